@@ -1,0 +1,1 @@
+"""Probabilities to tags, and the score; numpy only."""

@@ -1,0 +1,13 @@
+"""The one exception that is shown to the user without a traceback."""
+
+
+class InputError(ValueError):
+    """A call, a configuration or an input file is wrong.
+
+    The message names the file, the row and the value where there are any, and says what to do.
+    The command line prints it as a single line and exits with status 2.
+    """
+
+
+class WorkError(RuntimeError):
+    """The call was right but the work could not be finished; status 1 on the command line."""

@@ -1,0 +1,165 @@
+"""Tags: the 17 of the Planet competition, or any other list; multi-hot encoding; the label logic.
+
+A tag list is a value, `TagSet`, that is handed from stage to stage. Nothing else in the package
+knows a tag by its name.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.errors import InputError
+
+MultiHot = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """An ordered list of tags and what is known about how they combine.
+
+    Parameters
+    ----------
+    names
+        The tags; their order is the order of columns everywhere.
+    groups
+        Group name to tags, for display. Tags in no group are shown last.
+    exactly_one
+        Tags of which every tile carries exactly one; empty where there is no such rule.
+    alone
+        Tags that exclude every other tag.
+
+    Raises
+    ------
+    InputError
+        When the list is empty, repeats a tag, holds an empty tag, or a rule names a tag that is
+        not in the list.
+    """
+
+    names: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exactly_one: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise InputError("the tag list is empty")
+        if "" in self.names:
+            raise InputError("the tag list holds an empty tag")
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            raise InputError(f"the tag list repeats {', '.join(repeated)}")
+        ruled = {*self.exactly_one, *self.alone, *(tag for tags in self.groups.values() for tag in tags)}
+        if not ruled <= set(self.names):
+            raise InputError(f"rules name tags that are not listed: {', '.join(sorted(ruled - set(self.names)))}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(
+        self, tag_strings: Sequence[str], *, separator: str | None = None, rows: Sequence[str] | None = None
+    ) -> MultiHot:
+        """Turn tag strings into a multi-hot array.
+
+        Tags are a set: a repeated tag counts once, and their order has no meaning.
+
+        Parameters
+        ----------
+        tag_strings
+            One string a tile, such as ``"clear primary water"``; empty for a tile without tags.
+        separator
+            What stands between tags; any white space by default.
+        rows
+            What an error calls each row; ``row 1`` and so on by default.
+
+        Returns
+        -------
+        uint8 array of shape (tiles, tags), 0 or 1.
+
+        Raises
+        ------
+        InputError
+            For tags that are not in the list: it counts them, and names rows and nearest tags.
+        """
+        column = {name: i for i, name in enumerate(self.names)}
+        encoded = np.zeros((len(tag_strings), len(self)), dtype=np.uint8)
+        unknown: list[tuple[int, str]] = []
+        for row, tags in enumerate(tag_strings):
+            for tag in split_tags(tags, separator):
+                if tag in column:
+                    encoded[row, column[tag]] = 1
+                else:
+                    unknown.append((row, tag))
+        if unknown:
+            raise InputError(self._describe_unknown(unknown, rows))
+        return encoded
+
+    def decode(self, encoded: npt.ArrayLike, *, separator: str = " ") -> list[str]:
+        """Turn a multi-hot array of shape (tiles, tags) into tag strings, tags in list order."""
+        array = np.asarray(encoded)
+        if array.ndim != 2 or array.shape[1] != len(self):
+            raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}")
+        return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in array]
+
+    def logic_faults(self, encoded: npt.ArrayLike) -> dict[str, npt.NDArray[np.intp]]:
+        """Report rows that break the label logic; nothing is changed or refused.
+
+        Parameters
+        ----------
+        encoded
+            Multi-hot array of shape (tiles, tags).
+
+        Returns
+        -------
+        Description of each rule to the indices of the rows that break it; broken rules only.
+        """
+        on = np.asarray(encoded).astype(bool)
+        count = on.sum(axis=1)
+        broken: dict[str, npt.NDArray[np.bool_]] = {}
+        if self.exactly_one:
+            chosen = on[:, [self.names.index(tag) for tag in self.exactly_one]].sum(axis=1)
+            listed = ", ".join(self.exactly_one)
+            broken[f"none of {listed}"] = chosen == 0
+            broken[f"more than one of {listed}"] = chosen > 1
+        for tag in self.alone:
+            broken[f"{tag} beside other tags"] = on[:, self.names.index(tag)] & (count > 1)
+        return {rule: np.flatnonzero(rows) for rule, rows in broken.items() if rows.any()}
+
+    def _describe_unknown(self, unknown: list[tuple[int, str]], rows: Sequence[str] | None) -> str:
+        def describe(row: int, tag: str) -> str:
+            place = rows[row] if rows is not None else f"row {row + 1}"
+            near = difflib.get_close_matches(tag, self.names, n=1, cutoff=0.6)
+            return f"{place}: {tag!r}" + (f" (nearest: {near[0]!r})" if near else "")
+
+        shown = "; ".join(describe(row, tag) for row, tag in unknown[:3])
+        more = f"; and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        noun = "unknown tag" if len(unknown) == 1 else f"{len(unknown)} unknown tags"
+        return f"{noun}: {shown}{more}. Known tags: {', '.join(self.names)}"
+
+
+def split_tags(tags: str, separator: str | None = None) -> list[str]:
+    """Split a tag string; white space around a tag and empty tags are dropped."""
+    return [tag for part in tags.split(separator) if (tag := part.strip())]
+
+
+_WEATHER = ("clear", "partly_cloudy", "haze", "cloudy")
+_COMMON = ("primary", "agriculture", "road", "water", "cultivation", "habitation", "bare_ground")
+_RARE = (
+    "selective_logging",
+    "artisinal_mine",
+    "blooming",
+    "slash_burn",
+    "blow_down",
+    "conventional_mine",
+)
+
+#: The competition's tags, spelt as its tables spell them. Every tile has one weather tag, and a
+#: cloudy tile shows no ground, so it has no other tag.
+PLANET = TagSet(
+    names=_WEATHER + _COMMON + _RARE,
+    groups={"weather": _WEATHER, "common ground": _COMMON, "rare ground": _RARE},
+    exactly_one=_WEATHER,
+    alone=("cloudy",),
+)
