@@ -1,0 +1,142 @@
+"""The one door: ``amazon-ml VERB``. Each verb is imported only when it is called."""
+
+import difflib
+import importlib
+import inspect
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from amazon_ml import __version__
+from amazon_ml.errors import InputError, WorkError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something the command line can do.
+
+    Parameters
+    ----------
+    target
+        ``module:function``. Options and their help come from its signature and docstring.
+    summary
+        One line for ``amazon-ml --help``.
+    positionals
+        Parameters given by place; all others are options.
+    parses
+        The function takes the arguments as they stand, since it has a parser of its own.
+    """
+
+    target: str
+    summary: str
+    positionals: tuple[str, ...] = ()
+    parses: bool = False
+
+
+VERBS = {
+    "data demo": Verb("amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)),
+    "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
+    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",)),
+    "evaluate": Verb("amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",)),
+    "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
+    "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status: 0 done, 1 the work failed, 2 the call is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in ([], ["--help"], ["-h"], ["help"]):
+        print(_overview())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in VERBS), None)
+    if name is None:
+        return _refuse(words)
+    _set_up_logging()
+    try:
+        _run(name, words[len(name.split()) :])
+    except InputError as error:
+        return _say(error, 2)
+    except WorkError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command resumes", 130)
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    verb = VERBS[name]
+    module, _, function = verb.target.partition(":")
+    call: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    if verb.parses:
+        call(arguments)
+    else:
+        call(**_parse(name, verb, call, arguments))
+
+
+def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
+    import docstring_parser
+    from jsonargparse import ArgumentParser
+
+    told = docstring_parser.parse(call.__doc__ or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
+    described = {param.arg_name: param.description for param in told.params}
+    types = get_type_hints(call)
+    parser = ArgumentParser(prog=f"amazon-ml {name}", description=told.short_description)
+    for parameter in inspect.signature(call).parameters.values():
+        about = {"type": types[parameter.name], "help": described[parameter.name]}
+        if parameter.name in verb.positionals:
+            parser.add_argument(parameter.name, **about)
+        elif parameter.default is parameter.empty:
+            parser.add_argument(f"--{parameter.name}", required=True, **about)
+        else:
+            parser.add_argument(f"--{parameter.name}", default=parameter.default, **about)
+    return dict(vars(parser.parse_args(arguments)))
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        ["usage: amazon-ml VERB …", "", "Tag satellite tiles, and know how well.", "", *lines, "",
+         "amazon-ml VERB --help shows a verb's options."]
+    )  # fmt: skip
+
+
+def _refuse(words: list[str]) -> int:
+    given = " ".join(words[:2])
+    groups = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
+    near = groups or difflib.get_close_matches(words[0], VERBS, n=1)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return _say(f"there is no verb {given!r}{hint} See amazon-ml --help", 2)
+
+
+def _say(what: object, status: int) -> int:
+    print(f"amazon-ml: {_plain(str(what))}", file=sys.stderr)
+    return status
+
+
+def _plain(message: str) -> str:
+    """Take the sentence out of an error that a loader process wrapped in its traceback."""
+    wrapped = re.search(r"in DataLoader worker process.*\n\S*InputError: (.*)", message, re.DOTALL)
+    return (wrapped[1] if wrapped else message).strip()
+
+
+def _set_up_logging() -> None:
+    from rich.logging import RichHandler
+
+    plain = logging.StreamHandler()
+    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler = RichHandler(show_path=False, show_level=False) if sys.stderr.isatty() else plain
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

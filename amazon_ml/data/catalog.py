@@ -1,0 +1,372 @@
+"""What a folder of tiles holds: its layout is found, its tag table joined to its files, all checked.
+
+Layouts that are found without being told:
+
+========================================================== ====================================
+``train-jpg/ test-jpg/ test-jpg-additional/``              the competition's archives
+``planet/planet/train-jpg/`` … ``train_classes.csv``       the data-set mirror
+``train-jpg/ test/``                                       both test sets merged
+one CSV of names and tags, images anywhere beneath         any other tagged set
+========================================================== ====================================
+"""
+
+import difflib
+import hashlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.data.images import SUFFIXES
+from amazon_ml.errors import InputError
+from amazon_ml.labels import PLANET, MultiHot, TagSet, split_tags
+
+log = logging.getLogger(__name__)
+
+PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
+SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
+TRAIN_FOLDER = "train-jpg"
+TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test")
+#: Column names that are understood without being told, the competition's first.
+NAME_COLUMNS = ("image_name", "image", "filename", "file_name", "file", "name", "image_id", "id")
+TAGS_COLUMNS = ("tags", "labels", "tag", "label", "classes")
+#: How deep a layout may lie below the folder that is named; archives nest their folders.
+_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tiles of one folder.
+
+    Parameters
+    ----------
+    tags
+        The tag list.
+    labelled
+        One row a tile with tags: ``image_name``, ``path``, ``tags`` (as the table has them), in the
+        order of the table.
+    targets
+        Multi-hot array of the labelled tiles, shape (tiles, tags).
+    unlabelled
+        One row a tile without tags: ``image_name``, ``path``.
+    """
+
+    tags: TagSet
+    labelled: pd.DataFrame
+    targets: MultiHot
+    unlabelled: pd.DataFrame
+    @property
+    def sha256(self) -> str:
+        """Hash of the labelled tiles' names and tags; two folders with one hash hold the same task."""
+        digest = hashlib.sha256("\n".join(self.tags.names).encode())
+        for name, row in zip(self.labelled["image_name"], self.targets, strict=True):
+            digest.update(f"\n{name}\t".encode() + row.tobytes())
+        return digest.hexdigest()
+
+    def subset(self, labelled: Sequence[int] | np.ndarray, unlabelled: int) -> "Catalog":
+        """Keep the labelled rows given by position, and the first `unlabelled` of the others."""
+        rows = np.asarray(labelled)
+        return Catalog(
+            self.tags,
+            self.labelled.iloc[rows].reset_index(drop=True),
+            self.targets[rows],
+            self.unlabelled.head(unlabelled),
+        )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """One folder as the survey saw it: its tag tables and samples, and whether it holds images."""
+
+    path: Path
+    csvs: tuple[str, ...]
+    has_images: bool
+
+
+def read_catalog(
+    root: Path,
+    *,
+    table: Path | None = None,
+    images: Path | None = None,
+    tags: Sequence[str] | None = None,
+    name_column: str | None = None,
+    tags_column: str | None = None,
+    tag_separator: str | None = None,
+    allow_missing: bool = False,
+) -> Catalog:
+    """Read the catalog of a folder.
+
+    The tag list is decided here and nowhere else: it is `tags` where that is given; the
+    competition's 17 in the competition's layout; and otherwise the distinct tags of the table,
+    sorted.
+
+    Parameters
+    ----------
+    root
+        The folder, or a parent of it.
+    table
+        CSV of names and tags; found when not given.
+    images
+        Folder of the labelled images; found when not given.
+    tags
+        The tag list, in the order of columns.
+    name_column, tags_column
+        Columns of the table; common names are understood.
+    tag_separator
+        What stands between tags; any white space by default.
+    allow_missing
+        Leave out rows whose file is missing, instead of refusing the folder.
+
+    Raises
+    ------
+    InputError
+        For a folder without a layout or with more than one, and for a broken table.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
+    folders = list(_survey(root))
+    planet = table is None and images is None and _planet_folder(root, folders)
+    if planet:
+        images, table = planet, _planet_table(root, planet, folders)
+    images = images or root
+    table = table or _only_table(root, folders)
+    rows = read_table(table, name_column, tags_column)
+    if tags is None and table.name not in PLANET_TABLES:
+        tag_set = TagSet(_distinct_tags(table, rows["tags"], tag_separator))
+    else:
+        tag_set = PLANET if tags is None else TagSet(tuple(tags))
+    test_folders = [f for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images]
+    files = list_tiles([images], below=not planet, leave_out=[f.path for f in test_folders])
+    labelled = _join(table, rows, files, images, allow_missing)
+    return Catalog(
+        tags=tag_set,
+        labelled=labelled,
+        targets=_encode(tag_set, table, labelled, tag_separator),
+        unlabelled=list_tiles([f.path for f in test_folders], below=False),
+    )
+
+
+def read_table(
+    table: Path, name_column: str | None = None, tags_column: str | None = None
+) -> pd.DataFrame:
+    """Read a table of names and tags; names lose an image ending.
+
+    Returns
+    -------
+    Table of ``image_name``, ``tags`` and ``line`` (the line in the file, the header being 1).
+    """
+    try:
+        raw = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except FileNotFoundError:
+        raise InputError(f"there is no table {table}") from None
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
+    columns = [str(column) for column in raw.columns]
+    name = _column(table, columns, name_column, NAME_COLUMNS, "data.name_column")
+    tags = _column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
+    if raw.empty:
+        raise InputError(f"{table} has a header but no rows")
+    rows = pd.DataFrame(
+        {
+            "image_name": raw[name].str.strip().map(_without_suffix),
+            "tags": raw[tags],
+            "line": np.arange(len(raw)) + 2,
+        }
+    )
+    nameless = rows.loc[rows["image_name"] == "", "line"]
+    if len(nameless):
+        raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {name!r} is empty")
+    again = rows[rows["image_name"].duplicated(keep=False)]
+    if len(again):
+        first = again["image_name"].iloc[0]
+        lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
+        count = again["image_name"].nunique()
+        raise InputError(f"{table}: {count} names stand more than once, such as {first} on lines {lines}")
+    return rows
+
+
+def read_names(table: Path) -> list[str]:
+    """Read the names of a table, in its order, whatever other columns it has."""
+    try:
+        return read_table(table)["image_name"].tolist()
+    except InputError as error:
+        raise InputError(f"cannot take names from {error}") from None
+
+
+def find_sample(root: Path) -> Path | None:
+    """Find the sample submission in a folder of tiles; its rows give the order of a submission."""
+    found = {csv: folder.path / csv for folder in _survey(root) for csv in folder.csvs if csv in SAMPLES}
+    return next((found[csv] for csv in SAMPLES if csv in found), None)
+
+
+def list_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequence[Path] = ()) -> pd.DataFrame:
+    """List the images in some folders, in natural order of their names.
+
+    A tile's name is its file name without the ending; where two files of the folders share that,
+    every name is the path below its folder instead.
+
+    Parameters
+    ----------
+    folders
+        Where to look.
+    below
+        Whether to look in folders beneath, too.
+    leave_out
+        Folders beneath that are passed over.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``path``.
+    """
+    found = [(folder, path) for folder in folders for path in _images(folder, below, set(leave_out))]
+    short = Counter(path.stem for _, path in found)
+    long_names = any(count > 1 for count in short.values())
+    named = [
+        (path.relative_to(folder).with_suffix("").as_posix() if long_names else path.stem, str(path))
+        for folder, path in found
+    ]
+    repeated = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if repeated:
+        paths = " and ".join(path for name, path in named if name == repeated[0])
+        raise InputError(f"two files have the name {repeated[0]}: {paths}; keep one of them")
+    named.sort(key=lambda row: natural_order(row[0]))
+    return pd.DataFrame(named, columns=["image_name", "path"])
+
+
+def natural_order(name: str) -> tuple[str, int, str]:
+    """Sort key that puts ``test_10`` behind ``test_9``."""
+    stem = name.rstrip("0123456789")
+    digits = name[len(stem) :]
+    return stem, int(digits or -1), name
+
+
+def _survey(root: Path) -> Iterator[_Folder]:
+    for where, below, files in os.walk(root, followlinks=True):
+        path = Path(where)
+        deep = len(path.relative_to(root).parts)
+        below[:] = sorted(name for name in below if not name.startswith(".") and deep < _DEPTH)
+        yield _Folder(
+            path,
+            tuple(sorted(name for name in files if name.endswith(".csv"))),
+            any(name.lower().endswith(SUFFIXES) for name in files),
+        )
+
+
+def _planet_folder(root: Path, folders: list[_Folder]) -> Path | None:
+    found = [folder.path for folder in folders if folder.path.name == TRAIN_FOLDER and folder.has_images]
+    if len(found) > 1:
+        raise InputError(
+            f"{root} holds more than one {TRAIN_FOLDER}: {_listed(found)}; name one parent with --data.root"
+        )
+    return found[0] if found else None
+
+
+def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
+    """Find the competition's table nearest above the images, and else anywhere."""
+    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv in PLANET_TABLES]
+    for parent in images.parents:
+        near = [path for path in found if path.parent == parent]
+        if near or parent == root:
+            found = near or found
+            break
+    if len(found) == 1:
+        return found[0]
+    wanted = " or ".join(PLANET_TABLES)
+    if found:
+        raise InputError(f"{root} holds more than one tag table: {_listed(found)}; name one with --data.table")
+    raise InputError(f"{root} has {TRAIN_FOLDER} but no tag table; put {wanted} beside it, or set --data.table")
+
+
+def _only_table(root: Path, folders: list[_Folder]) -> Path:
+    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv not in SAMPLES]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{root} holds {len(found)} CSV files: {_listed(found)}; name the tag table with --data.table")
+    raise InputError(
+        f"{root} has neither {TRAIN_FOLDER} nor a CSV of names and tags; "
+        "check --data.root, or name the table with --data.table"
+    )
+
+
+
+
+def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
+    by_lower = {column.strip().lower(): column for column in columns}
+    for candidate in [wanted.lower()] if wanted else known:
+        if candidate in by_lower:
+            return by_lower[candidate]
+    raise InputError(
+        f"{table} has no column {wanted or known[0]!r}; it has {', '.join(map(repr, columns))}. "
+        f"Name the right one with --{option}"
+    )
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
+
+
+def _distinct_tags(table: Path, tag_strings: pd.Series, separator: str | None) -> tuple[str, ...]:
+    counts = Counter(tag for tags in tag_strings for tag in set(split_tags(tags, separator)))
+    if not counts:
+        raise InputError(f"{table} names no tag at all")
+    for tag, count in counts.items():
+        near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
+        if near and count * 20 < counts[near[0]]:
+            log.warning(
+                "%s: %r on %d tiles looks like %r on %d; if it is a slip, mend the table",
+                table, tag, count, near[0], counts[near[0]],
+            )  # fmt: skip
+    return tuple(sorted(counts))
+
+
+def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str | None) -> MultiHot:
+    rows = [f"line {line} ({name})" for line, name in zip(labelled["line"], labelled["image_name"], strict=True)]
+    try:
+        targets = tag_set.encode(labelled["tags"].tolist(), separator=separator, rows=rows)
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
+    for rule, broken in tag_set.logic_faults(targets).items():
+        log.warning("%s: %d tiles with %s, such as %s", table, len(broken), rule, rows[broken[0]])
+    return targets
+
+
+def _join(
+    table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, allow_missing: bool
+) -> pd.DataFrame:
+    paths = files.set_index("image_name")["path"]
+    if not rows["image_name"].isin(paths.index).any():
+        # The table may name files by their path below the folder where short names would do.
+        relative = {Path(p).relative_to(images).with_suffix("").as_posix(): p for p in paths}
+        paths = pd.Series(relative, dtype=object)
+    joined = rows.assign(path=rows["image_name"].map(paths))
+    missing = joined.loc[joined["path"].isna(), "image_name"]
+    if len(missing) == len(rows):
+        raise InputError(f"none of the {len(rows):,} tiles in {table} has a file in {images}; name it with --data.images")
+    if len(missing):
+        said = f"{len(missing):,} of {len(rows):,} tiles in {table} have no file in {images}: {_listed(missing)}"
+        if not allow_missing:
+            raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true")
+        log.warning("%s; they are left out", said)
+    surplus = paths.index.difference(pd.Index(rows["image_name"]))
+    if len(surplus):
+        log.warning("%d images in %s have no row in %s: %s; they are left out", len(surplus), images, table, _listed(surplus))
+    kept = joined[joined["path"].notna()].reset_index(drop=True)
+    return kept[["image_name", "path", "tags", "line"]]
+
+
+def _images(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
+    for where, deeper, files in os.walk(folder, followlinks=True):
+        here = Path(where)
+        deeper[:] = [name for name in deeper if below and not name.startswith(".") and here / name not in leave_out]
+        yield from (here / name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+
+
+def _listed(items: Sequence[object] | pd.Series | pd.Index) -> str:
+    shown = ", ".join(str(item) for item in list(items)[:4])
+    return shown + (" …" if len(items) > 4 else "")

@@ -1,0 +1,65 @@
+"""One file to one RGB array."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.errors import InputError
+
+Image = npt.NDArray[np.uint8]
+
+#: Endings that are read as tiles.
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def read_tile(path: Path) -> Image:
+    """Read a tile as RGB.
+
+    The competition's JPEGs hold four components (CMYK with K = 0); OpenCV converts them as
+    Pillow's ``convert("RGB")`` does, to within 1 of 255. Orientation tags are not applied.
+
+    Returns
+    -------
+    uint8 array of shape (height, width, 3), channels red, green, blue.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, empty, cut short, or no image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{path} is empty; fetch it again")
+    if _is_cut_short(data):
+        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    if image is None:
+        raise InputError(f"{path} is not an image that can be read; {', '.join(SUFFIXES)} are")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def resize(image: Image, size: int) -> Image:
+    """Scale to `size` x `size` pixels: averaging areas when shrinking, cubic when enlarging."""
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    way = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (size, size), interpolation=way), dtype=np.uint8)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether the end marker is missing, which OpenCV would answer with grey pixels, not an error."""
+    if data.startswith(b"\xff\xd8"):
+        # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
+        # 0xFF is always followed by 0. Ends before it belong to embedded thumbnails.
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-64:]
+    return False

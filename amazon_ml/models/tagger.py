@@ -1,0 +1,222 @@
+"""The network: uint8 tiles in, one logit a tag out, and how it is trained."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from amazon_ml.data.datamodule import Batch
+from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.thresholds import START
+from amazon_ml.errors import InputError
+from amazon_ml.lightning import pl, timm
+from amazon_ml.models.losses import make_loss, prior_logits
+from amazon_ml.models.tta import VIEWS
+from amazon_ml.models.weights import input_statistics, make_backbone
+
+
+class TileTagger(pl.LightningModule):
+    """A timm backbone with a sigmoid head, trained with binary cross-entropy on logits.
+
+    The loss of a batch is the mean over its tiles and tags of
+    ``-y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))``, computed from the logits z without forming
+    the sigmoid; `amazon_ml.models.losses` derives it.
+
+    Parameters
+    ----------
+    tags
+        The tag list, in the order of logits.
+    backbone
+        Any timm model name.
+    pretrained
+        Start from ImageNet weights, out of an installed package or timm's hub.
+    weights
+        File with such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+    backbone_args
+        Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
+    size
+        Edge of the tiles, pixels; networks that are made for one size are made for this one.
+    in_chans
+        Channels of a tile.
+    mean
+        Mean of each channel in 0..1 that is subtracted; that of the backbone's weights by default.
+    std
+        Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
+    loss
+        Name of the loss: ``bce``.
+    lr
+        Highest learning rate of AdamW.
+    weight_decay
+        AdamW's decoupled weight decay; norms and biases have none.
+    schedule
+        ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``, stepped every batch.
+    warmup
+        Share of the steps in which the learning rate rises, in 0..1.
+    tta
+        Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
+    channels_last
+        Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
+    compile
+        Compile the backbone with ``torch.compile``; worth its minute on a GPU.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        tags: list[str],
+        backbone: str = "resnet50",
+        pretrained: bool = True,
+        weights: str | None = None,
+        backbone_args: dict[str, Any] = {},  # noqa: B006 (shown as the default; never changed)
+        size: int = 256,
+        in_chans: int = 3,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        loss: str = "bce",
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        schedule: str = "one_cycle",
+        warmup: float = 0.25,
+        tta: str = "none",
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        for option, value, known in (("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS)):
+            if value not in known:
+                raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
+        self.configure_models()
+        self.configure_losses()
+        self._held_out: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def configure_models(self) -> None:
+        """Make the backbone, and the statistics that normalise its input."""
+        hp = self.hparams
+        self.backbone = make_backbone(
+            hp["backbone"],
+            len(hp["tags"]),
+            pretrained=hp["pretrained"],
+            weights=hp["weights"],
+            in_chans=hp["in_chans"],
+            img_size=hp["size"],
+            **hp["backbone_args"],
+        )
+        mean, std = input_statistics(self.backbone, hp["in_chans"])
+        # Statistics belong to the weights: stored beside them, they cannot part from them.
+        self.register_buffer("mean", torch.tensor(hp["mean"] or mean) * 255)
+        self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
+        if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
+            raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
+        if hp["channels_last"]:
+            self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if hp["compile"]:
+            self.backbone.compile()
+
+    def configure_losses(self) -> None:
+        """Look the loss up by name."""
+        self.loss = make_loss(self.hparams["loss"])
+
+    def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
+        """Set the head's bias so that, before training, each tag's probability is near its frequency."""
+        head = self.backbone.get_classifier()  # type: ignore[operator]
+        if isinstance(head, nn.Linear) and head.bias is not None:
+            with torch.no_grad():
+                head.bias.copy_(prior_logits(frequencies))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch of tiles.
+
+        This is the one preprocessing there is: training, prediction and export go through it.
+
+        Parameters
+        ----------
+        images
+            uint8 of shape (tiles, height, width, channels).
+
+        Returns
+        -------
+        float32 logits of shape (tiles, tags).
+        """
+        # Tiles come with channels innermost; as a permuted view that is channels_last already.
+        inputs = ((images.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        if not self.hparams["channels_last"]:
+            inputs = inputs.contiguous()
+        logits: torch.Tensor = self.backbone(inputs)
+        return logits.float()
+
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Probability of each tag, averaged over the views: float32 of shape (tiles, tags)."""
+        views = [self(view).sigmoid() for view in VIEWS[self.hparams["tta"]](images)]
+        return torch.stack(views).mean(dim=0)
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        """Loss of a batch."""
+        loss: torch.Tensor = self.loss(self(batch["image"]), batch["target"])
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep logits and targets of one view of the held-out tiles."""
+        self._held_out.append((self(batch["image"]), batch["target"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and F2 at 0.2 over all held-out tiles."""
+        logits, targets = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
+        self._held_out.clear()
+        decided = (logits.sigmoid() >= START).cpu().numpy()
+        self.log("val_loss", self.loss(logits, targets), prog_bar=True)
+        self.log("val_f2", fbeta(targets.cpu().numpy(), decided), prog_bar=True)
+
+    def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions and probabilities of a batch."""
+        return batch["index"].cpu(), self.probabilities(batch["image"]).cpu()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with the learning rate set anew at each step."""
+        hp = self.hparams
+        groups = timm.optim.param_groups_weight_decay(
+            self.backbone,
+            weight_decay=hp["weight_decay"],
+            no_weight_decay_list=getattr(self.backbone, "no_weight_decay", set)(),
+        )
+        # Lightning cannot clip what a fused optimizer unscales inside its step.
+        clipped = self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)
+        optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=not clipped)
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
+        shape = SCHEDULES[hp["schedule"]]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: shape(step / max(1, steps), hp["warmup"])
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _cosine_between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+
+
+def _one_cycle(done: float, warmup: float) -> float:
+    """Rise and fall along cosines, from 1/25 to 1 to nearly 0 (Smith and Topin 2018)."""
+    if done < warmup:
+        return _cosine_between(1 / 25, 1.0, done / warmup)
+    return _cosine_between(1.0, 1e-5, (done - warmup) / max(1e-9, 1 - warmup))
+
+
+def _cosine(done: float, warmup: float) -> float:
+    """Rise along a line, fall along a cosine (Loshchilov and Hutter 2017)."""
+    if done < warmup:
+        return max(1e-3, done / warmup)
+    return _cosine_between(1.0, 0.0, (done - warmup) / max(1e-9, 1 - warmup))
+
+
+def _constant(done: float, warmup: float) -> float:
+    return 1.0
+
+
+#: Name to the learning rate, as a share of the highest, after a share of the steps.
+SCHEDULES = {"one_cycle": _one_cycle, "cosine": _cosine, "constant": _constant}

@@ -1,0 +1,56 @@
+"""Scores as tables on a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+#: Wide enough for the tables where there is no terminal to ask.
+_PLAIN_WIDTH = 100
+
+
+def print_scores(metrics: dict[str, Any], *, title: str) -> None:
+    """Print a run's scores and its per-tag table.
+
+    Parameters
+    ----------
+    metrics
+        Content of metrics.json.
+    title
+        Says what was scored.
+    """
+    beta = f"F{metrics['beta']:g}"
+    names = {
+        "fitted": "tuned, on the rows it was tuned on (flattering)",
+        "cross_fitted": "tuned, cross-fitted (honest)",
+        "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
+        "constant": "best constant answer, fitted",
+        "decided": "with the run's decision",
+    }
+    table = Table(title=title, title_justify="left")
+    table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
+    table.add_column("mean", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for key, score in metrics["f2"].items():
+        low, high = score["interval"]
+        name = names.get(key, f"fixed cut-off {key.removeprefix('fixed_')}")
+        table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
+    _print_tags(metrics["tags"], beta)
+    _console().print(table)
+
+
+def _print_tags(records: Sequence[dict[str, Any]], beta: str) -> None:
+    table = Table()
+    table.add_column("tag")
+    for heading in ("support", "decided", "threshold", "precision", "recall", beta):
+        table.add_column(heading, justify="right")
+    for record in records:
+        figures = [f"{record[key]:.3f}" for key in ("threshold", "precision", "recall", "fbeta")]
+        table.add_row(record["tag"], f"{record['support']:,}", f"{record['decided']:,}", *figures)
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PLAIN_WIDTH)

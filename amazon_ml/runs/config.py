@@ -1,0 +1,91 @@
+"""The configuration of a run: options and YAML, checked against the types that take them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_text
+from amazon_ml.lightning import pl
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.folder import Run
+
+Options = dict[str, Any]
+
+#: Set by the run itself.
+_DATA_BY_RUN = {"fold", "folds_file", "seed"}
+_MODEL_BY_RUN = {"tags", "size"}
+_TRAINER_BY_RUN = {
+    "logger", "callbacks", "default_root_dir", "enable_checkpointing", "use_distributed_sampler",
+    "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
+    "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
+}  # fmt: skip
+#: What may change between a run and its resumption: it says how the work is done, not what comes out.
+_FREE = (
+    ("data", "workers"), ("trainer", "enable_progress_bar"), ("trainer", "enable_model_summary"),
+    ("trainer", "log_every_n_steps"), ("trainer", "profiler"),
+)  # fmt: skip
+
+
+def train_parser() -> ArgumentParser:
+    """Make the parser of ``amazon-ml train``."""
+    parser = ArgumentParser(
+        prog="amazon-ml train",
+        description="Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
+        "The same command resumes a run that was stopped.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
+    parser.add_argument("--run", type=str | None, help="run folder (default: runs/ and the name of the last --config)")
+    parser.add_argument(
+        "--folds", type=Literal["all"] | list[int], default=[0],
+        help="folds to train a network for, each held out once: a list, or all",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of folds, order, augmentation and weights")
+    parser.add_argument("--beta", type=float, default=2.0, help="weight of recall in the F-beta that is tuned for")
+    parser.add_class_arguments(PlanetDataModule, "data", skip=_DATA_BY_RUN)
+    parser.add_class_arguments(TileTagger, "model", skip=_MODEL_BY_RUN)
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_BY_RUN)
+    return parser
+
+
+def parse_train(arguments: list[str]) -> tuple[Run, Options]:
+    """Parse the arguments of ``amazon-ml train``; a wrong key or value exits with status 2."""
+    parser = train_parser()
+    parsed = parser.parse_args(arguments)
+    configs = parsed.pop("config") or []
+    folder = parsed.pop("run")
+    if folder is None:
+        folder = Path("runs") / (Path(str(configs[-1])).stem if configs else "default")
+    options: Options = yaml.safe_load(parser.dump(parsed, skip_validation=True))
+    options.pop("run", None)
+    if options["beta"] <= 0:
+        raise InputError("--beta must be more than 0")
+    return Run(Path(folder)), options
+
+
+def keep_options(run: Run, options: Options) -> None:
+    """Store the options in a new run; in an old one, refuse options that would mix two experiments."""
+    if not run.config.exists():
+        write_text(run.config, yaml.safe_dump(options, sort_keys=False))
+        return
+    former, now = _flat(run.options()), _flat(options)
+    for free in _FREE:
+        former.pop(".".join(free), None)
+        now.pop(".".join(free), None)
+    changed = [key for key in now if former.get(key) != now[key]]
+    if changed:
+        told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
+        raise InputError(
+            f"{run.path} was made with other options ({told}). Choose another folder with --run, or delete this one"
+        )
+
+
+def _flat(options: Options, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        nested = isinstance(value, dict) and prefix.count(".") < 1
+        flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return flat

@@ -1,0 +1,145 @@
+"""One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from amazon_ml.data.datamodule import Batch, PlanetDataModule
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
+from amazon_ml.lightning import pl
+from amazon_ml.models.callbacks import LAST, EpochLine, resume_points
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.weights import load_weights, save_weights
+from amazon_ml.runs.config import Options
+from amazon_ml.runs.folder import FoldFolder, Run, probability_table
+
+log = logging.getLogger(__name__)
+
+
+def fold_data(run: Run, options: Options, fold: int) -> PlanetDataModule:
+    """Make the data module of one fold of a run, set up."""
+    data = PlanetDataModule(**options["data"], fold=fold, folds_file=str(run.folds), seed=options["seed"])
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed: int) -> None:
+    """Train and predict one fold; what is finished already is skipped, what was begun goes on."""
+    tags = data.catalog.tags.names
+    test = data.catalog.unlabelled["image_name"]
+    wanted = [folder.valid] + ([folder.test] if len(test) else [])
+    if folder.weights.exists() and all(path.exists() for path in wanted):
+        log.info("%s is finished", folder.path)
+        return
+    pl.seed_everything(seed, verbose=False)
+    model = TileTagger(**{**options["model"], **_start(folder, options)}, tags=list(tags), size=options["data"]["size"])
+    if folder.weights.exists():
+        load_weights(folder.weights, model)
+        trainer = make_trainer(folder, options, [])
+    else:
+        trainer = _fit(folder, options, data, model)
+    held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
+    for path, names, loader in ((folder.valid, held_out, data.val_dataloader), (folder.test, test, data.test_dataloader)):
+        if path in wanted and not path.exists():
+            log.info("predicting %s tiles for %s", f"{len(names):,}", path)
+            write_table(path, probability_table(names, tags, predict(trainer, model, loader())))
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)  # the weights are kept; nothing is left to resume
+
+
+def predict(trainer: pl.Trainer, model: TileTagger, loader: DataLoader[Batch]) -> npt.NDArray[np.float32]:
+    """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags)."""
+    batches = trainer.predict(model, loader)
+    assert batches is not None
+    index = torch.cat([index for index, _ in batches])  # type: ignore[misc]
+    assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
+    probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()  # type: ignore[misc]
+    return probabilities
+
+
+def make_trainer(folder: FoldFolder, options: Options, callbacks: list[Callback]) -> pl.Trainer:
+    """Make a Trainer as configured, that writes into the fold's folder only."""
+    settings = dict(options["trainer"])
+    if settings.get("enable_progress_bar") is not False:
+        # Bars need a terminal; elsewhere the lines of `EpochLine` tell the same.
+        settings["enable_progress_bar"] = Console().is_terminal
+        callbacks = callbacks + ([RichProgressBar()] if settings["enable_progress_bar"] else [])
+    if settings.get("enable_model_summary") is None:
+        settings["enable_model_summary"] = False
+    fitting = any(isinstance(callback, EpochLine) for callback in callbacks)
+    return pl.Trainer(
+        **settings,
+        callbacks=callbacks,
+        logger=[CSVLogger(folder.path, "", ""), TensorBoardLogger(folder.path, "", "")] if fitting else False,
+        default_root_dir=folder.path,
+        enable_checkpointing=fitting,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
+    )
+
+
+def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
+    """Pretrained weights are needed at the first start only."""
+    begun = folder.weights.exists() or (folder.checkpoints / f"{LAST}.ckpt").exists()
+    return {"pretrained": False, "weights": None} if begun else {}
+
+
+def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger) -> pl.Trainer:
+    checkpoint = folder.checkpoints / f"{LAST}.ckpt"
+    step = _step_of(checkpoint) if checkpoint.exists() else 0
+    if step:
+        log.info("resuming %s at step %d", folder.path, step)
+    else:
+        model.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
+    _set_former_metrics_aside(folder, step)
+    line = EpochLine()
+    trainer = make_trainer(folder, options, [*resume_points(folder.checkpoints), line])
+    began = time.perf_counter()
+    trainer.fit(model, datamodule=data, ckpt_path=str(checkpoint) if step else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.global_step == 0:
+        raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
+    _join_metrics(folder)
+    speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
+    log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
+    save_weights(folder.weights, model)
+    return trainer
+
+
+def _step_of(checkpoint: Path) -> int:
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:  # torch.load fails in as many ways as there are broken files
+        raise InputError(f"{checkpoint} is broken; delete it to begin the fold anew ({error})") from error
+
+
+def _set_former_metrics_aside(folder: FoldFolder, step: int) -> None:
+    """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
+    parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
+    if parts:
+        former = pd.concat(parts)
+        write_table(_aside(folder), former[former["step"] < step])
+        folder.metrics.unlink(missing_ok=True)
+
+
+def _join_metrics(folder: FoldFolder) -> None:
+    if _aside(folder).exists():
+        parts = [pd.read_csv(_aside(folder))] + ([pd.read_csv(folder.metrics)] if folder.metrics.exists() else [])
+        write_table(folder.metrics, pd.concat(parts))
+        _aside(folder).unlink()
+
+
+def _aside(folder: FoldFolder) -> Path:
+    return folder.path / "metrics.before.csv"

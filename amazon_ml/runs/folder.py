@@ -1,0 +1,159 @@
+"""The run folder: what lies where, and the lock that keeps two processes apart."""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import yaml
+
+from amazon_ml.errors import InputError, WorkError
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths in a run folder; nothing is read or made by naming them."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked."""
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """What it was done with: versions, hashes, commands."""
+        return self.path / "provenance.json"
+
+    @property
+    def folds(self) -> Path:
+        """Which tile is held out in which fold."""
+        return self.path / "folds.csv"
+
+    @property
+    def truth(self) -> Path:
+        """The labelled tiles and their tags, as they were read."""
+        return self.path / "truth.csv"
+
+    @property
+    def oof(self) -> Path:
+        """Out-of-fold probabilities of the labelled tiles."""
+        return self.path / "oof.parquet"
+
+    @property
+    def test(self) -> Path:
+        """Probabilities of the untagged tiles, averaged over folds."""
+        return self.path / "test.parquet"
+
+    @property
+    def decision(self) -> Path:
+        """The rule that turns probabilities into tags."""
+        return self.path / "decision.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The scores."""
+        return self.path / "metrics.json"
+
+    @property
+    def picture(self) -> Path:
+        """Held-out tiles with their true and decided tags."""
+        return self.path / "tiles.png"
+
+    @property
+    def submission(self) -> Path:
+        """Tags of the untagged tiles, in Kaggle's form."""
+        return self.path / "submission.csv"
+
+    def fold(self, number: int) -> "FoldFolder":
+        """Give the folder of one fold."""
+        return FoldFolder(self.path / f"fold-{number}")
+
+    def finished_folds(self) -> list["FoldFolder"]:
+        """List the folds whose network is trained."""
+        folders = sorted(self.path.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
+        return [fold for fold in map(FoldFolder, folders) if fold.weights.exists()]
+
+    def options(self) -> dict[str, Any]:
+        """Read what was asked; an `InputError` where this is no run."""
+        try:
+            options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except OSError:
+            raise InputError(f"{self.path} is not a run: it has no {self.config.name}") from None
+        if not isinstance(options, dict) or not {"data", "model"} <= options.keys():
+            raise InputError(f"{self.config} is not the configuration of a run")
+        return options
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """Paths in the folder of one fold."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training resumes."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The trained network; its presence says that training is done."""
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Learning curves."""
+        return self.path / "metrics.csv"
+
+    @property
+    def valid(self) -> Path:
+        """Probabilities of the held-out tiles."""
+        return self.path / "valid.parquet"
+
+    @property
+    def test(self) -> Path:
+        """Probabilities of the untagged tiles."""
+        return self.path / "test.parquet"
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold a run for this process; the lock falls with the process, however it ends."""
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        stream = (run.path / ".lock").open("w")
+    except OSError as error:
+        raise WorkError(f"cannot write to the run folder {run.path}: {error.strerror}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"another process is working on {run.path}; wait for it, or choose another --run") from None
+        yield
+
+
+def probability_table(names: Sequence[str], tags: Sequence[str], values: npt.NDArray[np.float32]) -> pd.DataFrame:
+    """Probabilities as they are stored: ``image_name`` and one float32 column a tag."""
+    table = pd.DataFrame(values, columns=list(tags))
+    table.insert(0, "image_name", list(names))
+    return table
+
+
+def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
+    """Read names and probabilities, shape (tiles, tags); refused when the tags are others."""
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is not a table of probabilities: {error}") from None
+    if list(table.columns) != ["image_name", *tags]:
+        raise InputError(f"{path} holds other tags than asked: {', '.join(map(str, table.columns[1:]))}")
+    return table["image_name"], table[list(tags)].to_numpy(dtype=np.float32)

@@ -1,0 +1,69 @@
+"""Probabilities and tags of any folder of tiles, with the networks and the decision of a run."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.data.catalog import list_tiles
+from amazon_ml.data.datamodule import TileDataset, loader_workers, tile_loader
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
+from amazon_ml.labels import TagSet
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.weights import load_weights
+from amazon_ml.runs.fit import make_trainer, predict
+from amazon_ml.runs.folder import Run, probability_table
+from amazon_ml.runs.tune import read_decision
+
+log = logging.getLogger(__name__)
+
+
+def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None) -> None:
+    """Tag a folder of tiles: writes name, tags, and one probability a tag.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained and tuned.
+    tiles
+        Folder of images; those in folders beneath are found, too.
+    out
+        File to write, .parquet or .csv.
+    workers
+        Loader processes; by default none on the CPU, one a core beside a GPU.
+    """
+    if out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out {out}: the file must end in .parquet or .csv")
+    if not tiles.is_dir():
+        raise InputError(f"--tiles {tiles}: there is no such folder")
+    listed = list_tiles([tiles])
+    if listed.empty:
+        raise InputError(f"--tiles {tiles}: the folder holds no images")
+    folder = Run(run)
+    decision = read_decision(folder)
+    p = predict_paths(folder, listed["path"].tolist(), decision.tags, workers)
+    table = probability_table(listed["image_name"].tolist(), decision.tags, p)
+    table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p)))
+    write_table(out, table)
+    log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def predict_paths(
+    folder: Run, paths: Sequence[str], tags: Sequence[str], workers: int | None
+) -> npt.NDArray[np.float32]:
+    """Probabilities of image files, averaged over the run's networks: shape (tiles, tags)."""
+    options = folder.options()
+    folds = folder.finished_folds()
+    if not folds:
+        raise InputError(f"{folder.path} holds no trained network; run amazon-ml train again to finish it")
+    size, batch_size = options["data"]["size"], options["data"]["predict_batch_size"]
+    loader = tile_loader(TileDataset(paths, size), batch_size, loader_workers(workers))
+    model = TileTagger(**{**options["model"], "pretrained": False, "weights": None}, tags=list(tags), size=size)
+    total = np.zeros((len(paths), len(tags)), dtype=np.float64)
+    for fold in folds:
+        load_weights(fold.weights, model)
+        total += predict(make_trainer(fold, options, []), model, loader)
+    return (total / len(folds)).astype(np.float32)

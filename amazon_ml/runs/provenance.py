@@ -1,0 +1,79 @@
+"""Where a run comes from: enough to make it again, and to see that it cannot be."""
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import amazon_ml
+from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.folds import read_folds, worst_deviation
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json, sha256_of, write_json
+from amazon_ml.runs.config import Options
+from amazon_ml.runs.folder import Run
+
+_PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
+
+
+def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
+    """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
+    start = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
+    if run.provenance.exists():
+        former = read_json(run.provenance)
+        for part, remedy in (("data", "the tiles or the tag table"), ("folds", "folds.csv")):
+            if former[part]["sha256"] != facts[part]["sha256"]:
+                raise InputError(f"{run.path}: {remedy} changed since the run began; choose another --run")
+        write_json(run.provenance, {**former, "starts": [*former["starts"], start]})
+        return
+    write_json(run.provenance, {"starts": [start], **facts, "made_with": _versions()})
+
+
+def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
+    support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
+    return {
+        "root": str(Path(options["data"]["root"]).resolve()),
+        "sha256": catalog.sha256,
+        "labelled": len(catalog.labelled),
+        "unlabelled": len(catalog.unlabelled),
+        "tags": support,
+    }
+
+
+def _fold_facts(run: Run, options: Options, catalog: Catalog) -> dict[str, Any]:
+    fold = read_folds(run.folds, catalog.labelled["image_name"])
+    return {
+        "sha256": sha256_of(run.folds),
+        "seed": options["seed"],
+        "sizes": fold.value_counts().sort_index().tolist(),
+        "worst_relative_deviation": round(worst_deviation(catalog.targets, fold), 4),
+    }
+
+
+def _versions() -> dict[str, Any]:
+    return {
+        "amazon_ml": amazon_ml.__version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+    }
+
+
+def _git_commit() -> str | None:
+    here = Path(amazon_ml.__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None  # installed from a package, or no git

@@ -1,0 +1,119 @@
+"""The whole job: fit, predict held-out rows, tune, score, tag the test tiles. Resumes where it was stopped."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.demo import is_generated
+from amazon_ml.data.folds import read_folds, write_folds
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
+from amazon_ml.kaggle.submission import make_submission
+from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.report.tables import print_scores
+from amazon_ml.runs.config import Options, keep_options, parse_train
+from amazon_ml.runs.fit import fit_fold, fold_data
+from amazon_ml.runs.folder import Run, locked, probability_table, read_probabilities
+from amazon_ml.runs.provenance import keep_provenance
+from amazon_ml.runs.tune import TRUTH_SEPARATOR, read_decision, read_oof, tune
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    """Run ``amazon-ml train``."""
+    run, options = parse_train(arguments)
+    train(run, options)
+
+
+def train(run: Run, options: Options) -> dict[str, Any]:
+    """Run the whole job into a run folder.
+
+    Parameters
+    ----------
+    run
+        Where everything is written. A folder that was begun with the same options is finished.
+    options
+        As `parse_train` gives them.
+
+    Returns
+    -------
+    The content of metrics.json.
+    """
+    began = time.perf_counter()
+    with locked(run):
+        keep_options(run, options)
+        first = fold_data(run, options, 0)
+        catalog = first.catalog
+        folds = _folds(run, options, catalog)
+        keep_provenance(run, options, catalog)
+        _write_truth(run, catalog)
+        log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
+                 f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
+        for fold in folds:
+            data = first if fold == 0 else fold_data(run, options, fold)
+            fit_fold(run.fold(fold), options, data, options["seed"] + fold)
+        _gather(run, catalog, folds)
+        metrics = tune(run.path)
+        generated = is_generated(Path(options["data"]["root"]))
+        _draw(run, catalog, generated)
+        print_scores(metrics, title=_title(run, metrics, generated))
+        if len(catalog.unlabelled) and options["data"]["limit"] is None:
+            make_submission(run.path)
+    log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
+    return metrics
+
+
+def _folds(run: Run, options: Options, catalog: Catalog) -> list[int]:
+    if not options["data"]["hold_out"]:
+        return [0]
+    there = sorted(set(read_folds(run.folds, catalog.labelled["image_name"])))
+    if options["folds"] == "all":
+        return there
+    unknown = sorted(set(options["folds"]) - set(there))
+    if unknown or not options["folds"]:
+        raise InputError(f"--folds {options['folds']}: there are the folds {there}")
+    return sorted(set(options["folds"]))
+
+
+def _write_truth(run: Run, catalog: Catalog) -> None:
+    tags = catalog.tags.decode(catalog.targets, separator=TRUTH_SEPARATOR)
+    write_table(run.truth, pd.DataFrame({"image_name": catalog.labelled["image_name"], "tags": tags}))
+
+
+def _gather(run: Run, catalog: Catalog, folds: list[int]) -> None:
+    """Put the folds together: each held-out tile once, untagged tiles averaged."""
+    tags = catalog.tags.names
+    valid = [read_probabilities(run.fold(fold).valid, tags) for fold in folds]
+    names = pd.concat([names for names, _ in valid])
+    if names.duplicated().any():
+        raise InputError(f"{run.path}: {names[names.duplicated()].iloc[0]} is held out in two folds; delete the fold folders")
+    write_table(run.oof, probability_table(names.tolist(), tags, np.concatenate([p for _, p in valid])))
+    if len(catalog.unlabelled):
+        test = [read_probabilities(run.fold(fold).test, tags) for fold in folds]
+        if any(not names.equals(catalog.unlabelled["image_name"]) for names, _ in test):
+            raise InputError(f"{run.path}: the untagged tiles changed between folds; delete the fold folders")
+        mean = np.mean([p for _, p in test], axis=0)
+        write_table(run.test, probability_table(test[0][0].tolist(), tags, mean))
+
+
+def _draw(run: Run, catalog: Catalog, generated: bool) -> None:
+    tags, p, true = read_oof(run)
+    names, _ = read_probabilities(run.oof, tags)
+    decided = read_decision(run).thresholds.decide(p)
+    picked = pick_varied(true, 18, seed=0)
+    paths = catalog.labelled.set_index("image_name").loc[names.iloc[picked], "path"].tolist()
+    source = "Generated tiles" if generated else "Tiles"
+    title = f"{source} the network was not trained on, with the tags it gave them"
+    draw_tiles(run.picture, paths, tags, true[picked], decided[picked], title=title)
+
+
+def _title(run: Run, metrics: dict[str, Any], generated: bool) -> str:
+    source = "GENERATED tiles (says nothing about Kaggle)" if generated else "labelled tiles"
+    part = "held out" if metrics["held_out"] else "TRAINED ON, not held out"
+    return f"{run.path}: {source}, {part}"
