@@ -38,7 +38,9 @@ class Verb:
 
 
 VERBS = {
-    "data demo": Verb("amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)),
+    "data demo": Verb(
+        "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
+    ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
     "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",)),
     "evaluate": Verb("amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",)),

@@ -16,10 +16,10 @@ import torch
 def _declare_torchvision_operators() -> torch.library.Library | None:
     if torch.version.cuda is not None:
         return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):  # a torchvision that fits has them already
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     return library
 
 
@@ -30,9 +30,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # torchvision's line on its missing image decoder
     import pytorch_lightning as pl
     import timm
-    import timm.optim
+    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 
 # What it says at this level is about hardware that is not there and services that are not used.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
-__all__ = ["pl", "timm"]
+__all__ = ["param_groups_weight_decay", "pl", "timm"]

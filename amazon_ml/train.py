@@ -1,4 +1,4 @@
-"""The whole job: fit, predict held-out rows, tune, score, tag the test tiles. Resumes where it was stopped."""
+"""The whole job: fit, predict held-out tiles, tune, score, tag the test tiles; resumes."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.demo import is_generated
-from amazon_ml.data.folds import read_folds, write_folds
+from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.kaggle.submission import make_submission
@@ -92,7 +92,9 @@ def _gather(run: Run, catalog: Catalog, folds: list[int]) -> None:
     valid = [read_probabilities(run.fold(fold).valid, tags) for fold in folds]
     names = pd.concat([names for names, _ in valid])
     if names.duplicated().any():
-        raise InputError(f"{run.path}: {names[names.duplicated()].iloc[0]} is held out in two folds; delete the fold folders")
+        raise InputError(
+            f"{run.path}: {names[names.duplicated()].iloc[0]} is held out in two folds; delete the fold folders"
+        )
     write_table(run.oof, probability_table(names.tolist(), tags, np.concatenate([p for _, p in valid])))
     if len(catalog.unlabelled):
         test = [read_probabilities(run.fold(fold).test, tags) for fold in folds]

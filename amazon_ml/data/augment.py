@@ -51,7 +51,9 @@ class Augmentation:
 
 def _transform(step: Mapping[str, dict[str, Any]]) -> Any:
     if len(step) != 1:
-        raise InputError(f"data.augment: each step is one name with its arguments, such as {dict(D4)}; got {dict(step)}")
+        raise InputError(
+            f"data.augment: each step is one name with its arguments, such as {dict(D4)}; got {dict(step)}"
+        )
     ((name, arguments),) = step.items()
     transform = getattr(albumentations, name, None)
     if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):

@@ -60,6 +60,7 @@ class Catalog:
     labelled: pd.DataFrame
     targets: MultiHot
     unlabelled: pd.DataFrame
+
     @property
     def sha256(self) -> str:
         """Hash of the labelled tiles' names and tags; two folders with one hash hold the same task."""
@@ -151,9 +152,7 @@ def read_catalog(
     )
 
 
-def read_table(
-    table: Path, name_column: str | None = None, tags_column: str | None = None
-) -> pd.DataFrame:
+def read_table(table: Path, name_column: str | None = None, tags_column: str | None = None) -> pd.DataFrame:
     """Read a table of names and tags; names lose an image ending.
 
     Returns
@@ -294,8 +293,6 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
     )
 
 
-
-
 def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
     by_lower = {column.strip().lower(): column for column in columns}
     for candidate in [wanted.lower()] if wanted else known:
@@ -336,9 +333,7 @@ def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str
     return targets
 
 
-def _join(
-    table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, allow_missing: bool
-) -> pd.DataFrame:
+def _join(table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, allow_missing: bool) -> pd.DataFrame:
     paths = files.set_index("image_name")["path"]
     if not rows["image_name"].isin(paths.index).any():
         # The table may name files by their path below the folder where short names would do.
@@ -347,7 +342,9 @@ def _join(
     joined = rows.assign(path=rows["image_name"].map(paths))
     missing = joined.loc[joined["path"].isna(), "image_name"]
     if len(missing) == len(rows):
-        raise InputError(f"none of the {len(rows):,} tiles in {table} has a file in {images}; name it with --data.images")
+        raise InputError(
+            f"none of the {len(rows):,} tiles in {table} has a file in {images}; name it with --data.images"
+        )
     if len(missing):
         said = f"{len(missing):,} of {len(rows):,} tiles in {table} have no file in {images}: {_listed(missing)}"
         if not allow_missing:
@@ -355,7 +352,9 @@ def _join(
         log.warning("%s; they are left out", said)
     surplus = paths.index.difference(pd.Index(rows["image_name"]))
     if len(surplus):
-        log.warning("%d images in %s have no row in %s: %s; they are left out", len(surplus), images, table, _listed(surplus))
+        log.warning(
+            "%d images in %s have no row in %s: %s; they are left out", len(surplus), images, table, _listed(surplus)
+        )
     kept = joined[joined["path"].notna()].reset_index(drop=True)
     return kept[["image_name", "path", "tags", "line"]]
 

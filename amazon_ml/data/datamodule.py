@@ -279,6 +279,7 @@ class PlanetDataModule(pl.LightningDataModule):
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers)
 
+
 def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
     paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images")}

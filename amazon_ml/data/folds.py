@@ -73,12 +73,14 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         When the file is missing or broken, or does not hold exactly the tiles in `names`.
     """
     try:
-        table = pd.read_csv(path, dtype={"image_name": str, "fold": "int64"}, keep_default_na=False)
-        fold = table.set_index("image_name", verify_integrity=True)["fold"]
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        fold = table.set_index("image_name")["fold"].astype("int64")
     except FileNotFoundError:
         raise InputError(f"there is no {path}") from None
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} must have the columns image_name and fold, one row a tile: {error}") from None
+    if fold.index.has_duplicates:
+        raise InputError(f"{path} holds {fold.index[fold.index.duplicated()][0]} more than once")
     odd = fold.index.symmetric_difference(pd.Index(names))
     if len(odd):
         raise InputError(

@@ -35,7 +35,8 @@ def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float =
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {true.shape} and {on.shape}")
     hits = (true & on).sum(axis=1)
     size = beta**2 * true.sum(axis=1) + on.sum(axis=1)
-    return (1 + beta**2) * hits / np.where(size > 0, size, 1.0)
+    score: Floats = (1 + beta**2) * hits / np.where(size > 0, size, 1.0)
+    return score
 
 
 def fbeta(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> float:

@@ -124,9 +124,7 @@ def _nearest_maximum(gain: Floats, now: int) -> int:
     return int(best[np.abs(best - now).argmin()])
 
 
-def _checked(
-    probabilities: npt.ArrayLike, targets: npt.ArrayLike
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _checked(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:
     p, true = np.asarray(probabilities, dtype=np.float64), np.asarray(targets, dtype=bool)
     if p.shape != true.shape or p.ndim != 2 or not p.size:
         raise ValueError(f"expected two filled arrays of one shape (tiles, tags), got {p.shape} and {true.shape}")

@@ -56,7 +56,7 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
 
 
 def official_names() -> list[str]:
-    """The competition's 61,191 test tiles in the order of its sample submission.
+    """List the competition's 61,191 test tiles in the order of its sample submission.
 
     First ``test_0`` to ``test_40668`` by number, then ``file_0`` to ``file_20521`` in lexicographic order.
     """

@@ -10,7 +10,7 @@ from amazon_ml.data.datamodule import Batch
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl, timm
+from amazon_ml.lightning import param_groups_weight_decay, pl
 from amazon_ml.models.losses import make_loss, prior_logits
 from amazon_ml.models.tta import VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
@@ -178,7 +178,7 @@ class TileTagger(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with the learning rate set anew at each step."""
         hp = self.hparams
-        groups = timm.optim.param_groups_weight_decay(
+        groups = param_groups_weight_decay(
             self.backbone,
             weight_decay=hp["weight_decay"],
             no_weight_decay_list=getattr(self.backbone, "no_weight_decay", set)(),
@@ -190,9 +190,7 @@ class TileTagger(pl.LightningModule):
         if not math.isfinite(steps):
             raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
         shape = SCHEDULES[hp["schedule"]]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: shape(step / max(1, steps), hp["warmup"])
-        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: shape(step / max(1, steps), hp["warmup"]))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 

@@ -134,7 +134,11 @@ def _with_packaged_weights(
 ) -> nn.Module:
     """Fill a backbone strictly with its 1,000 ImageNet classes, then give it a head and stem of ours."""
     full = _create(name)
-    blocks = [(i, j) for i, stage in enumerate(full.get_submodule("blocks").children()) for j, _ in enumerate(stage.children())]
+    blocks = [
+        (i, j)
+        for i, stage in enumerate(full.get_submodule("blocks").children())
+        for j, _ in enumerate(stage.children())
+    ]
     full.load_state_dict({rename_lite_key(key, blocks): value for key, value in state.items()}, strict=True)
     config = full.pretrained_cfg
     assert isinstance(config, Mapping)

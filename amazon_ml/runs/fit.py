@@ -51,7 +51,10 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     else:
         trainer = _fit(folder, options, data, model)
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
-    for path, names, loader in ((folder.valid, held_out, data.val_dataloader), (folder.test, test, data.test_dataloader)):
+    for path, names, loader in (
+        (folder.valid, held_out, data.val_dataloader),
+        (folder.test, test, data.test_dataloader),
+    ):
         if path in wanted and not path.exists():
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
             write_table(path, probability_table(names, tags, predict(trainer, model, loader())))
@@ -62,9 +65,9 @@ def predict(trainer: pl.Trainer, model: TileTagger, loader: DataLoader[Batch]) -
     """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags)."""
     batches = trainer.predict(model, loader)
     assert batches is not None
-    index = torch.cat([index for index, _ in batches])  # type: ignore[misc]
+    index = torch.cat([index for index, _ in batches])
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
-    probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()  # type: ignore[misc]
+    probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()
     return probabilities
 
 

@@ -135,11 +135,15 @@ def locked(run: Run) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"another process is working on {run.path}; wait for it, or choose another --run") from None
+            raise InputError(
+                f"another process is working on {run.path}; wait for it, or choose another --run"
+            ) from None
         yield
 
 
-def probability_table(names: Sequence[str], tags: Sequence[str], values: npt.NDArray[np.float32]) -> pd.DataFrame:
+def probability_table(
+    names: Sequence[str] | pd.Series, tags: Sequence[str], values: npt.NDArray[np.float32]
+) -> pd.DataFrame:
     """Probabilities as they are stored: ``image_name`` and one float32 column a tag."""
     table = pd.DataFrame(values, columns=list(tags))
     table.insert(0, "image_name", list(names))
