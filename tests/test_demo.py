@@ -271,6 +271,11 @@ def test_a_tile_does_not_depend_on_how_many_there_are(folder: Path, tmp_path: Pa
     assert rows(tmp_path / "few" / "train_v2.csv") == rows(folder / "train_v2.csv")[:7]
 
 
+def test_training_and_test_tiles_are_different(folder: Path) -> None:
+    pictures = [data for name, data in contents(folder).items() if name.endswith(".jpg")]
+    assert len(pictures) == len(set(pictures)) == 66
+
+
 def test_no_test_tiles_is_allowed(tmp_path: Path) -> None:
     write_demo(tmp_path / "made", tiles=1, test_tiles=0, size=16)
     assert rows(tmp_path / "made" / "sample_submission_v2.csv") == []

@@ -5,12 +5,13 @@ The tags follow the frequencies of the real tag table; the pictures are drawn by
 """
 
 import fcntl
+import glob
 import io
 import logging
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,7 +52,8 @@ _WATER = {(1, 1): 0.193, (1, 0): 0.249, (0, 1): 0.481, (0, 0): 0.153}
 _COMMON = ("road", "agriculture", "habitation", "cultivation", "water")
 
 #: Rare tag: its share of all tiles, and the shares of its own tiles that carry another tag. What
-#: is not listed is as frequent beside the rare tag as elsewhere.
+#: is not listed is as frequent beside the rare tag as elsewhere. Not counted but assumed: clear
+#: for slash_burn and conventional_mine.
 _RARE: dict[str, tuple[float, dict[str, float]]] = {
     "bare_ground": (0.0213, {"road": 0.38, "water": 0.24, "agriculture": 0.27}),
     "selective_logging": (0.0084, {"road": 0.43, "clear": 0.90}),
@@ -61,12 +63,13 @@ _RARE: dict[str, tuple[float, dict[str, float]]] = {
     "blow_down": (0.0025, {"clear": 0.88}),
     "conventional_mine": (0.0025, {"road": 0.59, "habitation": 0.32, "clear": 0.90}),
 }
-#: Of the rare tiles that are not clear, nearly all are partly cloudy: haze hides what is rare.
+#: Assumed: of the rare tiles that are not clear, few are hazy, for haze hides what is rare.
 _HAZE_SHARE_OF_UNCLEAR_RARE = 0.1
 
-#: Share of tiles without primary, by the first of these tags that a tile has; chosen so that
-#: .977 of the tiles that are not cloudy have it.
-_NOT_PRIMARY = {"bare_ground": 0.35, "water": 0.05, "habitation": 0.03, "": 0.003}
+#: Share of tiles without primary, by the first of these tags that a tile has. Assumed, but such
+#: that .977 of the tiles that are not cloudy have primary, which is counted.
+_NOT_PRIMARY = {"bare_ground": 0.35, "water": 0.05, "habitation": 0.03}
+_NOT_PRIMARY_ELSE = 0.003
 
 
 @lru_cache(maxsize=1)
@@ -139,14 +142,16 @@ def sample_tags(n: int, rng: np.random.Generator) -> MultiHot:
         on[tag] = weather == i
 
     on["road"] = draws["road"] < _ROAD
-    on["agriculture"] = draws["agriculture"] < np.where(on["road"], *_AGRICULTURE.values())
+    on["agriculture"] = draws["agriculture"] < np.where(
+        on["road"], _AGRICULTURE["road"], _AGRICULTURE["no road"]
+    )
     for tag, shares in (("habitation", _HABITATION), ("cultivation", _CULTIVATION), ("water", _WATER)):
         table = np.array([[shares[a, r] for r in (0, 1)] for a in (0, 1)])
         on[tag] = draws[tag] < table[on["agriculture"].astype(int), on["road"].astype(int)]
     for tag in _RARE:
         on[tag] = draws[tag] < _rare_shares(tag, on)
-    reasons = [on[tag] for tag in _NOT_PRIMARY if tag]
-    on["primary"] = draws["primary"] >= np.select(reasons, list(_NOT_PRIMARY.values())[:-1], _NOT_PRIMARY[""])
+    reasons, shares_without = zip(*((on[tag], share) for tag, share in _NOT_PRIMARY.items()), strict=True)
+    on["primary"] = draws["primary"] >= np.select(reasons, shares_without, _NOT_PRIMARY_ELSE)
 
     on = {tag: rows & ~cloudy for tag, rows in on.items()} | {"cloudy": cloudy}
     return np.stack([on[tag] for tag in PLANET.names], axis=1).astype(np.uint8)
@@ -183,7 +188,8 @@ def _test_names(test_tiles: int) -> tuple[list[str], list[str]]:
 def _write_tiles(folder: Path, names: Collection[str], size: int, seed: int, split: int) -> list[str]:
     """Write one folder of tiles and return their tag strings."""
     folder.mkdir()
-    encoded = sample_tags(len(names), np.random.default_rng([seed, split]))
+    # The fourth number keeps this apart from the tiles' seeds, which numpy fills up with zeros.
+    encoded = sample_tags(len(names), np.random.default_rng([seed, split, 0, 1]))
     tags = [" ".join(sorted(row.split())) for row in PLANET.decode(encoded)]
     for i, (name, row) in enumerate(zip(names, tags, strict=True)):
         rgb = draw_tile(row.split(), size, np.random.default_rng([seed, split, i]))
@@ -233,8 +239,8 @@ def _built_aside(folder: Path) -> Iterator[Path]:
     another name, which the next call recognises and removes.
     """
     prefix = f".{folder.name}.amazon-ml-demo-"
-    for leftover in folder.parent.glob(f"{prefix}*"):
-        with _locked(leftover) as free:
+    for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
+        with suppress(OSError), _locked(leftover) as free:
             if free:
                 shutil.rmtree(leftover, ignore_errors=True)
     aside = folder.parent / f"{prefix}{os.getpid()}"
@@ -256,12 +262,15 @@ def _built_aside(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder until the block or the process ends; say whether that could be done."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:  # held by another process, or a file system without locks
+            free = False
+        yield free
     finally:
         os.close(handle)
 
@@ -272,13 +281,14 @@ def write_demo(
     """Generate tiles with tags in the competition's layout.
 
     The tiles are drawn, not photographed: they serve to try the software out, and a score on them
-    says nothing about Kaggle. The same arguments give the same files, and a tile does not depend
-    on how many there are. A folder that the same call has filled before is left as it is.
+    says nothing about Kaggle. The same arguments give the same files (with the same releases of
+    numpy, OpenCV and Pillow), and a tile does not depend on how many there are. A folder that the
+    same call has filled before is left as it is.
 
     Parameters
     ----------
     folder
-        Folder to create; it must not exist or be empty.
+        Folder to create; if it exists, it must be empty.
     tiles
         Number of training tiles, 1 at least.
     test_tiles
@@ -291,7 +301,10 @@ def write_demo(
     Raises
     ------
     InputError
-        When a number is out of range, or the folder holds anything else.
+        When a number is out of range, the folder holds anything else, or nothing can be written
+        beside it.
+    WorkError
+        When the finished tiles cannot be moved into place.
     """
     for name, value, least in (
         ("tiles", tiles, 1),
