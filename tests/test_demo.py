@@ -155,18 +155,14 @@ def test_every_tag_can_be_drawn_at_every_size(size: int) -> None:
 
 def test_a_tile_looks_alike_at_another_size() -> None:
     for i in range(6):
-        small, large = (
-            draw_tile({"primary", "clear", "water"}, size, np.random.default_rng(i)) for size in (64, 256)
-        )
+        small, large = (draw_tile({"primary", "clear", "water"}, size, np.random.default_rng(i)) for size in (64, 256))
         shrunk = cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA)
         assert np.abs(small.mean((0, 1)) - shrunk.mean((0, 1))).max() < 12
 
 
 def test_colours_are_as_dark_as_the_real_ones() -> None:
     tags = PLANET.decode(sample_tags(500, np.random.default_rng(2)))
-    tiles = (
-        np.stack([draw_tile(row.split(), 32, np.random.default_rng(i)) for i, row in enumerate(tags)]) / 255
-    )
+    tiles = np.stack([draw_tile(row.split(), 32, np.random.default_rng(i)) for i, row in enumerate(tags)]) / 255
     np.testing.assert_allclose(tiles.mean((0, 1, 2)), [0.311, 0.341, 0.299], atol=0.05)
     np.testing.assert_allclose(tiles.std((0, 1, 2)), [0.165, 0.142, 0.136], atol=0.05)
 

@@ -83,9 +83,7 @@ class Scene:
         layer = np.asarray(colour, dtype=np.float32) * np.atleast_3d(1 + texture)
         self.canvas += mask[..., None] * (layer - self.canvas)
 
-    def blob(
-        self, centre: Points, radius: float, rough: Array, *, aspect: float = 1, angle: float = 0
-    ) -> Array:
+    def blob(self, centre: Points, radius: float, rough: Array, *, aspect: float = 1, angle: float = 0) -> Array:
         """Measure how far inside a rough ellipse each pixel is: 1 in the centre, below 0 outside."""
         x, y = coordinates(self.size)
         dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
@@ -99,9 +97,7 @@ class Scene:
         sheet, unit = self._sheet()
         corners = np.rint(points * unit * 8).astype(int)
         thickness = np.maximum(1, np.rint(np.broadcast_to(widths, len(points)) * unit)).astype(int)
-        for start, end, width in zip(
-            corners[:-1].tolist(), corners[1:].tolist(), thickness.tolist(), strict=False
-        ):
+        for start, end, width in zip(corners[:-1].tolist(), corners[1:].tolist(), thickness.tolist(), strict=False):
             cv2.line(sheet, start, end, 255, width, cv2.LINE_AA, 3)
         return self._coverage(sheet)
 

@@ -23,7 +23,7 @@ from amazon_ml.data.painting import draw_tile
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import PLANET, MultiHot
 
-__all__ = ["draw_tile", "sample_tags", "write_demo"]
+__all__ = ["draw_tile", "is_generated", "sample_tags", "write_demo"]
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +142,7 @@ def sample_tags(n: int, rng: np.random.Generator) -> MultiHot:
         on[tag] = weather == i
 
     on["road"] = draws["road"] < _ROAD
-    on["agriculture"] = draws["agriculture"] < np.where(
-        on["road"], _AGRICULTURE["road"], _AGRICULTURE["no road"]
-    )
+    on["agriculture"] = draws["agriculture"] < np.where(on["road"], _AGRICULTURE["road"], _AGRICULTURE["no road"])
     for tag, shares in (("habitation", _HABITATION), ("cultivation", _CULTIVATION), ("water", _WATER)):
         table = np.array([[shares[a, r] for r in (0, 1)] for a in (0, 1)])
         on[tag] = draws[tag] < table[on["agriculture"].astype(int), on["road"].astype(int)]
@@ -221,6 +219,11 @@ Seed: {seed}
 """
 
 
+def is_generated(folder: Path) -> bool:
+    """Whether a folder of tiles, or one a level below it, was made by `write_demo`."""
+    return (folder / _MARKER).is_file() or any(folder.glob(f"*/{_MARKER}"))
+
+
 def _is_complete(folder: Path, description: str, tiles: int, test_tiles: int) -> bool:
     marker = folder / _MARKER
     if not marker.is_file() or marker.read_text(encoding="utf-8", errors="replace") != description:
@@ -275,9 +278,7 @@ def _locked(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def write_demo(
-    folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: int = 64, seed: int = 0
-) -> None:
+def write_demo(folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: int = 64, seed: int = 0) -> None:
     """Generate tiles with tags in the competition's layout.
 
     The tiles are drawn, not photographed: they serve to try the software out, and a score on them

