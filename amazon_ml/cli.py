@@ -46,6 +46,7 @@ VERBS = {
     "evaluate": Verb("amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",)),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
+    "bench": Verb("amazon_ml.bench:bench", "measure against plain baselines on this machine"),
 }
 
 

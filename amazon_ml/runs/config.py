@@ -59,8 +59,7 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
     folder = parsed.pop("run")
     if folder is None:
         folder = Path("runs") / (Path(str(configs[-1])).stem if configs else "default")
-    options: Options = yaml.safe_load(parser.dump(parsed, skip_validation=True))
-    options.pop("run", None)
+    options: Options = parsed.as_dict()
     if options["beta"] <= 0:
         raise InputError("--beta must be more than 0")
     return Run(Path(folder)), options

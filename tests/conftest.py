@@ -1,0 +1,49 @@
+"""Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+
+from amazon_ml.cli import main
+from amazon_ml.data.demo import write_demo
+
+#: The smallest of timm's networks, and little of everything else.
+TINY = [
+    "--data.size=32",
+    "--data.batch_size=16",
+    "--data.n_folds=3",
+    "--model.backbone=test_resnet",
+    "--model.pretrained=false",
+    "--model.lr=0.01",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_epochs=2",
+]
+
+
+@pytest.fixture(scope="session")
+def demo_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 labelled and 30 untagged generated tiles of 32 px; not to be changed."""
+    folder = tmp_path_factory.mktemp("tiles") / "demo"
+    write_demo(folder, tiles=200, test_tiles=30, size=32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a finished run of two of three folds; not to be changed."""
+    run = tmp_path_factory.mktemp("runs") / "trained"
+    options = ["--run", str(run), "--data.root", str(demo_tiles), "--folds=[0, 2]", "--model.tta=flips", *TINY]
+    assert main(["train", *options]) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_tiles() -> Path:
+    """Give the folder of real tiles named by the caller; tests that use it are marked `real`."""
+    named = os.environ.get("AMAZON_ML_REAL_TILES")
+    if not named:
+        pytest.skip("set AMAZON_ML_REAL_TILES to a folder of the competition's tiles")
+    return Path(named)

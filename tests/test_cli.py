@@ -1,0 +1,96 @@
+"""The command line itself: help, speed of help, unknown verbs, and what may import what."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import amazon_ml
+from amazon_ml.cli import VERBS, main
+from amazon_ml.runs.config import train_parser
+
+PACKAGE = Path(amazon_ml.__file__).parent
+#: The layers, from the ground up; a module imports from its own layer and those before it.
+LAYERS = ("errors", "files", "labels", "decisions", "lightning", "data", "models", "runs", "report", "kaggle", "bench",
+          "train", "cli")  # fmt: skip
+
+
+def test_help_answers_within_a_second() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "amazon_ml.cli", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(3)) < 1
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {verb} " in shown and about.summary in shown for verb, about in VERBS.items())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_tells_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*verb.split(), "--help"])
+    assert ended.value.code == 0
+    assert f"usage: amazon-ml {verb}" in capsys.readouterr().out
+
+
+def test_every_option_of_train_says_what_it_means() -> None:
+    silent = [action.dest for action in train_parser()._actions if not (action.help or "").strip()]
+    assert silent == []
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == amazon_ml.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(["trian"], "train"), (["submit"], "submit make"), (["data", "dmo"], "data demo"), (["xyzzy"], "--help")],
+)
+def test_unknown_verbs_are_refused_with_the_nearest(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: amazon-ml VERB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["labels", "decisions.thresholds", "decisions.crossfit", "kaggle.submission", "cli"])
+def test_modules_that_never_import_torch(module: str) -> None:
+    code = f"import sys, amazon_ml.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def _layer(module: str) -> int:
+    return LAYERS.index(module.split(".")[1])
+
+
+def test_imports_point_down_the_layers() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(["amazon_ml", *path.relative_to(PACKAGE).with_suffix("").parts])
+        if module == "amazon_ml.__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported = node.module if isinstance(node, ast.ImportFrom) else None
+            if imported and re.match(r"amazon_ml\.", imported):
+                assert _layer(imported) <= _layer(module), f"{module} imports {imported}"
+
+
+def test_importing_prints_nothing() -> None:
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.py")]
+    code = "; ".join(f"import {module}" for module in modules)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "" and done.stderr == ""

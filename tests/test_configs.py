@@ -1,0 +1,40 @@
+"""The configurations that ship: each parses, and the presets stack on each."""
+
+from pathlib import Path
+
+import pytest
+
+from amazon_ml.lightning import timm
+from amazon_ml.runs.config import parse_train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
+STACKED = ("lite0.yaml", "debug/overfit.yaml", "debug/limit.yaml")
+
+
+def test_every_config_is_tested() -> None:
+    there = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
+    assert there == {*WHOLE, *STACKED}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_config_parses_to_a_run_of_its_name(name: str) -> None:
+    run, options = parse_train([f"--config={CONFIGS / name}"])
+    assert run.path == Path("runs") / Path(name).stem
+    assert timm.is_model(options["model"]["backbone"])
+
+
+@pytest.mark.parametrize("base", WHOLE)
+@pytest.mark.parametrize("preset", STACKED)
+def test_presets_stack(base: str, preset: str) -> None:
+    _, plain = parse_train([f"--config={CONFIGS / base}"])
+    _, options = parse_train([f"--config={CONFIGS / base}", f"--config={CONFIGS / preset}"])
+    assert options["data"]["root"] == plain["data"]["root"]
+    assert options != plain
+
+
+def test_options_win_over_configs_and_later_configs_over_earlier() -> None:
+    demo, limit = (f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/limit.yaml"))
+    assert parse_train([demo, limit])[1]["trainer"]["max_epochs"] == 1
+    assert parse_train([limit, demo])[1]["trainer"]["max_epochs"] == 12
+    assert parse_train([demo, limit, "--trainer.max_epochs=5"])[1]["trainer"]["max_epochs"] == 5

@@ -1,0 +1,134 @@
+"""The network: its input, its output, its optimizer and learning rate."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from amazon_ml.errors import InputError
+from amazon_ml.lightning import pl, timm
+from amazon_ml.models.tagger import SCHEDULES, TileTagger
+
+TAGS = ["a", "b", "c"]
+
+
+def _tagger(**options: Any) -> TileTagger:
+    torch.manual_seed(0)
+    return TileTagger(TAGS, **{"backbone": "test_resnet", "pretrained": False, "size": 32, **options}).eval()
+
+
+def _tiles(*shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
+
+
+def test_logits_equal_timm_on_images_normalised_by_hand() -> None:
+    tagger, tiles = _tagger(), _tiles(4, 32, 32, 3)
+    config = tagger.backbone.pretrained_cfg
+    assert isinstance(config, dict)
+    scaled = (tiles.numpy() / 255 - np.array(config["mean"])) / np.array(config["std"])
+    with torch.inference_mode():
+        expected = tagger.backbone(torch.from_numpy(scaled.transpose(0, 3, 1, 2)).float())
+        torch.testing.assert_close(tagger(tiles), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_probabilities_are_float32_even_in_bfloat16() -> None:
+    tagger, tiles = _tagger(), _tiles(2, 32, 32, 3)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        p = tagger.probabilities(tiles)
+    assert p.dtype == torch.float32 and p.shape == (2, 3)
+    assert ((p > 0) & (p < 1)).all()
+
+
+def test_d4_probabilities_are_the_mean_over_views_and_the_same_for_a_turned_tile() -> None:
+    tagger, tiles = _tagger(tta="d4"), _tiles(2, 32, 32, 3)
+    with torch.inference_mode():
+        p = tagger.probabilities(tiles)
+        views = [np.rot90(tiles.numpy(), k, (1, 2))[:, :, ::step] for k in range(4) for step in (1, -1)]
+        one_by_one = [tagger(torch.from_numpy(view.copy())).sigmoid() for view in views]
+        torch.testing.assert_close(p, torch.stack(one_by_one).mean(dim=0))
+        torch.testing.assert_close(tagger.probabilities(tiles.rot90(1, (1, 2))), p)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 6])
+def test_other_channel_counts(channels: int) -> None:
+    with torch.inference_mode():
+        assert _tagger(in_chans=channels)(_tiles(2, 32, 32, channels)).shape == (2, 3)
+
+
+def test_network_made_for_one_size_is_made_for_ours() -> None:
+    with torch.inference_mode():
+        assert _tagger(backbone="test_vit", size=64)(_tiles(1, 64, 64, 3)).shape == (1, 3)
+
+
+def test_channels_last_does_not_change_the_result() -> None:
+    tiles = _tiles(2, 32, 32, 3)
+    with torch.inference_mode():
+        torch.testing.assert_close(_tagger()(tiles), _tagger(channels_last=False)(tiles), atol=1e-5, rtol=1e-5)
+
+
+def test_statistics_travel_with_the_weights() -> None:
+    tagger = _tagger(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    other = _tagger()
+    other.load_state_dict(tagger.state_dict())
+    torch.testing.assert_close(other.mean, torch.tensor([0.1, 0.2, 0.3]) * 255)
+
+
+def test_compiling_leaves_the_names_of_the_weights() -> None:
+    assert _tagger(compile=True).state_dict().keys() == _tagger().state_dict().keys()
+
+
+def test_start_from_frequencies() -> None:
+    tagger, frequencies = _tagger(), torch.tensor([0.9, 0.1, 0.5])
+    tagger.start_from_frequencies(frequencies)
+    head = tagger.backbone.get_classifier()  # type: ignore[operator]
+    torch.testing.assert_close(head.bias.sigmoid(), frequencies)
+
+
+def test_norms_and_biases_are_not_decayed() -> None:
+    tagger = _tagger(weight_decay=0.3)
+    trainer = pl.Trainer(accelerator="cpu", max_steps=10, logger=False, enable_checkpointing=False)
+    tagger.trainer = trainer
+    trainer.strategy.connect(tagger)
+    groups = tagger.configure_optimizers()["optimizer"].param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert len(decay) == len(list(tagger.parameters()))
+    for parameter in tagger.parameters():
+        assert decay[id(parameter)] == (0.3 if parameter.ndim > 1 else 0.0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_learning_rate_is_a_continuous_share_of_the_highest(name: str) -> None:
+    shares = np.array([SCHEDULES[name](done, 0.25) for done in np.linspace(0, 1, 2001)])
+    assert shares.min() >= 0 and shares.max() == pytest.approx(1)
+    assert np.abs(np.diff(shares)).max() < 0.005
+    if name != "constant":
+        assert shares.argmax() == 500 and shares[0] < 0.05 and shares[-1] < 1e-4
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> None:
+    assert all(0 <= SCHEDULES[name](done, warmup) <= 1 for done in (0, 0.3, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet5O"}, r"timm has no 'resnet5O'; it has .*resnet50"),
+        ({"schedule": "cosin"}, r"model.schedule: there is no 'cosin'.*one_cycle, cosine"),
+        ({"tta": "d8"}, r"model.tta: there is no 'd8'.*d4"),
+        ({"backbone_args": {"no_such": 1}}, r"model.backbone_args: test_resnet refuses"),
+        ({"mean": [0.5]}, r"one value for each of 3 channels"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _tagger(**options)
+
+
+def test_torchvision_imports_beside_a_cpu_build() -> None:
+    # Without the declarations in amazon_ml.lightning this import fails on CPU builds.
+    import torchvision
+
+    assert torchvision.__version__ and timm.__version__

@@ -1,0 +1,427 @@
+"""The whole job through the command line: tiles in, scores and a submission out; stopped, resumed, refused."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from conftest import TINY
+from PIL import Image
+from sklearn.metrics import fbeta_score
+
+from amazon_ml.cli import main
+from amazon_ml.data.catalog import read_catalog
+from amazon_ml.labels import PLANET
+from amazon_ml.models import callbacks
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.folder import Run, locked
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def _train(run: Path, tiles: Path, *options: str) -> int:
+    return main(["train", "--run", str(run), "--data.root", str(tiles), *TINY, *options])
+
+
+def _same_weights(first: Path, second: Path) -> bool:
+    a, b = (safetensors.torch.load_file(run / "fold-0" / "model.safetensors") for run in (first, second))
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# ---------------------------------------------------------------- what a run holds
+
+
+def test_run_holds_what_it_should(trained: Path) -> None:
+    for name in ("config.yaml", "provenance.json", "folds.csv", "truth.csv", "oof.parquet", "test.parquet",
+                 "decision.json", "metrics.json", "submission.csv", "tiles.png"):  # fmt: skip
+        assert (trained / name).stat().st_size > 0, name
+    for fold in ("fold-0", "fold-2"):
+        for name in ("model.safetensors", "metrics.csv", "valid.parquet", "test.parquet"):
+            assert (trained / fold / name).stat().st_size > 0, name
+        assert list((trained / fold).glob("events.out.tfevents.*"))
+    assert not (trained / "fold-1").exists()
+    assert not list(trained.rglob("*.part"))
+
+
+def test_out_of_fold_rows_are_those_of_the_folds_each_once(trained: Path) -> None:
+    folds, oof = pd.read_csv(trained / "folds.csv"), pd.read_parquet(trained / "oof.parquet")
+    assert oof["image_name"].is_unique
+    assert set(oof["image_name"]) == set(folds.loc[folds["fold"].isin([0, 2]), "image_name"])
+    assert list(oof.columns) == ["image_name", *PLANET.names]
+    assert oof[list(PLANET.names)].to_numpy().dtype == np.float32
+
+
+def test_scores_equal_scikit_learn_on_the_stored_files(trained: Path, demo_tiles: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    decision = json.loads((trained / "decision.json").read_text())
+    oof = pd.read_parquet(trained / "oof.parquet").set_index("image_name")
+    table = pd.read_csv(demo_tiles / "train_v2.csv").set_index("image_name")["tags"].loc[oof.index]
+    true = np.array([[tag in tags.split() for tag in PLANET.names] for tags in table])
+    p = oof.to_numpy(np.float64)
+    for name, cuts in (("fixed_0.2", np.full(17, 0.2)), ("fitted", np.array(list(decision["thresholds"].values())))):
+        on = p >= cuts
+        on[np.arange(len(p)), p.argmax(axis=1)] |= ~on.any(axis=1)
+        assert metrics["f2"][name]["value"] == pytest.approx(
+            fbeta_score(true, on, beta=2, average="samples"), abs=1e-12
+        )
+    low, high = metrics["f2"]["cross_fitted"]["interval"]
+    assert low < metrics["f2"]["cross_fitted"]["value"] < high
+    assert metrics["f2"]["fitted"]["value"] >= metrics["f2"]["cross_fitted"]["value"]
+    assert metrics["f2"]["constant"]["value"] < metrics["f2"]["fitted"]["value"]
+
+
+def test_test_probabilities_are_the_mean_of_the_folds(trained: Path) -> None:
+    tags = list(PLANET.names)
+    folds = [pd.read_parquet(trained / fold / "test.parquet")[tags].to_numpy() for fold in ("fold-0", "fold-2")]
+    mean = pd.read_parquet(trained / "test.parquet")[tags].to_numpy()
+    np.testing.assert_allclose(mean, (folds[0] + folds[1]) / 2, atol=1e-7)
+
+
+def test_submission_has_the_rows_of_the_sample_and_no_empty_answer(trained: Path, demo_tiles: Path) -> None:
+    submission = pd.read_csv(trained / "submission.csv", keep_default_na=False)
+    sample = pd.read_csv(demo_tiles / "sample_submission_v2.csv")
+    assert list(submission.columns) == ["image_name", "tags"]
+    assert submission["image_name"].tolist() == sample["image_name"].tolist()
+    assert submission["tags"].str.len().gt(0).all()
+    PLANET.encode(submission["tags"].tolist())
+
+
+def test_provenance_names_data_versions_and_command(trained: Path, demo_tiles: Path) -> None:
+    provenance = json.loads((trained / "provenance.json").read_text())
+    assert provenance["data"]["sha256"] == read_catalog(demo_tiles).sha256
+    assert provenance["data"]["labelled"] == 200 and provenance["data"]["unlabelled"] == 30
+    assert provenance["made_with"]["packages"]["torch"] == torch.__version__
+    assert len(provenance["starts"]) == 1 and provenance["folds"]["seed"] == 0
+
+
+def test_curves_have_a_row_for_each_epoch(trained: Path) -> None:
+    curves = pd.read_csv(trained / "fold-0" / "metrics.csv")
+    assert curves["val_f2"].notna().sum() == curves["train_loss_epoch"].notna().sum() == 2
+    assert curves["val_f2"].dropna().between(0, 1).all()
+
+
+# ---------------------------------------------------------------- what is done with a run
+
+
+def test_evaluate_on_the_training_folder(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    assert main(["evaluate", str(trained), "--data", str(demo_tiles), "--json", str(out)]) == 0
+    scores = json.loads(out.read_text())
+    assert scores["tiles"] == 200 and len(scores["tags"]) == 17
+    low, high = scores["f2"]["decided"]["interval"]
+    assert low < scores["f2"]["decided"]["value"] < high
+
+
+def test_predict_gives_the_probabilities_of_training_time(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    stored = pd.read_parquet(trained / "test.parquet").set_index("image_name")
+    for out in (tmp_path / "p.parquet", tmp_path / "p.csv"):
+        assert main(["predict", str(trained), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+        table = (pd.read_parquet(out) if out.suffix == ".parquet" else pd.read_csv(out)).set_index("image_name")
+        assert list(table.columns) == ["tags", *PLANET.names]
+        np.testing.assert_allclose(table[list(PLANET.names)], stored.loc[table.index], atol=1e-6)
+    submission = pd.read_csv(trained / "submission.csv").set_index("image_name")["tags"]
+    assert table["tags"].equals(submission.loc[table.index])
+
+
+def test_tune_again_gives_the_same_decision(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "decision.json").unlink()
+    assert main(["tune", str(run)]) == 0
+    assert (run / "decision.json").read_text() == (trained / "decision.json").read_text()
+
+
+def test_submit_make_elsewhere(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    assert main(["submit", "make", str(trained), "--out", str(out)]) == 0
+    assert out.read_bytes() == (trained / "submission.csv").read_bytes()
+
+
+# ---------------------------------------------------------------- stopped and started again
+
+
+def test_finished_run_is_not_trained_again(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    before = (run / "fold-0" / "model.safetensors").stat().st_mtime_ns
+    assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
+    assert (run / "fold-0" / "model.safetensors").stat().st_mtime_ns == before
+    assert (run / "metrics.json").read_text() == (trained / "metrics.json").read_text()
+
+
+def test_other_options_for_a_begun_run_are_refused(
+    trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(trained, demo_tiles, "--folds=[0, 2]", "--model.tta=flips", "--model.lr=0.5") == 2
+    assert "model.lr was 0.01, now 0.5" in capsys.readouterr().err
+
+
+def test_second_process_on_a_run_is_refused(
+    trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(Run(trained)):
+        assert _train(trained, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 2
+    assert "another process is working on" in capsys.readouterr().err
+
+
+def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) -> None:
+    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=40"]
+    command = [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(tmp_path / "killed"), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
+    end = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < end:
+        assert process.poll() is None, "training ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "fold-0" / "model.safetensors").exists()
+    assert main(command[3:]) == 0
+    assert main(["train", "--run", str(tmp_path / "undisturbed"), *options]) == 0
+    assert _same_weights(tmp_path / "killed", tmp_path / "undisturbed")
+    curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv") for name in ("killed", "undisturbed")]
+    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [40, 40]
+
+
+def test_stopped_within_an_epoch_resumes_to_the_same_weights(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 133 training tiles make 8 batches an epoch: batch 11 lies in the middle of the second one.
+    monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
+    step, batches = TileTagger.training_step, iter(range(1000))
+
+    def pull_the_plug(self: TileTagger, *arguments: Any) -> Any:
+        if next(batches) == 11:
+            raise KeyError("plug pulled")
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileTagger, "training_step", pull_the_plug)
+        with pytest.raises(KeyError, match="plug pulled"):
+            _train(tmp_path / "stopped", demo_tiles)
+    saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 11
+    assert _train(tmp_path / "stopped", demo_tiles, "--data.workers=2") == 0
+    assert _train(tmp_path / "undisturbed", demo_tiles) == 0
+    assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
+
+
+def test_killed_before_the_test_tiles_were_predicted(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    for lost in (run / "fold-2" / "test.parquet", run / "test.parquet", run / "decision.json"):
+        lost.unlink()
+    assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
+    assert (run / "submission.csv").read_bytes() == (trained / "submission.csv").read_bytes()
+
+
+def test_tag_table_that_changed_under_a_run_is_refused(
+    trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiles, run = tmp_path / "tiles", tmp_path / "run"
+    shutil.copytree(demo_tiles, tiles)
+    assert _train(run, tiles) == 0
+    table = (tiles / "train_v2.csv").read_text().splitlines()
+    table[1] = table[1].split(",")[0] + ",haze road"
+    (tiles / "train_v2.csv").write_text("\n".join(table) + "\n")
+    assert _train(run, tiles) == 2
+    assert "changed since the run began" in capsys.readouterr().err
+
+
+def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = tmp_path / "run" / "fold-0" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "last.ckpt").write_bytes(b"half a checkpoint")
+    assert _train(tmp_path / "run", demo_tiles) == 2
+    assert "last.ckpt is broken; delete it" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- other data, other settings
+
+
+def test_all_folds_cover_every_tile(demo_tiles: Path, tmp_path: Path) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--folds=all", "--trainer.max_epochs=1") == 0
+    assert len(pd.read_parquet(tmp_path / "run" / "oof.parquet")) == 200
+
+
+def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tags = [f"kind {letter}" for letter in "ABCDEFGHIJ"]
+    rows = []
+    for split, count in (("train", 90), ("later", 30)):
+        folder = tmp_path / split / "pictures"
+        folder.mkdir(parents=True)
+        for n in range(count):
+            chosen = rng.random(10) < 0.3
+            width, height = rng.integers(20, 90, 2)
+            picture = np.full((height, width, 3), 20, np.uint8)
+            for tag in np.flatnonzero(chosen):
+                picture[:, tag * width // 10 : (tag + 1) * width // 10, tag % 3] = 220
+            Image.fromarray(picture).save(folder / f"p{n}.JPG", quality=95)
+            rows.append((split, f"p{n}.JPG", ";".join(tag for tag, on in zip(tags, chosen, strict=True) if on)))
+        table = pd.DataFrame([row[1:] for row in rows if row[0] == split], columns=["filename", "labels"])
+        table.to_csv(tmp_path / split / "list.csv", index=False)
+    run, out = tmp_path / "run", tmp_path / "p.csv"
+    assert (
+        _train(run, tmp_path / "train", "--data.tag_separator=;", "--trainer.max_epochs=30", "--data.augment=[]") == 0
+    )
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert [record["tag"] for record in metrics["tags"]] == tags
+    assert metrics["f2"]["cross_fitted"]["value"] > metrics["f2"]["constant"]["value"] + 0.1
+    assert not (run / "submission.csv").exists()
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "later"), "--json", str(tmp_path / "e.json")]) == 0
+    assert json.loads((tmp_path / "e.json").read_text())["tiles"] == 30
+    assert main(["predict", str(run), "--tiles", str(tmp_path / "later"), "--out", str(out)]) == 0
+    table = pd.read_csv(out, keep_default_na=False)
+    assert len(table) == 30 and table["image_name"][0] == "p0"
+    # Some tiles here carry no tag, so none is forced on a tile.
+    assert json.loads((run / "decision.json").read_text())["at_least_one"] is False
+
+
+def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Path) -> None:
+    configs = [f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/overfit.yaml")]
+    run = tmp_path / "run"
+    assert main(["train", *configs, "--run", str(run), "--data.root", str(demo_tiles), "--data.size=32"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["tiles"] == 32 and metrics["held_out"] is False
+    assert metrics["f2"]["fixed_0.2"]["value"] >= 0.99
+    losses = pd.read_csv(run / "fold-0" / "metrics.csv")["train_loss_epoch"].dropna()
+    assert losses.iloc[-5:].mean() < 0.02
+
+
+def test_limit_preset_runs_and_makes_no_submission(demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    limited = [f"--config={CONFIGS / 'debug' / 'limit.yaml'}", "--data.limit=60"]
+    assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), *TINY, *limited]) == 0
+    assert len(pd.read_csv(run / "truth.csv")) == 60
+    assert not (run / "submission.csv").exists()
+
+
+# ---------------------------------------------------------------- wrong input: one readable message each
+
+
+@pytest.fixture
+def few_tiles(demo_tiles: Path, tmp_path: Path) -> Path:
+    """Copy the tiles, to be broken."""
+    shutil.copytree(demo_tiles, tmp_path / "tiles")
+    return tmp_path / "tiles"
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("amazon-ml: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_truncated_tile(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
+    tile = few_tiles / "train-jpg" / "train_7.jpg"
+    tile.write_bytes(tile.read_bytes()[:300])
+    assert _train(tmp_path / "run", few_tiles, f"--data.workers={workers}") == 2
+    told = _told(capsys)
+    assert "train_7.jpg is cut short (300 bytes)" in told and "Traceback" not in told
+
+
+def test_table_without_tags_column(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = few_tiles / "train_v2.csv"
+    table.write_text(table.read_text().replace("image_name,tags", "image_name,what"))
+    assert _train(tmp_path / "run", few_tiles) == 2
+    assert "train_v2.csv has no column 'tags'; it has 'image_name', 'what'" in _told(capsys)
+
+
+def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (few_tiles / "train_v2.csv").read_text().splitlines()
+    lines[5] = "train_4,clear agricultre"
+    (few_tiles / "train_v2.csv").write_text("\n".join(lines))
+    assert _train(tmp_path / "run", few_tiles) == 2
+    assert "unknown tag: line 6 (train_4): 'agricultre' (nearest: 'agriculture')" in _told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.root=/no/such/folder"], "there is no folder /no/such/folder"),
+        (["--model.backbone=resnet999"], "timm has no 'resnet999'"),
+        (["--folds=[7]"], "--folds [7]: there are the folds [0, 1, 2]"),
+        (["--data.augment=[{Spin: {}}]"], "albumentations has no transform 'Spin'"),
+        (["--data.n_folds=1"], "cannot make 1 folds"),
+        (["--trainer.max_epochs=0"], "max_epochs"),
+        (["--beta=0"], "--beta must be more than 0"),
+    ],
+)
+def test_wrong_values(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert _train(tmp_path / "run", demo_tiles, *options) == 2
+    assert message in _told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.sise=64"], "data.sise"),
+        (["--data.size=large"], "data.size"),
+        (["--config=none.yaml"], "none.yaml"),
+        (["--trainer.precision=17"], "precision"),
+    ],
+)
+def test_wrong_keys_and_types(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _train(tmp_path / "run", demo_tiles, *options)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_wrong_key_in_a_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wrong.yaml").write_text("data: {root: x}\nmodel: {backbon: resnet18}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--config", str(tmp_path / "wrong.yaml")])
+    assert ended.value.code == 2
+    assert "backbon" in capsys.readouterr().err
+
+
+def test_run_folder_that_cannot_be_written(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert _train(tmp_path / "file" / "run", demo_tiles) == 1
+    assert "cannot write to the run folder" in _told(capsys)
+
+
+@pytest.mark.parametrize(
+    "verb", [["tune"], ["evaluate", "--data=."], ["predict", "--tiles=.", "--out=x.csv"], ["submit", "make"]]
+)
+def test_verbs_on_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
+    options = [word for word in verb if word.startswith("--")]
+    words = [word for word in verb if not word.startswith("--")]
+    assert main([*words, str(tmp_path), *options]) == 2
+    assert str(tmp_path) in _told(capsys)
+
+
+def test_predict_on_folders_without_tiles(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(trained), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
+    assert "holds no images" in _told(capsys)
+    assert main(["predict", str(trained), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.txt")]) == 2
+    assert "must end in .parquet or .csv" in _told(capsys)
+
+
+def test_submission_without_all_tiles_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image_name,tags\ntest_0,primary\ntest_99,primary\n")
+    out = tmp_path / "s.csv"
+    assert main(["submit", "make", str(trained), "--sample", str(sample), "--out", str(out)]) == 2
+    assert "lacks 1 of the 2 tiles" in _told(capsys) and not out.exists()
