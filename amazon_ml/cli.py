@@ -29,12 +29,15 @@ class Verb:
         Parameters given by place; all others are options.
     parses
         The function takes the arguments as they stand, since it has a parser of its own.
+    scores
+        The function gives scores, which are printed.
     """
 
     target: str
     summary: str
     positionals: tuple[str, ...] = ()
     parses: bool = False
+    scores: bool = False
 
 
 VERBS = {
@@ -42,8 +45,10 @@ VERBS = {
         "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
-    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",)),
-    "evaluate": Verb("amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",)),
+    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), scores=True),
+    "evaluate": Verb(
+        "amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",), scores=True
+    ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
     "bench": Verb("amazon_ml.bench:bench", "measure against plain baselines on this machine"),
@@ -81,7 +86,9 @@ def _run(name: str, arguments: list[str]) -> None:
     if verb.parses:
         call(arguments)
     else:
-        call(**_parse(name, verb, call, arguments))
+        result = call(**_parse(name, verb, call, arguments))
+        if verb.scores:
+            importlib.import_module("amazon_ml.report.tables").print_scores(result)
 
 
 def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from amazon_ml.data.catalog import Catalog
-from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
@@ -60,9 +58,8 @@ def train(run: Run, options: Options) -> dict[str, Any]:
             fit_fold(run.fold(fold), options, data, options["seed"] + fold)
         _gather(run, catalog, folds)
         metrics = tune(run.path)
-        generated = is_generated(Path(options["data"]["root"]))
-        _draw(run, catalog, generated)
-        print_scores(metrics, title=_title(run, metrics, generated))
+        _draw(run, catalog, metrics["generated"])
+        print_scores(metrics)
         if len(catalog.unlabelled) and options["data"]["limit"] is None:
             make_submission(run.path)
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
@@ -113,9 +110,3 @@ def _draw(run: Run, catalog: Catalog, generated: bool) -> None:
     source = "Generated tiles" if generated else "Tiles"
     title = f"{source} the network was not trained on, with the tags it gave them"
     draw_tiles(run.picture, paths, tags, true[picked], decided[picked], title=title)
-
-
-def _title(run: Run, metrics: dict[str, Any], generated: bool) -> str:
-    source = "GENERATED tiles (says nothing about Kaggle)" if generated else "labelled tiles"
-    part = "held out" if metrics["held_out"] else "TRAINED ON, not held out"
-    return f"{run.path}: {source}, {part}"

@@ -4,6 +4,7 @@ import logging
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -13,17 +14,16 @@ from amazon_ml.lightning import pl
 
 log = logging.getLogger(__name__)
 
-#: The one checkpoint of a fold: where to resume.
-LAST = "last"
 #: How much work a killed run may lose, at most.
 SAVE_EVERY = timedelta(seconds=60)
 
 
-def resume_points(folder: Path) -> list[Callback]:
-    """Keep one checkpoint, ``last.ckpt``: written every minute and after each epoch, whole or not at all."""
+def resume_points(checkpoint: Path) -> list[Callback]:
+    """Keep one checkpoint: written every minute and after each epoch, whole or not at all."""
+    place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
     return [
-        ModelCheckpoint(folder, LAST, save_top_k=1, enable_version_counter=False, train_time_interval=SAVE_EVERY),
-        ModelCheckpoint(folder, LAST, save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
+        ModelCheckpoint(**place, train_time_interval=SAVE_EVERY),
+        ModelCheckpoint(**place, save_on_train_epoch_end=True),
     ]
 
 

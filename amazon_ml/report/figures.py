@@ -39,20 +39,20 @@ def draw_tiles(
         Line above the picture.
     """
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2 * columns, 2.75 * rows + 0.7), layout="constrained")
+    captions = [[line for line in map(_marked, tags, *pair) if line] for pair in zip(true, decided, strict=True)]
+    most = max(map(len, captions))
+    figure = Figure(figsize=(2 * columns, (2 + 0.17 * most) * rows + 0.7), layout="constrained")
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for axis, image, truth, answer in zip(axes, images, true, decided, strict=False):
+    for axis, image, lines in zip(axes, images, captions, strict=False):
         axis.imshow(read_tile(Path(image)), interpolation="nearest")
-        lines = [line for line in map(_marked, tags, truth, answer) if line]
-        for place, (text, colour) in enumerate(lines):
+        # Empty lines below keep the same room under each tile.
+        for place, (text, colour) in enumerate([*lines, *[(" ", "none")] * (most - len(lines))]):
             axis.annotate(
                 text, (0, -0.02 - 0.085 * place), xycoords="axes fraction", va="top", fontsize=7, color=colour
             )
-        # Room below for as many lines as a tile is likely to have.
-        axis.annotate(" ", (0, -0.02 - 0.085 * 4), xycoords="axes fraction", va="top", fontsize=7)
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

@@ -10,16 +10,8 @@ from rich.table import Table
 _PLAIN_WIDTH = 100
 
 
-def print_scores(metrics: dict[str, Any], *, title: str) -> None:
-    """Print a run's scores and its per-tag table.
-
-    Parameters
-    ----------
-    metrics
-        Content of metrics.json.
-    title
-        Says what was scored.
-    """
+def print_scores(metrics: dict[str, Any]) -> None:
+    """Print a run's scores and its per-tag table; `metrics` is the content of metrics.json."""
     beta = f"F{metrics['beta']:g}"
     names = {
         "fitted": "tuned, on the rows it was tuned on (flattering)",
@@ -28,7 +20,7 @@ def print_scores(metrics: dict[str, Any], *, title: str) -> None:
         "constant": "best constant answer, fitted",
         "decided": "with the run's decision",
     }
-    table = Table(title=title, title_justify="left")
+    table = Table(title=_title(metrics), title_justify="left")
     table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
     table.add_column("mean", justify="right")
     table.add_column("95 % interval", justify="right")
@@ -38,6 +30,12 @@ def print_scores(metrics: dict[str, Any], *, title: str) -> None:
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
     _print_tags(metrics["tags"], beta)
     _console().print(table)
+
+
+def _title(metrics: dict[str, Any]) -> str:
+    source = f"GENERATED tiles of {metrics['tiles_of']} (says nothing about Kaggle)"
+    part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
+    return f"{metrics['run']}: {source if metrics['generated'] else metrics['tiles_of']}{part}"
 
 
 def _print_tags(records: Sequence[dict[str, Any]], beta: str) -> None:

@@ -66,8 +66,14 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
 
 
 def keep_options(run: Run, options: Options) -> None:
-    """Store the options in a new run; in an old one, refuse options that would mix two experiments."""
-    if not run.config.exists():
+    """Store the options in a new run; in an old one, refuse options that would mix two experiments.
+
+    A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
+    """
+    if not run.begun():
+        if run.config.exists():
+            for path in (run.config, run.folds, run.provenance):
+                path.unlink(missing_ok=True)
         write_text(run.config, yaml.safe_dump(options, sort_keys=False))
         return
     former, now = _flat(run.options()), _flat(options)

@@ -1,15 +1,16 @@
 """The score of a run on another labelled folder."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.datamodule import catalog_options
+from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.files import write_json
-from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.predict import predict_paths
 from amazon_ml.runs.tune import per_tag_records, read_decision, score
@@ -18,7 +19,7 @@ from amazon_ml.runs.tune import per_tag_records, read_decision, score
 def evaluate(
     run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, json: Path | None = None,
     workers: int | None = None,
-) -> None:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
     Nothing is fitted here. The score is honest for tiles that the run was not trained on; whether
@@ -38,6 +39,10 @@ def evaluate(
         File for the scores.
     workers
         Loader processes; by default none on the CPU, one a core beside a GPU.
+
+    Returns
+    -------
+    The scores, as they are written to `json`.
     """
     folder = Run(run)
     decision = read_decision(folder)
@@ -49,11 +54,14 @@ def evaluate(
     baseline = fbeta_per_tile(true, fixed(p, np.ones_like(true)).decide(p), beta)
     own = fbeta_per_tile(true, decided, beta)
     metrics = {
+        "run": str(run),
+        "tiles_of": str(data),
+        "generated": is_generated(data),
         "beta": beta,
         "tiles": len(p),
         "f2": {f"fixed_{START}": score(baseline), "decided": score(own), "decided_minus_fixed": score(own - baseline)},
         "tags": per_tag_records(decision.tags, true, decided, decision.thresholds, beta),
     }
-    print_scores(metrics, title=f"{run} on {data}")
     if json is not None:
         write_json(json, metrics)
+    return metrics

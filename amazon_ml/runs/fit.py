@@ -18,7 +18,7 @@ from amazon_ml.data.datamodule import Batch, PlanetDataModule
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import pl
-from amazon_ml.models.callbacks import LAST, EpochLine, resume_points
+from amazon_ml.models.callbacks import EpochLine, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.config import Options
@@ -94,22 +94,21 @@ def make_trainer(folder: FoldFolder, options: Options, callbacks: list[Callback]
 
 def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
     """Pretrained weights are needed at the first start only."""
-    begun = folder.weights.exists() or (folder.checkpoints / f"{LAST}.ckpt").exists()
+    begun = folder.weights.exists() or folder.last.exists()
     return {"pretrained": False, "weights": None} if begun else {}
 
 
 def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger) -> pl.Trainer:
-    checkpoint = folder.checkpoints / f"{LAST}.ckpt"
-    step = _step_of(checkpoint) if checkpoint.exists() else 0
+    step = _step_of(folder.last) if folder.last.exists() else 0
     if step:
         log.info("resuming %s at step %d", folder.path, step)
     else:
         model.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
     _set_former_metrics_aside(folder, step)
     line = EpochLine()
-    trainer = make_trainer(folder, options, [*resume_points(folder.checkpoints), line])
+    trainer = make_trainer(folder, options, [*resume_points(folder.last), line])
     began = time.perf_counter()
-    trainer.fit(model, datamodule=data, ckpt_path=str(checkpoint) if step else None, weights_only=True)
+    trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if trainer.global_step == 0:

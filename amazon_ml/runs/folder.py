@@ -80,6 +80,10 @@ class Run:
         folders = sorted(self.path.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
         return [fold for fold in map(FoldFolder, folders) if fold.weights.exists()]
 
+    def begun(self) -> bool:
+        """Whether there is any training to lose."""
+        return any(fold.weights.exists() or fold.last.exists() for fold in map(FoldFolder, self.path.glob("fold-*")))
+
     def options(self) -> dict[str, Any]:
         """Read what was asked; an `InputError` where this is no run."""
         try:
@@ -101,6 +105,11 @@ class FoldFolder:
     def checkpoints(self) -> Path:
         """Where training resumes."""
         return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.checkpoints / "last.ckpt"
 
     @property
     def weights(self) -> Path:

@@ -13,6 +13,7 @@ import torch
 
 import amazon_ml
 from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
@@ -43,6 +44,7 @@ def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     return {
         "root": str(Path(options["data"]["root"]).resolve()),
+        "generated": is_generated(Path(options["data"]["root"])),
         "sha256": catalog.sha256,
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),

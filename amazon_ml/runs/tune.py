@@ -46,7 +46,7 @@ def tune(run: Path) -> dict[str, Any]:
     The content of metrics.json.
     """
     folder = Run(run)
-    options = folder.options()
+    options, data = folder.options(), read_json(folder.provenance)["data"]
     tags, p, true = read_oof(folder)
     beta = float(options["beta"])
     if len(p) < 10:
@@ -55,6 +55,9 @@ def tune(run: Path) -> dict[str, Any]:
     cross_fitted = cross_decide(per_class, p, true, beta=beta, seed=options["seed"])
     held_out = bool(options["data"]["hold_out"])
     metrics = {
+        "run": str(run),
+        "tiles_of": data["root"],
+        "generated": data["generated"],
         "beta": beta,
         "tiles": len(p),
         "held_out": held_out,
@@ -68,7 +71,7 @@ def tune(run: Path) -> dict[str, Any]:
             "beta": beta,
             "at_least_one": thresholds.at_least_one,
             "thresholds": dict(zip(tags, thresholds.values, strict=True)),
-            "cross_fitted": metrics["f2"]["cross_fitted"],  # type: ignore[index]
+            "cross_fitted": metrics["f2"]["cross_fitted"],
             "tuned_on": {"tiles": len(p), "held_out": held_out, "oof_sha256": sha256_of(folder.oof)},
         },
     )
