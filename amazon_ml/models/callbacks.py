@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from amazon_ml.data.datamodule import Batch
 from amazon_ml.lightning import pl
@@ -18,16 +17,16 @@ log = logging.getLogger(__name__)
 SAVE_EVERY = timedelta(seconds=60)
 
 
-def resume_points(checkpoint: Path) -> list[Callback]:
+def resume_points(checkpoint: Path) -> list[pl.Callback]:
     """Keep one checkpoint: written every minute and after each epoch, whole or not at all."""
     place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
     return [
-        ModelCheckpoint(**place, train_time_interval=SAVE_EVERY),
-        ModelCheckpoint(**place, save_on_train_epoch_end=True),
+        pl.callbacks.ModelCheckpoint(**place, train_time_interval=SAVE_EVERY),
+        pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True),
     ]
 
 
-class EpochLine(Callback):
+class EpochLine(pl.Callback):
     """Log each epoch's figures and training speed; `speeds` keeps the images/s of whole epochs."""
 
     def __init__(self) -> None:

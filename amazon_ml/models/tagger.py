@@ -186,12 +186,16 @@ class TileTagger(pl.LightningModule):
         # Lightning cannot clip what a fused optimizer unscales inside its step.
         clipped = self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)
         optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=not clipped)
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
+        if self.trainer.max_epochs in (None, -1) and self.trainer.max_steps == -1:
             raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
-        shape = SCHEDULES[hp["schedule"]]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: shape(step / max(1, steps), hp["warmup"]))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _share_of_lr(self, step: int) -> float:
+        # Not asked for before the first step: counting the steps sets up the loaders, and Lightning gives a
+        # loader its state from a checkpoint only if it is set up after the checkpoint was read.
+        done = step / self.trainer.estimated_stepping_batches if step else 0.0
+        return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
 
 
 def _cosine_between(start: float, end: float, share: float) -> float:

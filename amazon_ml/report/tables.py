@@ -33,9 +33,9 @@ def print_scores(metrics: dict[str, Any]) -> None:
 
 
 def _title(metrics: dict[str, Any]) -> str:
-    source = f"GENERATED tiles of {metrics['tiles_of']} (says nothing about Kaggle)"
+    source = "GENERATED tiles (says nothing about Kaggle)" if metrics["generated"] else "Tiles"
     part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
-    return f"{metrics['run']}: {source if metrics['generated'] else metrics['tiles_of']}{part}"
+    return f"{source} of {metrics['tiles_of']}{part}"
 
 
 def _print_tags(records: Sequence[dict[str, Any]], beta: str) -> None:

@@ -54,7 +54,6 @@ def evaluate(
     baseline = fbeta_per_tile(true, fixed(p, np.ones_like(true)).decide(p), beta)
     own = fbeta_per_tile(true, decided, beta)
     metrics = {
-        "run": str(run),
         "tiles_of": str(data),
         "generated": is_generated(data),
         "beta": beta,

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -71,25 +69,29 @@ def predict(trainer: pl.Trainer, model: TileTagger, loader: DataLoader[Batch]) -
     return probabilities
 
 
-def make_trainer(folder: FoldFolder, options: Options, callbacks: list[Callback]) -> pl.Trainer:
+def make_trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Make a Trainer as configured, that writes into the fold's folder only."""
     settings = dict(options["trainer"])
     if settings.get("enable_progress_bar") is not False:
         # Bars need a terminal; elsewhere the lines of `EpochLine` tell the same.
         settings["enable_progress_bar"] = Console().is_terminal
-        callbacks = callbacks + ([RichProgressBar()] if settings["enable_progress_bar"] else [])
+        callbacks = callbacks + ([pl.callbacks.RichProgressBar()] if settings["enable_progress_bar"] else [])
     if settings.get("enable_model_summary") is None:
         settings["enable_model_summary"] = False
     fitting = any(isinstance(callback, EpochLine) for callback in callbacks)
     return pl.Trainer(
         **settings,
         callbacks=callbacks,
-        logger=[CSVLogger(folder.path, "", ""), TensorBoardLogger(folder.path, "", "")] if fitting else False,
+        logger=_loggers(folder.path) if fitting else False,
         default_root_dir=folder.path,
         enable_checkpointing=fitting,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
     )
+
+
+def _loggers(folder: Path) -> list[pl.loggers.Logger]:
+    return [pl.loggers.CSVLogger(folder, "", ""), pl.loggers.TensorBoardLogger(folder, "", "")]
 
 
 def _start(folder: FoldFolder, options: Options) -> dict[str, object]:

@@ -55,7 +55,6 @@ def tune(run: Path) -> dict[str, Any]:
     cross_fitted = cross_decide(per_class, p, true, beta=beta, seed=options["seed"])
     held_out = bool(options["data"]["hold_out"])
     metrics = {
-        "run": str(run),
         "tiles_of": data["root"],
         "generated": data["generated"],
         "beta": beta,

@@ -1,0 +1,60 @@
+"""Tables and pictures: what they say, and that they are whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from amazon_ml.data.catalog import read_catalog
+from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.report.tables import print_scores
+
+
+def test_table_tells_every_tag_every_score_and_that_tiles_are_generated(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    print_scores(metrics)
+    shown = capsys.readouterr().out
+    for record in metrics["tags"]:
+        row = next(line for line in shown.splitlines() if f" {record['tag']} " in line)
+        for key in ("threshold", "precision", "recall", "fbeta"):
+            assert f"{record[key]:.3f}" in row
+    for score in metrics["f2"].values():
+        assert f"{score['value']:.4f}" in shown and f"{score['interval'][0]:.4f}" in shown
+    assert "GENERATED" in shown and "held out" in shown
+
+
+def test_table_says_when_the_tiles_were_trained_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = {**json.loads((trained / "metrics.json").read_text()), "held_out": False, "generated": False}
+    print_scores(metrics)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "TRAINED ON" in shown and "GENERATED" not in shown
+
+
+def test_picked_tiles_are_distinct_and_show_every_tag_there_is() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((3000, 17)) < np.geomspace(0.5, 0.003, 17)).astype(np.uint8)
+    picked = pick_varied(targets, 18, seed=1)
+    assert len(set(picked)) == 18
+    assert targets[picked].any(axis=0).all()
+    assert np.array_equal(picked, pick_varied(targets, 18, seed=1))
+
+
+@pytest.mark.parametrize("tiles", [1, 5])
+def test_picking_from_fewer_tiles_than_asked_takes_all(tiles: int) -> None:
+    assert sorted(pick_varied(np.zeros((tiles, 3), np.uint8), 18, seed=0)) == list(range(tiles))
+
+
+def test_picture_shows_the_tiles_and_no_caption_is_cut_off(demo_tiles: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(demo_tiles)
+    paths, true = catalog.labelled["path"].tolist()[:8], catalog.targets[:8]
+    draw_tiles(tmp_path / "few.png", paths, catalog.tags.names, true, true, title="Generated tiles")
+    draw_tiles(tmp_path / "all.png", paths, catalog.tags.names, true, np.ones_like(true), title="Generated tiles")
+    with Image.open(tmp_path / "few.png") as few, Image.open(tmp_path / "all.png") as full:
+        assert full.height > few.height  # 17 lines below each tile need more room than a few
+        pixels = np.asarray(full.convert("L"))
+        assert (pixels[-3:] > 250).all()  # nothing runs over the lower edge
+        assert (np.asarray(few.convert("L")) < 128).mean() > 0.05
