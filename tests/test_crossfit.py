@@ -38,7 +38,8 @@ class Spy:
 
 
 def tiles_of(p: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    return np.rint(np.asarray(p)[:, 0] * 1000).astype(np.int64)
+    tiles: npt.NDArray[np.int64] = np.rint(np.asarray(p)[:, 0] * 1000).astype(np.int64)
+    return tiles
 
 
 def named_tiles(count: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
