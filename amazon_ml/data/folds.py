@@ -77,7 +77,9 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         fold = table.set_index("image_name")["fold"].astype("int64")
     except FileNotFoundError:
         raise InputError(f"there is no {path}") from None
-    except (ValueError, KeyError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{path} must have the columns image_name and fold, one row a tile: {error}") from None
     if fold.index.has_duplicates:
         raise InputError(f"{path} holds {fold.index[fold.index.duplicated()][0]} more than once")
