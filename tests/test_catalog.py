@@ -211,9 +211,7 @@ def test_train_folder_without_a_table_is_refused(tmp_path: Path) -> None:
 def test_two_tables_beside_the_images_are_refused(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_classes.csv", PLANET_ROWS)
-    with pytest.raises(
-        InputError, match=r"more than one tag table: .*train_classes\.csv, .*train_v2\.csv; .*--data\.t"
-    ):
+    with pytest.raises(InputError, match=r"more than one tag table: .*train_classes\.csv, .*train_v2\.csv; .*--data"):
         read_catalog(tmp_path)
 
 
@@ -277,9 +275,7 @@ def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
 def test_misspelt_tag_is_refused_with_line_and_nearest(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_v2.csv", {**PLANET_ROWS, "train_2": "claudy"})
-    with pytest.raises(
-        InputError, match=r"train_v2\.csv: unknown tag: line 4 \(train_2\): 'claudy' \(nearest: 'cloudy'"
-    ):
+    with pytest.raises(InputError, match=r"v2\.csv: unknown tag: line 4 \(train_2\): 'claudy' \(nearest: 'cloudy'"):
         read_catalog(tmp_path)
 
 
@@ -453,5 +449,5 @@ def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot take names from .*gone\.csv"):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with pytest.raises(InputError, match="cannot take names from .* such as a on lines 2, 3"):
+    with pytest.raises(InputError, match=r"cannot take names from .* such as a on lines 2, 3"):
         read_names(tmp_path / "s.csv")
