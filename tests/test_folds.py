@@ -74,6 +74,14 @@ def test_tiles_without_tags_are_spread_too() -> None:
     assert sorted(make_folds(names, np.zeros_like(targets), 5, seed=0)["fold"].unique()) == [0, 1, 2, 3, 4]
 
 
+def test_single_tag_is_spread_too() -> None:
+    targets = np.zeros((60, 1), dtype=np.uint8)
+    targets[:20] = 1
+    fold = make_folds(names_of(60), targets, 5, seed=0)["fold"]
+    assert fold[:20].value_counts().tolist() == [4] * 5
+    assert fold.value_counts().tolist() == [12] * 5
+
+
 @pytest.mark.parametrize("folds", [-1, 0, 1, 8])
 def test_impossible_numbers_of_folds_are_refused(folds: int) -> None:
     with pytest.raises(InputError, match=rf"cannot make {folds} folds of 7 tiles; set data\.n_folds"):

@@ -35,6 +35,8 @@ def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd
 
     if not 2 <= folds <= len(names):
         raise InputError(f"cannot make {folds} folds of {len(names)} tiles; set data.n_folds between 2 and that")
+    if targets.shape[1] == 1:
+        targets = np.hstack([targets, 1 - targets])  # the splitter refuses a single column
     fold = np.zeros(len(names), dtype=np.int64)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
