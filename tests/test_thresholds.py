@@ -283,4 +283,4 @@ def test_competition_size_takes_no_time() -> None:
     p, true = synthetic(40_479, 17, seed=7)
     began = time.process_time()
     per_class(p, true)
-    assert time.process_time() - began < 1.5  # loose: the bound is a tenth of the classic loop's time
+    assert time.process_time() - began < 1.5  # loose: machines are busy
