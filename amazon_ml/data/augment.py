@@ -6,6 +6,7 @@ anew for each tile mends that, and makes a resumed run see what an undisturbed o
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,9 @@ def _transform(step: Mapping[str, dict[str, Any]]) -> Any:
     if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):
         raise InputError(f"data.augment: albumentations has no transform {name!r}")
     try:
-        return transform(**arguments)
-    except (TypeError, ValueError) as error:
+        with warnings.catch_warnings():
+            # It ignores arguments that it does not know, with no more than this warning.
+            warnings.filterwarnings("error", message="Argument.* not valid for transform", category=UserWarning)
+            return transform(**arguments)
+    except (TypeError, ValueError, UserWarning) as error:
         raise InputError(f"data.augment: {name} refuses {arguments}: {error}") from None

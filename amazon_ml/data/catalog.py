@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -159,40 +160,17 @@ def read_table(table: Path, name_column: str | None = None, tags_column: str | N
     -------
     Table of ``image_name``, ``tags`` and ``line`` (the line in the file, the header being 1).
     """
-    try:
-        raw = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except FileNotFoundError:
-        raise InputError(f"there is no table {table}") from None
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
+    raw, lines = _read_csv(table)
     columns = [str(column) for column in raw.columns]
-    name = _column(table, columns, name_column, NAME_COLUMNS, "data.name_column")
     tags = _column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
-    if raw.empty:
-        raise InputError(f"{table} has a header but no rows")
-    rows = pd.DataFrame(
-        {
-            "image_name": raw[name].str.strip().map(_without_suffix),
-            "tags": raw[tags],
-            "line": np.arange(len(raw)) + 2,
-        }
-    )
-    nameless = rows.loc[rows["image_name"] == "", "line"]
-    if len(nameless):
-        raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {name!r} is empty")
-    again = rows[rows["image_name"].duplicated(keep=False)]
-    if len(again):
-        first = again["image_name"].iloc[0]
-        lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
-        count = again["image_name"].nunique()
-        raise InputError(f"{table}: {count} names stand more than once, such as {first} on lines {lines}")
-    return rows
+    names = _read_names(table, raw, lines, name_column)
+    return pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
 
 
 def read_names(table: Path) -> list[str]:
     """Read the names of a table, in its order, whatever other columns it has."""
     try:
-        return read_table(table)["image_name"].tolist()
+        return _read_names(table, *_read_csv(table)).tolist()
     except InputError as error:
         raise InputError(f"cannot take names from {error}") from None
 
@@ -251,8 +229,8 @@ def _survey(root: Path) -> Iterator[_Folder]:
         below[:] = sorted(name for name in below if not name.startswith(".") and deep < _DEPTH)
         yield _Folder(
             path,
-            tuple(sorted(name for name in files if name.endswith(".csv"))),
-            any(name.lower().endswith(SUFFIXES) for name in files),
+            tuple(sorted(name for name in files if name.endswith(".csv") and not name.startswith("."))),
+            any(_is_image(name) for name in files),
         )
 
 
@@ -291,6 +269,44 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         f"{root} has neither {TRAIN_FOLDER} nor a CSV of names and tags; "
         "check --data.root, or name the table with --data.table"
     )
+
+
+def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+    """Read a CSV as text, with the line of each row in the file, the header being 1."""
+    try:
+        with warnings.catch_warnings():
+            # Where rows are longer than the header, it would only warn, and drop what is behind.
+            warnings.simplefilter("error", category=pd.errors.ParserWarning)
+            raw = pd.read_csv(
+                table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, skip_blank_lines=False
+            )
+    except FileNotFoundError:
+        raise InputError(f"there is no table {table}") from None
+    except pd.errors.ParserWarning:
+        raise InputError(f"{table} has rows with more columns than its header; put quotes around tags") from None
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
+    lines = pd.Series(np.arange(len(raw)) + 2)
+    filled = (raw != "").any(axis=1)
+    if not filled.any():
+        raise InputError(f"{table} has a header but no rows")
+    return raw[filled].reset_index(drop=True), lines[filled].reset_index(drop=True)
+
+
+def _read_names(
+    table: Path, raw: pd.DataFrame, lines: "pd.Series[int]", name_column: str | None = None
+) -> "pd.Series[str]":
+    column = _column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
+    names = raw[column].str.strip().map(_without_suffix)
+    nameless = lines[names == ""]
+    if len(nameless):
+        raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {column!r} is empty")
+    again = names[names.duplicated(keep=False)]
+    if len(again):
+        first = again.iloc[0]
+        where = ", ".join(map(str, lines[names == first]))
+        raise InputError(f"{table}: {again.nunique()} names stand more than once, such as {first} on lines {where}")
+    return names
 
 
 def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
@@ -363,7 +379,11 @@ def _images(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
     for where, deeper, files in os.walk(folder, followlinks=True):
         here = Path(where)
         deeper[:] = [name for name in deeper if below and not name.startswith(".") and here / name not in leave_out]
-        yield from (here / name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        yield from (here / name for name in files if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")  # macOS puts ._name beside name
 
 
 def _listed(items: Sequence[object] | pd.Series | pd.Index) -> str:

@@ -35,6 +35,8 @@ def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd
 
     if not 2 <= folds <= len(names):
         raise InputError(f"cannot make {folds} folds of {len(names)} tiles; set data.n_folds between 2 and that")
+    if targets.shape[1] == 1:
+        targets = np.hstack([targets, 1 - targets])  # the splitter refuses a single column
     fold = np.zeros(len(names), dtype=np.int64)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -77,7 +79,9 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         fold = table.set_index("image_name")["fold"].astype("int64")
     except FileNotFoundError:
         raise InputError(f"there is no {path}") from None
-    except (ValueError, KeyError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{path} must have the columns image_name and fold, one row a tile: {error}") from None
     if fold.index.has_duplicates:
         raise InputError(f"{path} holds {fold.index[fold.index.duplicated()][0]} more than once")

@@ -79,6 +79,9 @@ def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float 
     values = [START] * p.shape[1]
     on = p >= START
     need = beta**2 * true.sum(axis=1)
+    # What is decided for a tile that reaches no cut-off: its most probable tag, or nothing.
+    at_least_one = _all_tagged(targets)
+    fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
     hits, count = (on & true).sum(axis=1), on.sum(axis=1)
     moved = True
     while moved:
@@ -86,9 +89,11 @@ def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float 
         for tag, (order, ends, cuts) in enumerate(lines):
             hits_without = hits - (on[:, tag] & true[:, tag])
             count_without = count - on[:, tag]
+            hits_off = np.where(count_without == 0, fallback, hits_without)
+            count_off = np.maximum(count_without, int(at_least_one))
             # One tag on makes the denominator positive; off, it can be 0, and so is the numerator.
             score_on = (hits_without + true[:, tag]) / (need + count_without + 1)
-            score_off = hits_without / np.maximum(need + count_without, 1)
+            score_off = hits_off / np.maximum(need + count_off, 1)
             gain = np.concatenate([[0.0], np.cumsum((score_on - score_off)[order])])[ends]
             now = int(np.searchsorted(ends, on[:, tag].sum()))
             best = _nearest_maximum(gain, now)
@@ -97,7 +102,7 @@ def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float 
                 on[:, tag] = p[:, tag] >= values[tag]
                 hits, count = hits_without + (on[:, tag] & true[:, tag]), count_without + on[:, tag]
                 moved = True
-    return Thresholds(tuple(values), at_least_one=_all_tagged(targets))
+    return Thresholds(tuple(values), at_least_one)
 
 
 def _cut_line(p: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:

@@ -1,0 +1,144 @@
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from amazon_ml.decisions.crossfit import bootstrap_interval, cross_decide
+from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.thresholds import Thresholds, per_class
+
+Floats = npt.NDArray[np.float64]
+
+
+class Spy:
+    """A rule fitter that records the rows that each rule was fitted on, and those that it decided.
+
+    The first probability of tile i is i / 1000, which names the tile.
+    """
+
+    def __init__(self) -> None:
+        self.fitted: list[set[int]] = []
+        self.decided: list[list[int]] = []
+        self.betas: list[float] = []
+
+    def __call__(self, p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
+        # The truth has to come along with its tiles.
+        np.testing.assert_array_equal(np.asarray(true)[:, 0], tiles_of(p) % 2)
+        self.fitted.append(set(tiles_of(p).tolist()))
+        self.betas.append(beta)
+        spy = self
+
+        class Recording(Thresholds):
+            def decide(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+                spy.decided.append(tiles_of(probabilities).tolist())
+                return super().decide(probabilities)
+
+        return Recording((0.0005, 2.0), at_least_one=False)
+
+
+def tiles_of(p: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    tiles: npt.NDArray[np.int64] = np.rint(np.asarray(p)[:, 0] * 1000).astype(np.int64)
+    return tiles
+
+
+def named_tiles(count: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    tiles = np.arange(count)
+    return np.stack([tiles / 1000, np.zeros(count)], axis=1), np.stack([tiles % 2, tiles % 3 == 0], axis=1).astype(
+        np.uint8
+    )
+
+
+@pytest.mark.parametrize(("count", "parts"), [(20, 5), (23, 5), (7, 2), (6, 6)])
+def test_every_tile_is_decided_once_by_a_rule_fitted_on_all_other_parts(count: int, parts: int) -> None:
+    spy = Spy()
+    p, true = named_tiles(count)
+    decided = cross_decide(spy, p, true, parts=parts, beta=1.5)
+    assert len(spy.fitted) == len(spy.decided) == parts
+    assert sorted(tile for tiles in spy.decided for tile in tiles) == list(range(count))
+    for fitted, part in zip(spy.fitted, spy.decided, strict=True):
+        assert fitted == set(range(count)) - set(part)
+        assert count // parts <= len(part) <= count // parts + 1
+    assert spy.betas == [1.5] * parts
+    # The rule of the spy turns the first tag on for all tiles but tile 0.
+    assert decided.tolist() == [[int(tile > 0), 0] for tile in range(count)]
+    assert decided.dtype == np.uint8
+
+
+def test_parts_are_those_of_the_seed() -> None:
+    def parts_with(seed: int) -> list[list[int]]:
+        spy = Spy()
+        cross_decide(spy, *named_tiles(40), seed=seed)
+        return spy.decided
+
+    assert parts_with(1) == parts_with(1)
+    assert parts_with(1) != parts_with(2)
+
+
+def test_parts_are_not_runs_of_neighbouring_tiles() -> None:
+    spy = Spy()
+    cross_decide(spy, *named_tiles(50), parts=5)
+    assert all(max(part) - min(part) > 15 for part in spy.decided)
+
+
+def test_lists_are_taken_as_arrays() -> None:
+    p, true = named_tiles(12)
+    np.testing.assert_array_equal(
+        cross_decide(per_class, p.tolist(), true.tolist(), parts=3), cross_decide(per_class, p, true, parts=3)
+    )
+
+
+@pytest.mark.parametrize("parts", [-1, 0, 1, 11])
+def test_impossible_numbers_of_parts_are_refused(parts: int) -> None:
+    with pytest.raises(ValueError, match=f"10 tiles in {parts} parts"):
+        cross_decide(per_class, *named_tiles(10), parts=parts)
+
+
+def test_noise_flatters_the_fitted_score_and_not_the_cross_fitted_one() -> None:
+    rng = np.random.default_rng(0)
+    fitted, honest = [], []
+    for _ in range(10):
+        p, true = rng.random((100, 8)), (rng.random((100, 8)) < 0.2).astype(np.uint8)
+        fitted.append(fbeta(true, per_class(p, true).decide(p)))
+        honest.append(fbeta(true, cross_decide(per_class, p, true)))
+    assert np.mean(fitted) > np.mean(honest) + 0.01
+    assert np.all(np.array(fitted) >= honest)
+
+
+def test_interval_of_a_large_sample_is_the_normal_one() -> None:
+    values = np.random.default_rng(1).beta(8, 2, size=4000)
+    error = values.std() / np.sqrt(len(values))
+    for level, z in ((0.95, 1.959964), (0.8, 1.281552)):
+        low, high = bootstrap_interval(values, level=level, resamples=2000)
+        # The quantiles of 2,000 resamples are themselves known to about 0.05 standard errors.
+        assert low == pytest.approx(values.mean() - z * error, abs=0.2 * error)
+        assert high == pytest.approx(values.mean() + z * error, abs=0.2 * error)
+
+
+def test_interval_is_that_of_the_seed() -> None:
+    values = np.random.default_rng(2).random(200)
+    assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
+    assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+def test_constant_sample_gives_a_point() -> None:
+    assert bootstrap_interval(np.full(50, 0.25)) == (0.25, 0.25)
+
+
+def test_single_tile_gives_a_point() -> None:
+    assert bootstrap_interval([0.5]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda rng, n: rng.normal(size=n), lambda rng, n: rng.random(n) - 0.5], ids=["normal", "uniform"]
+)
+def test_interval_covers_the_true_mean_about_as_often_as_it_says(
+    draw: Callable[[np.random.Generator, int], Floats],
+) -> None:
+    rng = np.random.default_rng(5)
+    covered = 0
+    for trial in range(200):
+        low, high = bootstrap_interval(draw(rng, 60), level=0.9, resamples=200, seed=trial)
+        covered += low <= 0 <= high
+    # 180 expected; the standard deviation of the count is 4.2, and the method is a little narrow at 60 tiles.
+    assert 162 <= covered <= 193

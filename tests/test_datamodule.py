@@ -1,0 +1,361 @@
+import math
+import multiprocessing
+import subprocess
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from amazon_ml.data.datamodule import (
+    Batch,
+    EpochSampler,
+    PlanetDataModule,
+    ResumableLoader,
+    TileDataset,
+    loader_workers,
+    tile_loader,
+    training_loader,
+)
+from amazon_ml.data.images import read_tile, resize
+from amazon_ml.errors import InputError
+
+TILES, UNTAGGED, SIZE = 23, 5, 16
+TAGS = ("forest", "river", "road")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tagged tiles of noise, two formats, not of the size that is trained with; and untagged ones."""
+    root = tmp_path_factory.mktemp("tiles")
+    rng = np.random.default_rng(0)
+    (root / "images").mkdir()
+    (root / "test").mkdir()
+    rows = ["image_name,tags"]
+    for i in range(TILES + UNTAGGED):
+        noise = rng.integers(256, size=(20, 24 if i % 3 else 20, 3), dtype=np.uint8)
+        folder, name = ("images", f"train_{i}") if i < TILES else ("test", f"test_{i - TILES}")
+        Image.fromarray(noise).save(root / folder / f"{name}{'.png' if i % 2 else '.jpg'}")
+        if i < TILES:
+            rows.append(f"{name},{' '.join(tag for tag in TAGS if rng.random() < 0.5)}")
+    (root / "tags.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture
+def folds_file(tmp_path: Path) -> Path:
+    return tmp_path / "folds.csv"
+
+
+def module(root: Path, folds_file: Path, **options: Any) -> PlanetDataModule:
+    settings: dict[str, Any] = {"size": SIZE, "batch_size": 4, "predict_batch_size": 3, "workers": 0, "n_folds": 4}
+    data = PlanetDataModule(str(root), folds_file=str(folds_file), **{**settings, **options})
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def as_they_are(paths: list[str]) -> npt.NDArray[np.uint8]:
+    return np.stack([resize(read_tile(Path(path)), SIZE) for path in paths])
+
+
+def in_one(batches: list[Batch], key: str) -> npt.NDArray[Any]:
+    return np.asarray(torch.cat([batch[key] for batch in batches]).numpy())
+
+
+def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
+    assert isinstance(loader.sampler, EpochSampler)
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(left: list[Batch], right: list[Batch]) -> bool:
+    return len(left) == len(right) and all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a) for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_training_batches_have_the_promised_shapes_and_types(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file)
+    batches = list(data.train_dataloader())
+    assert len(batches) == len(data.train_dataloader()) == len(data.train_rows) // 4
+    for batch in batches:
+        assert batch.keys() == {"image", "index", "target"}
+        assert (batch["image"].dtype, tuple(batch["image"].shape)) == (torch.uint8, (4, SIZE, SIZE, 3))
+        assert (batch["target"].dtype, tuple(batch["target"].shape)) == (torch.float32, (4, len(TAGS)))
+        assert (batch["index"].dtype, tuple(batch["index"].shape)) == (torch.int64, (4,))
+
+
+def test_every_tile_is_either_trained_on_or_held_out(root: Path, folds_file: Path) -> None:
+    held_out: list[int] = []
+    for fold in range(4):
+        data = module(root, folds_file, fold=fold)
+        assert sorted([*data.train_rows, *data.valid_rows]) == list(range(TILES))
+        held_out += data.valid_rows.tolist()
+    assert sorted(held_out) == list(range(TILES))
+
+
+def test_targets_belong_to_their_tiles(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file, fold=2)
+    for loader, rows in ((data.train_dataloader(), data.train_rows), (data.val_dataloader(), data.valid_rows)):
+        batches = list(loader)
+        expected = data.catalog.targets[rows[in_one(batches, "index")]]
+        np.testing.assert_array_equal(in_one(batches, "target"), expected)
+
+
+def test_held_out_tiles_come_as_they_are_and_in_order(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file)
+    batches = list(data.val_dataloader())
+    assert [len(batch["image"]) for batch in batches][:-1] == [3] * (len(batches) - 1)
+    assert in_one(batches, "index").tolist() == list(range(len(data.valid_rows)))
+    expected = as_they_are(data.catalog.labelled["path"].iloc[data.valid_rows].tolist())
+    np.testing.assert_array_equal(in_one(batches, "image"), expected)
+
+
+def test_untagged_tiles_come_as_they_are_without_targets(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file)
+    for loader in (data.test_dataloader(), data.predict_dataloader()):
+        batches = list(loader)
+        assert all(batch.keys() == {"image", "index"} for batch in batches)
+        expected = as_they_are([str(path) for path in sorted((root / "test").iterdir())])
+        np.testing.assert_array_equal(in_one(batches, "image"), expected)
+
+
+def test_training_tiles_are_symmetries_of_their_files(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file)
+    batches = list(data.train_dataloader())
+    plain = as_they_are(data.catalog.labelled["path"].iloc[data.train_rows].tolist())
+    moved = 0
+    for picture, index in zip(in_one(batches, "image"), in_one(batches, "index"), strict=True):
+        sides = (plain[index], plain[index][:, ::-1])
+        assert any(np.array_equal(picture, np.rot90(side, turns)) for side in sides for turns in range(4))
+        moved += not np.array_equal(picture, plain[index])
+    assert moved >= 5  # all but an eighth of 16 are expected to
+
+
+def test_training_batches_do_not_depend_on_the_number_of_workers(root: Path, folds_file: Path) -> None:
+    steps = [{"D4": {"p": 1.0}}, {"RandomBrightnessContrast": {"p": 0.5}}]
+
+    def two_epochs(workers: int) -> list[list[Batch]]:
+        loader = module(root, folds_file, workers=workers, augment=steps, seed=5).train_dataloader()
+        epochs = [epoch_of(loader, epoch) for epoch in (0, 1)]
+        del loader  # ends its workers now; Lightning keeps the frame that makes a data module, and so its variables
+        return epochs
+
+    alone = two_epochs(0)
+    for workers in (1, 2):
+        for expected, found in zip(alone, two_epochs(workers), strict=True):
+            assert same(found, expected)
+
+
+def test_epochs_differ_in_order_and_in_augmentation(root: Path, folds_file: Path) -> None:
+    loader = module(root, folds_file).train_dataloader()
+    first, second = epoch_of(loader, 0), epoch_of(loader, 1)
+    assert in_one(first, "index").tolist() != in_one(second, "index").tolist()
+    pictures = [
+        dict(zip(in_one(batches, "index").tolist(), in_one(batches, "image"), strict=True))
+        for batches in (first, second)
+    ]
+    both = pictures[0].keys() & pictures[1].keys()
+    assert sum(not np.array_equal(pictures[0][i], pictures[1][i]) for i in both) > len(both) / 2
+    assert same(epoch_of(loader, 0), first)
+
+
+def test_no_tile_is_trained_on_twice_in_an_epoch(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file, batch_size=5)
+    for epoch in range(5):
+        seen = in_one(epoch_of(data.train_dataloader(), epoch), "index").tolist()
+        assert len(seen) == len(set(seen)) == len(data.train_rows) // 5 * 5
+
+
+def test_batch_larger_than_the_tiles_is_one_whole_epoch(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file, batch_size=64)
+    (batch,) = data.train_dataloader()
+    assert sorted(batch["index"].tolist()) == list(range(len(data.train_rows)))
+
+
+@pytest.mark.parametrize("tiles", [1, 10, 11])
+def test_order_is_a_permutation_that_follows_seed_and_epoch(tiles: int) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochSampler(tiles, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert sorted(order(0, 0)) == list(range(tiles))
+    assert sorted(order(0, 3)) == list(range(3 * tiles, 4 * tiles))  # the epoch is in the key
+    assert order(7, 3) == order(7, 3)
+    if tiles > 1:
+        assert [key % tiles for key in order(0, 1)] != [key % tiles for key in order(0, 0)]
+        assert order(1, 0) != order(0, 0)
+
+
+@pytest.mark.parametrize(("tiles", "ranks"), [(12, 2), (13, 2), (14, 4)])
+def test_ranks_share_out_the_order_of_one(tiles: int, ranks: int) -> None:
+    def order(rank: int, ranks: int) -> list[int]:
+        sampler = EpochSampler(tiles, seed=3, rank=rank, ranks=ranks)
+        sampler.set_epoch(2)
+        assert len(sampler) == len(list(sampler))
+        return list(sampler)
+
+    shares = [order(rank, ranks) for rank in range(ranks)]
+    assert {len(share) for share in shares} == {tiles // ranks}
+    assert [key for step in zip(*shares, strict=True) for key in step] == order(0, 1)[: tiles // ranks * ranks]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_resumed_epoch_is_the_rest_of_an_undisturbed_one(root: Path, folds_file: Path, workers: int, done: int) -> None:
+    undisturbed = epoch_of(module(root, folds_file).train_dataloader(), 3)
+    stopped = module(root, folds_file, workers=workers).train_dataloader()
+    assert isinstance(stopped.sampler, EpochSampler)
+    stopped.sampler.set_epoch(3)
+    batches = iter(stopped)
+    assert same([next(batches) for _ in range(done)], undisturbed[:done])
+    state = stopped.state_dict()
+    del batches, stopped  # ends the workers now
+
+    resumed = module(root, folds_file, workers=workers).train_dataloader()
+    resumed.load_state_dict(state)
+    rest, behind = epoch_of(resumed, 3), epoch_of(resumed, 4)
+    del resumed
+    assert same(rest, undisturbed[done:])
+    # The epoch behind it is whole again.
+    assert same(behind, epoch_of(module(root, folds_file).train_dataloader(), 4))
+
+
+def test_epoch_that_is_resumed_twice_counts_from_its_start(root: Path, folds_file: Path) -> None:
+    undisturbed = epoch_of(module(root, folds_file).train_dataloader(), 0)
+    once = module(root, folds_file).train_dataloader()
+    once.load_state_dict({"batches": 1})
+    batches = iter(once)
+    assert same([next(batches)], undisturbed[1:2])
+    assert once.state_dict() == {"batches": 2}
+    again = module(root, folds_file).train_dataloader()
+    again.load_state_dict(once.state_dict())
+    assert same(list(again), undisturbed[2:])
+
+
+def test_finished_epoch_leaves_nothing_to_resume(root: Path, folds_file: Path) -> None:
+    loader = module(root, folds_file).train_dataloader()
+    list(loader)
+    assert loader.state_dict() == {"batches": 0}
+
+
+def test_folds_are_written_once_and_then_only_read(root: Path, folds_file: Path) -> None:
+    first = module(root, folds_file, seed=1)
+    written = folds_file.read_bytes()
+    second = module(root, folds_file, seed=2, n_folds=3)
+    assert folds_file.read_bytes() == written
+    np.testing.assert_array_equal(first.valid_rows, second.valid_rows)
+    lines = written.decode().splitlines()
+    reordered = [lines[0], *reversed(lines[1:])]
+    folds_file.write_text("\n".join(reordered))
+    np.testing.assert_array_equal(module(root, folds_file).valid_rows, first.valid_rows)
+
+
+def test_folds_of_other_tiles_are_refused(root: Path, folds_file: Path) -> None:
+    folds_file.write_text("image_name,fold\nsomebody,0\n")
+    with pytest.raises(InputError, match="does not fit the tag table"):
+        module(root, folds_file)
+
+
+def test_fold_that_is_not_there_is_refused(root: Path, folds_file: Path) -> None:
+    with pytest.raises(InputError, match=f"fold 9 holds 0 of {TILES} tiles"):
+        module(root, folds_file, fold=9)
+
+
+def test_without_holding_out_every_tile_is_in_both_parts(root: Path, folds_file: Path) -> None:
+    data = module(root, folds_file, hold_out=False)
+    assert data.train_rows.tolist() == data.valid_rows.tolist() == list(range(TILES))
+
+
+def test_limit_draws_that_many_tiles_with_the_seed(root: Path, folds_file: Path) -> None:
+    def drawn(seed: int, limit: int = 8) -> list[str]:
+        data = PlanetDataModule(str(root), folds_file=str(folds_file), seed=seed, limit=limit)
+        assert len(data.catalog.targets) == len(data.catalog.labelled)
+        assert len(data.catalog.unlabelled) == min(limit, UNTAGGED)
+        return [str(name) for name in data.catalog.labelled["image_name"]]
+
+    assert len(drawn(0)) == len(set(drawn(0))) == 8
+    assert drawn(0) == drawn(0) != drawn(1)
+    assert drawn(0) != [f"train_{i}" for i in range(8)]
+    assert drawn(0, limit=TILES) == [f"train_{i}" for i in range(TILES)]
+    assert len(drawn(0, limit=3)) == 3
+
+
+def test_limited_tiles_keep_their_targets(root: Path, folds_file: Path) -> None:
+    whole = module(root, folds_file).catalog
+    part = PlanetDataModule(str(root), limit=8).catalog
+    where = [whole.labelled["image_name"].tolist().index(name) for name in part.labelled["image_name"]]
+    np.testing.assert_array_equal(part.targets, whole.targets[where])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Path, workers: int) -> None:
+    good = sorted(str(path) for path in (root / "images").glob("*.jpg"))[:4]
+    broken = tmp_path / "train_99.jpg"
+    broken.write_bytes(Path(good[0]).read_bytes()[:-50])
+    dataset = TileDataset([*good, str(broken)], SIZE)
+    with pytest.raises(InputError, match=r"train_99\.jpg is cut short") as raised:
+        list(tile_loader(dataset, 2, workers))
+    traceback.clear_frames(raised.tb)  # ends the worker now
+
+
+def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> None:
+    broken = tmp_path / "train_99.jpg"
+    broken.write_text("no image")
+    dataset = TileDataset([str(broken)], SIZE, np.ones((1, 2), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"train_99\.jpg is not an image") as raised:
+        list(training_loader(dataset, 1, 1, EpochSampler(1, seed=0)))
+    traceback.clear_frames(raised.tb)  # ends the worker now
+
+
+def test_loader_of_a_dataset_gives_every_tile_once_in_order(root: Path) -> None:
+    paths = sorted(str(path) for path in (root / "images").iterdir())
+    loader: DataLoader[Batch] = tile_loader(TileDataset(paths, SIZE), 5, 2)
+    batches = list(loader)
+    assert len(batches) == math.ceil(TILES / 5)
+    np.testing.assert_array_equal(in_one(batches, "image"), as_they_are(paths))
+
+
+def test_worker_ends_when_the_training_process_says_so_and_not_for_others(root: Path) -> None:
+    paths = sorted(str(path) for path in (root / "images").iterdir())
+    batches = iter(tile_loader(TileDataset(paths, SIZE), 2, 1))
+    next(batches)  # now the worker listens
+    (worker,) = multiprocessing.active_children()
+    for name in ("TERM", "USR1", "USR2"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    assert len(list(batches)) == math.ceil(TILES / 2) - 1
+
+    batches = iter(tile_loader(TileDataset(paths * 20, SIZE), 2, 1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    with pytest.raises(RuntimeError, match="worker"):  # PyTorch notices that it lost a worker
+        worker.terminate()
+        worker.join(5)
+        list(batches)
+    assert not worker.is_alive()
+
+
+@pytest.mark.parametrize("options", [{"size": 7}, {"batch_size": 0}, {"predict_batch_size": 0}])
+def test_impossible_sizes_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"data\.size must be at least 8, and batch sizes at least 1"):
+        PlanetDataModule("tiles", **options)  # type: ignore[arg-type]
+
+
+def test_augmentation_is_checked_before_any_tile_is_read() -> None:
+    with pytest.raises(InputError, match="no transform 'Spin'"):
+        PlanetDataModule("no such folder", augment=[{"Spin": {}}])
+
+
+def test_number_of_workers_is_as_wanted() -> None:
+    assert loader_workers(0) == 0
+    assert loader_workers(3) == 3
+    assert 0 <= loader_workers(None) <= 8
+    if not torch.cuda.is_available():
+        assert loader_workers(None) == 0

@@ -1,0 +1,74 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import fbeta_score, precision_recall_fscore_support
+
+from amazon_ml.decisions.fbeta import fbeta, fbeta_per_tile, score_per_tag
+
+Hot = npt.NDArray[np.uint8]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[Hot, Hot]:
+    # scikit-learn takes a single column for a binary problem, hence at least two tags.
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(2, 6)))
+    bits = hnp.arrays(np.uint8, shape, elements=st.integers(0, 1))
+    return draw(bits), draw(bits)
+
+
+EMPTY_ROWS = (
+    np.array([[0, 0, 0], [0, 0, 0], [1, 0, 1], [1, 1, 1]], dtype=np.uint8),
+    np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1]], dtype=np.uint8),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@example(EMPTY_ROWS, 2.0)
+@given(answers(), st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0, 7.5]))
+def test_fbeta_equals_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
+    true, decided = pair
+    expected = fbeta_score(true, decided, beta=beta, average="samples", zero_division=0)
+    assert fbeta(true, decided, beta) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@example(EMPTY_ROWS, 2.0)
+@given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
+def test_each_tile_equals_scikit_learn_on_that_tile(pair: tuple[Hot, Hot], beta: float) -> None:
+    true, decided = pair
+    expected = [
+        fbeta_score(true[[i]], decided[[i]], beta=beta, average="samples", zero_division=0) for i in range(len(true))
+    ]
+    np.testing.assert_allclose(fbeta_per_tile(true, decided, beta), expected, rtol=0, atol=1e-12)
+
+
+def test_missed_tag_costs_more_than_a_surplus_one_under_f2() -> None:
+    # By hand: 5·1/(4·2+1) = 5/9 with one of two tags missed; 5·2/(4·2+3) = 10/11 with one too many.
+    scores = fbeta_per_tile([[1, 1, 0], [1, 1, 0]], [[1, 0, 0], [1, 1, 1]])
+    np.testing.assert_allclose(scores, [5 / 9, 10 / 11], rtol=0, atol=1e-15)
+
+
+@settings(deadline=None, max_examples=100)
+@example(EMPTY_ROWS, 2.0)
+@given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
+def test_scores_of_tags_equal_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
+    true, decided = pair
+    precision, recall, f, support = precision_recall_fscore_support(
+        true, decided, beta=beta, average=None, zero_division=0
+    )
+    table = score_per_tag(true, decided, beta)
+    assert list(table.columns) == ["support", "decided", "precision", "recall", "fbeta"]
+    for column, expected in (("precision", precision), ("recall", recall), ("fbeta", f), ("support", support)):
+        np.testing.assert_allclose(table[column], expected, rtol=0, atol=1e-12, err_msg=column)
+    assert table["decided"].tolist() == [sum(int(row[tag]) for row in decided) for tag in range(true.shape[1])]
+
+
+@pytest.mark.parametrize(
+    ("true", "decided"), [(np.ones((2, 3)), np.ones((3, 2))), (np.ones(3), np.ones(3)), (np.ones((2, 3)), np.ones(3))]
+)
+def test_other_shapes_are_refused(true: npt.ArrayLike, decided: npt.ArrayLike) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        fbeta_per_tile(true, decided)

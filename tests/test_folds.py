@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from amazon_ml.data.folds import make_folds, read_folds, worst_deviation, write_folds
+from amazon_ml.errors import InputError
+
+
+def skewed(tiles: int, seed: int = 0) -> tuple["pd.Series[str]", npt.NDArray[np.uint8]]:
+    """Twelve tags from one tile in two to one in sixty, some of which come together."""
+    rng = np.random.default_rng(seed)
+    targets = (rng.random((tiles, 12)) < np.geomspace(0.5, 1 / 60, 12)).astype(np.uint8)
+    targets[:, 5] |= targets[:, 9]
+    return names_of(tiles), targets
+
+
+def names_of(tiles: int) -> "pd.Series[str]":
+    return pd.Series([f"train_{i}" for i in range(tiles)])
+
+
+@pytest.mark.parametrize("folds", [2, 5, 10])
+def test_every_tile_has_one_fold_and_folds_are_of_near_equal_size(folds: int) -> None:
+    names, targets = skewed(600)
+    table = make_folds(names, targets, folds, seed=0)
+    assert list(table.columns) == ["image_name", "fold"]
+    assert table["image_name"].tolist() == names.tolist()
+    assert sorted(table["fold"].unique()) == list(range(folds))
+    assert np.abs(table["fold"].value_counts() - 600 / folds).max() <= 6
+
+
+def test_tags_are_spread_far_more_evenly_than_by_chance() -> None:
+    names, targets = skewed(1200)
+    by_chance = [
+        worst_deviation(targets, pd.Series(np.random.default_rng(seed).permutation(1200) % 5)) for seed in range(10)
+    ]
+    stratified = worst_deviation(targets, make_folds(names, targets, 5, seed=0)["fold"])
+    # The rarest tag stands on some 20 tiles, so that one tile astray in a fold is about a quarter.
+    assert stratified <= 0.3
+    assert stratified < min(by_chance) / 1.5
+
+
+def test_tag_on_five_tiles_gets_one_tile_in_each_of_five_folds() -> None:
+    for seed in range(5):
+        names, targets = skewed(300, seed)
+        targets[:, 11] = 0
+        rare = np.random.default_rng(seed).choice(300, 5, replace=False)
+        targets[rare, 11] = 1
+        fold = make_folds(names, targets, 5, seed)["fold"]
+        assert sorted(fold[rare]) == [0, 1, 2, 3, 4]
+
+
+def test_folds_are_those_of_the_seed() -> None:
+    names, targets = skewed(200)
+    pd.testing.assert_frame_equal(make_folds(names, targets, 5, seed=1), make_folds(names, targets, 5, seed=1))
+    assert (make_folds(names, targets, 5, seed=1)["fold"] != make_folds(names, targets, 5, seed=2)["fold"]).any()
+
+
+def test_global_random_state_has_no_part_in_folds() -> None:
+    names, targets = skewed(100)
+    np.random.seed(1)  # noqa: NPY002 (the state that others share)
+    first = make_folds(names, targets, 4, seed=0)
+    np.random.seed(2)  # noqa: NPY002
+    pd.testing.assert_frame_equal(make_folds(names, targets, 4, seed=0), first)
+
+
+def test_tiles_without_tags_are_spread_too() -> None:
+    names, targets = skewed(200)
+    targets[:100] = 0
+    fold = make_folds(names, targets, 5, seed=0)["fold"]
+    assert fold[:100].value_counts().between(12, 28).all()
+    assert sorted(make_folds(names, np.zeros_like(targets), 5, seed=0)["fold"].unique()) == [0, 1, 2, 3, 4]
+
+
+def test_single_tag_is_spread_too() -> None:
+    targets = np.zeros((60, 1), dtype=np.uint8)
+    targets[:20] = 1
+    fold = make_folds(names_of(60), targets, 5, seed=0)["fold"]
+    assert fold[:20].value_counts().tolist() == [4] * 5
+    assert fold.value_counts().tolist() == [12] * 5
+
+
+@pytest.mark.parametrize("folds", [-1, 0, 1, 8])
+def test_impossible_numbers_of_folds_are_refused(folds: int) -> None:
+    with pytest.raises(InputError, match=rf"cannot make {folds} folds of 7 tiles; set data\.n_folds"):
+        make_folds(names_of(7), np.ones((7, 2), dtype=np.uint8), folds, seed=0)
+
+
+def test_worst_deviation_by_hand() -> None:
+    targets = np.array([[1, 1, 0]] * 2 + [[1, 0, 0]] * 2, dtype=np.uint8)
+    # The second tag: half of all tiles; with one in each fold, half again; with both in one, all or none.
+    assert worst_deviation(targets, pd.Series([0, 1, 0, 1])) == 0
+    assert worst_deviation(targets, pd.Series([0, 0, 1, 1])) == 1
+    assert worst_deviation(targets, pd.Series([0, 1, 1, 1])) == pytest.approx(1)
+    assert worst_deviation(np.zeros((4, 3), dtype=np.uint8), pd.Series([0, 0, 1, 1])) == 0
+
+
+def test_folds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    names, targets = skewed(50)
+    table = make_folds(names, targets, 5, seed=0)
+    write_folds(tmp_path / "folds.csv", table)
+    back = read_folds(tmp_path / "folds.csv", names)
+    assert back.tolist() == table["fold"].tolist()
+    other = names.iloc[np.random.default_rng(0).permutation(50)]
+    again = read_folds(tmp_path / "folds.csv", other)
+    assert again.index.equals(other.index)
+    assert dict(zip(other, again, strict=True)) == dict(zip(names, table["fold"], strict=True))
+
+
+def test_names_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
+    names = pd.Series(["007", "7", "NA", "1e3"])
+    write_folds(tmp_path / "f.csv", pd.DataFrame({"image_name": names, "fold": [0, 1, 2, 3]}))
+    assert read_folds(tmp_path / "f.csv", names).tolist() == [0, 1, 2, 3]
+
+
+GOOD = "image_name,fold\na,0\nb,1\nc,0\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (GOOD.replace("b,1\n", ""), "does not fit the tag table: 1 tiles .* such as b"),
+        (GOOD + "d,1\n", "does not fit the tag table: 1 tiles .* such as d"),
+        (GOOD + "b,1\n", "holds b more than once"),
+        (GOOD.replace("b,1", "b,-1"), "holds a fold below 0"),
+        (GOOD.replace("b,1", "b,one"), "must have the columns image_name and fold"),
+        (GOOD.replace("b,1", "b,1.5"), "must have the columns image_name and fold"),
+        (GOOD.replace("b,1", "b,"), "must have the columns image_name and fold"),
+        (GOOD.replace("b,1", "b,99999999999999999999"), "must have the columns image_name and fold"),
+        (GOOD.replace("fold", "part"), "must have the columns image_name and fold"),
+        ("", "must have the columns image_name and fold"),
+        ("\x00\x01\x02", "must have the columns image_name and fold"),
+    ],
+)
+def test_broken_folds_are_refused_with_the_path(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "folds.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=said) as refused:
+        read_folds(path, pd.Series(["a", "b", "c"]))
+    assert str(path) in str(refused.value)
+
+
+def test_missing_folds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no .*folds\.csv"):
+        read_folds(tmp_path / "folds.csv", names_of(3))
+    with pytest.raises(InputError, match=str(tmp_path)):
+        read_folds(tmp_path, names_of(3))

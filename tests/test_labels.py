@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amazon_ml.errors import InputError
+from amazon_ml.labels import PLANET, TagSet, split_tags
+
+# Spelt as in the competition's data description, "artisinal" included.
+SPELT = {
+    "agriculture", "artisinal_mine", "bare_ground", "blooming", "blow_down", "clear", "cloudy", "conventional_mine",
+    "cultivation", "habitation", "haze", "partly_cloudy", "primary", "road", "selective_logging", "slash_burn", "water",
+}  # fmt: skip
+
+
+def test_planet_has_the_seventeen_tags_of_the_competition() -> None:
+    assert len(PLANET) == 17
+    assert set(PLANET.names) == SPELT
+
+
+def test_planet_groups_hold_every_tag_once() -> None:
+    grouped = [tag for tags in PLANET.groups.values() for tag in tags]
+    assert sorted(grouped) == sorted(SPELT)
+
+
+def test_columns_follow_the_order_of_the_list() -> None:
+    tags = TagSet(("b", "a", "c"))
+    assert tags.encode(["a", "c b", ""]).tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    assert tags.encode(["a"]).dtype == np.uint8
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=17, max_size=17), max_size=20))
+def test_encode_undoes_decode(rows: list[list[bool]]) -> None:
+    encoded = np.array(rows, dtype=np.uint8).reshape(len(rows), 17)
+    strings = PLANET.decode(encoded)
+    np.testing.assert_array_equal(PLANET.encode(strings), encoded)
+    assert [set(tags.split()) for tags in strings] == [
+        {PLANET.names[i] for i, on in enumerate(row) if on} for row in rows
+    ]
+
+
+@given(st.lists(st.sampled_from(sorted(SPELT)), max_size=30), st.randoms(use_true_random=False))
+def test_order_and_repeats_have_no_meaning(tags: list[str], random: np.random.Generator) -> None:
+    shuffled = tags + tags[:3]
+    random.shuffle(shuffled)
+    expected = [[int(name in tags) for name in PLANET.names]]
+    assert PLANET.encode([" ".join(tags)]).tolist() == expected
+    assert PLANET.encode([" ".join(shuffled)]).tolist() == expected
+
+
+@pytest.mark.parametrize("between", ["  ", "\t", "\n", " \t "])
+def test_any_white_space_separates_by_default(between: str) -> None:
+    assert PLANET.decode(PLANET.encode([f" clear{between}primary "])) == ["clear primary"]
+
+
+def test_own_separator_lets_tags_hold_spaces() -> None:
+    tags = TagSet(("bare ground", "water", "slash and burn"))
+    encoded = tags.encode(["water, bare ground", "slash and burn", " , ,water,"], separator=",")
+    assert encoded.tolist() == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert tags.decode(encoded, separator=", ") == ["bare ground, water", "slash and burn", "water"]
+
+
+def test_split_tags_drops_empty_tags_and_outer_space() -> None:
+    assert split_tags(" a | b c ||", "|") == ["a", "b c"]
+    assert split_tags("") == []
+
+
+def test_misspelt_tag_is_refused_with_its_row_and_the_nearest_tag() -> None:
+    with pytest.raises(InputError) as refused:
+        PLANET.encode(["clear primary", "clear agricluture"])
+    message = str(refused.value)
+    assert "row 2" in message
+    assert "'agricluture' (nearest: 'agriculture')" in message
+    assert message.startswith("unknown tag:")
+    assert "row 1" not in message
+
+
+def test_error_calls_rows_as_it_is_told() -> None:
+    with pytest.raises(InputError, match=r"line 7 \(train_5\): 'primry'"):
+        PLANET.encode(["primry"], rows=["line 7 (train_5)"])
+
+
+def test_unknown_tag_without_a_near_one_gets_no_suggestion() -> None:
+    with pytest.raises(InputError) as refused:
+        PLANET.encode(["xylophone"])
+    assert "nearest" not in str(refused.value)
+    assert "Known tags: clear, partly_cloudy" in str(refused.value)
+
+
+def test_many_unknown_tags_are_counted_and_three_shown() -> None:
+    with pytest.raises(InputError) as refused:
+        PLANET.encode(["one two", "three clear", "four", "five"])
+    message = str(refused.value)
+    assert message.startswith("5 unknown tags: ")
+    assert "and 2 more" in message
+    assert all(shown in message for shown in ("row 1: 'one'", "row 1: 'two'", "row 2: 'three'"))
+    assert "'four'" not in message
+
+
+def test_tags_are_case_sensitive() -> None:
+    with pytest.raises(InputError, match=r"'Clear' \(nearest: 'clear'\)"):
+        PLANET.encode(["Clear"])
+
+
+@pytest.mark.parametrize("shape", [(17,), (2, 16), (1, 2, 17)])
+def test_decode_refuses_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"\(tiles, 17\)"):
+        PLANET.decode(np.zeros(shape))
+
+
+def test_logic_faults_are_those_of_a_hand_made_table() -> None:
+    encoded = PLANET.encode(
+        [
+            "clear primary",  # sound
+            "water",  # no weather
+            "clear haze primary",  # two weathers
+            "cloudy",  # sound
+            "cloudy primary",  # cloudy shows no ground
+            "",  # nothing at all
+            "cloudy clear",  # breaks two rules
+            "partly_cloudy",  # sound
+        ]
+    )
+    faults = {rule: rows.tolist() for rule, rows in PLANET.logic_faults(encoded).items()}
+    assert faults == {
+        "none of clear, partly_cloudy, haze, cloudy": [1, 5],
+        "more than one of clear, partly_cloudy, haze, cloudy": [2, 6],
+        "cloudy beside other tags": [4, 6],
+    }
+
+
+def test_sound_table_and_tags_without_rules_have_no_faults() -> None:
+    assert PLANET.logic_faults(PLANET.encode(["clear primary", "cloudy"])) == {}
+    assert TagSet(("a", "b")).logic_faults(np.array([[0, 0], [1, 1]])) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "rules", "said"),
+    [
+        ((), {}, "the tag list is empty"),
+        (("a", ""), {}, "holds an empty tag"),
+        (("a", "b", "a", "b", "c"), {}, "repeats a, b"),
+        (("a", "b"), {"exactly_one": ("a", "z")}, "not listed: z"),
+        (("a", "b"), {"alone": ("y",)}, "not listed: y"),
+        (("a", "b"), {"groups": {"all": ("a", "x")}}, "not listed: x"),
+    ],
+)
+def test_tag_set_refuses(names: tuple[str, ...], rules: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        TagSet(names, **rules)  # type: ignore[arg-type]

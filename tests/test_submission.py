@@ -1,0 +1,175 @@
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import yaml
+
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
+from amazon_ml.kaggle.submission import make_submission, official_names
+from amazon_ml.labels import PLANET
+from amazon_ml.runs.folder import probability_table
+
+TAGS = ("clear", "primary", "water")
+
+
+def run_folder(
+    where: Path,
+    names: list[str],
+    probabilities: npt.ArrayLike,
+    *,
+    tags: tuple[str, ...] = TAGS,
+    stored_tags: tuple[str, ...] | None = None,
+    cut: float = 0.5,
+    at_least_one: bool = True,
+) -> Path:
+    """A run as far as a submission looks at it; its folder of tiles is `where` / tiles."""
+    run = where / "run"
+    run.mkdir(parents=True)
+    (where / "tiles").mkdir()
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(where / "tiles")}, "model": {}}))
+    decision = {"beta": 2.0, "at_least_one": at_least_one, "thresholds": dict.fromkeys(tags, cut)}
+    (run / "decision.json").write_text(json.dumps(decision))
+    values = np.asarray(probabilities, dtype=np.float32)
+    write_table(run / "test.parquet", probability_table(names, stored_tags or tags, values))
+    return run
+
+
+def sample(path: Path, names: list[str]) -> Path:
+    path.write_text("\n".join(["image_name,tags", *(f"{name},primary clear" for name in names)]) + "\n")
+    return path
+
+
+def submitted(path: Path) -> list[tuple[str, str]]:
+    lines = path.read_text().splitlines()
+    assert lines[0] == "image_name,tags"
+    rows = [line.split(",") for line in lines[1:]]
+    return [(name, tags) for name, tags in rows]
+
+
+SCORES = [[0.9, 0.8, 0.1], [0.6, 0.4, 0.5], [0.1, 0.2, 0.7]]
+
+
+def test_rows_follow_the_sample_of_the_folder_of_tiles(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    sample(tmp_path / "tiles" / "sample_submission_v2.csv", ["test_1", "file_0", "test_0"])
+    make_submission(run)
+    assert submitted(run / "submission.csv") == [
+        ("test_1", "clear water"),
+        ("file_0", "water"),
+        ("test_0", "clear primary"),
+    ]
+
+
+def test_named_sample_and_output_win(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    sample(tmp_path / "tiles" / "sample_submission_v2.csv", ["test_1", "file_0", "test_0"])
+    order = sample(tmp_path / "mine.csv", ["file_0", "test_1", "test_0"])
+    make_submission(run, sample=order, out=tmp_path / "deep" / "out.csv")
+    assert [name for name, _ in submitted(tmp_path / "deep" / "out.csv")] == ["file_0", "test_1", "test_0"]
+    assert not (run / "submission.csv").exists()
+
+
+def test_surplus_tiles_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    order = sample(tmp_path / "s.csv", ["file_0"])
+    with caplog.at_level(logging.WARNING):
+        make_submission(run, order)
+    assert submitted(run / "submission.csv") == [("file_0", "water")]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("2 tiles of ")
+    assert str(order) in record.getMessage()
+
+
+def test_missing_tiles_are_refused_with_their_number_and_a_name(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    order = sample(tmp_path / "s.csv", ["test_0", "file_8", "test_1", "file_9"])
+    with pytest.raises(InputError, match=r"test\.parquet lacks 2 of the 4 tiles in .*s\.csv, such as file_8"):
+        make_submission(run, order)
+    assert not (run / "submission.csv").exists()
+
+
+def test_without_a_sample_the_official_list_is_asked_for(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    with pytest.raises(InputError, match=r"lacks 61,188 of the 61,191 tiles in the official list, such as test_2"):
+        make_submission(run)
+
+
+def test_tile_below_every_cut_off_gets_its_most_probable_tag(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b"], [[0.1, 0.3, 0.2], [0.02, 0.01, 0.0]])
+    make_submission(run, sample(tmp_path / "s.csv", ["a", "b"]))
+    assert submitted(run / "submission.csv") == [("a", "primary"), ("b", "clear")]
+
+
+def test_empty_answers_are_refused_where_the_rule_gives_them(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b"], [[0.9, 0.3, 0.2], [0.0, 0.1, 0.0]], at_least_one=False)
+    with pytest.raises(InputError, match="1 tiles got no tag, such as b"):
+        make_submission(run, sample(tmp_path / "s.csv", ["a", "b"]))
+    assert not (run / "submission.csv").exists()
+
+
+@pytest.mark.parametrize("stored", [("clear", "primary", "road"), ("primary", "clear", "water")])
+def test_probabilities_of_other_tags_are_refused(tmp_path: Path, stored: tuple[str, ...]) -> None:
+    run = run_folder(tmp_path, ["a"], SCORES[:1], stored_tags=stored)
+    with pytest.raises(InputError, match=rf"test\.parquet holds other tags than asked: {', '.join(stored)}"):
+        make_submission(run, sample(tmp_path / "s.csv", ["a"]))
+
+
+@pytest.mark.parametrize("lacking", ["config.yaml", "decision.json", "test.parquet"])
+def test_unfinished_run_is_refused_with_what_it_lacks(tmp_path: Path, lacking: str) -> None:
+    run = run_folder(tmp_path, ["a"], SCORES[:1])
+    (run / lacking).unlink()
+    with pytest.raises(InputError, match=lacking.replace(".", r"\.")):
+        make_submission(run, sample(tmp_path / "s.csv", ["a"]))
+
+
+def test_official_names_are_those_of_the_competition() -> None:
+    names = official_names()
+    assert len(names) == len(set(names)) == 61_191
+    assert names[:3] == ["test_0", "test_1", "test_2"]
+    assert names[9:11] == ["test_9", "test_10"]
+    assert names[40_668:40_673] == ["test_40668", "file_0", "file_1", "file_10", "file_100"]
+    assert names[-1] == "file_9999"
+    assert {int(name[5:]) for name in names if name.startswith("file_")} == set(range(20_522))
+    assert [int(name[5:]) for name in names if name.startswith("test_")] == list(range(40_669))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "amazon_ml.labels",
+        "amazon_ml.decisions.fbeta",
+        "amazon_ml.decisions.thresholds",
+        "amazon_ml.decisions.crossfit",
+        "amazon_ml.kaggle.submission",
+    ],
+)
+def test_network_library_is_not_needed(module: str) -> None:
+    program = f"import sys, {module}; print(*{{'torch', 'timm', 'pytorch_lightning', 'sklearn'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_full_submission_is_whole_and_quick(tmp_path: Path) -> None:
+    names = official_names()
+    rng = np.random.default_rng(0)
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    p = rng.random((len(names), 17))
+    run = run_folder(tmp_path, shuffled, p, tags=PLANET.names, cut=0.8)
+    began = time.process_time()
+    make_submission(run)
+    assert time.process_time() - began < 6
+    table = pd.read_csv(run / "submission.csv", keep_default_na=False)
+    assert table["image_name"].tolist() == names
+    row = {name: i for i, name in enumerate(shuffled)}
+    for name, tags in list(zip(table["image_name"], table["tags"], strict=True))[::5000]:
+        scores = p[row[name]].astype(np.float32)
+        on = [tag for tag, score in zip(PLANET.names, scores, strict=True) if score >= 0.8]
+        assert tags.split() == (on or [PLANET.names[int(scores.argmax())]])

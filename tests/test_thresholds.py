@@ -1,0 +1,286 @@
+import json
+import time
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import fbeta_score
+
+from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.thresholds import START, Thresholds, fixed, per_class
+
+Hot = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+Rows = tuple[Floats, Hot]
+
+# Few distinct values, so that ties abound; the start itself, the ends, and neighbouring floats are among them.
+LADDER = [0.0, 0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0]
+EDGES = [
+    0.0, 5e-324, 1e-300, float(np.nextafter(np.float32(0.2), np.float32(0))), float(np.nextafter(0.2, 0)), 0.2,
+    float(np.nextafter(0.2, 1)), float(np.float32(0.2)), 0.5, float(np.nextafter(0.5, 1)),
+    float(np.nextafter(np.float32(0.5), np.float32(1))), float(np.nextafter(np.float32(1), np.float32(0))),
+    float(np.nextafter(1.0, 0)), 1.0,
+]  # fmt: skip
+
+
+# All cuts are right already, but only with the most probable tag for tiles that reach none.
+RIGHT_BY_FALLBACK = (np.array([[0.0, 0.0], [0.0, 0.05]]), np.array([[1, 0], [0, 1]], dtype=np.uint8))
+
+
+@st.composite
+def rows(draw: st.DrawFn, *, all_tagged: bool | None = None, ladder: tuple[float, ...] | None = None) -> Rows:
+    tiles, tags = draw(st.integers(1, 9)), draw(st.integers(1, 4))
+    values = draw(st.sampled_from([LADDER, EDGES])) if ladder is None else list(ladder)
+    p = draw(hnp.arrays(np.float64, (tiles, tags), elements=st.sampled_from(values)))
+    true = draw(hnp.arrays(np.uint8, (tiles, tags), elements=st.integers(0, 1)))
+    if draw(st.booleans()) if all_tagged is None else all_tagged:
+        bare = np.flatnonzero(~true.any(axis=1))
+        true[bare, bare % tags] = 1
+    return p, true
+
+
+def slow_score(p: Floats, true: Hot, cuts: list[float], at_least_one: bool, beta: int) -> Fraction:
+    """Mean F-beta in exact arithmetic from sets; shares nothing with the package."""
+    total = Fraction(0)
+    for probabilities, truth in zip(p.tolist(), true.tolist(), strict=True):
+        on = {tag for tag, value in enumerate(probabilities) if value >= cuts[tag]}
+        if at_least_one and not on:
+            on = {probabilities.index(max(probabilities))}
+        wanted = {tag for tag, bit in enumerate(truth) if bit}
+        if on or wanted:
+            total += Fraction((1 + beta**2) * len(on & wanted), beta**2 * len(wanted) + len(on))
+    return total / len(p)
+
+
+def every_cut(p: Floats, tag: int) -> list[float]:
+    """A cut-off for each way to part the distinct probabilities: at each of them, and above all."""
+    return [*sorted(set(p[:, tag].tolist())), 2.0]
+
+
+@settings(deadline=None, max_examples=300)
+@example(RIGHT_BY_FALLBACK, 1)
+@given(rows(), st.sampled_from([1, 2, 3]))
+def test_no_change_of_a_single_cut_off_improves_the_score(data: Rows, beta: int) -> None:
+    p, true = data
+    rule = per_class(p, true, beta)
+    found = slow_score(p, true, list(rule.values), rule.at_least_one, beta)
+    for tag in range(p.shape[1]):
+        for cut in every_cut(p, tag):
+            cuts = [*rule.values[:tag], cut, *rule.values[tag + 1 :]]
+            better = slow_score(p, true, cuts, rule.at_least_one, beta)
+            assert better <= found + Fraction(1, 10**9), f"tag {tag} at {cut} instead of {rule.values[tag]}"
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows())
+def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
+    p, true = data[0][:, :1], data[1][:, :1]
+    rule = per_class(p, true)
+    best = max(slow_score(p, true, [cut], rule.at_least_one, 2) for cut in every_cut(p, 0))
+    assert slow_score(p, true, list(rule.values), rule.at_least_one, 2) >= best - Fraction(1, 10**9)
+
+
+@settings(deadline=None, max_examples=300)
+@example(RIGHT_BY_FALLBACK, 2.0)
+@given(rows(), st.sampled_from([0.5, 1.0, 2.0]))
+def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
+    p, true = data
+    fitted, start = per_class(p, true, beta).decide(p), fixed(p, true, beta).decide(p)
+    assert fbeta(true, fitted, beta) >= fbeta(true, start, beta) - 1e-9
+
+
+def synthetic(tiles: int, tags: int, seed: int) -> Rows:
+    """Tags from common to rare, with probabilities that rank them imperfectly; every tile has a tag."""
+    rng = np.random.default_rng(seed)
+    true = (rng.random((tiles, tags)) < np.geomspace(0.6, 0.01, tags)).astype(np.uint8)
+    true[~true.any(axis=1), 0] = 1
+    logits = 2.5 * true + rng.normal(size=(tiles, tags)) + np.log(np.geomspace(0.6, 0.01, tags)) - 0.5
+    return 1 / (1 + np.exp(-logits)), true
+
+
+def classic_loop(p: Floats, true: Hot) -> list[float]:
+    """The search that competitors used: 100 steps for each tag in turn, once round."""
+    cuts = [0.2] * p.shape[1]
+    for tag in range(p.shape[1]):
+        scores = []
+        for step in range(100):
+            cuts[tag] = step / 100
+            scores.append(fbeta_score(true, p > np.array(cuts), beta=2, average="samples", zero_division=0))
+        cuts[tag] = int(np.argmax(scores)) / 100
+    return cuts
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_not_below_the_classic_loop_over_scikit_learn(seed: int) -> None:
+    p, true = synthetic(250, 6, seed)
+    classic = fbeta_score(true, p > np.array(classic_loop(p, true)), beta=2, average="samples", zero_division=0)
+    fitted = fbeta_score(true, per_class(p, true).decide(p), beta=2, average="samples", zero_division=0)
+    start = fbeta_score(true, p > START, beta=2, average="samples", zero_division=0)
+    assert fitted >= classic > start
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows())
+def test_moved_cut_offs_part_distinct_probabilities(data: Rows) -> None:
+    p, true = data
+    for tag, cut in enumerate(per_class(p, true).values):
+        column = p[:, tag]
+        if cut not in (START, 0.0):
+            below, above = column[column < cut], column[column >= cut]
+            # Where floats leave no room between two neighbours, the cut is the upper one, which it turns on.
+            room = not len(below) or not len(above) or np.nextafter(below.max(), 2) < above.min()
+            assert (cut not in column) or not room
+        assert 0 <= cut <= np.nextafter(1.0, 2.0)
+
+
+@settings(deadline=None, max_examples=100)
+@given(rows())
+def test_equal_probabilities_of_a_tag_are_decided_alike(data: Rows) -> None:
+    p, true = data
+    # Without the tag for otherwise empty tiles, which looks at a tile's other probabilities, too.
+    decided = Thresholds(per_class(p, true).values, at_least_one=False).decide(p)
+    for tag in range(p.shape[1]):
+        for value in set(p[:, tag].tolist()):
+            assert len(set(decided[p[:, tag] == value, tag].tolist())) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("low", [0.0, 0.1, 0.2, 0.5, 0.999])
+def test_adjacent_floats_are_parted(kind: type[np.float32] | type[np.float64], low: float) -> None:
+    under = kind(low)
+    over = np.nextafter(under, kind(1))
+    # The second tag keeps every tile from being empty; the first is right exactly for the upper neighbour.
+    p = np.array([[under, 1], [over, 1], [under, 1], [over, 1]], dtype=kind)
+    true = np.array([[0, 1], [1, 1], [0, 1], [1, 1]])
+    rule = per_class(p, true)
+    np.testing.assert_array_equal(rule.decide(p), true)
+    np.testing.assert_array_equal(Thresholds(tuple(json.loads(json.dumps(rule.values)))).decide(p), true)
+
+
+def test_probability_zero_can_be_on_and_one_can_be_off() -> None:
+    p = np.array([[0.0, 1.0, 0.9], [0.0, 1.0, 0.9], [0.0, 1.0, 0.9]])
+    true = np.array([[1, 0, 1], [1, 0, 1], [1, 0, 1]])
+    np.testing.assert_array_equal(per_class(p, true).decide(p), true)
+
+
+def test_largest_float_below_one_can_be_off() -> None:
+    p = np.array([[np.nextafter(1.0, 0.0), 0.9]] * 3)
+    true = np.array([[0, 1]] * 3)
+    np.testing.assert_array_equal(per_class(p, true).decide(p), true)
+
+
+def test_tag_without_positives_is_never_on_and_tag_on_every_tile_always() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.random((50, 3))
+    true = np.stack([np.zeros(50), np.ones(50), rng.random(50) < p[:, 2]], axis=1)
+    decided = per_class(p, true).decide(p)
+    assert not decided[:, 0].any()
+    assert decided[:, 1].all()
+
+
+def test_cut_off_that_is_best_already_is_kept() -> None:
+    # 0.2 parts them rightly, as does every cut in (0.1, 0.6].
+    p, true = np.array([[0.1, 0.9], [0.6, 0.9]]), np.array([[0, 1], [1, 1]])
+    assert per_class(p, true).values == (START, START)
+
+
+@settings(deadline=None, max_examples=150)
+@given(rows(), st.randoms(use_true_random=False))
+def test_order_of_tiles_has_no_influence(data: Rows, random: np.random.Generator) -> None:
+    p, true = data
+    order = list(range(len(p)))
+    random.shuffle(order)
+    rule, shuffled = per_class(p, true), per_class(p[order], true[order])
+    assert shuffled == rule
+    np.testing.assert_array_equal(shuffled.decide(p[order]), rule.decide(p)[order])
+
+
+def test_order_of_tiles_has_no_influence_on_a_large_table() -> None:
+    p, true = synthetic(3000, 17, seed=4)
+    order = np.random.default_rng(0).permutation(len(p))
+    assert per_class(p[order], true[order]).values == per_class(p, true).values
+
+
+def test_fitting_leaves_its_arguments_alone_and_repeats_itself() -> None:
+    p, true = synthetic(300, 5, seed=5)
+    before = p.copy(), true.copy()
+    first, second = per_class(p, true), per_class(p, true)
+    assert first == second
+    np.testing.assert_array_equal(p, before[0])
+    np.testing.assert_array_equal(true, before[1])
+
+
+def test_beta_moves_the_cut_offs() -> None:
+    p, true = synthetic(2000, 5, seed=6)
+    lenient, strict = per_class(p, true, 3.0).decide(p), per_class(p, true, 0.5).decide(p)
+    assert lenient.sum() > 1.2 * strict.sum()
+
+
+@settings(deadline=None, max_examples=100)
+@given(rows(all_tagged=True), rows())
+def test_no_tile_is_left_empty_where_every_tile_had_a_tag(data: Rows, others: Rows) -> None:
+    p, true = data
+    rule = per_class(p, true)
+    unseen = np.resize(others[0], (len(others[0]), p.shape[1]))
+    assert rule.at_least_one
+    assert fixed(p, true).at_least_one
+    assert rule.decide(p).any(axis=1).all()
+    assert rule.decide(unseen).any(axis=1).all()
+
+
+def test_tile_that_reaches_no_cut_off_gets_its_most_probable_tag() -> None:
+    p = [[0.1, 0.4, 0.3], [0.1, 0.9, 0.6], [0.3, 0.3, 0.1]]
+    assert Thresholds((0.5, 0.5, 0.5)).decide(p).tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert Thresholds((0.5, 0.5, 0.5), at_least_one=False).decide(p).tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_empty_answers_are_allowed_where_the_truth_has_them() -> None:
+    p = np.array([[0.9, 0.1], [0.05, 0.02], [0.1, 0.8]])
+    true = np.array([[1, 0], [0, 0], [0, 1]])
+    rule = per_class(p, true)
+    assert not rule.at_least_one
+    assert not fixed(p, true).at_least_one
+    np.testing.assert_array_equal(rule.decide(p), true)
+
+
+def test_reaching_a_cut_off_exactly_turns_the_tag_on() -> None:
+    assert Thresholds((0.5, 0.5)).decide([[0.5, np.nextafter(0.5, 0)]]).tolist() == [[1, 0]]
+    assert Thresholds((0.5, 0.5)).decide([[0.5, 0.5]]).dtype == np.uint8
+
+
+def test_fixed_is_two_tenths_for_every_tag() -> None:
+    assert fixed(np.zeros((2, 3)), [[1, 0, 0], [0, 1, 0]]) == Thresholds((0.2, 0.2, 0.2), at_least_one=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.001, 1.001])
+def test_probabilities_out_of_range_are_refused(value: float) -> None:
+    p = np.full((3, 2), 0.5)
+    p[1, 1] = value
+    with pytest.raises(ValueError, match=r"finite and in 0\.\.1"):
+        per_class(p, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("p", "true"),
+    [((3, 2), (2, 3)), ((3,), (3,)), ((0, 2), (0, 2)), ((2, 0), (2, 0)), ((3, 2), (3, 2, 1))],
+)
+def test_other_shapes_are_refused(p: tuple[int, ...], true: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        per_class(np.zeros(p), np.zeros(true))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1)])
+def test_decide_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(tiles, 3\)"):
+        Thresholds((0.2, 0.2, 0.2)).decide(np.zeros(shape))
+
+
+def test_competition_size_takes_no_time() -> None:
+    p, true = synthetic(40_479, 17, seed=7)
+    began = time.process_time()
+    per_class(p, true)
+    assert time.process_time() - began < 1.5  # loose: machines are busy
