@@ -1,6 +1,4 @@
 import math
-import multiprocessing
-import subprocess
 import traceback
 from pathlib import Path
 from typing import Any
@@ -321,31 +319,6 @@ def test_loader_of_a_dataset_gives_every_tile_once_in_order(root: Path) -> None:
     batches = list(loader)
     assert len(batches) == math.ceil(TILES / 5)
     np.testing.assert_array_equal(in_one(batches, "image"), as_they_are(paths))
-
-
-def test_worker_ends_when_the_training_process_says_so_and_not_for_others(root: Path) -> None:
-    paths = sorted(str(path) for path in (root / "images").iterdir())
-    batches = iter(tile_loader(TileDataset(paths, SIZE), 2, 1))
-    next(batches)  # now the worker listens
-    (worker,) = multiprocessing.active_children()
-    for name in ("TERM", "USR1", "USR2"):
-        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
-    assert len(list(batches)) == math.ceil(TILES / 2) - 1
-
-    batches = iter(tile_loader(TileDataset(paths * 20, SIZE), 2, 1))
-    next(batches)
-    (worker,) = multiprocessing.active_children()
-    with pytest.raises(RuntimeError, match="worker"):  # PyTorch notices that it lost a worker
-        worker.terminate()
-        worker.join(5)
-        list(batches)
-    assert not worker.is_alive()
-
-
-@pytest.mark.parametrize("options", [{"size": 7}, {"batch_size": 0}, {"predict_batch_size": 0}])
-def test_impossible_sizes_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"data\.size must be at least 8, and batch sizes at least 1"):
-        PlanetDataModule("tiles", **options)  # type: ignore[arg-type]
 
 
 def test_augmentation_is_checked_before_any_tile_is_read() -> None:

@@ -240,9 +240,12 @@ def test_tag_table_that_changed_under_a_run_is_refused(
 
 def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = tmp_path / "run" / "fold-0" / "checkpoints"
-    checkpoints.mkdir(parents=True)
+    assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 0
+    (tmp_path / "run" / "fold-0" / "model.safetensors").unlink()
+    checkpoints.mkdir()
     (checkpoints / "last.ckpt").write_bytes(b"half a checkpoint")
-    assert _train(tmp_path / "run", demo_tiles) == 2
+    capsys.readouterr()
+    assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 2
     assert "last.ckpt is broken; delete it" in capsys.readouterr().err
 
 

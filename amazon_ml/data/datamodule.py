@@ -1,8 +1,6 @@
 """Tiles as batches: uint8 images, so that little crosses to the device; the network normalises."""
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -310,15 +308,3 @@ def _as_fetched(batch: Batch) -> Batch:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # workers are the threads; more would take turns
-    # Job schedulers signal every process; the training process alone answers.
-    for name in ("SIGUSR1", "SIGUSR2"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_when_told_by(parent: int) -> None:
-    """Heed SIGTERM from the training process only; PyTorch ends workers with it that do not end by themselves."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)

@@ -59,7 +59,7 @@ def _is_cut_short(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
         # 0xFF is always followed by 0. Ends before it belong to embedded thumbnails.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-64:]
     return False

@@ -39,11 +39,11 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         raise InputError(f"--out {out}: the file must end in .parquet or .csv")
     if not tiles.is_dir():
         raise InputError(f"--tiles {tiles}: there is no such folder")
+    folder = Run(run)
+    decision = read_decision(folder)
     listed = list_tiles([tiles])
     if listed.empty:
         raise InputError(f"--tiles {tiles}: the folder holds no images")
-    folder = Run(run)
-    decision = read_decision(folder)
     p = predict_paths(folder, listed["path"].tolist(), decision.tags, workers)
     table = probability_table(listed["image_name"].tolist(), decision.tags, p)
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p)))
