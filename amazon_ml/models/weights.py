@@ -55,15 +55,37 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         state = _packaged_weights(name)
         if state is not None:
             return _with_packaged_weights(name, tags, state, arguments)
+    arguments["num_classes"] = tags
     try:
-        return _create(name, num_classes=tags, **source, **arguments)
+        start = torch.get_rng_state()
+        fresh = _create(name, **arguments)
     except (TypeError, AssertionError) as error:
         raise InputError(f"model.backbone_args: {name} refuses {arguments}: {error}") from None
-    except Exception as error:
-        if not source["pretrained"]:
-            raise
-        # Hub clients fail in many ways without a network; whatever it was, the remedies are these.
+    if not source["pretrained"]:
+        return fresh
+    torch.set_rng_state(start)
+    try:
+        filled = _create(name, **source, **arguments)
+    except Exception as error:  # hub clients fail in many ways without a network; the remedies are these
         raise InputError(_no_weights(name, weights, error)) from error
+    _check_filled(name, filled, fresh, weights)
+    return filled
+
+
+def _check_filled(name: str, filled: nn.Module, fresh: nn.Module, weights: str | None) -> None:
+    """Refuse a backbone with matrices still as random as they were: timm fills what fits and passes over the rest."""
+    config = filled.pretrained_cfg
+    assert isinstance(config, Mapping)
+    head = config["classifier"] or ()
+    initial = dict(fresh.named_parameters())
+    matrices = {key: value for key, value in filled.named_parameters() if value.ndim > 1}
+    empty = [key for key, value in matrices.items() if torch.equal(value, initial[key])]
+    surprising = [key for key in empty if not key.startswith(head if isinstance(head, str) else tuple(head))]
+    if surprising:
+        raise InputError(
+            f"model.weights: {weights or 'what was fetched'} does not fit {name}: it leaves {len(surprising)} of "
+            f"{len(matrices)} weight matrices unfilled, such as {surprising[0]}"
+        )
 
 
 def input_statistics(backbone: nn.Module, channels: int) -> tuple[list[float], list[float]]:

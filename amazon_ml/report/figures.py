@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from amazon_ml.data.images import read_tile
 from amazon_ml.files import written_whole
 
+#: Inches: the edge of a tile, the space between two, and the height of a line.
+_TILE, _GAP, _LINE = 1.9, 0.1, 0.16
 _RIGHT, _MISSED, _SURPLUS = "#1a7f37", "#b35900", "#cf222e"
 
 
@@ -40,19 +42,19 @@ def draw_tiles(
     """
     rows = -(-len(images) // columns)
     captions = [[line for line in map(_marked, tags, *pair) if line] for pair in zip(true, decided, strict=True)]
-    most = max(map(len, captions))
-    figure = Figure(figsize=(2 * columns, (2 + 0.17 * most) * rows + 0.7), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    cell = _TILE + _LINE * (max(map(len, captions)) + 1)
+    width, height = columns * (_TILE + _GAP) + _GAP, rows * cell + 3 * _LINE
+    figure = Figure(figsize=(width, height))
+    figure.text(0.5, 1 - _LINE / height, title, fontsize=11, ha="center", va="top")
+    for place, (image, lines) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(place, columns)
+        left, top = _GAP + column * (_TILE + _GAP), height - 3 * _LINE - row * cell
+        axis = figure.add_axes((left / width, (top - _TILE) / height, _TILE / width, _TILE / height))
         axis.set_axis_off()
-    for axis, image, lines in zip(axes, images, captions, strict=False):
         axis.imshow(read_tile(Path(image)), interpolation="nearest")
-        # Empty lines below keep the same room under each tile.
-        for place, (text, colour) in enumerate([*lines, *[(" ", "none")] * (most - len(lines))]):
-            axis.annotate(
-                text, (0, -0.02 - 0.085 * place), xycoords="axes fraction", va="top", fontsize=7, color=colour
-            )
+        for n, (text, colour) in enumerate(lines):
+            lower = top - _TILE - _LINE * (n + 0.3)
+            figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top")
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
