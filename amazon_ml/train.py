@@ -60,8 +60,8 @@ def train(run: Run, options: Options) -> dict[str, Any]:
         metrics = tune(run.path)
         _draw(run, catalog, metrics["generated"])
         print_scores(metrics)
-        if len(catalog.unlabelled) and options["data"]["limit"] is None:
-            make_submission(run.path)
+        if len(catalog.unlabelled):
+            _submit(run)
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
 
@@ -99,6 +99,13 @@ def _gather(run: Run, catalog: Catalog, folds: list[int]) -> None:
             raise InputError(f"{run.path}: the untagged tiles changed between folds; delete the fold folders")
         mean = np.mean([p for _, p in test], axis=0)
         write_table(run.test, probability_table(test[0][0].tolist(), tags, mean))
+
+
+def _submit(run: Run) -> None:
+    try:
+        make_submission(run.path)
+    except InputError as error:  # part of the test tiles is a reason for no submission, not for no run
+        log.warning("no submission was written: %s", error)
 
 
 def _draw(run: Run, catalog: Catalog, generated: bool) -> None:

@@ -36,5 +36,5 @@ def test_presets_stack(base: str, preset: str) -> None:
 def test_options_win_over_configs_and_later_configs_over_earlier() -> None:
     demo, limit = (f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/limit.yaml"))
     assert parse_train([demo, limit])[1]["trainer"]["max_epochs"] == 1
-    assert parse_train([limit, demo])[1]["trainer"]["max_epochs"] == 12
+    assert parse_train([limit, demo])[1]["trainer"]["max_epochs"] == 20
     assert parse_train([demo, limit, "--trainer.max_epochs=5"])[1]["trainer"]["max_epochs"] == 5
