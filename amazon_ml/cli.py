@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(name, words[len(name.split()) :])
     except InputError as error:
         return _say(error, 2)
-    except WorkError as error:
+    except (WorkError, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
         return _say("interrupted; the same command resumes", 130)

@@ -56,7 +56,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
         for fold in folds:
             data = first if fold == 0 else fold_data(run, options, fold)
             fit_fold(run.fold(fold), options, data, options["seed"] + fold)
-        _gather(run, catalog, folds)
+        _gather(run, catalog)
         metrics = tune(run.path)
         _draw(run, catalog, metrics["generated"])
         print_scores(metrics)
@@ -83,10 +83,10 @@ def _write_truth(run: Run, catalog: Catalog) -> None:
     write_table(run.truth, pd.DataFrame({"image_name": catalog.labelled["image_name"], "tags": tags}))
 
 
-def _gather(run: Run, catalog: Catalog, folds: list[int]) -> None:
-    """Put the folds together: each held-out tile once, untagged tiles averaged."""
-    tags = catalog.tags.names
-    valid = [read_probabilities(run.fold(fold).valid, tags) for fold in folds]
+def _gather(run: Run, catalog: Catalog) -> None:
+    """Put all finished folds together, of this call or before: held-out tiles once, untagged tiles averaged."""
+    tags, folds = catalog.tags.names, run.finished_folds()
+    valid = [read_probabilities(fold.valid, tags) for fold in folds]
     names = pd.concat([names for names, _ in valid])
     if names.duplicated().any():
         raise InputError(
@@ -94,7 +94,7 @@ def _gather(run: Run, catalog: Catalog, folds: list[int]) -> None:
         )
     write_table(run.oof, probability_table(names.tolist(), tags, np.concatenate([p for _, p in valid])))
     if len(catalog.unlabelled):
-        test = [read_probabilities(run.fold(fold).test, tags) for fold in folds]
+        test = [read_probabilities(fold.test, tags) for fold in folds]
         if any(not names.equals(catalog.unlabelled["image_name"]) for names, _ in test):
             raise InputError(f"{run.path}: the untagged tiles changed between folds; delete the fold folders")
         mean = np.mean([p for _, p in test], axis=0)

@@ -252,6 +252,18 @@ def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: py
 # ---------------------------------------------------------------- other data, other settings
 
 
+def test_folds_can_be_added_one_by_one(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    for folds in ("[2]", "[0]"):
+        assert _train(tmp_path / "run", demo_tiles, f"--folds={folds}", "--model.tta=flips") == 0
+    for name in ("oof.parquet", "test.parquet", "decision.json", "submission.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes(), name
+
+
+def test_training_that_diverges_is_said(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--model.lr=1e30", "--trainer.max_epochs=1") == 1
+    assert "training diverged" in _told(capsys)
+
+
 def test_all_folds_cover_every_tile(demo_tiles: Path, tmp_path: Path) -> None:
     assert _train(tmp_path / "run", demo_tiles, "--folds=all", "--trainer.max_epochs=1") == 0
     assert len(pd.read_parquet(tmp_path / "run" / "oof.parquet")) == 200
@@ -302,12 +314,21 @@ def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Pat
     assert losses.iloc[-5:].mean() < 0.02
 
 
-def test_limit_preset_runs_and_makes_no_submission(demo_tiles: Path, tmp_path: Path) -> None:
+def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     limited = [f"--config={CONFIGS / 'debug' / 'limit.yaml'}", "--data.limit=60"]
     assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), *TINY, *limited]) == 0
     assert len(pd.read_csv(run / "truth.csv")) == 60
-    assert not (run / "submission.csv").exists()
+
+
+def test_part_of_the_test_tiles_finishes_without_a_submission(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(demo_tiles, tmp_path / "tiles")
+    (tmp_path / "tiles" / "test-jpg" / "test_3.jpg").unlink()
+    assert _train(tmp_path / "run", tmp_path / "tiles", "--trainer.max_epochs=1") == 0
+    assert "no submission was written" in caplog.text and "such as test_3" in caplog.text
+    assert not (tmp_path / "run" / "submission.csv").exists()
 
 
 # ---------------------------------------------------------------- wrong input: one readable message each
@@ -360,6 +381,7 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--data.n_folds=1"], "cannot make 1 folds"),
         (["--trainer.max_epochs=0"], "max_epochs"),
         (["--beta=0"], "--beta must be more than 0"),
+        (["--trainer.accelerator=tpu"], "trainer: "),
     ],
 )
 def test_wrong_values(

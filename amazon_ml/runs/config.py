@@ -23,10 +23,10 @@ _TRAINER_BY_RUN = {
     "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
     "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
 }  # fmt: skip
-#: What may change between a run and its resumption: it says how the work is done, not what comes out.
+#: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
 _FREE = (
-    ("data", "workers"), ("trainer", "enable_progress_bar"), ("trainer", "enable_model_summary"),
-    ("trainer", "log_every_n_steps"), ("trainer", "profiler"),
+    "folds", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
 
 
@@ -77,10 +77,7 @@ def keep_options(run: Run, options: Options) -> None:
         write_text(run.config, yaml.safe_dump(options, sort_keys=False))
         return
     former, now = _flat(run.options()), _flat(options)
-    for free in _FREE:
-        former.pop(".".join(free), None)
-        now.pop(".".join(free), None)
-    changed = [key for key in now if former.get(key) != now[key]]
+    changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
     if changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(

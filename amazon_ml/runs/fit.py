@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,9 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.datamodule import Batch, PlanetDataModule
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
-from amazon_ml.lightning import pl
+from amazon_ml.lightning import MisconfigurationException, pl
 from amazon_ml.models.callbacks import EpochLine, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -66,6 +67,8 @@ def predict(trainer: pl.Trainer, model: TileTagger, loader: DataLoader[Batch]) -
     index = torch.cat([index for index, _ in batches])
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
     probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()
+    if not np.isfinite(probabilities).all():
+        raise WorkError("the network's output is not finite: training diverged; lower --model.lr")
     return probabilities
 
 
@@ -78,6 +81,13 @@ def make_trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callba
         callbacks = callbacks + ([pl.callbacks.RichProgressBar()] if settings["enable_progress_bar"] else [])
     if settings.get("enable_model_summary") is None:
         settings["enable_model_summary"] = False
+    try:
+        return _trainer(folder, settings, callbacks)
+    except (MisconfigurationException, ModuleNotFoundError) as error:  # no such device, or no package for it
+        raise InputError(f"trainer: {error}") from None
+
+
+def _trainer(folder: FoldFolder, settings: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
     fitting = any(isinstance(callback, EpochLine) for callback in callbacks)
     return pl.Trainer(
         **settings,

@@ -76,9 +76,9 @@ class Run:
         return FoldFolder(self.path / f"fold-{number}")
 
     def finished_folds(self) -> list["FoldFolder"]:
-        """List the folds whose network is trained."""
+        """List the folds whose network is trained and has predicted its held-out tiles."""
         folders = sorted(self.path.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
-        return [fold for fold in map(FoldFolder, folders) if fold.weights.exists()]
+        return [fold for fold in map(FoldFolder, folders) if fold.weights.exists() and fold.valid.exists()]
 
     def begun(self) -> bool:
         """Whether there is any training to lose."""

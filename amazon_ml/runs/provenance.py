@@ -74,8 +74,12 @@ def _versions() -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     here = Path(amazon_ml.__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    tracked = ["ls-files", "--error-unmatch", "__init__.py"]  # else it is a repository around an installed package
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        for question in (tracked, describe):
+            command = ["git", "-C", str(here), *question]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return None  # installed from a package, or no git
+        return None
+    return answer
