@@ -143,7 +143,9 @@ def _set_up_logging() -> None:
 
     plain = logging.StreamHandler()
     plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    handler = RichHandler(show_path=False, show_level=False) if sys.stderr.isatty() else plain
+    handler = (
+        RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S") if sys.stderr.isatty() else plain
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     warnings.filterwarnings("ignore", module="pytorch_lightning")
 

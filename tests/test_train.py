@@ -38,6 +38,13 @@ def _same_weights(first: Path, second: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def _wait_for(checkpoint: Path, process: subprocess.Popen[Any]) -> None:
+    end = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < end:
+        assert process.poll() is None, "training ended before it could be stopped"
+        time.sleep(0.02)
+
+
 # ---------------------------------------------------------------- what a run holds
 
 
@@ -179,10 +186,7 @@ def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) 
     command = [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(tmp_path / "killed"), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
-    end = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < end:
-        assert process.poll() is None, "training ended before it could be killed"
-        time.sleep(0.02)
+    _wait_for(checkpoint, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "fold-0" / "model.safetensors").exists()
@@ -191,6 +195,17 @@ def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) 
     assert _same_weights(tmp_path / "killed", tmp_path / "undisturbed")
     curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv") for name in ("killed", "undisturbed")]
     assert [table["train_loss_epoch"].notna().sum() for table in curves] == [40, 40]
+
+
+def test_ctrl_c_says_how_to_go_on(demo_tiles: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(tmp_path / "run"), "--data.root"]
+    options = [str(demo_tiles), *TINY, "--trainer.max_epochs=1000"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "amazon-ml: interrupted; the same command resumes"
 
 
 def test_stopped_within_an_epoch_resumes_to_the_same_weights(

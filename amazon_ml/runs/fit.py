@@ -120,9 +120,12 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     line = EpochLine()
     trainer = make_trainer(folder, options, [*resume_points(folder.last), line])
     began = time.perf_counter()
-    trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
+    except SystemExit:  # how Lightning ends on Ctrl-C
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
     _join_metrics(folder)
