@@ -41,13 +41,27 @@ class Augmentation:
 
     def __init__(self, steps: Sequence[Mapping[str, dict[str, Any]]], seed: int) -> None:
         self.seed = seed
-        self.pipeline = albumentations.Compose([_transform(step) for step in steps])
+        transforms = [_transform(step) for step in steps]
+        # Seeding and calling a pipeline takes albumentations longer than reading a thumbnail. A symmetry is a
+        # view in numpy: where D4 comes first, as by default, it is drawn here.
+        self.begins_with_d4 = bool(steps) and steps[0] == D4
+        self.pipeline = albumentations.Compose(transforms[1:] if self.begins_with_d4 else transforms)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
-        """Augment one tile, uint8 (height, width, 3); equal arguments give equal pixels."""
-        entropy = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
-        self.pipeline.set_random_seed(int(entropy[0]))
-        return np.ascontiguousarray(self.pipeline(image=image)["image"])
+        """Augment one tile, uint8 (height, width, 3); equal arguments give equal pixels, perhaps as a view."""
+        symmetry, entropy = np.random.SeedSequence((self.seed, epoch, index)).generate_state(2)
+        if self.begins_with_d4:
+            image = _symmetric(image, int(symmetry) % 8)
+        if self.pipeline.transforms:
+            self.pipeline.set_random_seed(int(entropy))
+            image = self.pipeline(image=np.ascontiguousarray(image))["image"]  # OpenCV reads no backward views
+        return image
+
+
+def _symmetric(image: Image, which: int) -> Image:
+    """Give one of the eight symmetries of a tile, as a view: a quarter turn is a transposition and a flip."""
+    transposed = image.swapaxes(0, 1) if which & 4 else image
+    return transposed[:: -1 if which & 2 else 1, :: -1 if which & 1 else 1]
 
 
 def _transform(step: Mapping[str, dict[str, Any]]) -> Any:
