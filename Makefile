@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## draw generated tiles into data/demo
 	$(BIN)/amazon-ml data demo data/demo
 
-train: demo ## train, tune, score and write a submission; CONFIG and ARGS choose another job
+train: $(if $(filter configs/demo.yaml,$(CONFIG)),demo,$(READY)) ## train, tune, score and write a submission; CONFIG and ARGS choose another job
 	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)
 
 test: $(READY) ## run the tests

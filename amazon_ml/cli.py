@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WorkError, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
-        return _say("interrupted; the same command resumes", 130)
+        return _say("interrupted" + ("; the same command resumes" if name == "train" else ""), 130)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The one exception that is shown to the user without a traceback."""
+"""The exceptions that are shown to the user as one line, without a traceback."""
 
 
 class InputError(ValueError):

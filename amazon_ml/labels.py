@@ -1,7 +1,7 @@
 """Tags: the 17 of the Planet competition, or any other list; multi-hot encoding; the label logic.
 
 A tag list is a value, `TagSet`, that is handed from stage to stage. Nothing else in the package
-knows a tag by its name.
+knows a tag by its name, but for the generator of tiles, which draws them.
 """
 
 import difflib
@@ -25,7 +25,7 @@ class TagSet:
     names
         The tags; their order is the order of columns everywhere.
     groups
-        Group name to tags, for display. Tags in no group are shown last.
+        Group name to tags.
     exactly_one
         Tags of which every tile carries exactly one; empty where there is no such rule.
     alone
@@ -34,8 +34,8 @@ class TagSet:
     Raises
     ------
     InputError
-        When the list is empty, repeats a tag, holds an empty tag, or a rule names a tag that is
-        not in the list.
+        When the list is empty, repeats a tag, holds an empty tag or one that clashes with the
+        tables of a run, or a rule names a tag that is not in the list.
     """
 
     names: tuple[str, ...]
@@ -48,6 +48,12 @@ class TagSet:
             raise InputError("the tag list is empty")
         if "" in self.names:
             raise InputError("the tag list holds an empty tag")
+        clashing = [name for name in self.names if name in ("image_name", "tags") or "|" in name]
+        if clashing:
+            raise InputError(
+                f"the tag list holds {clashing[0]!r}; 'image_name', 'tags' and tags with '|' clash with a run's own "
+                "tables: rename it in the table, or set data.tag_separator"
+            )
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise InputError(f"the tag list repeats {', '.join(repeated)}")

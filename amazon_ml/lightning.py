@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # torchvision's line on its missing image decoder
     import pytorch_lightning as pl
     import timm
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
     from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 
 # What it says at this level is about hardware that is not there and services that are not used.

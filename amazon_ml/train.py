@@ -15,10 +15,11 @@ from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.config import Options, keep_options, parse_train
+from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.fit import fit_fold, fold_data
-from amazon_ml.runs.folder import Run, locked, probability_table, read_probabilities
+from amazon_ml.runs.folder import Run, locked, probability_table, read_oof, read_probabilities, write_truth
 from amazon_ml.runs.provenance import keep_provenance
-from amazon_ml.runs.tune import TRUTH_SEPARATOR, read_decision, read_oof, tune
+from amazon_ml.runs.tune import LEAST_TILES, tune
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
         catalog = first.catalog
         folds = _folds(run, options, catalog)
         keep_provenance(run, options, catalog)
-        _write_truth(run, catalog)
+        write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
         for fold in folds:
@@ -58,7 +59,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
             fit_fold(run.fold(fold), options, data, options["seed"] + fold)
         _gather(run, catalog)
         metrics = tune(run.path)
-        _draw(run, catalog, metrics["generated"])
+        _draw(run, catalog, metrics)
         print_scores(metrics)
         if len(catalog.unlabelled):
             _submit(run)
@@ -69,23 +70,24 @@ def train(run: Run, options: Options) -> dict[str, Any]:
 def _folds(run: Run, options: Options, catalog: Catalog) -> list[int]:
     if not options["data"]["hold_out"]:
         return [0]
-    there = sorted(set(read_folds(run.folds, catalog.labelled["image_name"])))
-    if options["folds"] == "all":
-        return there
-    unknown = sorted(set(options["folds"]) - set(there))
-    if unknown or not options["folds"]:
+    fold = read_folds(run.folds, catalog.labelled["image_name"])
+    there = sorted(set(fold))
+    asked = there if options["folds"] == "all" else sorted(set(options["folds"]))
+    if not asked or not set(asked) <= set(there):
         raise InputError(f"--folds {options['folds']}: there are the folds {there}")
-    return sorted(set(options["folds"]))
-
-
-def _write_truth(run: Run, catalog: Catalog) -> None:
-    tags = catalog.tags.decode(catalog.targets, separator=TRUTH_SEPARATOR)
-    write_table(run.truth, pd.DataFrame({"image_name": catalog.labelled["image_name"], "tags": tags}))
+    held_out = int(fold.isin(asked).sum())
+    if held_out < LEAST_TILES:
+        raise InputError(
+            f"folds {asked} hold out {held_out} of {len(fold)} tiles; cut-offs need {LEAST_TILES} at least: "
+            "ask for more --folds, or fewer of them with --data.n_folds"
+        )
+    return asked
 
 
 def _gather(run: Run, catalog: Catalog) -> None:
     """Put all finished folds together, of this call or before: held-out tiles once, untagged tiles averaged."""
-    tags, folds = catalog.tags.names, run.finished_folds()
+    tags = catalog.tags.names
+    folds = [fold for fold in run.finished_folds() if fold.test.exists() or catalog.unlabelled.empty]
     valid = [read_probabilities(fold.valid, tags) for fold in folds]
     names = pd.concat([names for names, _ in valid])
     if names.duplicated().any():
@@ -108,12 +110,12 @@ def _submit(run: Run) -> None:
         log.warning("no submission was written: %s", error)
 
 
-def _draw(run: Run, catalog: Catalog, generated: bool) -> None:
-    tags, p, true = read_oof(run)
-    names, _ = read_probabilities(run.oof, tags)
+def _draw(run: Run, catalog: Catalog, metrics: dict[str, Any]) -> None:
+    names, tags, p, true = read_oof(run)
     decided = read_decision(run).thresholds.decide(p)
     picked = pick_varied(true, 18, seed=0)
     paths = catalog.labelled.set_index("image_name").loc[names.iloc[picked], "path"].tolist()
-    source = "Generated tiles" if generated else "Tiles"
-    title = f"{source} the network was not trained on, with the tags it gave them"
+    source = "Generated tiles" if metrics["generated"] else "Tiles"
+    part = "not trained on" if metrics["held_out"] else "trained on"
+    title = f"{source} the network was {part}, with the tags it gave them"
     draw_tiles(run.picture, paths, tags, true[picked], decided[picked], title=title)

@@ -5,8 +5,9 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from amazon_ml.data.folds import make_folds, read_folds, worst_deviation, write_folds
+from amazon_ml.data.folds import make_folds, read_folds, worst_deviation
 from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
 
 
 def skewed(tiles: int, seed: int = 0) -> tuple["pd.Series[str]", npt.NDArray[np.uint8]]:
@@ -100,7 +101,7 @@ def test_worst_deviation_by_hand() -> None:
 def test_folds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
     names, targets = skewed(50)
     table = make_folds(names, targets, 5, seed=0)
-    write_folds(tmp_path / "folds.csv", table)
+    write_table(tmp_path / "folds.csv", table)
     back = read_folds(tmp_path / "folds.csv", names)
     assert back.tolist() == table["fold"].tolist()
     other = names.iloc[np.random.default_rng(0).permutation(50)]
@@ -111,7 +112,7 @@ def test_folds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
 
 def test_names_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
     names = pd.Series(["007", "7", "NA", "1e3"])
-    write_folds(tmp_path / "f.csv", pd.DataFrame({"image_name": names, "fold": [0, 1, 2, 3]}))
+    write_table(tmp_path / "f.csv", pd.DataFrame({"image_name": names, "fold": [0, 1, 2, 3]}))
     assert read_folds(tmp_path / "f.csv", names).tolist() == [0, 1, 2, 3]
 
 

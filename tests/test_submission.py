@@ -29,12 +29,14 @@ def run_folder(
     stored_tags: tuple[str, ...] | None = None,
     cut: float = 0.5,
     at_least_one: bool = True,
+    separator: str | None = None,
 ) -> Path:
     """A run as far as a submission looks at it; its folder of tiles is `where` / tiles."""
     run = where / "run"
     run.mkdir(parents=True)
     (where / "tiles").mkdir()
-    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(where / "tiles")}, "model": {}}))
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": separator}, "model": {}}))
+    (run / "provenance.json").write_text(json.dumps({"data": {"root": str(where / "tiles")}}))
     decision = {"beta": 2.0, "at_least_one": at_least_one, "thresholds": dict.fromkeys(tags, cut)}
     (run / "decision.json").write_text(json.dumps(decision))
     values = np.asarray(probabilities, dtype=np.float32)
@@ -97,9 +99,16 @@ def test_missing_tiles_are_refused_with_their_number_and_a_name(tmp_path: Path) 
 
 
 def test_without_a_sample_the_official_list_is_asked_for(tmp_path: Path) -> None:
-    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
+    p = np.full((3, len(PLANET)), 0.7)
+    run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], p, tags=PLANET.names)
     with pytest.raises(InputError, match=r"lacks 61,188 of the 61,191 tiles in the official list, such as test_2"):
         make_submission(run)
+
+
+def test_without_a_sample_other_tags_keep_the_order_of_the_tiles_and_their_separator(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["b", "a", "c"], SCORES, tags=("bare soil", "soil", "sand"), separator=";")
+    make_submission(run)
+    assert submitted(run / "submission.csv") == [("b", "bare soil;soil"), ("a", "bare soil;sand"), ("c", "sand")]
 
 
 def test_tile_below_every_cut_off_gets_its_most_probable_tag(tmp_path: Path) -> None:

@@ -118,7 +118,11 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"backbone": "resnet5O"}, r"timm has no 'resnet5O'; it has .*resnet50"),
         ({"schedule": "cosin"}, r"model.schedule: there is no 'cosin'.*one_cycle, cosine"),
         ({"tta": "d8"}, r"model.tta: there is no 'd8'.*d4"),
-        ({"backbone_args": {"no_such": 1}}, r"model.backbone_args: test_resnet refuses"),
+        ({"backbone_args": {"no_such": 1}}, r"timm cannot make test_resnet with .*no_such"),
+        ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
+        ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),
+        ({"lr": 0.0}, r"model.lr must be above 0"),
+        ({"warmup": 1.5}, r"model.warmup in 0..1"),
         ({"mean": [0.5]}, r"one value for each of 3 channels"),
     ],
 )

@@ -173,6 +173,41 @@ def test_other_options_for_a_begun_run_are_refused(
     assert "model.lr was 0.01, now 0.5" in capsys.readouterr().err
 
 
+def test_wrong_option_that_stopped_a_run_at_once_can_be_mended(demo_tiles: Path, tmp_path: Path) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--model.backbone=resnet999") == 2
+    assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 0
+
+
+def test_tiles_may_move_between_starts(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo_tiles, tmp_path / "deep" / "er" / "tiles")
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "submission.csv").unlink()
+    assert _train(tmp_path / "run", tmp_path / "deep", "--folds=[0, 2]", "--model.tta=flips") == 0
+    assert (tmp_path / "run" / "submission.csv").read_bytes() == (trained / "submission.csv").read_bytes()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["generated"] is True
+
+
+def test_run_from_a_gpu_predicts_without_one(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "p.csv"
+    shutil.copytree(trained, run)
+    config = (run / "config.yaml").read_text()
+    changed = config.replace("accelerator: cpu", "accelerator: gpu").replace("compile: false", "compile: true")
+    assert changed.count("gpu") == 1 and changed.count("compile: true") == 1
+    (run / "config.yaml").write_text(changed.replace("precision: null", "precision: bf16-mixed"))
+    assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+
+
+def test_own_folds_are_kept(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    folds = pd.read_csv(trained / "folds.csv")
+    folds["fold"] = (np.arange(len(folds)) // 50).clip(max=2)
+    (tmp_path / "run").mkdir()
+    folds.to_csv(tmp_path / "run" / "folds.csv", index=False)
+    assert _train(tmp_path / "run", demo_tiles, "--folds=[1]", "--trainer.max_epochs=1") == 0
+    assert pd.read_parquet(tmp_path / "run" / "oof.parquet")["image_name"].tolist() == [
+        f"train_{n}" for n in range(50, 100)
+    ]
+
+
 def test_second_process_on_a_run_is_refused(
     trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,9 +243,11 @@ def test_ctrl_c_says_how_to_go_on(demo_tiles: Path, tmp_path: Path) -> None:
     assert told.splitlines()[-1] == "amazon-ml: interrupted; the same command resumes"
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_stopped_within_an_epoch_resumes_to_the_same_weights(
-    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropout: float
 ) -> None:
+    options = [f"--model.backbone_args={{drop_rate: {dropout}}}"]
     # 133 training tiles make 8 batches an epoch: batch 11 lies in the middle of the second one.
     monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     step, batches = TileTagger.training_step, iter(range(1000))
@@ -223,11 +260,11 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TileTagger, "training_step", pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
-            _train(tmp_path / "stopped", demo_tiles)
+            _train(tmp_path / "stopped", demo_tiles, *options)
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
-    assert _train(tmp_path / "stopped", demo_tiles, "--data.workers=2") == 0
-    assert _train(tmp_path / "undisturbed", demo_tiles) == 0
+    assert _train(tmp_path / "stopped", demo_tiles, *options, "--data.workers=2") == 0
+    assert _train(tmp_path / "undisturbed", demo_tiles, *options) == 0
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
 
 
@@ -397,6 +434,13 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--trainer.max_epochs=0"], "max_epochs"),
         (["--beta=0"], "--beta must be more than 0"),
         (["--trainer.accelerator=tpu"], "trainer: "),
+        (["--trainer.accelerator=abacus"], "trainer: "),
+        (["--seed=-1"], "--seed must be in"),
+        (["--data.limit=0"], "data.limit must be at least 1"),
+        (["--data.limit=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; cut-offs need 10"),
+        (["--data.tag_separator="], "data.tag_separator is empty"),
+        (["--data.augment=[{Normalize: {}}]"], "steps must keep uint8"),
+        (["--data.augment=[{CenterCrop: {height: 8, width: 8}}]"], "steps must keep uint8 and 32 x 32"),
     ],
 )
 def test_wrong_values(

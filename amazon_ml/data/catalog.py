@@ -49,8 +49,8 @@ class Catalog:
     tags
         The tag list.
     labelled
-        One row a tile with tags: ``image_name``, ``path``, ``tags`` (as the table has them), in the
-        order of the table.
+        One row a tile with tags: ``image_name``, ``path``, and of the table ``tags`` (as they stand
+        there) and ``line``; in the order of the table.
     targets
         Multi-hot array of the labelled tiles, shape (tiles, tags).
     unlabelled
@@ -104,8 +104,8 @@ def read_catalog(
     """Read the catalog of a folder.
 
     The tag list is decided here and nowhere else: it is `tags` where that is given; the
-    competition's 17 in the competition's layout; and otherwise the distinct tags of the table,
-    sorted.
+    competition's 17 where the table has one of its names; and otherwise the distinct tags of the
+    table, sorted.
 
     Parameters
     ----------
@@ -129,6 +129,8 @@ def read_catalog(
     InputError
         For a folder without a layout or with more than one, and for a broken table.
     """
+    if tag_separator == "":
+        raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
     if not root.is_dir():
         raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
     folders = list(_survey(root))
@@ -141,15 +143,17 @@ def read_catalog(
     if tags is None and table.name not in PLANET_TABLES:
         tag_set = TagSet(_distinct_tags(table, rows["tags"], tag_separator))
     else:
-        tag_set = PLANET if tags is None else TagSet(tuple(tags))
-    test_folders = [f for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images]
-    files = list_tiles([images], below=not planet, leave_out=[f.path for f in test_folders])
+        tag_set = PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
+    test_folders = [f.path for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images]
+    if not planet:
+        test_folders = _without_tags(test_folders, images, rows["image_name"])
+    files = list_tiles([images], below=not planet, leave_out=test_folders)
     labelled = _join(table, rows, files, images, allow_missing)
     return Catalog(
         tags=tag_set,
         labelled=labelled,
         targets=_encode(tag_set, table, labelled, tag_separator),
-        unlabelled=list_tiles([f.path for f in test_folders], below=False),
+        unlabelled=list_tiles(test_folders, below=False),
     )
 
 
@@ -309,6 +313,13 @@ def _read_names(
     return names
 
 
+def _without_tags(test_folders: list[Path], images: Path, names: pd.Series) -> list[Path]:
+    """Drop folders that are called test but hold tiles which the table names and which lie nowhere else."""
+    elsewhere = {path.stem for path in _images(images, True, set(test_folders))}
+    sought = {Path(name).name for name in names} - elsewhere
+    return [folder for folder in test_folders if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
+
+
 def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
     by_lower = {column.strip().lower(): column for column in columns}
     for candidate in [wanted.lower()] if wanted else known:
@@ -328,6 +339,9 @@ def _distinct_tags(table: Path, tag_strings: pd.Series, separator: str | None) -
     counts = Counter(tag for tags in tag_strings for tag in set(split_tags(tags, separator)))
     if not counts:
         raise InputError(f"{table} names no tag at all")
+    joined = [tag for tag in counts if any(mark in tag for mark in ",;|")]
+    if joined:
+        log.warning("%s: %r is read as one tag; if it is several, set --data.tag_separator", table, joined[0])
     for tag, count in counts.items():
         near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
         if near and count * 20 < counts[near[0]]:

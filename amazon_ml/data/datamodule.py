@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.catalog import Catalog, read_catalog
-from amazon_ml.data.folds import make_folds, read_folds, write_folds
-from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.folds import make_folds, read_folds
+from amazon_ml.data.images import Image, read_tile, resize
 from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
 from amazon_ml.lightning import pl
 
@@ -59,11 +60,22 @@ class TileDataset(Dataset[Batch]):
         for slot, key in enumerate(keys):
             epoch, index = divmod(key, len(self))
             tile = resize(read_tile(Path(self.paths[index])), self.size)
-            images[slot] = self.augmentation(tile, epoch, index) if self.augmentation else tile
+            images[slot] = self._augmented(tile, epoch, index) if self.augmentation else tile
         batch = {"image": torch.from_numpy(images), "index": torch.tensor(indices)}
         if self.targets is not None:
             batch["target"] = torch.from_numpy(self.targets[indices].astype(np.float32))
         return batch
+
+    def _augmented(self, tile: Image, epoch: int, index: int) -> Image:
+        assert self.augmentation is not None
+        augmented = self.augmentation(tile, epoch, index)
+        if augmented.dtype != np.uint8 or augmented.shape != tile.shape:
+            height, width = tile.shape[:2]
+            raise InputError(
+                f"data.augment: steps must keep uint8 and {height} x {width} px, since the network normalises; "
+                f"these give {augmented.dtype} of shape {augmented.shape}"
+            )
+        return augmented
 
 
 class EpochSampler(Sampler[Key]):
@@ -150,8 +162,8 @@ class PlanetDataModule(pl.LightningDataModule):
     images
         Folder of labelled images; found when not given.
     tags
-        The tag list, in the order of columns. When not given: the competition's 17 for its own
-        layout, else the distinct tags of the table, sorted.
+        The tag list, in the order of columns. When not given: the competition's 17 where the table
+        has one of its names, else the distinct tags of the table, sorted.
     name_column
         Column of the table with file names; common names are understood.
     tags_column
@@ -177,7 +189,8 @@ class PlanetDataModule(pl.LightningDataModule):
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
     limit
-        Use only so many labelled and so many untagged tiles, drawn with the seed; for a quick look.
+        Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones;
+        for a quick look.
     fold
         The fold that is held out.
     folds_file
@@ -214,6 +227,8 @@ class PlanetDataModule(pl.LightningDataModule):
         super().__init__()
         if size < 8 or batch_size < 1 or predict_batch_size < 1:
             raise InputError("data.size must be at least 8, and batch sizes at least 1")
+        if (limit is not None and limit < 1) or (workers is not None and workers < 0):
+            raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)
         self.augmentation = Augmentation(augment, seed)
 
@@ -223,7 +238,7 @@ class PlanetDataModule(pl.LightningDataModule):
         hp = self.hparams
         catalog = read_catalog(Path(hp["root"]), **catalog_options(hp))
         limit = hp["limit"]
-        if limit is None or limit >= len(catalog.labelled):
+        if limit is None:
             return catalog
         drawn = np.random.default_rng(hp["seed"]).permutation(len(catalog.labelled))[:limit]
         return catalog.subset(np.sort(drawn), unlabelled=limit)
@@ -233,7 +248,7 @@ class PlanetDataModule(pl.LightningDataModule):
         path, hp = Path(self.hparams["folds_file"]), self.hparams
         if not path.exists():
             names = self.catalog.labelled["image_name"]
-            write_folds(path, make_folds(names, self.catalog.targets, hp["n_folds"], hp["seed"]))
+            write_table(path, make_folds(names, self.catalog.targets, hp["n_folds"], hp["seed"]))
 
     def setup(self, stage: str | None = None) -> None:
         """Read the folds; nothing is made here, so every process sees the same."""

@@ -219,9 +219,9 @@ Seed: {seed}
 """
 
 
-def is_generated(folder: Path) -> bool:
-    """Whether a folder of tiles, or one a level below it, was made by `write_demo`."""
-    return (folder / _MARKER).is_file() or any(folder.glob(f"*/{_MARKER}"))
+def is_generated(tile: Path) -> bool:
+    """Whether a tile's file lies where `write_demo` put it."""
+    return (tile.parent.parent / _MARKER).is_file()
 
 
 def _is_complete(folder: Path, description: str, tiles: int, test_tiles: int) -> bool:

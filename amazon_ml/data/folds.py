@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
 
 
@@ -55,11 +54,6 @@ def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
     present = overall > 0
     shares = np.stack([targets[(fold == k).to_numpy()].mean(axis=0) for k in sorted(fold.unique())])
     return float(np.abs(shares[:, present] / overall[present] - 1).max()) if present.any() else 0.0
-
-
-def write_folds(path: Path, table: pd.DataFrame) -> None:
-    """Write folds as CSV, whole or not at all."""
-    write_table(path, table)
 
 
 def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":

@@ -39,7 +39,10 @@ def read_tile(path: Path) -> Image:
     if _is_cut_short(data):
         raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:  # a header that claims more pixels than OpenCV takes
+        image = None
     if image is None:
         raise InputError(f"{path} is not an image that can be read; {', '.join(SUFFIXES)} are")
     return np.asarray(image, dtype=np.uint8)
@@ -58,7 +61,7 @@ def _is_cut_short(data: bytes) -> bool:
     """Whether the end marker is missing, which OpenCV would answer with grey pixels, not an error."""
     if data.startswith(b"\xff\xd8"):
         # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
-        # 0xFF is always followed by 0. Ends before it belong to embedded thumbnails.
+        # 0xFF is followed by 0 or a restart marker. Ends before it belong to embedded thumbnails.
         return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data[-64:]

@@ -8,10 +8,10 @@ import pandas as pd
 
 from amazon_ml.data.catalog import find_sample, read_names
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
-from amazon_ml.labels import TagSet
+from amazon_ml.files import read_json, write_table
+from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_probabilities
-from amazon_ml.runs.tune import read_decision
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +25,22 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
         Run folder.
     sample
         Sample submission whose rows and order are followed. By default that in the run's folder of
-        tiles; where there is none, the official names and order are used.
+        tiles; where there is none, the official names and order are used for the competition's
+        tags, and the order of test.parquet for others.
     out
         File to write; submission.csv in the run by default.
     """
     folder = Run(run)
-    options = folder.options()
+    separator = folder.options()["data"]["tag_separator"] or " "
     decision = read_decision(folder)
     names, p = read_probabilities(folder.test, decision.tags)
-    sample = sample or find_sample(Path(options["data"]["root"]))
-    wanted = read_names(sample) if sample else official_names()
-    source = str(sample or "the official list")
+    sample = sample or find_sample(Path(read_json(folder.provenance)["data"]["root"]))
+    if sample:
+        wanted, source = read_names(sample), str(sample)
+    elif decision.tags == PLANET.names:
+        wanted, source = official_names(), "the official list"
+    else:
+        wanted, source = names.tolist(), str(folder.test)
     place = pd.Series(np.arange(len(names)), index=names)
     missing = [name for name in wanted if name not in place.index]
     if missing:
@@ -46,7 +51,9 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     surplus = len(names) - len(wanted)
     if surplus:
         log.warning("%d tiles of %s are not in %s; they are left out", surplus, folder.test, source)
-    tags = TagSet(decision.tags).decode(decision.thresholds.decide(p[place.loc[wanted].to_numpy()]))
+    tags = TagSet(decision.tags).decode(
+        decision.thresholds.decide(p[place.loc[wanted].to_numpy()]), separator=separator
+    )
     empty = [name for name, row in zip(wanted, tags, strict=True) if not row]
     if empty:
         raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")

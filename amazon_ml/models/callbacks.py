@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from amazon_ml.data.datamodule import Batch
@@ -17,13 +18,35 @@ log = logging.getLogger(__name__)
 SAVE_EVERY = timedelta(seconds=60)
 
 
-def resume_points(checkpoint: Path) -> list[pl.Callback]:
-    """Keep one checkpoint: written every minute and after each epoch, whole or not at all."""
+def resume_points(checkpoint: Path, whole_steps: bool) -> list[pl.Callback]:
+    """Keep one checkpoint: written every minute and after each epoch, whole or not at all.
+
+    Parameters
+    ----------
+    checkpoint
+        Where it is kept.
+    whole_steps
+        Whether each batch is a step. Where gradients are accumulated over batches, a checkpoint
+        between them would lose them, so there is one after each epoch only.
+    """
     place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
-    return [
-        pl.callbacks.ModelCheckpoint(**place, train_time_interval=SAVE_EVERY),
-        pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True),
-    ]
+    after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
+    timed = pl.callbacks.ModelCheckpoint(**place, train_time_interval=SAVE_EVERY)
+    return [timed, after_epochs] if whole_steps else [after_epochs]
+
+
+class StepSeed(pl.Callback):
+    """Seed each batch's dropout by (seed, rank, epoch, batch), so that resuming changes no draw."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Seed PyTorch."""
+        entropy = np.random.SeedSequence((self.seed, trainer.global_rank, trainer.current_epoch, batch_idx))
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
 
 
 class EpochLine(pl.Callback):

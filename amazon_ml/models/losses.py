@@ -9,8 +9,8 @@ a probability p = 1 / (1 + exp(-z)), and the answer costs its negative log-likel
 
     l(z, y) = -y log p - (1 - y) log(1 - p)
 
-Why logits. For |z| beyond about 17 in float32 the sigmoid rounds to 1 (beyond 104, to 0) and a log
-of it is infinite. Written in z, the same loss needs no such log, and nothing overflows ::
+Why logits. In float32 the sigmoid rounds to 1 above about z = 17, and to 0 below about -89, and a log of it
+is infinite. Written in z, the same loss needs no such log, and nothing overflows ::
 
     l(z, y) = max(z, 0) - z y + log(1 + exp(-|z|))
 
@@ -18,7 +18,8 @@ Its derivative is p - y: bounded, and zero only at the truth.
 
 Reduction. ``BCEWithLogitsLoss()`` takes the mean over all tiles *and* tags. The summed form, which
 is the negative log-likelihood of a tile's whole tag set under independence, is ``len(tags)`` times
-that; the two have the same minimum, and the learning rate absorbs the factor.
+that. The two have the same minimum. Plain gradient descent would want another learning rate; AdamW's
+step does not change with the loss's scale; a bound on the gradient's norm does mean another thing.
 
 Reading a value. Always predicting each tag's frequency f costs the entropy of f. On the
 competition's tags that averages 0.26 nats a tag; a network below it has learnt something beyond

@@ -89,6 +89,11 @@ class TileTagger(pl.LightningModule):
         for option, value, known in (("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS)):
             if value not in known:
                 raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
+        if lr <= 0 or weight_decay < 0 or not 0 <= warmup <= 1:
+            raise InputError("model.lr must be above 0, model.weight_decay not below 0, model.warmup in 0..1")
+        own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
+        if own:
+            raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
         self.configure_models()
         self.configure_losses()
         self._held_out: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -142,10 +147,10 @@ class TileTagger(pl.LightningModule):
         float32 logits of shape (tiles, tags).
         """
         # Tiles come with channels innermost; as a permuted view that is channels_last already.
-        inputs = ((images.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        inputs = ((images.float() - self.mean.float()) / self.std.float()).permute(0, 3, 1, 2)
         if not self.hparams["channels_last"]:
             inputs = inputs.contiguous()
-        logits: torch.Tensor = self.backbone(inputs)
+        logits: torch.Tensor = self.backbone(inputs.to(self.mean.dtype))
         return logits.float()
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:

@@ -51,18 +51,17 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         if not Path(weights).is_file():
             raise InputError(f"model.weights: there is no file {weights}")
         source["pretrained_cfg_overlay"] = {"file": weights}
-    elif pretrained and name in PACKAGES:
-        state = _packaged_weights(name)
-        if state is not None:
-            return _with_packaged_weights(name, tags, state, arguments)
     arguments["num_classes"] = tags
+    start = torch.get_rng_state()
     try:
-        start = torch.get_rng_state()
         fresh = _create(name, **arguments)
-    except (TypeError, AssertionError) as error:
-        raise InputError(f"model.backbone_args: {name} refuses {arguments}: {error}") from None
+    except (TypeError, AssertionError, RuntimeError, ValueError) as error:
+        raise InputError(f"model.backbone: timm cannot make {name} with {arguments}: {error}") from None
     if not source["pretrained"]:
         return fresh
+    state = _packaged_weights(name) if weights is None else None
+    if state is not None:
+        return _with_packaged_weights(name, fresh, state)
     torch.set_rng_state(start)
     try:
         filled = _create(name, **source, **arguments)
@@ -137,39 +136,40 @@ def _create(name: str, **arguments: Any) -> nn.Module:
     return model
 
 
+def _package(name: str) -> str | None:
+    """Look up the package for a timm name, with or without the tag of its weights behind a dot."""
+    return PACKAGES.get(name.partition(".")[0])
+
+
 def _packaged_weights(name: str) -> dict[str, torch.Tensor] | None:
+    package_name = _package(name)
     try:
-        package = importlib.resources.files(PACKAGES[name])
+        package = importlib.resources.files(package_name) if package_name else None
     except ModuleNotFoundError:
+        package = None
+    if package is None:
         return None
     files = [entry for entry in package.joinpath("models").iterdir() if entry.name.endswith(".pth")]
     if len(files) != 1:
-        raise InputError(f"package {PACKAGES[name]} holds {len(files)} weight files, expected one; install it anew")
+        raise InputError(f"package {package_name} holds {len(files)} weight files, expected one; install it anew")
     with importlib.resources.as_file(files[0]) as path:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    log.info("ImageNet weights of %s from the package %s", name, PACKAGES[name])
+    log.info("ImageNet weights of %s from the package %s", name, package_name)
     return state
 
 
-def _with_packaged_weights(
-    name: str, tags: int, state: Mapping[str, torch.Tensor], arguments: Mapping[str, Any]
-) -> nn.Module:
-    """Fill a backbone strictly with its 1,000 ImageNet classes, then give it a head and stem of ours."""
+def _with_packaged_weights(name: str, model: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Fill timm's network of 1,000 ImageNet classes strictly, then `model` with all but the head."""
     full = _create(name)
-    blocks = [
-        (i, j)
-        for i, stage in enumerate(full.get_submodule("blocks").children())
-        for j, _ in enumerate(stage.children())
-    ]
+    stages = enumerate(full.get_submodule("blocks").children())
+    blocks = [(i, j) for i, stage in stages for j, _ in enumerate(stage.children())]
     full.load_state_dict({rename_lite_key(key, blocks): value for key, value in state.items()}, strict=True)
     config = full.pretrained_cfg
     assert isinstance(config, Mapping)
-    head = f"{config['classifier']}."
-    model = _create(name, num_classes=tags, **arguments)
+    head, stem = f"{config['classifier']}.", f"{config['first_conv']}.weight"
     features = {key: value for key, value in full.state_dict().items() if not key.startswith(head)}
-    stem = f"{config['first_conv']}.weight"
-    channels = int(arguments.get("in_chans", 3))
-    if channels != 3:
+    channels = model.get_parameter(stem).shape[1]
+    if channels != features[stem].shape[1]:
         features[stem] = timm.models.adapt_input_conv(channels, features[stem])
     missing, unexpected = model.load_state_dict(features, strict=False)
     assert not unexpected and all(key.startswith(head) for key in missing)
@@ -180,7 +180,7 @@ def _no_weights(name: str, weights: str | None, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if weights is not None:
         return f"model.weights: {weights} does not fit {name}: {reason}"
-    package = "'amazon-ml[weights]' carries them: pip install it; or " if name in PACKAGES else ""
+    package = "'amazon-ml[weights]' carries them: pip install it; or " if _package(name) else ""
     return (
         f"no pretrained weights for {name}: {package}go online once so that timm can fetch and cache them; or fetch "
         f"the file elsewhere and pass --model.weights FILE; or start from scratch with --model.pretrained false "

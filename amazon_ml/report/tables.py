@@ -24,11 +24,14 @@ def print_scores(metrics: dict[str, Any]) -> None:
     table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
     table.add_column("mean", justify="right")
     table.add_column("95 % interval", justify="right")
+    if metrics.get("held_out") is False:
+        names["cross_fitted"] = "tuned, cross-fitted (but the network was trained on these tiles)"
     for key, score in metrics["f2"].items():
         low, high = score["interval"]
         name = names.get(key, f"fixed cut-off {key.removeprefix('fixed_')}")
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
-    _print_tags(metrics["tags"], beta)
+    tuned_here = "cross_fitted" in metrics["f2"]
+    _print_tags(metrics["tags"], beta, "thresholds fitted on all rows, the rest cross-fitted" if tuned_here else None)
     _console().print(table)
 
 
@@ -38,8 +41,8 @@ def _title(metrics: dict[str, Any]) -> str:
     return f"{source} of {metrics['tiles_of']}{part}"
 
 
-def _print_tags(records: Sequence[dict[str, Any]], beta: str) -> None:
-    table = Table()
+def _print_tags(records: Sequence[dict[str, Any]], beta: str, caption: str | None) -> None:
+    table = Table(caption=caption, caption_justify="left")
     table.add_column("tag")
     for heading in ("support", "decided", "threshold", "precision", "recall", beta):
         table.add_column(heading, justify="right")

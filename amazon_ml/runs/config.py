@@ -17,16 +17,17 @@ Options = dict[str, Any]
 
 #: Set by the run itself.
 _DATA_BY_RUN = {"fold", "folds_file", "seed"}
-_MODEL_BY_RUN = {"tags", "size"}
+_MODEL_BY_RUN = {"tags", "size", "in_chans"}  # tiles are read as RGB
 _TRAINER_BY_RUN = {
     "logger", "callbacks", "default_root_dir", "enable_checkpointing", "use_distributed_sampler",
     "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
     "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
 }  # fmt: skip
 #: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
+#: Where the tiles lie is free, too: that they are the same ones is told by their hash.
 _FREE = (
-    "folds", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
-    "trainer.log_every_n_steps", "trainer.profiler",
+    "folds", "data.root", "data.table", "data.images", "data.workers", "trainer.enable_progress_bar",
+    "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
 
 
@@ -62,7 +63,12 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
     options: Options = parsed.as_dict()
     if options["beta"] <= 0:
         raise InputError("--beta must be more than 0")
-    return Run(Path(folder)), options
+    if not 0 <= options["seed"] < 2**32:
+        raise InputError("--seed must be in 0..2**32 - 1")
+    for section, key in (("data", "root"), ("data", "table"), ("data", "images"), ("model", "weights")):
+        if options[section][key] is not None:
+            options[section][key] = str(Path(options[section][key]).expanduser())
+    return Run(Path(folder).expanduser()), options
 
 
 def keep_options(run: Run, options: Options) -> None:
@@ -70,19 +76,18 @@ def keep_options(run: Run, options: Options) -> None:
 
     A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
     """
-    if not run.begun():
-        if run.config.exists():
-            for path in (run.config, run.folds, run.provenance):
-                path.unlink(missing_ok=True)
-        write_text(run.config, yaml.safe_dump(options, sort_keys=False))
-        return
-    former, now = _flat(run.options()), _flat(options)
+    former, now = _flat(run.options()) if run.config.exists() else _flat(options), _flat(options)
     changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
-    if changed:
+    if changed and not run.begun():
+        run.provenance.unlink(missing_ok=True)
+        if run.folds.exists():  # of other data or another seed, perhaps; kept, since somebody may have made them
+            run.folds.replace(run.folds.with_name("folds.before.csv"))
+    elif changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(
             f"{run.path} was made with other options ({told}). Choose another folder with --run, or delete this one"
         )
+    write_text(run.config, yaml.safe_dump(options, sort_keys=False))
 
 
 def _flat(options: Options, prefix: str = "") -> dict[str, Any]:

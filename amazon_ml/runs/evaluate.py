@@ -1,19 +1,21 @@
 """The score of a run on another labelled folder."""
 
+import logging
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.thresholds import START, fixed
+from amazon_ml.decisions.thresholds import START, Thresholds
 from amazon_ml.files import write_json
-from amazon_ml.runs.folder import Run
+from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import predict_paths
-from amazon_ml.runs.tune import per_tag_records, read_decision, score
+from amazon_ml.runs.tune import per_tag_records, score
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -48,14 +50,19 @@ def evaluate(
     decision = read_decision(folder)
     how = {**folder.options()["data"], "table": table, "images": images, "tags": decision.tags}
     catalog = read_catalog(data, **catalog_options(how))
+    known = int(catalog.labelled["image_name"].isin(read_truth(folder).index).sum())
+    if known:
+        log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
+                    len(catalog.labelled), run)  # fmt: skip
     p = predict_paths(folder, catalog.labelled["path"].tolist(), decision.tags, workers)
     decided = decision.thresholds.decide(p)
     true, beta = catalog.targets, decision.beta
-    baseline = fbeta_per_tile(true, fixed(p, np.ones_like(true)).decide(p), beta)
+    same_start = Thresholds((START,) * len(decision.tags), decision.thresholds.at_least_one)
+    baseline = fbeta_per_tile(true, same_start.decide(p), beta)
     own = fbeta_per_tile(true, decided, beta)
     metrics = {
         "tiles_of": str(data),
-        "generated": is_generated(data),
+        "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "beta": beta,
         "tiles": len(p),
         "f2": {f"fixed_{START}": score(baseline), "decided": score(own), "decided_minus_fixed": score(own - baseline)},

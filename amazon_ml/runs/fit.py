@@ -17,7 +17,7 @@ from amazon_ml.data.datamodule import Batch, PlanetDataModule
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import MisconfigurationException, pl
-from amazon_ml.models.callbacks import EpochLine, resume_points
+from amazon_ml.models.callbacks import EpochLine, StepSeed, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.config import Options
@@ -46,9 +46,8 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     model = TileTagger(**{**options["model"], **_start(folder, options)}, tags=list(tags), size=options["data"]["size"])
     if folder.weights.exists():
         load_weights(folder.weights, model)
-        trainer = make_trainer(folder, options, [])
     else:
-        trainer = _fit(folder, options, data, model)
+        _fit(folder, options, data, model, seed)
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     for path, names, loader in (
         (folder.valid, held_out, data.val_dataloader),
@@ -56,52 +55,62 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     ):
         if path in wanted and not path.exists():
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
-            write_table(path, probability_table(names, tags, predict(trainer, model, loader())))
+            write_table(path, probability_table(names, tags, predict(model, loader(), options)))
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # the weights are kept; nothing is left to resume
 
 
-def predict(trainer: pl.Trainer, model: TileTagger, loader: DataLoader[Batch]) -> npt.NDArray[np.float32]:
-    """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags)."""
+def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
+    """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags).
+
+    Runs on whatever device there is, so that a run from a GPU can be used without one.
+    """
+    on_gpu = torch.cuda.is_available()
+    trainer = pl.Trainer(
+        devices=1,
+        precision=options["trainer"]["precision"] if on_gpu else None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        **_progress(options),
+    )
     batches = trainer.predict(model, loader)
     assert batches is not None
     index = torch.cat([index for index, _ in batches])
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
     probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()
     if not np.isfinite(probabilities).all():
-        raise WorkError("the network's output is not finite: training diverged; lower --model.lr")
+        raise WorkError("the network's output is not finite: training diverged; lower --model.lr, in a new --run")
     return probabilities
 
 
-def make_trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Make a Trainer as configured, that writes into the fold's folder only."""
-    settings = dict(options["trainer"])
-    if settings.get("enable_progress_bar") is not False:
-        # Bars need a terminal; elsewhere the lines of `EpochLine` tell the same.
-        settings["enable_progress_bar"] = Console().is_terminal
-        callbacks = callbacks + ([pl.callbacks.RichProgressBar()] if settings["enable_progress_bar"] else [])
-    if settings.get("enable_model_summary") is None:
-        settings["enable_model_summary"] = False
+def _progress(options: Options) -> dict[str, Any]:
+    """Bars need a terminal; elsewhere the lines of `EpochLine` tell the same."""
+    shown = Console().is_terminal and options["trainer"]["enable_progress_bar"] is not False
+    return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
+
+
+def _trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback]) -> pl.Trainer:
+    progress = _progress(options)
+    settings = {
+        **options["trainer"],
+        **progress,
+        "callbacks": [*callbacks, *progress["callbacks"]],
+        "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
+    }
     try:
-        return _trainer(folder, settings, callbacks)
-    except (MisconfigurationException, ModuleNotFoundError) as error:  # no such device, or no package for it
+        return pl.Trainer(
+            **settings,
+            logger=[pl.loggers.CSVLogger(folder.path, "", ""), pl.loggers.TensorBoardLogger(folder.path, "", "")],
+            default_root_dir=folder.path,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
+        )
+    except (
+        MisconfigurationException,
+        ModuleNotFoundError,
+        ValueError,
+    ) as error:  # no such device
         raise InputError(f"trainer: {error}") from None
-
-
-def _trainer(folder: FoldFolder, settings: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-    fitting = any(isinstance(callback, EpochLine) for callback in callbacks)
-    return pl.Trainer(
-        **settings,
-        callbacks=callbacks,
-        logger=_loggers(folder.path) if fitting else False,
-        default_root_dir=folder.path,
-        enable_checkpointing=fitting,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
-    )
-
-
-def _loggers(folder: Path) -> list[pl.loggers.Logger]:
-    return [pl.loggers.CSVLogger(folder, "", ""), pl.loggers.TensorBoardLogger(folder, "", "")]
 
 
 def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
@@ -110,7 +119,7 @@ def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
     return {"pretrained": False, "weights": None} if begun else {}
 
 
-def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger) -> pl.Trainer:
+def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int) -> None:
     step = _step_of(folder.last) if folder.last.exists() else 0
     if step:
         log.info("resuming %s at step %d", folder.path, step)
@@ -118,7 +127,8 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
         model.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
     _set_former_metrics_aside(folder, step)
     line = EpochLine()
-    trainer = make_trainer(folder, options, [*resume_points(folder.last), line])
+    whole_steps = options["trainer"]["accumulate_grad_batches"] == 1
+    trainer = _trainer(folder, options, [*resume_points(folder.last, whole_steps), StepSeed(seed), line])
     began = time.perf_counter()
     try:
         trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
@@ -132,7 +142,6 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
     log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
     save_weights(folder.weights, model)
-    return trainer
 
 
 def _step_of(checkpoint: Path) -> int:
@@ -146,7 +155,7 @@ def _set_former_metrics_aside(folder: FoldFolder, step: int) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
     parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
     if parts:
-        former = pd.concat(parts)
+        former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         write_table(_aside(folder), former[former["step"] < step])
         folder.metrics.unlink(missing_ok=True)
 
@@ -154,7 +163,7 @@ def _set_former_metrics_aside(folder: FoldFolder, step: int) -> None:
 def _join_metrics(folder: FoldFolder) -> None:
     if _aside(folder).exists():
         parts = [pd.read_csv(_aside(folder))] + ([pd.read_csv(folder.metrics)] if folder.metrics.exists() else [])
-        write_table(folder.metrics, pd.concat(parts))
+        write_table(folder.metrics, pd.concat(parts).drop_duplicates())
         _aside(folder).unlink()
 
 

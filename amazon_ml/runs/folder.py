@@ -1,6 +1,7 @@
 """The run folder: what lies where, and the lock that keeps two processes apart."""
 
 import fcntl
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pandas as pd
 import yaml
 
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import read_json, write_table
+from amazon_ml.labels import MultiHot, TagSet
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,15 @@ class Run:
 
     def finished_folds(self) -> list["FoldFolder"]:
         """List the folds whose network is trained and has predicted its held-out tiles."""
-        folders = sorted(self.path.glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
-        return [fold for fold in map(FoldFolder, folders) if fold.weights.exists() and fold.valid.exists()]
+        return [fold for fold in self._folds() if fold.weights.exists() and fold.valid.exists()]
 
     def begun(self) -> bool:
         """Whether there is any training to lose."""
-        return any(fold.weights.exists() or fold.last.exists() for fold in map(FoldFolder, self.path.glob("fold-*")))
+        return any(fold.weights.exists() or fold.last.exists() for fold in self._folds())
+
+    def _folds(self) -> list["FoldFolder"]:
+        numbers = [re.fullmatch(r"fold-(\d+)", path.name) for path in self.path.glob("fold-*")]
+        return [self.fold(number) for number in sorted(int(match[1]) for match in numbers if match)]
 
     def options(self) -> dict[str, Any]:
         """Read what was asked; an `InputError` where this is no run."""
@@ -90,6 +96,8 @@ class Run:
             options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except OSError:
             raise InputError(f"{self.path} is not a run: it has no {self.config.name}") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{self.config} is not YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(options, dict) or not {"data", "model"} <= options.keys():
             raise InputError(f"{self.config} is not the configuration of a run")
         return options
@@ -130,6 +138,33 @@ class FoldFolder:
     def test(self) -> Path:
         """Probabilities of the untagged tiles."""
         return self.path / "test.parquet"
+
+
+#: Between tags in truth.csv; a tag cannot hold it.
+_SEPARATOR = "|"
+
+
+def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
+    """Write the labelled tiles and their tags."""
+    strings = tags.decode(targets, separator=_SEPARATOR)
+    write_table(run.truth, pd.DataFrame({"image_name": names, "tags": strings}))
+
+
+def read_truth(run: Run) -> pd.Series:
+    """Read the tag strings of the labelled tiles, by name."""
+    try:
+        table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
+    except OSError:
+        raise InputError(f"there is no {run.truth}") from None
+    return table.set_index("image_name")["tags"]
+
+
+def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
+    """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
+    tags = tuple(read_json(run.provenance)["data"]["tags"])
+    names, p = read_probabilities(run.oof, tags)
+    true = TagSet(tags).encode(read_truth(run).loc[names].tolist(), separator=_SEPARATOR)
+    return names, tags, p, true
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
-from amazon_ml.runs.fit import make_trainer, predict
+from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import Run, probability_table
-from amazon_ml.runs.tune import read_decision
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     if listed.empty:
         raise InputError(f"--tiles {tiles}: the folder holds no images")
     p = predict_paths(folder, listed["path"].tolist(), decision.tags, workers)
+    separator = folder.options()["data"]["tag_separator"] or " "
     table = probability_table(listed["image_name"].tolist(), decision.tags, p)
-    table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p)))
+    table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p), separator=separator))
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
@@ -61,9 +62,10 @@ def predict_paths(
         raise InputError(f"{folder.path} holds no trained network; run amazon-ml train again to finish it")
     size, batch_size = options["data"]["size"], options["data"]["predict_batch_size"]
     loader = tile_loader(TileDataset(paths, size), batch_size, loader_workers(workers))
-    model = TileTagger(**{**options["model"], "pretrained": False, "weights": None}, tags=list(tags), size=size)
+    own = {"pretrained": False, "weights": None, "compile": False}
+    model = TileTagger(**{**options["model"], **own}, tags=list(tags), size=size)
     total = np.zeros((len(paths), len(tags)), dtype=np.float64)
     for fold in folds:
         load_weights(fold.weights, model)
-        total += predict(make_trainer(fold, options, []), model, loader)
+        total += predict(model, loader, options)
     return (total / len(folds)).astype(np.float32)

@@ -35,7 +35,7 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
         for part, remedy in (("data", "the tiles or the tag table"), ("folds", "folds.csv")):
             if former[part]["sha256"] != facts[part]["sha256"]:
                 raise InputError(f"{run.path}: {remedy} changed since the run began; choose another --run")
-        write_json(run.provenance, {**former, "starts": [*former["starts"], start]})
+        write_json(run.provenance, {**former, **facts, "starts": [*former["starts"], start]})
         return
     write_json(run.provenance, {"starts": [start], **facts, "made_with": _versions()})
 
@@ -44,7 +44,7 @@ def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     return {
         "root": str(Path(options["data"]["root"]).resolve()),
-        "generated": is_generated(Path(options["data"]["root"])),
+        "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),

@@ -1,33 +1,21 @@
 """From a run's out-of-fold probabilities to its decision and its scores."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from amazon_ml.decisions.crossfit import bootstrap_interval, cross_decide
 from amazon_ml.decisions.fbeta import Floats, fbeta_per_tile, score_per_tag
 from amazon_ml.decisions.thresholds import START, Thresholds, fixed, per_class
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
-from amazon_ml.labels import TagSet
-from amazon_ml.runs.folder import Run, read_probabilities
+from amazon_ml.runs.decision import Decision, write_decision
+from amazon_ml.runs.folder import Run, read_oof
 
-RULE = "per_class"
-#: Between tags in truth.csv; unlike a space or a comma, no tag is likely to hold it.
-TRUTH_SEPARATOR = "|"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A rule, the tags it is for, and the beta it was tuned for; stored as ``decision.json``."""
-
-    tags: tuple[str, ...]
-    thresholds: Thresholds
-    beta: float
+#: Fewer held-out tiles than this say nothing about cut-offs.
+LEAST_TILES = 10
 
 
 def tune(run: Path) -> dict[str, Any]:
@@ -47,10 +35,10 @@ def tune(run: Path) -> dict[str, Any]:
     """
     folder = Run(run)
     options, data = folder.options(), read_json(folder.provenance)["data"]
-    tags, p, true = read_oof(folder)
+    _, tags, p, true = read_oof(folder)
     beta = float(options["beta"])
-    if len(p) < 10:
-        raise InputError(f"{run} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than 10")
+    if len(p) < LEAST_TILES:
+        raise InputError(f"{run} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}")
     thresholds = per_class(p, true, beta)
     cross_fitted = cross_decide(per_class, p, true, beta=beta, seed=options["seed"])
     held_out = bool(options["data"]["hold_out"])
@@ -63,39 +51,14 @@ def tune(run: Path) -> dict[str, Any]:
         "f2": _scores(p, true, thresholds, cross_fitted, beta),
         "tags": per_tag_records(tags, true, cross_fitted, thresholds, beta),
     }
-    write_json(
-        folder.decision,
-        {
-            "rule": RULE,
-            "beta": beta,
-            "at_least_one": thresholds.at_least_one,
-            "thresholds": dict(zip(tags, thresholds.values, strict=True)),
-            "cross_fitted": metrics["f2"]["cross_fitted"],
-            "tuned_on": {"tiles": len(p), "held_out": held_out, "oof_sha256": sha256_of(folder.oof)},
-        },
+    write_decision(
+        folder,
+        Decision(tags, thresholds, beta),
+        cross_fitted=metrics["f2"]["cross_fitted"],
+        tuned_on={"tiles": len(p), "held_out": held_out, "oof_sha256": sha256_of(folder.oof)},
     )
     write_json(folder.metrics, metrics)
     return metrics
-
-
-def read_oof(folder: Run) -> tuple[tuple[str, ...], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Read the tags, the out-of-fold probabilities and the truth of the same tiles."""
-    tags = tuple(read_json(folder.provenance)["data"]["tags"])
-    names, p = read_probabilities(folder.oof, tags)
-    truth = pd.read_csv(folder.truth, dtype=str, keep_default_na=False).set_index("image_name")["tags"]
-    true = TagSet(tags).encode(truth.loc[names].tolist(), separator=TRUTH_SEPARATOR)
-    return tags, p, true
-
-
-def read_decision(folder: Run) -> Decision:
-    """Read a run's decision."""
-    content = read_json(folder.decision)
-    try:
-        values = {str(tag): float(value) for tag, value in content["thresholds"].items()}
-        thresholds = Thresholds(tuple(values.values()), bool(content["at_least_one"]))
-        return Decision(tuple(values), thresholds, float(content["beta"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{folder.decision} is not a decision: {error!r}; make it anew with amazon-ml tune") from None
 
 
 def score(per_tile: Floats) -> dict[str, Any]:
