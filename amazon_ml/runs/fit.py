@@ -62,10 +62,12 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
     """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags).
 
-    Runs on whatever device there is, so that a run from a GPU can be used without one.
+    Runs on a GPU where there is one and the options do not keep to the CPU, and otherwise without, so
+    that a run from a GPU can be used anywhere.
     """
-    on_gpu = torch.cuda.is_available()
+    on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
     trainer = pl.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
         devices=1,
         precision=options["trainer"]["precision"] if on_gpu else None,
         logger=False,
@@ -105,11 +107,7 @@ def _trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback])
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
         )
-    except (
-        MisconfigurationException,
-        ModuleNotFoundError,
-        ValueError,
-    ) as error:  # no such device
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(f"trainer: {error}") from None
 
 
