@@ -5,6 +5,7 @@ import importlib
 import inspect
 import logging
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None:
         return _refuse(words)
     _set_up_logging()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         _run(name, words[len(name.split()) :])
     except InputError as error:
@@ -136,6 +138,11 @@ def _plain(message: str) -> str:
     """Take the sentence out of an error that a loader process wrapped in its traceback."""
     wrapped = re.search(r"in DataLoader worker process.*\n\S*InputError: (.*)", message, re.DOTALL)
     return (wrapped[1] if wrapped else message).strip()
+
+
+def _terminate(number: int, frame: object) -> None:
+    """End at once; without a handler Lightning puts one in place that lets a prediction run to its end."""
+    raise SystemExit(128 + number)
 
 
 def _set_up_logging() -> None:

@@ -3,6 +3,8 @@
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
         enable_model_summary=False,
         **_progress(options),
     )
-    batches = trainer.predict(model, loader)
+    with _interruptible(trainer):
+        batches = trainer.predict(model, loader)
     assert batches is not None
     index = torch.cat([index for index, _ in batches])
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
@@ -83,6 +86,17 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     if not np.isfinite(probabilities).all():
         raise WorkError("the network's output is not finite: training diverged; lower --model.lr, in a new --run")
     return probabilities
+
+
+@contextmanager
+def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C again: Lightning makes it an exit with status 1."""
+    try:
+        yield
+    except SystemExit as ended:
+        if trainer.interrupted and ended.code == 1:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _progress(options: Options) -> dict[str, Any]:
@@ -128,12 +142,8 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     whole_steps = options["trainer"]["accumulate_grad_batches"] == 1
     trainer = _trainer(folder, options, [*resume_points(folder.last, whole_steps), StepSeed(seed), line])
     began = time.perf_counter()
-    try:
+    with _interruptible(trainer):
         trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
-    except SystemExit:  # how Lightning ends on Ctrl-C
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
     _join_metrics(folder)
