@@ -154,7 +154,7 @@ def _set_up_logging() -> None:
         RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S") if sys.stderr.isatty() else plain
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 
 if __name__ == "__main__":
