@@ -14,7 +14,7 @@ from amazon_ml.files import write_table
 from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.tables import print_scores
-from amazon_ml.runs.config import Options, keep_options, parse_train
+from amazon_ml.runs.config import Options, keep_options, parse_train, write_options
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.fit import fit_fold, fold_data
 from amazon_ml.runs.folder import Run, locked, probability_table, read_oof, read_probabilities, write_truth
@@ -51,6 +51,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
         catalog = first.catalog
         folds = _folds(run, options, catalog)
         keep_provenance(run, options, catalog)
+        write_options(run, options)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip

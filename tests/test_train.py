@@ -292,6 +292,16 @@ def test_tag_table_that_changed_under_a_run_is_refused(
     assert "changed since the run began" in capsys.readouterr().err
 
 
+def test_refused_start_leaves_the_configuration_of_a_run(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    shutil.copytree(demo_tiles, tmp_path / "tiles")
+    table = (tmp_path / "tiles" / "train_v2.csv").read_text().splitlines()
+    (tmp_path / "tiles" / "train_v2.csv").write_text("\n".join(table[:150]) + "\n")
+    assert _train(tmp_path / "run", tmp_path / "tiles", "--folds=[0, 2]", "--model.tta=flips") == 2
+    for name in ("config.yaml", "provenance.json", "folds.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes(), name
+
+
 def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = tmp_path / "run" / "fold-0" / "checkpoints"
     assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 0
@@ -366,6 +376,14 @@ def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Pat
     assert metrics["f2"]["fixed_0.2"]["value"] >= 0.99
     losses = pd.read_csv(run / "fold-0" / "metrics.csv")["train_loss_epoch"].dropna()
     assert losses.iloc[-5:].mean() < 0.02
+
+
+def test_mixed_precision_with_clipping_and_accumulation(demo_tiles: Path, tmp_path: Path) -> None:
+    options = ["--trainer.precision=bf16-mixed", "--trainer.gradient_clip_val=1.0", "--model.schedule=cosine"]
+    accumulating = ["--trainer.accumulate_grad_batches=2", "--trainer.log_every_n_steps=1"]
+    assert _train(tmp_path / "run", demo_tiles, *options, *accumulating) == 0
+    # 8 batches an epoch, two a step, two epochs: steps 0 to 7.
+    assert pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")["step"].max() == 7
 
 
 def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> None:

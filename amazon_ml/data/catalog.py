@@ -145,7 +145,7 @@ def read_catalog(
     else:
         tag_set = PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
     test_folders = [f.path for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images]
-    if not planet:
+    if test_folders and not planet:
         test_folders = _without_tags(test_folders, images, rows["image_name"])
     files = list_tiles([images], below=not planet, leave_out=test_folders)
     labelled = _join(table, rows, files, images, allow_missing)

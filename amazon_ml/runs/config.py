@@ -78,7 +78,8 @@ def keep_options(run: Run, options: Options) -> None:
     """
     former, now = _flat(run.options()) if run.config.exists() else _flat(options), _flat(options)
     changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
-    if changed and not run.begun():
+    begun = run.begun()
+    if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists():  # of other data or another seed, perhaps; kept, since somebody may have made them
             run.folds.replace(run.folds.with_name("folds.before.csv"))
@@ -87,6 +88,12 @@ def keep_options(run: Run, options: Options) -> None:
         raise InputError(
             f"{run.path} was made with other options ({told}). Choose another folder with --run, or delete this one"
         )
+    if not begun:
+        write_options(run, options)
+
+
+def write_options(run: Run, options: Options) -> None:
+    """Write config.yaml; for a begun run only once its tiles are known to be the same."""
     write_text(run.config, yaml.safe_dump(options, sort_keys=False))
 
 
