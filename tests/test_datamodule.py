@@ -343,3 +343,19 @@ def test_number_of_workers_is_as_wanted() -> None:
     assert 0 <= loader_workers(None) <= 8
     if not torch.cuda.is_available():
         assert loader_workers(None) == 0
+
+
+def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: Path, tmp_path: Path) -> None:
+    plain = module(root, folds_file)
+    names = plain.catalog.labelled["image_name"]
+    trained, held_out = (names.iloc[rows[0]] for rows in (plain.train_rows, plain.valid_rows))
+    table = tmp_path / "audit.csv"
+    table.write_text(f"image_name,tag,probability\n{trained},river,0.25\n{held_out},river,0.25\n")
+    data = module(root, folds_file, soften=str(table), batch_size=1)
+    epoch, river = epoch_of(data.train_dataloader(), 0), TAGS.index("river")
+    seen = dict(zip(in_one(epoch, "index").tolist(), in_one(epoch, "target"), strict=True))
+    expected = plain.catalog.targets[plain.train_rows].astype(np.float32)
+    expected[0, river] = (expected[0, river] + 0.25) / 2
+    np.testing.assert_array_equal([seen[i] for i in range(len(expected))], expected)
+    valid = in_one(list(data.val_dataloader()), "target")
+    np.testing.assert_array_equal(valid, plain.catalog.targets[plain.valid_rows])

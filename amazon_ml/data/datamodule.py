@@ -17,9 +17,9 @@ from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, 
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.folds import make_folds, read_folds
 from amazon_ml.data.images import Image, resize
+from amazon_ml.data.soften import soften_targets
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
-from amazon_ml.labels import MultiHot
 from amazon_ml.lightning import pl
 
 #: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
@@ -40,7 +40,7 @@ class TileDataset(Dataset[Batch]):
     size
         Edge of the square that tiles are scaled to, pixels.
     targets
-        Multi-hot array of shape (tiles, tags), for labelled tiles.
+        Array of shape (tiles, tags), for labelled tiles: multi-hot, or softened to values in 0..1.
     augmentation
         Applied after scaling; none for held-out tiles.
     """
@@ -50,7 +50,7 @@ class TileDataset(Dataset[Batch]):
         tiles: pd.DataFrame,
         read: TileReader,
         size: int,
-        targets: MultiHot | None = None,
+        targets: np.ndarray | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         self.paths, self.tifs = tiles["path"].tolist(), tiles["tif"].tolist()
@@ -205,6 +205,9 @@ class PlanetDataModule(pl.LightningDataModule):
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
+    soften
+        CSV of doubted labels, as ``amazon-ml audit`` writes it: training targets become the mean of the
+        label and its probability. Held-out tiles keep the labels they are scored with.
     limit
         Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones;
         for a quick look.
@@ -242,6 +245,7 @@ class PlanetDataModule(pl.LightningDataModule):
         augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
         n_folds: int = 5,
         hold_out: bool = True,
+        soften: str | None = None,
         limit: int | None = None,
         fold: int = 0,
         folds_file: str = "folds.csv",
@@ -296,13 +300,13 @@ class PlanetDataModule(pl.LightningDataModule):
         """Augmented batches, shuffled anew each epoch."""
         trainer = self.trainer
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        dataset = self._labelled(self.train_rows, self.augmentation)
+        dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
         sampler = EpochSampler(len(dataset), self.hparams["seed"], rank, ranks)
         return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the held-out tiles, as they are, in the order of `valid_rows`."""
-        return self._as_is(self._labelled(self.valid_rows))
+        return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, as they are, in the order of the catalog."""
@@ -317,9 +321,17 @@ class PlanetDataModule(pl.LightningDataModule):
         """Loader processes, decided."""
         return loader_workers(self.hparams["workers"])
 
-    def _labelled(self, rows: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        tiles, targets = self.catalog.labelled.iloc[rows], self.catalog.targets[rows]
-        return TileDataset(tiles, self.read, self.hparams["size"], targets, augmentation)
+    @cached_property
+    def soft_targets(self) -> np.ndarray:
+        """What is trained towards: the labels, softened where they are doubted."""
+        table, catalog = self.hparams["soften"], self.catalog
+        if table is None:
+            return catalog.targets
+        return soften_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
+
+    def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
+        tiles = self.catalog.labelled.iloc[rows]
+        return TileDataset(tiles, self.read, self.hparams["size"], targets[rows], augmentation)
 
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog
