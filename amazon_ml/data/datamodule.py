@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from amazon_ml.data.augment import D4, Augmentation
+from amazon_ml.data.augment import D4, Augmentation, symmetric
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.folds import make_folds, read_folds
-from amazon_ml.data.images import Image, read_tile, resize
+from amazon_ml.data.images import read_tile, resize
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
@@ -55,27 +55,18 @@ class TileDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         """Fetch a batch, without the detour of a dictionary and a copy for each tile."""
-        indices = [key % len(self) for key in keys]
+        epochs, indices = np.divmod(keys, len(self))
         images = np.empty((len(keys), self.size, self.size, 3), dtype=np.uint8)
-        for slot, key in enumerate(keys):
-            epoch, index = divmod(key, len(self))
+        which = self.augmentation.symmetries(epochs, indices) if self.augmentation else None
+        for slot, (epoch, index) in enumerate(zip(epochs, indices, strict=True)):
             tile = resize(read_tile(Path(self.paths[index])), self.size)
-            images[slot] = self._augmented(tile, epoch, index) if self.augmentation else tile
-        batch = {"image": torch.from_numpy(images), "index": torch.tensor(indices)}
+            if which is not None:
+                tile = symmetric(tile, which[slot])
+            images[slot] = self.augmentation(tile, epoch, index) if self.augmentation else tile
+        batch = {"image": torch.from_numpy(images), "index": torch.from_numpy(indices)}
         if self.targets is not None:
             batch["target"] = torch.from_numpy(self.targets[indices].astype(np.float32))
         return batch
-
-    def _augmented(self, tile: Image, epoch: int, index: int) -> Image:
-        assert self.augmentation is not None
-        augmented = self.augmentation(tile, epoch, index)
-        if augmented.dtype != np.uint8 or augmented.shape != tile.shape:
-            height, width = tile.shape[:2]
-            raise InputError(
-                f"data.augment: steps must keep uint8 and {height} x {width} px, since the network normalises; "
-                f"these give {augmented.dtype} of shape {augmented.shape}"
-            )
-        return augmented
 
 
 class EpochSampler(Sampler[Key]):
@@ -230,7 +221,7 @@ class PlanetDataModule(pl.LightningDataModule):
         if (limit is not None and limit < 1) or (workers is not None and workers < 0):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)
-        self.augmentation = Augmentation(augment, seed)
+        self.augmentation = Augmentation(augment, seed, size)
 
     @cached_property
     def catalog(self) -> Catalog:
