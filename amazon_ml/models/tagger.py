@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from amazon_ml.data.datamodule import Batch
+from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
