@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.data.augment import _symmetric
+from amazon_ml.data.augment import symmetric
 from amazon_ml.data.images import Image
 from amazon_ml.data.symmetry import gather
 
@@ -20,7 +20,7 @@ def tiles(count: int, size: int, bands: int, seed: int = 0) -> Image:
 def test_each_symmetry_is_numpys_view(size: int, bands: int) -> None:
     images, which = tiles(8, size, bands), np.arange(8, dtype=np.uint8)
     turned = gather(images, which, which)
-    np.testing.assert_array_equal(turned, np.stack([_symmetric(images[i], i) for i in range(8)]))
+    np.testing.assert_array_equal(turned, np.stack([symmetric(images[i], i) for i in range(8)]))
 
 
 def test_the_eight_are_the_turns_and_mirrorings_of_a_square() -> None:
@@ -39,7 +39,7 @@ def test_any_rows_come_in_the_order_asked_for(rows: list[int], seed: int) -> Non
     which = rng.integers(8, size=len(rows), dtype=np.uint8)
     out = np.full((len(rows), 6, 6, 3), 7, dtype=np.uint8)
     assert gather(images, np.array(rows, dtype=np.int64), which, out) is out
-    assert all((out[i] == _symmetric(images[row], which[i])).all() for i, row in enumerate(rows))
+    assert all((out[i] == symmetric(images[row], which[i])).all() for i, row in enumerate(rows))
     np.testing.assert_array_equal(gather(images, np.array(rows, dtype=np.int64)), images[np.array(rows, dtype=int)])
 
 
