@@ -66,7 +66,7 @@ def loading(tiles: Path, size: int, scratch: Path) -> Contest:
         "decode and collate": lambda: _run_through(_decoded(paths, batch) for batch in batches),
         "fetch": lambda: _run_through(store.images[batch] for batch in batches),
     }
-    kept = torch.empty((_BATCH, size, size, 3))
+    kept = torch.from_numpy(np.empty((_BATCH, size, size, 3), dtype=np.float32))
     for kind, source in sources.items():
         dataset = TileDataset(source, catalog.targets, Augmentation([D4], seed=0))
         loader = training_loader(dataset, _BATCH, 0, EpochSampler(len(dataset), seed=0))

@@ -1,7 +1,7 @@
 """The symmetries of the square, for whole batches of tiles: one compiled call, without Python for each tile.
 
 numpy's own way, a view with swapped or backward axes that is then copied, moves bytes one by one; here pixels
-are moved, and a transposition goes through the tile in squares that fit into the cache.
+are moved, and rows that become columns go through the cache.
 """
 
 from typing import Any
@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from amazon_ml.data.images import Image
 
-#: Pixels along the edge of the squares that a transposition swaps: 16 rows of both squares stay in a 32 KB cache.
-_SQUARE = np.uint64(16)
+#: Rows that are copied, in the order of memory, to become columns: those of 256 px and 3 bands fill half of a
+#: core's innermost cache. To read along columns right from the tile would wait for far memory at every pixel.
+_BAND = np.uint64(32)
 
 
 def gather(
@@ -81,24 +82,25 @@ def _gather_pixels(
     # Indices are unsigned throughout: for signed ones, Numba would look for negative values at every pixel.
     size = np.uint64(images.shape[1])
     last = size - np.uint64(1)
-    kept = np.empty(1, images.dtype)
+    band = np.empty((_BAND, images.shape[1]), images.dtype)
     for slot in range(len(rows)):
         tile, turned, which = images[rows[slot]], out[slot], symmetries[slot]
-        swap, up, left = which & 4 != 0, which & 2 != 0, which & 1 != 0
-        if swap:  # to reverse the columns and then transpose is to transpose and then reverse the rows
-            up, left = left, up
-        for y in range(size):
-            source = last - y if up else y
-            for x in range(size):
-                turned[y, x] = tile[source, last - x if left else x]
-        if swap:  # in place, while the tile is in the cache: reading it in squares from far memory takes longer
-            for top in range(np.uint64(0), size, _SQUARE):
-                for edge in range(top, size, _SQUARE):
-                    for y in range(top, min(top + _SQUARE, size)):
-                        for x in range(max(edge, y + np.uint64(1)), min(edge + _SQUARE, size)):  # type: ignore[call-overload]
-                            kept[0] = turned[y, x]
-                            turned[y, x] = turned[x, y]
-                            turned[x, y] = kept[0]
+        up, left = which & 2 != 0, which & 1 != 0
+        if which & 4:
+            for start in range(np.uint64(0), size, _BAND):
+                columns = min(_BAND, size - start)
+                for x in range(columns):
+                    source = last - start - x if left else start + x
+                    for y in range(size):
+                        band[x, y] = tile[source, last - y if up else y]
+                for y in range(size):
+                    for x in range(columns):
+                        turned[y, start + x] = band[x, y]
+        else:
+            for y in range(size):
+                source = last - y if up else y
+                for x in range(size):
+                    turned[y, x] = tile[source, last - x if left else x]
 
 
 #: `_gather_pixels`, compiled at the first call, in about half a second. Not kept on disk, where the package's and
