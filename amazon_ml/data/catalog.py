@@ -82,6 +82,28 @@ class Catalog:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Which part of a folder is what, told from names alone; nothing is opened.
+
+    Parameters
+    ----------
+    table
+        CSV of names and tags.
+    images
+        Folder of the labelled images.
+    tests
+        Folders that are called as the competition's test folders are, and hold images.
+    planet
+        Whether this is the competition's layout, where no images lie in folders beneath.
+    """
+
+    table: Path
+    images: Path
+    tests: tuple[Path, ...]
+    planet: bool
+
+
+@dataclass(frozen=True)
 class _Folder:
     """One folder as the survey saw it: its tag tables and samples, and whether it holds images."""
 
@@ -100,6 +122,7 @@ def read_catalog(
     tags_column: str | None = None,
     tag_separator: str | None = None,
     allow_missing: bool = False,
+    leave_out: Path | None = None,
 ) -> Catalog:
     """Read the catalog of a folder.
 
@@ -123,6 +146,8 @@ def read_catalog(
         What stands between tags; any white space by default.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names whose rows are passed over, whatever is wrong with them.
 
     Raises
     ------
@@ -131,6 +156,28 @@ def read_catalog(
     """
     if tag_separator == "":
         raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
+    layout = find_layout(root, table, images)
+    rows = read_table(layout.table, name_column, tags_column, leave_out)
+    tag_set = choose_tags(layout.table, rows["tags"], tags, tag_separator)
+    test_folders = untagged_folders(layout, rows["image_name"])
+    files = list_tiles([layout.images], below=not layout.planet, leave_out=test_folders)
+    labelled = _join(layout.table, rows, files, layout.images, allow_missing)
+    return Catalog(
+        tags=tag_set,
+        labelled=labelled,
+        targets=_encode(tag_set, layout.table, labelled, tag_separator),
+        unlabelled=list_tiles(test_folders, below=False),
+    )
+
+
+def find_layout(root: Path, table: Path | None = None, images: Path | None = None) -> Layout:
+    """Find the tag table and the folders of images; what is given is not looked for.
+
+    Raises
+    ------
+    InputError
+        For a folder without a layout or with more than one.
+    """
     if not root.is_dir():
         raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
     folders = list(_survey(root))
@@ -138,27 +185,34 @@ def read_catalog(
     if planet:
         images, table = planet, _planet_table(root, planet, folders)
     images = images or root
-    table = table or _only_table(root, folders)
-    rows = read_table(table, name_column, tags_column)
+    tests = (f.path for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images)
+    return Layout(table or _only_table(root, folders), images, tuple(tests), bool(planet))
+
+
+def choose_tags(
+    table: Path, tag_strings: pd.Series, tags: Sequence[str] | None = None, separator: str | None = None
+) -> TagSet:
+    """Decide the tag list of a table; see `read_catalog`."""
     if tags is None and table.name not in PLANET_TABLES:
-        tag_set = TagSet(_distinct_tags(table, rows["tags"], tag_separator))
-    else:
-        tag_set = PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
-    test_folders = [f.path for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images]
-    if test_folders and not planet:
-        test_folders = _without_tags(test_folders, images, rows["image_name"])
-    files = list_tiles([images], below=not planet, leave_out=test_folders)
-    labelled = _join(table, rows, files, images, allow_missing)
-    return Catalog(
-        tags=tag_set,
-        labelled=labelled,
-        targets=_encode(tag_set, table, labelled, tag_separator),
-        unlabelled=list_tiles(test_folders, below=False),
-    )
+        return TagSet(_distinct_tags(table, tag_strings, separator))
+    return PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
 
 
-def read_table(table: Path, name_column: str | None = None, tags_column: str | None = None) -> pd.DataFrame:
+def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
+    """List the test folders, but for those whose tiles the table names and which lie nowhere else."""
+    if layout.planet or not layout.tests:
+        return list(layout.tests)
+    elsewhere = {path.stem for path in _images(layout.images, True, set(layout.tests))}
+    sought = {Path(name).name for name in names} - elsewhere
+    return [folder for folder in layout.tests if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
+
+
+def read_table(
+    table: Path, name_column: str | None = None, tags_column: str | None = None, leave_out: Path | None = None
+) -> pd.DataFrame:
     """Read a table of names and tags; names lose an image ending.
+
+    Rows with a name that stands in the CSV `leave_out` are passed over.
 
     Returns
     -------
@@ -166,17 +220,24 @@ def read_table(table: Path, name_column: str | None = None, tags_column: str | N
     """
     raw, lines = _read_csv(table)
     columns = [str(column) for column in raw.columns]
-    tags = _column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
+    tags = find_column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
     names = _read_names(table, raw, lines, name_column)
-    return pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
+    rows = pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
+    if leave_out is not None:
+        rows = _without(rows, set(read_names(leave_out, may_be_empty=True)), table, leave_out)
+    _refuse_repeated(table, rows["image_name"], rows["line"])
+    return rows
 
 
-def read_names(table: Path) -> list[str]:
+def read_names(table: Path, *, may_be_empty: bool = False) -> list[str]:
     """Read the names of a table, in its order, whatever other columns it has."""
     try:
-        return _read_names(table, *_read_csv(table)).tolist()
+        raw, lines = _read_csv(table, may_be_empty)
+        names = _read_names(table, raw, lines)
+        _refuse_repeated(table, names, lines)
     except InputError as error:
         raise InputError(f"cannot take names from {error}") from None
+    return names.tolist()
 
 
 def find_sample(root: Path) -> Path | None:
@@ -186,7 +247,18 @@ def find_sample(root: Path) -> Path | None:
 
 
 def list_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequence[Path] = ()) -> pd.DataFrame:
-    """List the images in some folders, in natural order of their names.
+    """List the images in some folders, as `find_tiles` does; two with the same name are refused."""
+    found = find_tiles(folders, below=below, leave_out=leave_out)
+    repeated = found[found["image_name"].duplicated(keep=False)]
+    if len(repeated):
+        name = repeated["image_name"].iloc[0]
+        paths = " and ".join(repeated.loc[repeated["image_name"] == name, "path"])
+        raise InputError(f"two files have the name {name}: {paths}; keep one of them")
+    return found
+
+
+def find_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequence[Path] = ()) -> pd.DataFrame:
+    """Find the images in some folders, in natural order of their names.
 
     A tile's name is its file name without the ending; where two files of the folders share that,
     every name is the path below its folder instead.
@@ -211,12 +283,20 @@ def list_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequen
         (path.relative_to(folder).with_suffix("").as_posix() if long_names else path.stem, str(path))
         for folder, path in found
     ]
-    repeated = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if repeated:
-        paths = " and ".join(path for name, path in named if name == repeated[0])
-        raise InputError(f"two files have the name {repeated[0]}: {paths}; keep one of them")
     named.sort(key=lambda row: natural_order(row[0]))
     return pd.DataFrame(named, columns=["image_name", "path"])
+
+
+def locate(rows: pd.DataFrame, files: pd.DataFrame, images: Path) -> pd.DataFrame:
+    """Add to the rows of a table the column ``path``, missing where there is no file.
+
+    A table may name files by their path below the folder where short names would do.
+    """
+    paths = files.set_index("image_name")["path"]
+    if not rows["image_name"].isin(paths.index).any():
+        relative = {Path(p).relative_to(images).with_suffix("").as_posix(): p for p in paths}
+        paths = pd.Series(relative, dtype=object)
+    return rows.assign(path=rows["image_name"].map(paths))
 
 
 def natural_order(name: str) -> tuple[str, int, str]:
@@ -275,7 +355,7 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
     )
 
 
-def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+def _read_csv(table: Path, may_be_empty: bool = False) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     """Read a CSV as text, with the line of each row in the file, the header being 1."""
     try:
         with warnings.catch_warnings():
@@ -292,7 +372,7 @@ def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
         raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
     lines = pd.Series(np.arange(len(raw)) + 2)
     filled = (raw != "").any(axis=1)
-    if not filled.any():
+    if not filled.any() and not may_be_empty:
         raise InputError(f"{table} has a header but no rows")
     return raw[filled].reset_index(drop=True), lines[filled].reset_index(drop=True)
 
@@ -300,27 +380,37 @@ def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
 def _read_names(
     table: Path, raw: pd.DataFrame, lines: "pd.Series[int]", name_column: str | None = None
 ) -> "pd.Series[str]":
-    column = _column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
-    names = raw[column].str.strip().map(_without_suffix)
+    column = find_column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
+    names = raw[column].str.strip().map(without_suffix)
     nameless = lines[names == ""]
     if len(nameless):
         raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {column!r} is empty")
+    return names
+
+
+def _refuse_repeated(table: Path, names: "pd.Series[str]", lines: "pd.Series[int]") -> None:
     again = names[names.duplicated(keep=False)]
     if len(again):
         first = again.iloc[0]
         where = ", ".join(map(str, lines[names == first]))
         raise InputError(f"{table}: {again.nunique()} names stand more than once, such as {first} on lines {where}")
-    return names
 
 
-def _without_tags(test_folders: list[Path], images: Path, names: pd.Series) -> list[Path]:
-    """Drop folders that are called test but hold tiles which the table names and which lie nowhere else."""
-    elsewhere = {path.stem for path in _images(images, True, set(test_folders))}
-    sought = {Path(name).name for name in names} - elsewhere
-    return [folder for folder in test_folders if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
+def _without(rows: pd.DataFrame, names: set[str], table: Path, leave_out: Path) -> pd.DataFrame:
+    unknown = names.difference(rows["image_name"])
+    if unknown and unknown == names:
+        raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")
+    if unknown:
+        log.warning("%s names %d tiles that %s lacks: %s", leave_out, len(unknown), table, _listed(sorted(unknown)))
+    kept = rows[~rows["image_name"].isin(names)].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(f"{leave_out} leaves nothing of {table}")
+    log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
+    return kept
 
 
-def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
+def find_column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
+    """Find a column by the name that is wanted, or else by the first of the known ones; case does not matter."""
     by_lower = {column.strip().lower(): column for column in columns}
     for candidate in [wanted.lower()] if wanted else known:
         if candidate in by_lower:
@@ -331,7 +421,8 @@ def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence
     )
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
+    """Drop an image ending from a name."""
     return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
 
 
@@ -364,12 +455,7 @@ def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str
 
 
 def _join(table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, allow_missing: bool) -> pd.DataFrame:
-    paths = files.set_index("image_name")["path"]
-    if not rows["image_name"].isin(paths.index).any():
-        # The table may name files by their path below the folder where short names would do.
-        relative = {Path(p).relative_to(images).with_suffix("").as_posix(): p for p in paths}
-        paths = pd.Series(relative, dtype=object)
-    joined = rows.assign(path=rows["image_name"].map(paths))
+    joined = locate(rows, files, images)
     missing = joined.loc[joined["path"].isna(), "image_name"]
     if len(missing) == len(rows):
         raise InputError(
@@ -380,7 +466,7 @@ def _join(table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, al
         if not allow_missing:
             raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true")
         log.warning("%s; they are left out", said)
-    surplus = paths.index.difference(pd.Index(rows["image_name"]))
+    surplus = files.loc[~files["path"].isin(joined["path"]), "image_name"]
     if len(surplus):
         log.warning(
             "%d images in %s have no row in %s: %s; they are left out", len(surplus), images, table, _listed(surplus)

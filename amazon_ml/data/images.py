@@ -30,22 +30,23 @@ def read_tile(path: Path) -> Image:
     InputError
         For a file that is missing, empty, cut short, or no image.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if not data:
-        raise InputError(f"{path} is empty; fetch it again")
-    if _is_cut_short(data):
-        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error:  # a header that claims more pixels than OpenCV takes
-        image = None
-    if image is None:
-        raise InputError(f"{path} is not an image that can be read; {', '.join(SUFFIXES)} are")
-    return np.asarray(image, dtype=np.uint8)
+    return np.asarray(_decoded(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION), dtype=np.uint8)
+
+
+def read_as_stored(path: Path) -> npt.NDArray[Any]:
+    """Read a tile with the bands and the depth of its file, where `read_tile` makes every tile RGB.
+
+    Returns
+    -------
+    Array of shape (height, width) or (height, width, bands), bands blue, green, red, alpha; uint8 or
+    uint16. A CMYK JPEG gives three bands.
+
+    Raises
+    ------
+    InputError
+        As `read_tile`.
+    """
+    return _decoded(path, cv2.IMREAD_UNCHANGED)
 
 
 def resize(image: Image, size: int) -> Image:
@@ -55,6 +56,24 @@ def resize(image: Image, size: int) -> Image:
         return image
     way = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, (size, size), interpolation=way), dtype=np.uint8)
+
+
+def _decoded(path: Path, flags: int) -> npt.NDArray[Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{path} is empty; fetch it again")
+    if _is_cut_short(data):
+        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:  # a header that claims more pixels than OpenCV takes
+        image = None
+    if image is None:
+        raise InputError(f"{path} is not an image that can be read; {', '.join(SUFFIXES)} are")
+    return np.asarray(image)
 
 
 def _is_cut_short(data: bytes) -> bool:
