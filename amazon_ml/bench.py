@@ -22,6 +22,7 @@ from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from amazon_ml.data.augment import D4, Augmentation
+from amazon_ml.data.bands import TileReader
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.datamodule import EpochSampler, TileDataset, training_loader
 from amazon_ml.data.demo import write_demo
@@ -125,7 +126,7 @@ def _loading(tiles: Path, size: int) -> dict[str, Pair]:
     """Load one epoch of augmented batches in the main process, our way and as most are written."""
     catalog = read_catalog(tiles)
     paths = catalog.labelled["path"].tolist()
-    ours = TileDataset(paths, size, catalog.targets, Augmentation([D4], seed=0))
+    ours = TileDataset(catalog.labelled, TileReader(), size, catalog.targets, Augmentation([D4], seed=0))
     classic = _ClassicDataset(paths, catalog.targets)
     loaders: dict[str, DataLoader[Any]] = {
         "ours": training_loader(ours, 64, 0, EpochSampler(len(ours), seed=0)),

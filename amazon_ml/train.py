@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.bands import read_reader
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
@@ -115,8 +116,10 @@ def _draw(run: Run, catalog: Catalog, metrics: dict[str, Any]) -> None:
     names, tags, p, true = read_oof(run)
     decided = read_decision(run).thresholds.decide(p)
     picked = pick_varied(true, 18, seed=0)
-    paths = catalog.labelled.set_index("image_name").loc[names.iloc[picked], "path"].tolist()
+    tiles = catalog.labelled.set_index("image_name").loc[names.iloc[picked]]
+    read = read_reader(run.bands)
+    images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
     source = "Generated tiles" if metrics["generated"] else "Tiles"
     part = "not trained on" if metrics["held_out"] else "trained on"
     title = f"{source} the network was {part}, with the tags it gave them"
-    draw_tiles(run.picture, paths, tags, true[picked], decided[picked], title=title)
+    draw_tiles(run.picture, images, tags, true[picked], decided[picked], title=title)

@@ -97,7 +97,7 @@ def test_root_may_be_a_parent_of_the_layout(tmp_path: Path) -> None:
 def test_folder_without_test_tiles_has_none(tmp_path: Path) -> None:
     catalog = read_catalog(original(tmp_path))
     assert len(catalog.unlabelled) == 0
-    assert list(catalog.unlabelled.columns) == ["image_name", "path"]
+    assert list(catalog.unlabelled.columns) == ["image_name", "path", "tif"]
 
 
 def test_table_nearest_above_the_images_is_taken(tmp_path: Path) -> None:

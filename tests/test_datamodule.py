@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from amazon_ml.data.bands import TileReader
 from amazon_ml.data.datamodule import (
     Batch,
     EpochSampler,
@@ -52,10 +54,19 @@ def folds_file(tmp_path: Path) -> Path:
 
 def module(root: Path, folds_file: Path, **options: Any) -> PlanetDataModule:
     settings: dict[str, Any] = {"size": SIZE, "batch_size": 4, "predict_batch_size": 3, "workers": 0, "n_folds": 4}
-    data = PlanetDataModule(str(root), folds_file=str(folds_file), **{**settings, **options})
+    data = PlanetDataModule(
+        str(root),
+        folds_file=str(folds_file),
+        bands_file=str(folds_file.with_name("bands.json")),
+        **{**settings, **options},
+    )
     data.prepare_data()
     data.setup()
     return data
+
+
+def table(paths: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"path": paths, "tif": ""})
 
 
 def as_they_are(paths: list[str]) -> npt.NDArray[np.uint8]:
@@ -298,7 +309,7 @@ def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Pa
     good = sorted(str(path) for path in (root / "images").glob("*.jpg"))[:4]
     broken = tmp_path / "train_99.jpg"
     broken.write_bytes(Path(good[0]).read_bytes()[:-50])
-    dataset = TileDataset([*good, str(broken)], SIZE)
+    dataset = TileDataset(table([*good, str(broken)]), TileReader(), SIZE)
     with pytest.raises(InputError, match=r"train_99\.jpg is cut short") as raised:
         list(tile_loader(dataset, 2, workers))
     traceback.clear_frames(raised.tb)  # ends the worker now
@@ -307,7 +318,7 @@ def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Pa
 def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> None:
     broken = tmp_path / "train_99.jpg"
     broken.write_text("no image")
-    dataset = TileDataset([str(broken)], SIZE, np.ones((1, 2), dtype=np.uint8))
+    dataset = TileDataset(table([str(broken)]), TileReader(), SIZE, np.ones((1, 2), dtype=np.uint8))
     with pytest.raises(InputError, match=r"train_99\.jpg is not an image") as raised:
         list(training_loader(dataset, 1, 1, EpochSampler(1, seed=0)))
     traceback.clear_frames(raised.tb)  # ends the worker now
@@ -315,7 +326,7 @@ def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> N
 
 def test_loader_of_a_dataset_gives_every_tile_once_in_order(root: Path) -> None:
     paths = sorted(str(path) for path in (root / "images").iterdir())
-    loader: DataLoader[Batch] = tile_loader(TileDataset(paths, SIZE), 5, 2)
+    loader: DataLoader[Batch] = tile_loader(TileDataset(table(paths), TileReader(), SIZE), 5, 2)
     batches = list(loader)
     assert len(batches) == math.ceil(TILES / 5)
     np.testing.assert_array_equal(in_one(batches, "image"), as_they_are(paths))

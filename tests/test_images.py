@@ -252,3 +252,10 @@ def test_enlarging_is_smooth_not_in_blocks() -> None:
     ramp = np.repeat(np.linspace(50, 200, 8).astype(np.uint8)[None, :, None], 8, axis=0).repeat(3, axis=2)
     large = resize(ramp, 32)
     assert len(np.unique(large[16, :, 0])) > 16
+
+
+@pytest.mark.parametrize("size", [8, 40])
+def test_any_number_of_bands_is_scaled_as_each_alone(size: int) -> None:
+    image = np.random.default_rng(0).integers(256, size=(20, 24, 6), dtype=np.uint8)
+    each = [resize(image[..., [band]], size) for band in range(6)]
+    assert_near(resize(image, size), np.concatenate(each, axis=-1), within=1)

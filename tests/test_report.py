@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.images import read_tile
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.tables import print_scores
 
@@ -50,9 +51,9 @@ def test_picking_from_fewer_tiles_than_asked_takes_all(tiles: int) -> None:
 
 def test_picture_shows_the_tiles_and_no_caption_is_cut_off(demo_tiles: Path, tmp_path: Path) -> None:
     catalog = read_catalog(demo_tiles)
-    paths, true = catalog.labelled["path"].tolist()[:8], catalog.targets[:8]
-    draw_tiles(tmp_path / "few.png", paths, catalog.tags.names, true, true, title="Generated tiles")
-    draw_tiles(tmp_path / "all.png", paths, catalog.tags.names, true, np.ones_like(true), title="Generated tiles")
+    images, true = [read_tile(Path(path)) for path in catalog.labelled["path"][:8]], catalog.targets[:8]
+    draw_tiles(tmp_path / "few.png", images, catalog.tags.names, true, true, title="Generated tiles")
+    draw_tiles(tmp_path / "all.png", images, catalog.tags.names, true, np.ones_like(true), title="Generated tiles")
     with Image.open(tmp_path / "few.png") as few, Image.open(tmp_path / "all.png") as full:
         assert full.height > few.height  # 17 lines below each tile need more room than a few
         pixels = np.asarray(full.convert("L"))

@@ -6,6 +6,7 @@ Layouts that are found without being told:
 ``train-jpg/ test-jpg/ test-jpg-additional/``              the competition's archives
 ``planet/planet/train-jpg/`` … ``train_classes.csv``       the data-set mirror
 ``train-jpg/ test/``                                       both test sets merged
+``train-tif-v2/ test-tif-v2/`` beside these or alone       4-band TIFs
 one CSV of names and tags, images anywhere beneath         any other tagged set
 ========================================================== ====================================
 """
@@ -16,14 +17,16 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.bands import COLOURS, need_tif
+from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, MultiHot, TagSet, split_tags
 
@@ -31,8 +34,11 @@ log = logging.getLogger(__name__)
 
 PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
-TRAIN_FOLDER = "train-jpg"
-TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test")
+TRAIN_JPG = ("train-jpg",)
+TRAIN_TIF = ("train-tif-v2", "train-tif")
+TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test", "test-tif-v2", "test-tif")
+#: Table of ``old,new`` names that mends those of ``file_*.tif``; ``test_*.tif`` are right as they are.
+MAPPING = "test_v2_file_mapping.csv"
 #: Column names that are understood without being told, the competition's first.
 NAME_COLUMNS = ("image_name", "image", "filename", "file_name", "file", "name", "image_id", "id")
 TAGS_COLUMNS = ("tags", "labels", "tag", "label", "classes")
@@ -49,18 +55,22 @@ class Catalog:
     tags
         The tag list.
     labelled
-        One row a tile with tags: ``image_name``, ``path``, and of the table ``tags`` (as they stand
-        there) and ``line``; in the order of the table.
+        One row a tile with tags: ``image_name``, ``path``, ``tif`` (file with its near infrared, ``""``
+        where that is not asked for or lies in `path`), and of the table ``tags`` (as they stand there)
+        and ``line``; in the order of the table.
     targets
         Multi-hot array of the labelled tiles, shape (tiles, tags).
     unlabelled
-        One row a tile without tags: ``image_name``, ``path``.
+        One row a tile without tags: ``image_name``, ``path``, ``tif``.
+    colours
+        Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     """
 
     tags: TagSet
     labelled: pd.DataFrame
     targets: MultiHot
     unlabelled: pd.DataFrame
+    colours: str = "jpg"
 
     @property
     def sha256(self) -> str:
@@ -78,6 +88,7 @@ class Catalog:
             self.labelled.iloc[rows].reset_index(drop=True),
             self.targets[rows],
             self.unlabelled.head(unlabelled),
+            self.colours,
         )
 
 
@@ -89,8 +100,8 @@ class Layout:
     ----------
     table
         CSV of names and tags.
-    images
-        Folder of the labelled images.
+    places
+        Folders of the labelled images.
     tests
         Folders that are called as the competition's test folders are, and hold images.
     planet
@@ -98,7 +109,7 @@ class Layout:
     """
 
     table: Path
-    images: Path
+    places: tuple[Path, ...]
     tests: tuple[Path, ...]
     planet: bool
 
@@ -111,6 +122,9 @@ class _Folder:
     csvs: tuple[str, ...]
     has_images: bool
 
+    def is_called(self, names: Sequence[str]) -> bool:
+        return self.has_images and self.path.name in names
+
 
 def read_catalog(
     root: Path,
@@ -122,6 +136,8 @@ def read_catalog(
     tags_column: str | None = None,
     tag_separator: str | None = None,
     allow_missing: bool = False,
+    bands: Sequence[str] = COLOURS,
+    colours: str | None = None,
     leave_out: Path | None = None,
 ) -> Catalog:
     """Read the catalog of a folder.
@@ -146,6 +162,11 @@ def read_catalog(
         What stands between tags; any white space by default.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    bands
+        Bands that will be read; they tell which files a tile needs.
+    colours
+        Which files give red, green and blue: ``jpg`` (PNGs, too) or ``tif``; by default the JPGs
+        where there are any.
     leave_out
         CSV of names whose rows are passed over, whatever is wrong with them.
 
@@ -157,16 +178,25 @@ def read_catalog(
     if tag_separator == "":
         raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
     layout = find_layout(root, table, images)
-    rows = read_table(layout.table, name_column, tags_column, leave_out)
-    tag_set = choose_tags(layout.table, rows["tags"], tags, tag_separator)
+    table = layout.table
+    rows = read_table(table, name_column, tags_column, leave_out)
+    tag_set = choose_tags(table, rows["tags"], tags, tag_separator)
     test_folders = untagged_folders(layout, rows["image_name"])
-    files = list_tiles([layout.images], below=not layout.planet, leave_out=test_folders)
-    labelled = _join(layout.table, rows, files, layout.images, allow_missing)
+    files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
+    colours = colours or choose_colours(files)
+    files, _ = choose_files(files, bands, colours)
+    labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
+    unlabelled, lacking = choose_files(untagged, bands, colours)
+    if len(lacking):
+        log.warning("%d of %d tiles without tags have no %s: %s; they are left out", len(lacking), len(untagged),
+                    files_needed(bands, colours), _listed(lacking))  # fmt: skip
     return Catalog(
         tags=tag_set,
         labelled=labelled,
-        targets=_encode(tag_set, layout.table, labelled, tag_separator),
-        unlabelled=list_tiles(test_folders, below=False),
+        targets=_encode(tag_set, table, labelled, tag_separator),
+        unlabelled=unlabelled,
+        colours=colours,
     )
 
 
@@ -181,28 +211,27 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
     if not root.is_dir():
         raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
     folders = list(_survey(root))
-    planet = table is None and images is None and _planet_folder(root, folders)
-    if planet:
-        images, table = planet, _planet_table(root, planet, folders)
-    images = images or root
-    tests = (f.path for f in folders if f.has_images and f.path.name in TEST_FOLDERS and f.path != images)
-    return Layout(table or _only_table(root, folders), images, tuple(tests), bool(planet))
+    planet = _planet_folders(root, folders) if table is None and images is None else []
+    places = planet or [images or root]
+    table = table or (_planet_table(root, planet[0], folders) if planet else _only_table(root, folders))
+    tests = (f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places)
+    return Layout(table, tuple(places), tuple(tests), bool(planet))
 
 
 def choose_tags(
     table: Path, tag_strings: pd.Series, tags: Sequence[str] | None = None, separator: str | None = None
 ) -> TagSet:
-    """Decide the tag list of a table; see `read_catalog`."""
+    """Decide the tag list of a table, as `read_catalog` tells."""
     if tags is None and table.name not in PLANET_TABLES:
         return TagSet(_distinct_tags(table, tag_strings, separator))
     return PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
 
 
 def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
-    """List the test folders, but for those whose tiles the table names and which lie nowhere else."""
+    """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
-    elsewhere = {path.stem for path in _images(layout.images, True, set(layout.tests))}
+    elsewhere = {path.stem for path in _images(layout.places[0], True, set(layout.tests))}
     sought = {Path(name).name for name in names} - elsewhere
     return [folder for folder in layout.tests if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
 
@@ -246,22 +275,31 @@ def find_sample(root: Path) -> Path | None:
     return next((found[csv] for csv in SAMPLES if csv in found), None)
 
 
-def list_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequence[Path] = ()) -> pd.DataFrame:
-    """List the images in some folders, as `find_tiles` does; two with the same name are refused."""
-    found = find_tiles(folders, below=below, leave_out=leave_out)
-    repeated = found[found["image_name"].duplicated(keep=False)]
-    if len(repeated):
-        name = repeated["image_name"].iloc[0]
-        paths = " and ".join(repeated.loc[repeated["image_name"] == name, "path"])
-        raise InputError(f"two files have the name {name}: {paths}; keep one of them")
-    return found
+def list_tiles(
+    folders: Sequence[Path],
+    *,
+    below: bool = True,
+    leave_out: Sequence[Path] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """List the tiles in some folders, as `find_tiles` does; what it finds fault with is refused."""
+    tiles, faults = find_tiles(folders, below=below, leave_out=leave_out, renamed=renamed)
+    if faults:
+        raise InputError(faults[0])
+    return tiles
 
 
-def find_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequence[Path] = ()) -> pd.DataFrame:
-    """Find the images in some folders, in natural order of their names.
+def find_tiles(
+    folders: Sequence[Path],
+    *,
+    below: bool = True,
+    leave_out: Sequence[Path] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[pd.DataFrame, list[str]]:
+    """Find the tiles in some folders, in natural order of their names.
 
-    A tile's name is its file name without the ending; where two files of the folders share that,
-    every name is the path below its folder instead.
+    A tile's name is its file name without the ending; a TIF and one other image that share it are
+    one tile. Where more files share a name, every name is the path below its folder instead.
 
     Parameters
     ----------
@@ -271,32 +309,109 @@ def find_tiles(folders: Sequence[Path], *, below: bool = True, leave_out: Sequen
         Whether to look in folders beneath, too.
     leave_out
         Folders beneath that are passed over.
+    renamed
+        Names of TIFs to the tiles that they show, as `read_mapping` gives them.
 
     Returns
     -------
-    Table of ``image_name`` and ``path``.
+    Table of ``image_name``, ``path`` (the JPG or PNG where there is one, else the TIF) and ``tif``
+    (``""`` where there is none); and a sentence on each file that it cannot hold.
     """
     found = [(folder, path) for folder in folders for path in _images(folder, below, set(leave_out))]
-    short = Counter(path.stem for _, path in found)
-    long_names = any(count > 1 for count in short.values())
-    named = [
-        (path.relative_to(folder).with_suffix("").as_posix() if long_names else path.stem, str(path))
-        for folder, path in found
+    faults = [
+        f"{path} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
+        for _, path in found
+        if renamed and _is_misnamed(path) and path.stem not in renamed
     ]
-    named.sort(key=lambda row: natural_order(row[0]))
-    return pd.DataFrame(named, columns=["image_name", "path"])
+    stems = [renamed.get(path.stem, path.stem) if _is_misnamed(path) else path.stem for _, path in found]
+    shared = Counter((stem, is_tif(path.name)) for stem, (_, path) in zip(stems, found, strict=True))
+    if any(count > 1 for count in shared.values()):
+        stems = [path.relative_to(folder).with_suffix("").as_posix() for folder, path in found]
+    files: dict[tuple[str, bool], str] = {}
+    for name, (_, path) in zip(stems, found, strict=True):
+        first = files.setdefault((name, is_tif(path.name)), str(path))
+        if first != str(path):
+            faults.append(f"two files have the name {name}: {first} and {path}; keep one of them")
+    names = sorted({name for name, _ in files}, key=natural_order)
+    tifs = [files.get((name, True), "") for name in names]
+    paths = [files.get((name, False), tif) for name, tif in zip(names, tifs, strict=True)]
+    return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs}), faults
 
 
-def locate(rows: pd.DataFrame, files: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Add to the rows of a table the column ``path``, missing where there is no file.
+def choose_colours(files: pd.DataFrame) -> str:
+    """Decide whether colours come from ``jpg`` or ``tif``: from JPGs where there are any, or no files at all."""
+    return "tif" if len(files) and files["path"].map(is_tif).all() else "jpg"
 
-    A table may name files by their path below the folder where short names would do.
+
+def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tuple[pd.DataFrame, "pd.Series[str]"]:
+    """Keep of each tile the files that its bands are read from.
+
+    Parameters
+    ----------
+    files
+        Table as `list_tiles` gives it.
+    bands
+        Bands that will be read.
+    colours
+        ``jpg`` or ``tif``.
+
+    Returns
+    -------
+    Table of ``image_name``, ``path`` and ``tif``, the last ``""`` where no second file is needed; and
+    the names of tiles that lack a file.
     """
-    paths = files.set_index("image_name")["path"]
-    if not rows["image_name"].isin(paths.index).any():
-        relative = {Path(p).relative_to(images).with_suffix("").as_posix(): p for p in paths}
-        paths = pd.Series(relative, dtype=object)
-    return rows.assign(path=rows["image_name"].map(paths))
+    both = need_tif(bands)
+    if colours == "tif":
+        fit = files["tif"] != ""
+        chosen = files.assign(path=files["tif"], tif="")
+    else:
+        fit = ~files["path"].map(is_tif).astype(bool) & ((files["tif"] != "") | (not both))
+        chosen = files if both else files.assign(tif="")
+    return chosen[fit].reset_index(drop=True), files.loc[~fit, "image_name"]
+
+
+def files_needed(bands: Sequence[str], colours: str) -> str:
+    """Say which files a tile is read from."""
+    if colours == "tif":
+        return "TIF"
+    return "JPG with a TIF beside it" if need_tif(bands) else "JPG or PNG"
+
+
+def read_mapping(root: Path) -> dict[str, str]:
+    """Find and read the competition's table that mends names of TIFs; empty where there is none.
+
+    Raises
+    ------
+    InputError
+        When there are two, or one that is not a renaming.
+    """
+    found = [folder.path / MAPPING for folder in _survey(root) if MAPPING in folder.csvs]
+    if not found:
+        return {}
+    if len(found) > 1:
+        raise InputError(f"{root} holds more than one {MAPPING}: {_listed(found)}; keep one of them")
+    raw, lines = _read_csv(found[0])
+    if not {"old", "new"} <= set(raw.columns):
+        raise InputError(f"{found[0]} must have the columns old and new; it has {', '.join(map(str, raw.columns))}")
+    renaming = raw[["old", "new"]].map(lambda name: without_suffix(name.strip()))
+    for column in ("old", "new"):
+        again = renaming[column].duplicated()
+        if again.any():
+            raise InputError(f"{found[0]} line {lines[again].iloc[0]}: {renaming[column][again].iloc[0]} stands twice")
+    mended = renaming[renaming["old"].str.startswith("file_")]
+    return dict(zip(mended["old"], mended["new"], strict=True))
+
+
+def locate(rows: pd.DataFrame, files: pd.DataFrame, place: Path) -> pd.DataFrame:
+    """Add to the rows of a table ``path`` and ``tif``, missing where there is no file.
+
+    A table may name files by their path below the folder `place` where short names would do.
+    """
+    if not rows["image_name"].isin(files["image_name"]).any():
+        inside = [Path(path) for path in files["path"] if Path(path).is_relative_to(place)]
+        long = {str(path): path.relative_to(place).with_suffix("").as_posix() for path in inside}
+        files = files.assign(image_name=files["path"].map(long))
+    return rows.merge(files[files["image_name"].notna()], on="image_name", how="left")
 
 
 def natural_order(name: str) -> tuple[str, int, str]:
@@ -318,13 +433,15 @@ def _survey(root: Path) -> Iterator[_Folder]:
         )
 
 
-def _planet_folder(root: Path, folders: list[_Folder]) -> Path | None:
-    found = [folder.path for folder in folders if folder.path.name == TRAIN_FOLDER and folder.has_images]
-    if len(found) > 1:
-        raise InputError(
-            f"{root} holds more than one {TRAIN_FOLDER}: {_listed(found)}; name one parent with --data.root"
-        )
-    return found[0] if found else None
+def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
+    """Find the competition's folder of labelled JPGs, and that of their TIFs: either, both or none."""
+    kinds = [[f.path for f in folders if f.is_called(names)] for names in (TRAIN_JPG, TRAIN_TIF)]
+    for found in kinds:
+        if len(found) > 1:
+            raise InputError(
+                f"{root} holds more than one {found[0].name}: {_listed(found)}; name one parent with --data.root"
+            )
+    return [path for found in kinds for path in found]
 
 
 def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
@@ -340,17 +457,17 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
     wanted = " or ".join(PLANET_TABLES)
     if found:
         raise InputError(f"{root} holds more than one tag table: {_listed(found)}; name one with --data.table")
-    raise InputError(f"{root} has {TRAIN_FOLDER} but no tag table; put {wanted} beside it, or set --data.table")
+    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set --data.table")
 
 
 def _only_table(root: Path, folders: list[_Folder]) -> Path:
-    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv not in SAMPLES]
+    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv not in (*SAMPLES, MAPPING)]
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"{root} holds {len(found)} CSV files: {_listed(found)}; name the tag table with --data.table")
     raise InputError(
-        f"{root} has neither {TRAIN_FOLDER} nor a CSV of names and tags; "
+        f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
         "check --data.root, or name the table with --data.table"
     )
 
@@ -454,25 +571,27 @@ def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str
     return targets
 
 
-def _join(table: Path, rows: pd.DataFrame, files: pd.DataFrame, images: Path, allow_missing: bool) -> pd.DataFrame:
-    joined = locate(rows, files, images)
-    missing = joined.loc[joined["path"].isna(), "image_name"]
+def _join(
+    table: Path, rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
+) -> pd.DataFrame:
+    joined = locate(rows, files, places[0])
+    there = joined["path"].notna()
+    missing, where = rows.loc[~there, "image_name"], " and ".join(map(str, places))
     if len(missing) == len(rows):
         raise InputError(
-            f"none of the {len(rows):,} tiles in {table} has a file in {images}; name it with --data.images"
+            f"none of the {len(rows):,} tiles in {table} has a {needed} in {where}; name it with --data.images"
         )
     if len(missing):
-        said = f"{len(missing):,} of {len(rows):,} tiles in {table} have no file in {images}: {_listed(missing)}"
+        said = f"{len(missing):,} of {len(rows):,} tiles in {table} have no {needed} in {where}: {_listed(missing)}"
         if not allow_missing:
             raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true")
         log.warning("%s; they are left out", said)
     surplus = files.loc[~files["path"].isin(joined["path"]), "image_name"]
     if len(surplus):
         log.warning(
-            "%d images in %s have no row in %s: %s; they are left out", len(surplus), images, table, _listed(surplus)
+            "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, table, _listed(surplus)
         )
-    kept = joined[joined["path"].notna()].reset_index(drop=True)
-    return kept[["image_name", "path", "tags", "line"]]
+    return joined.loc[there, ["image_name", "path", "tif", "tags", "line"]].reset_index(drop=True)
 
 
 def _images(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
@@ -480,6 +599,16 @@ def _images(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
         here = Path(where)
         deeper[:] = [name for name in deeper if below and not name.startswith(".") and here / name not in leave_out]
         yield from (here / name for name in files if _is_image(name))
+
+
+def is_tif(path: str) -> bool:
+    """Whether a file's ending is that of a TIF."""
+    return path.lower().endswith(TIF_SUFFIXES)
+
+
+def _is_misnamed(path: Path) -> bool:
+    """Whether a file carries a name of the kind that the competition's mapping mends."""
+    return is_tif(path.name) and path.stem.startswith("file_")
 
 
 def _is_image(name: str) -> bool:

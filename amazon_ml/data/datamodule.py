@@ -1,26 +1,28 @@
 """Tiles as batches: uint8 images, so that little crosses to the device; the network normalises."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from amazon_ml.data.augment import D4, Augmentation
+from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.folds import make_folds, read_folds
-from amazon_ml.data.images import Image, read_tile, resize
+from amazon_ml.data.images import Image, resize
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
 from amazon_ml.lightning import pl
 
-#: ``image`` uint8 (tiles, size, size, 3); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
+#: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
 Batch = dict[str, torch.Tensor]
 #: Which tile in which epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
 Key = int
@@ -31,8 +33,10 @@ class TileDataset(Dataset[Batch]):
 
     Parameters
     ----------
-    paths
-        Image files.
+    tiles
+        Table with ``path`` and ``tif`` of each tile, as a catalog holds it.
+    read
+        How a tile's bands are read.
     size
         Edge of the square that tiles are scaled to, pixels.
     targets
@@ -43,12 +47,14 @@ class TileDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        paths: Sequence[str],
+        tiles: pd.DataFrame,
+        read: TileReader,
         size: int,
         targets: MultiHot | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.paths, self.size, self.targets, self.augmentation = list(paths), size, targets, augmentation
+        self.paths, self.tifs = tiles["path"].tolist(), tiles["tif"].tolist()
+        self.read, self.size, self.targets, self.augmentation = read, size, targets, augmentation
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,10 +62,10 @@ class TileDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         """Fetch a batch, without the detour of a dictionary and a copy for each tile."""
         indices = [key % len(self) for key in keys]
-        images = np.empty((len(keys), self.size, self.size, 3), dtype=np.uint8)
+        images = np.empty((len(keys), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
         for slot, key in enumerate(keys):
             epoch, index = divmod(key, len(self))
-            tile = resize(read_tile(Path(self.paths[index])), self.size)
+            tile = resize(self.read(self.paths[index], self.tifs[index]), self.size)
             images[slot] = self._augmented(tile, epoch, index) if self.augmentation else tile
         batch = {"image": torch.from_numpy(images), "index": torch.tensor(indices)}
         if self.targets is not None:
@@ -172,6 +178,19 @@ class PlanetDataModule(pl.LightningDataModule):
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names of labelled tiles that are not used, such as ``amazon-ml data check`` writes.
+    bands
+        Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``,
+        such as ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
+    colours
+        Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where
+        there are any, since people made the tags from those. Near infrared is always read from TIFs.
+    tif_order
+        Letters of the bands in a TIF, as they lie there; by default ``bgrn`` for four, ``rgb`` for three.
+    tif_limits
+        For each band of a TIF, by its letter, the values that become 0 and 255. When not given:
+        percentiles 1 and 99 of up to 500 labelled tiles, stored in `bands_file`.
     size
         Edge of the square that tiles are scaled to, pixels.
     batch_size
@@ -195,6 +214,8 @@ class PlanetDataModule(pl.LightningDataModule):
         The fold that is held out.
     folds_file
         CSV of ``image_name`` and ``fold``. Written when it is not there, else read and checked.
+    bands_file
+        JSON that says how tiles are read. Written when it is not there, else read and checked.
     seed
         Seed of folds, order and augmentation.
     """
@@ -212,6 +233,11 @@ class PlanetDataModule(pl.LightningDataModule):
         tags_column: str | None = None,
         tag_separator: str | None = None,
         allow_missing: bool = False,
+        leave_out: str | None = None,
+        bands: str = "rgb",
+        colours: Literal["jpg", "tif"] | None = None,
+        tif_order: str | None = None,
+        tif_limits: dict[str, list[float]] | None = None,
         size: int = 256,
         batch_size: int = 64,
         predict_batch_size: int = 256,
@@ -222,6 +248,7 @@ class PlanetDataModule(pl.LightningDataModule):
         limit: int | None = None,
         fold: int = 0,
         folds_file: str = "folds.csv",
+        bands_file: str = "bands.json",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -230,6 +257,8 @@ class PlanetDataModule(pl.LightningDataModule):
         if (limit is not None and limit < 1) or (workers is not None and workers < 0):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)
+        check_order(tif_order, tif_limits)
+        self.bands = parse_bands(bands)
         self.augmentation = Augmentation(augment, seed)
 
     @cached_property
@@ -244,14 +273,19 @@ class PlanetDataModule(pl.LightningDataModule):
         return catalog.subset(np.sort(drawn), unlabelled=limit)
 
     def prepare_data(self) -> None:
-        """Write the folds, once; Lightning calls this in one process only."""
-        path, hp = Path(self.hparams["folds_file"]), self.hparams
-        if not path.exists():
-            names = self.catalog.labelled["image_name"]
-            write_table(path, make_folds(names, self.catalog.targets, hp["n_folds"], hp["seed"]))
+        """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
+        hp, labelled = self.hparams, self.catalog.labelled
+        folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
+        if not folds.exists():
+            write_table(folds, make_folds(labelled["image_name"], self.catalog.targets, hp["n_folds"], hp["seed"]))
+        if not bands.exists():
+            write_reader(bands, self._fit_reader())
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the folds; nothing is made here, so every process sees the same."""
+        """Read what was prepared; nothing is made here, so every process sees the same."""
+        self.read = read_reader(Path(self.hparams["bands_file"]))
+        if self.read.bands != self.bands:
+            raise InputError(f"{self.hparams['bands_file']} is for bands {'+'.join(self.read.bands)}; delete it")
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
         if self.hparams["hold_out"]:
@@ -275,7 +309,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, as they are, in the order of the catalog."""
-        return self._as_is(TileDataset(self.catalog.unlabelled["path"].tolist(), self.hparams["size"]))
+        return self._as_is(TileDataset(self.catalog.unlabelled, self.read, self.hparams["size"]))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, like `test_dataloader`."""
@@ -287,8 +321,18 @@ class PlanetDataModule(pl.LightningDataModule):
         return loader_workers(self.hparams["workers"])
 
     def _labelled(self, rows: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        paths = self.catalog.labelled["path"].iloc[rows].tolist()
-        return TileDataset(paths, self.hparams["size"], self.catalog.targets[rows], augmentation)
+        tiles, targets = self.catalog.labelled.iloc[rows], self.catalog.targets[rows]
+        return TileDataset(tiles, self.read, self.hparams["size"], targets, augmentation)
+
+    def _fit_reader(self) -> TileReader:
+        hp, catalog = self.hparams, self.catalog
+        limits: dict[str, tuple[float, float]] = {}
+        if hp["tif_limits"] is not None:
+            limits = {letter: (low, high) for letter, (low, high) in hp["tif_limits"].items()}
+        elif catalog.colours == "tif" or need_tif(self.bands):
+            tifs = catalog.labelled["path" if catalog.colours == "tif" else "tif"].tolist()
+            limits = fit_limits(tifs, hp["tif_order"], hp["seed"])
+        return TileReader(self.bands, limits, hp["tif_order"], catalog.colours)
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers)
@@ -296,9 +340,9 @@ class PlanetDataModule(pl.LightningDataModule):
 
 def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images")}
-    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing")
-    return {**paths, **{key: data[key] for key in plain}}
+    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
+    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
+    return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}
 
 
 def loader_workers(wanted: int | None) -> int:

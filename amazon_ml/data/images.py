@@ -1,5 +1,6 @@
-"""One file to one RGB array."""
+"""One file to one array: RGB of a JPG or PNG, the bands of a TIF as they are."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from amazon_ml.errors import InputError
 Image = npt.NDArray[np.uint8]
 
 #: Endings that are read as tiles.
-SUFFIXES = (".jpg", ".jpeg", ".png")
+TIF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
 
 
 def read_tile(path: Path) -> Image:
-    """Read a tile as RGB.
+    """Read a JPG or PNG as RGB.
 
     The competition's JPEGs hold four components (CMYK with K = 0); OpenCV converts them as
     Pillow's ``convert("RGB")`` does, to within 1 of 255. Orientation tags are not applied.
@@ -33,8 +35,8 @@ def read_tile(path: Path) -> Image:
     return np.asarray(_decoded(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION), dtype=np.uint8)
 
 
-def read_as_stored(path: Path) -> npt.NDArray[Any]:
-    """Read a tile with the bands and the depth of its file, where `read_tile` makes every tile RGB.
+def read_as_stored(path: Path) -> npt.NDArray[np.generic]:
+    """Read a JPG or PNG with the bands and the depth of its file, where `read_tile` makes every tile RGB.
 
     Returns
     -------
@@ -49,16 +51,48 @@ def read_as_stored(path: Path) -> npt.NDArray[Any]:
     return _decoded(path, cv2.IMREAD_UNCHANGED)
 
 
+def read_tif(path: Path) -> npt.NDArray[np.generic]:
+    """Read all bands of a TIF, unscaled.
+
+    The competition's hold 12-bit values in uint16, and their header calls the four bands red,
+    green, blue and alpha; they are blue, green, red and near infrared.
+
+    Returns
+    -------
+    Array of the file's own type, shape (height, width, bands), bands as they lie in the file.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, empty, cut short, or no TIF.
+    """
+    import rasterio  # only those who have TIFs wait for it
+
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: there is no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, driver="GTiff") as file:
+                bands = file.read()
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"{path} is not a TIF that can be read ({error}); fetch it again") from None
+    return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
+
+
 def resize(image: Image, size: int) -> Image:
     """Scale to `size` x `size` pixels: averaging areas when shrinking, cubic when enlarging."""
     height, width = image.shape[:2]
     if height == width == size:
         return image
     way = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (size, size), interpolation=way), dtype=np.uint8)
+    # OpenCV averages areas of four channels at the most.
+    parts = [image[..., at : at + 4] for at in range(0, image.shape[-1], 4)]
+    scaled = [cv2.resize(part, (size, size), interpolation=way).reshape(size, size, -1) for part in parts]
+    return np.asarray(scaled[0] if len(scaled) == 1 else np.concatenate(scaled, axis=-1), dtype=np.uint8)
 
 
-def _decoded(path: Path, flags: int) -> npt.NDArray[Any]:
+def _decoded(path: Path, flags: int) -> npt.NDArray[np.generic]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -72,7 +106,7 @@ def _decoded(path: Path, flags: int) -> npt.NDArray[Any]:
     except cv2.error:  # a header that claims more pixels than OpenCV takes
         image = None
     if image is None:
-        raise InputError(f"{path} is not an image that can be read; {', '.join(SUFFIXES)} are")
+        raise InputError(f"{path} is not an image that can be read; JPG and PNG are")
     return np.asarray(image)
 
 

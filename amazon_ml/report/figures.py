@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from amazon_ml.data.images import read_tile
+from amazon_ml.data.images import Image
 from amazon_ml.files import written_whole
 
 #: Inches: the edge of a tile, the space between two, and the height of a line.
@@ -17,7 +17,7 @@ _RIGHT, _MISSED, _SURPLUS = "#1a7f37", "#b35900", "#cf222e"
 
 def draw_tiles(
     path: Path,
-    images: Sequence[str],
+    images: Sequence[Image],
     tags: Sequence[str],
     true: npt.NDArray[np.uint8],
     decided: npt.NDArray[np.uint8],
@@ -32,7 +32,8 @@ def draw_tiles(
     path
         PNG to write.
     images
-        Files of the tiles.
+        The tiles, uint8 arrays of shape (height, width, bands); the first three bands are shown as red,
+        green and blue.
     tags
         The tag list.
     true, decided
@@ -51,7 +52,7 @@ def draw_tiles(
         left, top = _GAP + column * (_TILE + _GAP), height - 3 * _LINE - row * cell
         axis = figure.add_axes((left / width, (top - _TILE) / height, _TILE / width, _TILE / height))
         axis.set_axis_off()
-        axis.imshow(read_tile(Path(image)), interpolation="nearest")
+        axis.imshow(image[..., [0, 1, 2] if image.shape[-1] > 2 else [0, 0, 0]], interpolation="nearest")
         for n, (text, colour) in enumerate(lines):
             lower = top - _TILE - _LINE * (n + 0.3)
             figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top")

@@ -16,8 +16,8 @@ from amazon_ml.runs.folder import Run
 Options = dict[str, Any]
 
 #: Set by the run itself.
-_DATA_BY_RUN = {"fold", "folds_file", "seed"}
-_MODEL_BY_RUN = {"tags", "size", "in_chans"}  # tiles are read as RGB
+_DATA_BY_RUN = {"fold", "folds_file", "bands_file", "seed"}
+_MODEL_BY_RUN = {"tags", "size", "in_chans"}
 _TRAINER_BY_RUN = {
     "logger", "callbacks", "default_root_dir", "enable_checkpointing", "use_distributed_sampler",
     "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
@@ -83,6 +83,7 @@ def keep_options(run: Run, options: Options) -> None:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists():  # of other data or another seed, perhaps; kept, since somebody may have made them
             run.folds.replace(run.folds.with_name("folds.before.csv"))
+        run.bands.unlink(missing_ok=True)
     elif changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(

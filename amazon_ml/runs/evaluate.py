@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from amazon_ml.data.bands import read_reader
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
@@ -12,15 +13,15 @@ from amazon_ml.decisions.thresholds import START, Thresholds
 from amazon_ml.files import write_json
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_truth
-from amazon_ml.runs.predict import predict_paths
+from amazon_ml.runs.predict import predict_table
 from amazon_ml.runs.tune import per_tag_records, score
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, json: Path | None = None,
-    workers: int | None = None,
+    run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, leave_out: Path | None = None,
+    json: Path | None = None, workers: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -37,6 +38,8 @@ def evaluate(
         CSV of names and tags; found when not given.
     images
         Folder of the images; found when not given.
+    leave_out
+        CSV of names of tiles that are passed over; the list that training used is not.
     json
         File for the scores.
     workers
@@ -48,13 +51,14 @@ def evaluate(
     """
     folder = Run(run)
     decision = read_decision(folder)
-    how = {**folder.options()["data"], "table": table, "images": images, "tags": decision.tags}
+    how = {**folder.options()["data"], "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
+    how["colours"] = read_reader(folder.bands).colours
     catalog = read_catalog(data, **catalog_options(how))
     known = int(catalog.labelled["image_name"].isin(read_truth(folder).index).sum())
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    p = predict_paths(folder, catalog.labelled["path"].tolist(), decision.tags, workers)
+    p = predict_table(folder, catalog.labelled, decision.tags, workers)
     decided = decision.thresholds.decide(p)
     true, beta = catalog.targets, decision.beta
     same_start = Thresholds((START,) * len(decision.tags), decision.thresholds.at_least_one)

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 def fold_data(run: Run, options: Options, fold: int) -> PlanetDataModule:
     """Make the data module of one fold of a run, set up."""
-    data = PlanetDataModule(**options["data"], fold=fold, folds_file=str(run.folds), seed=options["seed"])
+    data = PlanetDataModule(
+        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
+    )
     data.prepare_data()
     data.setup()
     return data
@@ -45,7 +47,8 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         log.info("%s is finished", folder.path)
         return
     pl.seed_everything(seed, verbose=False)
-    model = TileTagger(**{**options["model"], **_start(folder, options)}, tags=list(tags), size=options["data"]["size"])
+    own = {**_start(folder, options), "in_chans": len(data.bands), "size": options["data"]["size"]}
+    model = TileTagger(**{**options["model"], **own}, tags=list(tags))
     if folder.weights.exists():
         load_weights(folder.weights, model)
     else:

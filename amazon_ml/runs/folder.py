@@ -40,6 +40,11 @@ class Run:
         return self.path / "folds.csv"
 
     @property
+    def bands(self) -> Path:
+        """How tiles are read."""
+        return self.path / "bands.json"
+
+    @property
     def truth(self) -> Path:
         """The labelled tiles and their tags, as they were read."""
         return self.path / "truth.csv"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from amazon_ml.data.catalog import list_tiles
+from amazon_ml.data.bands import TileReader, read_reader
+from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
 from amazon_ml.data.datamodule import TileDataset, loader_workers, tile_loader
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
@@ -41,10 +43,8 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         raise InputError(f"--tiles {tiles}: there is no such folder")
     folder = Run(run)
     decision = read_decision(folder)
-    listed = list_tiles([tiles])
-    if listed.empty:
-        raise InputError(f"--tiles {tiles}: the folder holds no images")
-    p = predict_paths(folder, listed["path"].tolist(), decision.tags, workers)
+    listed = _tiles_below(tiles, read_reader(folder.bands))
+    p = predict_table(folder, listed, decision.tags, workers)
     separator = folder.options()["data"]["tag_separator"] or " "
     table = probability_table(listed["image_name"].tolist(), decision.tags, p)
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p), separator=separator))
@@ -52,20 +52,35 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
 
-def predict_paths(
-    folder: Run, paths: Sequence[str], tags: Sequence[str], workers: int | None
+def predict_table(
+    folder: Run, tiles: pd.DataFrame, tags: Sequence[str], workers: int | None
 ) -> npt.NDArray[np.float32]:
-    """Probabilities of image files, averaged over the run's networks: shape (tiles, tags)."""
+    """Probabilities of the tiles of a catalog's table, averaged over the run's networks: shape (tiles, tags)."""
     options = folder.options()
     folds = folder.finished_folds()
     if not folds:
         raise InputError(f"{folder.path} holds no trained network; run amazon-ml train again to finish it")
     size, batch_size = options["data"]["size"], options["data"]["predict_batch_size"]
-    loader = tile_loader(TileDataset(paths, size), batch_size, loader_workers(workers))
-    own = {"pretrained": False, "weights": None, "compile": False}
+    read = read_reader(folder.bands)
+    loader = tile_loader(TileDataset(tiles, read, size), batch_size, loader_workers(workers))
+    own = {"pretrained": False, "weights": None, "compile": False, "in_chans": len(read.bands)}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags), size=size)
-    total = np.zeros((len(paths), len(tags)), dtype=np.float64)
+    total = np.zeros((len(tiles), len(tags)), dtype=np.float64)
     for fold in folds:
         load_weights(fold.weights, model)
         total += predict(model, loader, options)
     return (total / len(folds)).astype(np.float32)
+
+
+def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
+    listed = list_tiles([folder], renamed=read_mapping(folder))
+    if listed.empty:
+        raise InputError(f"--tiles {folder}: the folder holds no images")
+    chosen, lacking = choose_files(listed, read.bands, read.colours)
+    if len(lacking):
+        needed = files_needed(read.bands, read.colours)
+        raise InputError(
+            f"--tiles {folder}: the run reads bands {'+'.join(read.bands)} of a {needed}, which {len(lacking):,} of "
+            f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}"
+        )
+    return chosen

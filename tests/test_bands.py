@@ -1,0 +1,377 @@
+"""Bands by name, from JPGs and TIFs made here; references are computed from the arrays that were stored."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+from conftest import TINY
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from amazon_ml.cli import main
+from amazon_ml.data.bands import (
+    COLOURS,
+    TileReader,
+    fit_limits,
+    parse_bands,
+    read_bands,
+    read_reader,
+    write_reader,
+)
+from amazon_ml.data.catalog import choose_files, list_tiles, read_catalog, read_mapping
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.images import read_tif, resize
+from amazon_ml.errors import InputError
+
+SIZE = 24
+LIMITS = {"r": (100.0, 4000.0), "g": (0.0, 4000.0), "b": (0.0, 5000.0), "n": (500.0, 9000.0)}
+
+
+def write_tif(path: Path, bands: npt.NDArray[Any], **options: Any) -> Path:
+    height, width, count = bands.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype,
+        transform=rasterio.Affine(3, 0, 0, 0, -3, 0), **options,
+    ) as file:  # fmt: skip
+        file.write(np.moveaxis(bands, -1, 0))
+    return path
+
+
+def bgrn(seed: int = 0, size: int = SIZE) -> npt.NDArray[np.uint16]:
+    return np.random.default_rng(seed).integers(0, 12000, size=(size, size, 4)).astype(np.uint16)
+
+
+def write_jpg(path: Path, seed: int = 0, size: int = SIZE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(256, size=(size, size, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def by_hand(values: npt.NDArray[np.uint16], low: float, high: float) -> npt.NDArray[np.float64]:
+    return np.clip(np.rint(255 * (values.astype(np.float64) - low) / (high - low)), 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("named", "bands"),
+    [
+        ("rgb", ("r", "g", "b")),
+        ("rgbn", ("r", "g", "b", "n")),
+        ("nrg", ("n", "r", "g")),
+        ("rgb+ndvi", ("r", "g", "b", "ndvi")),
+        ("ndwi+ndvi", ("ndwi", "ndvi")),
+        ("n", ("n",)),
+        ("rgb+ndvi+n", ("r", "g", "b", "ndvi", "n")),
+    ],
+)
+def test_bands_are_named_by_letters_and_indices(named: str, bands: tuple[str, ...]) -> None:
+    assert parse_bands(named) == bands
+
+
+@pytest.mark.parametrize("named", ["", "rgx", "rgb+", "+rgb", "ndv", "rgb ndvi", "RGB"])
+def test_unknown_bands_are_refused_with_the_known_ones(named: str) -> None:
+    with pytest.raises(InputError, match=r"data\.bands.*ndvi"):
+        parse_bands(named)
+
+
+@pytest.mark.parametrize("named", ["rr", "rgb+ndvi+ndvi", "nn+ndvi"])
+def test_repeated_bands_are_refused(named: str) -> None:
+    with pytest.raises(InputError, match="more than once"):
+        parse_bands(named)
+
+
+@pytest.mark.parametrize("options", [{}, {"compress": "lzw"}, {"compress": "deflate", "tiled": True, "blockxsize": 16,
+                                     "blockysize": 16}, {"interleave": "band"}])  # fmt: skip
+def test_a_tif_is_read_as_it_was_written(tmp_path: Path, options: dict[str, Any]) -> None:
+    stored = bgrn()
+    read = read_tif(write_tif(tmp_path / "tile.tif", stored, **options))
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, stored)
+
+
+@pytest.mark.parametrize("length", [0, 4, 100, 2000])
+def test_a_broken_tif_is_named(tmp_path: Path, length: int) -> None:
+    path = write_tif(tmp_path / "tile.tif", bgrn())
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=r"tile\.tif.*fetch it again"):
+        read_tif(path)
+
+
+def test_a_jpg_with_the_ending_of_a_tif_is_refused(tmp_path: Path) -> None:
+    write_jpg(tmp_path / "a.jpg").rename(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"a\.tif is not a TIF"):
+        read_tif(tmp_path / "a.tif")
+
+
+def test_a_missing_tif_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_tif(tmp_path / "none.tif")
+
+
+def test_bands_of_a_tif_are_scaled_by_their_limits(tmp_path: Path) -> None:
+    stored = bgrn()
+    path = str(write_tif(tmp_path / "tile.tif", stored))
+    tile = TileReader(("r", "n", "b"), LIMITS, colours="tif")(path)
+    assert tile.dtype == np.uint8
+    assert tile.shape == (SIZE, SIZE, 3)
+    for channel, band in enumerate("rnb"):
+        expected = by_hand(stored[..., "bgrn".index(band)], *LIMITS[band])
+        assert np.abs(tile[..., channel] - expected).max() <= 1  # float32 may round a half the other way
+        assert (tile[..., channel] == expected).mean() > 0.99
+
+
+def test_indices_come_from_unscaled_values(tmp_path: Path) -> None:
+    stored = bgrn()
+    stored[0, 0] = 0  # 0 / 0 counts as 0
+    path = str(write_tif(tmp_path / "tile.tif", stored))
+    tile = TileReader(("ndvi", "ndwi"), colours="tif")(path).astype(float)
+    _, g, r, n = (stored[..., i].astype(float) for i in range(4))
+    with np.errstate(invalid="ignore"):
+        for channel, index in enumerate(((n - r) / (n + r), (g - n) / (g + n))):
+            assert np.abs(tile[..., channel] - np.nan_to_num(index + 1, nan=1.0) * 127.5).max() <= 0.501
+
+
+def test_colours_of_the_jpg_with_near_infrared_of_the_tif(tmp_path: Path) -> None:
+    jpg, stored = write_jpg(tmp_path / "tile.png"), bgrn()
+    tif = write_tif(tmp_path / "tile.tif", stored)
+    tile = TileReader(("r", "g", "b", "n"), {"n": LIMITS["n"]})(str(jpg), str(tif))
+    np.testing.assert_array_equal(tile[..., :3], np.asarray(Image.open(jpg)))
+    assert np.abs(tile[..., 3] - by_hand(stored[..., 3], *LIMITS["n"])).max() <= 1
+
+
+def test_colours_alone_leave_the_tif_alone(tmp_path: Path) -> None:
+    jpg = write_jpg(tmp_path / "tile.png")
+    tile = TileReader(("b", "r"))(str(jpg), str(tmp_path / "never written.tif"))
+    np.testing.assert_array_equal(tile, np.asarray(Image.open(jpg))[..., [2, 0]])
+
+
+def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
+    path = str(write_tif(tmp_path / "tile.tif", stored))
+    np.testing.assert_array_equal(TileReader(COLOURS, colours="tif")(path), stored)
+    assert fit_limits([path], None, seed=0) == {}
+
+
+@pytest.mark.parametrize(
+    ("bands", "order", "told"),
+    [
+        (("r", "g", "b", "n"), None, "asks for n"),
+        (("r", "g", "b"), "bg", "tif_order names 2"),
+        (("ndvi",), None, "ndvi"),
+    ],
+)
+def test_bands_that_a_tif_has_not(tmp_path: Path, bands: tuple[str, ...], order: str | None, told: str) -> None:
+    path = str(write_tif(tmp_path / "tile.tif", bgrn()[..., :3].astype(np.uint8)))
+    with pytest.raises(InputError, match=told):
+        TileReader(bands, tif_order=order, colours="tif")(path)
+
+
+def test_a_tif_of_unknown_order_asks_for_it(tmp_path: Path) -> None:
+    path = str(write_tif(tmp_path / "tile.tif", np.concatenate([bgrn(), bgrn(1)], axis=-1)))
+    with pytest.raises(InputError, match=r"8 bands.*data\.tif_order"):
+        read_bands(path)
+    assert list(read_bands(path, "bgrnwxyz")) == list("bgrnwxyz")
+
+
+def test_a_pair_of_two_sizes_is_refused(tmp_path: Path) -> None:
+    jpg, tif = write_jpg(tmp_path / "tile.png"), write_tif(tmp_path / "tile.tif", bgrn(size=SIZE + 1))
+    with pytest.raises(InputError, match="different sizes"):
+        TileReader(("r", "n"), LIMITS)(str(jpg), str(tif))
+
+
+def test_a_tile_without_its_tif_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tile\.png has no TIF"):
+        TileReader(("r", "n"), LIMITS)(str(write_jpg(tmp_path / "tile.png")))
+
+
+def test_limits_are_percentiles_of_the_pixels(tmp_path: Path) -> None:
+    tifs = [bgrn(seed, size=64) for seed in range(6)]
+    paths = [str(write_tif(tmp_path / f"{i}.tif", tif)) for i, tif in enumerate(tifs)]
+    limits = fit_limits(paths, None, seed=0)
+    assert limits == fit_limits(paths, None, seed=0)
+    for i, letter in enumerate("bgrn"):
+        expected = np.percentile(np.stack(tifs)[..., i], [1, 99])
+        np.testing.assert_allclose(limits[letter], expected, atol=150)  # drawn pixels of values in 0..12000
+
+
+@given(
+    low=st.floats(-1e4, 1e4),
+    span=st.floats(1, 1e5),
+    value=st.floats(-1e6, 1e6, width=32),
+    order=st.sampled_from([1, -1]),
+)
+def test_scaled_values_stay_in_range_and_in_order(low: float, span: float, value: float, order: int) -> None:
+    reader = TileReader(("n",), {"n": (low, low + span)})
+    values = np.sort(np.array([value, low, low + span, (low + low + span) / 2], dtype=np.float32))[::order]
+    scaled = reader._scaled("n", values, "tile").astype(int)
+    assert (np.diff(scaled) * order >= 0).all()
+    assert scaled.min() >= 0 and scaled.max() <= 255
+
+
+def test_a_reader_survives_storing(tmp_path: Path) -> None:
+    reader = TileReader(("n", "r", "ndvi"), LIMITS, "bgrn", "tif")
+    write_reader(tmp_path / "bands.json", reader)
+    assert read_reader(tmp_path / "bands.json") == reader
+
+
+@pytest.mark.parametrize(
+    "content", [{}, [], {"bands": ["r"], "limits": {"n": [1]}, "tif_order": None, "colours": "jpg"}]
+)
+def test_a_broken_reader_is_named(tmp_path: Path, content: object) -> None:
+    (tmp_path / "bands.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"bands\.json"):
+        read_reader(tmp_path / "bands.json")
+
+
+# ------------------------------------------------------------------ folders
+
+
+def planet(root: Path, jpgs: int = 12, tifs: int = 12) -> Path:
+    """Make the competition's layout with both kinds of files; JPG i and TIF i are of one seed."""
+    for i in range(jpgs):
+        write_jpg(root / "train-jpg" / f"train_{i}.jpg", seed=i)
+    for i in range(tifs):
+        write_tif(root / "train-tif-v2" / f"train_{i}.tif", bgrn(i))
+    rows = [f"train_{i},{'clear primary' if i % 2 else 'cloudy'}" for i in range(max(jpgs, tifs))]
+    (root / "train_v2.csv").write_text("\n".join(["image_name,tags", *rows]))
+    return root
+
+
+def with_test_tifs(root: Path) -> Path:
+    """Add test tiles whose file_* TIFs are misnamed in a circle, as in the competition's archive."""
+    for name in ("test_0", "file_0", "file_1", "file_2"):
+        write_jpg(root / ("test-jpg" if name == "test_0" else "test-jpg-additional") / f"{name}.jpg")
+        write_tif(root / "test-tif-v2" / f"{name}.tif", bgrn())
+    (root / "test_v2_file_mapping.csv").write_text(
+        "old,new\nfile_0.tif,file_1.tif\nfile_1.tif,file_2.tif\nfile_2.tif,file_0.tif\ntest_0.tif,test_9.tif\n"
+    )
+    return root
+
+
+def test_jpgs_win_where_colours_are_enough(tmp_path: Path) -> None:
+    catalog = read_catalog(planet(tmp_path, tifs=3))
+    assert catalog.colours == "jpg"
+    assert catalog.labelled["path"].str.endswith(".jpg").all()
+    assert (catalog.labelled["tif"] == "").all()
+
+
+@pytest.mark.parametrize("inside", ["", "planet/planet"])
+def test_tifs_alone_are_a_layout(tmp_path: Path, inside: str) -> None:
+    planet(tmp_path / inside, jpgs=0)
+    catalog = read_catalog(tmp_path)
+    assert catalog.colours == "tif"
+    assert [Path(path).name for path in catalog.labelled["path"]] == [f"train_{i}.tif" for i in range(12)]
+    assert len(catalog.tags) == 17
+
+
+def test_tifs_are_paired_with_jpgs_by_name(tmp_path: Path) -> None:
+    catalog = read_catalog(with_test_tifs(planet(tmp_path)), bands=parse_bands("rgbn"))
+    for table in (catalog.labelled, catalog.unlabelled):
+        assert table["path"].str.endswith(".jpg").all()
+        assert table["tif"].str.endswith(".tif").all()
+    assert [Path(tif).stem for tif in catalog.labelled["tif"]] == catalog.labelled["image_name"].tolist()
+
+
+def test_the_mapping_is_applied_once_and_to_file_tifs_only(tmp_path: Path) -> None:
+    catalog = read_catalog(with_test_tifs(planet(tmp_path)), bands=parse_bands("rgbn"))
+    tiles = catalog.unlabelled
+    shown = {
+        name: (Path(path).stem, Path(tif).stem)
+        for name, path, tif in zip(tiles["image_name"], tiles["path"], tiles["tif"], strict=True)
+    }
+    assert shown == {
+        "file_0": ("file_0", "file_2"),
+        "file_1": ("file_1", "file_0"),
+        "file_2": ("file_2", "file_1"),
+        "test_0": ("test_0", "test_0"),
+    }
+
+
+def test_a_file_tif_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
+    root = with_test_tifs(planet(tmp_path))
+    write_tif(root / "test-tif-v2" / "file_7.tif", bgrn())
+    with pytest.raises(InputError, match=r"file_7\.tif is not in test_v2_file_mapping\.csv"):
+        read_catalog(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("old,new\na.tif,b.tif\na.tif,c.tif\n", "line 3: a stands twice"), ("old,new\na.tif,b.tif\nc.tif,b.tif\n",
+      "line 3: b stands twice"), ("from,to\na,b\n", "columns old and new")],
+)  # fmt: skip
+def test_a_mapping_that_is_no_renaming_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "test_v2_file_mapping.csv").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_mapping(tmp_path)
+
+
+def test_missing_tifs_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
+    root = planet(tmp_path, tifs=5)
+    with pytest.raises(InputError, match=r"7 of 12 .* no JPG with a TIF beside it.*train_5"):
+        read_catalog(root, bands=parse_bands("rgbn"))
+    assert len(read_catalog(root, bands=parse_bands("rgbn"), allow_missing=True).labelled) == 5
+    with pytest.raises(InputError, match=r"7 of 12 .* no TIF"):
+        read_catalog(root, colours="tif")
+
+
+def test_a_second_folder_of_tifs_is_refused(tmp_path: Path) -> None:
+    planet(tmp_path)
+    write_tif(tmp_path / "other" / "train-tif" / "train_0.tif", bgrn())
+    with pytest.raises(
+        InputError, match=r"more than one.*train-tif-v2.*other/train-tif|more than one.*other/train-tif"
+    ):
+        read_catalog(tmp_path)
+
+
+def test_any_folder_of_tifs_with_a_table(tmp_path: Path) -> None:
+    for i in range(4):
+        write_tif(tmp_path / "scenes" / f"s{i}.TIFF", bgrn(i)[..., :3].astype(np.uint8))
+    (tmp_path / "labels.csv").write_text("file,labels\n" + "\n".join(f"s{i}.TIFF,a b" for i in range(4)))
+    catalog = read_catalog(tmp_path)
+    assert (catalog.colours, len(catalog.labelled)) == ("tif", 4)
+
+
+def test_files_of_one_name_in_two_folders_go_by_their_paths(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_jpg(tmp_path / folder / "x.jpg")
+        write_tif(tmp_path / folder / "x.tif", bgrn())
+    listed = list_tiles([tmp_path])
+    assert listed["image_name"].tolist() == ["a/x", "b/x"]
+    assert [Path(tif).parent.name for tif in listed["tif"]] == ["a", "b"]
+    chosen, lacking = choose_files(listed, ("n",), "tif")
+    assert chosen["path"].str.endswith(".tif").all() and lacking.empty
+
+
+def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
+    root = planet(tmp_path / "tiles")
+    data = PlanetDataModule(
+        str(root), bands="rgbn+ndvi", size=16, batch_size=4, n_folds=2, augment=[],
+        folds_file=str(tmp_path / "folds.csv"), bands_file=str(tmp_path / "bands.json"),
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup()
+    batch = next(iter(data.val_dataloader()))
+    assert tuple(batch["image"].shape[1:]) == (16, 16, 5)
+    first = data.catalog.labelled.iloc[data.valid_rows[0]]
+    expected = resize(read_reader(tmp_path / "bands.json")(first["path"], first["tif"]), 16)
+    np.testing.assert_array_equal(batch["image"][0].numpy(), expected)
+
+
+def test_a_run_on_four_bands_predicts_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """End to end: fit on JPG colours with TIF near infrared, then tag a folder, through the command line."""
+    root, run = with_test_tifs(planet(tmp_path / "tiles", jpgs=30, tifs=30)), tmp_path / "run"
+    options = [*TINY, "--data.bands=rgbn", "--data.batch_size=8", "--trainer.max_epochs=1", "--folds=all"]
+    assert main(["train", "--run", str(run), "--data.root", str(root), *options]) == 0
+    assert set(read_reader(run / "bands.json").limits) == set("bgrn")
+    assert main(["predict", str(run), "--tiles", str(root), "--out", str(tmp_path / "p.csv")]) == 0
+    predicted = (tmp_path / "p.csv").read_text().splitlines()
+    assert len(predicted) == 1 + 30 + 4
+    assert main(["evaluate", str(run), "--data", str(root)]) == 0
+    capsys.readouterr()
+    assert main(["predict", str(run), "--tiles", str(root / "train-jpg"), "--out", str(tmp_path / "q.csv")]) == 2
+    assert "JPG with a TIF beside it, which 30 of 30 tiles lack" in capsys.readouterr().err
