@@ -64,9 +64,10 @@ def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
     whole = tiles[tiles["fault"] == ""]
     yield from _odd(whole, "size")
     yield from _odd(whole, "format")
-    constant = whole["constant"].astype(bool)
+    # A cloud may be white all over; any other value that fills a tile stands for none.
+    constant = whole["constant"].astype(bool) & (whole["white"] < 1)
     yield from _each("constant", whole[constant])
-    yield from _each("blank_parts", whole[(whole["blank"] >= _BLANK) & ~constant])
+    yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
 
 
 def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], workers: int) -> Iterator[Case]:

@@ -30,27 +30,27 @@ def scan(paths: Sequence[str], *, workers: int) -> tuple[pd.DataFrame, npt.NDArr
     -------
     Table with one row a file: ``fault`` (why it cannot be read; ``""`` where it can), ``size`` (such as
     ``256 x 256``), ``format`` (such as ``3 bands of uint8``), ``constant`` (whether all pixels are the
-    same), ``blank`` (share of the thumbnail that is pure black or pure white) and ``digest`` (SHA-256 of
-    size, format and pixels); and thumbnails, a uint8 array of shape (files, 32, 32, 3), blue, green, red,
+    same), ``black`` and ``white`` (shares of the thumbnail that are pure so) and ``digest`` (SHA-256 of size,
+    format and pixels); and thumbnails, a uint8 array of shape (files, 32, 32, 3), blue, green, red,
     black where there is a fault.
     """
     thumbnails = np.zeros((len(paths), THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
 
-    def look(position: int) -> tuple[str, str, str, bool, float, bytes]:
+    def look(position: int) -> tuple[str, str, str, bool, float, float, bytes]:
         path = Path(paths[position])
         try:
             pixels = read_stored(path)
         except InputError as error:
-            return str(error), "", "", False, 0.0, b""
+            return str(error), "", "", False, 0.0, 0.0, b""
         thumbnails[position] = small = _thumbnail(pixels, _TIF_SCALE if is_tif(path.name) else _PNG_SCALE)
         size, bands = describe(pixels)
         digest = hashlib.sha256(f"{size}, {bands}".encode())
         digest.update(np.ascontiguousarray(pixels).data)
-        blank = max(float((small == pure).all(axis=-1).mean()) for pure in (0, 255))
-        return "", size, bands, _is_constant(pixels), blank, digest.digest()
+        black, white = (float((small == pure).all(axis=-1).mean()) for pure in (0, 255))
+        return "", size, bands, _is_constant(pixels), black, white, digest.digest()
 
     rows = list(mapped(look, range(len(paths)), workers=workers, what="reading tiles"))
-    return pd.DataFrame(rows, columns=["fault", "size", "format", "constant", "blank", "digest"]), thumbnails
+    return pd.DataFrame(rows, columns=["fault", "size", "format", "constant", "black", "white", "digest"]), thumbnails
 
 
 def read_stored(path: Path) -> Pixels:
