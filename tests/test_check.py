@@ -357,6 +357,24 @@ def test_a_list_of_names_is_passed_over_when_evaluating(trained: Path, demo_tile
     assert json.loads(scores.read_text())["tiles"] == 198
 
 
+def test_copies_of_a_tile_are_compared_with_others_once(root: Path) -> None:
+    for number in (36, 37):
+        shutil.copy(jpg(root, 35), edited(root, number, tags_of(35)))
+    resave(jpg(root, 35), jpg(root, 38), as_is)
+    items = found(check(root))
+    assert items["same_pixels"] == ("train_35 = train_36 = train_37",)
+    (pair,) = items["near_duplicates"]
+    assert pair.startswith("train_35 ~ train_38 (correlation ")
+
+
+def test_a_white_tile_may_be_a_cloud(root: Path) -> None:
+    for number in (4, 5):  # both with a TIF, which shows more
+        write_jpg(jpg(root, number), np.full((SIZE, SIZE, 3), 255, np.uint8))
+    report = check(root)
+    assert report.faults == []
+    assert found(report) == {"blank_parts": ("train_4", "train_5")}
+
+
 def test_tags_that_no_tile_has(root: Path) -> None:
     table = root / "train_v2.csv"
     table.write_text(table.read_text().replace(" slash_burn", ""))

@@ -81,17 +81,18 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], wor
             yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
         if names and others:
             yield Case("same_pixels_in_test", " = ".join([*names, *others]))
-    pairs = near_pairs(thumbnails, comparable.index.to_numpy(), int(tiles["tagged"].sum()), workers=workers)
+    different = comparable[~comparable["digest"].duplicated()]
+    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), workers=workers)
     for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
-        a, b = tiles.iloc[first], tiles.iloc[second]
-        if a["digest"] != b["digest"]:
-            kind = "near_duplicates" if b["tagged"] else "near_duplicates_in_test"
-            yield Case(kind, f"{a['image_name']} ~ {b['image_name']} (correlation {correlation:.2f})")
+        kind = "near_duplicates" if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
+        pair = " ~ ".join(tiles["image_name"].iloc[[first, second]])
+        yield Case(kind, f"{pair} (correlation {correlation:.2f})")
 
 
 def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
-    """Look at the TIFs beside JPGs."""
-    pairs = tiles[(tiles["fault"] == "") & (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])]
+    """Look at the TIFs beside JPGs that show something."""
+    beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
+    pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
     compared = list(mapped(lambda job: compare(*job), jobs, workers=workers, what="comparing JPGs with TIFs"))
     table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))

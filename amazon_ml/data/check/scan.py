@@ -18,8 +18,8 @@ from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.generic]
 
-#: What a value is divided by, so that thumbnails are uint8: a PNG's 16 bits are all used, while the
-#: 12-bit values in the competition's TIFs end near 16,000.
+#: What a 16-bit value is divided by, so that thumbnails are uint8: PNGs use all 16 bits, while values
+#: in the competition's TIFs seldom pass 12,000.
 _PNG_SCALE, _TIF_SCALE = 256, 64
 
 
