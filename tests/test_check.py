@@ -306,6 +306,11 @@ def test_an_empty_or_missing_folder_is_a_wrong_call(
     assert str(tmp_path) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--examples=0", "--workers=-1"])
+def test_numbers_that_make_no_sense_are_a_wrong_call(clean: Path, option: str) -> None:
+    assert main(["data", "check", str(clean), option]) == 2
+
+
 def test_a_table_whose_files_all_lack(root: Path) -> None:
     shutil.rmtree(root / "train-jpg")
     shutil.rmtree(root / "train-tif-v2")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.data.check.report import Report, check
-from amazon_ml.errors import WorkError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
 from amazon_ml.report.tables import console
 
@@ -55,6 +55,8 @@ def check_folder(
     WorkError
         When there are faults.
     """
+    if examples < 1 or (workers is not None and workers < 1):
+        raise InputError("--examples and --workers must be at least 1")
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, workers=workers or os.cpu_count() or 1,
