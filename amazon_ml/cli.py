@@ -46,6 +46,9 @@ VERBS = {
         "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
     "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
+    "data pack": Verb(
+        "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
+    ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
     "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), scores=True),
     "evaluate": Verb(
