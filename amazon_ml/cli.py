@@ -45,6 +45,7 @@ VERBS = {
     "data demo": Verb(
         "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
+    "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
     "data pack": Verb(
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),

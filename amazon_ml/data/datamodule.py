@@ -57,6 +57,8 @@ class PlanetDataModule(pl.LightningDataModule):
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names of labelled tiles that are not used, such as ``amazon-ml data check`` writes.
     bands
         Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``,
         such as ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
@@ -122,6 +124,7 @@ class PlanetDataModule(pl.LightningDataModule):
         tags_column: str | None = None,
         tag_separator: str | None = None,
         allow_missing: bool = False,
+        leave_out: str | None = None,
         bands: str = "rgb",
         colours: Literal["jpg", "tif"] | None = None,
         tif_order: str | None = None,
@@ -261,6 +264,6 @@ class PlanetDataModule(pl.LightningDataModule):
 
 def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images")}
+    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
     plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
     return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}

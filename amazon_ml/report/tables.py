@@ -32,7 +32,7 @@ def print_scores(metrics: dict[str, Any]) -> None:
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
     tuned_here = "cross_fitted" in metrics["f2"]
     _print_tags(metrics["tags"], beta, "thresholds fitted on all rows, the rest cross-fitted" if tuned_here else None)
-    _console().print(table)
+    console().print(table)
 
 
 def _title(metrics: dict[str, Any]) -> str:
@@ -49,9 +49,10 @@ def _print_tags(records: Sequence[dict[str, Any]], beta: str, caption: str | Non
     for record in records:
         figures = [f"{record[key]:.3f}" for key in ("threshold", "precision", "recall", "fbeta")]
         table.add_row(record["tag"], f"{record['support']:,}", f"{record['decided']:,}", *figures)
-    _console().print(table)
+    console().print(table)
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Give the terminal, or a page wide enough for tables where there is none."""
     console = Console()
     return console if console.is_terminal else Console(width=_PLAIN_WIDTH)
