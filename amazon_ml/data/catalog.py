@@ -253,15 +253,15 @@ def read_table(
     names = _read_names(table, raw, lines, name_column)
     rows = pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
     if leave_out is not None:
-        rows = _without(rows, set(read_names(leave_out, may_be_empty=True)), table, leave_out)
+        rows = _without(rows, table, leave_out)
     _refuse_repeated(table, rows["image_name"], rows["line"])
     return rows
 
 
-def read_names(table: Path, *, may_be_empty: bool = False) -> list[str]:
+def read_names(table: Path) -> list[str]:
     """Read the names of a table, in its order, whatever other columns it has."""
     try:
-        raw, lines = _read_csv(table, may_be_empty)
+        raw, lines = _read_csv(table)
         names = _read_names(table, raw, lines)
         _refuse_repeated(table, names, lines)
     except InputError as error:
@@ -513,7 +513,11 @@ def _refuse_repeated(table: Path, names: "pd.Series[str]", lines: "pd.Series[int
         raise InputError(f"{table}: {again.nunique()} names stand more than once, such as {first} on lines {where}")
 
 
-def _without(rows: pd.DataFrame, names: set[str], table: Path, leave_out: Path) -> pd.DataFrame:
+def _without(rows: pd.DataFrame, table: Path, leave_out: Path) -> pd.DataFrame:
+    try:
+        names = set(_read_names(leave_out, *_read_csv(leave_out, may_be_empty=True)))  # a name may have two reasons
+    except InputError as error:
+        raise InputError(f"cannot take names from {error}") from None
     unknown = names.difference(rows["image_name"])
     if unknown and unknown == names:
         raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")

@@ -179,7 +179,7 @@ class PlanetDataModule(pl.LightningDataModule):
                 f"data.packed: {path} holds {'+'.join(store.bands)} at {store.size} px, not {hp['bands']} at "
                 f"{hp['size']} px; set data.size and data.bands, or pack again"
             )
-        refuse_changed(store, self.catalog, partial=hp["limit"] is not None)
+        refuse_changed(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
         log.info("reading tiles from %s", path)
         return store
 

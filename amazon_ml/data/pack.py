@@ -54,6 +54,7 @@ def pack_folder(
     name_column: str | None = None,
     tags_column: str | None = None,
     allow_missing: bool = False,
+    leave_out: Path | None = None,
     colours: Literal["jpg", "tif"] | None = None,
     tif_order: str | None = None,
     bands_file: Path | None = None,
@@ -83,6 +84,8 @@ def pack_folder(
         Column of the table with tags; common names are understood.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names whose tiles are left out, such as ``amazon-ml data check`` writes.
     colours
         Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
     tif_order
@@ -98,7 +101,7 @@ def pack_folder(
     given = read_reader(bands_file) if bands_file else None
     catalog = read_catalog(
         folder, table=table, images=images, name_column=name_column, tags_column=tags_column,
-        allow_missing=allow_missing, bands=given.bands if given else parse_bands(bands),
+        allow_missing=allow_missing, leave_out=leave_out, bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip
     reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)

@@ -31,7 +31,8 @@ _FREE = (
 )  # fmt: skip
 #: Where ``~`` stands for the home folder.
 _PATHS = (
-    ("data", "root"), ("data", "table"), ("data", "images"), ("data", "packed"), ("data", "soften"),
+    ("data", "root"), ("data", "table"), ("data", "images"), ("data", "packed"), ("data", "leave_out"),
+    ("data", "soften"),
     ("model", "weights"),
 )  # fmt: skip
 
