@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
-from amazon_ml.data.folds import make_folds, read_folds
+from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.images import Image, resize
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
 from amazon_ml.lightning import pl
 
@@ -202,6 +201,9 @@ class PlanetDataModule(pl.LightningDataModule):
         albumentations steps for training tiles, each a name with its arguments.
     n_folds
         Number of folds.
+    fold_by
+        ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the
+        tags as evenly as that allows. Which tiles touch is kept in neighbours.csv beside `folds_file`.
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
@@ -241,6 +243,7 @@ class PlanetDataModule(pl.LightningDataModule):
         workers: int | None = None,
         augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
         n_folds: int = 5,
+        fold_by: Literal["tags", "scenes"] = "tags",
         hold_out: bool = True,
         limit: int | None = None,
         fold: int = 0,
@@ -271,10 +274,10 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
-        hp, labelled = self.hparams, self.catalog.labelled
+        hp = self.hparams
         folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
         if not folds.exists():
-            write_table(folds, make_folds(labelled["image_name"], self.catalog.targets, hp["n_folds"], hp["seed"]))
+            write_folds(folds, self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
         if not bands.exists():
             write_reader(bands, self._fit_reader())
 
