@@ -24,9 +24,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader
 from amazon_ml.data.catalog import read_catalog
-from amazon_ml.data.datamodule import EpochSampler, TileDataset, training_loader
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.images import read_tile
+from amazon_ml.data.loading import EpochSampler, TileDataset, training_loader
+from amazon_ml.data.sources import TileFiles
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.thresholds import START, per_class
 from amazon_ml.files import write_json
@@ -126,7 +127,7 @@ def _loading(tiles: Path, size: int) -> dict[str, Pair]:
     """Load one epoch of augmented batches in the main process, our way and as most are written."""
     catalog = read_catalog(tiles)
     paths = catalog.labelled["path"].tolist()
-    ours = TileDataset(catalog.labelled, TileReader(), size, catalog.targets, Augmentation([D4], seed=0))
+    ours = TileDataset(TileFiles(catalog.labelled, TileReader(), size), catalog.targets, Augmentation([D4], seed=0))
     classic = _ClassicDataset(paths, catalog.targets)
     loaders: dict[str, DataLoader[Any]] = {
         "ours": training_loader(ours, 64, 0, EpochSampler(len(ours), seed=0)),

@@ -12,17 +12,18 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.datamodule import (
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
-    PlanetDataModule,
     ResumableLoader,
     TileDataset,
     loader_workers,
     tile_loader,
     training_loader,
 )
-from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
 
 TILES, UNTAGGED, SIZE = 23, 5, 16
@@ -65,8 +66,8 @@ def module(root: Path, folds_file: Path, **options: Any) -> PlanetDataModule:
     return data
 
 
-def table(paths: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"path": paths, "tif": ""})
+def files(paths: list[str]) -> TileFiles:
+    return TileFiles(pd.DataFrame({"path": paths, "tif": ""}), TileReader(), SIZE)
 
 
 def as_they_are(paths: list[str]) -> npt.NDArray[np.uint8]:
@@ -309,7 +310,7 @@ def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Pa
     good = sorted(str(path) for path in (root / "images").glob("*.jpg"))[:4]
     broken = tmp_path / "train_99.jpg"
     broken.write_bytes(Path(good[0]).read_bytes()[:-50])
-    dataset = TileDataset(table([*good, str(broken)]), TileReader(), SIZE)
+    dataset = TileDataset(files([*good, str(broken)]))
     with pytest.raises(InputError, match=r"train_99\.jpg is cut short") as raised:
         list(tile_loader(dataset, 2, workers))
     traceback.clear_frames(raised.tb)  # ends the worker now
@@ -318,7 +319,7 @@ def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Pa
 def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> None:
     broken = tmp_path / "train_99.jpg"
     broken.write_text("no image")
-    dataset = TileDataset(table([str(broken)]), TileReader(), SIZE, np.ones((1, 2), dtype=np.uint8))
+    dataset = TileDataset(files([str(broken)]), np.ones((1, 2), dtype=np.uint8))
     with pytest.raises(InputError, match=r"train_99\.jpg is not an image") as raised:
         list(training_loader(dataset, 1, 1, EpochSampler(1, seed=0)))
     traceback.clear_frames(raised.tb)  # ends the worker now
@@ -326,7 +327,7 @@ def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> N
 
 def test_loader_of_a_dataset_gives_every_tile_once_in_order(root: Path) -> None:
     paths = sorted(str(path) for path in (root / "images").iterdir())
-    loader: DataLoader[Batch] = tile_loader(TileDataset(table(paths), TileReader(), SIZE), 5, 2)
+    loader: DataLoader[Batch] = tile_loader(TileDataset(files(paths)), 5, 2)
     batches = list(loader)
     assert len(batches) == math.ceil(TILES / 5)
     np.testing.assert_array_equal(in_one(batches, "image"), as_they_are(paths))
@@ -343,3 +344,37 @@ def test_number_of_workers_is_as_wanted() -> None:
     assert 0 <= loader_workers(None) <= 8
     if not torch.cuda.is_available():
         assert loader_workers(None) == 0
+
+
+def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: Path, tmp_path: Path) -> None:
+    plain = module(root, folds_file)
+    names = plain.catalog.labelled["image_name"]
+    trained, held_out = (names.iloc[rows[0]] for rows in (plain.train_rows, plain.valid_rows))
+    table = tmp_path / "audit.csv"
+    table.write_text(f"image_name,tag,probability\n{trained},river,0.25\n{held_out},river,0.25\n")
+    data = module(root, folds_file, soften=str(table), batch_size=1)
+    epoch, river = epoch_of(data.train_dataloader(), 0), TAGS.index("river")
+    seen = dict(zip(in_one(epoch, "index").tolist(), in_one(epoch, "target"), strict=True))
+    expected = plain.catalog.targets[plain.train_rows].astype(np.float32)
+    expected[0, river] = (expected[0, river] + 0.25) / 2
+    np.testing.assert_array_equal([seen[i] for i in range(len(expected))], expected)
+    valid = in_one(list(data.val_dataloader()), "target")
+    np.testing.assert_array_equal(valid, plain.catalog.targets[plain.valid_rows])
+
+
+def test_mixed_batches_are_the_same_on_any_number_of_workers(root: Path, folds_file: Path) -> None:
+    options = {"mix": {"mixup": 1.0, "cutmix": 1.0}, "augment": [{"D4": {"p": 1.0}}, {"RandomBrightnessContrast": {}}]}
+    epochs = []
+    for workers in (0, 1, 3):
+        loader = module(root, folds_file, workers=workers, **options).train_dataloader()
+        epochs.append([batch for epoch in (0, 1, 2) for batch in epoch_of(loader, epoch)])
+        del loader
+    assert same(epochs[0], epochs[1]) and same(epochs[0], epochs[2])
+    shares = np.unique(in_one(epochs[0], "target"))
+    assert len(shares) > 2 and shares.min() >= 0 and shares.max() <= 1
+    assert len({batch["image"].numpy().tobytes() for batch in epochs[0]}) == len(epochs[0])
+
+
+def test_held_out_tiles_are_never_mixed(root: Path, folds_file: Path) -> None:
+    plain = list(module(root, folds_file).val_dataloader())
+    assert same(plain, list(module(root, folds_file, mix={"mixup": 1.0}).val_dataloader()))

@@ -460,7 +460,7 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--data.limit=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; cut-offs need 10"),
         (["--data.tag_separator="], "data.tag_separator is empty"),
         (["--data.augment=[{Normalize: {}}]"], "steps must keep uint8"),
-        (["--data.augment=[{CenterCrop: {height: 8, width: 8}}]"], "steps must keep uint8 and 32 x 32"),
+        (["--data.augment=[{CenterCrop: {height: 8, width: 8}}]"], "steps must keep uint8, 32 x 32 px"),
     ],
 )
 def test_wrong_values(

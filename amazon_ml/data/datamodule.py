@@ -1,157 +1,31 @@
-"""Tiles as batches: uint8 images, so that little crosses to the device; the network normalises."""
+"""The competition's tiles, or any like them, as a LightningDataModule."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 import pandas as pd
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
-from amazon_ml.data.images import Image, resize
+from amazon_ml.data.loading import (
+    Batch,
+    EpochSampler,
+    ResumableLoader,
+    TileDataset,
+    loader_workers,
+    tile_loader,
+    training_loader,
+)
+from amazon_ml.data.soften import soften_targets
+from amazon_ml.data.sources import TileFiles, TileSource
 from amazon_ml.errors import InputError
-from amazon_ml.labels import MultiHot
 from amazon_ml.lightning import pl
-
-#: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
-Batch = dict[str, torch.Tensor]
-#: Which tile in which epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
-Key = int
-
-
-class TileDataset(Dataset[Batch]):
-    """Tiles by position, fetched a batch at a time.
-
-    Parameters
-    ----------
-    tiles
-        Table with ``path`` and ``tif`` of each tile, as a catalog holds it.
-    read
-        How a tile's bands are read.
-    size
-        Edge of the square that tiles are scaled to, pixels.
-    targets
-        Multi-hot array of shape (tiles, tags), for labelled tiles.
-    augmentation
-        Applied after scaling; none for held-out tiles.
-    """
-
-    def __init__(
-        self,
-        tiles: pd.DataFrame,
-        read: TileReader,
-        size: int,
-        targets: MultiHot | None = None,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        self.paths, self.tifs = tiles["path"].tolist(), tiles["tif"].tolist()
-        self.read, self.size, self.targets, self.augmentation = read, size, targets, augmentation
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitems__(self, keys: list[Key]) -> Batch:
-        """Fetch a batch, without the detour of a dictionary and a copy for each tile."""
-        indices = [key % len(self) for key in keys]
-        images = np.empty((len(keys), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
-        for slot, key in enumerate(keys):
-            epoch, index = divmod(key, len(self))
-            tile = resize(self.read(self.paths[index], self.tifs[index]), self.size)
-            images[slot] = self._augmented(tile, epoch, index) if self.augmentation else tile
-        batch = {"image": torch.from_numpy(images), "index": torch.tensor(indices)}
-        if self.targets is not None:
-            batch["target"] = torch.from_numpy(self.targets[indices].astype(np.float32))
-        return batch
-
-    def _augmented(self, tile: Image, epoch: int, index: int) -> Image:
-        assert self.augmentation is not None
-        augmented = self.augmentation(tile, epoch, index)
-        if augmented.dtype != np.uint8 or augmented.shape != tile.shape:
-            height, width = tile.shape[:2]
-            raise InputError(
-                f"data.augment: steps must keep uint8 and {height} x {width} px, since the network normalises; "
-                f"these give {augmented.dtype} of shape {augmented.shape}"
-            )
-        return augmented
-
-
-class EpochSampler(Sampler[Key]):
-    """Shuffled order as a pure function of (seed, epoch), with the epoch handed on in each key.
-
-    Parameters
-    ----------
-    tiles
-        How many there are.
-    seed
-        Seed of the shuffle.
-    rank, ranks
-        Which of how many processes; each gets every `ranks`-th tile, all the same number.
-    """
-
-    def __init__(self, tiles: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        self.tiles, self.seed, self.rank, self.ranks = tiles, seed, rank, ranks
-        self.epoch = 0
-        self.skip = 0  # tiles that were trained on before a run was interrupted
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this at the start of each epoch."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tiles)
-        mine = order[: len(self) * self.ranks][self.rank :: self.ranks]
-        start, self.skip = self.skip, 0
-        return iter((self.epoch * self.tiles + mine[start:]).tolist())
-
-    def __len__(self) -> int:
-        return self.tiles // self.ranks
-
-
-class ResumableLoader(DataLoader[Batch]):
-    """A loader that a checkpoint can put back to the batch it had reached."""
-
-    _done = 0
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        sampler = cast(EpochSampler, self.sampler)
-        self._done = sampler.skip // cast(int, self.batch_size)
-        for batch in super().__iter__():
-            self._done += 1
-            yield batch
-        self._done = 0
-
-    def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch were handed out; Lightning stores it in a checkpoint."""
-        return {"batches": self._done}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Begin the next epoch behind the batches that were handed out."""
-        cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
-
-
-def tile_loader(dataset: TileDataset, batch_size: int, workers: int) -> DataLoader[Batch]:
-    """Batches of a dataset, every tile once, in its order."""
-    return DataLoader(dataset, batch_size=batch_size, **_loading(workers))
-
-
-def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler) -> ResumableLoader:
-    """Batches in the order of a sampler, without the last, smaller one, and able to resume."""
-    return ResumableLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=len(sampler) >= batch_size,
-        persistent_workers=workers > 0,
-        **_loading(workers),
-    )
 
 
 class PlanetDataModule(pl.LightningDataModule):
@@ -198,7 +72,12 @@ class PlanetDataModule(pl.LightningDataModule):
         Loader processes. When not given: none on the CPU, where they would take cores from the
         network; else one a core, 8 at the most.
     augment
-        albumentations steps for training tiles, each a name with its arguments.
+        Steps that change training tiles, one after the other: each the name of a transform of
+        albumentations, or of ours (``Haze``, ``Clouds``), with its arguments.
+    mix
+        Mixing of whole training batches: ``mixup`` and ``cutmix`` (alpha of the Beta distribution
+        that shares are drawn from; with both, one is drawn for each batch) and ``p``, the share of
+        batches that are mixed, such as ``{mixup: 0.2, p: 0.5}``.
     n_folds
         Number of folds.
     fold_by
@@ -207,6 +86,9 @@ class PlanetDataModule(pl.LightningDataModule):
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
+    soften
+        CSV of doubted labels, as ``amazon-ml audit`` writes it: training targets become the mean of the
+        label and its probability. Held-out tiles keep the labels they are scored with.
     limit
         Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones;
         for a quick look.
@@ -242,9 +124,11 @@ class PlanetDataModule(pl.LightningDataModule):
         predict_batch_size: int = 256,
         workers: int | None = None,
         augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
+        mix: dict[str, float] | None = None,
         n_folds: int = 5,
         fold_by: Literal["tags", "scenes"] = "tags",
         hold_out: bool = True,
+        soften: str | None = None,
         limit: int | None = None,
         fold: int = 0,
         folds_file: str = "folds.csv",
@@ -259,7 +143,7 @@ class PlanetDataModule(pl.LightningDataModule):
         self.save_hyperparameters(logger=False)
         check_order(tif_order, tif_limits)
         self.bands = parse_bands(bands)
-        self.augmentation = Augmentation(augment, seed)
+        self.augmentation = Augmentation(augment, seed, size, len(self.bands), mix)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -299,17 +183,17 @@ class PlanetDataModule(pl.LightningDataModule):
         """Augmented batches, shuffled anew each epoch."""
         trainer = self.trainer
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        dataset = self._labelled(self.train_rows, self.augmentation)
+        dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
         sampler = EpochSampler(len(dataset), self.hparams["seed"], rank, ranks)
         return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the held-out tiles, as they are, in the order of `valid_rows`."""
-        return self._as_is(self._labelled(self.valid_rows))
+        return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, as they are, in the order of the catalog."""
-        return self._as_is(TileDataset(self.catalog.unlabelled, self.read, self.hparams["size"]))
+        return self._as_is(TileDataset(self._source(self.catalog.unlabelled)))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, like `test_dataloader`."""
@@ -320,9 +204,19 @@ class PlanetDataModule(pl.LightningDataModule):
         """Loader processes, decided."""
         return loader_workers(self.hparams["workers"])
 
-    def _labelled(self, rows: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        tiles, targets = self.catalog.labelled.iloc[rows], self.catalog.targets[rows]
-        return TileDataset(tiles, self.read, self.hparams["size"], targets, augmentation)
+    @cached_property
+    def soft_targets(self) -> np.ndarray:
+        """What is trained towards: the labels, softened where they are doubted."""
+        table, catalog = self.hparams["soften"], self.catalog
+        if table is None:
+            return catalog.targets
+        return soften_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
+
+    def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
+        return TileDataset(self._source(self.catalog.labelled.iloc[rows]), targets[rows], augmentation)
+
+    def _source(self, tiles: pd.DataFrame) -> TileSource:
+        return TileFiles(tiles, self.read, self.hparams["size"])
 
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog
@@ -343,27 +237,3 @@ def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images")}
     plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
     return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}
-
-
-def loader_workers(wanted: int | None) -> int:
-    """Loader processes: as wanted, else none on the CPU, else one a core, 8 at the most."""
-    if wanted is not None:
-        return wanted
-    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
-
-
-def _loading(workers: int) -> dict[str, Any]:
-    return {
-        "num_workers": workers,
-        "collate_fn": _as_fetched,
-        "worker_init_fn": _start_worker,
-        "pin_memory": torch.cuda.is_available(),
-    }
-
-
-def _as_fetched(batch: Batch) -> Batch:
-    return batch
-
-
-def _start_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # workers are the threads; more would take turns

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from amazon_ml.data.datamodule import Batch
+from amazon_ml.data.loading import Batch
 from amazon_ml.lightning import pl
 
 log = logging.getLogger(__name__)

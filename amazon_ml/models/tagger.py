@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from amazon_ml.data.datamodule import Batch
+from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import param_groups_weight_decay, pl
 from amazon_ml.models.losses import make_loss, prior_logits
+from amazon_ml.models.preprocess import preprocess
 from amazon_ml.models.tta import VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
 
@@ -37,6 +38,10 @@ class TileTagger(pl.LightningModule):
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     size
         Edge of the tiles, pixels; networks that are made for one size are made for this one.
+    progressive
+        Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as
+        ``{0: 64, 4: 128, 8: 256}``: an epoch on small tiles costs a fraction of one on whole ones.
+        Predictions are made at `size` always, so end there.
     in_chans
         Channels of a tile.
     mean
@@ -72,6 +77,7 @@ class TileTagger(pl.LightningModule):
         weights: str | None = None,
         backbone_args: dict[str, Any] = {},  # noqa: B006 (shown as the default; never changed)
         size: int = 256,
+        progressive: dict[int, int] = {},  # noqa: B006 (shown as the default; never changed)
         in_chans: int = 3,
         mean: list[float] | None = None,
         std: list[float] | None = None,
@@ -91,6 +97,8 @@ class TileTagger(pl.LightningModule):
                 raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
         if lr <= 0 or weight_decay < 0 or not 0 <= warmup <= 1:
             raise InputError("model.lr must be above 0, model.weight_decay not below 0, model.warmup in 0..1")
+        if any(epoch < 0 or edge < 8 for epoch, edge in progressive.items()):
+            raise InputError("model.progressive: epochs must not be below 0, nor edges below 8 px")
         own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
         if own:
             raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
@@ -132,22 +140,21 @@ class TileTagger(pl.LightningModule):
             with torch.no_grad():
                 head.bias.copy_(prior_logits(frequencies))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, size: int | None = None) -> torch.Tensor:
         """Logits of a batch of tiles.
-
-        This is the one preprocessing there is: training, prediction and export go through it.
 
         Parameters
         ----------
         images
             uint8 of shape (tiles, height, width, channels).
+        size
+            Edge to scale the tiles to, pixels; as they are by default.
 
         Returns
         -------
         float32 logits of shape (tiles, tags).
         """
-        # Tiles come with channels innermost; as a permuted view that is channels_last already.
-        inputs = ((images.float() - self.mean.float()) / self.std.float()).permute(0, 3, 1, 2)
+        inputs = preprocess(images, self.mean, self.std, size)
         if not self.hparams["channels_last"]:
             inputs = inputs.contiguous()
         logits: torch.Tensor = self.backbone(inputs.to(self.mean.dtype))
@@ -160,13 +167,13 @@ class TileTagger(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of a batch."""
-        loss: torch.Tensor = self.loss(self(batch["image"]), batch["target"])
+        loss: torch.Tensor = self.loss(self(batch["image"], self._size_now()), batch["target"])
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep logits and targets of one view of the held-out tiles."""
-        self._held_out.append((self(batch["image"]), batch["target"]))
+        self._held_out.append((self(batch["image"], self._size_now()), batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and F2 at 0.2 over all held-out tiles."""
@@ -195,6 +202,11 @@ class TileTagger(pl.LightningModule):
             raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _size_now(self) -> int | None:
+        """Edge of the tiles in this epoch, where it grows."""
+        begun = [epoch for epoch in self.hparams["progressive"] if epoch <= self.current_epoch]
+        return self.hparams["progressive"][max(begun)] if begun else None
 
     def _share_of_lr(self, step: int) -> float:
         # Not asked for before the first step: counting the steps sets up the loaders, and Lightning gives a

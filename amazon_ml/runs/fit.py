@@ -15,7 +15,8 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.datamodule import Batch, PlanetDataModule
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import MisconfigurationException, pl

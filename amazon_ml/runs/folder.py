@@ -75,6 +75,16 @@ class Run:
         return self.path / "tiles.png"
 
     @property
+    def audit(self) -> Path:
+        """Labels that the networks contradict."""
+        return self.path / "audit.csv"
+
+    @property
+    def audit_page(self) -> Path:
+        """The same, to look at."""
+        return self.path / "audit.html"
+
+    @property
     def submission(self) -> Path:
         """Tags of the untagged tiles, in Kaggle's form."""
         return self.path / "submission.csv"

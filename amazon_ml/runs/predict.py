@@ -10,7 +10,8 @@ import pandas as pd
 
 from amazon_ml.data.bands import TileReader, read_reader
 from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
-from amazon_ml.data.datamodule import TileDataset, loader_workers, tile_loader
+from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
+from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
@@ -62,7 +63,7 @@ def predict_table(
         raise InputError(f"{folder.path} holds no trained network; run amazon-ml train again to finish it")
     size, batch_size = options["data"]["size"], options["data"]["predict_batch_size"]
     read = read_reader(folder.bands)
-    loader = tile_loader(TileDataset(tiles, read, size), batch_size, loader_workers(workers))
+    loader = tile_loader(TileDataset(TileFiles(tiles, read, size)), batch_size, loader_workers(workers))
     own = {"pretrained": False, "weights": None, "compile": False, "in_chans": len(read.bands)}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags), size=size)
     total = np.zeros((len(tiles), len(tags)), dtype=np.float64)

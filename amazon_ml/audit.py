@@ -1,0 +1,76 @@
+"""Wrong tags, perhaps: labels that are contradicted by networks that never saw the tile."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.bands import read_reader
+from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.datamodule import catalog_options
+from amazon_ml.decisions.audit import contradictions
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
+from amazon_ml.report.audit_page import write_audit_page
+from amazon_ml.runs.folder import Run, read_oof
+
+log = logging.getLogger(__name__)
+
+
+def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = None) -> None:
+    """List the tags that a run's networks contradict most: audit.csv, and audit.html to look at.
+
+    Both are written into the run. The CSV can be given back to training, to leave its tiles out
+    (``--data.leave_out``) or to train towards its probabilities (``--data.soften``); look at the page
+    and delete the rows that are right before you do.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained.
+    top
+        Contradicted labels to list, the strongest first.
+    show
+        Tiles on the page.
+    tiles
+        Folder of the tiles, if it is no longer where the run found it.
+    """
+    if top < 1 or show < 0:
+        raise InputError("--top must be at least 1, --show not below 0")
+    folder = Run(run)
+    options = folder.options()
+    if not options["data"]["hold_out"]:
+        raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
+    names, tags, p, true = read_oof(folder)
+    found = contradictions(p, true).head(top)
+    if found.empty:
+        log.info("the networks of %s contradict none of %s tiles", run, f"{len(p):,}")
+    rows = pd.DataFrame(
+        {
+            "image_name": names.iloc[found["tile"]].to_numpy(),
+            "tag": [tags[column] for column in found["column"]],
+            "given": found["given"],
+            "probability": found["probability"].round(4),
+            "contradiction": found["contradiction"].round(4),
+        }
+    )
+    write_table(folder.audit, rows)
+    log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
+    if show and len(rows):
+        where = {**options["data"], "root": str(tiles or options["data"]["root"])}
+        _draw(folder, rows, show, where)
+
+
+def _draw(folder: Run, rows: pd.DataFrame, show: int, data: dict[str, object]) -> None:
+    shown = rows[rows["image_name"].isin(rows["image_name"].unique()[:show])]
+    names = shown["image_name"].unique()
+    catalog = read_catalog(Path(str(data["root"])), **catalog_options(data))
+    where = catalog.labelled.reset_index().set_index("image_name")
+    gone = [name for name in names if name not in where.index]
+    if gone:
+        raise InputError(f"{data['root']} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
+    found, read = where.loc[names], read_reader(folder.bands)
+    images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
+    given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
+    write_audit_page(folder.audit_page, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
+    log.info("wrote %s: %d tiles", folder.audit_page, len(names))

@@ -1,0 +1,53 @@
+"""Where the pixels of a batch come from."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.augment import symmetric
+from amazon_ml.data.bands import TileReader
+from amazon_ml.data.images import resize
+
+
+class TileSource(Protocol):
+    """Tiles of one size, by position."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Fetch tiles, each in the symmetry that `symmetric` numbers: uint8 (tiles, size, size, bands)."""
+        ...
+
+
+class TileFiles:
+    """Tiles that are decoded from their files each time.
+
+    Parameters
+    ----------
+    tiles
+        Table with ``path`` and ``tif`` of each tile, as a catalog holds it.
+    read
+        How a tile's bands are read.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    """
+
+    def __init__(self, tiles: pd.DataFrame, read: TileReader, size: int) -> None:
+        self.paths, self.tifs, self.read, self.size = tiles["path"].tolist(), tiles["tif"].tolist(), read, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Read, scale and turn the tiles, one by one."""
+        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+        for slot, row in enumerate(rows):
+            tile = resize(self.read(self.paths[row], self.tifs[row]), self.size)
+            images[slot] = tile if symmetries is None else symmetric(tile, symmetries[slot])
+        return images

@@ -1,0 +1,130 @@
+"""The audit: planted wrong labels are found, by hand-computed rules, through the command line, and given back."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from amazon_ml.cli import main
+from amazon_ml.data.soften import soften_targets
+from amazon_ml.decisions.audit import contradictions
+from amazon_ml.errors import InputError
+
+
+def test_contradictions_by_hand() -> None:
+    # t_on = (.9 + .8 + .1) / 3 = .6 ; t_off = (.9 + .7 + .3) / 3 = .6333
+    p = np.array([[0.9], [0.8], [0.1], [0.1], [0.3], [0.7]])
+    on = np.array([[1], [1], [1], [0], [0], [0]])
+    found = contradictions(p, on)
+    # Tile 5 lacks the tag with p = .7 >= .6; tile 2 carries it with 1 - p = .9 >= .6333.
+    assert found["tile"].tolist() == [2, 5]
+    assert found["given"].tolist() == [1, 0]
+    np.testing.assert_allclose(found["contradiction"], [0.6 - 0.1, 1.9 / 3 - 0.3])
+
+
+def test_a_tag_of_all_or_of_no_tiles_is_not_contradicted() -> None:
+    p = np.random.default_rng(0).random((20, 2))
+    assert contradictions(p, np.column_stack([np.ones(20), np.zeros(20)])).empty
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        contradictions(np.zeros((3, 2)), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flipped_labels_lead_the_list(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true = rng.random((4000, 5)) < [0.9, 0.5, 0.3, 0.1, 0.02]
+    p = 1 / (1 + np.exp(-(6 * (true - 0.5) + rng.normal(0, 1.2, true.shape))))
+    flipped = rng.random(true.shape) < 0.01
+    found = contradictions(p, true ^ flipped).head(int(flipped.sum()))
+    right = flipped[found["tile"], found["column"]]
+    assert right.mean() > 0.75  # a listed label taken at random would be a flipped one in 1 of 100 cases
+    assert right[: len(right) // 2].mean() > 0.95
+
+
+def test_a_tag_that_the_network_cannot_see_does_not_fill_the_list() -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.random(2000) < 0.4
+    p = np.column_stack([np.where(seen, 0.95, 0.05), np.full(2000, 0.02) + rng.random(2000) / 100])
+    labels = np.column_stack([seen, rng.random(2000) < 0.02])
+    labels[:10, 0] ^= True
+    assert contradictions(p, labels).head(10)["column"].tolist() == [0] * 10
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs))
+        self.links += [value for key, value in attrs if key in ("href", "src") and value]
+
+
+def test_audit_of_a_run_writes_a_table_and_a_page(trained: Path, demo_tiles: Path) -> None:
+    assert main(["audit", str(trained), "--top", "40", "--show", "7"]) == 0
+    rows = pd.read_csv(trained / "audit.csv")
+    assert list(rows.columns) == ["image_name", "tag", "given", "probability", "contradiction"]
+    assert 0 < len(rows) <= 40
+    assert rows["contradiction"].is_monotonic_decreasing
+    truth = pd.read_csv(trained / "truth.csv").set_index("image_name")["tags"]
+    for row in rows.to_dict(orient="records"):
+        assert (row["tag"] in truth[row["image_name"]].split("|")) == bool(row["given"])
+    oof = pd.read_parquet(trained / "oof.parquet").set_index("image_name")
+    columns = oof.columns.get_indexer(pd.Index(rows["tag"]))
+    stored = oof.loc[rows["image_name"]].to_numpy()[np.arange(len(rows)), columns]
+    assert np.abs(rows["probability"].to_numpy() - stored).max() <= 1e-4
+    page = _Page()
+    page.feed((trained / "audit.html").read_text())
+    assert len(page.images) == min(7, rows["image_name"].nunique())
+    assert all(image["alt"] for image in page.images)
+    assert all(link.startswith("data:") for link in page.links)
+
+
+def test_tiles_that_have_moved_are_asked_for(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(trained), "--tiles", str(tmp_path)]) == 2
+    assert "--data.root" in capsys.readouterr().err
+
+
+TAGS = ("a", "b")
+NAMES = pd.Series(["x", "y", "z"])
+TARGETS = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.uint8)
+
+
+def stored(folder: Path, text: str) -> Path:
+    (folder / "audit.csv").write_text(text)
+    return folder / "audit.csv"
+
+
+def test_softened_labels_are_halfway_to_the_probability(tmp_path: Path) -> None:
+    table = stored(tmp_path, "image_name,tag,given,probability\nz,a,1,0.2\nx,b,0,0.9\nheld_out,a,1,0\n")
+    soft = soften_targets(TARGETS, NAMES, TAGS, table)
+    assert soft.dtype == np.float32
+    np.testing.assert_allclose(soft, np.array([[1, 0.45], [0, 1], [0.6, 1]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("image_name,tag,probability\nx,c,0.1\n", "line 2: 'c'"),
+        ("image_name,tag,probability\nx,a,0.1\nx,b,1.1\n", "line 3: 'b' with probability 1.1"),
+        ("image_name,tag,probability\nx,a,nan\n", "must be a CSV"),
+        ("image_name,tag,probability\nx,a,high\n", "must be a CSV"),
+        ("image_name,tag\nx,a\n", "must be a CSV"),
+        ("", "must be a CSV"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        soften_targets(TARGETS, NAMES, TAGS, stored(tmp_path, text))
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.csv"):
+        soften_targets(TARGETS, NAMES, TAGS, tmp_path / "none.csv")

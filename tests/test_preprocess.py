@@ -1,0 +1,71 @@
+"""The preprocessing on the device, against numpy and OpenCV."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from amazon_ml.data.images import resize
+from amazon_ml.errors import InputError
+from amazon_ml.lightning import pl
+from amazon_ml.models.preprocess import preprocess
+from amazon_ml.models.tagger import TileTagger
+
+MEAN, STD = torch.tensor([80.0, 90.0, 70.0, 100.0]), torch.tensor([40.0, 36.0, 35.0, 50.0])
+
+
+def tiles(edge: int = 32, channels: int = 3) -> torch.Tensor:
+    """Smooth tiles, as photographs are."""
+    noise = np.random.default_rng(0).integers(256, size=(2, edge, edge, channels), dtype=np.uint8)
+    return torch.from_numpy(np.stack([cv2.GaussianBlur(tile, (0, 0), 2).reshape(tile.shape) for tile in noise]))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_normalised_by_hand(channels: int) -> None:
+    images, mean, std = tiles(channels=channels), MEAN[:channels], STD[:channels]
+    expected = ((images.numpy().astype(np.float64) - mean.numpy()) / std.numpy()).transpose(0, 3, 1, 2)
+    inputs = preprocess(images, mean, std)
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert np.abs(inputs.numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [16, 8, 24, 64])
+def test_scaling_on_the_device_is_near_opencvs(size: int) -> None:
+    images = tiles()
+    ours = preprocess(images, torch.zeros(3), torch.ones(3), size).numpy().transpose(0, 2, 3, 1)
+    reference = np.stack([resize(image, size) for image in images.numpy()])
+    # A triangle filter, an average of areas and a cubic are three ways of the same, not one.
+    assert np.abs(ours - reference).mean() < 3
+    assert abs(ours.mean() - reference.mean()) < 0.5
+
+
+def test_the_size_they_have_changes_nothing() -> None:
+    images = tiles()
+    assert torch.equal(preprocess(images, MEAN[:3], STD[:3], 32), preprocess(images, MEAN[:3], STD[:3]))
+
+
+def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
+    tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive={1: 16, 3: 24})
+    seen: list[tuple[int, int]] = []
+    tagger.backbone.register_forward_pre_hook(
+        lambda _, inputs: seen.append((tagger.current_epoch, inputs[0].shape[-1]))
+    )
+    batches = [{"image": tiles(), "index": torch.arange(2), "target": torch.zeros(2, 1)}]
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=5, num_sanity_val_steps=0, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
+    loader: Any = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    trainer.fit(tagger, loader, loader)
+    assert seen == [(epoch, edge) for epoch, edge in enumerate([32, 16, 16, 24, 24]) for _ in ("train", "validate")]
+    seen.clear()
+    tagger.probabilities(batches[0]["image"])
+    assert [edge for _, edge in seen] == [32]
+
+
+@pytest.mark.parametrize("progressive", [{-1: 64}, {0: 4}])
+def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> None:
+    with pytest.raises(InputError, match=r"model\.progressive"):
+        TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive=progressive)

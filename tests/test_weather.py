@@ -1,0 +1,177 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from amazon_ml.data.augment import Augmentation
+from amazon_ml.data.weather import Clouds, Haze, lay, smooth_noise
+from amazon_ml.errors import InputError
+
+Pixels = npt.NDArray[np.uint8]
+DARK: Pixels = np.random.default_rng(0).integers(100, size=(64, 64, 5), dtype=np.uint8)
+
+
+def weather(name: str, image: Pixels, index: int = 0, **arguments: Any) -> Pixels:
+    return Augmentation([{name: {"p": 1.0, **arguments}}], seed=0)(image, 0, index)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.uint8, (3, 4, 5)),
+    hnp.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
+    st.lists(st.integers(0, 255), max_size=5),
+)
+def test_laying_a_colour_is_the_rounded_blend(
+    image: Pixels, weight: npt.NDArray[np.float32], colour: list[int]
+) -> None:
+    result = lay(image, colour, weight)
+    assert result.dtype == np.uint8
+    assert result.shape == image.shape
+    for band in range(5):
+        if band < len(colour):
+            w = weight.astype(float)
+            assert abs(result[..., band] - (image[..., band] * (1 - w) + colour[band] * w)).max() <= 0.5001
+        else:
+            np.testing.assert_array_equal(result[..., band], image[..., band])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(8, 70), st.integers(8, 70), st.integers(2, 6), st.integers(1, 4), st.integers(0, 1000))
+def test_noise_runs_from_0_to_1(height: int, width: int, cells: int, octaves: int, seed: int) -> None:
+    noise = smooth_noise(height, width, np.random.default_rng(seed), cells, octaves)
+    assert noise.dtype == np.float32
+    assert noise.shape == (height, width)
+    assert noise.min() == pytest.approx(0, abs=1e-6)
+    assert noise.max() == pytest.approx(1, abs=1e-6)
+
+
+def test_noise_is_smooth() -> None:
+    noise = smooth_noise(256, 256, np.random.default_rng(0), cells=3)
+    assert max(abs(np.diff(noise, axis=axis)).max() for axis in (0, 1)) < 0.05
+
+
+@pytest.mark.parametrize("name", ["Haze", "Clouds"])
+@pytest.mark.parametrize("bands", [3, 4, 5])
+@pytest.mark.parametrize("shape", [(32, 32), (256, 256), (33, 47)])
+def test_tiles_keep_shape_and_type_and_the_original(name: str, bands: int, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(1).integers(256, size=(*shape, bands), dtype=np.uint8)
+    before = image.copy()
+    result = weather(name, image)
+    assert result.dtype == np.uint8
+    assert result.shape == image.shape
+    assert (result != image).any()
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(weather(name, image), result)
+    assert (weather(name, image, index=1) != result).any()
+
+
+@pytest.mark.parametrize("name", ["Haze", "Clouds"])
+def test_p_of_0_changes_nothing(name: str) -> None:
+    for index in range(20):
+        np.testing.assert_array_equal(weather(name, DARK, index, p=0.0), DARK)
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_haze_moves_every_pixel_towards_the_airlight_within_its_strength(index: int) -> None:
+    airlight, strength, unevenness = (200, 205, 197), 0.5, 0.4
+    result = weather("Haze", DARK, index, strength=[strength, strength], unevenness=unevenness).astype(float)
+    share = (result[..., :3] - DARK[..., :3]) / (np.array(airlight) - DARK[..., :3])
+    assert share.max() <= strength + 0.01  # rounding: half a level of at least 97
+    assert share.min() >= strength * (1 - unevenness) - 0.01
+    assert share.max() - share.min() > 0.15
+    assert abs(share[..., 0] - share[..., 1]).max() < 0.02  # the bands share one veil
+    np.testing.assert_array_equal(result[..., 3:], DARK[..., 3:])
+
+
+def test_stronger_haze_is_brighter_and_has_less_contrast() -> None:
+    rgb = DARK[..., :3]
+    tiles = [weather("Haze", rgb, strength=[s, s], unevenness=0) for s in (0.0, 0.1, 0.3, 0.6, 1.0)]
+    np.testing.assert_array_equal(tiles[0], rgb)
+    assert (np.diff([tile.mean() for tile in tiles]) > 5).all()
+    assert (np.diff([tile[..., 0].std() for tile in tiles]) < -2).all()
+    np.testing.assert_array_equal(tiles[-1], np.broadcast_to([200, 205, 197], rgb.shape))
+
+
+def test_haze_veils_as_many_bands_as_there_are_numbers() -> None:
+    result = weather("Haze", DARK, strength=[1, 1], unevenness=0, airlight=[10, 20, 30, 40])
+    np.testing.assert_array_equal(result[..., :4], np.broadcast_to([10, 20, 30, 40], (64, 64, 4)))
+    np.testing.assert_array_equal(result[..., 4], DARK[..., 4])
+
+
+@pytest.mark.parametrize("coverage", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("size", [32, 256])
+def test_clouds_cover_as_much_as_is_asked(coverage: float, size: int) -> None:
+    black = np.zeros((size, size, 3), dtype=np.uint8)
+    for index in range(10):
+        result = weather("Clouds", black, index, coverage=[coverage, coverage], colour=[200, 200, 200])
+        assert (result[..., 0] >= 100).mean() == pytest.approx(coverage, abs=0.03)
+        assert (result <= 200).all()
+
+
+def test_softer_clouds_have_wider_edges() -> None:
+    black = np.zeros((128, 128, 3), dtype=np.uint8)
+    edges = [
+        np.mean([((r := weather("Clouds", black, i, softness=s)[..., 0]) > 12) & (r < 228) for i in range(10)])
+        for s in (0.01, 0.2, 0.5)
+    ]
+    assert 0 < edges[0] < edges[1] / 3
+    assert edges[1] < edges[2]
+
+
+def test_shadows_darken_ground_that_no_cloud_hides() -> None:
+    grey, darkest = np.full((128, 128, 4), 120, dtype=np.uint8), []
+    for index in range(10):
+        bright, shaded = (weather("Clouds", grey, index, coverage=[0.3, 0.3], shadow=s) for s in (0.0, 0.5))
+        assert (bright >= 120).all()
+        assert (shaded <= bright).all()
+        full = bright[..., 0] == 240  # clouds themselves are not in the shade
+        assert full.any()
+        np.testing.assert_allclose(shaded[full], bright[full], atol=1)
+        darkest.append(shaded.min())
+    assert min(darkest) == 60  # half the light is left
+
+
+def test_clouds_hide_further_bands_as_bright_as_the_last_number() -> None:
+    result = weather("Clouds", DARK, coverage=[1, 1], softness=0.001)
+    hidden = result[..., 0] == 240
+    assert hidden.mean() > 0.95
+    np.testing.assert_array_equal(result[hidden], np.broadcast_to([240, 236, 236, 236, 236], (hidden.sum(), 5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Haze", {"strength": [0.5, 0.1]}, r"strength must lie in 0\.\.1.*\[0.5, 0.1\]"),
+        ("Haze", {"strength": [0.5, 1.1]}, "strength must lie"),
+        ("Haze", {"strength": [0.5]}, "strength must lie"),
+        ("Haze", {"strength": 0.5}, "strength"),
+        ("Haze", {"unevenness": 2}, "unevenness must lie"),
+        ("Haze", {"p": 2}, "p: Input should be less than or equal to 1"),
+        ("Haze", {"thickness": 2}, "thickness"),
+        ("Clouds", {"coverage": [-0.1, 0.1]}, "coverage must lie"),
+        ("Clouds", {"softness": 0}, "softness must be more than 0; got 0"),
+        ("Clouds", {"shadow": 1.5}, "shadow must lie"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_transform(name: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=rf"data\.augment: {name} refuses .*{message}"):
+        Augmentation([{name: arguments}], seed=0)
+
+
+@pytest.mark.parametrize(("name", "argument"), [("Haze", "airlight"), ("Clouds", "colour")])
+def test_more_colours_than_bands_are_refused_before_any_tile_is_read(name: str, argument: str) -> None:
+    steps = [{name: {argument: [1, 2, 3, 4]}}]
+    with pytest.raises(
+        InputError, match=rf"{name} fails on a tile \(uint8, 32 x 32 px, 3 bands\): 4 numbers of colour"
+    ):
+        Augmentation(steps, seed=0, size=32)
+    Augmentation(steps, seed=0, size=32, bands=4)
+
+
+def test_transforms_tell_their_arguments() -> None:
+    assert "strength=(0.1, 0.4)" in repr(Haze())
+    assert "coverage=(0.05, 0.3)" in repr(Clouds())
