@@ -13,7 +13,8 @@ another. For the right borders against all left ones, and the bottom ones agains
    of the last step within the tile, is measured by the covariance of that last step. It knows that
    20 grey levels are much in calm water and little in a town. Pairs above `MOST_DISSIMILAR` are dropped.
 3. *Ratio* of this dissimilarity to that of the best rival, that is any other candidate pair with
-   one of the two borders. Below 1, the two are each other's best.
+   one of the two borders; 1 is added to both, since less than that is rounding. Below 1, the two are
+   each other's best.
 4. *Limit.* Mirrored borders stand among the candidates: of the same colours and texture, and never
    true. Two borders without features fit mirrored as well as they fit, which makes their ratio 1.
    And the mirrored pairs that pass a limit tell how many of the others pass it by chance (target
@@ -57,7 +58,7 @@ _COLOURS = np.array([[1, 1, -1], [1, 0, 2], [1, -1, -1]]) / np.sqrt([3, 2, 6])
 _CANDIDATES = 16
 #: Variance of a step, in squared grey levels, that rounding and compression make where there is none.
 _NOISE = 9.0
-#: Dissimilarity that is no more than rounding: added to both sides of a ratio, or chance would decide in cloud.
+#: Dissimilarity that is no more than rounding; without it, chance would decide in cloud.
 _ROUNDING = 1.0
 #: Rows of the matrix product and pairs that are worked on at once: they bound the memory.
 _BLOCK, _PAIRS = 512, 8192

@@ -82,7 +82,8 @@ class PlanetDataModule(pl.LightningDataModule):
         Number of folds.
     fold_by
         ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the
-        tags as evenly as that allows. Which tiles touch is kept in neighbours.csv beside `folds_file`.
+        tags as evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is
+        kept in neighbours.csv beside `folds_file`.
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.

@@ -2,7 +2,8 @@
 
 Two tiles touch when their border lines go on in each other, as `amazon_ml.data.borders` finds it.
 What that cannot see: neighbours whose common border lies in cloud, in calm water or in a forest
-without a mark; two pictures of one place from overlapping scenes; tiles that overlap.
+without a mark; neighbours of a tile of which there is a second copy, as the two are rivals; two
+pictures of one place from overlapping scenes; tiles that overlap.
 """
 
 import logging
@@ -31,7 +32,7 @@ def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     tiles
-        Table with ``image_name`` and ``path``; square tiles of one size.
+        Table with ``image_name`` and ``path``; square JPGs or PNGs of one size, 16 px at least.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def kept_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} is not a table of neighbours ({error}); delete it to make it anew") from None
     if named != tiles["image_name"].tolist() or not neighbours <= set(named):
-        raise InputError(f"{path} was made of other tiles; delete it to make it anew, or name another file")
+        raise InputError(f"{path} was made of other tiles; delete it to make it anew")
     return table
 
 
