@@ -51,6 +51,9 @@ VERBS = {
         ("folder",),
         prints="print_folds",
     ),
+    "data pack": Verb(
+        "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
+    ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
     "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), prints="print_scores"),
     "evaluate": Verb(

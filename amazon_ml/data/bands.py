@@ -15,6 +15,7 @@ Indices are computed from the unscaled values of the TIF, in -1..1, and stored a
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,10 +186,15 @@ def read_reader(path: Path) -> TileReader:
     """Read what `write_reader` stored."""
     stored = read_json(path)
     try:
-        limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
-        return TileReader(tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"])
+        return reader_from(stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} does not say how tiles are read: {error!r}") from None
+
+
+def reader_from(stored: Any) -> TileReader:
+    """Make a reader of what ``dataclasses.asdict`` gave, back from JSON."""
+    limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
+    return TileReader(tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"])
 
 
 def _index_to_uint8(a: Raw, b: Raw) -> Image:

@@ -1,9 +1,8 @@
 """The run folder: what lies where, and the lock that keeps two processes apart."""
 
-import fcntl
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml import files
+from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_table
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -182,22 +182,10 @@ def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float
     return names, tags, p, true
 
 
-@contextmanager
-def locked(run: Run) -> Iterator[None]:
+def locked(run: Run) -> AbstractContextManager[None]:
     """Hold a run for this process; the lock falls with the process, however it ends."""
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        stream = (run.path / ".lock").open("w")
-    except OSError as error:
-        raise WorkError(f"cannot write to the run folder {run.path}: {error.strerror}") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"another process is working on {run.path}; wait for it, or choose another --run"
-            ) from None
-        yield
+    busy = f"another process is working on {run.path}; wait for it, or choose another --run"
+    return files.locked(run.path / ".lock", busy)
 
 
 def probability_table(

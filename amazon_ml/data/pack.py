@@ -1,0 +1,317 @@
+"""Making a packed store: every tile is decoded once, in parallel, and may be read ever after without decoding.
+
+Nothing stands under the store's name before it is whole. Until then it grows beside it, as ``NAME.partial``, with
+a journal of the blocks that are done, so that packing goes on where it was stopped.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from amazon_ml import __version__
+from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader
+from amazon_ml.data.catalog import Catalog, read_catalog
+from amazon_ml.data.images import Image, resize
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import locked, read_json, write_json, write_text
+
+log = logging.getLogger(__name__)
+
+#: What a partial store is to become, and which blocks of it are done, a line each.
+_PLAN, _JOURNAL = "plan.json", "journal.jsonl"
+#: Tiles that are decoded by one thread and written at once.
+_BLOCK = 128
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def pack_folder(
+    folder: Path,
+    *,
+    size: int = 256,
+    bands: str = "rgb",
+    out: Path | None = None,
+    table: Path | None = None,
+    images: Path | None = None,
+    name_column: str | None = None,
+    tags_column: str | None = None,
+    allow_missing: bool = False,
+    colours: Literal["jpg", "tif"] | None = None,
+    tif_order: str | None = None,
+    bands_file: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Decode every tile of a folder once, into one array that training reads without decoding.
+
+    Stopped in between, it goes on with the next call. A store that is there and right is left as it is.
+
+    Parameters
+    ----------
+    folder
+        Folder of tiles, in any layout that training takes.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    bands
+        Channels of a tile, as in ``data.bands`` of training.
+    out
+        Folder of the store; by default packed-BANDS-SIZE in `folder`.
+    table
+        CSV of names and tags; found when not given.
+    images
+        Folder of the labelled images; found when not given.
+    name_column
+        Column of the table with file names; common names are understood.
+    tags_column
+        Column of the table with tags; common names are understood.
+    allow_missing
+        Leave out rows whose file is missing, instead of refusing the folder.
+    colours
+        Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
+    tif_order
+        Letters of the bands in a TIF, as they lie there.
+    bands_file
+        JSON that says how tiles are read, such as bands.json of a run, instead of `bands` and `tif_order`.
+    workers
+        Threads that decode; one a core by default.
+    """
+    if size < 8 or (workers is not None and workers < 1):
+        raise InputError("--size must be at least 8, and --workers at least 1")
+    check_order(tif_order, None)
+    given = read_reader(bands_file) if bands_file else None
+    catalog = read_catalog(
+        folder, table=table, images=images, name_column=name_column, tags_column=tags_column,
+        allow_missing=allow_missing, bands=given.bands if given else parse_bands(bands),
+        colours=given.colours if given else colours,
+    )  # fmt: skip
+    reader = given or _fitted_reader(catalog, parse_bands(bands), tif_order)
+    pack(catalog, out or default_store(folder, bands, size), size, reader, workers)
+
+
+def default_store(root: Path, bands: str, size: int) -> Path:
+    """Where the packed store of a folder lies, when nothing else is said."""
+    return root / f"packed-{bands}-{size}"
+
+
+def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: int | None = None) -> None:
+    """Make the packed store of a catalog.
+
+    Parameters
+    ----------
+    catalog
+        The tiles.
+    store
+        Folder to make; an older store there is replaced once the new one is whole.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    reader
+        How tiles are read.
+    workers
+        Threads that decode; one a core by default.
+
+    Raises
+    ------
+    InputError
+        For a tile that cannot be decoded, when another process is packing the same, and when something else
+        stands in the store's place.
+    WorkError
+        When the disk is too small, cannot be written to, or files change meanwhile.
+    """
+    store = store.absolute()
+    if store.exists() and not (store / DESCRIPTION).is_file():
+        raise InputError(f"{store} is there and is no packed store; name another folder with --out")
+    busy = f"another process is packing {store}; wait for it, or name another folder with --out"
+    with locked(store.with_name(f".{store.name}.lock"), busy):
+        plan = _Plan.of(catalog, size, reader)
+        if _is_right(store, catalog, plan):
+            log.info("%s holds these %s tiles already; nothing to do", store, f"{len(plan.files):,}")
+            return
+        partial = store.with_name(f"{store.name}.partial")
+        try:
+            _fill(partial, plan, reader, workers or os.cpu_count() or 1)
+            _finish(partial, store)
+        except OSError as error:
+            raise WorkError(
+                f"cannot write {partial}: {error.strerror or error}; the same call goes on from there"
+            ) from error
+    log.info("%s holds %s tiles", store, f"{len(plan.files):,}")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a store is to hold, before a tile is opened."""
+
+    size: int
+    how: dict[str, Any]
+    files: pd.DataFrame
+
+    @classmethod
+    def of(cls, catalog: Catalog, size: int, reader: TileReader) -> "_Plan":
+        made = {"amazon_ml": __version__, "opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
+        return cls(size, json.loads(json.dumps({"size": size, "reader": asdict(reader), "made_by": made})),
+                   file_table(catalog))  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.files), self.size, self.size, len(self.how["reader"]["bands"])
+
+    def blocks(self) -> list[pd.DataFrame]:
+        return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
+
+    def described(self, hashes: list[str] | None = None) -> dict[str, Any]:
+        """As JSON: the plan, and with the hashes of all tiles the finished store."""
+        tiles = self.files.drop(columns=["path", "tif"]).reset_index()
+        if hashes is not None:
+            tiles["hash"] = hashes
+        return {**self.how, "tiles": tiles.to_dict(orient="list")}
+
+
+def _fitted_reader(catalog: Catalog, bands: tuple[str, ...], tif_order: str | None) -> TileReader:
+    limits: dict[str, tuple[float, float]] = {}
+    if catalog.colours == "tif" or need_tif(bands):
+        column = "path" if catalog.colours == "tif" else "tif"
+        limits = fit_limits(catalog.labelled[column].tolist(), tif_order, seed=0)
+    return TileReader(bands, limits, tif_order, catalog.colours)
+
+
+def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
+    if not store.exists():
+        return False
+    try:
+        refuse_changed(open_store(store), catalog)
+    except InputError as error:
+        log.info("packing anew: %s", error)
+        return False
+    description = read_json(store / DESCRIPTION)
+    return {key: description[key] for key in plan.how} == plan.how
+
+
+def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
+    """Decode what is not there yet; a block counts as done once it is on disk and in the journal."""
+    done = _resumed(partial, plan)
+    blocks = plan.blocks()
+    tiles_done = sum(map(len, done))
+    _check_space(partial, int(np.prod(plan.shape[1:])) * (len(plan.files) - tiles_done))
+    with (partial / ARRAY).open("r+b") as array, (partial / _JOURNAL).open("a", encoding="utf-8") as journal:
+        np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
+        array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
+        with _progress(len(plan.files), tiles_done) as advance:
+            for images, hashes in _ahead(
+                lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], workers
+            ):
+                array.write(images.data)
+                array.flush()
+                os.fdatasync(array.fileno())  # before the journal says so, or a power cut would leave black tiles
+                journal.write(json.dumps(hashes) + "\n")
+                journal.flush()
+                done.append(hashes)
+                advance(len(images))
+    write_text(partial / DESCRIPTION, json.dumps(plan.described([one for hashes in done for one in hashes])))
+
+
+def _resumed(partial: Path, plan: _Plan) -> list[list[str]]:
+    """Find the blocks that are done, as hashes of their tiles; a store with another plan is begun anew."""
+    described = plan.described()
+    done: list[list[str]] = []
+    if (partial / _PLAN).is_file() and read_json(partial / _PLAN) == described:
+        lines = (partial / _JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+        done = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
+        log.info("%s tiles are packed already", f"{sum(map(len, done)):,}")
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / ARRAY).touch()
+    write_text(partial / _JOURNAL, "".join(json.dumps(hashes) + "\n" for hashes in done))
+    write_json(partial / _PLAN, described)
+    return done
+
+
+def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image, list[str]]:
+    """Decode the tiles of a block, and hash their files."""
+    images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
+    hashes = []
+    files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
+    for image, (path, tif, *planned) in zip(images, files.to_numpy(dtype=object), strict=True):
+        try:
+            image[:] = resize(reader(path, tif), size)
+            hashes.append(hash_files(path, tif))
+        except InputError as error:
+            raise InputError(f"{error}; amazon-ml data check lists all such tiles") from None
+        if [*size_and_time(path), *size_and_time(tif)] != planned:
+            raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
+    return images, hashes
+
+
+def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Give the results in order, while threads work on the next few, and on no more than fit into memory."""
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                running.append(pool.submit(work, item))
+                if len(running) > threads + 1:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WorkError(
+            f"{folder} needs {needed / 1e9:.2f} GB more, and there are {free / 1e9:.2f} GB free; "
+            "make room, or name a folder on another disk with --out"
+        )
+
+
+@contextmanager
+def _progress(tiles: int, done: int) -> Iterator[Callable[[int], None]]:
+    """Show how far it is: a bar on a terminal, else a line at each tenth."""
+    if sys.stderr.isatty():
+        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("packing", total=tiles, completed=done)
+            yield lambda more: bar.advance(task, more)
+        return
+    tenth = 10 * done // tiles
+
+    def advance(more: int) -> None:
+        nonlocal done, tenth
+        done += more
+        if 10 * done // tiles > tenth:
+            tenth = 10 * done // tiles
+            log.info("packed %s of %s tiles", f"{done:,}", f"{tiles:,}")
+
+    yield advance
+
+
+def _finish(partial: Path, store: Path) -> None:
+    """Give the whole store its name; what stood there is removed behind it."""
+    old = store.with_name(f"{store.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if store.exists():
+        store.rename(old)
+    partial.rename(store)
+    for left in (store / _PLAN, store / _JOURNAL):
+        left.unlink()
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,79 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from amazon_ml.data.augment import symmetric
+from amazon_ml.data.images import Image
+from amazon_ml.data.symmetry import gather
+
+
+def tiles(count: int, size: int, bands: int, seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(256, size=(count, size, size, bands), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 33, 64])
+def test_each_symmetry_is_numpys_view(size: int, bands: int) -> None:
+    images, which = tiles(8, size, bands), np.arange(8, dtype=np.uint8)
+    turned = gather(images, which, which)
+    np.testing.assert_array_equal(turned, np.stack([symmetric(images[i], i) for i in range(8)]))
+
+
+def test_the_eight_are_the_turns_and_mirrorings_of_a_square() -> None:
+    tile = tiles(1, 5, 3)
+    ours = {image.tobytes() for image in gather(tile, np.zeros(8, dtype=np.int64), np.arange(8, dtype=np.uint8))}
+    turns = {np.rot90(view, k).tobytes() for k in range(4) for view in (tile[0], tile[0, ::-1])}
+    assert ours == turns and len(ours) == 8
+
+
+@settings(max_examples=50, deadline=None)  # the first example waits for the compiler
+@example(rows=[], seed=0)
+@example(rows=[3, 3, 3, 0], seed=0)
+@given(rows=st.lists(st.integers(0, 6), max_size=20), seed=st.integers(0, 99))
+def test_any_rows_come_in_the_order_asked_for(rows: list[int], seed: int) -> None:
+    images, rng = tiles(7, 6, 3, seed), np.random.default_rng(seed)
+    which = rng.integers(8, size=len(rows), dtype=np.uint8)
+    out = np.full((len(rows), 6, 6, 3), 7, dtype=np.uint8)
+    assert gather(images, np.array(rows, dtype=np.int64), which, out) is out
+    assert all((out[i] == symmetric(images[row], which[i])).all() for i, row in enumerate(rows))
+    np.testing.assert_array_equal(gather(images, np.array(rows, dtype=np.int64)), images[np.array(rows, dtype=int)])
+
+
+@pytest.mark.parametrize("rows", [[0, 4], [-1], [-5, 0], [2**40]])
+def test_rows_that_are_not_there_are_refused_before_anything_is_written(rows: list[int]) -> None:
+    out = np.full((len(rows), 3, 3, 3), 7, dtype=np.uint8)
+    with pytest.raises(IndexError, match="of 4 tiles"):
+        gather(tiles(4, 3, 3), np.array(rows), out=out)
+    assert (out == 7).all()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    images, rows = tiles(4, 4, 3), np.arange(2)
+    for symmetries in (np.array([0, 8], np.uint8), np.array([0], np.uint8), np.array([0, 1])):
+        with pytest.raises(ValueError, match=r"numbers 0\.\.7"):
+            gather(images, rows, symmetries)
+    with pytest.raises(ValueError, match="out must be"):
+        gather(images, rows, out=np.empty((2, 4, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match="contiguous"):
+        gather(images[..., ::-1], rows)
+    with pytest.raises(ValueError, match="square"):
+        gather(images[:, :3], rows)
+
+
+def test_another_thread_runs_while_a_batch_is_gathered() -> None:
+    images, rows = tiles(16, 256, 3), np.zeros(500, dtype=np.int64) + 3
+    out = np.empty((len(rows), 256, 256, 3), dtype=np.uint8)
+    which = np.full(len(rows), 7, dtype=np.uint8)
+    gather(images, rows[:1], which[:1])
+    thread = threading.Thread(target=gather, args=(images, rows, which, out))
+    began, turns = time.perf_counter(), 0
+    thread.start()
+    while thread.is_alive():
+        turns += 1
+        time.sleep(0.001)
+    # With the lock held throughout, the loop would turn once or twice.
+    assert turns > 5, f"{turns} turns in {time.perf_counter() - began:.3f} s"
