@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
-from amazon_ml.data.folds import make_folds, read_folds
+from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -28,7 +28,6 @@ from amazon_ml.data.packed import PackedStore, open_store, refuse_changed
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.lightning import pl
 
 log = logging.getLogger(__name__)
@@ -92,6 +91,10 @@ class PlanetDataModule(pl.LightningDataModule):
         batches that are mixed, such as ``{mixup: 0.2, p: 0.5}``.
     n_folds
         Number of folds.
+    fold_by
+        ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the
+        tags as evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is
+        kept in neighbours.csv beside `folds_file`.
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
@@ -137,6 +140,7 @@ class PlanetDataModule(pl.LightningDataModule):
         augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
         mix: dict[str, float] | None = None,
         n_folds: int = 5,
+        fold_by: Literal["tags", "scenes"] = "tags",
         hold_out: bool = True,
         soften: str | None = None,
         limit: int | None = None,
@@ -185,10 +189,10 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
-        hp, labelled = self.hparams, self.catalog.labelled
+        hp = self.hparams
         folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
         if not folds.exists():
-            write_table(folds, make_folds(labelled["image_name"], self.catalog.targets, hp["n_folds"], hp["seed"]))
+            write_folds(folds, self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
         if not bands.exists():
             write_reader(bands, self._fit_reader())
 

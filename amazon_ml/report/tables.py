@@ -35,6 +35,26 @@ def print_scores(metrics: dict[str, Any]) -> None:
     console().print(table)
 
 
+def print_folds(figures: dict[str, Any]) -> None:
+    """Print how even and how tight folds are; `figures` is what `examine_folds` gives."""
+    tiles, pairs = f"{figures['tiles']:,}", f"{figures['pairs']:,}"
+    table = Table(
+        title=f"{figures['folds_file']}: {tiles} tiles of {figures['tiles_of']}",
+        title_justify="left",
+        caption=f"{pairs} pairs of tiles are known to touch; the largest scene has {figures['largest_scene']:,} tiles.",
+        caption_justify="left",
+    )
+    table.add_column("fold")
+    for heading in ("tiles", "tag spread worst", "more or less of it", "tiles with a neighbour in another fold"):
+        table.add_column(heading, justify="right")
+    for record in figures["folds"]:
+        table.add_row(str(record["fold"]), f"{record['tiles']:,}", record["worst_tag"],
+                      f"{record['deviation']:+.1%}", f"{record['leakage']:.2%}")  # fmt: skip
+    table.add_section()
+    table.add_row("all", tiles, "", "", f"{figures['leakage']:.2%}")
+    _console().print(table)
+
+
 def _title(metrics: dict[str, Any]) -> str:
     source = "GENERATED tiles (says nothing about Kaggle)" if metrics["generated"] else "Tiles"
     part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
