@@ -52,7 +52,7 @@ def print_folds(figures: dict[str, Any]) -> None:
                       f"{record['deviation']:+.1%}", f"{record['leakage']:.2%}")  # fmt: skip
     table.add_section()
     table.add_row("all", tiles, "", "", f"{figures['leakage']:.2%}")
-    _console().print(table)
+    console().print(table)
 
 
 def _title(metrics: dict[str, Any]) -> str:
