@@ -63,7 +63,7 @@ VERBS = {
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
-    "bench": Verb("amazon_ml.bench:bench", "measure against plain baselines on this machine"),
+    "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 
 

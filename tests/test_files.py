@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import read_json, sha256_of, write_json, write_table, write_text, written_whole
+from amazon_ml.files import locked, read_json, sha256_of, write_json, write_table, write_text, written_whole
 
 
 def test_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
@@ -129,3 +129,25 @@ def test_table_comes_back_as_it_was(tmp_path: Path, ending: str) -> None:
 def test_sha256_of_known_bytes(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # the example of FIPS 180-2
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_lock_is_for_one_process_and_falls_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.lock"
+    program = (
+        "import sys; from pathlib import Path; from amazon_ml.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'busy'): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="busy"), locked(path, "busy"):
+            pass
+        other.kill()
+    with locked(path, "busy"), pytest.raises(InputError, match="busy"), locked(path, "busy"):
+        pass
+
+
+def test_a_lock_where_nothing_can_be_written_is_a_work_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkError, match="cannot write to"), locked(tmp_path / "file" / "x.lock", "busy"):
+        pass

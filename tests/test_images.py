@@ -69,6 +69,21 @@ def test_cmyk_jpeg_is_read_as_pillow_converts_it(tmp_path: Path) -> None:
     assert_near(tile, rgb, within=6)  # the compression loses a little
 
 
+def test_cmyk_jpeg_without_black_is_read_exactly_as_pillow_converts_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(256, size=(24, 40, 3), dtype=np.uint8)
+    for rgb in (smooth(48, 40), noise, np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)):
+        data = cmyk_jpeg(rgb)
+        reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        np.testing.assert_array_equal(read_tile(stored(tmp_path, data)), reference)
+
+
+def test_black_ink_darkens(tmp_path: Path) -> None:
+    ink = np.zeros((16, 16, 4), dtype=np.uint8)
+    ink[..., 3] = 128
+    data = encoded(Image.fromarray(ink, mode="CMYK"), "JPEG", quality=98)
+    assert_near(read_tile(stored(tmp_path, data)), np.full((16, 16, 3), 127), within=2)
+
+
 def test_rgb_jpeg_is_read_as_pillow_reads_it(tmp_path: Path) -> None:
     tile = read_tile(stored(tmp_path, jpeg()))
     assert tile.shape == (48, 40, 3)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from amazon_ml.data.images import resize
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
-from amazon_ml.models.preprocess import preprocess
+from amazon_ml.models.preprocess import normalise, preprocess
 from amazon_ml.models.tagger import TileTagger
 
 MEAN, STD = torch.tensor([80.0, 90.0, 70.0, 100.0]), torch.tensor([40.0, 36.0, 35.0, 50.0])
@@ -69,3 +69,40 @@ def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
 def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> None:
     with pytest.raises(InputError, match=r"model\.progressive"):
         TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive=progressive)
+
+
+@pytest.mark.parametrize(("edge", "channels"), [(1, 1), (5, 3), (32, 4), (300, 3)])
+def test_working_in_pieces_changes_no_value_by_more_than_rounding(edge: int, channels: int) -> None:
+    # 300 px: more than one piece, and the last is shorter.
+    images, mean, std = tiles(edge, channels), MEAN[:channels], STD[:channels]
+    plain = ((images.float() - mean) / std).permute(0, 3, 1, 2)
+    ours = normalise(images, mean, std)
+    assert ours.stride() == plain.stride() and ours.dtype == plain.dtype
+    torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(normalise(images[:, 1:], mean, std), plain[:, :, 1:], rtol=1e-6, atol=1e-6)
+    assert normalise(images[:0], mean, std).shape == (0, *plain.shape[1:])
+
+
+def test_memory_that_is_handed_in_is_filled() -> None:
+    images, out = tiles(), torch.full((2, 32, 32, 3), torch.nan)
+    assert torch.equal(normalise(images, MEAN[:3], STD[:3], out), normalise(images, MEAN[:3], STD[:3]))
+    assert torch.equal(out.permute(0, 3, 1, 2), normalise(images, MEAN[:3], STD[:3]))
+
+
+def test_autocast_and_statistics_in_bfloat16_leave_the_result_in_float32() -> None:
+    images = tiles()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(normalise(images, MEAN[:3], STD[:3]), normalise(images, MEAN[:3], STD[:3]))
+        assert normalise(images, MEAN[:3].bfloat16(), STD[:3].bfloat16()).dtype == torch.float32
+
+
+def test_an_exported_graph_holds_the_plain_expression() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return normalise(images, MEAN[:3], STD[:3])
+
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(Module(), (tiles(),), dynamic_shapes=({0: batch},))
+    assert "addcmul" not in program.graph_module.code
+    more = torch.cat([tiles(), tiles(), tiles()])
+    torch.testing.assert_close(program.module()(more), normalise(more, MEAN[:3], STD[:3]), rtol=1e-6, atol=1e-6)

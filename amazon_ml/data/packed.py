@@ -72,7 +72,7 @@ class PackedStore:
             self.reader = reader_from(description["reader"])
             self.tiles = pd.DataFrame(description["tiles"]).set_index(_KEY)
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is broken ({error}); remove it, and run amazon-ml data pack again") from None
         self.bands = self.reader.bands
         self.names = self.tiles.index.get_level_values("image_name").tolist()

@@ -1,0 +1,112 @@
+"""The verb: contests on generated tiles, a table on the terminal, figures in a file."""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from amazon_ml.bench.loading import loading
+from amazon_ml.bench.measure import Contest, figures
+from amazon_ml.bench.training import cut_offs, training
+from amazon_ml.data.demo import write_demo
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_json
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "numpy", "numba", "opencv-python-headless", "simplejpeg", "albumentations", "scikit-learn")
+_TRAINING_SIZE = 64
+
+
+def bench(
+    *,
+    rounds: int = 5,
+    size: int = 256,
+    tiles: int = 640,
+    data: Path | None = None,
+    backbone: str = "regnetx_002",
+    only: Literal["cut-offs", "loading", "training"] | None = None,
+    json: Path | None = None,
+) -> None:
+    """Measure cut-off search, loading and training against plain baselines, on generated tiles.
+
+    Parameters
+    ----------
+    rounds
+        How often each contestant is run; medians are shown.
+    size
+        Edge of the tiles that are loaded, pixels.
+    tiles
+        How many generated tiles are loaded, 64 at least.
+    data
+        Folder of tiles to load instead, of `size`, with 64 labelled ones at least.
+    backbone
+        timm name of the network that is trained, on tiles of 64 px.
+    only
+        One of the measurements; all by default.
+    json
+        File for the figures.
+    """
+    if rounds < 1 or tiles < 64:
+        raise InputError("--rounds must be at least 1, and --tiles at least 64")
+    contests: dict[str, Callable[[Path], Contest]] = {
+        "cut-offs": lambda _: cut_offs(),
+        "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),
+        "training": lambda scratch: training(_drawn(scratch, 640, _TRAINING_SIZE), _TRAINING_SIZE, backbone),
+    }
+    found: list[dict[str, Any]] = []
+    for name in [only] if only else contests:
+        with tempfile.TemporaryDirectory() as scratch:
+            contest = contests[name](Path(scratch))
+            log.info("measuring %s: %s", name, ", ".join(contest.runs))
+            found += figures(contest, rounds)
+    machine = _machine()
+    Console().print(_table(found, f"{machine['processor']}, {machine['cores']} cores; medians of {rounds} rounds"))
+    if json is not None:
+        write_json(json, {"machine": machine, "rounds": rounds, "size": size, "figures": found})
+
+
+def _drawn(scratch: Path, tiles: int, size: int) -> Path:
+    folder = scratch / "tiles"
+    write_demo(folder, tiles=tiles, test_tiles=0, size=size)
+    return folder
+
+
+def _table(found: list[dict[str, Any]], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("what", "ours, tiles/s", "baseline, tiles/s", "times as fast", "must reach"):
+        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=heading == "what")
+    for figure in found:
+        speeds = [f"{figure['tiles'] / figure[seconds]:,.0f}" for seconds in ("ours_seconds", "baseline_seconds")]
+        goal = "" if figure["must_reach"] is None else f"{figure['must_reach']:g}"
+        table.add_row(figure["what"], *speeds, f"{figure['times_as_fast']:.2f}", goal)
+    return table
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _processor() -> str:
+    """Name of the processor, as Linux knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,292 @@
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amazon_ml.cli import main
+from amazon_ml.data import pack as packing
+from amazon_ml.data.augment import symmetric
+from amazon_ml.data.bands import TileReader
+from amazon_ml.data.catalog import Catalog, read_catalog
+from amazon_ml.data.demo import write_demo
+from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.pack import default_store, pack
+from amazon_ml.data.packed import open_store, refuse_changed
+from amazon_ml.errors import InputError, WorkError
+
+
+@pytest.fixture
+def folder(demo_tiles: Path, tmp_path: Path) -> Path:
+    """A copy of the generated tiles, with their times, that a test may change."""
+    return Path(shutil.copytree(demo_tiles, tmp_path / "tiles"))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_BLOCK", 16)
+
+
+def decoded(catalog: Catalog, size: int) -> np.ndarray:
+    paths = [*catalog.labelled["path"], *catalog.unlabelled["path"]]
+    return np.stack([resize(read_tile(Path(path)), size) for path in paths])
+
+
+@pytest.mark.parametrize("size", [32, 24, 49])
+def test_every_pixel_is_as_decoded(size: int, folder: Path, small_blocks: None) -> None:
+    assert main(["data", "pack", str(folder), "--size", str(size)]) == 0
+    catalog, store = read_catalog(folder), open_store(default_store(folder, "rgb", size))
+    expected = decoded(catalog, size)
+    assert store.names == [*catalog.labelled["image_name"], *catalog.unlabelled["image_name"]]
+    assert (store.size, store.bands, store.labelled, len(store)) == (size, ("r", "g", "b"), 200, 230)
+    np.testing.assert_array_equal(np.load(store.path / "tiles.npy", mmap_mode="r"), expected)
+    np.testing.assert_array_equal(store.fetch(np.arange(230)), expected)
+    refuse_changed(store, catalog)
+    assert sorted(path.name for path in store.path.iterdir()) == ["store.json", "tiles.npy"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    rows=st.lists(st.integers(0, 19), min_size=1, max_size=12),
+    sizes=st.lists(st.integers(8, 40), min_size=20, max_size=20),
+    size=st.integers(8, 33),
+    ending=st.sampled_from(["png", "jpg"]),
+    seed=st.integers(0, 99),
+)
+def test_tiles_of_any_sizes_come_back_as_decoded_and_turned(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[int], sizes: list[int], size: int, ending: str, seed: int
+) -> None:
+    folder, rng = tmp_path_factory.mktemp("any"), np.random.default_rng(seed)
+    for i, edge in enumerate(sizes):
+        cv2.imwrite(str(folder / f"{i}.{ending}"), rng.integers(256, size=(edge, edge, 3), dtype=np.uint8))
+    (folder / "tags.csv").write_text("name,tags\n" + "".join(f"{i},a\n" for i in range(20)))
+    pack(read_catalog(folder), folder / "store", size, TileReader(), workers=2)
+    which = rng.integers(8, size=len(rows), dtype=np.uint8)
+    fetched = open_store(folder / "store").fetch(np.array(rows), which)
+    for image, row, symmetry in zip(fetched, rows, which, strict=True):
+        tile = resize(read_tile(folder / f"{row}.{ending}"), size)
+        np.testing.assert_array_equal(image, symmetric(tile, symmetry))
+
+
+def test_a_store_can_be_pickled_and_knows_its_rows(folder: Path) -> None:
+    pack(read_catalog(folder), folder / "store", 16, TileReader())
+    store = open_store(folder / "store")
+    message = pickle.dumps(store)
+    assert len(message) < 1000  # the path, not the tiles
+    np.testing.assert_array_equal(pickle.loads(message).fetch(np.array([3, 3, 0])), store.images[[3, 3, 0]])
+    assert store.rows(["train_7", "train_2"], labelled=True).tolist() == [7, 2]
+    assert store.rows(["file_1"], labelled=False).tolist() == [201]  # the untagged stand behind, in natural order
+    with pytest.raises(InputError, match="lacks 1 tile, such as test_1; run amazon-ml data pack again"):
+        store.rows(["train_7", "test_1"], labelled=True)
+    with pytest.raises(IndexError):
+        store.fetch(np.array([230]))
+    with pytest.raises(ValueError, match="read-only"):
+        store.images[0] = 0
+
+
+def test_one_name_may_be_labelled_and_stand_in_the_test_folder(folder: Path) -> None:
+    shutil.copy(folder / "test-jpg/test_3.jpg", folder / "test-jpg/train_5.jpg")
+    catalog = read_catalog(folder)
+    pack(catalog, folder / "store", 16, TileReader())
+    store = open_store(folder / "store")
+    ours, other = (store.rows(["train_5"], labelled=labelled)[0] for labelled in (True, False))
+    expected = [resize(read_tile(folder / path), 16) for path in ("train-jpg/train_5.jpg", "test-jpg/test_3.jpg")]
+    np.testing.assert_array_equal(store.fetch(np.array([ours, other])), expected)
+    refuse_changed(store, catalog)
+
+
+def rewritten_at_equal_size(folder: Path) -> None:
+    path = folder / "train-jpg/train_4.jpg"
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda folder: shutil.copy(folder / "train-jpg/train_0.jpg", folder / "test-jpg/added.jpg"),
+            "1 tile, .*added",
+        ),
+        (lambda folder: (folder / "test-jpg/test_0.jpg").unlink(), "1 tile, such as test_0"),
+        (lambda folder: shutil.copy(folder / "train-jpg/train_0.jpg", folder / "train-jpg/train_1.jpg"), "train_1"),
+        (rewritten_at_equal_size, "1 tile, such as train_4"),
+    ],
+    ids=["added", "removed", "replaced", "rewritten at equal size"],
+)
+def test_a_changed_folder_is_refused_and_packing_again_helps(change, told: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    store = folder / "packed-rgb-16"
+    pack(read_catalog(folder), store, 16, TileReader())
+    change(folder)
+    catalog = read_catalog(folder)
+    with pytest.raises(InputError, match=f"has changed since .*{told}.*; run amazon-ml data pack again"):
+        refuse_changed(open_store(store), catalog)
+    assert main(["data", "pack", str(folder), "--size", "16"]) == 0
+    refuse_changed(open_store(store), catalog)
+    np.testing.assert_array_equal(open_store(store).images, decoded(catalog, 16))
+    assert not list(folder.glob("*.old")) and not list(folder.glob("*.partial"))
+
+
+def test_a_copied_folder_is_accepted(folder: Path) -> None:
+    pack(read_catalog(folder), folder / "store", 16, TileReader())
+    for path in folder.rglob("*.jpg"):
+        os.utime(path, ns=(1, 1))
+    catalog = read_catalog(folder)
+    refuse_changed(open_store(folder / "store"), catalog)
+    inode = (folder / "store/tiles.npy").stat().st_ino
+    pack(catalog, folder / "store", 16, TileReader())
+    assert (folder / "store/tiles.npy").stat().st_ino == inode  # not made anew
+
+
+def test_part_of_a_folder_is_accepted_where_it_is_called_so(folder: Path) -> None:
+    catalog = read_catalog(folder)
+    pack(catalog, folder / "store", 16, TileReader())
+    store, part = open_store(folder / "store"), catalog.subset([5, 2], unlabelled=3)
+    refuse_changed(store, part, partial=True)
+    with pytest.raises(InputError, match="225 tiles"):
+        refuse_changed(store, part)
+
+
+def test_another_way_of_reading_is_packed_anew(folder: Path) -> None:
+    catalog = read_catalog(folder)
+    pack(catalog, folder / "store", 32, TileReader())
+    pack(catalog, folder / "store", 32, TileReader(("b", "r")))
+    assert open_store(folder / "store").bands == ("b", "r")
+    np.testing.assert_array_equal(open_store(folder / "store").images, decoded(catalog, 32)[..., [2, 0]])
+
+
+PACK = (
+    "import sys; from amazon_ml.data import pack; from amazon_ml.cli import main; pack._BLOCK = 8\n"
+    "sys.exit(main(['data', 'pack', sys.argv[1], '--size', '256', '--workers', '1']))"
+)
+
+
+def started(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", PACK, str(folder)], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_blocks(journal: Path, blocks: int) -> None:
+    deadline = time.monotonic() + 30
+    while not journal.exists() or journal.read_text().count("\n") < blocks:
+        assert time.monotonic() < deadline, "nothing was packed"
+        time.sleep(0.002)
+
+
+def test_killed_and_called_again_it_goes_on_and_a_second_process_is_refused(folder: Path) -> None:
+    store, partial = folder / "packed-rgb-256", folder / "packed-rgb-256.partial"
+    with started(folder) as process:
+        wait_for_blocks(partial / "journal.jsonl", 3)
+        process.send_signal(signal.SIGSTOP)
+        second = subprocess.run([sys.executable, "-c", PACK, str(folder)], capture_output=True, text=True, check=False)
+        assert second.returncode == 2 and "another process is packing" in second.stderr
+        process.kill()
+    assert not store.exists()
+    with (partial / "journal.jsonl").open("a") as journal:
+        journal.write('["half a li')
+    began = (partial / "tiles.npy").stat().st_ino
+    with started(folder) as process:
+        assert "tiles are packed already" in process.communicate()[1]
+    assert process.returncode == 0 and not partial.exists()
+    assert (store / "tiles.npy").stat().st_ino == began
+    np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 256))
+    refuse_changed(open_store(store), read_catalog(folder))
+
+
+def test_what_was_begun_is_dropped_when_a_tile_changed_meanwhile(folder: Path) -> None:
+    with started(folder) as process:
+        wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
+        process.kill()
+    shutil.copy(folder / "train-jpg/train_9.jpg", folder / "train-jpg/train_0.jpg")
+    with started(folder) as process:
+        assert "packed already" not in process.communicate()[1]
+    np.testing.assert_array_equal(
+        open_store(folder / "packed-rgb-256").images[0], decoded(read_catalog(folder), 256)[9]
+    )
+
+
+def test_a_tile_that_cannot_be_read_is_named_and_the_work_before_it_kept(
+    folder: Path, small_blocks: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = folder / "train-jpg/train_150.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:300])
+    assert main(["data", "pack", str(folder), "--size", "16", "--workers", "1"]) == 2
+    told = capsys.readouterr().err
+    assert f"{broken} is cut short" in told and "amazon-ml data check" in told
+    partial = folder / "packed-rgb-16.partial"
+    assert (partial / "journal.jsonl").read_text().count("\n") == 150 // 16
+    assert not (folder / "packed-rgb-16").exists()
+    broken.write_bytes(whole)
+    assert main(["data", "pack", str(folder), "--size", "16"]) == 0
+    np.testing.assert_array_equal(open_store(folder / "packed-rgb-16").images, decoded(read_catalog(folder), 16))
+
+
+def test_a_disk_without_room_is_told_before_work(folder: Path) -> None:
+    with pytest.raises(WorkError, match=r"needs \d+\.\d\d GB more, and there are \d+\.\d\d GB free; make room"):
+        pack(read_catalog(folder), folder / "store", 10**6, TileReader())
+
+
+def test_a_disk_that_fills_up_is_told_and_the_next_call_goes_on(folder: Path) -> None:
+    # A limit on the size of files stops a write in the middle, as a full disk would.
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, 10_000_000))\n" + PACK
+    done = subprocess.run([sys.executable, "-c", limited, str(folder)], capture_output=True, text=True, check=False)
+    partial = folder / "packed-rgb-256.partial"
+    assert done.returncode == 1
+    assert f"cannot write {partial}: File too large; the same call goes on from there" in done.stderr
+    assert (partial / "journal.jsonl").read_text().count("\n") == 10_000_000 // (8 * 256 * 256 * 3)
+    with started(folder) as process:
+        assert "tiles are packed already" in process.communicate()[1]
+    np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))
+
+
+def test_a_folder_that_cannot_be_is_a_work_error(folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(WorkError, match=r"cannot write to .*file"):
+        pack(read_catalog(folder), folder / "file" / "store", 16, TileReader())
+
+
+def test_what_is_no_store_is_neither_opened_nor_overwritten(folder: Path) -> None:
+    with pytest.raises(InputError, match="no packed store"):
+        open_store(folder)
+    with pytest.raises(InputError, match="is there and is no packed store"):
+        pack(read_catalog(folder), folder / "train-jpg", 16, TileReader())
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("store.json", "{", "not JSON"),
+        ("store.json", "{}", "broken"),
+        ("store.json", '{"size": 16, "reader": 3, "tiles": {}}', "broken"),
+        ("tiles.npy", "", "broken"),
+        ("tiles.npy", None, "broken"),
+    ],
+)
+def test_a_damaged_store_is_refused(file: str, content: str | None, told: str, tmp_path: Path) -> None:
+    write_demo(tmp_path / "tiles", tiles=5, test_tiles=0, size=16)
+    store = tmp_path / "store"
+    pack(read_catalog(tmp_path / "tiles"), store, 16, TileReader())
+    if content is None:
+        os.truncate(store / file, 1000)
+    else:
+        (store / file).write_text(content)
+    with pytest.raises(InputError, match=told):
+        open_store(store)
+
+
+def test_an_array_of_another_store_is_refused(folder: Path) -> None:
+    for size in (16, 24):
+        pack(read_catalog(folder), folder / f"store-{size}", size, TileReader())
+    shutil.copy(folder / "store-16/tiles.npy", folder / "store-24/tiles.npy")
+    with pytest.raises(InputError, match=r"holds uint8 of shape \(230, 16, 16, 3\), but store.json says"):
+        open_store(folder / "store-24")
