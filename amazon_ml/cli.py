@@ -30,28 +30,35 @@ class Verb:
         Parameters given by place; all others are options.
     parses
         The function takes the arguments as they stand, since it has a parser of its own.
-    scores
-        The function gives scores, which are printed.
+    prints
+        What of `amazon_ml.report.tables` prints that which the function gives.
     """
 
     target: str
     summary: str
     positionals: tuple[str, ...] = ()
     parses: bool = False
-    scores: bool = False
+    prints: str | None = None
 
 
 VERBS = {
     "data demo": Verb(
         "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
+    "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
+    "data folds": Verb(
+        "amazon_ml.data.leakage:examine_folds",
+        "make or examine folds: tags, tiles that touch",
+        ("folder",),
+        prints="print_folds",
+    ),
     "data pack": Verb(
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
-    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), scores=True),
+    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), prints="print_scores"),
     "evaluate": Verb(
-        "amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",), scores=True
+        "amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",), prints="print_scores"
     ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
@@ -93,8 +100,8 @@ def _run(name: str, arguments: list[str]) -> None:
         call(arguments)
     else:
         result = call(**_parse(name, verb, call, arguments))
-        if verb.scores:
-            importlib.import_module("amazon_ml.report.tables").print_scores(result)
+        if verb.prints:
+            getattr(importlib.import_module("amazon_ml.report.tables"), verb.prints)(result)
 
 
 def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

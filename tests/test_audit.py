@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from amazon_ml.cli import main
+from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
@@ -128,3 +129,11 @@ def test_wrong_tables_are_refused(tmp_path: Path, text: str, told: str) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv"):
         soften_targets(TARGETS, NAMES, TAGS, tmp_path / "none.csv")
+
+
+def test_an_audit_can_be_given_back_as_a_list_to_leave_out(trained: Path, demo_tiles: Path) -> None:
+    assert main(["audit", str(trained), "--top", "60", "--show", "0"]) == 0
+    listed = set(pd.read_csv(trained / "audit.csv")["image_name"])
+    every, kept = read_catalog(demo_tiles), read_catalog(demo_tiles, leave_out=trained / "audit.csv")
+    assert len(listed) < 60  # a tile stands there once for each label
+    assert set(every.labelled["image_name"]) - set(kept.labelled["image_name"]) == listed

@@ -451,3 +451,46 @@ def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
     with pytest.raises(InputError, match=r"cannot take names from .* such as a on lines 2, 3"):
         read_names(tmp_path / "s.csv")
+
+
+def test_rows_on_a_list_are_passed_over_whatever_is_wrong_with_them(tmp_path: Path) -> None:
+    original(tmp_path)
+    first, *rest = PLANET_ROWS
+    with (tmp_path / "train_v2.csv").open("a") as table:
+        table.write(f"train_90,no_such_tag\ntrain_91,clear\n{first},haze\n")  # no file for either, one name twice
+    with pytest.raises(InputError):
+        read_catalog(tmp_path)
+    names = csv(tmp_path.parent / "names.csv", {"train_90": "a", "train_91.jpg": "b", first: "c"}, "image_name,reason")
+    catalog = read_catalog(tmp_path, leave_out=names)
+    assert catalog.labelled["image_name"].tolist() == rest
+    np.testing.assert_array_equal(catalog.targets, PLANET.encode([PLANET_ROWS[name] for name in rest]))
+
+
+def test_an_empty_list_leaves_nothing_out(tmp_path: Path) -> None:
+    original(tmp_path)
+    names = csv(tmp_path.parent / "names.csv", {}, "image_name,reason")
+    assert_planet(read_catalog(tmp_path, leave_out=names), tmp_path / "train-jpg")
+
+
+def test_a_list_that_fits_in_part_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    original(tmp_path)
+    names = csv(tmp_path.parent / "names.csv", {next(iter(PLANET_ROWS)): "", "train_4711": ""}, "image_name,reason")
+    assert len(read_catalog(tmp_path, leave_out=names).labelled) == len(PLANET_ROWS) - 1
+    assert "names 1 tiles that" in caplog.text and "train_4711" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"), [(["train_4711"], "names no tile of"), ([*PLANET_ROWS], "leaves nothing of")]
+)
+def test_a_list_of_none_or_of_all_is_refused(tmp_path: Path, left_out: list[str], told: str) -> None:
+    original(tmp_path)
+    names = csv(tmp_path.parent / "names.csv", dict.fromkeys(left_out, ""), "image_name,reason")
+    with pytest.raises(InputError, match=told) as refused:
+        read_catalog(tmp_path, leave_out=names)
+    assert str(names) in str(refused.value)
+
+
+def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
+    original(tmp_path)
+    with pytest.raises(InputError, match=r"nowhere\.csv"):
+        read_catalog(tmp_path, leave_out=tmp_path / "nowhere.csv")

@@ -9,7 +9,14 @@ from amazon_ml.runs.config import parse_train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
-STACKED = ("lite0.yaml", "augment/strong.yaml", "augment/weather.yaml", "debug/overfit.yaml", "debug/limit.yaml")
+STACKED = (
+    "lite0.yaml",
+    "augment/strong.yaml",
+    "augment/weather.yaml",
+    "progressive.yaml",
+    "debug/overfit.yaml",
+    "debug/limit.yaml",
+)
 
 
 def test_every_config_is_tested() -> None:

@@ -1,5 +1,8 @@
 import math
+import shutil
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,11 @@ from amazon_ml.data.loading import (
     ResumableLoader,
     TileDataset,
     loader_workers,
+    one_ahead,
     tile_loader,
     training_loader,
 )
+from amazon_ml.data.pack import pack_folder
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
 
@@ -378,3 +383,77 @@ def test_mixed_batches_are_the_same_on_any_number_of_workers(root: Path, folds_f
 def test_held_out_tiles_are_never_mixed(root: Path, folds_file: Path) -> None:
     plain = list(module(root, folds_file).val_dataloader())
     assert same(plain, list(module(root, folds_file, mix={"mixup": 1.0}).val_dataloader()))
+
+
+@pytest.fixture
+def packed(root: Path, tmp_path: Path) -> Path:
+    pack_folder(root, size=SIZE, out=tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_a_packed_store_gives_the_batches_that_the_files_give(root: Path, folds_file: Path, packed: Path) -> None:
+    files, store = module(root, folds_file), module(root, folds_file, packed=str(packed))
+    assert store.workers == 0
+    for epoch in (0, 1):
+        assert same(epoch_of(files.train_dataloader(), epoch), epoch_of(store.train_dataloader(), epoch))
+    assert same(list(files.val_dataloader()), list(store.val_dataloader()))
+    assert same(list(files.test_dataloader()), list(store.test_dataloader()))
+
+
+def test_the_store_in_the_folder_is_used_without_being_named(root: Path, folds_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    pack_folder(tmp_path / "copy", size=SIZE)
+    data = module(tmp_path / "copy", folds_file)
+    assert data.store and data.store.path == tmp_path / "copy" / f"packed-rgb-{SIZE}"
+    assert module(tmp_path / "copy", folds_file, size=SIZE + 1).store is None
+
+
+def test_the_store_of_a_folder_that_has_changed_is_refused(root: Path, folds_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    pack_folder(tmp_path / "copy", size=SIZE)
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "copy" / "images" / "train_3.png")
+    with pytest.raises(InputError, match=r"has changed.*train_3.*data pack again"):
+        module(tmp_path / "copy", folds_file)
+
+
+def test_a_part_of_the_folder_is_found_in_its_store(root: Path, folds_file: Path, packed: Path) -> None:
+    data = module(root, folds_file, packed=str(packed), limit=8)
+    part = in_one(list(data.val_dataloader()), "image")
+    np.testing.assert_array_equal(part, as_they_are(data.catalog.labelled["path"].iloc[data.valid_rows].tolist()))
+
+
+@pytest.mark.parametrize("options", [{"size": SIZE * 2}, {"bands": "bgr"}])
+def test_a_store_of_another_kind_is_refused(
+    root: Path, folds_file: Path, packed: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"data\.packed: .* holds r\+g\+b at 16 px"):
+        module(root, folds_file, packed=str(packed), **options)
+
+
+def test_one_batch_is_fetched_ahead_and_none_is_lost() -> None:
+    fetched: list[int] = []
+
+    def fetch() -> Iterator[Batch]:
+        for number in range(5):
+            fetched.append(number)
+            yield {"index": torch.tensor([number])}
+
+    used = []
+    for batch in one_ahead(fetch()):
+        used.append(int(batch["index"]))
+        deadline = time.monotonic() + 10
+        while len(fetched) < min(5, len(used) + 1) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert len(fetched) == min(5, len(used) + 1)  # one ahead, and never two
+    assert used == [0, 1, 2, 3, 4]
+
+
+def test_an_error_in_the_thread_that_reads_ahead_is_raised() -> None:
+    def fetch() -> Iterator[Batch]:
+        yield {}
+        raise InputError("tile.jpg is cut short")
+
+    batches = one_ahead(fetch())
+    next(batches)
+    with pytest.raises(InputError, match="cut short"):
+        next(batches)

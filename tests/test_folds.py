@@ -4,8 +4,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from amazon_ml.data.folds import make_folds, read_folds, worst_deviation
+from amazon_ml.data.folds import (
+    leaking,
+    make_folds,
+    make_folds_by_scene,
+    read_folds,
+    tag_deviations,
+    worst_deviation,
+)
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 
@@ -96,6 +106,97 @@ def test_worst_deviation_by_hand() -> None:
     assert worst_deviation(targets, pd.Series([0, 0, 1, 1])) == 1
     assert worst_deviation(targets, pd.Series([0, 1, 1, 1])) == pytest.approx(1)
     assert worst_deviation(np.zeros((4, 3), dtype=np.uint8), pd.Series([0, 0, 1, 1])) == 0
+
+
+def test_tag_deviations_by_hand() -> None:
+    targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=np.uint8)
+    table = tag_deviations(targets, ["all", "one", "none"], pd.Series([4, 4, 7, 7]))
+    assert table.columns.tolist() == ["all", "one"]
+    assert table.index.tolist() == [4, 7]
+    assert table.to_numpy().tolist() == [[0, 1], [0, -1]]
+
+
+# ---------------------------------------------------------------- scenes
+
+
+def in_scenes(tiles: int, seed: int = 0) -> tuple["pd.Series[str]", npt.NDArray[np.uint8], npt.NDArray[np.intp]]:
+    """Tags that go with the scene, and scenes of one to some forty tiles."""
+    rng = np.random.default_rng(seed)
+    scene = np.repeat(np.arange(tiles), rng.geometric(0.15, tiles))[:tiles]
+    chance = np.geomspace(0.5, 1 / 60, 12) * rng.gamma(0.5, 2, (tiles, 12))[scene]
+    order = rng.permutation(tiles)
+    return names_of(tiles), (rng.random((tiles, 12)) < chance).astype(np.uint8)[order], scene[order]
+
+
+@given(
+    st.integers(2, 40).flatmap(
+        lambda tiles: st.tuples(
+            hnp.arrays(np.intp, tiles, elements=st.integers(-3, 12)),
+            hnp.arrays(np.uint8, (tiles, 3), elements=st.integers(0, 1)),
+        )
+    ),
+    st.integers(2, 5),
+    st.integers(0, 99),
+)
+def test_no_scene_is_ever_split(
+    drawn: tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]], folds: int, seed: int
+) -> None:
+    scene, targets = drawn
+    names, present = names_of(len(scene)), len(np.unique(scene))
+    if present < folds:
+        with pytest.raises(InputError, match=rf"cannot make {folds} folds of {present} scenes"):
+            make_folds_by_scene(names, targets, scene, folds, seed)
+        return
+    table = make_folds_by_scene(names, targets, scene, folds, seed)
+    assert table["image_name"].tolist() == names.tolist()
+    assert sorted(table["fold"].unique()) == list(range(folds))
+    assert all(len(set(folds_of)) == 1 for _, folds_of in table["fold"].groupby(scene))
+    pd.testing.assert_frame_equal(make_folds_by_scene(names, targets, scene, folds, seed), table)
+
+
+def test_scenes_are_spread_far_more_evenly_than_by_chance() -> None:
+    names, targets, scene = in_scenes(3000)
+    fold = make_folds_by_scene(names, targets, scene, 5, seed=0)["fold"]
+    by_chance = [np.random.default_rng(seed).permutation(scene.max() + 1)[scene] % 5 for seed in range(10)]
+    assert worst_deviation(targets, fold) < min(worst_deviation(targets, pd.Series(f)) for f in by_chance) / 3
+    assert np.abs(fold.value_counts() - 600).max() < 30
+
+
+def test_scenes_of_one_tile_are_spread_as_evenly_as_tiles() -> None:
+    names, targets = skewed(1200)
+    by_scene = make_folds_by_scene(names, targets, np.arange(1200), 5, seed=0)["fold"]
+    assert (
+        worst_deviation(targets, by_scene) <= worst_deviation(targets, make_folds(names, targets, 5, 0)["fold"]) * 1.5
+    )
+    assert np.abs(by_scene.value_counts() - 240).max() <= 6
+
+
+def test_another_seed_makes_other_folds_of_scenes() -> None:
+    names, targets, scene = in_scenes(500)
+    first, second = (make_folds_by_scene(names, targets, scene, 5, seed)["fold"] for seed in (1, 2))
+    assert (first != second).any()
+
+
+def test_huge_scene_stays_whole_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    names, targets = skewed(100)
+    scene = np.where(np.arange(100) < 60, 0, np.arange(100))
+    fold = make_folds_by_scene(names, targets, scene, 4, seed=0)["fold"]
+    assert len(set(fold[:60])) == 1
+    assert len(set(fold)) == 4
+    assert "one scene holds 60 of the 100 tiles, more than a fold's share" in caplog.text
+
+
+@given(st.data())
+def test_leaking_tiles_are_those_that_touch_another_fold(data: st.DataObject) -> None:
+    tiles = data.draw(st.integers(1, 20))
+    position = st.integers(0, tiles - 1)
+    fold = pd.Series(data.draw(hnp.arrays(np.int64, tiles, elements=st.integers(0, 3))))
+    pairs = data.draw(hnp.arrays(np.intp, st.tuples(st.integers(0, 30), st.just(2)), elements=position))
+    expected = [any(tile in (a, b) and fold[a] != fold[b] for a, b in pairs.tolist()) for tile in range(tiles)]
+    assert leaking(fold, pairs).tolist() == expected
+
+
+# ---------------------------------------------------------------- files
 
 
 def test_folds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from amazon_ml.cli import main
 from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.check.report import check
 from amazon_ml.data.images import read_tile
 from amazon_ml.labels import PLANET
 
@@ -32,6 +33,12 @@ def test_the_table_holds_the_17_tags_and_their_logic(real_tiles: Path) -> None:
     broken = {rule: len(rows) for rule, rows in PLANET.logic_faults(catalog.targets).items()}
     # train_24448 has the tag water alone; there is no other such row.
     assert sum(broken.values()) <= 1
+
+
+def test_the_check_finds_no_fault(real_tiles: Path) -> None:
+    report = check(real_tiles)
+    assert report.faults == []
+    assert not {finding.kind for finding in report.findings} & {"near_duplicates", "blank_parts", "tif_place"}
 
 
 def test_trains_and_predicts(real_tiles: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from amazon_ml.data.images import TIF_SUFFIXES, Image, read_tif, read_tile
 from amazon_ml.errors import InputError
@@ -175,6 +176,33 @@ def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> dict[str, t
         low, high = np.percentile(pixels[np.isfinite(pixels)], PERCENTILES)
         limits[letter] = (float(low), float(max(high, low + 1)))
     return limits
+
+
+def fit_reader(
+    tiles: pd.DataFrame,
+    bands: tuple[str, ...],
+    colours: str,
+    order: str | None = None,
+    limits: Mapping[str, Sequence[float]] | None = None,
+    seed: int = 0,
+) -> TileReader:
+    """Decide how tiles are read: with the limits given, else with such as fit a catalog's labelled tiles.
+
+    Parameters
+    ----------
+    tiles
+        Table with ``path`` and ``tif`` of each tile.
+    bands, colours, order
+        As `TileReader` takes them.
+    limits
+        Letter to (low, high).
+    seed
+        Of the tiles and pixels that `fit_limits` looks at.
+    """
+    if limits is not None:
+        return TileReader(bands, {letter: (low, high) for letter, (low, high) in limits.items()}, order, colours)
+    files = tiles["path" if colours == "tif" else "tif"].tolist() if colours == "tif" or need_tif(bands) else []
+    return TileReader(bands, fit_limits(files, order, seed), order, colours)
 
 
 def write_reader(path: Path, reader: TileReader) -> None:

@@ -93,6 +93,28 @@ class Catalog:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Which part of a folder is what, told from names alone; nothing is opened.
+
+    Parameters
+    ----------
+    table
+        CSV of names and tags.
+    places
+        Folders of the labelled images.
+    tests
+        Folders that are called as the competition's test folders are, and hold images.
+    planet
+        Whether this is the competition's layout, where no images lie in folders beneath.
+    """
+
+    table: Path
+    places: tuple[Path, ...]
+    tests: tuple[Path, ...]
+    planet: bool
+
+
+@dataclass(frozen=True)
 class _Folder:
     """One folder as the survey saw it: its tag tables and samples, and whether it holds images."""
 
@@ -116,6 +138,7 @@ def read_catalog(
     allow_missing: bool = False,
     bands: Sequence[str] = COLOURS,
     colours: str | None = None,
+    leave_out: Path | None = None,
 ) -> Catalog:
     """Read the catalog of a folder.
 
@@ -144,6 +167,8 @@ def read_catalog(
     colours
         Which files give red, green and blue: ``jpg`` (PNGs, too) or ``tif``; by default the JPGs
         where there are any.
+    leave_out
+        CSV of names whose rows are passed over, whatever is wrong with them.
 
     Raises
     ------
@@ -152,24 +177,15 @@ def read_catalog(
     """
     if tag_separator == "":
         raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
-    if not root.is_dir():
-        raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
-    folders = list(_survey(root))
-    planet = _planet_folders(root, folders) if table is None and images is None else []
-    places = planet or [images or root]
-    table = table or (_planet_table(root, planet[0], folders) if planet else _only_table(root, folders))
-    rows = read_table(table, name_column, tags_column)
-    if tags is None and table.name not in PLANET_TABLES:
-        tag_set = TagSet(_distinct_tags(table, rows["tags"], tag_separator))
-    else:
-        tag_set = PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
-    test_folders = [f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places]
-    if test_folders and not planet:
-        test_folders = _without_tags(test_folders, places[0], rows["image_name"])
-    files = list_tiles(places, below=not planet, leave_out=test_folders)
-    colours = colours or ("tif" if len(files) and files["path"].map(is_tif).all() else "jpg")
+    layout = find_layout(root, table, images)
+    table = layout.table
+    rows = read_table(table, name_column, tags_column, leave_out)
+    tag_set = choose_tags(table, rows["tags"], tags, tag_separator)
+    test_folders = untagged_folders(layout, rows["image_name"])
+    files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
+    colours = colours or choose_colours(files)
     files, _ = choose_files(files, bands, colours)
-    labelled = _join(table, rows, files, places, allow_missing, needed=files_needed(bands, colours))
+    labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, colours)
     if len(lacking):
@@ -184,8 +200,48 @@ def read_catalog(
     )
 
 
-def read_table(table: Path, name_column: str | None = None, tags_column: str | None = None) -> pd.DataFrame:
+def find_layout(root: Path, table: Path | None = None, images: Path | None = None) -> Layout:
+    """Find the tag table and the folders of images; what is given is not looked for.
+
+    Raises
+    ------
+    InputError
+        For a folder without a layout or with more than one.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
+    folders = list(_survey(root))
+    planet = _planet_folders(root, folders) if table is None and images is None else []
+    places = planet or [images or root]
+    table = table or (_planet_table(root, planet[0], folders) if planet else _only_table(root, folders))
+    tests = (f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places)
+    return Layout(table, tuple(places), tuple(tests), bool(planet))
+
+
+def choose_tags(
+    table: Path, tag_strings: pd.Series, tags: Sequence[str] | None = None, separator: str | None = None
+) -> TagSet:
+    """Decide the tag list of a table, as `read_catalog` tells."""
+    if tags is None and table.name not in PLANET_TABLES:
+        return TagSet(_distinct_tags(table, tag_strings, separator))
+    return PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
+
+
+def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
+    """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
+    if layout.planet or not layout.tests:
+        return list(layout.tests)
+    elsewhere = {path.stem for path in _images(layout.places[0], True, set(layout.tests))}
+    sought = {Path(name).name for name in names} - elsewhere
+    return [folder for folder in layout.tests if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
+
+
+def read_table(
+    table: Path, name_column: str | None = None, tags_column: str | None = None, leave_out: Path | None = None
+) -> pd.DataFrame:
     """Read a table of names and tags; names lose an image ending.
+
+    Rows with a name that stands in the CSV `leave_out` are passed over.
 
     Returns
     -------
@@ -193,17 +249,24 @@ def read_table(table: Path, name_column: str | None = None, tags_column: str | N
     """
     raw, lines = _read_csv(table)
     columns = [str(column) for column in raw.columns]
-    tags = _column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
+    tags = find_column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
     names = _read_names(table, raw, lines, name_column)
-    return pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
+    rows = pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
+    if leave_out is not None:
+        rows = _without(rows, table, leave_out)
+    _refuse_repeated(table, rows["image_name"], rows["line"])
+    return rows
 
 
 def read_names(table: Path) -> list[str]:
     """Read the names of a table, in its order, whatever other columns it has."""
     try:
-        return _read_names(table, *_read_csv(table)).tolist()
+        raw, lines = _read_csv(table)
+        names = _read_names(table, raw, lines)
+        _refuse_repeated(table, names, lines)
     except InputError as error:
         raise InputError(f"cannot take names from {error}") from None
+    return names.tolist()
 
 
 def find_sample(root: Path) -> Path | None:
@@ -219,7 +282,21 @@ def list_tiles(
     leave_out: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """List the tiles in some folders, in natural order of their names.
+    """List the tiles in some folders, as `find_tiles` does; what it finds fault with is refused."""
+    tiles, faults = find_tiles(folders, below=below, leave_out=leave_out, renamed=renamed)
+    if faults:
+        raise InputError(faults[0])
+    return tiles
+
+
+def find_tiles(
+    folders: Sequence[Path],
+    *,
+    below: bool = True,
+    leave_out: Sequence[Path] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[pd.DataFrame, list[str]]:
+    """Find the tiles in some folders, in natural order of their names.
 
     A tile's name is its file name without the ending; a TIF and one other image that share it are
     one tile. Where more files share a name, every name is the path below its folder instead.
@@ -238,23 +315,32 @@ def list_tiles(
     Returns
     -------
     Table of ``image_name``, ``path`` (the JPG or PNG where there is one, else the TIF) and ``tif``
-    (``""`` where there is none).
+    (``""`` where there is none); and a sentence on each file that it cannot hold.
     """
     found = [(folder, path) for folder in folders for path in _images(folder, below, set(leave_out))]
-    stems = [_mended(path, renamed) for _, path in found]
+    faults = [
+        f"{path} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
+        for _, path in found
+        if renamed and _is_misnamed(path) and path.stem not in renamed
+    ]
+    stems = [renamed.get(path.stem, path.stem) if _is_misnamed(path) else path.stem for _, path in found]
     shared = Counter((stem, is_tif(path.name)) for stem, (_, path) in zip(stems, found, strict=True))
     if any(count > 1 for count in shared.values()):
         stems = [path.relative_to(folder).with_suffix("").as_posix() for folder, path in found]
     files: dict[tuple[str, bool], str] = {}
     for name, (_, path) in zip(stems, found, strict=True):
-        key = name, is_tif(path.name)
-        if key in files:
-            raise InputError(f"two files have the name {name}: {files[key]} and {path}; keep one of them")
-        files[key] = str(path)
+        first = files.setdefault((name, is_tif(path.name)), str(path))
+        if first != str(path):
+            faults.append(f"two files have the name {name}: {first} and {path}; keep one of them")
     names = sorted({name for name, _ in files}, key=natural_order)
     tifs = [files.get((name, True), "") for name in names]
     paths = [files.get((name, False), tif) for name, tif in zip(names, tifs, strict=True)]
-    return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs})
+    return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs}), faults
+
+
+def choose_colours(files: pd.DataFrame) -> str:
+    """Decide whether colours come from ``jpg`` or ``tif``: from JPGs where there are any, or no files at all."""
+    return "tif" if len(files) and files["path"].map(is_tif).all() else "jpg"
 
 
 def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tuple[pd.DataFrame, "pd.Series[str]"]:
@@ -307,13 +393,25 @@ def read_mapping(root: Path) -> dict[str, str]:
     raw, lines = _read_csv(found[0])
     if not {"old", "new"} <= set(raw.columns):
         raise InputError(f"{found[0]} must have the columns old and new; it has {', '.join(map(str, raw.columns))}")
-    renaming = raw[["old", "new"]].map(lambda name: _without_suffix(name.strip()))
+    renaming = raw[["old", "new"]].map(lambda name: without_suffix(name.strip()))
     for column in ("old", "new"):
         again = renaming[column].duplicated()
         if again.any():
             raise InputError(f"{found[0]} line {lines[again].iloc[0]}: {renaming[column][again].iloc[0]} stands twice")
     mended = renaming[renaming["old"].str.startswith("file_")]
     return dict(zip(mended["old"], mended["new"], strict=True))
+
+
+def locate(rows: pd.DataFrame, files: pd.DataFrame, place: Path) -> pd.DataFrame:
+    """Add to the rows of a table ``path`` and ``tif``, missing where there is no file.
+
+    A table may name files by their path below the folder `place` where short names would do.
+    """
+    if not rows["image_name"].isin(files["image_name"]).any():
+        inside = [Path(path) for path in files["path"] if Path(path).is_relative_to(place)]
+        long = {str(path): path.relative_to(place).with_suffix("").as_posix() for path in inside}
+        files = files.assign(image_name=files["path"].map(long))
+    return rows.merge(files[files["image_name"].notna()], on="image_name", how="left")
 
 
 def natural_order(name: str) -> tuple[str, int, str]:
@@ -374,7 +472,7 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
     )
 
 
-def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+def _read_csv(table: Path, may_be_empty: bool = False) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     """Read a CSV as text, with the line of each row in the file, the header being 1."""
     try:
         with warnings.catch_warnings():
@@ -391,7 +489,7 @@ def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
         raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
     lines = pd.Series(np.arange(len(raw)) + 2)
     filled = (raw != "").any(axis=1)
-    if not filled.any():
+    if not filled.any() and not may_be_empty:
         raise InputError(f"{table} has a header but no rows")
     return raw[filled].reset_index(drop=True), lines[filled].reset_index(drop=True)
 
@@ -399,27 +497,41 @@ def _read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
 def _read_names(
     table: Path, raw: pd.DataFrame, lines: "pd.Series[int]", name_column: str | None = None
 ) -> "pd.Series[str]":
-    column = _column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
-    names = raw[column].str.strip().map(_without_suffix)
+    column = find_column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
+    names = raw[column].str.strip().map(without_suffix)
     nameless = lines[names == ""]
     if len(nameless):
         raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {column!r} is empty")
+    return names
+
+
+def _refuse_repeated(table: Path, names: "pd.Series[str]", lines: "pd.Series[int]") -> None:
     again = names[names.duplicated(keep=False)]
     if len(again):
         first = again.iloc[0]
         where = ", ".join(map(str, lines[names == first]))
         raise InputError(f"{table}: {again.nunique()} names stand more than once, such as {first} on lines {where}")
-    return names
 
 
-def _without_tags(test_folders: list[Path], images: Path, names: pd.Series) -> list[Path]:
-    """Drop folders that are called test but hold tiles which the table names and which lie nowhere else."""
-    elsewhere = {path.stem for path in _images(images, True, set(test_folders))}
-    sought = {Path(name).name for name in names} - elsewhere
-    return [folder for folder in test_folders if sought.isdisjoint(p.stem for p in _images(folder, False, set()))]
+def _without(rows: pd.DataFrame, table: Path, leave_out: Path) -> pd.DataFrame:
+    try:
+        names = set(_read_names(leave_out, *_read_csv(leave_out, may_be_empty=True)))  # a name may have two reasons
+    except InputError as error:
+        raise InputError(f"cannot take names from {error}") from None
+    unknown = names.difference(rows["image_name"])
+    if unknown and unknown == names:
+        raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")
+    if unknown:
+        log.warning("%s names %d tiles that %s lacks: %s", leave_out, len(unknown), table, _listed(sorted(unknown)))
+    kept = rows[~rows["image_name"].isin(names)].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(f"{leave_out} leaves nothing of {table}")
+    log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
+    return kept
 
 
-def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
+def find_column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
+    """Find a column by the name that is wanted, or else by the first of the known ones; case does not matter."""
     by_lower = {column.strip().lower(): column for column in columns}
     for candidate in [wanted.lower()] if wanted else known:
         if candidate in by_lower:
@@ -430,7 +542,8 @@ def _column(table: Path, columns: list[str], wanted: str | None, known: Sequence
     )
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
+    """Drop an image ending from a name."""
     return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
 
 
@@ -465,12 +578,8 @@ def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str
 def _join(
     table: Path, rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
 ) -> pd.DataFrame:
-    files = files.set_index("image_name")
-    if not rows["image_name"].isin(files.index).any():
-        # The table may name files by their path below the folder where short names would do.
-        long = [Path(path).relative_to(places[0]).with_suffix("").as_posix() for path in files["path"]]
-        files = files.set_axis(pd.Index(long, dtype=object))
-    there = rows["image_name"].isin(files.index)
+    joined = locate(rows, files, places[0])
+    there = joined["path"].notna()
     missing, where = rows.loc[~there, "image_name"], " and ".join(map(str, places))
     if len(missing) == len(rows):
         raise InputError(
@@ -481,14 +590,12 @@ def _join(
         if not allow_missing:
             raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true")
         log.warning("%s; they are left out", said)
-    surplus = files.index.difference(pd.Index(rows["image_name"]))
+    surplus = files.loc[~files["path"].isin(joined["path"]), "image_name"]
     if len(surplus):
         log.warning(
             "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, table, _listed(surplus)
         )
-    kept = rows[there].reset_index(drop=True)
-    found = files.loc[kept["image_name"]].reset_index(drop=True)
-    return kept.assign(path=found["path"], tif=found["tif"])[["image_name", "path", "tif", "tags", "line"]]
+    return joined.loc[there, ["image_name", "path", "tif", "tags", "line"]].reset_index(drop=True)
 
 
 def _images(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
@@ -503,12 +610,9 @@ def is_tif(path: str) -> bool:
     return path.lower().endswith(TIF_SUFFIXES)
 
 
-def _mended(path: Path, renamed: Mapping[str, str]) -> str:
-    if not (renamed and is_tif(path.name) and path.stem.startswith("file_")):
-        return path.stem
-    if path.stem not in renamed:
-        raise InputError(f"{path} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table")
-    return renamed[path.stem]
+def _is_misnamed(path: Path) -> bool:
+    """Whether a file carries a name of the kind that the competition's mapping mends."""
+    return is_tif(path.name) and path.stem.startswith("file_")
 
 
 def _is_image(name: str) -> bool:

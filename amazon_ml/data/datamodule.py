@@ -1,5 +1,6 @@
 """The competition's tiles, or any like them, as a LightningDataModule."""
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,9 @@ import pandas as pd
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader, write_reader
+from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
-from amazon_ml.data.folds import make_folds, read_folds
+from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -22,11 +23,14 @@ from amazon_ml.data.loading import (
     tile_loader,
     training_loader,
 )
+from amazon_ml.data.pack import default_store
+from amazon_ml.data.packed import PackedStore, open_store, refuse_changed
 from amazon_ml.data.soften import soften_targets
-from amazon_ml.data.sources import TileFiles, TileSource
+from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.lightning import pl
+
+log = logging.getLogger(__name__)
 
 
 class PlanetDataModule(pl.LightningDataModule):
@@ -52,6 +56,8 @@ class PlanetDataModule(pl.LightningDataModule):
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names of labelled tiles that are not used, such as ``amazon-ml data check`` writes.
     bands
         Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``,
         such as ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
@@ -63,6 +69,9 @@ class PlanetDataModule(pl.LightningDataModule):
     tif_limits
         For each band of a TIF, by its letter, the values that become 0 and 255. When not given:
         percentiles 1 and 99 of up to 500 labelled tiles, stored in `bands_file`.
+    packed
+        Packed store of the folder, as ``amazon-ml data pack`` makes it. When not given: the one that
+        lies in `root`, where there is one for these bands and this size.
     size
         Edge of the square that tiles are scaled to, pixels.
     batch_size
@@ -71,7 +80,8 @@ class PlanetDataModule(pl.LightningDataModule):
         Tiles in a batch of held-out or untagged tiles, on each device.
     workers
         Loader processes. When not given: none on the CPU, where they would take cores from the
-        network; else one a core, 8 at the most.
+        network, nor for a packed store, where a thread that reads one batch ahead is faster; else one
+        a core, 8 at the most.
     augment
         Steps that change training tiles, one after the other: each the name of a transform of
         albumentations, or of ours (``Haze``, ``Clouds``), with its arguments.
@@ -81,6 +91,10 @@ class PlanetDataModule(pl.LightningDataModule):
         batches that are mixed, such as ``{mixup: 0.2, p: 0.5}``.
     n_folds
         Number of folds.
+    fold_by
+        ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the
+        tags as evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is
+        kept in neighbours.csv beside `folds_file`.
     hold_out
         False trains on every tile and validates on the same ones: for a last network after
         cross-validation, or to see that a network can overfit. Its scores are not honest ones.
@@ -113,10 +127,12 @@ class PlanetDataModule(pl.LightningDataModule):
         tags_column: str | None = None,
         tag_separator: str | None = None,
         allow_missing: bool = False,
+        leave_out: str | None = None,
         bands: str = "rgb",
         colours: Literal["jpg", "tif"] | None = None,
         tif_order: str | None = None,
         tif_limits: dict[str, list[float]] | None = None,
+        packed: str | None = None,
         size: int = 256,
         batch_size: int = 64,
         predict_batch_size: int = 256,
@@ -124,6 +140,7 @@ class PlanetDataModule(pl.LightningDataModule):
         augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
         mix: dict[str, float] | None = None,
         n_folds: int = 5,
+        fold_by: Literal["tags", "scenes"] = "tags",
         hold_out: bool = True,
         soften: str | None = None,
         limit: int | None = None,
@@ -153,12 +170,29 @@ class PlanetDataModule(pl.LightningDataModule):
         drawn = np.random.default_rng(hp["seed"]).permutation(len(catalog.labelled))[:limit]
         return catalog.subset(np.sort(drawn), unlabelled=limit)
 
+    @cached_property
+    def store(self) -> PackedStore | None:
+        """The packed store, found and compared with the folder; none where tiles are read from their files."""
+        hp = self.hparams
+        path = Path(hp["packed"] or default_store(Path(hp["root"]), hp["bands"], hp["size"]))
+        if hp["packed"] is None and not path.exists():
+            return None
+        store = open_store(path)
+        if (store.size, store.bands) != (hp["size"], self.bands):
+            raise InputError(
+                f"data.packed: {path} holds {'+'.join(store.bands)} at {store.size} px, not {hp['bands']} at "
+                f"{hp['size']} px; set data.size and data.bands, or pack again"
+            )
+        refuse_changed(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
+        log.info("reading tiles from %s", path)
+        return store
+
     def prepare_data(self) -> None:
         """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
-        hp, labelled = self.hparams, self.catalog.labelled
+        hp = self.hparams
         folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
         if not folds.exists():
-            write_table(folds, make_folds(labelled["image_name"], self.catalog.targets, hp["n_folds"], hp["seed"]))
+            write_folds(folds, self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
         if not bands.exists():
             write_reader(bands, self._fit_reader())
 
@@ -167,6 +201,11 @@ class PlanetDataModule(pl.LightningDataModule):
         self.read = read_reader(Path(self.hparams["bands_file"]))
         if self.read.bands != self.bands:
             raise InputError(f"{self.hparams['bands_file']} is for bands {'+'.join(self.read.bands)}; delete it")
+        if self.store and self.store.reader != self.read:
+            raise InputError(
+                f"{self.store.path} was packed with other limits than {self.hparams['bands_file']} says; "
+                "pack again with --bands_file"
+            )
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
         if self.hparams["hold_out"]:
@@ -190,7 +229,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, as they are, in the order of the catalog."""
-        return self._as_is(TileDataset(self._source(self.catalog.unlabelled)))
+        return self._as_is(TileDataset(self._source(self.catalog.unlabelled, labelled=False)))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, like `test_dataloader`."""
@@ -199,7 +238,7 @@ class PlanetDataModule(pl.LightningDataModule):
     @property
     def workers(self) -> int:
         """Loader processes, decided."""
-        return loader_workers(self.hparams["workers"])
+        return loader_workers(self.hparams["workers"], packed=self.store is not None)
 
     @cached_property
     def soft_targets(self) -> np.ndarray:
@@ -210,20 +249,18 @@ class PlanetDataModule(pl.LightningDataModule):
         return soften_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        return TileDataset(self._source(self.catalog.labelled.iloc[rows]), targets[rows], augmentation)
+        return TileDataset(self._source(self.catalog.labelled.iloc[rows], labelled=True), targets[rows], augmentation)
 
-    def _source(self, tiles: pd.DataFrame) -> TileSource:
+    def _source(self, tiles: pd.DataFrame, *, labelled: bool) -> TileSource:
+        if self.store:
+            return PackedTiles(self.store, self.store.rows(tiles["image_name"], labelled=labelled))
         return TileFiles(tiles, self.read, self.hparams["size"])
 
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog
-        limits: dict[str, tuple[float, float]] = {}
-        if hp["tif_limits"] is not None:
-            limits = {letter: (low, high) for letter, (low, high) in hp["tif_limits"].items()}
-        elif catalog.colours == "tif" or need_tif(self.bands):
-            tifs = catalog.labelled["path" if catalog.colours == "tif" else "tif"].tolist()
-            limits = fit_limits(tifs, hp["tif_order"], hp["seed"])
-        return TileReader(self.bands, limits, hp["tif_order"], catalog.colours)
+        if self.store and hp["tif_limits"] is None:
+            return self.store.reader
+        return fit_reader(catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers)
@@ -231,6 +268,6 @@ class PlanetDataModule(pl.LightningDataModule):
 
 def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images")}
+    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
     plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
     return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}

@@ -1,13 +1,27 @@
-"""Folds: which tiles a network is not trained on. Written once, then only read."""
+"""Folds: which tiles a network is not trained on. Written once, then only read.
 
+Folds by tags are alike, as the competition's own test tiles are like its training tiles: both were
+cut from the same scenes. Folds by scenes ask more, how well a network does on ground beside which it
+never saw any.
+"""
+
+import logging
 import warnings
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
+from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
+
+log = logging.getLogger(__name__)
 
 
 def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd.DataFrame:
@@ -45,15 +59,107 @@ def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd
     return pd.DataFrame({"image_name": names.to_numpy(), "fold": fold})
 
 
-def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
-    """Largest relative deviation of a tag's share in a fold from its share overall.
+def make_folds_by_scene(
+    names: pd.Series, targets: MultiHot, scene: npt.NDArray[np.intp], folds: int, seed: int
+) -> pd.DataFrame:
+    """Keep the tiles of a scene in one fold, and spread the tags as evenly as that allows.
 
-    0 is perfect; with 100 tiles of a tag in 5 folds, one tile astray makes 0.05.
+    Scenes are dealt out one by one, those with the largest share of any tag first, each to the fold
+    where it least raises the sum over tags of the squared relative deviation: the greedy rule of
+    scikit-learn's StratifiedGroupKFold, for many tags at once. The number of tiles counts as one more
+    tag.
+
+    Parameters
+    ----------
+    names
+        Names of the labelled tiles.
+    targets
+        Multi-hot array of shape (tiles, tags).
+    scene
+        A number for each tile, the same for tiles of one scene.
+    folds
+        Number of folds, from 2 to the number of scenes.
+    seed
+        Decides between equals.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``fold`` (0 to folds - 1), in the order of `names`.
+    """
+    _, member, sizes = np.unique(scene, return_inverse=True, return_counts=True)
+    if not 2 <= folds <= len(sizes):
+        raise InputError(
+            f"cannot make {folds} folds of {len(sizes)} scenes; set data.n_folds between 2 and that, or fold by tags"
+        )
+    if sizes.max() > len(names) / folds:
+        log.warning("one scene holds %d of the %d tiles, more than a fold's share; it stays whole in one fold",
+                    sizes.max(), len(names))  # fmt: skip
+    counts = np.zeros((len(sizes), targets.shape[1] + 1))
+    np.add.at(counts, member, np.column_stack([targets, np.ones(len(targets))]))
+    # A tag's count, in parts of what an even fold would hold.
+    parts = counts * folds / np.maximum(counts.sum(axis=0), 1)
+    rng = np.random.default_rng(seed)
+    held, fold_of = np.zeros((folds, parts.shape[1])), np.empty(len(sizes), dtype=np.int64)
+    shuffled = rng.permutation(len(sizes))
+    for one in shuffled[np.argsort(-parts[shuffled].max(axis=1), kind="stable")]:
+        # The squares grow by 2 · held · part + part², and only the first depends on the fold.
+        fold_of[one] = np.argmin(held @ parts[one])
+        held[fold_of[one]] += parts[one]
+    return pd.DataFrame({"image_name": names.to_numpy(), "fold": fold_of[member]})
+
+
+def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int) -> None:
+    """Write the folds of a catalog's labelled tiles, stratified, and by scenes if asked.
+
+    Scenes are made of the neighbours in neighbours.csv beside `path`, which are found and written
+    where they are not there.
+    """
+    names, targets = catalog.labelled["image_name"], catalog.targets
+    if by == "tags":
+        table = make_folds(names, targets, folds, seed)
+    else:
+        pairs = touching(kept_neighbours(path.with_name(NEIGHBOURS), catalog.labelled))
+        table = make_folds_by_scene(names, targets, scenes(len(names), pairs), folds, seed)
+    write_table(path, table)
+
+
+def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series[int]") -> pd.DataFrame:
+    """Relative deviation of each tag's share in each fold from its share overall.
+
+    0 is perfect; with 100 tiles of a tag in 5 folds, one tile astray makes 0.05; -1 says that a fold
+    has none.
+
+    Returns
+    -------
+    One row a fold, one column a tag that is present at all.
     """
     overall = targets.mean(axis=0)
     present = overall > 0
-    shares = np.stack([targets[(fold == k).to_numpy()].mean(axis=0) for k in sorted(fold.unique())])
-    return float(np.abs(shares[:, present] / overall[present] - 1).max()) if present.any() else 0.0
+    shares = pd.DataFrame(targets, columns=list(tags)).loc[:, present].groupby(fold.to_numpy()).mean()
+    deviations: pd.DataFrame = shares / overall[present] - 1
+    return deviations
+
+
+def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
+    """Largest of the `tag_deviations`, whatever its sign."""
+    deviations = tag_deviations(targets, range(targets.shape[1]), fold)
+    return float(deviations.abs().to_numpy().max(initial=0))
+
+
+def leaking(fold: "pd.Series[int]", pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Whether each tile touches one of another fold, which is trained on when it is held out.
+
+    Parameters
+    ----------
+    fold
+        Fold of each tile.
+    pairs
+        Positions of tiles that touch, shape (pairs, 2).
+    """
+    of = fold.to_numpy()
+    leaks = np.zeros(len(of), dtype=bool)
+    leaks[pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]] = True
+    return leaks
 
 
 def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":

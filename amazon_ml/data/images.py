@@ -34,22 +34,27 @@ def read_tile(path: Path) -> Image:
     InputError
         For a file that is missing, empty, cut short, or no image.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if not data:
-        raise InputError(f"{path} is empty; fetch it again")
-    if _is_cut_short(data):
-        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
+    data = _read_whole(path)
     image = _colours_of_inks(data)
     if image is None:
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
-            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    if image is None:
-        raise InputError(f"{path} is not an image that can be read; JPG and PNG are")
+        image = _decode(data, path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     return np.asarray(image, dtype=np.uint8)
+
+
+def read_as_stored(path: Path) -> npt.NDArray[np.generic]:
+    """Read a JPG or PNG with the bands and the depth of its file, where `read_tile` makes every tile RGB.
+
+    Returns
+    -------
+    Array of shape (height, width) or (height, width, bands), bands blue, green, red, alpha; uint8 or
+    uint16. A CMYK JPEG gives three bands.
+
+    Raises
+    ------
+    InputError
+        As `read_tile`.
+    """
+    return np.asarray(_decode(_read_whole(path), path, cv2.IMREAD_UNCHANGED))
 
 
 def read_tif(path: Path) -> npt.NDArray[np.generic]:
@@ -91,6 +96,27 @@ def resize(image: Image, size: int) -> Image:
     parts = [image[..., at : at + 4] for at in range(0, image.shape[-1], 4)]
     scaled = [cv2.resize(part, (size, size), interpolation=way).reshape(size, size, -1) for part in parts]
     return np.asarray(scaled[0] if len(scaled) == 1 else np.concatenate(scaled, axis=-1), dtype=np.uint8)
+
+
+def _read_whole(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{path} is empty; fetch it again")
+    if _is_cut_short(data):
+        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
+    return data
+
+
+def _decode(data: bytes, path: Path, flags: int) -> Any:
+    image = None
+    with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    if image is None:
+        raise InputError(f"{path} is not an image that can be read; JPG and PNG are")
+    return image
 
 
 def _colours_of_inks(data: bytes) -> Any:

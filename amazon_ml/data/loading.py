@@ -6,6 +6,7 @@ fetches it: any number of processes, before or after an interruption.
 
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import cv2
@@ -95,7 +96,24 @@ class EpochSampler(Sampler[Key]):
         return self.tiles // self.ranks
 
 
-class ResumableLoader(DataLoader[Batch]):
+def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Fetch each batch in a thread while the one before it is used: for where a GPU does the work."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(next, batches, None)
+        while (batch := ahead.result()) is not None:
+            ahead = reader.submit(next, batches, None)
+            yield batch
+
+
+class TileLoader(DataLoader[Batch]):
+    """A loader that, without loader processes beside a GPU, fetches one batch ahead in a thread."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches = super().__iter__()
+        return one_ahead(batches) if self.num_workers == 0 and torch.cuda.is_available() else batches
+
+
+class ResumableLoader(TileLoader):
     """A loader that a checkpoint can put back to the batch it had reached."""
 
     _done = 0
@@ -117,9 +135,9 @@ class ResumableLoader(DataLoader[Batch]):
         cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
 
 
-def tile_loader(dataset: TileDataset, batch_size: int, workers: int) -> DataLoader[Batch]:
+def tile_loader(dataset: TileDataset, batch_size: int, workers: int) -> TileLoader:
     """Batches of a dataset, every tile once, in its order."""
-    return DataLoader(dataset, batch_size=batch_size, **_loading(workers))
+    return TileLoader(dataset, batch_size=batch_size, **_loading(workers))
 
 
 def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler) -> ResumableLoader:
@@ -134,11 +152,11 @@ def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler
     )
 
 
-def loader_workers(wanted: int | None) -> int:
-    """Loader processes: as wanted, else none on the CPU, else one a core, 8 at the most."""
+def loader_workers(wanted: int | None, *, packed: bool = False) -> int:
+    """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core, 8 at the most."""
     if wanted is not None:
         return wanted
-    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() and not packed else 0
 
 
 def _loading(workers: int) -> dict[str, Any]:

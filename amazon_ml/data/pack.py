@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from amazon_ml import __version__
-from amazon_ml.data.bands import TileReader, check_order, fit_limits, need_tif, parse_bands, read_reader
+from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
@@ -54,6 +54,7 @@ def pack_folder(
     name_column: str | None = None,
     tags_column: str | None = None,
     allow_missing: bool = False,
+    leave_out: Path | None = None,
     colours: Literal["jpg", "tif"] | None = None,
     tif_order: str | None = None,
     bands_file: Path | None = None,
@@ -83,6 +84,8 @@ def pack_folder(
         Column of the table with tags; common names are understood.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names whose tiles are left out, such as ``amazon-ml data check`` writes.
     colours
         Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
     tif_order
@@ -98,10 +101,10 @@ def pack_folder(
     given = read_reader(bands_file) if bands_file else None
     catalog = read_catalog(
         folder, table=table, images=images, name_column=name_column, tags_column=tags_column,
-        allow_missing=allow_missing, bands=given.bands if given else parse_bands(bands),
+        allow_missing=allow_missing, leave_out=leave_out, bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip
-    reader = given or _fitted_reader(catalog, parse_bands(bands), tif_order)
+    reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
     pack(catalog, out or default_store(folder, bands, size), size, reader, workers)
 
 
@@ -181,14 +184,6 @@ class _Plan:
         if hashes is not None:
             tiles["hash"] = hashes
         return {**self.how, "tiles": tiles.to_dict(orient="list")}
-
-
-def _fitted_reader(catalog: Catalog, bands: tuple[str, ...], tif_order: str | None) -> TileReader:
-    limits: dict[str, tuple[float, float]] = {}
-    if catalog.colours == "tif" or need_tif(bands):
-        column = "path" if catalog.colours == "tif" else "tif"
-        limits = fit_limits(catalog.labelled[column].tolist(), tif_order, seed=0)
-    return TileReader(bands, limits, tif_order, catalog.colours)
 
 
 def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:

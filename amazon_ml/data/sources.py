@@ -9,6 +9,7 @@ import pandas as pd
 from amazon_ml.data.augment import symmetric
 from amazon_ml.data.bands import TileReader
 from amazon_ml.data.images import resize
+from amazon_ml.data.packed import PackedStore
 
 
 class TileSource(Protocol):
@@ -21,6 +22,30 @@ class TileSource(Protocol):
     ) -> npt.NDArray[np.uint8]:
         """Fetch tiles, each in the symmetry that `symmetric` numbers: uint8 (tiles, size, size, bands)."""
         ...
+
+
+class PackedTiles:
+    """Tiles of a packed store, by their place among some of its rows.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its rows, in the order of positions.
+    """
+
+    def __init__(self, store: PackedStore, rows: npt.NDArray[np.integer]) -> None:
+        self.store, self.rows = store, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Gather and turn the tiles, in one call."""
+        return self.store.fetch(self.rows[rows], symmetries)
 
 
 class TileFiles:

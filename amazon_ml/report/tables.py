@@ -32,7 +32,27 @@ def print_scores(metrics: dict[str, Any]) -> None:
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
     tuned_here = "cross_fitted" in metrics["f2"]
     _print_tags(metrics["tags"], beta, "thresholds fitted on all rows, the rest cross-fitted" if tuned_here else None)
-    _console().print(table)
+    console().print(table)
+
+
+def print_folds(figures: dict[str, Any]) -> None:
+    """Print how even and how tight folds are; `figures` is what `examine_folds` gives."""
+    tiles, pairs = f"{figures['tiles']:,}", f"{figures['pairs']:,}"
+    table = Table(
+        title=f"{figures['folds_file']}: {tiles} tiles of {figures['tiles_of']}",
+        title_justify="left",
+        caption=f"{pairs} pairs of tiles are known to touch; the largest scene has {figures['largest_scene']:,} tiles.",
+        caption_justify="left",
+    )
+    table.add_column("fold")
+    for heading in ("tiles", "tag spread worst", "more or less of it", "tiles with a neighbour in another fold"):
+        table.add_column(heading, justify="right")
+    for record in figures["folds"]:
+        table.add_row(str(record["fold"]), f"{record['tiles']:,}", record["worst_tag"],
+                      f"{record['deviation']:+.1%}", f"{record['leakage']:.2%}")  # fmt: skip
+    table.add_section()
+    table.add_row("all", tiles, "", "", f"{figures['leakage']:.2%}")
+    console().print(table)
 
 
 def _title(metrics: dict[str, Any]) -> str:
@@ -49,9 +69,10 @@ def _print_tags(records: Sequence[dict[str, Any]], beta: str, caption: str | Non
     for record in records:
         figures = [f"{record[key]:.3f}" for key in ("threshold", "precision", "recall", "fbeta")]
         table.add_row(record["tag"], f"{record['support']:,}", f"{record['decided']:,}", *figures)
-    _console().print(table)
+    console().print(table)
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Give the terminal, or a page wide enough for tables where there is none."""
     console = Console()
     return console if console.is_terminal else Console(width=_PLAIN_WIDTH)

@@ -26,8 +26,14 @@ _TRAINER_BY_RUN = {
 #: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
 #: Where the tiles lie is free, too: that they are the same ones is told by their hash.
 _FREE = (
-    "folds", "data.root", "data.table", "data.images", "data.workers", "trainer.enable_progress_bar",
+    "folds", "data.root", "data.table", "data.images", "data.packed", "data.workers", "trainer.enable_progress_bar",
     "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.profiler",
+)  # fmt: skip
+#: Where ``~`` stands for the home folder.
+_PATHS = (
+    ("data", "root"), ("data", "table"), ("data", "images"), ("data", "packed"), ("data", "leave_out"),
+    ("data", "soften"),
+    ("model", "weights"),
 )  # fmt: skip
 
 
@@ -65,7 +71,7 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
         raise InputError("--beta must be more than 0")
     if not 0 <= options["seed"] < 2**32:
         raise InputError("--seed must be in 0..2**32 - 1")
-    for section, key in (("data", "root"), ("data", "table"), ("data", "images"), ("model", "weights")):
+    for section, key in _PATHS:
         if options[section][key] is not None:
             options[section][key] = str(Path(options[section][key]).expanduser())
     return Run(Path(folder).expanduser()), options

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, json: Path | None = None,
-    workers: int | None = None,
+    run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, leave_out: Path | None = None,
+    json: Path | None = None, workers: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -38,6 +38,8 @@ def evaluate(
         CSV of names and tags; found when not given.
     images
         Folder of the images; found when not given.
+    leave_out
+        CSV of names of tiles that are passed over; the list that training used is not.
     json
         File for the scores.
     workers
@@ -49,7 +51,7 @@ def evaluate(
     """
     folder = Run(run)
     decision = read_decision(folder)
-    how = {**folder.options()["data"], "table": table, "images": images, "tags": decision.tags}
+    how = {**folder.options()["data"], "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
     how["colours"] = read_reader(folder.bands).colours
     catalog = read_catalog(data, **catalog_options(how))
     known = int(catalog.labelled["image_name"].isin(read_truth(folder).index).sum())

@@ -1,0 +1,118 @@
+"""The search for each kind of fault, given what was read of a folder."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.check.duplicates import near_pairs
+from amazon_ml.data.check.findings import Case
+from amazon_ml.data.check.registration import compare
+from amazon_ml.data.check.survey import Survey
+from amazon_ml.data.progress import mapped
+
+#: Share of the tiles that must agree on a size or a format, so that the others are odd.
+_UNIFORM = 0.9
+#: Share of pure black or pure white from which on a tile counts as blank in part.
+_BLANK = 0.25
+
+
+def table_faults(survey: Survey) -> Iterator[Case]:
+    """Look at names and tags of the table."""
+    yield from (Case("broken_rows", row) for row in survey.broken_rows)
+    for name, rows in survey.rows[survey.rows["image_name"].duplicated(keep=False)].groupby("image_name", sort=False):
+        kind = "repeated_rows" if len(set(rows["tags"])) == 1 else "contradictory_rows"
+        yield Case(kind, f"{name} on lines {', '.join(map(str, rows['line']))}", (str(name),))
+    known = frozenset(survey.tags.names)
+    for name, tags in zip(survey.rows["image_name"], survey.rows["tags"], strict=True):
+        if not tags:
+            yield Case("untagged_rows", name, (name,))
+        if tags - known:
+            yield Case("unknown_tags", f"{name}: {', '.join(sorted(tags - known))}", (name,))
+    yield from _logic_faults(survey)
+    used = frozenset(chain.from_iterable(survey.rows["tags"]))
+    yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)
+
+
+def _logic_faults(survey: Survey) -> Iterator[Case]:
+    """Look at the logic of rows that have tags, all of them known."""
+    known = frozenset(survey.tags.names)
+    rows = survey.rows[[bool(tags) and tags <= known for tags in survey.rows["tags"]]]
+    encoded = np.array([[tag in tags for tag in survey.tags.names] for tags in rows["tags"]])
+    if len(rows):
+        for rule, broken in survey.tags.logic_faults(encoded).items():
+            yield from (Case("label_logic", f"{name}: {rule}", (name,)) for name in rows["image_name"].iloc[broken])
+
+
+def file_faults(survey: Survey) -> Iterator[Case]:
+    """Look at which rows have files, and which files rows."""
+    yield from (Case("file_names", sentence) for sentence in survey.broken_names)
+    missing = survey.tagged.loc[survey.tagged["path"].isna(), "image_name"]
+    yield from (Case("missing_files", name, (name,)) for name in missing)
+    yield from (Case("surplus_files", name) for name in survey.surplus)
+    yield from (Case("colourless", name) for name in survey.colourless)
+    shared = survey.tagged["image_name"].isin(survey.untagged["image_name"])
+    yield from (Case("shared_names", name) for name in survey.tagged.loc[shared, "image_name"])
+
+
+def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
+    """Look at each image by itself."""
+    broken = tiles[tiles["fault"] != ""]
+    yield from _each("unreadable", broken, broken["fault"])
+    whole = tiles[tiles["fault"] == ""]
+    yield from _odd(whole, "size")
+    yield from _odd(whole, "format")
+    # A cloud may be white all over; any other value that fills a tile stands for none.
+    constant = whole["constant"].astype(bool) & (whole["white"] < 1)
+    yield from _each("constant", whole[constant])
+    yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
+
+
+def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], workers: int) -> Iterator[Case]:
+    """Look for tagged tiles that show the same as others, tagged or not; constant tiles are no news here."""
+    comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
+    for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
+        names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
+        if len(names) > 1:
+            alike = len(set(group.loc[group["tagged"], "tags"])) == 1
+            kind = "same_pixels" if alike else "same_pixels_other_tags"
+            yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
+        if names and others:
+            yield Case("same_pixels_in_test", " = ".join([*names, *others]))
+    different = comparable[~comparable["digest"].duplicated()]
+    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), workers=workers)
+    for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
+        kind = "near_duplicates" if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
+        pair = " ~ ".join(tiles["image_name"].iloc[[first, second]])
+        yield Case(kind, f"{pair} (correlation {correlation:.2f})")
+
+
+def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
+    """Look at the TIFs beside JPGs that show something."""
+    beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
+    pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
+    jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
+    compared = list(mapped(lambda job: compare(*job), jobs, workers=workers, what="comparing JPGs with TIFs"))
+    table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
+    for kind, group in table[table["kind"] != ""].groupby("kind"):
+        yield from _each(str(kind), group, group["detail"])
+    yield from _odd(table[table["format"] != ""], "format", "tif_")
+
+
+def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
+    """Name tiles that differ from nearly all others in a column; count the values where there is no such majority."""
+    counts = tiles[column].value_counts()
+    if len(counts) > 1 and counts.iloc[0] >= _UNIFORM * len(tiles):
+        odd = tiles[tiles[column] != counts.index[0]]
+        yield from _each(f"{prefix}odd_{column}s", odd, odd[column])
+    elif len(counts) > 1:
+        yield from (Case(f"{prefix}mixed_{column}s", f"{value}: {count:,} tiles") for value, count in counts.items())
+
+
+def _each(kind: str, tiles: pd.DataFrame, details: "pd.Series[str] | None" = None) -> Iterator[Case]:
+    """Make a case of each tile, to be left out where it is tagged."""
+    said = [""] * len(tiles) if details is None else [f": {detail}" for detail in details]
+    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], said, strict=True):
+        yield Case(kind, f"{name}{detail}", (name,) if tagged else ())

@@ -1,0 +1,136 @@
+"""What a check can find in a folder of tiles: each kind with its meaning, its remedy and its weight."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: Shares of the tiles up to which something is only remarked on: a fault at once, or never.
+_FAULT, _REMARK = 0.0, math.inf
+#: Noise that no table of many tiles is free of.
+_NOISE = 0.01
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something that can be wrong.
+
+    Parameters
+    ----------
+    what
+        What it is, as a heading.
+    remedy
+        What to do about it.
+    tolerated
+        Share of the tagged tiles up to which it is remarked on; beyond, it is a fault that spoils training.
+    """
+
+    what: str
+    remedy: str
+    tolerated: float = _FAULT
+
+
+KINDS = {
+    "broken_rows": Kind("rows of the table that cannot be read", "mend these lines"),
+    "repeated_rows": Kind("names on several rows, with the same tags", "keep one row of each"),
+    "contradictory_rows": Kind("names on several rows, with different tags", "keep the right row of each"),
+    "unknown_tags": Kind("tags that are not in the tag list", "mend the table, or give the list with --tags"),
+    "untagged_rows": Kind("rows without a tag", "tag them, or remove them", _NOISE),
+    "label_logic": Kind("rows that break the label logic", "look at these tiles, and mend their tags", _NOISE),
+    "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", _REMARK),
+    "missing_files": Kind("rows without a file", "complete the folder, or set data.allow_missing"),
+    "file_names": Kind("files that no name can tell apart", "rename or remove them"),
+    "surplus_files": Kind("files without a row", "they are not used", _REMARK),
+    "colourless": Kind(
+        "tiles without tags that lack the image which colours are read from", "they get no prediction", _REMARK
+    ),
+    "shared_names": Kind("names of both tagged tiles and tiles without tags", "see whether they are the same", _REMARK),
+    "unreadable": Kind("files that cannot be decoded", "fetch them again"),
+    "odd_sizes": Kind("tiles of another size than nearly all", "fetch them again"),
+    "mixed_sizes": Kind("sizes of tiles", "all are scaled to data.size", _REMARK),
+    "odd_formats": Kind("tiles of another format than nearly all", "fetch them again"),
+    "mixed_formats": Kind("formats of tiles", "all are read as 8-bit RGB", _REMARK),
+    "constant": Kind("tiles without any content, one value all over", "fetch them again"),
+    "blank_parts": Kind("tiles that are black or white by a quarter or more", "look at them", _REMARK),
+    "same_pixels": Kind("tagged tiles with the same pixels and the same tags", "keep one of each"),
+    "same_pixels_other_tags": Kind("tagged tiles with the same pixels but different tags", "mend the tags"),
+    "same_pixels_in_test": Kind("tagged tiles that are also among those without tags", "scores there flatter", _REMARK),
+    "near_duplicates": Kind("tagged tiles that look nearly the same", "keep them in one fold", _REMARK),
+    "near_duplicates_in_test": Kind(
+        "tagged tiles that look nearly as others without tags", "scores there flatter", _REMARK
+    ),
+    "tif_unreadable": Kind("TIFs that cannot be decoded", "fetch them again"),
+    "tif_odd_formats": Kind("TIFs of another format than nearly all", "fetch them again"),
+    "tif_mixed_formats": Kind("formats of TIFs", "name their bands with data.tif_order", _REMARK),
+    "tif_size": Kind("JPGs and TIFs of one tile that differ in size", "fetch them again"),
+    "tif_place": Kind("JPGs and TIFs of one tile that show different places", "use one of the two alone", _REMARK),
+    "tif_shift": Kind("JPGs and TIFs of one tile that lie apart", "use one of the two alone", _REMARK),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is wrong.
+
+    Parameters
+    ----------
+    kind
+        Key of `KINDS`.
+    item
+        Which tile, row or file, and where needed what is wrong with it.
+    leave_out
+        Names of tagged tiles without which it is gone.
+    """
+
+    kind: str
+    item: str
+    leave_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All cases of one kind.
+
+    Parameters
+    ----------
+    kind
+        Key of `KINDS`.
+    severity
+        ``fault`` where it would spoil training, else ``remark``.
+    what, remedy
+        As the kind says.
+    count
+        Number of cases.
+    items
+        What they are.
+    """
+
+    kind: str
+    severity: str
+    what: str
+    remedy: str
+    count: int
+    items: tuple[str, ...]
+
+
+def weigh(cases: Iterable[Case], rows: int) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    """Gather cases by kind, and decide which kinds are faults in a table of so many rows.
+
+    Returns
+    -------
+    Findings, faults first, in the order of `KINDS`; and of each tagged tile to leave out, why.
+    """
+    by_kind: dict[str, list[Case]] = {kind: [] for kind in KINDS}
+    for case in cases:
+        by_kind[case.kind].append(case)
+    findings: list[Finding] = []
+    reasons: dict[str, str] = {}
+    for kind, found in by_kind.items():
+        about = KINDS[kind]
+        is_fault = len(found) > about.tolerated * max(rows, 1)
+        if found:
+            items = tuple(case.item for case in found)
+            severity = "fault" if is_fault else "remark"
+            findings.append(Finding(kind, severity, about.what, about.remedy, len(found), items))
+        for name in (name for case in found if is_fault for name in case.leave_out):
+            reasons.setdefault(name, kind)
+    return tuple(sorted(findings, key=lambda finding: finding.severity)), reasons

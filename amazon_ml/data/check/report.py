@@ -1,0 +1,95 @@
+"""All that is wrong with a folder of tiles, from one look at its table and its images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.check.faults import duplicate_faults, file_faults, image_faults, table_faults, tif_faults
+from amazon_ml.data.check.findings import Finding, weigh
+from amazon_ml.data.check.scan import scan
+from amazon_ml.data.check.survey import Survey, survey
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a folder holds, and what is wrong with it.
+
+    Parameters
+    ----------
+    table
+        CSV of names and tags.
+    rows
+        Number of names in it.
+    tags
+        How many of these have each tag of the tag list.
+    tiles
+        Number of tiles in each folder of images.
+    findings
+        What is wrong or worth a look, faults first.
+    leave_out
+        Names of the tagged tiles that faults are about, each with the kind of the first.
+    """
+
+    table: str
+    rows: int
+    tags: dict[str, int]
+    tiles: dict[str, int]
+    findings: tuple[Finding, ...]
+    leave_out: dict[str, str]
+
+    @property
+    def faults(self) -> list[Finding]:
+        """Those findings that would spoil training."""
+        return [finding for finding in self.findings if finding.severity == "fault"]
+
+
+def check(
+    folder: Path,
+    *,
+    table: Path | None = None,
+    images: Path | None = None,
+    tags: Sequence[str] | None = None,
+    name_column: str | None = None,
+    tags_column: str | None = None,
+    tag_separator: str | None = None,
+    workers: int = 2,
+) -> Report:
+    """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
+
+    Folders and table are found as `read_catalog` finds them, with the same options; `workers` is the
+    number of threads.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to check: no folder, no table, no columns of names and tags, no tags.
+    """
+    seen = survey(
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator,
+    )  # fmt: skip
+    tiles = _tiles(seen)
+    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers)
+    tiles = pd.concat([tiles, looks], axis=1)
+    cases = chain(
+        table_faults(seen),
+        file_faults(seen),
+        image_faults(tiles),
+        duplicate_faults(tiles, thumbnails, workers),
+        tif_faults(tiles, workers),
+    )
+    names = seen.rows.drop_duplicates("image_name")
+    findings, leave_out = weigh(cases, len(names))
+    counts = {tag: sum(tag in tags for tags in names["tags"]) for tag in seen.tags.names}
+    return Report(str(seen.table), len(names), counts, seen.counts, findings, leave_out)
+
+
+def _tiles(seen: Survey) -> pd.DataFrame:
+    """List the tiles with a file, tagged ones first: ``image_name``, ``path``, ``tif``, ``tagged``, ``tags``."""
+    tags = seen.rows.drop_duplicates("image_name").set_index("image_name")["tags"]
+    tagged = seen.tagged[seen.tagged["path"].notna()].assign(tagged=True)
+    tagged["tags"] = tagged["image_name"].map(tags)
+    return pd.concat([tagged, seen.untagged.assign(tagged=False)], ignore_index=True)

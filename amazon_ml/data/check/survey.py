@@ -1,0 +1,118 @@
+"""A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.bands import COLOURS
+from amazon_ml.data.catalog import (
+    choose_colours,
+    choose_files,
+    choose_tags,
+    find_layout,
+    find_tiles,
+    locate,
+    read_mapping,
+    untagged_folders,
+)
+from amazon_ml.data.check.rows import read_rows
+from amazon_ml.errors import InputError
+from amazon_ml.labels import TagSet, split_tags
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the table and the names of a folder's files say.
+
+    Parameters
+    ----------
+    table
+        The tag table.
+    tags
+        The tag list.
+    rows
+        Rows of the table that can be read: ``image_name``, ``line``, and ``tags``, each a frozenset.
+    tagged
+        One row for each name in the table: ``image_name``, and ``path`` and ``tif``, missing where
+        there is no file.
+    untagged
+        Tiles in test folders: ``image_name``, ``path``, ``tif``.
+    surplus
+        Names of the files beside those of tagged tiles that have no row.
+    colourless
+        Names of tiles in test folders without the file that colours are read from.
+    counts
+        Number of tiles in each folder of images.
+    broken_rows, broken_names
+        A sentence on each row that cannot be read, and on each file that cannot be told from others.
+    """
+
+    table: Path
+    tags: TagSet
+    rows: pd.DataFrame
+    tagged: pd.DataFrame
+    untagged: pd.DataFrame
+    surplus: list[str]
+    colourless: list[str]
+    counts: dict[str, int]
+    broken_rows: list[str]
+    broken_names: list[str]
+
+
+def survey(
+    folder: Path,
+    *,
+    table: Path | None = None,
+    images: Path | None = None,
+    tags: Sequence[str] | None = None,
+    name_column: str | None = None,
+    tags_column: str | None = None,
+    tag_separator: str | None = None,
+) -> Survey:
+    """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
+    """
+    layout = find_layout(folder, table, images)
+    rows, broken_rows = read_rows(layout.table, name_column, tags_column)
+    tag_set = choose_tags(layout.table, rows["tags"], tags, tag_separator)
+    tests = untagged_folders(layout, rows["image_name"])
+    renamed, broken_mapping = _read_mapping(folder)
+    files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
+    others, broken_others = find_tiles(tests, below=False, renamed=renamed)
+    colours = choose_colours(files)
+    usable, _ = choose_files(files, COLOURS, colours)
+    untagged, colourless = choose_files(others, COLOURS, colours)
+    # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
+    tifs = pd.concat([files, others]).set_index("path")["tif"]
+    names = rows[["image_name"]].drop_duplicates(ignore_index=True)
+    tagged = locate(names, usable, layout.places[0])
+    return Survey(
+        table=layout.table,
+        tags=tag_set,
+        rows=rows.assign(tags=rows["tags"].map(lambda joined: frozenset(split_tags(joined, tag_separator)))),
+        tagged=tagged.assign(tif=tagged["path"].map(tifs).fillna("")),
+        untagged=untagged.assign(tif=untagged["path"].map(tifs).fillna("")),
+        surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
+        colourless=colourless.tolist(),
+        counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
+        broken_rows=broken_rows,
+        broken_names=[*broken_mapping, *broken_files, *broken_others],
+    )
+
+
+def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
+    try:
+        return read_mapping(folder), []
+    except InputError as error:
+        return {}, [str(error)]
+
+
+def _count(tiles: pd.DataFrame, place: Path) -> int:
+    inside = [tiles[column].str.startswith(f"{place}/") for column in ("path", "tif")]
+    return int((inside[0] | inside[1]).sum())

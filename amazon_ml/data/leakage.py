@@ -1,0 +1,81 @@
+"""How honest a split is: how evenly its folds hold the tags, and how many held-out tiles touch a training tile."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
+from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
+from amazon_ml.files import write_json
+
+
+def examine_folds(
+    folder: Path, *, folds: Path = Path("folds.csv"), by: Literal["tags", "scenes"] = "tags", n_folds: int = 5,
+    seed: int = 0, table: Path | None = None, images: Path | None = None, tag_separator: str | None = None,
+    json: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
+
+    Which tiles touch is kept in neighbours.csv beside the folds, and found where it is not there.
+
+    Parameters
+    ----------
+    folder
+        Folder of labelled tiles, in any layout that training takes: square JPGs or PNGs of one size.
+    folds
+        CSV of image_name and fold, such as that of a run. Written when it is not there, else read; in a
+        new run folder, training takes it as it is.
+    by
+        How folds are made: stratified by tags tile by tile, or keeping scenes of tiles that touch whole.
+    n_folds
+        How many folds are made.
+    seed
+        Seed of the folds that are made.
+    table
+        CSV of names and tags; found when not given.
+    images
+        Folder of the images; found when not given.
+    tag_separator
+        What stands between tags in a row; any white space when not given.
+    json
+        File for the figures.
+
+    Returns
+    -------
+    The figures, as they are written to `json`. A fold's ``leakage`` is the share of its tiles with a
+    known neighbour in another fold.
+    """
+    catalog = read_catalog(folder, table=table, images=images, tag_separator=tag_separator)
+    labelled = catalog.labelled
+    if not folds.exists():
+        write_folds(folds, catalog, by, n_folds, seed)
+    fold = read_folds(folds, labelled["image_name"])
+    pairs = touching(kept_neighbours(folds.with_name(NEIGHBOURS), labelled))
+    deviations = tag_deviations(catalog.targets, catalog.tags.names, fold)
+    worst = deviations.abs().to_numpy().argmax(axis=1)
+    leaks = leaking(fold, pairs)
+    sizes = np.unique(scenes(len(labelled), pairs), return_counts=True)[1]
+    figures = {
+        "tiles_of": str(folder),
+        "folds_file": str(folds),
+        "tiles": len(labelled),
+        "pairs": len(pairs),
+        "tiles_with_neighbour": len(np.unique(pairs)),
+        "largest_scene": int(sizes.max()),
+        "leakage": float(leaks.mean()),
+        "folds": [
+            {
+                "fold": int(k),
+                "tiles": int((fold == k).sum()),
+                "worst_tag": deviations.columns[tag],
+                "deviation": float(deviations.iloc[row, tag]),
+                "leakage": float(leaks[fold == k].mean()),
+            }
+            for row, (k, tag) in enumerate(zip(deviations.index, worst, strict=True))
+        ],
+    }
+    if json is not None:
+        write_json(json, figures)
+    return figures

@@ -1,0 +1,97 @@
+"""The check of a folder of tiles: on the terminal, as JSON, and as a list of names to leave out."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from amazon_ml.data.check.report import Report, check
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import write_json, write_table
+from amazon_ml.report.tables import console
+
+
+def check_folder(
+    folder: Path, *, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
+    name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
+    examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
+) -> None:  # fmt: skip
+    """Find what would spoil training on a folder of tiles, before it is trained on.
+
+    Faults end with status 1; remarks do not.
+
+    Parameters
+    ----------
+    folder
+        Folder of tiles, in any layout that training takes, whole or not.
+    table
+        CSV of names and tags; found when not given.
+    images
+        Folder of the labelled images; found when not given.
+    tags
+        The tag list. When not given: the competition's 17 where the table has one of its names, else
+        the distinct tags of the table.
+    name_column
+        Column of the table with file names; common names are understood.
+    tags_column
+        Column of the table with tags; common names are understood.
+    tag_separator
+        What stands between tags in a row; any white space when not given.
+    examples
+        How many cases of a kind are shown; the JSON holds all.
+    workers
+        Threads; by default one a core.
+    json
+        File for all that was found.
+    leave_out
+        CSV to write, for data.leave_out: the names of the tagged tiles that faults are about.
+
+    Raises
+    ------
+    WorkError
+        When there are faults.
+    """
+    if examples < 1 or (workers is not None and workers < 1):
+        raise InputError("--examples and --workers must be at least 1")
+    report = check(
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator, workers=workers or os.cpu_count() or 1,
+    )  # fmt: skip
+    _print(report, examples)
+    if json is not None:
+        write_json(json, asdict(report))
+    if leave_out is not None:
+        names = pd.DataFrame(report.leave_out.items(), columns=["image_name", "reason"])
+        write_table(leave_out, names)
+    if report.faults:
+        raise WorkError(f"{folder} has faults that would spoil training: {', '.join(f.kind for f in report.faults)}")
+
+
+def _print(report: Report, examples: int) -> None:
+    tiles = {"tagged in the table": report.rows, **{f"in {folder}": count for folder, count in report.tiles.items()}}
+    console().print(_counts("tiles", tiles), _counts("tag", report.tags), _findings(report, examples))
+
+
+def _counts(heading: str, counts: Mapping[str, int]) -> Table:
+    table = Table()
+    table.add_column(heading)
+    table.add_column("count", justify="right")
+    for name, count in counts.items():
+        table.add_row(escape(name), f"{count:,}")
+    return table
+
+
+def _findings(report: Report, examples: int) -> Table | str:
+    if not report.findings:
+        return "nothing to remark on"
+    table = Table(show_lines=True)
+    for heading in ("", "count", "what", "such as", "remedy"):
+        table.add_column(heading, justify="right" if heading == "count" else "left")
+    for finding in report.findings:
+        shown = "\n".join(finding.items[:examples]) + "\n…" * (finding.count > examples)
+        table.add_row(finding.severity, f"{finding.count:,}", finding.what, escape(shown), finding.remedy)
+    return table
