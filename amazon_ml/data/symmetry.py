@@ -63,6 +63,8 @@ def gather(
         raise ValueError(f"symmetries must be {len(rows)} numbers 0..7 in uint8")
     if out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
+    if symmetries is None:
+        return np.take(images, rows, axis=0, out=out, mode="clip")  # rows are checked; "raise" would copy once more
     band = np.empty(_BAND * height * bands + _WORD.itemsize, dtype=np.uint8)
     rows_of_band = band[: -_WORD.itemsize].reshape(1, _BAND, height, bands)
     _gather(
