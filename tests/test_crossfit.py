@@ -181,10 +181,14 @@ def test_simplest_within_an_error_of_the_best_is_chosen() -> None:
     noise = rng.normal(size=1000)
     noise = (noise - noise.mean()) / noise.std(ddof=1) * np.sqrt(1000)  # a standard error of 1
     best = tile + 100
-    assert simplest([best - 5, best - 0.9 + noise, best]) == 1
-    assert simplest([best - 5, best - 1.1 + noise, best]) == 2
-    assert simplest([best - 5, best - 0.9 + noise, best], errors=0.5) == 2
-    assert simplest([best, best, best]) == 0
+    assert simplest([best - 5, best - 0.9 + noise, best], paired=True) == 1
+    assert simplest([best - 5, best - 1.1 + noise, best], paired=True) == 2
+    assert simplest([best - 5, best - 0.9 + noise, best], errors=0.5, paired=True) == 2
+    assert simplest([best, best, best], paired=True) == 0
+    # By itself the best has a standard error of 1, too: all that the tiles share counts then.
+    assert simplest([noise - 5, noise - 0.9, noise]) == 1
+    assert simplest([noise - 5, noise - 1.1, noise]) == 2
+    assert simplest([noise - 0.9, noise - 0.1, noise]) == 0
 
 
 def wrong(p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:

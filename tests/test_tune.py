@@ -112,6 +112,8 @@ def test_command_keeps_the_named_rule_and_shows_all(tmp_path: Path, capsys: pyte
     assert "per_class *" in shown and "most often one tag for another" in shown
     assert all(f"{name} " in shown for name in (*PLANET.names, *RULES))
     assert stored(run, "decision.json")["rule"] == "per_class"
+    assert main(["tune", str(run)]) == 0
+    assert stored(run, "decision.json")["rule"] == "per_class"  # what was asked for stays until another is
 
 
 @pytest.mark.parametrize("rule", RULES)

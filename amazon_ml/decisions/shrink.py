@@ -106,7 +106,7 @@ def shrunk(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2
         fbeta_per_tile(true[tested], cut(p[tested], _between(common, own, amount), at_least_one), beta)
         for amount in AMOUNTS
     ]
-    amount = AMOUNTS[simplest(np.stack(scores), _ERRORS)] if tested.any() else AMOUNTS[0]
+    amount = AMOUNTS[simplest(np.stack(scores), _ERRORS, paired=True)] if tested.any() else AMOUNTS[0]
     values = _between(steady.mean(axis=0), bags.own.mean(axis=0), amount)
     return Thresholds(tuple(values.tolist()), at_least_one, amount)
 

@@ -53,3 +53,11 @@ def read_decision(run: Run) -> Decision:
         told = f"other tags than the run's networks give ({', '.join(apart)})" if apart else "its tags in another order"
         raise InputError(f"{run.decision} is for {told}; {anew}")
     return decision
+
+
+def asked_before(run: Run) -> str | None:
+    """Give the rule that was asked for when a run was tuned last; none where it was not, or none can be told."""
+    try:
+        return str(read_json(run.decision)["asked"])
+    except (InputError, KeyError, TypeError):
+        return None

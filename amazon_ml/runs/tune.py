@@ -18,7 +18,7 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
-from amazon_ml.runs.decision import Decision, write_decision
+from amazon_ml.runs.decision import Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.scores import where_lost
 
@@ -31,7 +31,7 @@ LEAST_TILES = 10
 BEST = "best"
 
 
-def tune(run: Path, *, rule: str = DEFAULT) -> dict[str, Any]:
+def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     """Fit the rule that decides tags, on a run's out-of-fold probabilities, and compare all rules honestly.
 
     Writes decision.json and metrics.json. Scores are cross-fitted: every tile is decided by a rule that
@@ -43,15 +43,17 @@ def tune(run: Path, *, rule: str = DEFAULT) -> dict[str, Any]:
         Run folder.
     rule
         Rule to keep: fixed, global, shrunk, bagged, per_class, expected, expected_structured, stacked;
-        or best, the simplest of them within one standard error of the best.
+        or best, the simplest of them within one standard error of the best. When not given: the one
+        that was asked for last, at first shrunk.
 
     Returns
     -------
     The content of metrics.json.
     """
+    folder = Run(run)
+    rule = rule or asked_before(folder) or DEFAULT
     if rule not in (*RULES, BEST):
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
-    folder = Run(run)
     options, data = folder.options(), read_json(folder.provenance)["data"]
     _, tags, p, true = read_oof(folder)
     beta, seed = float(options["beta"]), int(options["seed"])
