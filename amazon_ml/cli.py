@@ -56,7 +56,9 @@ VERBS = {
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
-    "tune": Verb("amazon_ml.runs.tune:tune", "tune a run's cut-offs again", ("run",), prints="print_scores"),
+    "tune": Verb(
+        "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
+    ),
     "evaluate": Verb(
         "amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",), prints="print_scores"
     ),

@@ -6,7 +6,7 @@ knows a tag by its name, but for the generator of tiles, which draws them.
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -169,3 +169,8 @@ PLANET = TagSet(
     exactly_one=_WEATHER,
     alone=("cloudy",),
 )
+
+
+def declared(names: Sequence[str]) -> TagSet:
+    """Give the tags with what is known about them: the competition's, in any order, or others without rules."""
+    return replace(PLANET, names=tuple(names)) if set(names) == set(PLANET.names) else TagSet(tuple(names))

@@ -114,7 +114,7 @@ def _submit(run: Run) -> None:
 
 def _draw(run: Run, catalog: Catalog, metrics: dict[str, Any]) -> None:
     names, tags, p, true = read_oof(run)
-    decided = read_decision(run).thresholds.decide(p)
+    decided = read_decision(run).rule.decide(p)
     picked = pick_varied(true, 18, seed=0)
     tiles = catalog.labelled.set_index("image_name").loc[names.iloc[picked]]
     read = read_reader(run.bands)

@@ -4,9 +4,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from amazon_ml.decisions.crossfit import bootstrap_interval, cross_decide
+from amazon_ml.decisions.crossfit import (
+    Fit,
+    bootstrap_interval,
+    choosing,
+    cross_decide,
+    score,
+    simplest,
+    standard_error,
+)
 from amazon_ml.decisions.fbeta import fbeta
-from amazon_ml.decisions.thresholds import Thresholds, per_class
+from amazon_ml.decisions.thresholds import Thresholds, fixed, per_class
 
 Floats = npt.NDArray[np.float64]
 
@@ -142,3 +150,72 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says(
         covered += low <= 0 <= high
     # 180 expected; the standard deviation of the count is 4.2, and the method is a little narrow at 60 tiles.
     assert 162 <= covered <= 193
+
+
+def test_interval_does_not_depend_on_the_order_of_tiles() -> None:
+    values = np.random.default_rng(2).choice([0.0, 0.5, 1.0], size=300)
+    assert bootstrap_interval(np.sort(values)) == bootstrap_interval(values)
+
+
+def test_interval_is_that_of_resampling_tile_by_tile() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.choice([0.0, 0.3, 0.3, 0.9, 1.0], size=80)
+    means = [rng.choice(values, size=80).mean() for _ in range(20_000)]
+    np.testing.assert_allclose(
+        bootstrap_interval(values, resamples=20_000), np.quantile(means, [0.025, 0.975]), atol=0.004
+    )
+
+
+def test_score_has_the_textbook_error_of_a_mean() -> None:
+    told = score([0.0, 1.0, 1.0, 0.0])
+    # By hand: variance 4 · 0.25 / 3, over 4 tiles.
+    assert told["value"] == 0.5
+    assert told["standard_error"] == pytest.approx((1 / 3 / 4) ** 0.5)
+    assert told["interval"] == [0.0, 1.0]
+    assert standard_error([0.7]) == 0
+
+
+def test_simplest_within_an_error_of_the_best_is_chosen() -> None:
+    rng = np.random.default_rng(0)
+    tile = rng.random(1000)  # what all ways share drops out of the paired difference
+    noise = rng.normal(size=1000)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) * np.sqrt(1000)  # a standard error of 1
+    best = tile + 100
+    assert simplest([best - 5, best - 0.9 + noise, best], paired=True) == 1
+    assert simplest([best - 5, best - 1.1 + noise, best], paired=True) == 2
+    assert simplest([best - 5, best - 0.9 + noise, best], errors=0.5, paired=True) == 2
+    assert simplest([best, best, best], paired=True) == 0
+    # By itself the best has a standard error of 1, too: all that the tiles share counts then.
+    assert simplest([noise - 5, noise - 0.9, noise]) == 1
+    assert simplest([noise - 5, noise - 1.1, noise]) == 2
+    assert simplest([noise - 0.9, noise - 0.1, noise]) == 0
+
+
+def wrong(p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
+    return Thresholds((0.99,) * np.asarray(p).shape[1])
+
+
+def test_choice_takes_what_holds_on_other_tiles() -> None:
+    rng = np.random.default_rng(1)
+    p = rng.random((400, 4))
+    true = (p > 0.8).astype(np.uint8)
+    true[~true.any(axis=1), 0] = 1
+    fits: dict[str, Fit] = {"wrong": wrong, "fixed": fixed, "per_class": per_class}
+    np.testing.assert_array_equal(choosing(fits)(p, true, 2.0).decide(p), per_class(p, true, 2.0).decide(p))
+
+
+def test_choice_is_made_without_the_tiles_it_is_scored_on() -> None:
+    """Among rules of pure chance the best on all tiles looks better than it is; the nested choice does not."""
+    rng = np.random.default_rng(4)
+    flattered, honest = [], []
+
+    def drawn(seed: int) -> Fit:
+        values = tuple(np.random.default_rng(seed).random(6).tolist())
+        return lambda p, true, beta: Thresholds(values)
+
+    fits = {str(seed): drawn(seed) for seed in range(12)}
+    for _ in range(12):
+        p, true = rng.random((60, 6)), (rng.random((60, 6)) < 0.3).astype(np.uint8)
+        flattered.append(max(fbeta(true, cross_decide(fit, p, true)) for fit in fits.values()))
+        honest.append(fbeta(true, cross_decide(choosing(fits), p, true)))
+    assert np.mean(flattered) > np.mean(honest) + 0.005

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from amazon_ml.decisions.thresholds import Thresholds
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.kaggle.submission import make_submission, official_names
 from amazon_ml.labels import PLANET
-from amazon_ml.runs.folder import probability_table
+from amazon_ml.runs.decision import Decision, write_decision
+from amazon_ml.runs.folder import Run, probability_table
 
 TAGS = ("clear", "primary", "water")
 
@@ -36,9 +38,10 @@ def run_folder(
     run.mkdir(parents=True)
     (where / "tiles").mkdir()
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": separator}, "model": {}}))
-    (run / "provenance.json").write_text(json.dumps({"data": {"root": str(where / "tiles")}}))
-    decision = {"beta": 2.0, "at_least_one": at_least_one, "thresholds": dict.fromkeys(tags, cut)}
-    (run / "decision.json").write_text(json.dumps(decision))
+    facts = {"root": str(where / "tiles"), "tags": dict.fromkeys(tags, 0)}
+    (run / "provenance.json").write_text(json.dumps({"data": facts}))
+    rule = Thresholds((cut,) * len(tags), at_least_one)
+    write_decision(Run(run), Decision("fixed", rule, tuple(tags), beta=2.0))
     values = np.asarray(probabilities, dtype=np.float32)
     write_table(run / "test.parquet", probability_table(names, stored_tags or tags, values))
     return run
@@ -156,7 +159,7 @@ def test_official_names_are_those_of_the_competition() -> None:
         "amazon_ml.labels",
         "amazon_ml.decisions.fbeta",
         "amazon_ml.decisions.thresholds",
-        "amazon_ml.decisions.crossfit",
+        "amazon_ml.decisions.rules",
         "amazon_ml.kaggle.submission",
     ],
 )

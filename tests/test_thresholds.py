@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.decisions.fbeta import fbeta
-from amazon_ml.decisions.thresholds import START, Thresholds, fixed, per_class
+from amazon_ml.decisions.thresholds import START, Thresholds, fixed, global_, per_class
 
 Hot = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -91,6 +91,18 @@ def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
     p, true = data
     fitted, start = per_class(p, true, beta).decide(p), fixed(p, true, beta).decide(p)
     assert fbeta(true, fitted, beta) >= fbeta(true, start, beta) - 1e-9
+
+
+@settings(deadline=None, max_examples=300)
+@example(RIGHT_BY_FALLBACK, 1)
+@given(rows(), st.sampled_from([1, 2, 3]))
+def test_global_cut_off_is_the_best_there_is(data: Rows, beta: int) -> None:
+    p, true = data
+    rule, tags = global_(p, true, beta), p.shape[1]
+    assert len(set(rule.values)) == 1
+    every = [*sorted(set(p.ravel().tolist())), 2.0, START]
+    best = max(slow_score(p, true, [value] * tags, rule.at_least_one, beta) for value in every)
+    assert slow_score(p, true, list(rule.values), rule.at_least_one, beta) >= best - Fraction(1, 10**9)
 
 
 def synthetic(tiles: int, tags: int, seed: int) -> Rows:
@@ -260,8 +272,14 @@ def test_fixed_is_two_tenths_for_every_tag() -> None:
 def test_probabilities_out_of_range_are_refused(value: float) -> None:
     p = np.full((3, 2), 0.5)
     p[1, 1] = value
-    with pytest.raises(ValueError, match=r"finite and in 0\.\.1"):
-        per_class(p, np.ones((3, 2)))
+    for use in (lambda: per_class(p, np.ones((3, 2))), lambda: Thresholds((0.2, 0.2)).decide(p)):
+        with pytest.raises(ValueError, match=r"finite and in 0\.\.1"):
+            use()
+
+
+def test_truth_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or 1"):
+        per_class(np.full((2, 2), 0.5), [[1.0, 0.0], [float("nan"), 1.0]])
 
 
 @pytest.mark.parametrize(

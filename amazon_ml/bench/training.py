@@ -12,6 +12,7 @@ from amazon_ml.bench.measure import Contest, Ratio
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.images import read_tile
 from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import START, per_class
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
@@ -21,11 +22,7 @@ log = logging.getLogger(__name__)
 
 def cut_offs(tiles: int = 1000) -> Contest:
     """Search cut-offs exactly, and with a loop over 100 of them a tag around scikit-learn's metric."""
-    rng = np.random.default_rng(0)
-    frequencies = rng.beta(0.5, 3, 17)
-    true = rng.random((tiles, 17)) < frequencies
-    logits = 3 * (true - 0.5) + rng.normal(0, 1.5, true.shape) + np.log(frequencies / (1 - frequencies)) / 2
-    p = 1 / (1 + np.exp(-logits))
+    p, true = draw_rows(tiles)
 
     def loop() -> float:
         cuts, best = np.full(17, START), 0.0

@@ -28,7 +28,7 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, need_tif
 from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError
-from amazon_ml.labels import PLANET, MultiHot, TagSet, split_tags
+from amazon_ml.labels import PLANET, MultiHot, TagSet, declared, split_tags
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ def choose_tags(
     """Decide the tag list of a table, as `read_catalog` tells."""
     if tags is None and table.name not in PLANET_TABLES:
         return TagSet(_distinct_tags(table, tag_strings, separator))
-    return PLANET if tags is None or tuple(tags) == PLANET.names else TagSet(tuple(tags))
+    return PLANET if tags is None else declared(tags)
 
 
 def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Probabilities to tags, and the score; numpy only."""
+"""Probabilities to tags, and the score: arrays in, arrays out, without torch."""

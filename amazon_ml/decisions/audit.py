@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.decisions.fbeta import Floats
+from amazon_ml.decisions.matrices import Floats
 
 
 def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.DataFrame:

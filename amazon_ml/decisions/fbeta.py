@@ -11,9 +11,8 @@ Y and D are both empty the quotient is 0/0; it counts as 0, as in scikit-learn's
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from amazon_ml.decisions.matrices import Floats, as_multi_hot
 
 
 def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> Floats:
@@ -29,8 +28,13 @@ def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float =
     Returns
     -------
     float64 array of shape (tiles,), in 0..1.
+
+    Raises
+    ------
+    ValueError
+        For two shapes, and for values other than 0 and 1.
     """
-    true, on = np.asarray(targets, dtype=bool), np.asarray(decided, dtype=bool)
+    true, on = as_multi_hot(targets), as_multi_hot(decided)
     if true.shape != on.shape or true.ndim != 2:
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {true.shape} and {on.shape}")
     hits = (true & on).sum(axis=1)
@@ -42,26 +46,3 @@ def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float =
 def fbeta(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> float:
     """Mean of `fbeta_per_tile`: scikit-learn's ``fbeta_score(average="samples")``."""
     return float(fbeta_per_tile(targets, decided, beta).mean())
-
-
-def score_per_tag(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> pd.DataFrame:
-    """Each tag's own precision, recall and F-beta, over tiles.
-
-    These explain the score but do not average to it: the metric is a mean over tiles, not tags.
-
-    Returns
-    -------
-    Table with one row a tag: ``support`` and ``decided`` (tiles), ``precision``, ``recall``,
-    ``fbeta`` in 0..1, each 0 where its denominator is 0.
-    """
-    true, on = np.asarray(targets, dtype=bool), np.asarray(decided, dtype=bool)
-    hits, support, predicted = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
-    return pd.DataFrame(
-        {
-            "support": support,
-            "decided": predicted,
-            "precision": hits / np.maximum(predicted, 1),
-            "recall": hits / np.maximum(support, 1),
-            "fbeta": fbeta_per_tile(true.T, on.T, beta),
-        }
-    )

@@ -7,14 +7,19 @@ by probability, and the running sum of their gains is the change of the score fo
 there is; its maximum is the exact best cut, at the cost of one sort. Going round the tags until no
 cut-off moves ends in a fixed point, since every move raises the score and there are finitely many
 cuts. It is a local maximum: no single cut-off can be changed to gain more.
+
+A cut-off that all tags share is found the same way, and there the maximum is the global one: as it
+falls, tags turn on one after the other over all tiles, and each adds what it changes in its tile.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.fbeta import Floats
+from amazon_ml.decisions.matrices import Bools, Floats, Hot, as_multi_hot, as_probabilities, as_rows
 
 #: The cut-off that the search starts from, and the baseline it is compared with. With beta = 2 and
 #: a handful of tags a tile, the best global cut-off of a calibrated network lies near it.
@@ -35,26 +40,40 @@ class Thresholds:
     at_least_one
         Give a tile that reaches no cut-off its most probable tag. Under F-beta an empty answer
         scores 0, so this never costs where every tile has a tag.
+    amount
+        How far the cut-offs lie from a common one (0) to the tags' own (1), where that was chosen.
     """
 
     values: tuple[float, ...]
     at_least_one: bool = True
+    amount: float | None = None
 
-    def decide(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    def decide(self, probabilities: npt.ArrayLike) -> Hot:
         """Tags of each tile: multi-hot uint8 of the shape of `probabilities`, (tiles, tags)."""
-        p = np.asarray(probabilities, dtype=np.float64)
-        if p.ndim != 2 or p.shape[1] != len(self.values):
-            raise ValueError(f"expected probabilities of shape (tiles, {len(self.values)}), got {p.shape}")
-        on = p >= np.array(self.values)
-        if self.at_least_one:
-            empty = np.flatnonzero(~on.any(axis=1))
-            on[empty, p[empty].argmax(axis=1)] = True
-        return on.astype(np.uint8)
+        return cut(as_probabilities(probabilities, len(self.values)), np.array(self.values), self.at_least_one)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the rule as plain data."""
+        return {**asdict(self), "values": list(self.values)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make the rule from `to_dict`'s data."""
+        amount = content["amount"]
+        values = tuple(map(float, content["values"]))
+        return cls(values, bool(content["at_least_one"]), None if amount is None else float(amount))
 
 
 def fixed(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
     """0.2 for every tag, whatever the data: the rule that others are compared with."""
-    return Thresholds((START,) * np.asarray(targets).shape[1], at_least_one=_all_tagged(targets))
+    return Thresholds((START,) * np.asarray(targets).shape[1], at_least_one=all_tagged(targets))
+
+
+def global_(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
+    """One cut-off for all tags, the best there is; parameters are those of `per_class`."""
+    p, true = as_rows(probabilities, targets)
+    value = common_search(p, true, beta)(np.ones(len(p)))
+    return Thresholds((value,) * p.shape[1], all_tagged(true))
 
 
 def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
@@ -74,44 +93,66 @@ def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float 
     Thresholds whose mean F-beta on these rows no change of a single cut-off can raise. Where
     several cuts are equally good, the one next to the former cut-off is kept.
     """
-    p, true = _checked(probabilities, targets)
-    lines = [_cut_line(p[:, tag]) for tag in range(p.shape[1])]
-    values = [START] * p.shape[1]
-    on = p >= START
-    need = beta**2 * true.sum(axis=1)
-    # What is decided for a tile that reaches no cut-off: its most probable tag, or nothing.
-    at_least_one = _all_tagged(targets)
-    fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
-    hits, count = (on & true).sum(axis=1), on.sum(axis=1)
-    moved = True
-    while moved:
-        moved = False
-        for tag, (order, ends, cuts) in enumerate(lines):
-            hits_without = hits - (on[:, tag] & true[:, tag])
-            count_without = count - on[:, tag]
-            hits_off = np.where(count_without == 0, fallback, hits_without)
-            count_off = np.maximum(count_without, int(at_least_one))
-            # One tag on makes the denominator positive; off, it can be 0, and so is the numerator.
-            score_on = (hits_without + true[:, tag]) / (need + count_without + 1)
-            score_off = hits_off / np.maximum(need + count_off, 1)
-            gain = np.concatenate([[0.0], np.cumsum((score_on - score_off)[order])])[ends]
-            now = int(np.searchsorted(ends, on[:, tag].sum()))
-            best = _nearest_maximum(gain, now)
-            if gain[best] > gain[now] + _LEAST_GAIN:
-                values[tag] = float(cuts[best])
-                on[:, tag] = p[:, tag] >= values[tag]
-                hits, count = hits_without + (on[:, tag] & true[:, tag]), count_without + on[:, tag]
-                moved = True
-    return Thresholds(tuple(values), at_least_one)
+    p, true = as_rows(probabilities, targets)
+    return Thresholds(own_search(p, true, beta)(np.ones(len(p))), all_tagged(true))
 
 
-def _cut_line(p: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-    """Every way to cut one tag's probabilities in two.
+def cut(p: Floats, cut_offs: Floats, at_least_one: bool) -> Hot:
+    """Turn tags on where they reach cut-offs of shape (tags,), or (tiles, tags) for some of each tile's own."""
+    on = p >= cut_offs
+    if at_least_one:
+        empty = np.flatnonzero(~on.any(axis=1))
+        on[empty, p[empty].argmax(axis=1)] = True
+    return on.astype(np.uint8)
 
-    Returns the tiles in falling order of probability, and for each cut how many of them are on and
-    a cut-off that does it. Tiles with equal probability are never parted.
+
+def all_tagged(targets: npt.ArrayLike) -> bool:
+    """Whether every tile has a tag, so that no answer may be empty."""
+    return bool(as_multi_hot(targets).any(axis=1).all())
+
+
+class CutLine(NamedTuple):
+    """Every way to cut a column of probabilities in two, from none on to all on.
+
+    Parameters
+    ----------
+    order
+        The entries in falling order of probability.
+    ends
+        For each cut, how many of them are on; entries of equal probability are never parted.
+    cuts
+        For each cut, a cut-off that makes it.
     """
-    order = np.argsort(-p, kind="stable")
+
+    order: npt.NDArray[np.intp]
+    ends: npt.NDArray[np.intp]
+    cuts: Floats
+
+    def best(self, gains: Floats, on: int) -> float | None:
+        """Find the cut-off that turns on the entries with the greatest sum of gains.
+
+        Parameters
+        ----------
+        gains
+            What each entry gains by being on.
+        on
+            How many are on at present.
+
+        Returns
+        -------
+        The best cut-off, of equals the one next to the present one; None where that is as good.
+        """
+        sums = np.concatenate([[0.0], np.cumsum(gains[self.order])])[self.ends]
+        now = int(np.searchsorted(self.ends, on))
+        if sums.max() <= sums[now] + _LEAST_GAIN:
+            return None
+        best = np.flatnonzero(sums >= sums.max() - _LEAST_GAIN)
+        return float(self.cuts[best[np.abs(best - now).argmin()]])
+
+
+def cut_line(p: Floats) -> CutLine:
+    """Sort one column of probabilities into its cuts."""
+    order = np.argsort(-p)  # in any order among equals, since no cut parts them
     falling = p[order]
     last_of_equals = np.flatnonzero(np.append(falling[1:] < falling[:-1], True)) + 1
     ends = np.concatenate([[0], last_of_equals])
@@ -121,22 +162,69 @@ def _cut_line(p: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Fl
     # Between neighbouring floats the middle may round to the lower one; the upper one parts them too.
     between = np.where(middle > distinct, middle, above)[1:]
     none_on = (distinct[0] + 1) / 2 if distinct[0] < 1 else np.nextafter(1.0, 2.0)
-    return order, ends, np.concatenate([[none_on], between, [0.0]])
+    return CutLine(order, ends, np.concatenate([[none_on], between, [0.0]]))
 
 
-def _nearest_maximum(gain: Floats, now: int) -> int:
-    best = np.flatnonzero(gain >= gain.max() - _LEAST_GAIN)
-    return int(best[np.abs(best - now).argmin()])
+def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], tuple[float, ...]]:
+    """Prepare the search for each tag's own cut-off on some rows.
+
+    Parameters
+    ----------
+    p, true
+        Rows as `as_rows` gives them.
+    beta
+        Weight of recall against precision.
+
+    Returns
+    -------
+    A search that is given how much each tile counts, and gives the cut-offs. The sorting is done once
+    for all searches.
+    """
+    lines = [cut_line(column) for column in p.T]
+    columns, truth = np.ascontiguousarray(p.T), np.ascontiguousarray(true.T)
+    need = beta**2 * truth.sum(axis=0)
+    # What is decided for a tile that reaches no cut-off: its most probable tag, or nothing.
+    at_least_one = all_tagged(true)
+    fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
+
+    def search(weights: npt.ArrayLike) -> tuple[float, ...]:
+        values, weight = [START] * len(lines), np.asarray(weights, dtype=np.float64)
+        on = columns >= START
+        hits, count = (on & truth).sum(axis=0), on.sum(axis=0)
+        moved = True
+        while moved:
+            moved = False
+            for tag, line in enumerate(lines):
+                hits_without, count_without = hits - (on[tag] & truth[tag]), count - on[tag]
+                empty = count_without == 0
+                hits_off = np.where(empty, fallback, hits_without)
+                count_off = np.where(empty, int(at_least_one), count_without)
+                # One tag on makes the denominator positive; off, it can be 0, and so is the numerator.
+                score_on = (hits_without + truth[tag]) / (need + count_without + 1)
+                score_off = hits_off / np.maximum(need + count_off, 1)
+                best = line.best((score_on - score_off) * weight, int(on[tag].sum()))
+                if best is not None:
+                    values[tag] = best
+                    on[tag] = columns[tag] >= best
+                    hits, count = hits_without + (on[tag] & truth[tag]), count_without + on[tag]
+                    moved = True
+        return tuple(values)
+
+    return search
 
 
-def _checked(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    p, true = np.asarray(probabilities, dtype=np.float64), np.asarray(targets, dtype=bool)
-    if p.shape != true.shape or p.ndim != 2 or not p.size:
-        raise ValueError(f"expected two filled arrays of one shape (tiles, tags), got {p.shape} and {true.shape}")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("probabilities must be finite and in 0..1")
-    return p, true
+def common_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], float]:
+    """Prepare the search for a cut-off that all tags share; otherwise as `own_search`."""
+    by_rank = np.argsort(-p, axis=1, kind="stable")
+    hits = np.take_along_axis(true, by_rank, axis=1).cumsum(axis=1)
+    score = (1 + beta**2) * hits / (beta**2 * true.sum(axis=1, keepdims=True) + np.arange(1, p.shape[1] + 1))
+    # Where no tag may be missing, the first is on already, and its turn changes nothing.
+    before = np.column_stack([score[:, 0] * all_tagged(true), score[:, :-1]])
+    line = cut_line(np.take_along_axis(p, by_rank, axis=1).ravel())
+    on = int((p >= START).sum())
 
+    def search(weights: npt.ArrayLike) -> float:
+        best = line.best(((score - before) * np.asarray(weights)[:, None]).ravel(), on)
+        return START if best is None else best
 
-def _all_tagged(targets: npt.ArrayLike) -> bool:
-    return bool(np.asarray(targets, dtype=bool).any(axis=1).all())
+    return search

@@ -51,9 +51,7 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     surplus = len(names) - len(wanted)
     if surplus:
         log.warning("%d tiles of %s are not in %s; they are left out", surplus, folder.test, source)
-    tags = TagSet(decision.tags).decode(
-        decision.thresholds.decide(p[place.loc[wanted].to_numpy()]), separator=separator
-    )
+    tags = TagSet(decision.tags).decode(decision.rule.decide(p[place.loc[wanted].to_numpy()]), separator=separator)
     empty = [name for name, row in zip(wanted, tags, strict=True) if not row]
     if empty:
         raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")

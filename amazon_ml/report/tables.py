@@ -3,36 +3,29 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from amazon_ml.decisions.rules import RULES
 
 #: Wide enough for the tables where there is no terminal to ask.
 _PLAIN_WIDTH = 100
 
+#: Pairs of tags that are told, of those that are mistaken for each other.
+_SHOWN = 3
+
 
 def print_scores(metrics: dict[str, Any]) -> None:
-    """Print a run's scores and its per-tag table; `metrics` is the content of metrics.json."""
-    beta = f"F{metrics['beta']:g}"
-    names = {
-        "fitted": "tuned, on the rows it was tuned on (flattering)",
-        "cross_fitted": "tuned, cross-fitted (honest)",
-        "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
-        "constant": "best constant answer, fitted",
-        "decided": "with the run's decision",
-    }
-    table = Table(title=_title(metrics), title_justify="left")
-    table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
-    table.add_column("mean", justify="right")
-    table.add_column("95 % interval", justify="right")
-    if metrics.get("held_out") is False:
-        names["cross_fitted"] = "tuned, cross-fitted (but the network was trained on these tiles)"
-    for key, score in metrics["f2"].items():
-        low, high = score["interval"]
-        name = names.get(key, f"fixed cut-off {key.removeprefix('fixed_')}")
-        table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
-    tuned_here = "cross_fitted" in metrics["f2"]
-    _print_tags(metrics["tags"], beta, "thresholds fitted on all rows, the rest cross-fitted" if tuned_here else None)
-    console().print(table)
+    """Print a run's scores; `metrics` is the content of metrics.json, or what ``evaluate`` gives."""
+    beta, page, tuned_here = f"F{metrics['beta']:g}", console(), "rules" in metrics
+    page.print(_tag_table(metrics["tags"], beta, tuned_here))
+    for line in (_confusions(metrics["confusions"]), _logic_faults(metrics["logic_faults"])):
+        if line:
+            page.print(line, highlight=False, markup=False)
+    if tuned_here:
+        page.print(_rule_table(metrics["rules"], metrics["rule"], beta))
+    page.print(_score_table(metrics, beta))
 
 
 def print_folds(figures: dict[str, Any]) -> None:
@@ -55,21 +48,77 @@ def print_folds(figures: dict[str, Any]) -> None:
     console().print(table)
 
 
+def _score_table(metrics: dict[str, Any], beta: str) -> Table:
+    rule = metrics["rule"]
+    trained_on = "but the network was trained on these tiles" if metrics.get("held_out") is False else "honest"
+    names = {
+        "fitted": f"{rule}, on the rows it was fitted on (flattering)",
+        "cross_fitted": f"{rule}, cross-fitted ({trained_on})",
+        "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
+        "constant": "best constant answer, fitted",
+        "decided": f"with the run's decision, {rule}",
+        "decided_minus_fixed": "difference to fixed, paired",
+    }
+    table = Table(title=_title(metrics), title_justify="left")
+    table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
+    table.add_column("mean", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for key, score in metrics["f2"].items():
+        low, high = score["interval"]
+        name = names.get(key, f"fixed cut-off {key.removeprefix('fixed_')}")
+        table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
+    return table
+
+
+def _rule_table(rules: dict[str, Any], chosen: str, beta: str) -> Table:
+    note = "all cross-fitted; * the run's decision"
+    table = Table(caption=note, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("rule")
+    table.add_column("what it does")
+    for heading in (beta, "minus fixed", "std. error"):
+        table.add_column(heading, justify="right")
+    for name, score in rules.items():
+        what = RULES[name].summary if name in RULES else "the simplest about as good as the best"
+        paired = score["minus_fixed"]
+        figures = (f"{score['value']:.4f}", f"{paired['value']:+.4f}", f"{paired['standard_error']:.4f}")
+        table.add_row(f"{name} *" if name == chosen else name, what, *figures)
+    return table
+
+
 def _title(metrics: dict[str, Any]) -> str:
     source = "GENERATED tiles (says nothing about Kaggle)" if metrics["generated"] else "Tiles"
     part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
     return f"{source} of {metrics['tiles_of']}{part}"
 
 
-def _print_tags(records: Sequence[dict[str, Any]], beta: str, caption: str | None) -> None:
-    table = Table(caption=caption, caption_justify="left")
-    table.add_column("tag")
-    for heading in ("support", "decided", "threshold", "precision", "recall", beta):
+def _tag_table(records: Sequence[dict[str, Any]], beta: str, tuned_here: bool) -> Table:
+    note = "gain: of the score, were this tag without error"
+    if tuned_here:
+        note += "\nthreshold: fitted on all rows, the rest cross-fitted"
+        note += "\nown: 5 % to 95 % of the thresholds that bootstraps find best for the tag"
+    table = Table(caption=note, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("tag", no_wrap=True)
+    own = ["own"] if tuned_here else []
+    for heading in ("support", "decided", "threshold", *own, "precision", "recall", beta, "gain"):
         table.add_column(heading, justify="right")
     for record in records:
-        figures = [f"{record[key]:.3f}" for key in ("threshold", "precision", "recall", "fbeta")]
-        table.add_row(record["tag"], f"{record['support']:,}", f"{record['decided']:,}", *figures)
-    console().print(table)
+        counts = [f"{record[key]:,}" for key in ("support", "decided")]
+        threshold = "" if record["threshold"] is None else f"{record['threshold']:.3f}"
+        own = ["{:.2f}-{:.2f}".format(*record["own_threshold"])] if tuned_here else []
+        scores = [f"{record[key]:.3f}" for key in ("precision", "recall", "fbeta")]
+        table.add_row(record["tag"], *counts, threshold, *own, *scores, f"{record['gain']:.4f}")
+    return table
+
+
+def _confusions(pairs: Sequence[dict[str, Any]]) -> str:
+    told = [f"{pair['surplus']} for {pair['missed']} ({pair['tiles']:,})" for pair in pairs[:_SHOWN]]
+    return f"most often one tag for another: {', '.join(told)}" if told else ""
+
+
+def _logic_faults(faults: dict[str, dict[str, int]]) -> str:
+    told = [f"{rule}: {tiles:,}" for rule, tiles in faults["decided"].items()]
+    true = sum(faults["truth"].values())
+    return f"decided against the label logic ({true:,} in truth): {'; '.join(told) or 'none'}" if told or true else ""
 
 
 def console() -> Console:

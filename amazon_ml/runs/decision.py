@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amazon_ml.decisions.thresholds import Thresholds
+from amazon_ml.decisions.crossfit import Rule
+from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
 from amazon_ml.runs.folder import Run
@@ -11,31 +12,52 @@ from amazon_ml.runs.folder import Run
 
 @dataclass(frozen=True)
 class Decision:
-    """A fitted rule, the tags it is for, and the beta it was tuned for; stored as ``decision.json``."""
+    """A fitted rule, its name, the tags it is for, and the beta it was fitted for; stored as ``decision.json``."""
 
+    name: str
+    rule: Rule
     tags: tuple[str, ...]
-    thresholds: Thresholds
     beta: float
 
 
 def write_decision(run: Run, decision: Decision, **facts: Any) -> None:
     """Write the decision, and beside it what is known of how it came about."""
     content = {
-        "rule": "per_class",
+        "rule": decision.name,
         "beta": decision.beta,
-        "at_least_one": decision.thresholds.at_least_one,
-        "thresholds": dict(zip(decision.tags, decision.thresholds.values, strict=True)),
         **facts,
+        "tags": decision.tags,
+        "parameters": rule_to_dict(decision.rule),
     }
     write_json(run.decision, content)
 
 
 def read_decision(run: Run) -> Decision:
-    """Read the decision; a broken one is an `InputError` that says how to make it anew."""
+    """Read the decision.
+
+    Raises
+    ------
+    InputError
+        Where it is broken, or for other tags than the run's networks give, or for these in another order.
+    """
     content = read_json(run.decision)
+    anew = f"make it anew with amazon-ml tune {run.path}"
     try:
-        values = {str(tag): float(value) for tag, value in content["thresholds"].items()}
-        thresholds = Thresholds(tuple(values.values()), bool(content["at_least_one"]))
-        return Decision(tuple(values), thresholds, float(content["beta"]))
+        rule, tags = rule_from_dict(content["parameters"]), tuple(map(str, content["tags"]))
+        decision = Decision(str(content["rule"]), rule, tags, float(content["beta"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{run.decision} is not a decision: {error!r}; make it anew with amazon-ml tune") from None
+        raise InputError(f"{run.decision} is not a decision: {error!r}; {anew}") from None
+    own = run.tags()
+    if tags != own:
+        apart = [name for name in (*own, *tags) if name not in own or name not in tags]
+        told = f"other tags than the run's networks give ({', '.join(apart)})" if apart else "its tags in another order"
+        raise InputError(f"{run.decision} is for {told}; {anew}")
+    return decision
+
+
+def asked_before(run: Run) -> str | None:
+    """Give the rule that was asked for when a run was tuned last; none where it was not, or none can be told."""
+    try:
+        return str(read_json(run.decision)["asked"])
+    except (InputError, KeyError, TypeError):
+        return None

@@ -8,13 +8,14 @@ from amazon_ml.data.bands import read_reader
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
+from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.thresholds import START, Thresholds
+from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.files import write_json
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import predict_table
-from amazon_ml.runs.tune import per_tag_records, score
+from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +60,18 @@ def evaluate(
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
     p = predict_table(folder, catalog.labelled, decision.tags, workers)
-    decided = decision.thresholds.decide(p)
+    decided = decision.rule.decide(p)
     true, beta = catalog.targets, decision.beta
-    same_start = Thresholds((START,) * len(decision.tags), decision.thresholds.at_least_one)
-    baseline = fbeta_per_tile(true, same_start.decide(p), beta)
+    baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)
     own = fbeta_per_tile(true, decided, beta)
     metrics = {
         "tiles_of": str(data),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "beta": beta,
         "tiles": len(p),
+        "rule": decision.name,
         "f2": {f"fixed_{START}": score(baseline), "decided": score(own), "decided_minus_fixed": score(own - baseline)},
-        "tags": per_tag_records(decision.tags, true, decided, decision.thresholds, beta),
+        **where_lost(decision.tags, p, true, decided, decision.rule, beta),
     }
     if json is not None:
         write_json(json, metrics)

@@ -117,6 +117,10 @@ class Run:
             raise InputError(f"{self.config} is not the configuration of a run")
         return options
 
+    def tags(self) -> tuple[str, ...]:
+        """Read the tags that the run's networks were trained for, in the order of their outputs."""
+        return tuple(read_json(self.provenance)["data"]["tags"])
+
 
 @dataclass(frozen=True)
 class FoldFolder:
@@ -176,7 +180,7 @@ def read_truth(run: Run) -> pd.Series:
 
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
-    tags = tuple(read_json(run.provenance)["data"]["tags"])
+    tags = run.tags()
     names, p = read_probabilities(run.oof, tags)
     true = TagSet(tags).encode(read_truth(run).loc[names].tolist(), separator=_SEPARATOR)
     return names, tags, p, true

@@ -48,7 +48,7 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     p = predict_table(folder, listed, decision.tags, workers)
     separator = folder.options()["data"]["tag_separator"] or " "
     table = probability_table(listed["image_name"].tolist(), decision.tags, p)
-    table.insert(1, "tags", TagSet(decision.tags).decode(decision.thresholds.decide(p), separator=separator))
+    table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 

@@ -1,46 +1,70 @@
 """From a run's out-of-fold probabilities to its decision and its scores."""
 
+import logging
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.crossfit import bootstrap_interval, cross_decide
-from amazon_ml.decisions.fbeta import Floats, fbeta_per_tile, score_per_tag
-from amazon_ml.decisions.thresholds import START, Thresholds, fixed, per_class
+from amazon_ml.decisions.crossfit import Fit, choosing, cross_decide, score, simplest
+from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.fbeta import fbeta_per_tile
+from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
+from amazon_ml.decisions.shrink import bootstrap
+from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
-from amazon_ml.runs.decision import Decision, write_decision
+from amazon_ml.labels import MultiHot, declared
+from amazon_ml.runs.decision import Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.scores import where_lost
+
+log = logging.getLogger(__name__)
 
 #: Fewer held-out tiles than this say nothing about cut-offs.
 LEAST_TILES = 10
 
+#: Asks for the simplest rule that is about as good as the best.
+BEST = "best"
 
-def tune(run: Path) -> dict[str, Any]:
-    """Tune the cut-offs of a run on its out-of-fold probabilities, and score them honestly.
 
-    Writes decision.json and metrics.json. The cross-fitted F2 is the honest one: every tile is
-    decided with cut-offs tuned on other tiles.
+def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
+    """Fit the rule that decides tags, on a run's out-of-fold probabilities, and compare all rules honestly.
+
+    Writes decision.json and metrics.json. Scores are cross-fitted: every tile is decided by a rule that
+    was fitted on other tiles, and so is the choice of the best rule.
 
     Parameters
     ----------
     run
         Run folder.
+    rule
+        Rule to keep: fixed, global, shrunk, bagged, per_class, expected, expected_structured, stacked;
+        or best, the simplest of them within one standard error of the best. When not given: the one
+        that was asked for last, at first shrunk.
 
     Returns
     -------
     The content of metrics.json.
     """
     folder = Run(run)
+    rule = rule or asked_before(folder) or DEFAULT
+    if rule not in (*RULES, BEST):
+        raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
     options, data = folder.options(), read_json(folder.provenance)["data"]
     _, tags, p, true = read_oof(folder)
-    beta = float(options["beta"])
+    beta, seed = float(options["beta"]), int(options["seed"])
     if len(p) < LEAST_TILES:
         raise InputError(f"{run} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}")
-    thresholds = per_class(p, true, beta)
-    cross_fitted = cross_decide(per_class, p, true, beta=beta, seed=options["seed"])
+    fits = fits_for(Structure.of(declared(tags)))
+    asked = {BEST: choosing(fits, seed=seed)} if rule == BEST else {}
+    answers = _cross_fitted({**fits, **asked}, p, true, beta, seed)
+    per_tile = {name: fbeta_per_tile(true, answer, beta) for name, answer in answers.items()}
+    chosen = list(fits)[simplest([per_tile[name] for name in fits])] if rule == BEST else rule
+    fitted = fits[chosen](p, true, beta)
     held_out = bool(options["data"]["hold_out"])
     metrics = {
         "tiles_of": data["root"],
@@ -48,58 +72,48 @@ def tune(run: Path) -> dict[str, Any]:
         "beta": beta,
         "tiles": len(p),
         "held_out": held_out,
-        "f2": _scores(p, true, thresholds, cross_fitted, beta),
-        "tags": per_tag_records(tags, true, cross_fitted, thresholds, beta),
+        "rule": chosen,
+        "f2": {
+            f"fixed_{START}": score(per_tile["fixed"]),
+            "fitted": score(fbeta_per_tile(true, fitted.decide(p), beta)),
+            "cross_fitted": score(per_tile[rule]),
+            "cross_fitted_minus_fixed": score(per_tile[rule] - per_tile["fixed"]),
+            "constant": score(fbeta_per_tile(true, _best_constant(true, beta), beta)),
+        },
+        "rules": {
+            name: {**score(scores), "minus_fixed": score(scores - per_tile["fixed"])}
+            for name, scores in per_tile.items()
+        },
+        **where_lost(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, seed=seed)),
     }
     write_decision(
         folder,
-        Decision(tags, thresholds, beta),
-        cross_fitted=metrics["f2"]["cross_fitted"],
-        tuned_on={"tiles": len(p), "held_out": held_out, "oof_sha256": sha256_of(folder.oof)},
+        Decision(chosen, fitted, tags, beta),
+        asked=rule,
+        cross_fitted=metrics["rules"][rule],
+        tuned_on={
+            "tiles": len(p),
+            "held_out": held_out,
+            "data_sha256": data["sha256"],
+            "oof_sha256": sha256_of(folder.oof),
+        },
     )
     write_json(folder.metrics, metrics)
     return metrics
 
 
-def score(per_tile: Floats) -> dict[str, Any]:
-    """Mean over tiles with its 95 % bootstrap interval."""
-    return {"value": float(per_tile.mean()), "interval": list(bootstrap_interval(per_tile))}
+def _cross_fitted(
+    fits: Mapping[str, Fit], p: npt.NDArray[np.float32], true: MultiHot, beta: float, seed: int
+) -> dict[str, MultiHot]:
+    answers = {}
+    for name, fit in fits.items():
+        began = time.perf_counter()
+        answers[name] = cross_decide(fit, p, true, beta=beta, seed=seed)
+        log.info("cross-fitted %s in %.1f s", name, time.perf_counter() - began)
+    return answers
 
 
-def per_tag_records(
-    tags: tuple[str, ...],
-    true: npt.NDArray[np.uint8],
-    decided: npt.NDArray[np.uint8],
-    thresholds: Thresholds,
-    beta: float,
-) -> list[dict[str, Any]]:
-    """One record a tag: support, threshold, precision, recall, F-beta."""
-    table = score_per_tag(true, decided, beta)
-    table.insert(0, "tag", tags)
-    table.insert(2, "threshold", thresholds.values)
-    records: list[dict[str, Any]] = table.to_dict(orient="records")  # type: ignore[assignment]
-    return records
-
-
-def _scores(
-    p: npt.NDArray[np.float32],
-    true: npt.NDArray[np.uint8],
-    fitted: Thresholds,
-    cross_fitted: npt.NDArray[np.uint8],
-    beta: float,
-) -> dict[str, Any]:
-    baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)
-    honest = fbeta_per_tile(true, cross_fitted, beta)
-    return {
-        f"fixed_{START}": score(baseline),
-        "fitted": score(fbeta_per_tile(true, fitted.decide(p), beta)),
-        "cross_fitted": score(honest),
-        "cross_fitted_minus_fixed": score(honest - baseline),
-        "constant": score(fbeta_per_tile(true, _best_constant(true, beta), beta)),
-    }
-
-
-def _best_constant(true: npt.NDArray[np.uint8], beta: float) -> npt.NDArray[np.uint8]:
+def _best_constant(true: MultiHot, beta: float) -> MultiHot:
     """Give every tile the same tags: the k most frequent, with the best k."""
     ranked = np.argsort(-true.mean(axis=0), kind="stable")
     answers = [np.isin(np.arange(true.shape[1]), ranked[:k]) for k in range(1, true.shape[1] + 1)]

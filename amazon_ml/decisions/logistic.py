@@ -1,0 +1,67 @@
+"""Log odds, and the regression on them that calibration and stacking share."""
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.decisions.matrices import Floats
+
+#: Probabilities are held off 0 and 1 by this before their log odds are taken; a sigmoid in float32
+#: is exact 1 a little above.
+_LEAST = 1e-7
+
+_MOST_STEPS = 100
+_LEAST_STEP = 1e-9
+
+
+def logit(p: npt.ArrayLike) -> Floats:
+    """Log odds, in about -16..16."""
+    held: Floats = np.clip(np.asarray(p, dtype=np.float64), _LEAST, 1 - _LEAST)
+    odds: Floats = np.log(held) - np.log1p(-held)
+    return odds
+
+
+def sigmoid(x: npt.ArrayLike) -> Floats:
+    """Probability of log odds."""
+    p: Floats = np.exp(-np.logaddexp(0, -np.asarray(x, dtype=np.float64)))  # exact and without overflow at both ends
+    return p
+
+
+def fit_logistic(features: Floats, target: Floats, prior: Floats, penalty: float) -> Floats:
+    """Weights of a logistic regression, held to a prior: Newton's method with halved steps.
+
+    Minimises ``sum(log loss) + penalty / 2 * |weights - prior|^2``, the posterior mode under a normal
+    prior of variance ``1 / penalty`` (Bishop 2006, *Pattern Recognition and Machine Learning*, 4.3.3 and 4.5).
+
+    Parameters
+    ----------
+    features
+        Shape (rows, weights); there is no other intercept than a column of ones.
+    target
+        Shape (rows,), in 0..1; need not be whole.
+    prior
+        Weights where the data says nothing, and where the search begins.
+    penalty
+        More than 0, so that there is one minimum, and a finite one.
+
+    Returns
+    -------
+    Weights of shape (weights,).
+    """
+
+    def loss(weights: Floats) -> float:
+        x = features @ weights
+        return float((np.logaddexp(0, x) - target * x).sum() + penalty / 2 * ((weights - prior) ** 2).sum())
+
+    weights, lowest = prior, loss(prior)
+    for _ in range(_MOST_STEPS):
+        p = sigmoid(features @ weights)
+        slope = features.T @ (p - target) + penalty * (weights - prior)
+        curvature = features.T @ (features * (p * (1 - p))[:, None]) + penalty * np.eye(len(prior))
+        step = np.linalg.solve(curvature, slope)
+        while np.abs(step).max() > _LEAST_STEP and loss(weights - step) > lowest:
+            step = step / 2
+        if np.abs(step).max() <= _LEAST_STEP:
+            break
+        weights = weights - step
+        lowest = loss(weights)
+    return weights

@@ -1,0 +1,41 @@
+"""What a matrix of probabilities or of tags has to be; checked where one comes in."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Hot = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+
+def as_probabilities(values: npt.ArrayLike, columns: int | None = None) -> Floats:
+    """Give probabilities as float64 of shape (tiles, columns).
+
+    Raises
+    ------
+    ValueError
+        For another shape, and for values that are not finite or not in 0..1.
+    """
+    p = np.asarray(values, dtype=np.float64)
+    if p.ndim != 2 or columns not in (None, p.shape[1]):
+        raise ValueError(f"expected probabilities of shape (tiles, {columns or 'tags'}), got {p.shape}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("probabilities must be finite and in 0..1")
+    return p
+
+
+def as_multi_hot(values: npt.ArrayLike) -> Bools:
+    """Give a multi-hot array as bool of shape (tiles, tags); anything but 0 and 1 is a ValueError."""
+    given = np.asarray(values)
+    hot = given.astype(bool)
+    if given.dtype != hot.dtype and not (given == hot).all():  # NaN would count as a tag
+        raise ValueError("tags must be 0 or 1")
+    return hot
+
+
+def as_rows(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, Bools]:
+    """Give the rows that a rule is fitted on: probabilities and truth of one shape (tiles, tags), at least one tile."""
+    p, true = as_probabilities(probabilities), as_multi_hot(targets)
+    if p.shape != true.shape or not p.size:
+        raise ValueError(f"expected two filled arrays of one shape (tiles, tags), got {p.shape} and {true.shape}")
+    return p, true

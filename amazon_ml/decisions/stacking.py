@@ -1,0 +1,81 @@
+"""Stacking: each tag's probability from the probabilities of all tags of all networks.
+
+A tile with houses is likelier to show a road than its road probability alone says, and one network
+knows haze where another knows mines. A logistic regression from all log odds to each tag learns that.
+With hundreds of weights and few tiles of rare tags it also learns chance, so it is held to what is
+known to work: the average of the networks' log odds for the tag itself. What has no evidence stays there.
+
+Fitted on rows it is scored on, a stack flatters more than cut-offs do, for it has more weights: fit it
+inside the cross-fit, as part of a rule (`amazon_ml.decisions.rules`, ``stacked``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities
+
+#: A normal prior of standard deviation 0.1 on how far each weight departs from the average of the networks.
+PENALTY = 100.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A logistic regression a tag, ``sigmoid(logit(p) @ weights + intercept)``.
+
+    Parameters
+    ----------
+    weights
+        For each tag its weight of each input column.
+    intercept
+        One a tag.
+    """
+
+    weights: tuple[tuple[float, ...], ...]
+    intercept: tuple[float, ...]
+
+    def apply(self, probabilities: npt.ArrayLike) -> Floats:
+        """Stack probabilities of shape (tiles, networks x tags) to (tiles, tags)."""
+        weights = np.array(self.weights)
+        return sigmoid(logit(as_probabilities(probabilities, weights.shape[1])) @ weights.T + np.array(self.intercept))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the weights as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make it from `to_dict`'s data."""
+        return cls(
+            tuple(tuple(map(float, weights)) for weights in content["weights"]),
+            tuple(map(float, content["intercept"])),
+        )
+
+
+def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: float = PENALTY) -> Stack:
+    """Fit a ridge-penalised logistic regression a tag.
+
+    Parameters
+    ----------
+    probabilities
+        Out-of-fold probabilities, shape (tiles, networks x tags): one network's tags beside the other's.
+    targets
+        Multi-hot truth, shape (tiles, tags).
+    penalty
+        How strongly the weights are held to the average of the networks; more than 0.
+    """
+    p, true = as_probabilities(probabilities), as_multi_hot(targets)
+    tags = true.shape[1]
+    networks, rest = divmod(p.shape[1], tags)
+    if rest or not networks or len(p) != len(true) or not len(p):
+        raise ValueError(f"expected shapes (tiles, networks x tags) and (tiles, tags), got {p.shape} and {true.shape}")
+    features = np.column_stack([logit(p), np.ones(len(p))])
+    average = np.column_stack([np.tile(np.eye(tags) / networks, networks), np.zeros(tags)])
+    fits = np.stack(
+        [fit_logistic(features, true[:, tag].astype(np.float64), average[tag], penalty) for tag in range(tags)]
+    )
+    return Stack(tuple(map(tuple, fits[:, :-1].tolist())), tuple(fits[:, -1].tolist()))

@@ -1,0 +1,50 @@
+"""Where the score is lost: against scikit-learn, and counted by hand."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import fbeta_score, precision_recall_fscore_support
+from test_fbeta import answers
+
+from amazon_ml.decisions.per_tag import confusions, score_per_tag
+
+Hot = npt.NDArray[np.uint8]
+
+
+@settings(deadline=None, max_examples=100)
+@given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
+def test_scores_of_tags_equal_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
+    true, decided = pair
+    precision, recall, f, support = precision_recall_fscore_support(
+        true, decided, beta=beta, average=None, zero_division=0
+    )
+    table = score_per_tag(true, decided, beta)
+    for column, expected in (("precision", precision), ("recall", recall), ("fbeta", f), ("support", support)):
+        np.testing.assert_allclose(table[column], expected, rtol=0, atol=1e-12, err_msg=column)
+    assert table["decided"].tolist() == [sum(int(row[tag]) for row in decided) for tag in range(true.shape[1])]
+
+
+@settings(deadline=None, max_examples=50)
+@given(answers(), st.sampled_from([1.0, 2.0]))
+def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[Hot, Hot], beta: float) -> None:
+    true, decided = pair
+    gains = score_per_tag(true, decided, beta)["gain"]
+    now = fbeta_score(true, decided, beta=beta, average="samples", zero_division=0)
+    for tag, gain in enumerate(gains):
+        mended = decided.copy()
+        mended[:, tag] = true[:, tag]
+        then = fbeta_score(true, mended, beta=beta, average="samples", zero_division=0)
+        assert gain == pytest.approx(then - now, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(answers())
+def test_confusions_are_counted_tile_by_tile(pair: tuple[Hot, Hot]) -> None:
+    true, decided = pair
+    expected = np.zeros((true.shape[1],) * 2, dtype=int)
+    for y, d in zip(true.tolist(), decided.tolist(), strict=True):
+        for missed, surplus in np.ndindex(expected.shape):
+            expected[missed, surplus] += y[missed] > d[missed] and d[surplus] > y[surplus]
+    np.testing.assert_array_equal(confusions(true, decided), expected)

@@ -1,0 +1,206 @@
+"""`amazon-ml tune` on stored probabilities: what it compares, keeps, and refuses."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import fbeta_score
+
+from amazon_ml.cli import main
+from amazon_ml.decisions.crossfit import cross_decide
+from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.rules import RULES, fits_for
+from amazon_ml.decisions.synthetic import draw_rows
+from amazon_ml.files import write_table
+from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.folder import Run, probability_table, write_truth
+from amazon_ml.runs.tune import tune
+
+
+def run_of(
+    folder: Path, p: npt.NDArray[np.float64], true: npt.NDArray[np.uint8], tags: tuple[str, ...] = PLANET.names
+) -> Path:
+    """A run as far as tuning looks at it."""
+    folder.mkdir()
+    names = [f"tile_{n}" for n in range(len(p))]
+    options = {"beta": 2.0, "seed": 3, "data": {"hold_out": True, "tag_separator": None}, "model": {}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
+    (folder / "provenance.json").write_text(json.dumps({"data": facts}))
+    write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
+    write_table(folder / "oof.parquet", probability_table(names, tags, p.astype(np.float32)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run of 900 synthetic tiles, tuned to the best rule; not to be changed."""
+    run = run_of(tmp_path_factory.mktemp("runs") / "run", *draw_rows(900, seed=6))
+    return run, tune(run, rule="best")
+
+
+def stored(run: Path, name: str) -> Any:
+    return json.loads((run / name).read_text())
+
+
+def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, dict[str, Any]]) -> None:
+    run, metrics = tuned
+    assert list(metrics["rules"]) == [*RULES, "best"] and metrics == stored(run, "metrics.json")
+    p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
+    _, true = draw_rows(900, seed=6)
+    fixed = p >= np.float64(0.2)
+    fixed[np.arange(len(p)), p.argmax(axis=1)] |= ~fixed.any(axis=1)
+    baseline = fbeta_score(true, fixed, beta=2, average="samples")
+    fits = fits_for(Structure.of(PLANET))
+    for name in ("fixed", "shrunk", "stacked"):
+        score = metrics["rules"][name]
+        f2 = fbeta_score(true, cross_decide(fits[name], p, true, seed=3), beta=2, average="samples")
+        assert score["value"] == pytest.approx(f2, abs=1e-12)
+        assert score["minus_fixed"]["value"] == pytest.approx(f2 - baseline, abs=1e-12)
+        assert score["interval"][0] < f2 < score["interval"][1]
+    assert metrics["rules"]["fixed"]["minus_fixed"]["standard_error"] == 0
+
+
+def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tuple[Path, dict[str, Any]]) -> None:
+    run, metrics = tuned
+    decision = stored(run, "decision.json")
+    # The label logic is worth more here than whatever simpler rules know.
+    assert decision["rule"] == metrics["rule"] == "expected_structured" and decision["asked"] == "best"
+    assert decision["cross_fitted"] == metrics["rules"]["best"]
+    assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"]["best"]["value"]
+    assert metrics["f2"]["fitted"]["value"] > metrics["f2"]["cross_fitted"]["value"]
+    p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
+    fitted = fits_for(Structure.of(PLANET))["expected_structured"](p, draw_rows(900, seed=6)[1], 2.0)
+    assert read_decision(Run(run)).rule == fitted
+
+
+def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, dict[str, Any]]) -> None:
+    run, _ = tuned
+    assert stored(run, "decision.json")["tuned_on"] == {
+        "tiles": 900,
+        "held_out": True,
+        "data_sha256": "abc",
+        "oof_sha256": hashlib.sha256((run / "oof.parquet").read_bytes()).hexdigest(),
+    }
+
+
+def test_where_the_score_is_lost_is_told(tuned: tuple[Path, dict[str, Any]]) -> None:
+    metrics = tuned[1]
+    _, true = draw_rows(900, seed=6)
+    assert [record["tag"] for record in metrics["tags"]] == list(PLANET.names)
+    for record, support in zip(metrics["tags"], true.sum(axis=0), strict=True):
+        assert record["support"] == support and record["gain"] >= -1e-9
+        low, high = record["own_threshold"]
+        assert 0 <= low <= high <= 1.0001 and 0 <= record["ece"] <= 1
+        assert record["threshold"] is None  # the rule that is best here has none
+    assert metrics["logic_faults"]["truth"] == {}
+    assert metrics["confusions"][0]["tiles"] >= metrics["confusions"][-1]["tiles"] > 0
+
+
+def test_command_keeps_the_named_rule_and_shows_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(200, seed=2))
+    assert main(["tune", str(run), "--rule", "per_class"]) == 0
+    shown = capsys.readouterr().out
+    assert "per_class *" in shown and "most often one tag for another" in shown
+    assert all(f"{name} " in shown for name in (*PLANET.names, *RULES))
+    assert stored(run, "decision.json")["rule"] == "per_class"
+    assert main(["tune", str(run)]) == 0
+    assert stored(run, "decision.json")["rule"] == "per_class"  # what was asked for stays until another is
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_can_be_kept(rule: str, tmp_path: Path) -> None:
+    p, true = draw_rows(120, seed=2)
+    run = run_of(tmp_path / "run", p, true)
+    metrics = tune(run, rule=rule)
+    assert metrics["rule"] == rule
+    assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"][rule]["value"]
+    answer = read_decision(Run(run)).rule.decide(p)
+    assert answer.shape == true.shape and answer.any(axis=1).all()
+
+
+def test_ten_tiles_are_enough_and_nine_are_not(tmp_path: Path) -> None:
+    p, true = draw_rows(10, seed=2)
+    assert tune(run_of(tmp_path / "ten", p, true), rule="best")["tiles"] == 10
+    run = run_of(tmp_path / "nine", p[:9], true[:9])
+    assert main(["tune", str(run)]) == 2
+
+
+def test_other_tags_have_no_structure(tmp_path: Path) -> None:
+    tags = tuple(f"kind {n}" for n in range(17))
+    metrics = tune(run_of(tmp_path / "run", *draw_rows(200, seed=2), tags), rule="expected_structured")
+    assert metrics["rules"]["expected"] == metrics["rules"]["expected_structured"]
+    assert metrics["logic_faults"] == {"truth": {}, "decided": {}}
+
+
+def test_tags_of_the_competition_in_another_order_keep_their_structure(tmp_path: Path) -> None:
+    p, true = draw_rows(400, seed=2)
+    metrics = [
+        tune(run_of(tmp_path / str(step), p[:, ::step], true[:, ::step], PLANET.names[::step])) for step in (1, -1)
+    ]
+    scores = [entry["rules"]["expected_structured"]["value"] for entry in metrics]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3) and scores[0] > metrics[0]["rules"]["expected"]["value"]
+
+
+def test_unknown_rule_is_refused_with_those_there_are(
+    tuned: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (tuned[0] / "decision.json").read_bytes()
+    assert main(["tune", str(tuned[0]), "--rule", "oracle"]) == 2
+    told = capsys.readouterr().err
+    assert "--rule oracle" in told and all(name in told for name in (*RULES, "best"))
+    assert (tuned[0] / "decision.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (PLANET.names[::-1], "its tags in another order"),
+        (("clean", *PLANET.names[1:]), "other tags than the run's networks give (clear, clean)"),
+        (PLANET.names[:-1], "(conventional_mine)"),
+    ],
+)
+@pytest.mark.parametrize("verb", [["evaluate", "--data"], ["predict", "--out=x.csv", "--tiles"]])
+def test_decision_for_other_tags_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tags: tuple[str, ...], message: str, verb: list[str]
+) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    tune(run)
+    content = stored(run, "decision.json")
+    (run / "decision.json").write_text(json.dumps({**content, "tags": tags}))
+    assert main([verb[0], str(run), *verb[1:], str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "broken", [{"parameters": {"kind": "oracle"}}, {"parameters": None}, {"beta": "two"}, {"tags": 3}]
+)
+def test_broken_decision_is_refused_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any]
+) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    tune(run)
+    (run / "decision.json").write_text(json.dumps({**stored(run, "decision.json"), **broken}))
+    assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
+    assert "is not a decision: " in (told := capsys.readouterr().err) and f"amazon-ml tune {run}" in told
+
+
+def test_help_lists_every_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["tune", "--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*RULES, "best"))
+
+
+def test_times_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        tune(run_of(tmp_path / "run", *draw_rows(60, seed=2)))
+    assert [message.split()[1] for message in caplog.messages] == list(RULES)
