@@ -72,14 +72,13 @@ def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> No
 
 
 @pytest.mark.parametrize(("edge", "channels"), [(1, 1), (5, 3), (32, 4), (300, 3)])
-def test_working_in_pieces_changes_no_value_by_more_than_rounding(edge: int, channels: int) -> None:
-    # 300 px: more than one piece, and the last is shorter.
+def test_one_pass_gives_the_bits_of_the_plain_expression(edge: int, channels: int) -> None:
     images, mean, std = tiles(edge, channels), MEAN[:channels], STD[:channels]
     plain = ((images.float() - mean) / std).permute(0, 3, 1, 2)
     ours = normalise(images, mean, std)
     assert ours.stride() == plain.stride() and ours.dtype == plain.dtype
-    torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(normalise(images[:, 1:], mean, std), plain[:, :, 1:], rtol=1e-6, atol=1e-6)
+    assert torch.equal(ours, plain)
+    assert torch.equal(normalise(images[:, 1:], mean, std), plain[:, :, 1:])
     assert normalise(images[:0], mean, std).shape == (0, *plain.shape[1:])
 
 
@@ -103,6 +102,6 @@ def test_an_exported_graph_holds_the_plain_expression() -> None:
 
     batch = torch.export.Dim("batch")
     program = torch.export.export(Module(), (tiles(),), dynamic_shapes=({0: batch},))
-    assert "addcmul" not in program.graph_module.code
+    assert "aten.div" in program.graph_module.code
     more = torch.cat([tiles(), tiles(), tiles()])
-    torch.testing.assert_close(program.module()(more), normalise(more, MEAN[:3], STD[:3]), rtol=1e-6, atol=1e-6)
+    assert torch.equal(program.module()(more), normalise(more, MEAN[:3], STD[:3]))

@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="out must be"):
         gather(images, rows, out=np.empty((2, 4, 4, 4), np.uint8))
     with pytest.raises(ValueError, match="contiguous"):
-        gather(images[..., ::-1], rows)
+        gather(images[..., ::-1], rows, np.zeros(2, dtype=np.uint8))
     with pytest.raises(ValueError, match="square"):
         gather(images[:, :3], rows)
 

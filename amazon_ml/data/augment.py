@@ -146,7 +146,7 @@ class Augmentation:
         return result
 
 
-def symmetric(image: Image, which: int) -> Image:
+def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
     """Give one of the eight symmetries of a tile.
 
     numpy copies a view with backward or swapped axes byte by byte, ten times as slow as OpenCV does.
@@ -158,17 +158,28 @@ def symmetric(image: Image, which: int) -> Image:
     which
         In 0..7. Bit 4 swaps rows and columns; then bit 2 reverses the rows and bit 1 the columns. A
         quarter turn is 4 and 2, or 4 and 1.
+    out
+        Where to put it, contiguous and of the shape that comes; a new array by default.
 
     Returns
     -------
-    A new, contiguous array; for 0 the tile itself.
+    `out`.
     """
-    if image.shape[2] in (3, 4):
-        swapped = cv2.transpose(image) if which & 4 else image
-        return np.asarray(cv2.flip(swapped, _FLIPS[which & 3]) if which & 3 else swapped, dtype=np.uint8)
-    pixels = image.view(np.dtype((np.void, image.shape[2])))  # no pixel of OpenCV's; numpy moves it as one
-    turned = pixels.swapaxes(0, 1) if which & 4 else pixels
-    return np.ascontiguousarray(turned[:: -1 if which & 2 else 1, :: -1 if which & 1 else 1]).view(np.uint8)
+    height, width, bands = image.shape
+    if out is None:
+        out = np.empty((width, height, bands) if which & 4 else image.shape, dtype=np.uint8)
+    flip = which & 3
+    if bands not in (3, 4):  # no pixel of OpenCV's; numpy moves it as one
+        pixels = image.view(np.dtype((np.void, bands)))
+        turned = pixels.swapaxes(0, 1) if which & 4 else pixels
+        out.view(pixels.dtype)[:] = turned[:: -1 if which & 2 else 1, :: -1 if which & 1 else 1]
+    elif flip:
+        cv2.flip(cv2.transpose(image) if which & 4 else image, _FLIPS[flip], dst=out)
+    elif which & 4:
+        cv2.transpose(image, dst=out)
+    else:
+        out[:] = image
+    return out
 
 
 def _transform(step: Step, size: int | None) -> Any:

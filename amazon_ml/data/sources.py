@@ -74,5 +74,5 @@ class TileFiles:
         images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
         for slot, row in enumerate(rows):
             tile = resize(self.read(self.paths[row], self.tifs[row]), self.size)
-            images[slot] = tile if symmetries is None else symmetric(tile, symmetries[slot])
+            symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images

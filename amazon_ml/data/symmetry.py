@@ -1,7 +1,7 @@
 """The symmetries of the square, for whole batches of tiles: one compiled call, without Python for each tile.
 
 numpy's own way, a view with swapped or backward axes that is then copied, moves bytes one by one; here pixels
-are moved, and a transposition goes through the tile in squares that fit into the cache.
+are moved, and rows that become columns go through the cache.
 """
 
 from typing import Any
@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from amazon_ml.data.images import Image
 
-#: Pixels along the edge of the squares that a transposition swaps: 16 rows of both squares stay in a 32 KB cache.
-_SQUARE = np.uint64(16)
+#: Rows that are copied, in the order of memory, to become columns: those of 256 px and 3 bands fill half of a
+#: core's innermost cache. To read along columns right from the tile would wait for far memory at every pixel.
+_BAND = 32
+#: Little-endian wherever it runs: the first pixel is in the lowest bits.
+_WORD = np.dtype("<u8")
 
 
 def gather(
@@ -60,7 +63,14 @@ def gather(
         raise ValueError(f"symmetries must be {len(rows)} numbers 0..7 in uint8")
     if out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
-    _gather(_as_pixels(images), rows, which, _as_pixels(out))
+    if symmetries is None:
+        return np.take(images, rows, axis=0, out=out, mode="clip")  # rows are checked; "raise" would copy once more
+    band = np.empty(_BAND * height * bands + _WORD.itemsize, dtype=np.uint8)
+    rows_of_band = band[: -_WORD.itemsize].reshape(1, _BAND, height, bands)
+    _gather(
+        _as_pixels(images), rows, which, _as_pixels(out), _as_pixels(rows_of_band)[0],
+        _as_words(band, bands), _as_words(out, bands), bands == 3,
+    )  # fmt: skip
     return out
 
 
@@ -72,33 +82,55 @@ def _as_pixels(images: Image) -> npt.NDArray[np.void]:
     return pixels[..., 0]
 
 
+def _as_words(images: Image, bands: int) -> npt.NDArray[np.uint64]:
+    """See eight bytes from each pixel on, overlapping: a pixel of three bands, the next, and the start of a third."""
+    count = max(0, (images.size - _WORD.itemsize) // bands + 1)
+    return np.ndarray((count,), _WORD, buffer=images.data, strides=(bands,))
+
+
 def _gather_pixels(
     images: npt.NDArray[np.void],
     rows: npt.NDArray[np.int64],
     symmetries: npt.NDArray[np.uint8],
     out: npt.NDArray[np.void],
+    band: npt.NDArray[np.void],
+    band_words: npt.NDArray[np.uint64],
+    out_words: npt.NDArray[np.uint64],
+    rgb: bool,
 ) -> None:
     # Indices are unsigned throughout: for signed ones, Numba would look for negative values at every pixel.
-    size = np.uint64(images.shape[1])
-    last = size - np.uint64(1)
-    kept = np.empty(1, images.dtype)
-    for slot in range(len(rows)):
+    zero, one, two = np.uint64(0), np.uint64(1), np.uint64(2)
+    size, most = np.uint64(images.shape[1]), np.uint64(len(band))
+    last, even = size - one, size // two * two
+    pixel, next_to_it = np.uint64(0xFFFFFF), np.uint64(24)
+    for slot in range(np.uint64(len(rows))):
         tile, turned, which = images[rows[slot]], out[slot], symmetries[slot]
-        swap, up, left = which & 4 != 0, which & 2 != 0, which & 1 != 0
-        if swap:  # to reverse the columns and then transpose is to transpose and then reverse the rows
-            up, left = left, up
-        for y in range(size):
-            source = last - y if up else y
-            for x in range(size):
-                turned[y, x] = tile[source, last - x if left else x]
-        if swap:  # in place, while the tile is in the cache: reading it in squares from far memory takes longer
-            for top in range(np.uint64(0), size, _SQUARE):
-                for edge in range(top, size, _SQUARE):
-                    for y in range(top, min(top + _SQUARE, size)):
-                        for x in range(max(edge, y + np.uint64(1)), min(edge + _SQUARE, size)):  # type: ignore[call-overload]
-                            kept[0] = turned[y, x]
-                            turned[y, x] = turned[x, y]
-                            turned[x, y] = kept[0]
+        up, left = which & 2 != 0, which & 1 != 0
+        if which & 4 == 0:
+            for y in range(size):
+                source = last - y if up else y
+                for x in range(size):
+                    turned[y, x] = tile[source, last - x if left else x]
+            continue
+        for start in range(zero, size, most):
+            columns = min(most, size - start)
+            for x in range(columns):
+                source = last - start - x if left else start + x
+                for y in range(size):
+                    band[x, y] = tile[source, last - y if up else y]
+            # Squares of two by two RGB pixels, in words: half as many steps. Each word spoils the pixel behind it,
+            # which is written later; so the last column is left out, behind which another row begins.
+            paired = (min(columns, last - start) // two * two) if rgb else zero
+            for y in range(zero, even if rgb else zero, two):
+                upper = (slot * size + y) * size + start
+                for x in range(zero, paired, two):
+                    first, second = band_words[x * size + y], band_words[(x + one) * size + y]
+                    out_words[upper + x] = first & pixel | (second & pixel) << next_to_it
+                    first, second = first >> next_to_it, second >> next_to_it
+                    out_words[upper + size + x] = first & pixel | (second & pixel) << next_to_it
+            for y in range(size):
+                for x in range(paired if y < even else zero, columns):
+                    turned[y, start + x] = band[x, y]
 
 
 #: `_gather_pixels`, compiled at the first call, in about half a second. Not kept on disk, where the package's and

@@ -3,12 +3,16 @@
 Training, prediction and export go through it, so they cannot drift apart.
 """
 
+from typing import Any
+
+import numba
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-#: Values that are normalised at once on a CPU: half a megabyte of float32, which stays in the cache of a core.
-_CHUNK = 2**17
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 
 def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size: int | None = None) -> torch.Tensor:
@@ -51,30 +55,36 @@ def normalise(
 
     Returns
     -------
-    float32 of shape (tiles, channels, height, width), channels innermost in memory; equal to
-    ``(images - mean) / std`` but for rounding.
+    float32 of shape (tiles, channels, height, width), channels innermost in memory: ``(images - mean) / std``,
+    the same bits on every way.
     """
     mean, std = mean.float(), std.float()
     # Tiles come with channels innermost; as a permuted view that is channels_last already.
     if images.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()):
-        return _normalise_in_chunks(images, mean, std, out).permute(0, 3, 1, 2)
+        return _normalised_at_once(images, mean, std, out).permute(0, 3, 1, 2)
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def _normalise_in_chunks(
+def _normalised_at_once(
     images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, out: torch.Tensor | None
 ) -> torch.Tensor:
-    """Work through the batch in pieces that stay in the cache, where the plain expression makes three arrays."""
+    """Pass over the batch once, where on a CPU PyTorch would make three arrays of it, with loops over channels."""
     if out is None:
         # From numpy, which asks the system for huge pages: those are cleared in half the time.
         out = torch.from_numpy(np.empty(images.shape, dtype=np.float32))
-    if images.numel() == 0:
-        return out
     width, channels = images.shape[2:]
-    # Over whole rows of pixels, since a loop over three channels is too short for vector instructions.
-    scale, shift = (1 / std).repeat(width), (-mean / std).repeat(width)
-    rows = max(1, _CHUNK // (width * channels))
-    sources, targets = images.reshape(-1, width * channels), out.view(-1, width * channels)
-    for source, target in zip(torch.split(sources, rows), torch.split(targets, rows), strict=True):
-        torch.addcmul(shift, target.copy_(source), scale, out=target)
+    # Whole rows of pixels at a time, since a loop over three channels is too short for vector instructions.
+    row = width * channels
+    sources, targets = images.reshape(-1, row).numpy(), out.view(-1, row).numpy()
+    _normalise_rows(sources, mean.repeat(width).numpy(), std.repeat(width).numpy(), targets)
     return out
+
+
+def _normalise_each(sources: Bytes, mean: Floats, std: Floats, targets: Floats) -> None:
+    for row in range(len(sources)):
+        for at in range(len(mean)):
+            targets[row, at] = (np.float32(sources[row, at]) - mean[at]) / std[at]
+
+
+#: `_normalise_each`, compiled at the first call; dividing by zero gives infinity, as elsewhere, and no error.
+_normalise_rows: Any = numba.njit(_normalise_each, nogil=True, error_model="numpy")
