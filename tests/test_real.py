@@ -49,3 +49,15 @@ def test_trains_and_predicts(real_tiles: Path, tmp_path: Path) -> None:
     some = Path(read_catalog(real_tiles).unlabelled["path"][0]).parent
     assert main(["predict", str(run), "--tiles", str(some), "--out", str(out)]) == 0
     assert pd.read_parquet(out)["tags"].str.len().gt(0).all()
+
+
+def test_trains_on_the_tifs_beside_the_jpgs(real_tiles: Path, tmp_path: Path) -> None:
+    if not any(real_tiles.rglob("train-tif-v2")):
+        pytest.skip(f"{real_tiles} holds no TIFs")
+    run = tmp_path / "run"
+    bands = ["--data.bands=rgbn+ndvi", "--data.allow_missing=true", "--data.limit=10"]
+    options = [*TINY, *bands, "--data.n_folds=2", "--folds=all", "--data.batch_size=4", "--data.size=64"]
+    assert main(["train", "--run", str(run), "--data.root", str(real_tiles), *options]) == 0
+    limits = json.loads((run / "bands.json").read_text())["limits"]
+    assert set(limits) == set("bgrn")
+    assert all(1000 < low < high < 2**16 for low, high in limits.values())
