@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from amazon_ml import __version__
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader
+from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
@@ -105,12 +105,12 @@ def pack_folder(
         colours=given.colours if given else colours,
     )  # fmt: skip
     reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
-    pack(catalog, out or default_store(folder, bands, size), size, reader, workers)
+    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
 
 
-def default_store(root: Path, bands: str, size: int) -> Path:
+def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
     """Where the packed store of a folder lies, when nothing else is said."""
-    return root / f"packed-{bands}-{size}"
+    return root / f"packed-{name_bands(bands)}-{size}"
 
 
 def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: int | None = None) -> None:
