@@ -381,6 +381,13 @@ def test_command_refuses_folds_of_other_tiles(
     assert "does not fit the tag table" in capsys.readouterr().err
 
 
+def test_command_refuses_a_seed_out_of_range(
+    mosaic: Mosaic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "folds", str(mosaic.folder), f"--folds={tmp_path / 'folds.csv'}", "--seed=-1"]) == 2
+    assert "--seed must be in 0..2**32 - 1" in capsys.readouterr().err
+
+
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**31))
 def test_data_module_holds_whole_scenes_out(

@@ -8,6 +8,7 @@ import numpy as np
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
+from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 
 
@@ -47,6 +48,8 @@ def examine_folds(
     The figures, as they are written to `json`. A fold's ``leakage`` is the share of its tiles with a
     known neighbour in another fold.
     """
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed must be in 0..2**32 - 1")
     catalog = read_catalog(folder, table=table, images=images, tag_separator=tag_separator)
     labelled = catalog.labelled
     if not folds.exists():
