@@ -452,10 +452,10 @@ def test_names_need_no_column_of_tags(tmp_path: Path, content: str) -> None:
 
 
 def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot take names from .*gone\.csv"):
+    with pytest.raises(InputError, match=r"cannot take names: .*gone\.csv"):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with pytest.raises(InputError, match=r"cannot take names from .* such as a on lines 2, 3"):
+    with pytest.raises(InputError, match=r"cannot take names: .* such as a on lines 2, 3"):
         read_names(tmp_path / "s.csv")
 
 

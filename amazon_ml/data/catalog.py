@@ -265,7 +265,7 @@ def read_names(table: Path) -> list[str]:
         names = _read_names(table, raw, lines)
         _refuse_repeated(table, names, lines)
     except InputError as error:
-        raise InputError(f"cannot take names from {error}") from None
+        raise InputError(f"cannot take names: {error}") from None
     return names.tolist()
 
 
@@ -517,7 +517,7 @@ def _without(rows: pd.DataFrame, table: Path, leave_out: Path) -> pd.DataFrame:
     try:
         names = set(_read_names(leave_out, *_read_csv(leave_out, may_be_empty=True)))  # a name may have two reasons
     except InputError as error:
-        raise InputError(f"cannot take names from {error}") from None
+        raise InputError(f"cannot take names: {error}") from None
     unknown = names.difference(rows["image_name"])
     if unknown and unknown == names:
         raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")

@@ -51,8 +51,10 @@ def pack_folder(
     out: Path | None = None,
     table: Path | None = None,
     images: Path | None = None,
+    tags: list[str] | None = None,
     name_column: str | None = None,
     tags_column: str | None = None,
+    tag_separator: str | None = None,
     allow_missing: bool = False,
     leave_out: Path | None = None,
     colours: Literal["jpg", "tif"] | None = None,
@@ -78,10 +80,14 @@ def pack_folder(
         CSV of names and tags; found when not given.
     images
         Folder of the labelled images; found when not given.
+    tags
+        The tag list, where it is neither the competition's nor the distinct tags of the table.
     name_column
         Column of the table with file names; common names are understood.
     tags_column
         Column of the table with tags; common names are understood.
+    tag_separator
+        What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
     leave_out
@@ -100,8 +106,9 @@ def pack_folder(
     check_order(tif_order, None)
     given = read_reader(bands_file) if bands_file else None
     catalog = read_catalog(
-        folder, table=table, images=images, name_column=name_column, tags_column=tags_column,
-        allow_missing=allow_missing, leave_out=leave_out, bands=given.bands if given else parse_bands(bands),
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+        bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip
     reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
@@ -195,7 +202,7 @@ def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
         log.info("packing anew: %s", error)
         return False
     description = read_json(store / DESCRIPTION)
-    return {key: description[key] for key in plan.how} == plan.how
+    return {key: description.get(key) for key in plan.how} == plan.how
 
 
 def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
@@ -225,7 +232,8 @@ def _resumed(partial: Path, plan: _Plan) -> list[list[str]]:
     """Find the blocks that are done, as hashes of their tiles; a store with another plan is begun anew."""
     described = plan.described()
     done: list[list[str]] = []
-    if (partial / _PLAN).is_file() and read_json(partial / _PLAN) == described:
+    whole = all((partial / name).is_file() for name in (_PLAN, _JOURNAL, ARRAY))
+    if whole and read_json(partial / _PLAN) == described:
         lines = (partial / _JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
         done = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
         log.info("%s tiles are packed already", f"{sum(map(len, done)):,}")
