@@ -126,6 +126,12 @@ def test_wrong_tables_are_refused(tmp_path: Path, text: str, told: str) -> None:
         soften_targets(TARGETS, NAMES, TAGS, stored(tmp_path, text))
 
 
+def test_a_table_of_other_tiles_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    soft = soften_targets(TARGETS, NAMES, TAGS, stored(tmp_path, "image_name,tag,probability\nelsewhere,a,0.2\n"))
+    np.testing.assert_array_equal(soft, TARGETS)
+    assert "names none of the 3 labelled tiles, such as elsewhere" in caplog.text
+
+
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv"):
         soften_targets(TARGETS, NAMES, TAGS, tmp_path / "none.csv")

@@ -17,7 +17,9 @@ from amazon_ml.cli import main
 from amazon_ml.data.bands import (
     COLOURS,
     TileReader,
+    check_order,
     fit_limits,
+    name_bands,
     parse_bands,
     read_bands,
     read_reader,
@@ -199,6 +201,29 @@ def test_limits_are_percentiles_of_the_pixels(tmp_path: Path) -> None:
         np.testing.assert_allclose(limits[letter], expected, atol=150)  # drawn pixels of values in 0..12000
 
 
+def test_limits_of_small_values_are_their_percentiles_too(tmp_path: Path) -> None:
+    reflectance = np.random.default_rng(0).uniform(0.1, 0.4, size=(64, 64, 4)).astype(np.float32)
+    limits = fit_limits([str(write_tif(tmp_path / "reflectance.tif", reflectance))], None, seed=0)
+    np.testing.assert_allclose(list(limits.values()), [(0.103, 0.397)] * 4, atol=0.003)
+
+
+def test_tifs_without_a_number_are_named(tmp_path: Path) -> None:
+    nothing = write_tif(tmp_path / "nothing.tif", np.full((8, 8, 4), np.nan, dtype=np.float32))
+    with pytest.raises(InputError, match=r"band b holds no number .*nothing\.tif"):
+        fit_limits([str(nothing)], None, seed=0)
+
+
+@pytest.mark.parametrize("named", ["rgb", "rgbn", "nrg", "rgb+ndvi", "ndvi+ndwi", "ndvi+r+ndwi+g"])
+def test_the_name_of_bands_is_what_they_are_parsed_from(named: str) -> None:
+    assert name_bands(parse_bands(named)) == named
+
+
+@pytest.mark.parametrize("limit", [[0, np.inf], [-np.inf, 1], [1, 1], [0], [np.nan, 1]])
+def test_limits_that_make_no_sense_are_refused(limit: list[float]) -> None:
+    with pytest.raises(InputError, match=r"data\.tif_limits: band n needs two rising, finite values"):
+        check_order(None, {"n": limit})
+
+
 @given(
     low=st.floats(-1e4, 1e4),
     span=st.floats(1, 1e5),
@@ -360,6 +385,35 @@ def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
     first = data.catalog.labelled.iloc[data.valid_rows[0]]
     expected = resize(read_reader(tmp_path / "bands.json")(first["path"], first["tif"]), 16)
     np.testing.assert_array_equal(batch["image"][0].numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tif_order": "nrgb"}, r"packed with another order or limits .* pack again with --bands_file .*bands\.json"),
+        ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or limits"),
+        ({"colours": "tif"}, r"holds colours of jpg files, not of tif"),
+    ],
+)
+def test_a_store_that_was_read_otherwise_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+    root, files = planet(tmp_path / "tiles"), (str(tmp_path / "folds.csv"), str(tmp_path / "bands.json"))
+    assert main(["data", "pack", str(root), "--size=16", "--bands=rgbn"]) == 0
+    data = PlanetDataModule(
+        str(root), bands="rgbn", size=16, n_folds=2, folds_file=files[0], bands_file=files[1], **options
+    )
+    with pytest.raises(InputError, match=told):
+        data.prepare_data()
+        data.setup()
+
+
+def test_a_store_packed_as_a_run_reads_is_found_by_its_bands(tmp_path: Path) -> None:
+    root, bands = planet(tmp_path / "tiles"), tmp_path / "bands.json"
+    write_reader(bands, TileReader(("r", "n", "ndvi"), LIMITS))
+    assert main(["data", "pack", str(root), "--size=16", f"--bands_file={bands}"]) == 0
+    data = PlanetDataModule(
+        str(root), bands="rn+ndvi", size=16, n_folds=2, folds_file=str(tmp_path / "folds.csv"), bands_file=str(bands)
+    )
+    assert data.store and data.store.path == root / "packed-rn+ndvi-16"
 
 
 def test_a_run_on_four_bands_predicts_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,7 +236,7 @@ def test_two_train_folders_are_refused(tmp_path: Path) -> None:
     [
         (b"image_name,weather\na,clear\n", r"no column 'tags'; it has 'image_name', 'weather'.*--data\.tags_column"),
         (b"tile,tags\na,clear\n", r"no column 'image_name'; it has 'tile', 'tags'.*--data\.name_column"),
-        (b"image_name;tags\na;clear\n", r"it has 'image_name;tags'"),
+        (b"image_name;tags\na;clear\n", r"it has 'image_name;tags'\. Save it with commas"),
         (b"image_name,tags\n", "a header but no rows"),
         (b"image_name,tags\n\n\n", "a header but no rows"),
         (b"", "not a CSV that can be read"),
@@ -257,6 +257,12 @@ def test_broken_table_is_refused_with_its_path(tmp_path: Path, content: bytes, s
     with pytest.raises(InputError, match=f"(?s){said}") as refused:
         read_catalog(tmp_path)
     assert str(table) in str(refused.value)
+
+
+def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
+    tiles(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "TABLE.CSV").write_text("image_name,tags\na,clear\nb,haze\n")
+    assert read_catalog(tmp_path).labelled["image_name"].tolist() == ["a", "b"]
 
 
 def test_missing_named_table_is_refused(tmp_path: Path) -> None:
@@ -446,10 +452,10 @@ def test_names_need_no_column_of_tags(tmp_path: Path, content: str) -> None:
 
 
 def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot take names from .*gone\.csv"):
+    with pytest.raises(InputError, match=r"cannot take names: .*gone\.csv"):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with pytest.raises(InputError, match=r"cannot take names from .* such as a on lines 2, 3"):
+    with pytest.raises(InputError, match=r"cannot take names: .* such as a on lines 2, 3"):
         read_names(tmp_path / "s.csv")
 
 

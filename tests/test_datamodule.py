@@ -345,6 +345,11 @@ def test_augmentation_is_checked_before_any_tile_is_read() -> None:
         PlanetDataModule("no such folder", augment=[{"Spin": {}}])
 
 
+def test_a_number_of_workers_below_0_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--workers must be at least 0, not -1"):
+        loader_workers(-1)
+
+
 def test_number_of_workers_is_as_wanted() -> None:
     assert loader_workers(0) == 0
     assert loader_workers(3) == 3
@@ -428,7 +433,7 @@ def test_a_part_of_the_folder_is_found_in_its_store(root: Path, folds_file: Path
 def test_a_store_of_another_kind_is_refused(
     root: Path, folds_file: Path, packed: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(InputError, match=r"data\.packed: .* holds r\+g\+b at 16 px"):
+    with pytest.raises(InputError, match=r"data\.packed: .* holds rgb at 16 px"):
         module(root, folds_file, packed=str(packed), **options)
 
 

@@ -24,8 +24,9 @@ from amazon_ml.data.borders import (
     ratio_limit,
     read_borders,
 )
-from amazon_ml.data.catalog import list_tiles
+from amazon_ml.data.catalog import list_tiles, read_catalog
 from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.folds import read_folds
 from amazon_ml.data.neighbours import find_neighbours, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 
@@ -379,6 +380,21 @@ def test_command_refuses_folds_of_other_tiles(
     (tmp_path / "folds.csv").write_text("image_name,fold\ntrain_0,0\n")
     assert main(["data", "folds", str(mosaic.folder), f"--folds={tmp_path / 'folds.csv'}"]) == 2
     assert "does not fit the tag table" in capsys.readouterr().err
+
+
+def test_command_makes_folds_of_the_tiles_that_will_be_trained_on(mosaic: Mosaic, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text(f"image_name\n{mosaic.tiles['image_name'][3]}\n")
+    out, folds = ["--leave_out", str(tmp_path / "out.csv")], tmp_path / "folds.csv"
+    assert main(["data", "folds", str(mosaic.folder), f"--folds={folds}", *out]) == 0
+    kept = read_catalog(mosaic.folder, leave_out=tmp_path / "out.csv").labelled["image_name"]
+    assert len(read_folds(folds, kept)) == len(mosaic.tiles) - 1
+
+
+def test_command_refuses_a_seed_out_of_range(
+    mosaic: Mosaic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "folds", str(mosaic.folder), f"--folds={tmp_path / 'folds.csv'}", "--seed=-1"]) == 2
+    assert "--seed must be in 0..2**32 - 1" in capsys.readouterr().err
 
 
 @settings(max_examples=5, deadline=None)

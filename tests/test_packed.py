@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import shutil
@@ -282,6 +283,36 @@ def test_a_damaged_store_is_refused(file: str, content: str | None, told: str, t
         (store / file).write_text(content)
     with pytest.raises(InputError, match=told):
         open_store(store)
+
+
+def test_a_damaged_store_is_packed_anew(folder: Path) -> None:
+    store = folder / "store"
+    pack(read_catalog(folder), store, 16, TileReader())
+    description = json.loads((store / "store.json").read_text())
+    del description["made_by"], description["tiles"]["hash"]
+    (store / "store.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="broken"):
+        open_store(store)
+    pack(read_catalog(folder), store, 16, TileReader())
+    refuse_changed(open_store(store), read_catalog(folder))
+
+
+def test_what_was_begun_is_dropped_where_a_part_of_it_is_gone(folder: Path) -> None:
+    with started(folder) as process:
+        wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
+        process.kill()
+    (folder / "packed-rgb-256.partial/tiles.npy").unlink()
+    pack(read_catalog(folder), folder / "packed-rgb-256", 256, TileReader())
+    np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))
+
+
+def test_tags_of_any_kind_can_be_packed(folder: Path) -> None:
+    names = read_catalog(folder).labelled["image_name"]
+    (folder / "train_v2.csv").write_text("a,b\n" + "".join(f"{name},own tag|other\n" for name in names))
+    named = ["--name_column=a", "--tags_column=b", "--tag_separator=|"]
+    own = "--tags=[own tag, other]"
+    assert main(["data", "pack", str(folder), "--size=16", *named]) == 2  # not the competition's
+    assert main(["data", "pack", str(folder), "--size=16", *named, own]) == 0
 
 
 def test_an_array_of_another_store_is_refused(folder: Path) -> None:

@@ -71,6 +71,17 @@ def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> No
         TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive=progressive)
 
 
+@pytest.mark.parametrize(
+    ("size", "progressive", "told"),
+    [(32, {0: 16, 2: 24, 4: 32}, r"model\.progressive: test_vit .* 24 px"), (20, {}, r"data\.size: test_vit .* 20 px")],
+)
+def test_sizes_that_a_network_cannot_take_are_refused_before_training(
+    size: int, progressive: dict[int, int], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        TileTagger(["a"], "test_vit", pretrained=False, size=size, progressive=progressive)
+
+
 @pytest.mark.parametrize(("edge", "channels"), [(1, 1), (5, 3), (32, 4), (300, 3)])
 def test_one_pass_gives_the_bits_of_the_plain_expression(edge: int, channels: int) -> None:
     images, mean, std = tiles(edge, channels), MEAN[:channels], STD[:channels]

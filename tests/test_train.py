@@ -208,6 +208,31 @@ def test_own_folds_are_kept(trained: Path, demo_tiles: Path, tmp_path: Path) -> 
     ]
 
 
+def test_own_folds_survive_a_wrong_option_and_are_set_aside_aloud(
+    trained: Path, demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(trained / "folds.csv", run)
+    own = (run / "folds.csv").read_text().replace(",0\n", ",9\n").replace(",1\n", ",0\n").replace(",9\n", ",1\n")
+    (run / "folds.csv").write_text(own)
+    assert _train(run, demo_tiles, "--model.backbone=resnet999") == 2
+    assert _train(run, demo_tiles, "--trainer.max_epochs=0") == 2
+    assert (run / "folds.csv").read_text() == own
+    assert _train(run, demo_tiles, "--trainer.max_epochs=0", "--seed=1") == 2
+    assert (run / "folds.before.csv").read_text() == own != (run / "folds.csv").read_text()
+    assert "set aside as folds.before.csv: seed changed" in caplog.text
+
+
+def test_folds_that_are_not_counted_from_0_are_named(
+    trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    pd.read_csv(trained / "folds.csv").assign(fold=lambda t: t["fold"] + 1).to_csv(tmp_path / "run" / "folds.csv")
+    assert _train(tmp_path / "run", demo_tiles) == 2
+    assert "folds.csv; folds are counted from 0" in _told(capsys)
+
+
 def test_second_process_on_a_run_is_refused(
     trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

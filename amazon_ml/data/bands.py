@@ -58,13 +58,18 @@ def parse_bands(named: str) -> tuple[str, ...]:
     return tuple(bands)
 
 
+def name_bands(bands: Sequence[str]) -> str:
+    """Give the name that `parse_bands` splits into these bands."""
+    return "".join(f"+{band}+" if band in INDICES else band for band in bands).strip("+").replace("++", "+")
+
+
 def check_order(order: str | None, limits: Mapping[str, Sequence[float]] | None) -> None:
     """Refuse orders and limits of a TIF's bands that make no sense."""
     if order is not None and (not order or len(set(order)) < len(order)):
         raise InputError(f"data.tif_order: {order!r} must name each band of a TIF by another letter, such as bgrn")
     for letter, limit in (limits or {}).items():
-        if len(limit) != 2 or not limit[0] < limit[1]:
-            raise InputError(f"data.tif_limits: band {letter} needs two rising values, not {limit}")
+        if len(limit) != 2 or not limit[0] < limit[1] or not np.isfinite(limit).all():
+            raise InputError(f"data.tif_limits: band {letter} needs two rising, finite values, not {limit}")
 
 
 def need_tif(bands: Sequence[str]) -> bool:
@@ -173,8 +178,11 @@ def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> dict[str, t
     limits = {}
     for letter, parts in values.items():
         pixels = np.concatenate(parts).astype(np.float64)
-        low, high = np.percentile(pixels[np.isfinite(pixels)], PERCENTILES)
-        limits[letter] = (float(low), float(max(high, low + 1)))
+        pixels = pixels[np.isfinite(pixels)]
+        if not len(pixels):
+            raise InputError(f"band {letter} holds no number in {len(drawn)} TIFs such as {tifs[drawn[0]]}")
+        low, high = np.percentile(pixels, PERCENTILES)
+        limits[letter] = (float(low), float(high if high > low else low + 1))
     return limits
 
 

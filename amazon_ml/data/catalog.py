@@ -265,7 +265,7 @@ def read_names(table: Path) -> list[str]:
         names = _read_names(table, raw, lines)
         _refuse_repeated(table, names, lines)
     except InputError as error:
-        raise InputError(f"cannot take names from {error}") from None
+        raise InputError(f"cannot take names: {error}") from None
     return names.tolist()
 
 
@@ -428,7 +428,7 @@ def _survey(root: Path) -> Iterator[_Folder]:
         below[:] = sorted(name for name in below if not name.startswith(".") and deep < _DEPTH)
         yield _Folder(
             path,
-            tuple(sorted(name for name in files if name.endswith(".csv") and not name.startswith("."))),
+            tuple(sorted(name for name in files if name.lower().endswith(".csv") and not name.startswith("."))),
             any(_is_image(name) for name in files),
         )
 
@@ -517,7 +517,7 @@ def _without(rows: pd.DataFrame, table: Path, leave_out: Path) -> pd.DataFrame:
     try:
         names = set(_read_names(leave_out, *_read_csv(leave_out, may_be_empty=True)))  # a name may have two reasons
     except InputError as error:
-        raise InputError(f"cannot take names from {error}") from None
+        raise InputError(f"cannot take names: {error}") from None
     unknown = names.difference(rows["image_name"])
     if unknown and unknown == names:
         raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")
@@ -536,9 +536,11 @@ def find_column(table: Path, columns: list[str], wanted: str | None, known: Sequ
     for candidate in [wanted.lower()] if wanted else known:
         if candidate in by_lower:
             return by_lower[candidate]
+    remedy = f"Name the right one with --{option}"
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+        remedy = "Save it with commas between its columns"
     raise InputError(
-        f"{table} has no column {wanted or known[0]!r}; it has {', '.join(map(repr, columns))}. "
-        f"Name the right one with --{option}"
+        f"{table} has no column {wanted or known[0]!r}; it has {', '.join(map(repr, columns)) or 'none'}. {remedy}"
     )
 
 

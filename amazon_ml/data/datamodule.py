@@ -11,7 +11,7 @@ import pandas as pd
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader, write_reader
+from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.loading import (
@@ -174,14 +174,19 @@ class PlanetDataModule(pl.LightningDataModule):
     def store(self) -> PackedStore | None:
         """The packed store, found and compared with the folder; none where tiles are read from their files."""
         hp = self.hparams
-        path = Path(hp["packed"] or default_store(Path(hp["root"]), hp["bands"], hp["size"]))
+        path = Path(hp["packed"] or default_store(Path(hp["root"]), self.bands, hp["size"]))
         if hp["packed"] is None and not path.exists():
             return None
         store = open_store(path)
         if (store.size, store.bands) != (hp["size"], self.bands):
             raise InputError(
-                f"data.packed: {path} holds {'+'.join(store.bands)} at {store.size} px, not {hp['bands']} at "
+                f"data.packed: {path} holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
                 f"{hp['size']} px; set data.size and data.bands, or pack again"
+            )
+        if store.reader.colours != self.catalog.colours:
+            raise InputError(
+                f"data.packed: {path} holds colours of {store.reader.colours} files, not of {self.catalog.colours}; "
+                "set data.colours, or pack again"
             )
         refuse_changed(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
         log.info("reading tiles from %s", path)
@@ -203,8 +208,8 @@ class PlanetDataModule(pl.LightningDataModule):
             raise InputError(f"{self.hparams['bands_file']} is for bands {'+'.join(self.read.bands)}; delete it")
         if self.store and self.store.reader != self.read:
             raise InputError(
-                f"{self.store.path} was packed with other limits than {self.hparams['bands_file']} says; "
-                "pack again with --bands_file"
+                f"{self.store.path} was packed with another order or limits of TIF bands than "
+                f"{self.hparams['bands_file']} says; pack again with --bands_file {self.hparams['bands_file']}"
             )
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
@@ -212,7 +217,10 @@ class PlanetDataModule(pl.LightningDataModule):
             fold = read_folds(Path(self.hparams["folds_file"]), self.catalog.labelled["image_name"])
             held_out = (fold == self.hparams["fold"]).to_numpy()
             if not held_out.any() or held_out.all():
-                raise InputError(f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles")
+                raise InputError(
+                    f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles in "
+                    f"{self.hparams['folds_file']}; folds are counted from 0, and each needs tiles in and outside of it"
+                )
             self.train_rows, self.valid_rows = everything[~held_out], everything[held_out]
 
     def train_dataloader(self) -> ResumableLoader:
@@ -258,7 +266,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog
-        if self.store and hp["tif_limits"] is None:
+        if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
         return fit_reader(catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"])
 

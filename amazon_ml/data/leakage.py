@@ -8,13 +8,15 @@ import numpy as np
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
+from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 
 
 def examine_folds(
     folder: Path, *, folds: Path = Path("folds.csv"), by: Literal["tags", "scenes"] = "tags", n_folds: int = 5,
-    seed: int = 0, table: Path | None = None, images: Path | None = None, tag_separator: str | None = None,
-    json: Path | None = None,
+    seed: int = 0, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
+    name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
+    allow_missing: bool = False, leave_out: Path | None = None, json: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
 
@@ -37,8 +39,19 @@ def examine_folds(
         CSV of names and tags; found when not given.
     images
         Folder of the images; found when not given.
+    tags
+        The tag list. When not given: the competition's 17 where the table has one of its names, else
+        the distinct tags of the table.
+    name_column
+        Column of the table with file names; common names are understood.
+    tags_column
+        Column of the table with tags; common names are understood.
     tag_separator
         What stands between tags in a row; any white space when not given.
+    allow_missing
+        Leave out rows whose file is missing, instead of refusing the folder.
+    leave_out
+        CSV of names of tiles that are not used: the ``data.leave_out`` of the training to come.
     json
         File for the figures.
 
@@ -47,7 +60,12 @@ def examine_folds(
     The figures, as they are written to `json`. A fold's ``leakage`` is the share of its tiles with a
     known neighbour in another fold.
     """
-    catalog = read_catalog(folder, table=table, images=images, tag_separator=tag_separator)
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed must be in 0..2**32 - 1")
+    catalog = read_catalog(
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+    )  # fmt: skip
     labelled = catalog.labelled
     if not folds.exists():
         write_folds(folds, catalog, by, n_folds, seed)

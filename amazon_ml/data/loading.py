@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from amazon_ml.data.augment import Augmentation
 from amazon_ml.data.sources import TileSource
+from amazon_ml.errors import InputError
 
 #: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
 Batch = dict[str, torch.Tensor]
@@ -154,6 +155,8 @@ def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler
 
 def loader_workers(wanted: int | None, *, packed: bool = False) -> int:
     """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core, 8 at the most."""
+    if wanted is not None and wanted < 0:
+        raise InputError(f"--workers must be at least 0, not {wanted}")
     if wanted is not None:
         return wanted
     return min(8, os.cpu_count() or 1) if torch.cuda.is_available() and not packed else 0

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from amazon_ml import __version__
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, parse_bands, read_reader
+from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
@@ -51,8 +51,10 @@ def pack_folder(
     out: Path | None = None,
     table: Path | None = None,
     images: Path | None = None,
+    tags: list[str] | None = None,
     name_column: str | None = None,
     tags_column: str | None = None,
+    tag_separator: str | None = None,
     allow_missing: bool = False,
     leave_out: Path | None = None,
     colours: Literal["jpg", "tif"] | None = None,
@@ -78,10 +80,14 @@ def pack_folder(
         CSV of names and tags; found when not given.
     images
         Folder of the labelled images; found when not given.
+    tags
+        The tag list, where it is neither the competition's nor the distinct tags of the table.
     name_column
         Column of the table with file names; common names are understood.
     tags_column
         Column of the table with tags; common names are understood.
+    tag_separator
+        What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
     leave_out
@@ -100,17 +106,18 @@ def pack_folder(
     check_order(tif_order, None)
     given = read_reader(bands_file) if bands_file else None
     catalog = read_catalog(
-        folder, table=table, images=images, name_column=name_column, tags_column=tags_column,
-        allow_missing=allow_missing, leave_out=leave_out, bands=given.bands if given else parse_bands(bands),
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+        bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip
     reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
-    pack(catalog, out or default_store(folder, bands, size), size, reader, workers)
+    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
 
 
-def default_store(root: Path, bands: str, size: int) -> Path:
+def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
     """Where the packed store of a folder lies, when nothing else is said."""
-    return root / f"packed-{bands}-{size}"
+    return root / f"packed-{name_bands(bands)}-{size}"
 
 
 def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: int | None = None) -> None:
@@ -195,7 +202,7 @@ def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
         log.info("packing anew: %s", error)
         return False
     description = read_json(store / DESCRIPTION)
-    return {key: description[key] for key in plan.how} == plan.how
+    return {key: description.get(key) for key in plan.how} == plan.how
 
 
 def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
@@ -225,7 +232,8 @@ def _resumed(partial: Path, plan: _Plan) -> list[list[str]]:
     """Find the blocks that are done, as hashes of their tiles; a store with another plan is begun anew."""
     described = plan.described()
     done: list[list[str]] = []
-    if (partial / _PLAN).is_file() and read_json(partial / _PLAN) == described:
+    whole = all((partial / name).is_file() for name in (_PLAN, _JOURNAL, ARRAY))
+    if whole and read_json(partial / _PLAN) == described:
         lines = (partial / _JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
         done = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
         log.info("%s tiles are packed already", f"{sum(map(len, done)):,}")

@@ -70,7 +70,7 @@ class PackedStore:
         try:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
-            self.tiles = pd.DataFrame(description["tiles"]).set_index(_KEY)
+            self.tiles = pd.DataFrame(description["tiles"]).set_index(_KEY)[[*_SIZES, *_TIMES, "hash"]]
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is broken ({error}); remove it, and run amazon-ml data pack again") from None

@@ -1,5 +1,6 @@
 """Softened tags: labels that are doubted, trained on half-way between what was given and what seems true."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
+
+log = logging.getLogger(__name__)
 
 
 def soften_targets(
@@ -59,6 +62,8 @@ def soften_targets(
     row = pd.Index(names).get_indexer(pd.Index(wanted))
     column = pd.Index(list(tags)).get_indexer(pd.Index(tag))
     here = row >= 0
+    if len(rows) and not here.any():
+        log.warning("data.soften: %s names none of the %d labelled tiles, such as %s", table, len(names), wanted[0])
     row, column = row[here], column[here]
     soft[row, column] = (targets[row, column] + probability[here].astype(np.float32)) / 2
     return soft

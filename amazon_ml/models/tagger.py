@@ -124,6 +124,7 @@ class TileTagger(pl.LightningModule):
         self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
         if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
             raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
+        self._try_sizes()
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if hp["compile"]:
@@ -202,6 +203,21 @@ class TileTagger(pl.LightningModule):
             raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @torch.no_grad()
+    def _try_sizes(self) -> None:
+        """Refuse sizes that the backbone cannot take, now and not in the epoch that comes to them."""
+        hp = self.hparams
+        self.backbone.eval()
+        for edge in sorted({hp["size"], *hp["progressive"].values()}):
+            try:
+                self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
+            except Exception as error:  # each network says it in its own way
+                option = "data.size" if edge == hp["size"] else "model.progressive"
+                raise InputError(
+                    f"{option}: {hp['backbone']} cannot take tiles of {edge} px: {str(error).splitlines()[0]}"
+                ) from error
+        self.backbone.train()
 
     def _size_now(self) -> int | None:
         """Edge of the tiles in this epoch, where it grows."""

@@ -1,5 +1,6 @@
 """The configuration of a run: options and YAML, checked against the types that take them."""
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import Run
+
+log = logging.getLogger(__name__)
 
 Options = dict[str, Any]
 
@@ -29,6 +32,11 @@ _FREE = (
     "folds", "data.root", "data.table", "data.images", "data.packed", "data.workers", "trainer.enable_progress_bar",
     "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
+#: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
+_MAKE_FOLDS = {
+    "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
+    "data.leave_out", "data.bands", "data.colours", "data.n_folds", "data.fold_by", "data.limit",
+}  # fmt: skip
 #: Where ``~`` stands for the home folder.
 _PATHS = (
     ("data", "root"), ("data", "table"), ("data", "images"), ("data", "packed"), ("data", "leave_out"),
@@ -87,8 +95,11 @@ def keep_options(run: Run, options: Options) -> None:
     begun = run.begun()
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
-        if run.folds.exists():  # of other data or another seed, perhaps; kept, since somebody may have made them
-            run.folds.replace(run.folds.with_name("folds.before.csv"))
+        if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
+            aside = run.folds.with_name("folds.before.csv")  # kept, since somebody may have made them
+            run.folds.replace(aside)
+            log.warning("%s are set aside as %s: %s changed", run.folds, aside.name,
+                        ", ".join(sorted(_MAKE_FOLDS.intersection(changed))))  # fmt: skip
         run.bands.unlink(missing_ok=True)
     elif changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
