@@ -124,9 +124,9 @@ class TileTagger(pl.LightningModule):
         self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
         if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
             raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
-        self._try_sizes()
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._try_sizes()  # before compiling, which would be for the CPU then
         if hp["compile"]:
             self.backbone.compile()
 
