@@ -47,15 +47,19 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; a missing or broken file is an `InputError` that names it."""
+    """Read JSON; a missing or broken file is an `InputError` that names it, and so are NaN and infinity."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise InputError(f"there is no {path}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"it has no number {name}")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

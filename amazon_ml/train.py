@@ -20,7 +20,7 @@ from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.fit import fit_fold, fold_data
 from amazon_ml.runs.folder import Run, locked, probability_table, read_oof, read_probabilities, write_truth
 from amazon_ml.runs.provenance import keep_provenance
-from amazon_ml.runs.tune import LEAST_TILES, tune
+from amazon_ml.runs.tune import LEAST_TILES, keep_rule
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
             data = first if fold == 0 else fold_data(run, options, fold)
             fit_fold(run.fold(fold), options, data, options["seed"] + fold)
         _gather(run, catalog)
-        metrics = tune(run.path)
+        metrics = keep_rule(run)
         _draw(run, catalog, metrics)
         print_scores(metrics)
         if len(catalog.unlabelled):

@@ -478,6 +478,8 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--data.n_folds=1"], "cannot make 1 folds"),
         (["--trainer.max_epochs=0"], "max_epochs"),
         (["--beta=0"], "--beta must be more than 0"),
+        (["--beta=.nan"], "--beta must be more than 0"),
+        (["--beta=.inf"], "and finite"),
         (["--trainer.accelerator=tpu"], "trainer: "),
         (["--trainer.accelerator=abacus"], "trainer: "),
         (["--seed=-1"], "--seed must be in"),

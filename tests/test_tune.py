@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ from sklearn.metrics import fbeta_score
 from amazon_ml.cli import main
 from amazon_ml.decisions.crossfit import cross_decide
 from amazon_ml.decisions.expected import Structure
-from amazon_ml.decisions.rules import RULES, fits_for
+from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Run, probability_table, write_truth
+from amazon_ml.runs.folder import Run, locked, probability_table, write_truth
 from amazon_ml.runs.tune import tune
 
 
@@ -31,7 +33,7 @@ def run_of(
     """A run as far as tuning looks at it."""
     folder.mkdir()
     names = [f"tile_{n}" for n in range(len(p))]
-    options = {"beta": 2.0, "seed": 3, "data": {"hold_out": True, "tag_separator": None}, "model": {}}
+    options = {"beta": 2.0, "seed": 3, "data": {"root": "/tiles", "hold_out": True, "tag_separator": None}, "model": {}}
     (folder / "config.yaml").write_text(yaml.safe_dump(options))
     facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
     (folder / "provenance.json").write_text(json.dumps({"data": facts}))
@@ -180,17 +182,127 @@ def test_decision_for_other_tags_is_refused(
     assert message in capsys.readouterr().err
 
 
+CUTS: dict[str, Any] = {"kind": "thresholds", "at_least_one": True, "amount": None}
+MAXIMISER: dict[str, Any] = {"kind": "expected", "beta": 2, "structure": {"exactly_one": [], "alone": []}}
+
+
 @pytest.mark.parametrize(
-    "broken", [{"parameters": {"kind": "oracle"}}, {"parameters": None}, {"beta": "two"}, {"tags": 3}]
-)
+    "broken",
+    [
+        {"parameters": {"kind": "oracle"}},
+        {"parameters": None},
+        {"beta": "two"},
+        {"beta": 0},
+        {"tags": 3},
+        {"parameters": {**CUTS, "values": [0.2] * 16}},
+        {"parameters": {**MAXIMISER, "calibration": {"kind": "platt", "slope": [1] * 17, "intercept": [0]}}},
+        {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [[0] * 17] * 17, "intercept": [0]}}},
+        {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [[0] * 17], "intercept": [0]}}},
+        {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [], "intercept": []}}},
+        {"parameters": {**MAXIMISER, "calibration": {"kind": "temperature", "value": 1},
+                        "structure": {"exactly_one": [17], "alone": []}}},
+    ],
+)  # fmt: skip
 def test_broken_decision_is_refused_with_the_remedy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any]
+    tuned: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any]
 ) -> None:
-    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
-    tune(run)
+    run = Path(shutil.copytree(tuned[0], tmp_path / "run"))
     (run / "decision.json").write_text(json.dumps({**stored(run, "decision.json"), **broken}))
     assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
     assert "is not a decision: " in (told := capsys.readouterr().err) and f"amazon-ml tune {run}" in told
+
+
+def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cut-off that is not a number would be reached by no probability, and nobody would be told."""
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    tune(run, rule="fixed")
+    text = (run / "decision.json").read_text()
+    (run / "decision.json").write_text(text.replace("0.2,", "NaN,", 1))
+    assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
+    assert "decision.json is not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["oracle", ["best"], None])
+def test_a_decision_that_is_broken_can_be_made_anew(tmp_path: Path, asked: object) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    (run / "decision.json").write_text(json.dumps({"asked": asked}))
+    assert tune(run)["rule"] == DEFAULT
+
+
+def put(value: object, column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table.assign(**{column: [*table[column][:7], value, *table[column][8:]]})
+
+
+@pytest.mark.parametrize("verb", ["tune", "audit"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (put(np.nan, "road"), "1 of 60 tiles, such as tile_7"),
+        (put(1.01, "road"), "1 of 60 tiles, such as tile_7"),
+        (put("high", "road"), "is not a table of probabilities"),
+        (put("tile_6", "image_name"), "tile_6 is not there once"),
+        (put("stranger", "image_name"), "stranger"),
+        (put(None, "image_name"), "does not fit"),
+    ],
+)
+def test_damaged_probabilities_are_refused(
+    verb: str,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    table = change(pd.read_parquet(run / "oof.parquet"))
+    table.astype({"road": str} if told.startswith("is not") else {}).to_parquet(run / "oof.parquet", index=False)
+    assert main([verb, str(run)]) == 2
+    assert "oof.parquet" in (shown := capsys.readouterr().err) and told in shown
+    assert not (run / "decision.json").exists() and not (run / "audit.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("truth.csv", b""),
+        ("truth.csv", b"tile,labels\na,b\n"),
+        ("truth.csv", b"image_name,tags\ntile_0,clear\ntile_0,haze\n"),
+        ("truth.csv", b"\xff\xfe"),
+        ("provenance.json", b"[]"),
+        ("provenance.json", b'{"data": {}}'),
+        ("config.yaml", b"data:\nmodel: {}\n"),
+        ("config.yaml", b"\xff\xff"),
+        ("config.yaml", b"{beta: .nan, seed: 0, data: {hold_out: true}, model: {}}"),
+    ],
+)
+def test_broken_files_of_a_run_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes
+) -> None:
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    (run / name).write_bytes(content)
+    assert main(["tune", str(run)]) == 2
+    assert str(run / name) in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two at once, one would keep its decision.json and the other its metrics.json."""
+    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
+    with locked(Run(run)):
+        assert main(["tune", str(run)]) == 2
+    assert "another process" in capsys.readouterr().err and not (run / "decision.json").exists()
+    assert main(["tune", str(run)]) == 0
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert main(["tune", str(tmp_path / "typo")]) == 2
+    assert not (tmp_path / "typo").exists()
+
+
+def test_tags_are_shown_as_they_are_spelt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are markup to the library that draws the tables."""
+    tags = ("[/road]", "[bold]", *PLANET.names[2:])
+    assert main(["tune", str(run_of(tmp_path / "run", *draw_rows(60, seed=2), tags)), "--rule", "fixed"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{tag} " in shown for tag in tags)
 
 
 def test_help_lists_every_rule(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,10 @@ class Platt:
     slope: tuple[float, ...]
     intercept: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.slope) != len(self.intercept):
+            raise ValueError(f"{len(self.slope)} slopes and {len(self.intercept)} intercepts")
+
     def apply(self, probabilities: npt.ArrayLike) -> Floats:
         """Calibrate an array of shape (tiles, tags)."""
         p = as_probabilities(probabilities, len(self.slope))

@@ -38,6 +38,10 @@ class Stack:
     weights: tuple[tuple[float, ...], ...]
     intercept: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.weights) != len(self.intercept):
+            raise ValueError(f"weights of {len(self.weights)} tags and {len(self.intercept)} intercepts")
+
     def apply(self, probabilities: npt.ArrayLike) -> Floats:
         """Stack probabilities of shape (tiles, networks x tags) to (tiles, tags)."""
         weights = np.array(self.weights)

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.decisions.rules import RULES
@@ -32,7 +33,7 @@ def print_folds(figures: dict[str, Any]) -> None:
     """Print how even and how tight folds are; `figures` is what `examine_folds` gives."""
     tiles, pairs = f"{figures['tiles']:,}", f"{figures['pairs']:,}"
     table = Table(
-        title=f"{figures['folds_file']}: {tiles} tiles of {figures['tiles_of']}",
+        title=escape(f"{figures['folds_file']}: {tiles} tiles of {figures['tiles_of']}"),
         title_justify="left",
         caption=f"{pairs} pairs of tiles are known to touch; the largest scene has {figures['largest_scene']:,} tiles.",
         caption_justify="left",
@@ -41,7 +42,7 @@ def print_folds(figures: dict[str, Any]) -> None:
     for heading in ("tiles", "tag spread worst", "more or less of it", "tiles with a neighbour in another fold"):
         table.add_column(heading, justify="right")
     for record in figures["folds"]:
-        table.add_row(str(record["fold"]), f"{record['tiles']:,}", record["worst_tag"],
+        table.add_row(str(record["fold"]), f"{record['tiles']:,}", escape(record["worst_tag"]),
                       f"{record['deviation']:+.1%}", f"{record['leakage']:.2%}")  # fmt: skip
     table.add_section()
     table.add_row("all", tiles, "", "", f"{figures['leakage']:.2%}")
@@ -88,7 +89,7 @@ def _rule_table(rules: dict[str, Any], chosen: str, beta: str) -> Table:
 def _title(metrics: dict[str, Any]) -> str:
     source = "GENERATED tiles (says nothing about Kaggle)" if metrics["generated"] else "Tiles"
     part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
-    return f"{source} of {metrics['tiles_of']}{part}"
+    return f"{source} of {escape(metrics['tiles_of'])}{part}"
 
 
 def _tag_table(records: Sequence[dict[str, Any]], beta: str, tuned_here: bool) -> Table:
@@ -106,7 +107,7 @@ def _tag_table(records: Sequence[dict[str, Any]], beta: str, tuned_here: bool) -
         threshold = "" if record["threshold"] is None else f"{record['threshold']:.3f}"
         own = ["{:.2f}-{:.2f}".format(*record["own_threshold"])] if tuned_here else []
         scores = [f"{record[key]:.3f}" for key in ("precision", "recall", "fbeta")]
-        table.add_row(record["tag"], *counts, threshold, *own, *scores, f"{record['gain']:.4f}")
+        table.add_row(escape(record["tag"]), *counts, threshold, *own, *scores, f"{record['gain']:.4f}")
     return table
 
 

@@ -1,6 +1,7 @@
 """The configuration of a run: options and YAML, checked against the types that take them."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,8 +76,8 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
     if folder is None:
         folder = Path("runs") / (Path(str(configs[-1])).stem if configs else "default")
     options: Options = parsed.as_dict()
-    if options["beta"] <= 0:
-        raise InputError("--beta must be more than 0")
+    if not 0 < options["beta"] < math.inf:
+        raise InputError("--beta must be more than 0, and finite")
     if not 0 <= options["seed"] < 2**32:
         raise InputError("--seed must be in 0..2**32 - 1")
     for section, key in _PATHS:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
@@ -40,19 +42,30 @@ def read_decision(run: Run) -> Decision:
     InputError
         Where it is broken, or for other tags than the run's networks give, or for these in another order.
     """
-    content = read_json(run.decision)
+    content, own = read_json(run.decision), run.tags()
     anew = f"make it anew with amazon-ml tune {run.path}"
     try:
         rule, tags = rule_from_dict(content["parameters"]), tuple(map(str, content["tags"]))
         decision = Decision(str(content["rule"]), rule, tags, float(content["beta"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if tags == own:
+            _try_out(decision)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{run.decision} is not a decision: {error!r}; {anew}") from None
-    own = run.tags()
     if tags != own:
         apart = [name for name in (*own, *tags) if name not in own or name not in tags]
         told = f"other tags than the run's networks give ({', '.join(apart)})" if apart else "its tags in another order"
         raise InputError(f"{run.decision} is for {told}; {anew}")
     return decision
+
+
+def _try_out(decision: Decision) -> None:
+    """Decide a tile, so that parameters that do not fit the tags are noticed before any tile is predicted."""
+    if not decision.beta > 0:
+        raise ValueError(f"beta is {decision.beta:g}, not above 0")
+    given = np.full((1, len(decision.tags)), 0.5)
+    decided = decision.rule.decide(given)
+    if decided.shape != given.shape:
+        raise ValueError(f"the rule decides {decided.shape[1]} of {given.shape[1]} tags")
 
 
 def asked_before(run: Run) -> str | None:

@@ -111,15 +111,18 @@ class Run:
             options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except OSError:
             raise InputError(f"{self.path} is not a run: it has no {self.config.name}") from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{self.config} is not YAML: {str(error).splitlines()[0]}") from None
-        if not isinstance(options, dict) or not {"data", "model"} <= options.keys():
+        if not isinstance(options, dict) or not all(isinstance(options.get(key), dict) for key in ("data", "model")):
             raise InputError(f"{self.config} is not the configuration of a run")
         return options
 
     def tags(self) -> tuple[str, ...]:
         """Read the tags that the run's networks were trained for, in the order of their outputs."""
-        return tuple(read_json(self.provenance)["data"]["tags"])
+        try:
+            return tuple(read_json(self.provenance)["data"]["tags"])
+        except (KeyError, TypeError):
+            raise InputError(f"{self.provenance} does not tell the tags of a run") from None
 
 
 @dataclass(frozen=True)
@@ -173,17 +176,25 @@ def read_truth(run: Run) -> pd.Series:
     """Read the tag strings of the labelled tiles, by name."""
     try:
         table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
+        return table.set_index("image_name")["tags"]
     except OSError:
         raise InputError(f"there is no {run.truth}") from None
-    return table.set_index("image_name")["tags"]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{run.truth} is not a table of tiles and their tags: {str(error).strip()}") from None
 
 
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
     tags = run.tags()
     names, p = read_probabilities(run.oof, tags)
-    true = TagSet(tags).encode(read_truth(run).loc[names].tolist(), separator=_SEPARATOR)
-    return names, tags, p, true
+    truth = read_truth(run)
+    wrong = names.duplicated() | ~names.isin(truth.index[~truth.index.duplicated(keep=False)])
+    if wrong.any():
+        raise InputError(
+            f"{run.oof} does not fit {run.truth}: {names[wrong].iloc[0]} is not there once in both; "
+            "the command that trained the run writes them anew"
+        )
+    return names, tags, p, TagSet(tags).encode(truth.loc[names].tolist(), separator=_SEPARATOR)
 
 
 def locked(run: Run) -> AbstractContextManager[None]:
@@ -202,7 +213,7 @@ def probability_table(
 
 
 def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
-    """Read names and probabilities, shape (tiles, tags); refused when the tags are others."""
+    """Read names and probabilities, shape (tiles, tags); refused when the tags are others, or a value is none."""
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
@@ -211,4 +222,16 @@ def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.
         raise InputError(f"{path} is not a table of probabilities: {error}") from None
     if list(table.columns) != ["image_name", *tags]:
         raise InputError(f"{path} holds other tags than asked: {', '.join(map(str, table.columns[1:]))}")
-    return table["image_name"], table[list(tags)].to_numpy(dtype=np.float32)
+    names = table["image_name"]
+    try:
+        p = table[list(tags)].to_numpy(dtype=np.float32)
+    except ValueError as error:
+        raise InputError(f"{path} is not a table of probabilities: {error}") from None
+    wrong = ~((p >= 0) & (p <= 1)).all(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"{path}: {wrong.sum():,} of {len(p):,} tiles, such as {names.iloc[wrong.argmax()]}, have "
+            "probabilities that are not in 0..1; the file is damaged, or the network diverged "
+            "(then train anew with a lower model.lr)"
+        )
+    return names, p

@@ -1,6 +1,7 @@
 """From a run's out-of-fold probabilities to its decision and its scores."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.decision import Decision, asked_before, write_decision
-from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,27 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     The content of metrics.json.
     """
     folder = Run(run)
-    rule = rule or asked_before(folder) or DEFAULT
-    if rule not in (*RULES, BEST):
+    if rule not in (*RULES, BEST, None):
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
-    options, data = folder.options(), read_json(folder.provenance)["data"]
+    folder.options()  # a lock would make the folder where there is none
+    with locked(folder):
+        return keep_rule(folder, rule)
+
+
+def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
+    """Do the work of `tune` for a caller that holds the run's lock."""
+    if rule is None:
+        before = asked_before(folder)
+        rule = before if before in (*RULES, BEST) else DEFAULT
     _, tags, p, true = read_oof(folder)
+    options, data = folder.options(), read_json(folder.provenance)["data"]
     beta, seed = float(options["beta"]), int(options["seed"])
+    if not 0 < beta < math.inf:
+        raise InputError(f"{folder.config}: beta is {beta:g}; it must be more than 0, and finite")
     if len(p) < LEAST_TILES:
-        raise InputError(f"{run} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}")
+        raise InputError(
+            f"{folder.path} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}"
+        )
     fits = fits_for(Structure.of(declared(tags)))
     asked = {BEST: choosing(fits, seed=seed)} if rule == BEST else {}
     answers = _cross_fitted({**fits, **asked}, p, true, beta, seed)
