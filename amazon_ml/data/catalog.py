@@ -288,8 +288,8 @@ def list_tiles(
         raise InputError(faults[0])
     unmended = [tif for tif in map(Path, tiles["tif"]) if _is_misnamed(tif) and tif.parent.name in TEST_FOLDERS]
     if unmended and not renamed:
-        log.warning("%d TIFs such as %s are misnamed in the competition's archive, and there is no %s to mend that; "
-                    "put it in, or name the folder above that holds it", len(unmended), unmended[0], MAPPING)  # fmt: skip
+        log.warning("%d TIFs such as %s are misnamed in the competition's archive, and no %s mends that; "
+                    "put it there, or name the folder that holds it", len(unmended), unmended[0], MAPPING)  # fmt: skip
     return tiles
 
 
