@@ -317,6 +317,15 @@ def test_the_mapping_is_applied_once_and_to_file_tifs_only(tmp_path: Path) -> No
     }
 
 
+def test_misnamed_tifs_without_the_mapping_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = with_test_tifs(planet(tmp_path / "tiles"))
+    list_tiles([root / "test-tif-v2"], renamed=read_mapping(root))
+    list_tiles([root / "train-tif-v2"])
+    assert not caplog.records
+    assert len(list_tiles([root / "test-tif-v2"])) == 4
+    assert "3 TIFs such as" in caplog.text and "no test_v2_file_mapping.csv mends that" in caplog.text
+
+
 def test_a_file_tif_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
     root = with_test_tifs(planet(tmp_path))
     write_tif(root / "test-tif-v2" / "file_7.tif", bgrn())

@@ -286,6 +286,10 @@ def list_tiles(
     tiles, faults = find_tiles(folders, below=below, leave_out=leave_out, renamed=renamed)
     if faults:
         raise InputError(faults[0])
+    unmended = [tif for tif in map(Path, tiles["tif"]) if _is_misnamed(tif) and tif.parent.name in TEST_FOLDERS]
+    if unmended and not renamed:
+        log.warning("%d TIFs such as %s are misnamed in the competition's archive, and no %s mends that; "
+                    "put it there, or name the folder that holds it", len(unmended), unmended[0], MAPPING)  # fmt: skip
     return tiles
 
 
