@@ -58,6 +58,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         where = {**options["data"], "root": str(tiles or options["data"]["root"])}
+        where["colours"] = read_reader(folder.bands).colours
         _draw(folder, rows, show, where)
 
 

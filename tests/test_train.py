@@ -317,6 +317,18 @@ def test_tag_table_that_changed_under_a_run_is_refused(
     assert "changed since the run began" in capsys.readouterr().err
 
 
+def test_softened_labels_that_changed_are_refused(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "audit.csv"
+    table.write_text("image_name,tag,probability\ntrain_0,clear,0.5\n")
+    options = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, f"--data.soften={table}"]
+    assert main(["train", *options, "--trainer.max_epochs=1"]) == 0
+    table.write_text("image_name,tag,probability\ntrain_0,clear,0.1\n")
+    assert main(["train", *options, "--trainer.max_epochs=1"]) == 2
+    assert "the labels of data.soften changed since the run began" in capsys.readouterr().err
+
+
 def test_refused_start_leaves_the_configuration_of_a_run(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     shutil.copytree(demo_tiles, tmp_path / "tiles")

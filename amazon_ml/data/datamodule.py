@@ -32,6 +32,9 @@ from amazon_ml.lightning import pl
 
 log = logging.getLogger(__name__)
 
+#: Pixels along the edge of a tile at the most; beyond it a slip is likelier than a wish.
+MOST = 8192
+
 
 class PlanetDataModule(pl.LightningDataModule):
     """Tiles with their multi-hot tags, split into a training part and a held-out fold.
@@ -150,8 +153,8 @@ class PlanetDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if size < 8 or batch_size < 1 or predict_batch_size < 1:
-            raise InputError("data.size must be at least 8, and batch sizes at least 1")
+        if not 8 <= size <= MOST or batch_size < 1 or predict_batch_size < 1:
+            raise InputError(f"data.size must be in 8..{MOST}, and batch sizes at least 1")
         if (limit is not None and limit < 1) or (workers is not None and workers < 0):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)

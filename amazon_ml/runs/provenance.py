@@ -23,6 +23,14 @@ from amazon_ml.runs.folder import Run
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
 
+#: What a run may not go on without: part of its provenance, fact, and what that is a hash of.
+_CONSTANT = (
+    ("data", "sha256", "the tiles or the tag table"),
+    ("data", "soften_sha256", "the labels of data.soften"),
+    ("folds", "sha256", "folds.csv"),
+)
+
+
 def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
     start = {
@@ -32,9 +40,9 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
     if run.provenance.exists():
         former = read_json(run.provenance)
-        for part, remedy in (("data", "the tiles or the tag table"), ("folds", "folds.csv")):
-            if former[part]["sha256"] != facts[part]["sha256"]:
-                raise InputError(f"{run.path}: {remedy} changed since the run began; choose another --run")
+        for part, fact, what in _CONSTANT:
+            if former[part][fact] != facts[part][fact]:
+                raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
         write_json(run.provenance, {**former, **facts, "starts": [*former["starts"], start]})
         return
     write_json(run.provenance, {"starts": [start], **facts, "made_with": _versions()})
@@ -46,10 +54,17 @@ def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
         "root": str(Path(options["data"]["root"]).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
+        "soften_sha256": _soften_hash(options["data"]["soften"]),
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),
         "tags": support,
     }
+
+
+def _soften_hash(table: str | None) -> str | None:
+    if table is not None and not Path(table).is_file():
+        raise InputError(f"data.soften: there is no table {table}")
+    return sha256_of(Path(table)) if table else None
 
 
 def _fold_facts(run: Run, options: Options, catalog: Catalog) -> dict[str, Any]:
