@@ -13,7 +13,8 @@ from amazon_ml.decisions.crossfit import (
     simplest,
     standard_error,
 )
-from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.fbeta import fbeta, fbeta_per_tile
+from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import Thresholds, fixed, per_class
 
 Floats = npt.NDArray[np.float64]
@@ -202,6 +203,40 @@ def test_choice_takes_what_holds_on_other_tiles() -> None:
     true[~true.any(axis=1), 0] = 1
     fits: dict[str, Fit] = {"wrong": wrong, "fixed": fixed, "per_class": per_class}
     np.testing.assert_array_equal(choosing(fits)(p, true, 2.0).decide(p), per_class(p, true, 2.0).decide(p))
+
+
+class Memory(Thresholds):
+    """Knows every tile it was fitted on, and gives other tiles all tags."""
+
+    def decide(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        known = {tuple(row): answer for row, answer in zip(self.p, self.true, strict=True)}  # type: ignore[attr-defined]
+        return np.array(
+            [known.get(tuple(row), np.ones(len(row))) for row in np.asarray(probabilities).tolist()], np.uint8
+        )
+
+
+def remember(p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
+    rule = Memory((0.5,))
+    vars(rule).update(p=np.asarray(p).tolist(), true=np.asarray(true).tolist())
+    return rule
+
+
+def test_choice_is_not_taken_in_by_a_rule_that_knows_its_tiles() -> None:
+    p, true = draw_rows(100, seed=1)
+    assert fbeta(true, remember(p, true, 2.0).decide(p)) == 1
+    assert choosing({"fixed": fixed, "memory": remember})(p, true, 2.0) == fixed(p, true)
+
+
+def test_choice_leaves_small_gains_to_the_simpler_rule_even_where_they_are_certain() -> None:
+    # Both rules are right on one half of the tiles and wrong on the other; the first gives ten tiles a surplus tag.
+    p = np.tile([0.9, 0.0, 0.1], (400, 1))
+    p[:10, 1] = 0.3
+    true = np.tile([[1, 0, 0], [0, 0, 1]], (200, 1))
+    ways = {"low": Thresholds((0.2,) * 3), "high": Thresholds((0.5,) * 3)}
+    fits: dict[str, Fit] = {name: lambda p, true, beta, way=way: way for name, way in ways.items()}  # type: ignore[misc]
+    scores = [fbeta_per_tile(true, way.decide(p)) for way in ways.values()]
+    assert simplest(scores, paired=True) == 1
+    assert choosing(fits)(p, true, 2.0) is ways["low"]
 
 
 def test_choice_is_made_without_the_tiles_it_is_scored_on() -> None:

@@ -200,6 +200,14 @@ def test_cut_off_that_is_best_already_is_kept() -> None:
     assert per_class(p, true).values == (START, START)
 
 
+def test_of_equally_good_cuts_the_nearest_is_taken() -> None:
+    # Under F1 and beside a tag that is right, a hit gains 1/6 and a surplus tag loses 1/6. In falling order the sums
+    # are 1 2 1 2 1 | 0 1 2 sixths, the bar at 0.2: of the three best cuts that between 0.6 and 0.5 is the nearest.
+    p = np.column_stack([[0.9, 0.8, 0.7, 0.6, 0.5, 0.15, 0.14, 0.13], np.ones(8)])
+    true = np.column_stack([[1, 1, 0, 1, 0, 0, 1, 1], np.ones(8)])
+    assert per_class(p, true, 1.0).values[0] == pytest.approx(0.55)
+
+
 @settings(deadline=None, max_examples=150)
 @given(rows(), st.randoms(use_true_random=False))
 def test_order_of_tiles_has_no_influence(data: Rows, random: np.random.Generator) -> None:

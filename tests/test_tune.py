@@ -16,10 +16,14 @@ import yaml
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli import main
+from amazon_ml.decisions.calibration import calibration_error
 from amazon_ml.decisions.crossfit import cross_decide
 from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
+from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.synthetic import draw_rows
+from amazon_ml.decisions.thresholds import per_class
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.decision import read_decision
@@ -105,6 +109,39 @@ def test_where_the_score_is_lost_is_told(tuned: tuple[Path, dict[str, Any]]) -> 
         assert record["threshold"] is None  # the rule that is best here has none
     assert metrics["logic_faults"]["truth"] == {}
     assert metrics["confusions"][0]["tiles"] >= metrics["confusions"][-1]["tiles"] > 0
+
+
+def test_everything_told_of_a_rule_is_of_its_cross_fitted_answers(tmp_path: Path) -> None:
+    p, true = draw_rows(200, seed=2)
+    p = p.astype(np.float32)
+    run = run_of(tmp_path / "run", p, true)
+    metrics = tune(run, rule="per_class")
+    decided, fitted = cross_decide(per_class, p, true, seed=3), per_class(p, true)
+    f2 = {name: entry["value"] for name, entry in metrics["f2"].items()}
+    assert f2["cross_fitted"] == pytest.approx(fbeta_score(true, decided, beta=2, average="samples"))
+    assert f2["cross_fitted_minus_fixed"] == pytest.approx(f2["cross_fitted"] - f2["fixed_0.2"])
+    assert f2["fitted"] == pytest.approx(fbeta_score(true, fitted.decide(p), beta=2, average="samples"))
+    ranked = np.argsort(-true.mean(axis=0), kind="stable")
+    same = [np.isin(np.arange(17), ranked[:k]) * np.ones_like(true) for k in range(1, 18)]
+    assert f2["constant"] == pytest.approx(max(fbeta_score(true, one, beta=2, average="samples") for one in same))
+    table = pd.DataFrame(metrics["tags"])
+    assert table["decided"].tolist() == decided.sum(axis=0).tolist() != fitted.decide(p).sum(axis=0).tolist()
+    assert table["threshold"].tolist() == fitted.to_dict()["values"]
+    np.testing.assert_allclose(table["ece"], calibration_error(p, true))
+    own = sigmoid(np.quantile(bootstrap(p, true, seed=3).own, [0.05, 0.95], axis=0))
+    np.testing.assert_allclose(np.array(table["own_threshold"].tolist()), own.T)
+    faults = {fault: len(rows) for fault, rows in PLANET.logic_faults(decided).items()}
+    assert metrics["logic_faults"] == {"truth": {}, "decided": faults} and faults
+    for pair in metrics["confusions"]:
+        missed, surplus = (PLANET.names.index(pair[key]) for key in ("missed", "surplus"))
+        both = (true[:, missed] > decided[:, missed]) & (true[:, surplus] < decided[:, surplus])
+        assert pair["tiles"] == both.sum()
+
+
+def test_best_is_scored_by_the_nested_choice_where_the_rule_it_ends_with_scores_higher(tmp_path: Path) -> None:
+    metrics = tune(run_of(tmp_path / "run", *draw_rows(60, seed=2)), rule="best")
+    nested, kept = metrics["rules"]["best"]["value"], metrics["rules"][metrics["rule"]]["value"]
+    assert metrics["f2"]["cross_fitted"]["value"] == nested < kept - 0.01
 
 
 def test_command_keeps_the_named_rule_and_shows_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
