@@ -70,7 +70,8 @@ def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: floa
     targets
         Multi-hot truth, shape (tiles, tags).
     penalty
-        How strongly the weights are held to the average of the networks; more than 0.
+        How strongly the weights are held to the average of the networks, and the intercept to 0; more
+        than 0.
     """
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     tags = true.shape[1]
