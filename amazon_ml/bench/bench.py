@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from amazon_ml.bench.loading import loading
@@ -19,6 +18,7 @@ from amazon_ml.bench.training import cut_offs, training
 from amazon_ml.data.demo import write_demo
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.report.tables import console
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def bench(
             log.info("measuring %s: %s", name, ", ".join(contest.runs))
             found += figures(contest, rounds)
     machine = _machine()
-    Console().print(_table(found, f"{machine['processor']}, {machine['cores']} cores; medians of {rounds} rounds"))
+    console().print(_table(found, f"{machine['processor']}, {machine['cores']} cores; medians of {rounds} rounds"))
     if json is not None:
         write_json(json, {"machine": machine, "rounds": rounds, "size": size, "figures": found})
 
