@@ -208,7 +208,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Read what was prepared; nothing is made here, so every process sees the same."""
         self.read = read_reader(Path(self.hparams["bands_file"]))
         if self.read.bands != self.bands:
-            raise InputError(f"{self.hparams['bands_file']} is for bands {'+'.join(self.read.bands)}; delete it")
+            raise InputError(f"{self.hparams['bands_file']} is for bands {name_bands(self.read.bands)}; delete it")
         if self.store and self.store.reader != self.read:
             raise InputError(
                 f"{self.store.path} was packed with another order or limits of TIF bands than "

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.bands import TileReader, read_reader
+from amazon_ml.data.bands import TileReader, name_bands, read_reader
 from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
@@ -81,7 +81,7 @@ def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
     if len(lacking):
         needed = files_needed(read.bands, read.colours)
         raise InputError(
-            f"--tiles {folder}: the run reads bands {'+'.join(read.bands)} of a {needed}, which {len(lacking):,} of "
+            f"--tiles {folder}: the run reads bands {name_bands(read.bands)} of a {needed}, which {len(lacking):,} of "
             f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}"
         )
     return chosen
