@@ -60,9 +60,13 @@ VERBS = {
         "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
     ),
     "evaluate": Verb(
-        "amazon_ml.runs.evaluate:evaluate", "score a run on another labelled folder", ("run",), prints="print_scores"
+        "amazon_ml.runs.evaluate:evaluate",
+        "score a run or bundle on another labelled folder",
+        ("run",),
+        prints="print_scores",
     ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
+    "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),

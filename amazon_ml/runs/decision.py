@@ -1,6 +1,7 @@
 """The decision of a run: the rule that turns its probabilities into tags."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,38 @@ def read_decision(run: Run) -> Decision:
     InputError
         Where it is broken, or for other tags than the run's networks give, or for these in another order.
     """
-    content, own = read_json(run.decision), run.tags()
-    anew = f"make it anew with amazon-ml tune {run.path}"
+    remedy = f"make it anew with amazon-ml tune {run.path}"
+    return decision_from(read_json(run.decision), run.tags(), run.decision, remedy)
+
+
+def decision_from(content: Any, own: tuple[str, ...], source: Path, remedy: str) -> Decision:
+    """Make a decision of what `write_decision` stored, for networks that give the tags `own`.
+
+    Parameters
+    ----------
+    content
+        As it came out of JSON.
+    own
+        Tags in the order of the networks' outputs.
+    source, remedy
+        File that the content is from, and what to do where it is wrong; for messages.
+
+    Raises
+    ------
+    InputError
+        As for `read_decision`.
+    """
     try:
         rule, tags = rule_from_dict(content["parameters"]), tuple(map(str, content["tags"]))
         decision = Decision(str(content["rule"]), rule, tags, float(content["beta"]))
         if tags == own:
             _try_out(decision)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{run.decision} is not a decision: {error!r}; {anew}") from None
+        raise InputError(f"{source} is not a decision: {error!r}; {remedy}") from None
     if tags != own:
         apart = [name for name in (*own, *tags) if name not in own or name not in tags]
         told = f"other tags than the run's networks give ({', '.join(apart)})" if apart else "its tags in another order"
-        raise InputError(f"{run.decision} is for {told}; {anew}")
+        raise InputError(f"{source} is for {told}; {remedy}")
     return decision
 
 

@@ -1,18 +1,18 @@
-"""The score of a run on another labelled folder."""
+"""The score of a run or a bundle on another labelled folder."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.bands import read_reader
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.bands import name_bands
+from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.files import write_json
-from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import predict_table
 from amazon_ml.runs.scores import where_lost
@@ -32,7 +32,7 @@ def evaluate(
     Parameters
     ----------
     run
-        Run folder, trained and tuned.
+        Run folder, trained and tuned, or a bundle.
     data
         Folder of labelled tiles, in any layout that training takes.
     table
@@ -50,16 +50,16 @@ def evaluate(
     -------
     The scores, as they are written to `json`.
     """
-    folder = Run(run)
-    decision = read_decision(folder)
-    how = {**folder.options()["data"], "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
-    how["colours"] = read_reader(folder.bands).colours
+    bundle = open_bundle(run)
+    decision, read = bundle.decision, bundle.networks.read
+    how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
+    how |= {"bands": name_bands(read.bands), "colours": read.colours}
     catalog = read_catalog(data, **catalog_options(how))
-    known = int(catalog.labelled["image_name"].isin(read_truth(folder).index).sum())
+    known = _known(run, bundle, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    p = predict_table(folder, catalog.labelled, decision.tags, workers)
+    p = predict_table(bundle.networks, catalog.labelled, workers)
     decided = decision.rule.decide(p)
     true, beta = catalog.targets, decision.beta
     baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)
@@ -76,3 +76,10 @@ def evaluate(
     if json is not None:
         write_json(json, metrics)
     return metrics
+
+
+def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
+    """Count the tiles that were trained and tuned on; a bundle knows their table as a whole, and no names."""
+    if is_bundle(run):
+        return len(catalog.labelled) if catalog.sha256 == bundle.data_sha256 else 0
+    return int(catalog.labelled["image_name"].isin(read_truth(Run(run)).index).sum())

@@ -70,6 +70,11 @@ class Run:
         return self.path / "metrics.json"
 
     @property
+    def bundle(self) -> Path:
+        """What one hands to somebody else."""
+        return self.path / "bundle"
+
+    @property
     def picture(self) -> Path:
         """Held-out tiles with their true and decided tags."""
         return self.path / "tiles.png"
@@ -130,6 +135,11 @@ class FoldFolder:
     """Paths in the folder of one fold."""
 
     path: Path
+
+    @property
+    def number(self) -> int:
+        """Which fold it is."""
+        return int(self.path.name.removeprefix("fold-"))
 
     @property
     def checkpoints(self) -> Path:

@@ -1,25 +1,22 @@
-"""Probabilities and tags of any folder of tiles, with the networks and the decision of a run."""
+"""Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.bands import TileReader, name_bands, read_reader
+from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
-from amazon_ml.models.tagger import TileTagger
-from amazon_ml.models.weights import load_weights
-from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.bundle import Networks, load_taggers, open_bundle
 from amazon_ml.runs.fit import predict
-from amazon_ml.runs.folder import Run, probability_table
+from amazon_ml.runs.folder import probability_table
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +27,7 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     Parameters
     ----------
     run
-        Run folder, trained and tuned.
+        Run folder, trained and tuned, or a bundle.
     tiles
         Folder of images; those in folders beneath are found, too.
     out
@@ -42,35 +39,25 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         raise InputError(f"--out {out}: the file must end in .parquet or .csv")
     if not tiles.is_dir():
         raise InputError(f"--tiles {tiles}: there is no such folder")
-    folder = Run(run)
-    decision = read_decision(folder)
-    listed = _tiles_below(tiles, read_reader(folder.bands))
-    p = predict_table(folder, listed, decision.tags, workers)
-    separator = folder.options()["data"]["tag_separator"] or " "
+    bundle = open_bundle(run)
+    decision = bundle.decision
+    listed = _tiles_below(tiles, bundle.networks.read)
+    p = predict_table(bundle.networks, listed, workers)
     table = probability_table(listed["image_name"].tolist(), decision.tags, p)
+    separator = bundle.table["tag_separator"] or " "
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
 
-def predict_table(
-    folder: Run, tiles: pd.DataFrame, tags: Sequence[str], workers: int | None
-) -> npt.NDArray[np.float32]:
-    """Probabilities of the tiles of a catalog's table, averaged over the run's networks: shape (tiles, tags)."""
-    options = folder.options()
-    folds = folder.finished_folds()
-    if not folds:
-        raise InputError(f"{folder.path} holds no trained network; run amazon-ml train again to finish it")
-    size, batch_size = options["data"]["size"], options["data"]["predict_batch_size"]
-    read = read_reader(folder.bands)
-    loader = tile_loader(TileDataset(TileFiles(tiles, read, size)), batch_size, loader_workers(workers))
-    own = {"pretrained": False, "weights": None, "compile": False, "in_chans": len(read.bands)}
-    model = TileTagger(**{**options["model"], **own}, tags=list(tags), size=size)
-    total = np.zeros((len(tiles), len(tags)), dtype=np.float64)
-    for fold in folds:
-        load_weights(fold.weights, model)
-        total += predict(model, loader, options)
-    return (total / len(folds)).astype(np.float32)
+def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> npt.NDArray[np.float32]:
+    """Probabilities of the tiles of a catalog's table, averaged over the networks: shape (tiles, tags)."""
+    files = TileFiles(tiles, networks.read, networks.model["size"])
+    loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers))
+    total = np.zeros((len(tiles), len(networks.tags)), dtype=np.float64)
+    for tagger in load_taggers(networks):
+        total += predict(tagger, loader, {"trainer": networks.trainer})
+    return (total / len(networks.weights)).astype(np.float32)
 
 
 def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
+from amazon_ml.runs.bundle import withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.scores import where_lost
@@ -35,7 +36,7 @@ BEST = "best"
 def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     """Fit the rule that decides tags, on a run's out-of-fold probabilities, and compare all rules honestly.
 
-    Writes decision.json and metrics.json. Scores are cross-fitted: every tile is decided by a rule that
+    Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is decided by a rule that
     was fitted on other tiles, and so is the choice of the best rule.
 
     Parameters
@@ -100,6 +101,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         },
         **where_lost(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, seed=seed)),
     }
+    withdraw_bundle(folder)  # a bundle with the former decision must not outlive it
     write_decision(
         folder,
         Decision(chosen, fitted, tags, beta),
@@ -113,6 +115,8 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         },
     )
     write_json(folder.metrics, metrics)
+    if folder.finished_folds():
+        write_bundle(folder)
     return metrics
 
 

@@ -1,0 +1,121 @@
+"""Networks as one ONNX file, with everything from uint8 tiles to probabilities inside."""
+
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import written_whole
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.tta import VIEWS
+
+#: What PyTorch's exporter writes without converting; onnxruntime reads it since 1.14.
+OPSET = 18
+#: How far probabilities may be from PyTorch's.
+TOLERANCE = 1e-4
+_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+# What they say at this level is about single nodes of the graph.
+for _chatty in ("onnxscript", "onnx_ir"):
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
+
+
+class Averaged(nn.Module):
+    """Probabilities averaged over networks, and over views of a tile.
+
+    Views lie beside each other in one batch, so that the graph holds each network once.
+
+    Parameters
+    ----------
+    taggers
+        Networks for tiles of one size, which average over no views themselves.
+    tta
+        Name of the views.
+    """
+
+    def __init__(self, taggers: Sequence[TileTagger], tta: str) -> None:
+        super().__init__()
+        self.taggers, self.tta = nn.ModuleList(taggers), tta
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Give float32 probabilities of shape (tiles, tags) for uint8 tiles of shape (tiles, height, width, bands)."""
+        views = list(VIEWS[self.tta](tiles))
+        together = torch.cat(views)
+        each = [tagger.probabilities(together) for tagger in self.taggers]  # type: ignore[operator]
+        mean = torch.stack(each).mean(dim=0)
+        return mean.reshape(len(views), -1, mean.shape[1]).mean(dim=0)
+
+
+def need_onnx() -> None:
+    """Refuse where the packages that write and run ONNX are not installed."""
+    for package in _NEEDED:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise InputError(f"ONNX needs the package {package} ({error}): pip install 'amazon-ml[onnx]'") from None
+
+
+def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> float:
+    """Write an ONNX file, and hold it against PyTorch.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    network
+        What to write.
+    shape
+        Height, width and bands of a tile; how many tiles there are is free.
+    facts
+        What the file says of itself, each as JSON.
+
+    Returns
+    -------
+    The largest difference between probabilities of onnxruntime and of PyTorch on random tiles.
+
+    Raises
+    ------
+    InputError
+        Without the packages, or for a backbone that PyTorch cannot export.
+    WorkError
+        Where probabilities differ by more than `TOLERANCE`; nothing is written then.
+    """
+    need_onnx()
+    network = network.eval()
+    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8))
+    with written_whole(path) as temporary:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # on PyTorch's own use of what it will give up
+            try:
+                program = torch.onnx.export(
+                    network, (tiles[:2],), dynamo=True, opset_version=OPSET, verbose=False,
+                    input_names=["tiles"], output_names=["probabilities"],
+                    dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},),
+                )  # fmt: skip
+            except torch.onnx.OnnxExporterError as error:
+                raise InputError(
+                    f"PyTorch cannot export this backbone: {str(error).strip().splitlines()[0]}"
+                ) from error
+        assert program is not None
+        program.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
+        program.save(temporary)
+        worst = _difference(temporary, network, tiles)
+        if not worst <= TOLERANCE:
+            raise WorkError(f"{path} is not written: its probabilities differ from PyTorch's by {worst:.1e}")
+    return worst
+
+
+def _difference(path: Path, network: Averaged, tiles: torch.Tensor) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = network(tiles).numpy()
+    return float(np.abs(session.run(None, {"tiles": tiles.numpy()})[0] - expected).max())

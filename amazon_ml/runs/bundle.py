@@ -1,0 +1,238 @@
+"""The bundle: a run's networks and its decision, in a folder that needs nothing beside it.
+
+``bundle.json`` says everything that prediction has to know; each network's weights lie beside it as
+safetensors. A run is opened as the same plain data, so that both predict in one way::
+
+    run     ──describe──▶  content  ──▶  Bundle  ──▶  predict, evaluate, export
+    bundle.json ────────▶  content  ──▶
+
+The bundle in a run is written with each new decision, and withdrawn before: it cannot fall behind.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from amazon_ml.data.bands import TileReader, read_reader, reader_from
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json, sha256_of, write_json, written_whole
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.weights import load_weights
+from amazon_ml.runs.decision import Decision, decision_from, read_decision
+from amazon_ml.runs.folder import Run
+
+log = logging.getLogger(__name__)
+
+#: Raised when a bundle says something that this version would pass over, or no longer says what it needs.
+FORMAT = 1
+#: What `amazon_ml.data.images.resize` does; networks notice when it is something else.
+RESIZING = "area, cubic when enlarging"
+_CONTENT = "bundle.json"
+#: The options that prediction needs, of the network, of the tag table that `evaluate` reads, and of the trainer.
+_NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
+_TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
+_ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Trained networks of one kind, and how tiles come to them; their probabilities are averaged.
+
+    Parameters
+    ----------
+    source
+        Run or bundle, for messages.
+    weights
+        One safetensors file a network.
+    tags
+        In the order of the networks' outputs.
+    model
+        What `TileTagger` is made with beside the tags.
+    read
+        How tiles are read.
+    batch_size
+        Tiles at once.
+    trainer
+        ``accelerator``, ``precision`` and ``enable_progress_bar``.
+    """
+
+    source: Path
+    weights: tuple[Path, ...]
+    tags: tuple[str, ...]
+    model: dict[str, Any]
+    read: TileReader
+    batch_size: int
+    trainer: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All that turns tiles into tags.
+
+    Parameters
+    ----------
+    networks
+        Tiles to probabilities.
+    decision
+        Probabilities to tags.
+    table
+        Data options that say how a tag table is read.
+    data_sha256
+        Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
+    """
+
+    networks: Networks
+    decision: Decision
+    table: dict[str, Any]
+    data_sha256: str
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a folder is a bundle, rather than a run that may hold one."""
+    return (path / _CONTENT).is_file()
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a run as it is now, or a bundle.
+
+    Raises
+    ------
+    InputError
+        Where the folder is neither, or what it holds does not fit together.
+    """
+    if is_bundle(path):
+        return _read_bundle(path)
+    run = Run(path)
+    if not run.config.exists():
+        raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
+    decision, trainer = read_decision(run), run.options()["trainer"]
+    weights = tuple(_weights(run).values())
+    return _bundle(path, describe(run), weights, decision, {key: trainer[key] for key in _ANYWHERE})
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Tell what prediction has to know of a run, as plain data."""
+    options = run.options()
+    data, model = options["data"], options["model"]
+    return {
+        "format": FORMAT,
+        "tags": list(run.tags()),
+        "table": {key: data[key] for key in _TABLE},
+        "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
+        "network": {key: model[key] for key in _NETWORK},
+        "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
+        "data": _without(read_json(run.provenance)["data"], "root"),
+    }
+
+
+def write_bundle(run: Run) -> None:
+    """Write a run's bundle; what one hands on tells no paths of this machine."""
+    read_decision(run)  # a broken one is not handed on
+    provenance, weights = read_json(run.provenance), _weights(run)
+    for name, file in weights.items():
+        _place(file, run.bundle / name)
+    content = {
+        **describe(run),
+        "decision": read_json(run.decision),
+        "metrics": _without(read_json(run.metrics), "tiles_of"),
+        "folds": provenance["folds"],
+        "trained_with": provenance["made_with"],
+        "weights": {name: sha256_of(run.bundle / name) for name in weights},
+    }
+    write_json(run.bundle / _CONTENT, content)
+    for file in run.bundle.glob("*.safetensors"):
+        if file.name not in weights:
+            file.unlink()
+    log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
+
+
+def withdraw_bundle(run: Run) -> None:
+    """Make a run's bundle none, until it is written anew."""
+    (run.bundle / _CONTENT).unlink(missing_ok=True)
+
+
+def load_taggers(networks: Networks, **other: Any) -> Iterator[TileTagger]:
+    """Make each network, one after the other.
+
+    Parameters
+    ----------
+    networks
+        What to make.
+    **other
+        Arguments of `TileTagger` that are to differ.
+    """
+    for file in networks.weights:
+        try:
+            tagger = TileTagger(list(networks.tags), pretrained=False, **{**networks.model, **other})
+        except InputError as error:
+            raise InputError(f"{networks.source}: {error}") from None
+        load_weights(file, tagger)
+        yield tagger
+
+
+def _read_bundle(path: Path) -> Bundle:
+    file = path / _CONTENT
+    content = read_json(file)
+    there = content.get("format") if isinstance(content, dict) else None
+    if there != FORMAT:
+        raise InputError(f"{file} is of format {there}, and this version of amazon-ml reads format {FORMAT}")
+    try:
+        if content["tiles"]["resizing"] != RESIZING:
+            raise InputError(f"{file}: tiles were resized by {content['tiles']['resizing']}, here by {RESIZING}")
+        weights = tuple(_checked(path, str(name), str(sha256)) for name, sha256 in content["weights"].items())
+        if not weights:
+            raise InputError(f"{file} names no weights")
+        anew = "export the bundle anew from its run"
+        decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
+        return _bundle(path, content, weights, decision, _ANYWHERE)
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} does not say what a bundle has to say: {error!r}; export it anew") from None
+
+
+def _bundle(
+    source: Path, content: dict[str, Any], weights: tuple[Path, ...], decision: Decision, trainer: dict[str, Any]
+) -> Bundle:
+    tiles = content["tiles"]
+    read = reader_from(tiles)
+    own = {"size": int(tiles["size"]), "in_chans": len(read.bands)}
+    model = {**{key: content["network"][key] for key in _NETWORK}, **own}
+    how = {**trainer, "precision": content["predict"]["precision"]}
+    networks = Networks(source, weights, decision.tags, model, read, int(content["predict"]["batch_size"]), how)
+    table = {key: content["table"][key] for key in _TABLE}
+    return Bundle(networks, decision, table, str(content["data"]["sha256"]))
+
+
+def _weights(run: Run) -> dict[str, Path]:
+    """Name a run's networks by their folds, one or five alike."""
+    folds = run.finished_folds()
+    if not folds:
+        raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
+    return {f"model-{fold.number}.safetensors": fold.weights for fold in folds}
+
+
+def _checked(folder: Path, name: str, sha256: str) -> Path:
+    file = folder / name
+    if file.parent != folder or not file.is_file():
+        raise InputError(f"{folder / _CONTENT} names weights {name!r}, which {folder} lacks; copy the whole folder")
+    if sha256_of(file) != sha256:
+        raise InputError(f"{file} is not the file that {_CONTENT} is for: its SHA-256 is another; copy the bundle anew")
+    return file
+
+
+def _place(source: Path, target: Path) -> None:
+    """Give weights a second name, or a copy where the disk has no such: they are replaced, never changed."""
+    with written_whole(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def _without(facts: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != key}

@@ -1,0 +1,53 @@
+"""A run in forms for elsewhere: its bundle, and one ONNX file."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from amazon_ml.decisions.rules import rule_to_dict
+from amazon_ml.errors import InputError
+from amazon_ml.models.onnx_export import Averaged, write_onnx
+from amazon_ml.runs.bundle import Bundle, is_bundle, load_taggers, open_bundle, write_bundle
+from amazon_ml.runs.folder import Run, locked
+
+log = logging.getLogger(__name__)
+
+
+def export(run: Path, *, onnx: Path | None = None) -> None:
+    """Write a run's bundle anew, or the networks of a run or a bundle as one ONNX file.
+
+    The ONNX file takes uint8 tiles of shape (tiles, size, size, bands), read and resized as for training, and
+    gives probabilities of shape (tiles, tags): normalising, views and the average over networks are inside.
+    Its metadata tells tags, size, bands and decision.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained and tuned, or a bundle.
+    onnx
+        ONNX file to write.
+    """
+    if onnx is not None:
+        bundle = open_bundle(run)
+        worst = _write_onnx(onnx, bundle)
+        log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
+    elif is_bundle(run):
+        raise InputError(f"{run} is a bundle already; name an ONNX file with --onnx, or a run")
+    else:
+        folder = Run(run)
+        folder.options()  # a lock would make the folder where there is none
+        with locked(folder):
+            write_bundle(folder)
+
+
+def _write_onnx(path: Path, bundle: Bundle) -> float:
+    networks, decision = bundle.networks, bundle.decision
+    size = networks.model["size"]
+    facts = {
+        "tags": decision.tags,
+        "size": size,
+        "tiles": asdict(networks.read),
+        "decision": {"rule": decision.name, "beta": decision.beta, "parameters": rule_to_dict(decision.rule)},
+    }
+    averaged = Averaged(list(load_taggers(networks, tta="none")), networks.model["tta"])
+    return write_onnx(path, averaged, (size, size, len(networks.read.bands)), facts)

@@ -1,0 +1,265 @@
+"""The bundle: it stands alone, gives what its run gave, follows the decision, and refuses what does not fit."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TINY
+
+from amazon_ml.cli import main
+from amazon_ml.labels import PLANET
+from amazon_ml.lightning import timm
+from amazon_ml.models.weights import save_weights
+
+TAGS = list(PLANET.names)
+
+
+def said(bundle: Path) -> Any:
+    return json.loads((bundle / "bundle.json").read_text())
+
+
+def predicted(source: Path, tiles: Path, out: Path) -> pd.DataFrame:
+    assert main(["predict", str(source), "--tiles", str(tiles), "--out", str(out)]) == 0
+    return pd.read_parquet(out).set_index("image_name")
+
+
+@pytest.fixture
+def bundle(trained: Path, tmp_path: Path) -> Path:
+    """Copy the bundle of a run, to be broken."""
+    return Path(shutil.copytree(trained / "bundle", tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def one_fold(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run of one network of three; not to be changed."""
+    run = tmp_path_factory.mktemp("runs") / "one"
+    assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), "--model.tta=d4", *TINY]) == 0
+    return run
+
+
+# ---------------------------------------------------------------- what it holds
+
+
+def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
+    content = said(trained / "bundle")
+    assert content["tags"] == TAGS
+    assert content["weights"] == {
+        f"model-{n}.safetensors": hashlib.sha256((trained / f"fold-{n}" / "model.safetensors").read_bytes()).hexdigest()
+        for n in (0, 2)
+    }
+    assert content["decision"] == json.loads((trained / "decision.json").read_text())
+    metrics, provenance = (json.loads((trained / f"{name}.json").read_text()) for name in ("metrics", "provenance"))
+    assert content["metrics"]["f2"] == metrics["f2"]
+    assert content["data"]["sha256"] == provenance["data"]["sha256"]
+    assert content["trained_with"] == provenance["made_with"]
+    assert content["tiles"]["bands"] == ["r", "g", "b"] and content["tiles"]["size"] == 32
+    assert content["network"]["backbone"] == "test_resnet" and content["network"]["tta"] == "flips"
+
+
+def test_tells_no_paths_of_the_machine(trained: Path, demo_tiles: Path) -> None:
+    told = (trained / "bundle" / "bundle.json").read_text()
+    assert str(demo_tiles) not in told and str(trained) not in told
+
+
+def test_holds_plain_data_only(trained: Path) -> None:
+    names = {file.name for file in (trained / "bundle").iterdir()}
+    assert names == {"bundle.json", "model-0.safetensors", "model-2.safetensors"}
+    for name in names - {"bundle.json"}:
+        raw = (trained / "bundle" / name).read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8 : 8 + length])
+        assert 8 + length + max(entry["data_offsets"][1] for entry in header.values()) == len(raw)
+
+
+# ---------------------------------------------------------------- it gives what its run gave
+
+
+def test_alone_in_another_process_it_scores_as_after_training(one_fold: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    held_out = pd.read_parquet(one_fold / "oof.parquet").set_index("image_name")
+    tiles = tmp_path / "elsewhere" / "tiles"
+    (tiles / "train-jpg").mkdir(parents=True)
+    for name in held_out.index:
+        shutil.copy(demo_tiles / "train-jpg" / f"{name}.jpg", tiles / "train-jpg")
+    table = pd.read_csv(demo_tiles / "train_v2.csv").set_index("image_name")
+    table.loc[held_out.index].to_csv(tiles / "train_v2.csv")
+    run = Path(shutil.copytree(one_fold, tmp_path / "run"))
+    bundle = Path(shutil.copytree(run / "bundle", tmp_path / "elsewhere" / "handed on"))
+    shutil.rmtree(run)
+    scores = tmp_path / "scores.json"
+    words = ["evaluate", str(bundle), "--data", str(tiles), "--json", str(scores)]
+    command = [sys.executable, "-m", "amazon_ml.cli", *words]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1], capture_output=True)
+    at_training = json.loads((one_fold / "metrics.json").read_text())["f2"]
+    now = json.loads(scores.read_text())["f2"]
+    assert now["decided"] == at_training["fitted"]
+    assert now["fixed_0.2"] == at_training["fixed_0.2"]
+    p = predicted(bundle, tiles, tmp_path / "p.parquet").loc[held_out.index, TAGS]
+    np.testing.assert_allclose(p, held_out[TAGS], rtol=0, atol=1e-6)
+
+
+def test_predicts_as_the_run_that_it_is_of(trained: Path, bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    tiles = demo_tiles / "test-jpg"
+    of_run, of_bundle = (predicted(source, tiles, tmp_path / "p.parquet") for source in (trained, bundle))
+    assert of_bundle.equals(of_run)
+
+
+def test_one_tile_alone_as_among_others(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    among = predicted(bundle, demo_tiles / "test-jpg", tmp_path / "all.parquet")
+    for name in among.index[[0, 13, -1]]:
+        (tmp_path / name).mkdir()
+        shutil.copy(demo_tiles / "test-jpg" / f"{name}.jpg", tmp_path / name)
+        alone = predicted(bundle, tmp_path / name, tmp_path / "one.parquet")
+        np.testing.assert_allclose(alone[TAGS], among.loc[[name], TAGS], rtol=0, atol=1e-6)
+        assert alone["tags"].tolist() == [among.loc[name, "tags"]]
+
+
+def test_evaluating_on_what_it_was_trained_on_is_said(
+    bundle: Path, demo_tiles: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["evaluate", str(bundle), "--data", str(demo_tiles)]) == 0
+    assert "200 of these 200 tiles have names of tiles" in caplog.text
+
+
+# ---------------------------------------------------------------- it does not fall behind
+
+
+def test_follows_the_decision(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    assert main(["tune", str(run), "--rule", "global"]) == 0
+    assert said(run / "bundle")["decision"] == json.loads((run / "decision.json").read_text())
+    assert said(run / "bundle")["decision"]["rule"] == "global"
+
+
+def test_tuning_that_fails_leaves_none_rather_than_an_old_one(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "metrics.json").unlink()
+    (run / "metrics.json").mkdir()  # cannot be written
+    assert main(["tune", str(run), "--rule", "global"]) == 1
+    assert not (run / "bundle" / "bundle.json").exists()
+
+
+def test_export_writes_it_anew_of_the_networks_there_are(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    shutil.rmtree(run / "fold-0")
+    assert main(["export", str(run)]) == 0
+    assert {file.name for file in (run / "bundle").iterdir()} == {"bundle.json", "model-2.safetensors"}
+    assert list(said(run / "bundle")["weights"]) == ["model-2.safetensors"]
+    shutil.rmtree(run / "bundle")
+    assert main(["export", str(run)]) == 0
+    assert list(said(run / "bundle")["weights"]) == ["model-2.safetensors"]
+
+
+# ---------------------------------------------------------------- what does not fit is refused
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("amazon-ml: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def refused(bundle: Path, tiles: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    out = bundle.parent / "p.csv"
+    assert main(["predict", str(bundle), "--tiles", str(tiles), "--out", str(out)]) == 2
+    assert not out.exists()
+    return told(capsys)
+
+
+def _swap(content: Any) -> None:
+    content["tags"][:2] = content["tags"][1::-1]
+
+
+def _rename(content: Any) -> None:
+    content["tags"][0] = "sunny"
+
+
+def _shorten(content: Any) -> None:
+    content["decision"]["parameters"]["values"].pop()
+
+
+def _outside(content: Any) -> None:
+    content["weights"] = {"../model-0.safetensors": content["weights"]["model-0.safetensors"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_swap, "its tags in another order"),
+        (_rename, "other tags than the run's networks give (sunny, clear)"),
+        (_shorten, "is not a decision"),
+        (_outside, "names weights '../model-0.safetensors'"),
+        (lambda content: content.update(format=2), "is of format 2, and this version of amazon-ml reads format 1"),
+        (lambda content: content.update(weights={}), "names no weights"),
+        (lambda content: content["network"].update(backbone="resnet999"), "timm has no 'resnet999'"),
+        (lambda content: content["network"].update(backbone="test_vit"), "does not fit the network"),
+        (lambda content: content["network"].update(tta="some"), "there is no 'some'"),
+        (lambda content: content["network"].update(loss="guess"), "there is no loss 'guess'"),
+        (lambda content: content["tiles"].update(resizing="nearest"), "resized by nearest, here by area"),
+        (lambda content: content["tiles"].update(bands=["r", "g"]), "does not fit the network"),
+    ],
+)
+def test_what_does_not_fit(
+    bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Any], None], message: str
+) -> None:
+    content = said(bundle)
+    change(content)
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    answer = refused(bundle, demo_tiles / "test-jpg", capsys)
+    assert message in answer and str(bundle) in answer
+
+
+@pytest.mark.parametrize("key", ["tags", "table", "tiles", "network", "predict", "data", "decision", "weights"])
+def test_a_key_that_is_missing_is_named(
+    bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    content = said(bundle)
+    del content[key]
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    assert f"bundle.json does not say what a bundle has to say: KeyError('{key}')" in refused(
+        bundle, demo_tiles / "test-jpg", capsys
+    )
+
+
+@pytest.mark.parametrize("text", ["[]", '"bundle"', "{}", "null"])
+def test_what_is_json_and_no_bundle(
+    bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (bundle / "bundle.json").write_text(text)
+    assert "is of format None" in refused(bundle, demo_tiles, capsys)
+
+
+def test_weights_of_which_one_bit_changed(bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = bytearray((bundle / "model-2.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (bundle / "model-2.safetensors").write_bytes(raw)
+    answer = refused(bundle, demo_tiles, capsys)
+    assert "model-2.safetensors is not the file" in answer and "SHA-256" in answer
+
+
+def test_weights_that_are_missing_or_for_other_tags(
+    bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, content = bundle / "model-0.safetensors", said(bundle)
+    save_weights(file, timm.create_model("test_resnet", num_classes=4))
+    content["weights"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    assert "model-0.safetensors does not fit the network" in refused(bundle, demo_tiles, capsys)
+    file.unlink()
+    assert "names weights 'model-0.safetensors', which" in refused(bundle, demo_tiles, capsys)
+
+
+def test_neither_run_nor_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "is neither a run nor a bundle" in refused(tmp_path / "empty", tmp_path, capsys)
+    assert main(["export", str(tmp_path / "empty")]) == 2
+    assert "empty is not a run" in told(capsys)
+    assert main(["export", str(bundle)]) == 2
+    assert "is a bundle already; name an ONNX file with --onnx" in told(capsys)

@@ -1,0 +1,137 @@
+"""The ONNX file against PyTorch: the same probabilities from uint8 tiles, whatever the batch."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY
+
+from amazon_ml.cli import main
+from amazon_ml.data.catalog import list_tiles, read_catalog
+from amazon_ml.data.images import read_tile, resize
+from amazon_ml.decisions.rules import rule_from_dict
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.labels import PLANET
+from amazon_ml.models.onnx_export import OPSET, Averaged, write_onnx
+from amazon_ml.models.tagger import TileTagger
+
+
+def run_onnx(file: Path, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    probabilities: npt.NDArray[np.float32] = session.run(None, {"tiles": tiles})[0]
+    return probabilities
+
+
+def random_tiles(count: int, edge: int, bands: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, edge, edge, bands), dtype=np.uint8)
+
+
+def tagger(backbone: str, tta: str, seed: int, bands: int = 3) -> TileTagger:
+    torch.manual_seed(seed)
+    return TileTagger(["a", "b"], backbone, pretrained=False, size=32, in_chans=bands, tta=tta).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a bundle of two networks that average over flips."""
+    file = tmp_path_factory.mktemp("onnx") / "tagger.onnx"
+    assert main(["export", str(trained / "bundle"), "--onnx", str(file)]) == 0
+    return file
+
+
+def test_equals_predict_on_generated_tiles(exported: Path, trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.parquet"
+    assert main(["predict", str(trained), "--tiles", str(demo_tiles), "--out", str(out)]) == 0
+    expected = pd.read_parquet(out).set_index("image_name")
+    listed = list_tiles([demo_tiles])
+    tiles = np.stack([resize(read_tile(Path(path)), 32) for path in listed["path"]])
+    p = run_onnx(exported, tiles)
+    assert p.dtype == np.float32 and len(p) == 230
+    assert np.abs(p - expected.loc[listed["image_name"], list(PLANET.names)].to_numpy()).max() < 1e-4
+
+
+def test_explains_itself(exported: Path, trained: Path) -> None:
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    facts: dict[str, Any] = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert facts["tags"] == list(PLANET.names) and facts["size"] == 32
+    assert facts["tiles"] == json.loads((trained / "bands.json").read_text())
+    decision = json.loads((trained / "decision.json").read_text())
+    assert facts["decision"]["rule"] == decision["rule"] and facts["decision"]["beta"] == decision["beta"]
+    tiles = random_tiles(50, 32, 3)
+    decided = rule_from_dict(facts["decision"]["parameters"]).decide(run_onnx(exported, tiles))
+    assert decided.shape == (50, 17)
+
+
+@pytest.mark.parametrize(("backbone", "tta", "bands"), [("test_vit", "d4", 4), ("test_efficientnet", "none", 3)])
+def test_equals_the_mean_of_networks_for_any_number_of_tiles(
+    tmp_path: Path, backbone: str, tta: str, bands: int
+) -> None:
+    file = tmp_path / "t.onnx"
+    network = Averaged([tagger(backbone, "none", seed, bands) for seed in (0, 1)], tta)
+    assert write_onnx(file, network, (32, 32, bands), {}) < 1e-4
+    with torch.no_grad():
+        for count in (1, 2, 7):
+            tiles = random_tiles(count, 32, bands)
+            each = [tagger(backbone, tta, seed, bands).probabilities(torch.from_numpy(tiles)) for seed in (0, 1)]
+            assert np.abs(run_onnx(file, tiles) - torch.stack(each).mean(dim=0).numpy()).max() < 1e-4
+
+
+class Other(Averaged):
+    """Says something else when it is exported."""
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return super().forward(tiles) + (0.01 if torch.compiler.is_compiling() else 0.0)
+
+
+def test_file_that_differs_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"is not written: its probabilities differ from PyTorch's by 1\.0e-02"):
+        write_onnx(tmp_path / "t.onnx", Other([tagger("test_resnet", "none", 0)], "none"), (32, 32, 3), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+class Asking(Averaged):
+    """Goes by the values of tiles, which no graph can."""
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return super().forward(tiles) if int(tiles.sum()) % 2 else tiles.float().mean(dim=(1, 2))
+
+
+def test_network_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="PyTorch cannot export this backbone to ONNX: "):
+        write_onnx(tmp_path / "t.onnx", Asking([tagger("test_resnet", "none", 0)], "none"), (32, 32, 3), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_packages_it_says_what_to_install(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
+    assert main(["export", str(trained), "--onnx", str(tmp_path / "t.onnx")]) == 2
+    told = capsys.readouterr().err
+    assert f"ONNX needs the package {package}" in told and "pip install 'amazon-ml[onnx]'" in told
+
+
+@pytest.mark.real
+def test_equals_predict_on_real_tiles(real_tiles: Path, tmp_path: Path) -> None:
+    run, out, file = tmp_path / "run", tmp_path / "p.parquet", tmp_path / "t.onnx"
+    options = ["--run", str(run), "--data.root", str(real_tiles), *TINY, "--data.limit=64", "--model.tta=d4"]
+    assert main(["train", *options]) == 0
+    catalog = read_catalog(real_tiles)
+    chosen = catalog.labelled.iloc[:64]
+    folder = Path(chosen["path"].iloc[0]).parent
+    assert main(["predict", str(run), "--tiles", str(folder), "--out", str(out)]) == 0
+    assert main(["export", str(run), "--onnx", str(file)]) == 0
+    expected = pd.read_parquet(out).set_index("image_name").loc[chosen["image_name"], list(PLANET.names)]
+    tiles = np.stack([resize(read_tile(Path(path)), 32) for path in chosen["path"]])
+    assert np.abs(run_onnx(file, tiles) - expected.to_numpy()).max() < 1e-4
