@@ -52,7 +52,7 @@ def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
     content = said(trained / "bundle")
     assert content["tags"] == TAGS
     assert content["weights"] == {
-        f"model-{n}.safetensors": hashlib.sha256((trained / f"fold-{n}" / "model.safetensors").read_bytes()).hexdigest()
+        f"fold-{n}.safetensors": hashlib.sha256((trained / f"fold-{n}" / "model.safetensors").read_bytes()).hexdigest()
         for n in (0, 2)
     }
     assert content["decision"] == json.loads((trained / "decision.json").read_text())
@@ -71,7 +71,7 @@ def test_tells_no_paths_of_the_machine(trained: Path, demo_tiles: Path) -> None:
 
 def test_holds_plain_data_only(trained: Path) -> None:
     names = {file.name for file in (trained / "bundle").iterdir()}
-    assert names == {"bundle.json", "model-0.safetensors", "model-2.safetensors"}
+    assert names == {"bundle.json", "fold-0.safetensors", "fold-2.safetensors"}
     for name in names - {"bundle.json"}:
         raw = (trained / "bundle" / name).read_bytes()
         length = int.from_bytes(raw[:8], "little")
@@ -150,11 +150,11 @@ def test_export_writes_it_anew_of_the_networks_there_are(trained: Path, tmp_path
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     shutil.rmtree(run / "fold-0")
     assert main(["export", str(run)]) == 0
-    assert {file.name for file in (run / "bundle").iterdir()} == {"bundle.json", "model-2.safetensors"}
-    assert list(said(run / "bundle")["weights"]) == ["model-2.safetensors"]
+    assert {file.name for file in (run / "bundle").iterdir()} == {"bundle.json", "fold-2.safetensors"}
+    assert list(said(run / "bundle")["weights"]) == ["fold-2.safetensors"]
     shutil.rmtree(run / "bundle")
     assert main(["export", str(run)]) == 0
-    assert list(said(run / "bundle")["weights"]) == ["model-2.safetensors"]
+    assert list(said(run / "bundle")["weights"]) == ["fold-2.safetensors"]
 
 
 # ---------------------------------------------------------------- what does not fit is refused
@@ -186,7 +186,7 @@ def _shorten(content: Any) -> None:
 
 
 def _outside(content: Any) -> None:
-    content["weights"] = {"../model-0.safetensors": content["weights"]["model-0.safetensors"]}
+    content["weights"] = {"../fold-0.safetensors": content["weights"]["fold-0.safetensors"]}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def _outside(content: Any) -> None:
         (_swap, "its tags in another order"),
         (_rename, "other tags than the run's networks give (sunny, clear)"),
         (_shorten, "is not a decision"),
-        (_outside, "names weights '../model-0.safetensors'"),
+        (_outside, "names weights '../fold-0.safetensors'"),
         (lambda content: content.update(format=2), "is of format 2, and this version of amazon-ml reads format 1"),
         (lambda content: content.update(weights={}), "names no weights"),
         (lambda content: content["network"].update(backbone="resnet999"), "timm has no 'resnet999'"),
@@ -237,23 +237,23 @@ def test_what_is_json_and_no_bundle(
 
 
 def test_weights_of_which_one_bit_changed(bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    raw = bytearray((bundle / "model-2.safetensors").read_bytes())
+    raw = bytearray((bundle / "fold-2.safetensors").read_bytes())
     raw[-1] ^= 1
-    (bundle / "model-2.safetensors").write_bytes(raw)
+    (bundle / "fold-2.safetensors").write_bytes(raw)
     answer = refused(bundle, demo_tiles, capsys)
-    assert "model-2.safetensors is not the file" in answer and "SHA-256" in answer
+    assert "fold-2.safetensors is not the file" in answer and "SHA-256" in answer
 
 
 def test_weights_that_are_missing_or_for_other_tags(
     bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, content = bundle / "model-0.safetensors", said(bundle)
+    file, content = bundle / "fold-0.safetensors", said(bundle)
     save_weights(file, timm.create_model("test_resnet", num_classes=4))
     content["weights"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
     (bundle / "bundle.json").write_text(json.dumps(content))
-    assert "model-0.safetensors does not fit the network" in refused(bundle, demo_tiles, capsys)
+    assert "fold-0.safetensors does not fit the network" in refused(bundle, demo_tiles, capsys)
     file.unlink()
-    assert "names weights 'model-0.safetensors', which" in refused(bundle, demo_tiles, capsys)
+    assert "names weights 'fold-0.safetensors', which" in refused(bundle, demo_tiles, capsys)
 
 
 def test_neither_run_nor_bundle(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,7 @@ class Asking(Averaged):
 
 
 def test_network_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="PyTorch cannot export this backbone to ONNX: "):
+    with pytest.raises(InputError, match=r"cannot export this backbone to ONNX: .*data-dependent"):
         write_onnx(tmp_path / "t.onnx", Asking([tagger("test_resnet", "none", 0)], "none"), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 

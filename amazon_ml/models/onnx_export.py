@@ -100,9 +100,8 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts
                     dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},),
                 )  # fmt: skip
             except torch.onnx.OnnxExporterError as error:
-                raise InputError(
-                    f"PyTorch cannot export this backbone: {str(error).strip().splitlines()[0]}"
-                ) from error
+                reason = str(error.__cause__ or error).strip().splitlines()[0]
+                raise InputError(f"PyTorch cannot export this backbone to ONNX: {reason}") from error
         assert program is not None
         program.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
         program.save(temporary)

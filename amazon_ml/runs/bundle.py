@@ -6,13 +6,12 @@ safetensors. A run is opened as the same plain data, so that both predict in one
     run     ──describe──▶  content  ──▶  Bundle  ──▶  predict, evaluate, export
     bundle.json ────────▶  content  ──▶
 
-The bundle in a run is written with each new decision, and withdrawn before: it cannot fall behind.
+The bundle in a run is withdrawn before each new decision and written after it: it cannot fall behind.
 """
 
 import logging
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from typing import Any
 from amazon_ml.data.bands import TileReader, read_reader, reader_from
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json, written_whole
-from amazon_ml.models.tagger import TileTagger
-from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 
@@ -29,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Raised when a bundle says something that this version would pass over, or no longer says what it needs.
 FORMAT = 1
-#: What `amazon_ml.data.images.resize` does; networks notice when it is something else.
+#: What `amazon_ml.data.images.resize` does.
 RESIZING = "area, cubic when enlarging"
 _CONTENT = "bundle.json"
 #: The options that prediction needs, of the network, of the tag table that `evaluate` reads, and of the trainer.
@@ -155,25 +152,6 @@ def withdraw_bundle(run: Run) -> None:
     (run.bundle / _CONTENT).unlink(missing_ok=True)
 
 
-def load_taggers(networks: Networks, **other: Any) -> Iterator[TileTagger]:
-    """Make each network, one after the other.
-
-    Parameters
-    ----------
-    networks
-        What to make.
-    **other
-        Arguments of `TileTagger` that are to differ.
-    """
-    for file in networks.weights:
-        try:
-            tagger = TileTagger(list(networks.tags), pretrained=False, **{**networks.model, **other})
-        except InputError as error:
-            raise InputError(f"{networks.source}: {error}") from None
-        load_weights(file, tagger)
-        yield tagger
-
-
 def _read_bundle(path: Path) -> Bundle:
     file = path / _CONTENT
     content = read_json(file)
@@ -213,7 +191,7 @@ def _weights(run: Run) -> dict[str, Path]:
     folds = run.finished_folds()
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
-    return {f"model-{fold.number}.safetensors": fold.weights for fold in folds}
+    return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 
 def _checked(folder: Path, name: str, sha256: str) -> Path:

@@ -137,11 +137,6 @@ class FoldFolder:
     path: Path
 
     @property
-    def number(self) -> int:
-        """Which fold it is."""
-        return int(self.path.name.removeprefix("fold-"))
-
-    @property
     def checkpoints(self) -> Path:
         """Where training resumes."""
         return self.path / "checkpoints"

@@ -1,7 +1,9 @@
 """Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
-from amazon_ml.runs.bundle import Networks, load_taggers, open_bundle
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.weights import load_weights
+from amazon_ml.runs.bundle import Networks, open_bundle
 from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import probability_table
 
@@ -58,6 +62,25 @@ def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) 
     for tagger in load_taggers(networks):
         total += predict(tagger, loader, {"trainer": networks.trainer})
     return (total / len(networks.weights)).astype(np.float32)
+
+
+def load_taggers(networks: Networks, **other: Any) -> Iterator[TileTagger]:
+    """Make each network, one after the other.
+
+    Parameters
+    ----------
+    networks
+        What to make.
+    **other
+        Arguments of `TileTagger` that are to differ.
+    """
+    for file in networks.weights:
+        try:
+            tagger = TileTagger(list(networks.tags), pretrained=False, **{**networks.model, **other})
+        except InputError as error:
+            raise InputError(f"{networks.source}: {error}") from None
+        load_weights(file, tagger)
+        yield tagger
 
 
 def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
