@@ -1,6 +1,7 @@
 """The bundle: it stands alone, gives what its run gave, follows the decision, and refuses what does not fit."""
 
 import hashlib
+import inspect
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from conftest import TINY
 from amazon_ml.cli import main
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import timm
+from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import save_weights
 
 TAGS = list(PLANET.names)
@@ -62,6 +64,15 @@ def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
     assert content["trained_with"] == provenance["made_with"]
     assert content["tiles"]["bands"] == ["r", "g", "b"] and content["tiles"]["size"] == 32
     assert content["network"]["backbone"] == "test_resnet" and content["network"]["tta"] == "flips"
+
+
+def test_every_option_of_the_network_is_kept_or_matters_in_training_only(trained: Path) -> None:
+    """A new option of the network has to be put into the bundle, or below."""
+    in_training = {"pretrained", "progressive", "lr", "weight_decay", "schedule", "warmup", "compile"}
+    elsewhere = {"tags", "size", "in_chans"}  # of the bundle
+    in_weights = {"weights", "mean", "std"}
+    kept = set(said(trained / "bundle")["network"])
+    assert kept | in_training | elsewhere | in_weights == set(inspect.signature(TileTagger).parameters)
 
 
 def test_tells_no_paths_of_the_machine(trained: Path, demo_tiles: Path) -> None:

@@ -24,14 +24,16 @@ from amazon_ml.runs.folder import Run
 
 log = logging.getLogger(__name__)
 
-#: Raised when a bundle says something that this version would pass over, or no longer says what it needs.
+#: Counted up when an older version would misread what a newer one writes.
 FORMAT = 1
 #: What `amazon_ml.data.images.resize` does.
 RESIZING = "area, cubic when enlarging"
 _CONTENT = "bundle.json"
-#: The options that prediction needs, of the network, of the tag table that `evaluate` reads, and of the trainer.
+#: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
+#: Options that say how a tag table is read.
 _TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
+#: Where and how a bundle is run; a run says it itself.
 _ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
 
 
@@ -130,6 +132,7 @@ def write_bundle(run: Run) -> None:
     """Write a run's bundle; what one hands on tells no paths of this machine."""
     read_decision(run)  # a broken one is not handed on
     provenance, weights = read_json(run.provenance), _weights(run)
+    withdraw_bundle(run)
     for name, file in weights.items():
         _place(file, run.bundle / name)
     content = {
@@ -148,7 +151,7 @@ def write_bundle(run: Run) -> None:
 
 
 def withdraw_bundle(run: Run) -> None:
-    """Make a run's bundle none, until it is written anew."""
+    """Take the bundle's description away, so that what is left is no bundle until it is written anew."""
     (run.bundle / _CONTENT).unlink(missing_ok=True)
 
 
