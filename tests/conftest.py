@@ -1,11 +1,15 @@
 """Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+
+from kaggle_server import KaggleServer
 
 from amazon_ml.cli import main
 from amazon_ml.data.demo import write_demo
@@ -47,3 +51,18 @@ def real_tiles() -> Path:
     if not named:
         pytest.skip("set AMAZON_ML_REAL_TILES to a folder of the competition's tiles")
     return Path(named)
+
+
+@pytest.fixture
+def kaggle_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    """Start a server that the official client takes for Kaggle, and sign in to it by name and key."""
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    server = KaggleServer()
+    for name, value in server.environment(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kaggle"]:
+        monkeypatch.delitem(sys.modules, name)  # the client reads its surroundings when it is imported
+    server.start()
+    yield server
+    server.stop()

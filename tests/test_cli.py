@@ -69,7 +69,8 @@ def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "module", ["labels", "decisions.thresholds", "decisions.rules", "runs.tune", "kaggle.submission", "cli"]
+    "module",
+    ["labels", "decisions.thresholds", "decisions.rules", "runs.tune", "kaggle.submission", "kaggle.download", "cli"],
 )
 def test_modules_that_never_import_torch(module: str) -> None:
     code = f"import sys, amazon_ml.{module}; sys.exit('torch' in sys.modules)"
