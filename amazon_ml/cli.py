@@ -65,6 +65,10 @@ VERBS = {
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
+    "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),
+    "submit diff": Verb(
+        "amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b"), prints="print_diff"
+    ),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 
