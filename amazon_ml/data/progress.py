@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn, track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,3 +55,40 @@ def _told(results: Iterable[Result], total: int, what: str) -> Iterator[Result]:
             told = time.monotonic()
             log.info("%s: %s of %s", what, f"{done:,}", f"{total:,}")
         yield result
+
+
+@contextmanager
+def watched(size: Callable[[], int], total: int, what: str) -> Iterator[None]:
+    """Say how far something is that grows by itself while the block runs.
+
+    Parameters
+    ----------
+    size
+        Gives its bytes now.
+    total
+        Its bytes when it is done; 0 where that is not known.
+    what
+        What it is, for the progress bar on a terminal and for the lines elsewhere.
+    """
+    over = Event()
+    show = _show_bar if sys.stderr.isatty() else _show_lines
+    watcher = Thread(target=show, args=(over, size, total, what), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _show_bar(over: Event, size: Callable[[], int], total: int, what: str) -> None:
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total or None)
+        while not over.wait(0.2):
+            bar.update(task, completed=size())
+
+
+def _show_lines(over: Event, size: Callable[[], int], total: int, what: str) -> None:
+    while not over.wait(_SECONDS_BETWEEN_LINES):
+        log.info("%s: %.1f of %s MB", what, size() / 1e6, f"{total / 1e6:.1f}" if total else "an unknown number of")
