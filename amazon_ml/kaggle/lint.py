@@ -270,7 +270,7 @@ def _frequencies(encoded: MultiHot, tags: TagSet, expected: Expected | None) -> 
     records = []
     for tag, tiles in zip(tags.names, encoded.sum(axis=0, dtype=int).tolist(), strict=True):
         record = {"tag": tag, "tiles": tiles, "share": tiles / max(len(encoded), 1)}
-        if expected and len(encoded):
+        if expected and tag in expected.counts and len(encoded):
             record["expected"] = expected.counts[tag] / expected.tiles
             record["z"] = _deviation(tiles, len(encoded), expected.counts[tag], expected.tiles)
         records.append(record)

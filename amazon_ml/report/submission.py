@@ -1,6 +1,6 @@
 """What was found in a submission, and how two differ, on the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -32,7 +32,19 @@ def print_lint(found: dict[str, Any], findings: Sequence[Finding], examples: int
         _say(page, f"expected: {found['expected']}; z: the difference in standard errors")
     for rule, rows in found["logic"].items():
         _say(page, f"against the label logic: {rule}: {rows:,} rows, {rows / found['rows']:.2%}")
-    page.print(findings_table(findings, examples))
+    print_findings(findings, examples)
+
+
+def print_findings(findings: Sequence[Finding], examples: int = 3) -> None:
+    """Print what was found in a submission, with some cases of each kind."""
+    console().print(findings_table(findings, examples))
+
+
+def print_parcel(facts: Mapping[str, str]) -> None:
+    """Print what is about to be sent."""
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        _say(console(), f"{name:<{width}}  {fact}")
 
 
 def print_diff(found: dict[str, Any]) -> None:
