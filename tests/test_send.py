@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 import threading
 import time
@@ -96,6 +97,19 @@ def test_scores_that_do_not_come_in_time_end_with_1_and_say_it_arrived(
     assert send_it(file, "--yes", "--wait", "0.2") == 1
     assert "arrived, but has no score after 0.2 s; do not send it again" in capsys.readouterr().err
     assert [r["status"] for r in records(file)] == ["pending"]
+
+
+def test_interrupted_while_waiting_it_is_known_to_have_arrived(file: Path, kaggle_server: KaggleServer) -> None:
+    kaggle_server.pending = 10_000
+
+    def interrupt() -> None:
+        while calls(kaggle_server, "ListSubmissions") < 3:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert send_it(file, "--yes", "--wait", "60") == 130
+    assert [(r["ref"], r["status"]) for r in records(file)] == [(40_000_000, "pending")]
 
 
 def test_a_refused_upload_is_no_success(
@@ -209,7 +223,7 @@ def test_no_secret_is_shown_or_stored(
 
 def test_slow_answers_are_waited_for(file: Path, kaggle_server: KaggleServer) -> None:
     kaggle_server.delay = 0.4
-    assert send_it(file, "--yes", "--wait", "30") == 0
+    assert send_it(file, "--yes", "true", "--wait", "30") == 0
     assert [r["status"] for r in records(file)] == ["complete"]
 
 
@@ -262,6 +276,11 @@ def test_nothing_is_sent_where_it_cannot_be_recorded(file: Path, kaggle_server: 
     file.with_name("submissions.json").symlink_to(file.parent)
     assert send_it(file, "--yes") == 2
     assert kaggle_server.asked == []
+
+
+def test_a_folder_that_is_no_run_gets_no_record(file: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
+    assert send_it(file, "--yes", "--run", str(tmp_path / "elsewhere")) == 2
+    assert kaggle_server.asked == [] and not (tmp_path / "elsewhere").exists()
 
 
 def test_broken_records_are_refused_before_anything_is_sent(file: Path, kaggle_server: KaggleServer) -> None:

@@ -130,16 +130,12 @@ def lint_submission(
     """
     if examples < 1:
         raise InputError("--examples must be at least 1")
-    found = check_submission(file, run or run_around(file), sample)
+    run = run or run_around(file)
+    found = lint(read_submission(file), find_form(run, sample), expect(run))
     print_lint(asdict(found), found.findings, examples)
     if json is not None:
         write_json(json, asdict(found))
     refuse_faults(found)
-
-
-def check_submission(file: Path, run: Path | None = None, sample: Path | None = None) -> Lint:
-    """Lint a file against a run, or against the competition where there is none."""
-    return lint(read_submission(file), find_form(run, sample), expect(run))
 
 
 def refuse_faults(found: Lint) -> None:

@@ -64,6 +64,8 @@ def send_submission(
     if wait < 0:
         raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
     run = run or run_around(file)
+    if run is not None:
+        Run(run).options()  # a record in a folder that is no run would be lost
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     print_findings(found.findings)
@@ -91,12 +93,12 @@ def _send(
     if outcome is None:
         raise WorkError(f"Kaggle gave the submission number {record['ref']}, but does not list it; look at the "
                         "competition's page before you send it again")  # fmt: skip
+    _record(run, before, {**record, **outcome})
     log.info("it arrived: submission %d", record["ref"])
     if wait and outcome["status"] == "pending":
         outcome = _look_up(api, competition, record["ref"], wait, scored=True) or outcome
-    record |= outcome
-    _record(run, before, record)
-    return record
+        _record(run, before, {**record, **outcome})
+    return {**record, **outcome}
 
 
 def _about(run: Path | None) -> dict[str, str]:
