@@ -2,11 +2,14 @@
 
 import logging
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from test_archives import files_in, pack_7z, pack_tar, pack_zip
 
 from amazon_ml.cli import main
 from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.progress import watched
+from amazon_ml.files import locked
 
 MIRROR = "somebody/tiles"
 
@@ -122,7 +127,7 @@ def test_a_killed_download_goes_on_where_it_was(large: Path, kaggle_server: Kagg
     kaggle_server.stall_after = 2_500_000
     command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
     killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    part = tmp_path / "planet" / ".download" / "dataset-somebody-tiles" / "fetched" / "tiles.zip" / "tiles.zip"
+    part = tmp_path / "planet" / ".download" / "data-set-somebody-tiles" / "fetched" / "tiles.zip" / "tiles.zip"
     while not (part.exists() and part.stat().st_size >= 2 << 20):
         assert killed.poll() is None
         time.sleep(0.02)
@@ -137,7 +142,7 @@ def test_a_killed_download_goes_on_where_it_was(large: Path, kaggle_server: Kagg
 def test_a_part_of_another_version_is_not_gone_on_with(
     large: Path, kaggle_server: KaggleServer, tmp_path: Path
 ) -> None:
-    holder = tmp_path / "planet" / ".download" / "dataset-somebody-tiles" / "fetched" / "tiles.zip"
+    holder = tmp_path / "planet" / ".download" / "data-set-somebody-tiles" / "fetched" / "tiles.zip"
     holder.mkdir(parents=True)
     (holder / "tiles.zip").write_bytes(b"of last year")
     (holder / "tiles.zip.kaggle-partial").write_text('{"validator": "\\"old\\"", "size": 1000000}')
@@ -198,11 +203,8 @@ def test_without_credentials_both_remedies_are_named(
     assert said.out == ""
 
 
-@pytest.mark.parametrize("verbose", ["0", "1"])
-def test_secrets_are_neither_shown_nor_stored(
-    verbose: str, mirror: Path, kaggle_server: KaggleServer, tmp_path: Path
-) -> None:
-    surroundings = {**os.environ, "VERBOSE": verbose, "KAGGLE_API_TOKEN": TOKEN}
+def test_secrets_are_neither_shown_nor_stored(mirror: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
+    surroundings = {**os.environ, "VERBOSE": "1", "KAGGLE_API_TOKEN": TOKEN}
     command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
     kaggle_server.cut_after = 1000
     said = subprocess.run(command, env=surroundings, capture_output=True, check=True)
@@ -239,7 +241,7 @@ def test_a_file_of_another_length_than_listed_is_refused(
 ) -> None:
     kaggle_server.announced = 1234
     assert download(tmp_path / "planet", "--skip=['*.7z']") == 1
-    assert "Kaggle lists 1,234" in capsys.readouterr().err
+    assert "and Kaggle lists 1,234" in capsys.readouterr().err
     assert shown(tmp_path / "planet") == {}
 
 
@@ -277,6 +279,39 @@ def test_hostile_names_in_a_listing_are_refused(
     assert kaggle_server.downloads() == []
 
 
+def test_a_bar_is_shown_on_a_terminal(large: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
+    kaggle_server.cut_after = 2_500_000  # which the client waits two seconds after
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # which a terminal gives that nobody writes to any more
+            while more := os.read(ours, 4096):
+                said += more
+    os.close(ours)
+    assert running.returncode == 0
+    assert re.search(rb"tiles\.zip .*2\.\d/4\.2 MB", said)
+
+
+def test_lines_say_how_far_it_is_where_there_is_no_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amazon_ml.data.progress._SECONDS_BETWEEN_LINES", 0.01)
+    with caplog.at_level(logging.INFO), watched(lambda: 1_500_000, 3_000_000, "tiles.zip"):
+        time.sleep(0.2)
+    assert "tiles.zip: 1.5 of 3.0 MB" in caplog.text
+
+
+def test_two_downloads_into_one_folder_do_not_meet(
+    mirror: Path, kaggle_server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path / "planet" / ".download" / "lock", "busy"):
+        assert download(tmp_path / "planet", "--dataset", MIRROR) == 2
+    assert "another download" in capsys.readouterr().err
+    assert kaggle_server.asked == []
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -298,7 +333,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_broken_journal_is_named(mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    note = tmp_path / "planet" / ".download" / "dataset-somebody-tiles" / "journal.json"
+    note = tmp_path / "planet" / ".download" / "data-set-somebody-tiles" / "journal.json"
     note.parent.mkdir(parents=True)
     note.write_text('{"skip": []}')
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 2

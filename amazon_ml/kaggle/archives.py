@@ -174,7 +174,10 @@ def _unpack(archive: Path, into: Path, skip: Sequence[str], limit: int, depth: i
         beside.mkdir()
         limit = _unpack(path, beside, skip, limit, depth - 1)
         path.unlink()
-        move_into(beside, path.parent)
+        try:
+            move_into(beside, path.parent)
+        except InputError as error:
+            raise BrokenArchiveError(f"{archive.name} is refused: it holds two of one name. {error}") from None
         shutil.rmtree(beside)
     return limit
 

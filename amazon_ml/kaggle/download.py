@@ -1,14 +1,16 @@
 """From Kaggle to a folder of tiles: fetched, verified, unpacked; what is there is not fetched again.
 
 Everything on the way lies in ``.download`` within the folder: archives that are not whole yet, which a later
-call goes on with, and a journal for each source, which says what it offered and which files came of it.
+call goes on with, and a journal of what was offered and which files came of it.
 """
 
 import logging
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +37,37 @@ _MAX_PAGES = 1000
 
 
 @dataclass(frozen=True)
-class Source:
-    """A kind of thing that Kaggle offers.
+class Offer:
+    """A file that Kaggle offers.
 
     Parameters
     ----------
-    noun
-        What it is called.
-    listed
-        Gives its files and their bytes, of a client and a name.
-    fetch
-        Downloads one of its files into a folder, of a client, a name, the file and the folder.
+    name
+        As Kaggle lists it; it may have folders.
+    size
+        Its bytes, as Kaggle lists them.
     exact
-        Whether the bytes that are listed are those of the file or of what it unpacks to.
+        Whether it must have just these bytes, packed or unpacked.
+    fetch
+        Downloads it into a folder, or goes on with what is there of it.
     """
 
-    noun: str
-    listed: Callable[[Any, str], dict[str, int]]
-    fetch: Callable[[Any, str, str, Path], None]
+    name: str
+    size: int
     exact: bool
+    fetch: Callable[[Path], None]
 
 
 @dataclass(frozen=True)
 class Journal:
-    """What a source offered, and the files (path below the folder, bytes) that came of each of its own."""
+    """What was offered (name, bytes), and the files (path below the folder, bytes) that came of each name."""
 
     skip: list[str]
     offered: dict[str, int]
     came: dict[str, dict[str, int]]
 
     def lacks(self, name: str, folder: Path) -> bool:
-        """Whether a file of the source has yet to come, or what came of it is no longer there."""
+        """Whether an offered file has yet to come, or what came of it is no longer there."""
         came = self.came.get(name)
         return came is None or not all(_has_size(folder / path, size) for path, size in came.items())
 
@@ -95,81 +97,81 @@ def download(
         raise InputError(f"--competition {competition}: name a competition by the last part of its page's address")
     if dataset is None:
         competition = competition or PLANET_COMPETITION
-    asked = {"dataset": dataset, "competition": competition}
+    asked = {"data set": dataset, "competition": competition}
     with locked(folder / ".download" / "lock", f"another download into {folder} is running; wait for it, or stop it"):
         for kind, name in asked.items():
             if name:
-                _bring(SOURCES[kind], name, folder, folder / ".download" / f"{kind}-{name.replace('/', '-')}", skip)
+                _bring(kind, name, folder, skip)
     _tell_layout(folder)
 
 
-def _bring(source: Source, name: str, folder: Path, workshop: Path, skip: Sequence[str]) -> None:
-    """Bring all files of a source that are not there yet."""
-    title, note = f"{source.noun} {name}", workshop / "journal.json"
+def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
+    """Bring all files of a data set or a competition that are not there yet."""
+    title = f"{kind} {name}"
+    workshop = folder / ".download" / title.replace(" ", "-").replace("/", "-")
+    note = workshop / "journal.json"
     journal = _read_journal(note, skip)
     if journal.offered and not any(journal.lacks(file, folder) for file in journal.offered):
         log.info("%s is in %s already; nothing is downloaded. To fetch it anew, remove %s", title, folder, note)
         return
     api = sign_in()
     with explained(title):
-        listed = source.listed(api, name)
-    offered = {file: size for file, size in listed.items() if not is_skipped(file, skip)}
-    if not offered:
-        raise WorkError(f"{title} offers no file" + (f" that {list(skip)} leaves" if listed else ""))
-    journal = Journal(list(skip), offered, {file: came for file, came in journal.came.items() if file in offered})
-    left = {file: size for file, size in offered.items() if journal.lacks(file, folder)}
-    needed = sum(size * (2 if _sounds_packed(source, file) else 1) for file, size in left.items())
-    need_space(folder, needed - _bytes_in(workshop), f"downloading and unpacking {title}")
-    for file, size in left.items():
-        came = _bring_file(source, api, name, file, size, folder, workshop, skip)
-        journal.came[file] = came
+        listed = OFFERS[kind](api, name)
+    offers = [offer for offer in listed if not is_skipped(offer.name, skip)]
+    if not offers:
+        raise WorkError(f"{title} offers no file" + (f" but what fits {list(skip)}" if listed else ""))
+    journal = Journal(list(skip), {offer.name: offer.size for offer in offers}, journal.came)
+    left = [offer for offer in offers if journal.lacks(offer.name, folder)]
+    twice = 2 * sum(offer.size for offer in left)  # packed and unpacked; tiles hardly shrink when they are packed
+    need_space(folder, twice - _bytes_in(workshop), f"downloading and unpacking {title}")
+    for offer in left:
+        came = _bring_file(offer, folder, workshop, skip)
+        journal.came[offer.name] = came
         write_json(note, asdict(journal))
-        log.info("%s: %s files of %s", file, f"{len(came):,}", in_units(sum(came.values())))
+        log.info("%s: %s files of %s", offer.name, f"{len(came):,}", in_units(sum(came.values())))
 
 
-def _bring_file(
-    source: Source, api: Any, name: str, file: str, size: int, folder: Path, workshop: Path, skip: Sequence[str]
-) -> dict[str, int]:
+def _bring_file(offer: Offer, folder: Path, workshop: Path, skip: Sequence[str]) -> dict[str, int]:
     """Fetch one file, unpack it if it is an archive, and put it into the folder; gives what came of it."""
-    place = _place(file)
-    holder, ready = workshop / "fetched" / file, workshop / "ready"
-    fetched = _fetch(source, api, name, file, size, holder)
+    place = _place(offer.name)
+    holder, ready = workshop / "fetched" / offer.name, workshop / "ready"
+    fetched = _fetch(offer, holder)
+    size = fetched.stat().st_size
     shutil.rmtree(ready, ignore_errors=True)  # of a process that was killed
-    if is_archive(fetched):
-        log.info("unpacking %s", fetched.name)
-        try:
+    try:
+        if is_archive(fetched):
+            log.info("unpacking %s", fetched.name)
             unpack(fetched, ready, skip=skip)
-        except BrokenArchiveError as error:
-            shutil.rmtree(holder)
-            raise WorkError(f"{error}; it has been removed, and the same command fetches it anew") from error
-    else:
-        ready.mkdir()
-        shutil.copyfile(fetched, ready / place.name)
-    came = {str(path.relative_to(ready)): path.stat().st_size for path in sorted(ready.rglob("*")) if path.is_file()}
-    if source.exact and size not in (fetched.stat().st_size, sum(came.values())):
-        found = fetched.stat().st_size
+        else:
+            ready.mkdir()
+            shutil.copyfile(fetched, ready / place.name)
+    except BrokenArchiveError as error:
         shutil.rmtree(holder)
-        raise WorkError(f"{file} came with {found:,} bytes, and Kaggle lists {size:,}; run the same command again")
-    target = folder / place.parent
-    move_into(ready, target)
+        raise WorkError(f"{error}; it has been removed, and the same command fetches it anew") from error
+    came = {path.relative_to(ready): path.stat().st_size for path in sorted(ready.rglob("*")) if path.is_file()}
+    if offer.exact and offer.size not in (size, sum(came.values())):
+        shutil.rmtree(holder)
+        raise WorkError(f"{offer.name} came with {size:,} bytes, and Kaggle lists {offer.size:,}; "
+                        "run the same command again")  # fmt: skip
+    move_into(ready, folder / place.parent)
     shutil.rmtree(holder)
     shutil.rmtree(ready)
-    return {str(Path(place.parent, path)): bytes_ for path, bytes_ in came.items()}
+    return {str(place.parent / path): size for path, size in came.items()}
 
 
-def _fetch(source: Source, api: Any, name: str, file: str, size: int, holder: Path) -> Path:
-    """Download one file into a folder of its own, where what is there of it already is gone on with."""
-    log.info("downloading %s, %s", file, in_units(size))
+def _fetch(offer: Offer, holder: Path) -> Path:
+    """Download a file into a folder of its own, where what is there of it already is gone on with."""
+    log.info("downloading %s, %s", offer.name, in_units(offer.size))
     holder.mkdir(parents=True, exist_ok=True)
     try:
-        with watched(lambda: _bytes_in(holder), size, file), explained(f"{file} of {source.noun} {name}"):
-            source.fetch(api, name, file, holder)
+        with watched(lambda: _bytes_in(holder), offer.size, offer.name), explained(offer.name):
+            offer.fetch(holder)
+        (fetched,) = (path for path in holder.iterdir() if path.suffix != ".kaggle-partial")
+    except InputError:
+        raise
     except ValueError as error:  # the client's word for a file of the wrong length, which it would append to
-        if isinstance(error, InputError):
-            raise
         shutil.rmtree(holder)
-        raise WorkError(f"{file} did not come whole; run the same command again") from error
-    (fetched,) = (path for path in holder.iterdir() if path.suffix != ".kaggle-partial")
+        raise WorkError(f"{offer.name} did not come whole; run the same command again") from error
     return fetched
 
 
@@ -186,7 +188,7 @@ def _read_journal(note: Path, skip: Sequence[str]) -> Journal:
 
 
 def _place(file: str) -> Path:
-    """Where a file of a source belongs; of ``a.csv/a.csv``, as Kaggle lists some, the folder is dropped."""
+    """Where an offered file belongs; of ``a.csv/a.csv``, as Kaggle lists some, the folder is dropped."""
     try:
         path = Path(inner_path(file))
     except ValueError as error:
@@ -212,44 +214,45 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # the client removes its notes while this is counting
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
-def _list_competition(api: Any, name: str) -> dict[str, int]:
-    files: dict[str, int] = {}
+def _of_competition(api: Any, name: str) -> list[Offer]:
+    offers: list[Offer] = []
     token = None
     for _ in range(_MAX_PAGES):
         page = api.competition_list_files(name, page_token=token, page_size=200)
-        files |= {file.name: file.total_bytes for file in page.files}
+        for file in page.files:
+            fetch = partial(_fetch_from_competition, api, name, file.name)
+            offers.append(Offer(file.name, file.total_bytes, exact=True, fetch=fetch))
         token = page.next_page_token
         if not token:
-            return files
+            return offers
     raise WorkError(f"the competition {name} lists more than {_MAX_PAGES} pages of files")
 
 
-def _fetch_competition(api: Any, name: str, file: str, folder: Path) -> None:
-    api.competition_download_file(name, file, path=str(folder), quiet=True)
+def _fetch_from_competition(api: Any, name: str, file: str, holder: Path) -> None:
+    api.competition_download_file(name, file, path=str(holder), quiet=True)
 
 
-def _list_dataset(api: Any, name: str) -> dict[str, int]:
+def _of_dataset(api: Any, name: str) -> list[Offer]:
+    """Offer a data set as one zip: it may hold 100,000 tiles, each of which would be a call of its own."""
     from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
 
     request = ApiGetDatasetRequest()
     request.owner_slug, request.dataset_slug = name.split("/")
     with api.build_kaggle_client() as client:
-        found = client.datasets.dataset_api_client.get_dataset(request)
-    return {f"{request.dataset_slug}.zip": found.total_bytes}
+        size = client.datasets.dataset_api_client.get_dataset(request).total_bytes
+    return [Offer(f"{request.dataset_slug}.zip", size, exact=False, fetch=partial(_fetch_dataset, api, name))]
 
 
-def _fetch_dataset(api: Any, name: str, file: str, folder: Path) -> None:
-    api.dataset_download_files(name, path=str(folder), quiet=True)
+def _fetch_dataset(api: Any, name: str, holder: Path) -> None:
+    api.dataset_download_files(name, path=str(holder), quiet=True)
 
 
-def _sounds_packed(source: Source, file: str) -> bool:
-    return not source.exact or not file.lower().endswith(".csv")
-
-
-SOURCES = {
-    "competition": Source("competition", _list_competition, _fetch_competition, exact=True),
-    "dataset": Source("data set", _list_dataset, _fetch_dataset, exact=False),
-}
+#: What Kaggle offers, by what it is called.
+OFFERS: dict[str, Callable[[Any, str], list[Offer]]] = {"data set": _of_dataset, "competition": _of_competition}
