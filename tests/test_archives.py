@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.kaggle.archives import BrokenArchiveError, in_units, is_archive, move_into, need_space, unpack
+from amazon_ml.kaggle.archives import BrokenArchiveError, in_units, move_into, need_space, unpack
 
 Tree = dict[str, bytes]
 
@@ -281,11 +282,17 @@ def test_moving_refuses_to_replace_before_it_moves_anything(tmp_path: Path) -> N
     assert files_in(tmp_path / "old") == {"b": b"somebody's"}
 
 
-def test_archives_are_told_by_name_and_content(tmp_path: Path) -> None:
-    pack_zip(tmp_path / "a.zip", {"a": b""})
-    (tmp_path / "b.zip").write_bytes(b"image_name,tags")
-    (tmp_path / "c.csv").write_bytes((tmp_path / "a.zip").read_bytes())
-    assert [is_archive(tmp_path / name) for name in ("a.zip", "b.zip", "c.csv")] == [True, False, False]
+def test_without_the_extra_7z_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_7z(tmp_path / "tiles.7z", {"a.jpg": b"tile"})
+    monkeypatch.setitem(sys.modules, "py7zr", None)
+    with pytest.raises(InputError, match=r"amazon-ml\[archives\]"):
+        unpack(tmp_path / "tiles.7z", tmp_path / "out")
+
+
+def test_a_format_is_told_by_content_not_by_name(tmp_path: Path) -> None:
+    pack_tar(tmp_path / "tiles.zip", {"a.jpg": b"tile"})
+    unpack(tmp_path / "tiles.zip", tmp_path / "out")
+    assert files_in(tmp_path / "out") == {"a.jpg": b"tile"}
 
 
 @pytest.mark.parametrize(

@@ -224,13 +224,19 @@ def test_a_hostile_data_set_leaves_nothing(
     assert not list(tmp_path.rglob("evil.sh"))
 
 
-def test_half_an_archive_is_fetched_anew(mirror: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
-    whole = tmp_path / "whole.zip"
-    pack_zip(whole, files_in(mirror))
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "raw.zip").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    kaggle_server.datasets[MIRROR] = tmp_path / "half"
+@pytest.mark.parametrize("content", [b"", b"<html>please sign in</html>", b"half an archive"])
+def test_what_is_no_archive_is_fetched_anew(
+    content: bytes, mirror: Path, kaggle_server: KaggleServer, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    pack_zip(tmp_path / "bad" / "raw.zip", files_in(mirror))
+    if content == b"half an archive":
+        os.truncate(tmp_path / "bad" / "raw.zip", (tmp_path / "bad" / "raw.zip").stat().st_size // 2)
+    else:
+        (tmp_path / "bad" / "raw.zip").write_bytes(content)
+    kaggle_server.datasets[MIRROR] = tmp_path / "bad"
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 1
+    assert shown(tmp_path / "planet") == {}
     kaggle_server.datasets[MIRROR] = mirror
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 0
     assert shown(tmp_path / "planet") == files_in(mirror)

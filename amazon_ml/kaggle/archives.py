@@ -54,10 +54,9 @@ class Format:
     extract: Callable[[Any, list[str], Path], None]
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file is called as an archive is, and begins as one."""
-    with _reading(path):
-        return path.name.lower().endswith(SUFFIXES) and _format_of(path) is not None
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is meant to be an archive."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def unpack(archive: Path, target: Path, *, skip: Sequence[str] = (), limit: int = MAX_BYTES) -> None:
@@ -166,7 +165,7 @@ def _unpack(archive: Path, into: Path, skip: Sequence[str], limit: int, depth: i
             need_space(into, total, f"unpacking {archive.name}")
             kind.extract(opened, [member.name for member in members], into)
     limit -= total
-    inner = [into / member.name for member in members if member.is_file and member.name.lower().endswith(SUFFIXES)]
+    inner = [into / member.name for member in members if member.is_file and is_archive(member.name)]
     if inner and not depth:
         raise BrokenArchiveError(f"{archive.name} is refused: archives lie more than {MAX_DEPTH} deep in archives")
     for path in inner:

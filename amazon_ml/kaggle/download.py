@@ -139,7 +139,7 @@ def _bring_file(offer: Offer, folder: Path, workshop: Path, skip: Sequence[str])
     size = fetched.stat().st_size
     shutil.rmtree(ready, ignore_errors=True)  # of a process that was killed
     try:
-        if is_archive(fetched):
+        if is_archive(fetched.name):
             log.info("unpacking %s", fetched.name)
             unpack(fetched, ready, skip=skip)
         else:
