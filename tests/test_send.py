@@ -107,6 +107,7 @@ def test_interrupted_while_waiting_it_is_known_to_have_arrived(file: Path, kaggl
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
     threading.Thread(target=interrupt, daemon=True).start()
     assert send_it(file, "--yes", "--wait", "60") == 130
     assert [(r["ref"], r["status"]) for r in records(file)] == [(40_000_000, "pending")]
