@@ -8,14 +8,15 @@ READY := $(VENV)/.ready
 DATA ?= data/planet
 DATASET ?=
 CONFIG ?= configs/demo.yaml
+RUN ?= runs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo download train test lint format typecheck bench clean
+.PHONY: help setup demo download train submission lint-submission diff-submissions send-submission test lint format typecheck bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: CONFIG=$(CONFIG), DATA=$(DATA), ARGS='--any.option value', PYTHON=$(PYTHON)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: CONFIG=$(CONFIG), RUN=$(RUN), DATA=$(DATA), ARGS='--any.option value', PYTHON=$(PYTHON)"
 
 setup: $(READY) ## install everything into .venv
 
@@ -34,6 +35,19 @@ download: $(READY) ## fetch tiles from Kaggle into DATA: DATASET=OWNER/SLUG, or 
 
 train: $(if $(filter configs/demo.yaml,$(CONFIG)),demo,$(READY)) ## train, tune, score and write a submission; CONFIG and ARGS choose another job
 	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)
+
+submission: $(READY) ## write the submission of RUN in the official order
+	$(BIN)/amazon-ml submit make $(RUN) $(ARGS)
+
+lint-submission: $(READY) ## find what Kaggle would refuse in the submission of RUN
+	$(BIN)/amazon-ml submit lint $(RUN)/submission.csv $(ARGS)
+
+diff-submissions: $(READY) ## compare the submissions A and B, two files
+	$(BIN)/amazon-ml submit diff $(A) $(B) $(ARGS)
+
+send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE, and wait for the scores
+	@test -n "$$MESSAGE" || { echo 'say what is new: make send-submission MESSAGE="…"'; exit 2; }
+	$(BIN)/amazon-ml submit send $(RUN)/submission.csv --wait 600 --message "$$MESSAGE" $(ARGS)
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -72,6 +72,9 @@ VERBS = {
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
+    "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),
+    "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
+    "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 
@@ -126,6 +129,8 @@ def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]
     parser = ArgumentParser(prog=f"amazon-ml {name}", description=told.short_description)
     for parameter in inspect.signature(call).parameters.values():
         about = {"type": types[parameter.name], "help": described[parameter.name]}
+        if about["type"] is bool:
+            about |= {"nargs": "?", "const": True}  # so that --yes means --yes true
         if parameter.name in verb.positionals:
             parser.add_argument(parameter.name, **about)
         elif parameter.default is parameter.empty:

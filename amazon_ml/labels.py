@@ -170,6 +170,16 @@ PLANET = TagSet(
     alone=("cloudy",),
 )
 
+#: Training tiles of the competition, and how many of them have each tag; a row that repeats a tag counts once.
+PLANET_TILES = 40_479
+PLANET_COUNTS: Mapping[str, int] = {
+    "clear": 28_431, "partly_cloudy": 7_261, "haze": 2_697, "cloudy": 2_089,
+    "primary": 37_513, "agriculture": 12_315, "road": 8_071, "water": 7_411, "cultivation": 4_477,
+    "habitation": 3_660, "bare_ground": 862,
+    "selective_logging": 340, "artisinal_mine": 339, "blooming": 332, "slash_burn": 209, "blow_down": 98,
+    "conventional_mine": 100,
+}  # fmt: skip
+
 
 def declared(names: Sequence[str]) -> TagSet:
     """Give the tags with what is known about them: the competition's, in any order, or others without rules."""

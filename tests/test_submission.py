@@ -14,7 +14,8 @@ import yaml
 from amazon_ml.decisions.thresholds import Thresholds
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
-from amazon_ml.kaggle.submission import make_submission, official_names
+from amazon_ml.kaggle.form import official_names
+from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.labels import PLANET
 from amazon_ml.runs.decision import Decision, write_decision
 from amazon_ml.runs.folder import Run, probability_table

@@ -1,7 +1,7 @@
 """The check of a folder of tiles: on the terminal, as JSON, and as a list of names to leave out."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.report import Report, check
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
@@ -73,7 +74,7 @@ def check_folder(
 
 def _print(report: Report, examples: int) -> None:
     tiles = {"tagged in the table": report.rows, **{f"in {folder}": count for folder, count in report.tiles.items()}}
-    console().print(_counts("tiles", tiles), _counts("tag", report.tags), _findings(report, examples))
+    console().print(_counts("tiles", tiles), _counts("tag", report.tags), findings_table(report.findings, examples))
 
 
 def _counts(heading: str, counts: Mapping[str, int]) -> Table:
@@ -85,13 +86,14 @@ def _counts(heading: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _findings(report: Report, examples: int) -> Table | str:
-    if not report.findings:
+def findings_table(findings: Sequence[Finding], examples: int) -> Table | str:
+    """Lay out findings with some cases of each."""
+    if not findings:
         return "nothing to remark on"
     table = Table(show_lines=True)
     for heading in ("", "count", "what", "such as", "remedy"):
         table.add_column(heading, justify="right" if heading == "count" else "left")
-    for finding in report.findings:
+    for finding in findings:
         shown = "\n".join(finding.items[:examples]) + "\n…" * (finding.count > examples)
         table.add_row(finding.severity, f"{finding.count:,}", finding.what, escape(shown), finding.remedy)
     return table

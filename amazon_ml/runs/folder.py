@@ -94,6 +94,11 @@ class Run:
         """Tags of the untagged tiles, in Kaggle's form."""
         return self.path / "submission.csv"
 
+    @property
+    def submissions(self) -> Path:
+        """What was sent to Kaggle, and its scores."""
+        return self.path / "submissions.json"
+
     def fold(self, number: int) -> "FoldFolder":
         """Give the folder of one fold."""
         return FoldFolder(self.path / f"fold-{number}")

@@ -1,11 +1,11 @@
 """What a check can find in a folder of tiles: each kind with its meaning, its remedy and its weight."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 #: Shares of the tiles up to which something is only remarked on: a fault at once, or never.
-_FAULT, _REMARK = 0.0, math.inf
+_FAULT, REMARK = 0.0, math.inf
 #: Noise that no table of many tiles is free of.
 _NOISE = 0.01
 
@@ -36,34 +36,34 @@ KINDS = {
     "unknown_tags": Kind("tags that are not in the tag list", "mend the table, or give the list with --tags"),
     "untagged_rows": Kind("rows without a tag", "tag them, or remove them", _NOISE),
     "label_logic": Kind("rows that break the label logic", "look at these tiles, and mend their tags", _NOISE),
-    "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", _REMARK),
+    "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", REMARK),
     "missing_files": Kind("rows without a file", "complete the folder, or set data.allow_missing"),
     "file_names": Kind("files that no name can tell apart", "rename or remove them"),
-    "surplus_files": Kind("files without a row", "they are not used", _REMARK),
+    "surplus_files": Kind("files without a row", "they are not used", REMARK),
     "colourless": Kind(
-        "tiles without tags that lack the image which colours are read from", "they get no prediction", _REMARK
+        "tiles without tags that lack the image which colours are read from", "they get no prediction", REMARK
     ),
-    "shared_names": Kind("names of both tagged tiles and tiles without tags", "see whether they are the same", _REMARK),
+    "shared_names": Kind("names of both tagged tiles and tiles without tags", "see whether they are the same", REMARK),
     "unreadable": Kind("files that cannot be decoded", "fetch them again"),
     "odd_sizes": Kind("tiles of another size than nearly all", "fetch them again"),
-    "mixed_sizes": Kind("sizes of tiles", "all are scaled to data.size", _REMARK),
+    "mixed_sizes": Kind("sizes of tiles", "all are scaled to data.size", REMARK),
     "odd_formats": Kind("tiles of another format than nearly all", "fetch them again"),
-    "mixed_formats": Kind("formats of tiles", "all are read as 8-bit RGB", _REMARK),
+    "mixed_formats": Kind("formats of tiles", "all are read as 8-bit RGB", REMARK),
     "constant": Kind("tiles without any content, one value all over", "fetch them again"),
-    "blank_parts": Kind("tiles that are black or white by a quarter or more", "look at them", _REMARK),
+    "blank_parts": Kind("tiles that are black or white by a quarter or more", "look at them", REMARK),
     "same_pixels": Kind("tagged tiles with the same pixels and the same tags", "keep one of each"),
     "same_pixels_other_tags": Kind("tagged tiles with the same pixels but different tags", "mend the tags"),
-    "same_pixels_in_test": Kind("tagged tiles that are also among those without tags", "scores there flatter", _REMARK),
-    "near_duplicates": Kind("tagged tiles that look nearly the same", "keep them in one fold", _REMARK),
+    "same_pixels_in_test": Kind("tagged tiles that are also among those without tags", "scores there flatter", REMARK),
+    "near_duplicates": Kind("tagged tiles that look nearly the same", "keep them in one fold", REMARK),
     "near_duplicates_in_test": Kind(
-        "tagged tiles that look nearly as others without tags", "scores there flatter", _REMARK
+        "tagged tiles that look nearly as others without tags", "scores there flatter", REMARK
     ),
     "tif_unreadable": Kind("TIFs that cannot be decoded", "fetch them again"),
     "tif_odd_formats": Kind("TIFs of another format than nearly all", "fetch them again"),
-    "tif_mixed_formats": Kind("formats of TIFs", "name their bands with data.tif_order", _REMARK),
+    "tif_mixed_formats": Kind("formats of TIFs", "name their bands with data.tif_order", REMARK),
     "tif_size": Kind("JPGs and TIFs of one tile that differ in size", "fetch them again"),
-    "tif_place": Kind("JPGs and TIFs of one tile that show different places", "use one of the two alone", _REMARK),
-    "tif_shift": Kind("JPGs and TIFs of one tile that lie apart", "use one of the two alone", _REMARK),
+    "tif_place": Kind("JPGs and TIFs of one tile that show different places", "use one of the two alone", REMARK),
+    "tif_shift": Kind("JPGs and TIFs of one tile that lie apart", "use one of the two alone", REMARK),
 }
 
 
@@ -74,7 +74,7 @@ class Case:
     Parameters
     ----------
     kind
-        Key of `KINDS`.
+        Key of `KINDS`, or of the kinds of another check.
     item
         Which tile, row or file, and where needed what is wrong with it.
     leave_out
@@ -112,20 +112,22 @@ class Finding:
     items: tuple[str, ...]
 
 
-def weigh(cases: Iterable[Case], rows: int) -> tuple[tuple[Finding, ...], dict[str, str]]:
+def weigh(
+    cases: Iterable[Case], rows: int, kinds: Mapping[str, Kind] = KINDS
+) -> tuple[tuple[Finding, ...], dict[str, str]]:
     """Gather cases by kind, and decide which kinds are faults in a table of so many rows.
 
     Returns
     -------
-    Findings, faults first, in the order of `KINDS`; and of each tagged tile to leave out, why.
+    Findings, faults first, in the order of `kinds`; and of each tagged tile to leave out, why.
     """
-    by_kind: dict[str, list[Case]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[Case]] = {kind: [] for kind in kinds}
     for case in cases:
         by_kind[case.kind].append(case)
     findings: list[Finding] = []
     reasons: dict[str, str] = {}
     for kind, found in by_kind.items():
-        about = KINDS[kind]
+        about = kinds[kind]
         is_fault = len(found) > about.tolerated * max(rows, 1)
         if found:
             items = tuple(case.item for case in found)

@@ -33,8 +33,8 @@ def read_rows(
         text = table.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read {table}: {error.strerror}") from None
-    records, faults = _split(text)
-    (_, header), *records = records or [(1, [])]
+    records, faults = split_records(text)
+    (_, header), *records = [record for record in records if any(record[1])] or [(1, [])]
     name_at = header.index(find_column(table, header, name_column, NAME_COLUMNS, "name_column"))
     tags_at = header.index(find_column(table, header, tags_column, TAGS_COLUMNS, "tags_column"))
     rows = []
@@ -47,15 +47,15 @@ def read_rows(
     return pd.DataFrame(rows, columns=["image_name", "tags", "line"]), faults
 
 
-def _split(text: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Split a CSV into its records that are not empty, each with the line where it starts."""
+def split_records(text: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Split a CSV into its records, each with the line where it starts; and tell lines with stray quotes."""
     try:
-        return [record for record in _records(text) if any(record[1])], []
+        return list(_records(text)), []
     except csv.Error:  # a quote that is not closed takes all that follows for its own: split line by line
         records, faults = [], []
         for number, line in enumerate(text.splitlines(), start=1):
             try:
-                records += [(number, fields) for _, fields in _records(line) if any(fields)]
+                records += [(number, fields) for _, fields in _records(line)]
             except csv.Error as error:
                 faults.append(f"line {number}: {error}")
         return records, faults

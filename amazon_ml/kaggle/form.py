@@ -1,0 +1,82 @@
+"""What a submission has to look like: which names in which order, which tags, what stands between them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog import find_sample, read_names
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json
+from amazon_ml.labels import PLANET, TagSet, declared
+from amazon_ml.runs.folder import Run
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a submission has to look like.
+
+    Parameters
+    ----------
+    names
+        Tiles, in order.
+    source
+        Where these come from.
+    tags
+        The tags that may be given.
+    separator
+        What stands between them.
+    """
+
+    names: list[str]
+    source: str
+    tags: TagSet = PLANET
+    separator: str = " "
+
+
+def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
+    """Find the form of a run's submission, or of the competition's where there is no run.
+
+    Names are those of `sample`, else of the sample submission in the run's folder of tiles, else, for the
+    competition's tags, the official ones, else those of the run's test.parquet.
+    """
+    if run is None:
+        return Form(read_names(sample), str(sample)) if sample else Form(official_names(), "the official list")
+    folder, separator = Run(run), separator_of(run)
+    tags = declared(folder.tags())
+    sample = sample or find_sample(Path(read_json(folder.provenance)["data"]["root"]))
+    if sample:
+        names, source = read_names(sample), str(sample)
+    elif tags.names == PLANET.names:
+        names, source = official_names(), "the official list"
+    else:
+        names, source = _tested_names(folder), str(folder.test)
+    return Form(names, source, tags, separator)
+
+
+def separator_of(run: Path | None) -> str:
+    """Tell what stands between the tags of a run's submission; a space where there is no run."""
+    return str((run and Run(run).options()["data"].get("tag_separator")) or " ")
+
+
+def run_around(file: Path) -> Path | None:
+    """Give the folder of a file where it is a run."""
+    folder = Run(file.parent)
+    return folder.path if folder.config.exists() and folder.provenance.exists() else None
+
+
+def official_names() -> list[str]:
+    """List the competition's 61,191 test tiles in the order of its sample submission.
+
+    First ``test_0`` to ``test_40668`` by number, then ``file_0`` to ``file_20521`` in lexicographic order.
+    """
+    return [f"test_{n}" for n in range(40_669)] + sorted(f"file_{n}" for n in range(20_522))
+
+
+def _tested_names(folder: Run) -> list[str]:
+    try:
+        return [str(name) for name in pd.read_parquet(folder.test, columns=["image_name"])["image_name"]]
+    except FileNotFoundError:
+        raise InputError(f"there is no {folder.test}") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{folder.test} is not a table of probabilities: {error}") from None

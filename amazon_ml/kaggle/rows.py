@@ -1,0 +1,99 @@
+"""The rows of a submission file, and what keeps some from being read; only a file that is not there is refused."""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.check.findings import Case
+from amazon_ml.data.check.rows import split_records
+from amazon_ml.errors import InputError
+
+HEADER = ["image_name", "tags"]
+
+#: What stands for bytes that are not UTF-8.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a submission file holds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        Table of ``image_name``, ``tags`` and ``line`` (the line in the file, the header being 1);
+        ``tags`` is None in a row that has not two columns.
+    cases
+        What is odd about bytes, lines and columns.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    cases: tuple[Case, ...]
+
+
+def read_submission(path: Path) -> Submission:
+    """Read what can be read of a submission.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+    records, stray = split_records(text)
+    header = records[0][1] if records else []
+    name_at, tags_at = (header.index(name) for name in HEADER) if set(HEADER) <= set(header) else (0, 1)
+    width = max(len(header), len(HEADER))
+    rows = [
+        (fields[name_at], fields[tags_at] if len(fields) == width else None, line)
+        for line, fields in records[1:]
+        if len(fields) > name_at
+    ]
+    cases = [
+        *_byte_cases(content, text),
+        *(Case("unreadable", fault) for fault in stray),
+        *_line_cases(content, records, width),
+    ]
+    return Submission(path, pd.DataFrame(rows, columns=[*HEADER, "line"], dtype=object), tuple(cases))
+
+
+def _byte_cases(content: bytes, text: str) -> Iterator[Case]:
+    if content.startswith(codecs.BOM_UTF8):
+        yield Case("unreadable", "line 1: a byte order mark, which becomes part of the header")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        for line in _lines_with(_REPLACEMENT, text):
+            yield Case("unreadable", f"line {line}: bytes that are not UTF-8")
+    for line in _lines_with("\0", text):
+        yield Case("unreadable", f"line {line}: a NUL byte")
+
+
+def _lines_with(mark: str, text: str) -> list[int]:
+    if mark not in text:
+        return []
+    return [number for number, line in enumerate(text.split("\n"), start=1) if mark in line]
+
+
+def _line_cases(content: bytes, records: list[tuple[int, list[str]]], width: int) -> Iterator[Case]:
+    header = records[0][1] if records else []
+    if header != HEADER:
+        yield Case("header", f"line 1: {','.join(header)!r}")
+    if b"\r" in content:
+        yield Case("form", "line ends other than a single line feed")
+    for line, fields in records[1:]:
+        if not fields:
+            yield Case("form", f"line {line}: blank")
+        elif len(fields) != width:
+            columns = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
+            yield Case("columns", f"line {line}: {columns}, not {width}")

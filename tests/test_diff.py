@@ -1,0 +1,88 @@
+"""How two submissions differ, against a count by hand and by sets of pairs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amazon_ml.cli import main
+from amazon_ml.errors import InputError
+from amazon_ml.kaggle.diff import diff, diff_submissions
+
+ANSWERS = st.dictionaries(st.sampled_from("pqrstu"), st.frozensets(st.sampled_from(["clear", "road", "water"])))
+
+
+def write(path: Path, *rows: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["image_name,tags", *rows]) + "\n")
+    return path
+
+
+@given(ANSWERS, ANSWERS)
+def test_counts_are_those_of_pairs_of_tile_and_tag(a: dict[str, frozenset[str]], b: dict[str, frozenset[str]]) -> None:
+    found = diff(a, b)
+    both = set(a) & set(b)
+    pairs_a, pairs_b = ({(name, tag) for name in both for tag in answers[name]} for answers in (a, b))
+    sets = {"a": pairs_a, "b": pairs_b, "only_a": pairs_a - pairs_b, "only_b": pairs_b - pairs_a}
+    differing = sorted({tag for _, tag in pairs_a ^ pairs_b})
+    assert found["tags"] == [
+        {"tag": tag, **{key: sum(other == tag for _, other in pairs) for key, pairs in sets.items()}}
+        for tag in differing
+    ]
+    assert found["differing"] == len({name for name, _ in pairs_a ^ pairs_b}) == len(found["changes"])
+    assert (found["tiles"], set(found["only_a"]), set(found["only_b"])) == (len(both), set(a) - both, set(b) - both)
+    assert diff(b, a)["changes"] == {
+        name: {"a": change["b"], "b": change["a"]} for name, change in found["changes"].items()
+    }
+
+
+def test_command_prints_the_tags_that_differ_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a.csv", "p,road clear", "q,clear", "r,haze", "s,clear")
+    b = write(tmp_path / "b.csv", "q,haze", "p,clear road", "r,haze water", "t,clear")
+    assert main(["submit", "diff", str(a), str(b), "--json", str(tmp_path / "d.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = [line.split() for line in lines if line.split()[:1] in (["clear"], ["haze"], ["water"])]
+    assert table == [["clear", "2", "1", "1", "0"], ["haze", "1", "2", "0", "1"], ["water", "0", "1", "0", "1"]]
+    assert lines[-1] == "2 of 3 tiles differ; 1 are only in A, such as s; 1 are only in B, such as t"
+    found = json.loads((tmp_path / "d.json").read_text())
+    assert found["changes"] == {"q": {"a": ["clear"], "b": ["haze"]}, "r": {"a": [], "b": ["water"]}}
+
+
+def test_equal_submissions_have_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a.csv", "p,road clear", "q,")
+    b = write(tmp_path / "b.csv", "q,", "p,clear road")
+    assert main(["submit", "diff", str(a), str(b)]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"A {a}", f"B {b}", "0 of 2 tiles differ"]
+
+
+def test_tags_of_a_run_are_split_by_its_own_separator(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    a = write(run / "a.csv", "p,bare soil;sand")
+    b = write(run / "b.csv", "p,bare soil")
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": ";"}, "model": {}}))
+    (run / "provenance.json").write_text("{}")
+    diff_submissions(a, b, json=tmp_path / "d.json")
+    assert json.loads((tmp_path / "d.json").read_text())["tags"] == [
+        {"tag": "sand", "a": 1, "b": 0, "only_a": 1, "only_b": 0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("image_name,tags\np,clear\nq,clear,haze\n", "line 3: 3 columns"),
+        ("p,clear\n", "line 1: 'p,clear'"),
+        ('image_name,tags\np,"clear\n', "line 2: unexpected end"),
+        ("image_name,tags\np,clear\nq,haze\np,haze\n", "line 4: p stands twice"),
+    ],
+)
+def test_what_is_no_submission_is_refused_by_the_line(tmp_path: Path, content: str, said: str) -> None:
+    good, bad = write(tmp_path / "good.csv", "p,clear"), tmp_path / "bad.csv"
+    bad.write_text(content)
+    with pytest.raises(InputError, match=rf"bad\.csv.*{said}.*submit lint"):
+        diff_submissions(good, bad)
+    with pytest.raises(InputError, match="cannot read"):
+        diff_submissions(tmp_path / "none.csv", good)
