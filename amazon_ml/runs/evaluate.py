@@ -1,11 +1,12 @@
 """The score of a run on another labelled folder."""
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.bands import read_reader
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.bands import TileReader, name_bands, read_reader
+from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
@@ -14,7 +15,7 @@ from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.files import write_json
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_truth
-from amazon_ml.runs.predict import predict_table
+from amazon_ml.runs.predict import predict_listed
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
@@ -53,13 +54,20 @@ def evaluate(
     folder = Run(run)
     decision = read_decision(folder)
     how = {**folder.options()["data"], "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
-    how["colours"] = read_reader(folder.bands).colours
-    catalog = read_catalog(data, **catalog_options(how))
+
+    @cache
+    def read(bands: str, colours: str) -> Catalog:
+        return read_catalog(data, **catalog_options({**how, "bands": bands, "colours": colours}))
+
+    def tiles_for(reader: TileReader) -> Catalog:
+        return read(name_bands(reader.bands), reader.colours)
+
+    catalog = tiles_for(read_reader(folder.bands))
     known = int(catalog.labelled["image_name"].isin(read_truth(folder).index).sum())
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    p = predict_table(folder, catalog.labelled, decision.tags, workers)
+    _, p = predict_listed(folder, lambda reader: tiles_for(reader).labelled, decision.tags, workers)
     decided = decision.rule.decide(p)
     true, beta = catalog.targets, decision.beta
     baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)

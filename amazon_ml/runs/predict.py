@@ -1,7 +1,8 @@
 """Probabilities and tags of any folder of tiles, with the networks and the decision of a run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,13 @@ from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
+from amazon_ml.runs.blend import read_blend, refuse_apart, stack_tables
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import Run, probability_table
+
+#: Lists tiles for a reader: a table as a catalog's.
+Listing = Callable[[TileReader], pd.DataFrame]
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +49,43 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         raise InputError(f"--tiles {tiles}: there is no such folder")
     folder = Run(run)
     decision = read_decision(folder)
-    listed = _tiles_below(tiles, read_reader(folder.bands))
-    p = predict_table(folder, listed, decision.tags, workers)
+    names, p = predict_listed(folder, partial(_tiles_below, tiles), decision.tags, workers)
     separator = folder.options()["data"]["tag_separator"] or " "
-    table = probability_table(listed["image_name"].tolist(), decision.tags, p)
+    table = probability_table(names, decision.tags, p)
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def predict_listed(
+    folder: Run, listing: Listing, tags: Sequence[str], workers: int | None
+) -> tuple[pd.Series, npt.NDArray[np.float32]]:
+    """Predict tiles with the networks of a run, or with those of all members of a blend.
+
+    Parameters
+    ----------
+    folder
+        Run folder.
+    listing
+        Lists the tiles, each with the files that a reader needs: members of a blend may read others.
+    tags
+        The order of columns.
+
+    Returns
+    -------
+    Names and probabilities of shape (tiles, tags).
+    """
+    if not folder.blend.exists():
+        tiles = listing(read_reader(folder.bands))
+        return tiles["image_name"], predict_table(folder, tiles, tags, workers)
+    blend = read_blend(folder)
+    tables = []
+    for member in blend.members:
+        names, p = predict_listed(member, listing, member.tags(), workers)
+        tables.append(pd.DataFrame(p, index=pd.Index(names), columns=list(member.tags())))
+        refuse_apart(tables[0].index, tables[-1].index, f"{member.path} reads other tiles than {blend.members[0].path}")
+    first = tables[0].index
+    return first.to_series(), blend.blender.apply(stack_tables(tables, first, tags)).astype(np.float32)
 
 
 def predict_table(

@@ -33,10 +33,7 @@ _CONSTANT = (
 
 def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
-    start = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
+    start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
     if run.provenance.exists():
         former = read_json(run.provenance)
@@ -45,7 +42,15 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
         write_json(run.provenance, {**former, **facts, "starts": [*former["starts"], start]})
         return
-    write_json(run.provenance, {"starts": [start], **facts, "made_with": _versions()})
+    write_json(run.provenance, {"starts": [start], **facts, "made_with": versions()})
+
+
+def this_start() -> dict[str, str]:
+    """Tell when this process works on a run, and by what command."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
 
 
 def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
@@ -77,7 +82,8 @@ def _fold_facts(run: Run, options: Options, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """Tell with what releases, and on what machine, a run is made."""
     return {
         "amazon_ml": amazon_ml.__version__,
         "git_commit": _git_commit(),
