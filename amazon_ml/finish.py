@@ -35,6 +35,8 @@ def gather(run: Path, *, partial: bool = False) -> None:
     """
     folder = Run(run)
     folder.options()  # a lock would make the folder where there is none
+    if folder.blend.exists():
+        raise InputError(f"{run} is a blend of other runs; it has no folds")
     with locked(folder, wait=True):
         missing = [] if partial else missing_folds(folder)
         if missing:
