@@ -20,7 +20,7 @@ def gather_folds(run: Run) -> None:
         holds out in it, or other untagged tiles than the others did.
     """
     tags, untagged = run.tags(), _untagged(run)
-    finished = [fold for fold in run.finished_folds() if fold.test.exists() or not untagged]
+    finished = _finished(run, untagged)
     if not finished:
         raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train --run {run.path}")
     valid = [read_probabilities(fold.valid, tags) for fold in finished]
@@ -36,8 +36,11 @@ def gather_folds(run: Run) -> None:
 
 def missing_folds(run: Run) -> list[int]:
     """List the folds of folds.csv that are not finished."""
-    finished = {fold.number for fold in run.finished_folds() if fold.test.exists() or not _untagged(run)}
-    return sorted(set(_held_out(run)) - finished)
+    return sorted(set(_held_out(run)) - {fold.number for fold in _finished(run, _untagged(run))})
+
+
+def _finished(run: Run, untagged: int) -> list[FoldFolder]:
+    return [fold for fold in run.finished_folds() if fold.test.exists() or not untagged]
 
 
 def _untagged(run: Run) -> int:
