@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from amazon_ml import __version__
 from amazon_ml.errors import InputError, WorkError
@@ -59,6 +59,8 @@ VERBS = {
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
+    "gather": Verb("amazon_ml.finish:gather", "put folds together that were trained apart, and finish", ("run",)),
+    "blend": Verb("amazon_ml.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
     "tune": Verb(
         "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
     ),
@@ -132,7 +134,8 @@ def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]
         if about["type"] is bool:
             about |= {"nargs": "?", "const": True}  # so that --yes means --yes true
         if parameter.name in verb.positionals:
-            parser.add_argument(parameter.name, **about)
+            several = {"type": get_args(about["type"])[0], "nargs": "+"} if get_origin(about["type"]) is list else {}
+            parser.add_argument(parameter.name, **{**about, **several})
         elif parameter.default is parameter.empty:
             parser.add_argument(f"--{parameter.name}", required=True, **about)
         else:

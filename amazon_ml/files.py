@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.errors import InputError, WorkError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -78,15 +81,24 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file for this process; the lock falls with the process, however it ends.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    busy
+        What is told when another process holds it.
+    wait
+        Whether to wait until it is free.
 
     Raises
     ------
     WorkError
-        When the file cannot be made.
+        When the file cannot be made, or the file system knows no locks.
     InputError
-        With the message `busy`, when another process holds it.
+        With the message `busy`, when another process holds it and `wait` is false.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +108,22 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(busy) from None
+        except BlockingIOError:
+            if not wait:
+                raise InputError(busy) from None
+            log.info(busy)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            raise WorkError(f"cannot lock {path}: {error.strerror}; use another file system") from error
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process, this one or another, holds a lock file."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path, "held"):
+            return False
+    except InputError:
+        return True

@@ -1,13 +1,14 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import locked, read_json, sha256_of, write_json, write_table, write_text, written_whole
+from amazon_ml.files import is_locked, locked, read_json, sha256_of, write_json, write_table, write_text, written_whole
 
 
 def test_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
@@ -151,3 +152,27 @@ def test_a_lock_where_nothing_can_be_written_is_a_work_error(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(WorkError, match="cannot write to"), locked(tmp_path / "file" / "x.lock", "busy"):
         pass
+
+
+def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
+    path, order = tmp_path / "x.lock", []
+
+    def wait() -> None:
+        with locked(path, "busy", wait=True):
+            order.append("second")
+
+    thread = threading.Thread(target=wait)
+    with locked(path, "busy"):
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join(30)
+    assert order == ["first", "second"]
+
+
+def test_whether_a_lock_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    assert not is_locked(path) and not path.exists()
+    with locked(path, "busy"):
+        assert is_locked(path)
+    assert path.exists() and not is_locked(path)

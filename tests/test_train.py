@@ -24,7 +24,7 @@ from amazon_ml.data.catalog import read_catalog
 from amazon_ml.labels import PLANET
 from amazon_ml.models import callbacks
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.folder import Run, locked
+from amazon_ml.runs.folder import Run, locked_fold
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -236,7 +236,7 @@ def test_folds_that_are_not_counted_from_0_are_named(
 def test_second_process_on_a_run_is_refused(
     trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with locked(Run(trained)):
+    with locked_fold(Run(trained).fold(2)):
         assert _train(trained, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 2
     assert "another process is working on" in capsys.readouterr().err
 

@@ -60,13 +60,18 @@ def cross_decide(
     Multi-hot uint8 array of the shape of `targets`.
     """
     p, true = np.asarray(probabilities), np.asarray(targets)
-    if not 2 <= parts <= len(p):
-        raise ValueError(f"cannot cross-fit {len(p)} tiles in {parts} parts")
-    part = np.random.default_rng(seed).permutation(len(p)) % parts
+    part = random_parts(len(p), parts, seed)
     decided = np.zeros(true.shape, dtype=np.uint8)
     for k in range(parts):
         decided[part == k] = fit(p[part != k], true[part != k], beta).decide(p[part == k])
     return decided
+
+
+def random_parts(tiles: int, parts: int = PARTS, seed: int = 0) -> npt.NDArray[np.intp]:
+    """Draw the part of each tile, for parts of near equal size: at least 2 parts, at most one a tile."""
+    if not 2 <= parts <= tiles:
+        raise ValueError(f"cannot cross-fit {tiles} tiles in {parts} parts")
+    return np.random.default_rng(seed).permutation(tiles) % parts
 
 
 def simplest(scores: npt.ArrayLike, errors: float = 1.0, *, paired: bool = False) -> int:

@@ -1,7 +1,8 @@
 """The bundle: a run's networks and its decision, in a folder that needs nothing beside it.
 
 ``bundle.json`` says everything that prediction has to know; each network's weights lie beside it as
-safetensors. A run is opened as the same plain data, so that both predict in one way::
+safetensors. A run is opened as the same plain data, so that both predict in one way, and a blend as that
+of its members::
 
     run     ──describe──▶  content  ──▶  Bundle  ──▶  predict, evaluate, export
     bundle.json ────────▶  content  ──▶
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.data.bands import TileReader, read_reader, reader_from
+from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json, written_whole
+from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 
@@ -69,6 +72,33 @@ class Networks:
 
 
 @dataclass(frozen=True)
+class Blended:
+    """Networks of several kinds, whose probabilities a blend makes one of.
+
+    Parameters
+    ----------
+    source
+        The blend, for messages.
+    members
+        What is blended; blends, too.
+    tags
+        The order in which the blend takes and gives probabilities.
+    blender
+        Makes one probability of the members'.
+    """
+
+    source: Path
+    members: "tuple[Networks | Blended, ...]"
+    tags: tuple[str, ...]
+    blender: Blender
+
+    @property
+    def read(self) -> TileReader:
+        """How the first member reads tiles."""
+        return self.members[0].read
+
+
+@dataclass(frozen=True)
 class Bundle:
     """All that turns tiles into tags.
 
@@ -84,7 +114,7 @@ class Bundle:
         Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
     """
 
-    networks: Networks
+    networks: Networks | Blended
     decision: Decision
     table: dict[str, Any]
     data_sha256: str
@@ -108,9 +138,9 @@ def open_bundle(path: Path) -> Bundle:
     run = Run(path)
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
-    decision, trainer = read_decision(run), run.options()["trainer"]
-    weights = tuple(_weights(run).values())
-    return _bundle(path, describe(run), weights, decision, {key: trainer[key] for key in _ANYWHERE})
+    data = run.options()["data"]
+    sha256 = str(read_json(run.provenance)["data"]["sha256"])
+    return Bundle(_networks(run), read_decision(run), {key: data[key] for key in _TABLE}, sha256)
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -169,24 +199,31 @@ def _read_bundle(path: Path) -> Bundle:
             raise InputError(f"{file} names no weights")
         anew = "export the bundle anew from its run"
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
-        return _bundle(path, content, weights, decision, _ANYWHERE)
+        table = {key: content["table"][key] for key in _TABLE}
+        return Bundle(_described(path, content, weights, _ANYWHERE), decision, table, str(content["data"]["sha256"]))
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} does not say what a bundle has to say: {error!r}; export it anew") from None
 
 
-def _bundle(
-    source: Path, content: dict[str, Any], weights: tuple[Path, ...], decision: Decision, trainer: dict[str, Any]
-) -> Bundle:
+def _networks(run: Run) -> Networks | Blended:
+    if run.blend.exists():
+        blend = read_blend(run)
+        return Blended(run.path, tuple(_networks(member) for member in blend.members), run.tags(), blend.blender)
+    trainer = run.options()["trainer"]
+    weights = tuple(_weights(run).values())
+    return _described(run.path, describe(run), weights, {key: trainer[key] for key in _ANYWHERE})
+
+
+def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...], trainer: dict[str, Any]) -> Networks:
     tiles = content["tiles"]
     read = reader_from(tiles)
     own = {"size": int(tiles["size"]), "in_chans": len(read.bands)}
     model = {**{key: content["network"][key] for key in _NETWORK}, **own}
     how = {**trainer, "precision": content["predict"]["precision"]}
-    networks = Networks(source, weights, decision.tags, model, read, int(content["predict"]["batch_size"]), how)
-    table = {key: content["table"][key] for key in _TABLE}
-    return Bundle(networks, decision, table, str(content["data"]["sha256"]))
+    tags = tuple(map(str, content["tags"]))
+    return Networks(source, weights, tags, model, read, int(content["predict"]["batch_size"]), how)
 
 
 def _weights(run: Run) -> dict[str, Path]:

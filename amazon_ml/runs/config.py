@@ -13,11 +13,9 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.folder import Run
+from amazon_ml.runs.folder import Options, Run
 
 log = logging.getLogger(__name__)
-
-Options = dict[str, Any]
 
 #: Set by the run itself.
 _DATA_BY_RUN = {"fold", "folds_file", "bands_file", "seed"}
@@ -56,8 +54,9 @@ def train_parser() -> ArgumentParser:
     parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
     parser.add_argument("--run", type=str | None, help="run folder (default: runs/ and the name of the last --config)")
     parser.add_argument(
-        "--folds", type=Literal["all"] | list[int], default=[0],
-        help="folds to train a network for, each held out once: a list, or all",
+        "--folds", type=Literal["all"] | int | list[int], default=[0],
+        help="folds to train a network for, each held out once: one, a list, or all; processes at work on other "
+        "folds of the run do not disturb each other",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of folds, order, augmentation and weights")
     parser.add_argument("--beta", type=float, default=2.0, help="weight of recall in the F-beta that is tuned for")
@@ -76,6 +75,8 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
     if folder is None:
         folder = Path("runs") / (Path(str(configs[-1])).stem if configs else "default")
     options: Options = parsed.as_dict()
+    if isinstance(options["folds"], int):
+        options["folds"] = [options["folds"]]
     if not 0 < options["beta"] < math.inf:
         raise InputError("--beta must be more than 0, and finite")
     if not 0 <= options["seed"] < 2**32:
@@ -91,6 +92,8 @@ def keep_options(run: Run, options: Options) -> None:
 
     A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
     """
+    if run.blend.exists():
+        raise InputError(f"{run.path} is a blend of other runs; choose another --run")
     former, now = _flat(run.options()) if run.config.exists() else _flat(options), _flat(options)
     changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
     begun = run.begun()

@@ -12,6 +12,9 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
 from amazon_ml.runs.folder import Run
 
+#: Fewer held-out tiles than this say nothing about cut-offs.
+LEAST_TILES = 10
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -1,10 +1,11 @@
 """The score of a run or a bundle on another labelled folder."""
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.bands import name_bands
+from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.catalog import Catalog, read_catalog
 from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.data.demo import is_generated
@@ -14,7 +15,7 @@ from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.files import write_json
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
-from amazon_ml.runs.predict import predict_table
+from amazon_ml.runs.predict import predict_listed
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,22 @@ def evaluate(
     The scores, as they are written to `json`.
     """
     bundle = open_bundle(run)
-    decision, read = bundle.decision, bundle.networks.read
+    decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
-    how |= {"bands": name_bands(read.bands), "colours": read.colours}
-    catalog = read_catalog(data, **catalog_options(how))
+
+    @cache
+    def read(bands: str, colours: str) -> Catalog:
+        return read_catalog(data, **catalog_options({**how, "bands": bands, "colours": colours}))
+
+    def tiles_for(reader: TileReader) -> Catalog:
+        return read(name_bands(reader.bands), reader.colours)
+
+    catalog = tiles_for(bundle.networks.read)
     known = _known(run, bundle, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    p = predict_table(bundle.networks, catalog.labelled, workers)
+    _, p = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, workers)
     decided = decision.rule.decide(p)
     true, beta = catalog.targets, decision.beta
     baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)

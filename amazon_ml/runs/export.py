@@ -7,7 +7,7 @@ from pathlib import Path
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
-from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle, write_bundle
+from amazon_ml.runs.bundle import Blended, Bundle, is_bundle, open_bundle, write_bundle
 from amazon_ml.runs.folder import Run, locked
 from amazon_ml.runs.predict import load_taggers
 
@@ -43,6 +43,8 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
 
 def _write_onnx(path: Path, bundle: Bundle) -> float:
     networks, decision = bundle.networks, bundle.decision
+    if isinstance(networks, Blended):
+        raise InputError(f"{networks.source} is a blend, which has no networks of its own; export the runs it is of")
     size = networks.model["size"]
     facts = {
         "tags": decision.tags,

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
@@ -23,20 +24,30 @@ from amazon_ml.lightning import MisconfigurationException, pl
 from amazon_ml.models.callbacks import EpochLine, StepSeed, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
-from amazon_ml.runs.config import Options
-from amazon_ml.runs.folder import FoldFolder, Run, probability_table
+from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
 
 log = logging.getLogger(__name__)
 
 
-def fold_data(run: Run, options: Options, fold: int) -> PlanetDataModule:
-    """Make the data module of one fold of a run, set up."""
-    data = PlanetDataModule(
-        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
-    )
+def prepare_tiles(run: Run, options: Options) -> Catalog:
+    """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
+    data = _data(run, options, fold=0)
     data.prepare_data()
+    return data.catalog
+
+
+def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> PlanetDataModule:
+    """Make the data module of one fold of a run, of tiles that were prepared."""
+    data = _data(run, options, fold)
+    data.catalog = catalog
     data.setup()
     return data
+
+
+def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
+    return PlanetDataModule(
+        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
+    )
 
 
 def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The run folder: what lies where, and the lock that keeps two processes apart."""
+"""The run folder: what lies where, and the locks that keep two processes apart."""
 
 import re
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ from amazon_ml import files
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_table
 from amazon_ml.labels import MultiHot, TagSet
+
+#: What was asked of a run, as `config.yaml` holds it.
+Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Run:
     def test(self) -> Path:
         """Probabilities of the untagged tiles, averaged over folds."""
         return self.path / "test.parquet"
+
+    @property
+    def blend(self) -> Path:
+        """The runs that this one is made of, and how; only a blend has it."""
+        return self.path / "blend.json"
 
     @property
     def decision(self) -> Path:
@@ -108,14 +116,14 @@ class Run:
         return [fold for fold in self._folds() if fold.weights.exists() and fold.valid.exists()]
 
     def begun(self) -> bool:
-        """Whether there is any training to lose."""
-        return any(fold.weights.exists() or fold.last.exists() for fold in self._folds())
+        """Whether there is any training to lose, or a process at work on a fold."""
+        return any(fold.weights.exists() or fold.last.exists() or files.is_locked(fold.lock) for fold in self._folds())
 
     def _folds(self) -> list["FoldFolder"]:
         numbers = [re.fullmatch(r"fold-(\d+)", path.name) for path in self.path.glob("fold-*")]
         return [self.fold(number) for number in sorted(int(match[1]) for match in numbers if match)]
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """Read what was asked; an `InputError` where this is no run."""
         try:
             options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
@@ -140,6 +148,16 @@ class FoldFolder:
     """Paths in the folder of one fold."""
 
     path: Path
+
+    @property
+    def number(self) -> int:
+        """The fold that is held out."""
+        return int(self.path.name.removeprefix("fold-"))
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains the fold."""
+        return self.path / ".lock"
 
     @property
     def checkpoints(self) -> Path:
@@ -193,6 +211,12 @@ def read_truth(run: Run) -> pd.Series:
         raise InputError(f"{run.truth} is not a table of tiles and their tags: {str(error).strip()}") from None
 
 
+def read_targets(run: Run) -> pd.DataFrame:
+    """Read the tags of the labelled tiles as a multi-hot table, one row a name and one column a tag."""
+    tags, truth = run.tags(), read_truth(run)
+    return pd.DataFrame(_encode(tags, truth), index=truth.index, columns=list(tags))
+
+
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
     tags = run.tags()
@@ -204,13 +228,27 @@ def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float
             f"{run.oof} does not fit {run.truth}: {names[wrong].iloc[0]} is not there once in both; "
             "the command that trained the run writes them anew"
         )
-    return names, tags, p, TagSet(tags).encode(truth.loc[names].tolist(), separator=_SEPARATOR)
+    return names, tags, p, _encode(tags, truth.loc[names])
 
 
-def locked(run: Run) -> AbstractContextManager[None]:
-    """Hold a run for this process; the lock falls with the process, however it ends."""
-    busy = f"another process is working on {run.path}; wait for it, or choose another --run"
-    return files.locked(run.path / ".lock", busy)
+def _encode(tags: Sequence[str], truth: pd.Series) -> MultiHot:
+    return TagSet(tuple(tags)).encode(truth.tolist(), separator=_SEPARATOR)
+
+
+def locked(run: Run, *, wait: bool = False) -> AbstractContextManager[None]:
+    """Hold what the folds of a run share for this process; the lock falls with the process, however it ends."""
+    if wait:
+        return files.locked(run.path / ".lock", f"waiting for another process to let go of {run.path}", wait=True)
+    return files.locked(run.path / ".lock", _busy(run.path))
+
+
+def locked_fold(fold: FoldFolder) -> AbstractContextManager[None]:
+    """Hold one fold of a run for this process, beside others that hold other folds."""
+    return files.locked(fold.lock, _busy(fold.path))
+
+
+def _busy(path: Path) -> str:
+    return f"another process is working on {path}; wait for it, or choose another --run"
 
 
 def probability_table(

@@ -1,7 +1,8 @@
 """Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from amazon_ml.files import write_table
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
-from amazon_ml.runs.bundle import Networks, open_bundle
+from amazon_ml.runs.blend import refuse_apart, stack_tables
+from amazon_ml.runs.bundle import Blended, Networks, open_bundle
 from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import probability_table
+
+#: Lists tiles for a reader: a table as a catalog's.
+Listing = Callable[[TileReader], pd.DataFrame]
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +50,42 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         raise InputError(f"--tiles {tiles}: there is no such folder")
     bundle = open_bundle(run)
     decision = bundle.decision
-    listed = _tiles_below(tiles, bundle.networks.read)
-    p = predict_table(bundle.networks, listed, workers)
-    table = probability_table(listed["image_name"].tolist(), decision.tags, p)
+    names, p = predict_listed(bundle.networks, partial(_tiles_below, tiles), workers)
+    table = probability_table(names, decision.tags, p)
     separator = bundle.table["tag_separator"] or " "
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def predict_listed(
+    networks: Networks | Blended, listing: Listing, workers: int | None
+) -> tuple[pd.Series, npt.NDArray[np.float32]]:
+    """Predict tiles with the networks of a run, or with those of all members of a blend.
+
+    Parameters
+    ----------
+    networks
+        What predicts.
+    listing
+        Lists the tiles, each with the files that a reader needs: members of a blend may read others.
+
+    Returns
+    -------
+    Names and probabilities of shape (tiles, tags).
+    """
+    if isinstance(networks, Networks):
+        tiles = listing(networks.read)
+        return tiles["image_name"], predict_table(networks, tiles, workers)
+    tables = []
+    for member in networks.members:
+        names, p = predict_listed(member, listing, workers)
+        tables.append(pd.DataFrame(p, index=pd.Index(names), columns=list(member.tags)))
+        told = f"{member.source} reads other tiles than {networks.members[0].source}"
+        refuse_apart(tables[0].index, tables[-1].index, told)
+    first = tables[0].index
+    blended = networks.blender.apply(stack_tables(tables, first, networks.tags))
+    return first.to_series(), blended.astype(np.float32)
 
 
 def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> npt.NDArray[np.float32]:

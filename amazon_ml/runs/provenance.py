@@ -9,16 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import amazon_ml
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
-from amazon_ml.runs.config import Options
-from amazon_ml.runs.folder import Run
+from amazon_ml.runs.folder import Options, Run
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
@@ -33,10 +30,7 @@ _CONSTANT = (
 
 def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
-    start = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
+    start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
     if run.provenance.exists():
         former = read_json(run.provenance)
@@ -45,7 +39,15 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
         write_json(run.provenance, {**former, **facts, "starts": [*former["starts"], start]})
         return
-    write_json(run.provenance, {"starts": [start], **facts, "made_with": _versions()})
+    write_json(run.provenance, {"starts": [start], **facts, "made_with": versions()})
+
+
+def this_start() -> dict[str, str]:
+    """Tell when this process works on a run, and by what command."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
 
 
 def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
@@ -77,7 +79,10 @@ def _fold_facts(run: Run, options: Options, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """Tell with what releases, and on what machine, a run is made."""
+    import torch  # here, since what reads a run does without
+
     return {
         "amazon_ml": amazon_ml.__version__,
         "git_commit": _git_commit(),

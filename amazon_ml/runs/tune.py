@@ -20,14 +20,11 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.bundle import withdraw_bundle, write_bundle
-from amazon_ml.runs.decision import Decision, asked_before, write_decision
+from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
-
-#: Fewer held-out tiles than this say nothing about cut-offs.
-LEAST_TILES = 10
 
 #: Asks for the simplest rule that is about as good as the best.
 BEST = "best"

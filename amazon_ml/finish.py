@@ -1,0 +1,106 @@
+"""What ends a run, once its probabilities are there: the decision, the scores, a picture, the submission."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amazon_ml.data.bands import read_reader
+from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.datamodule import catalog_options
+from amazon_ml.errors import InputError
+from amazon_ml.kaggle.submission import make_submission
+from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.report.tables import print_scores
+from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.folder import Run, locked, read_oof, read_truth
+from amazon_ml.runs.gather import gather_folds, missing_folds
+from amazon_ml.runs.tune import keep_rule
+
+log = logging.getLogger(__name__)
+
+
+def gather(run: Path, *, partial: bool = False) -> None:
+    """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
+
+    For folds that were trained in processes of their own, as on a cluster.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    partial
+        Take the folds that are finished, though not all are.
+    """
+    folder = Run(run)
+    folder.options()  # a lock would make the folder where there is none
+    if folder.blend.exists():
+        raise InputError(f"{run} is a blend of other runs; it has no folds")
+    with locked(folder, wait=True):
+        missing = [] if partial else missing_folds(folder)
+        if missing:
+            raise InputError(
+                f"{run}: folds {missing} are not finished; train them with --folds, or take what is there "
+                "with --partial true"
+            )
+        gather_folds(folder)
+        finish(folder, listed_tiles(folder))
+
+
+def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
+    """Tune, score, draw and tag the test tiles, for a caller that holds the run's lock.
+
+    Parameters
+    ----------
+    run
+        Run folder with its probabilities.
+    tiles
+        Labelled tiles of a catalog, for the picture; without them, none is drawn.
+
+    Returns
+    -------
+    The content of metrics.json.
+    """
+    metrics = keep_rule(run)
+    if tiles is not None:
+        _draw(run, tiles, metrics)
+    print_scores(metrics)
+    if run.test.exists():
+        _submit(run)
+    return metrics
+
+
+def listed_tiles(run: Run) -> pd.DataFrame | None:
+    """List a run's labelled tiles where they still are; without them there is work that can be done, too."""
+    data = run.options()["data"]
+    how = {**data, "colours": read_reader(run.bands).colours}
+    try:
+        tiles = read_catalog(Path(data["root"]), **catalog_options(how)).labelled
+    except InputError as error:
+        log.warning("no picture is drawn: %s", error)
+        return None
+    if not read_truth(run).index.isin(tiles["image_name"]).all():
+        log.warning("no picture is drawn: %s does not hold all tiles of %s", data["root"], run.path)
+        return None
+    return tiles
+
+
+def _submit(run: Run) -> None:
+    try:
+        make_submission(run.path)
+    except InputError as error:  # part of the test tiles is a reason for no submission, not for no run
+        log.warning("no submission was written: %s", error)
+
+
+def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    names, tags, p, true = read_oof(run)
+    decided = read_decision(run).rule.decide(p)
+    picked = pick_varied(true, 18, seed=0)
+    tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
+    read = read_reader(run.bands)
+    images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
+    source = "Generated tiles" if metrics["generated"] else "Tiles"
+    part = "not trained on" if metrics["held_out"] else "trained on"
+    title = f"{source} the network was {part}, with the tags it gave them"
+    draw_tiles(run.picture, images, tags, true[picked], decided[picked], title=title)

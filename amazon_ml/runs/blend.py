@@ -1,0 +1,174 @@
+"""A blend: a run whose probabilities are made of those of other runs, its members."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from amazon_ml.data.bands import read_reader, write_reader
+from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
+from amazon_ml.decisions.matrices import Floats
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json, sha256_of, write_json, write_table, write_text
+from amazon_ml.labels import TagSet
+from amazon_ml.runs.decision import LEAST_TILES
+from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabilities, read_targets, write_truth
+from amazon_ml.runs.provenance import this_start, versions
+
+log = logging.getLogger(__name__)
+
+#: Of the out-of-fold tiles of the member with the fewest, the share that all members must have in common.
+LEAST_SHARED = 0.5
+
+#: Options of a run that its blend is used with: where the tiles lie, and how their tags are read.
+_DATA = ("root", "table", "images", "leave_out", "tags", "name_column", "tags_column", "tag_separator",
+         "allow_missing", "bands", "colours", "hold_out")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Members and what makes one probability of theirs; stored as ``blend.json``."""
+
+    members: tuple[Run, ...]
+    blender: Blender
+
+
+def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
+    """Write a blend as far as its probabilities go, for a caller that holds its lock.
+
+    The out-of-fold rows that are stored are blended by `cross_blend`; ``blend.json`` keeps what is
+    fitted on all of them, by which untagged and new tiles are blended. Where the tiles lie, the order
+    of the tags, seed and beta are those of the first member.
+    """
+    _refuse_others(members)
+    first, tags, way = members[0], members[0].tags(), WAYS[how]
+    names, targets = _shared_rows(members), read_targets(first)
+    p, true = _out_of_fold(members, names, tags), targets.loc[names].to_numpy()
+    oof, blender = cross_blend(way, p, true, seed=int(first.options()["seed"])), way.fit(p, true)
+    run.oof.unlink(missing_ok=True)  # written last, so that nothing reads half of one blend and half of another
+    kept = [{"path": _relative(one.path, run.path), "oof_sha256": sha256_of(one.oof)} for one in members]
+    write_json(run.blend, {"how": how, "members": kept, "parameters": blender.to_dict()})
+    _describe(run, first)
+    write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
+    _write_test(run, members, blender)
+    write_table(run.oof, probability_table(names.tolist(), tags, oof.astype(np.float32)))
+
+
+def _describe(run: Run, first: Run) -> None:
+    """Write what a run tells of itself; a blend has of its first member what concerns the tiles."""
+    options, facts = first.options(), read_json(first.provenance)["data"]
+    starts = read_json(run.provenance)["starts"] if run.provenance.exists() else []
+    data = {key: options["data"][key] for key in _DATA if key in options["data"]}
+    kept = {"seed": options["seed"], "beta": options["beta"], "data": data, "model": {}}
+    write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
+    write_text(run.config, yaml.safe_dump(kept, sort_keys=False))
+    write_reader(run.bands, read_reader(first.bands))
+
+
+def read_blend(run: Run) -> Blend:
+    """Read what a blend is made of.
+
+    Raises
+    ------
+    InputError
+        Where ``blend.json`` is broken, and where a member is gone or is not what was blended.
+    """
+    content = read_json(run.blend)
+    try:
+        way = WAYS[content["how"]]
+        runs = tuple(_member(run, one["path"], one["oof_sha256"]) for one in content["members"])
+        names = pd.Index(read_probabilities(run.oof, run.tags())[0])
+        return Blend(runs, way.kind.from_dict(content["parameters"], _out_of_fold(runs, names, run.tags())))
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{run.blend} does not tell a blend: {error!r}; blend the runs anew") from None
+
+
+def _member(run: Run, path: str, oof: str) -> Run:
+    member = Run(Path(os.path.normpath(run.path.resolve() / path)))
+    if not member.oof.exists():
+        raise InputError(f"{run.path} is a blend of {member.path}, which is gone; put it back, or blend anew")
+    if sha256_of(member.oof) != oof:
+        raise InputError(f"{member.path} is not what it was when {run.path} was blended of it; blend anew")
+    return member
+
+
+def _relative(path: Path, start: Path) -> str:
+    """Give the way from one folder to another, so that both may be moved together."""
+    return os.path.relpath(path.resolve(), start.resolve())
+
+
+def _out_of_fold(members: Sequence[Run], names: pd.Index, tags: Sequence[str]) -> Floats:
+    return stack_tables([_probabilities(member.oof, member) for member in members], names, tags)
+
+
+def stack_tables(tables: Sequence[pd.DataFrame], names: pd.Index, tags: Sequence[str]) -> Floats:
+    """Stack tables of probabilities, by name and tag, to shape (runs, tiles, tags)."""
+    return np.stack([table.loc[names, list(tags)].to_numpy(dtype=np.float64) for table in tables])
+
+
+def refuse_apart(first: pd.Index, other: pd.Index, told: str) -> None:
+    """Refuse two lists of tiles that do not hold the same ones."""
+    odd = first.symmetric_difference(other)
+    if len(odd):
+        raise InputError(f"{told}: {len(odd):,} are in only one of them, such as {odd[0]}")
+
+
+def _probabilities(path: Path, run: Run) -> pd.DataFrame:
+    names, p = read_probabilities(path, run.tags())
+    return pd.DataFrame(p, index=pd.Index(names), columns=list(run.tags()))
+
+
+def _refuse_others(members: Sequence[Run]) -> None:
+    """Refuse members that were trained for other tags, or on other tiles or labels, than the first."""
+    first, tags = members[0], members[0].tags()
+    true = read_targets(first)
+    for member in members:
+        if not member.options()["data"]["hold_out"]:
+            raise InputError(f"{member.path} was trained on every tile, so it has no out-of-fold rows to blend")
+        apart = sorted(set(tags).symmetric_difference(member.tags()))
+        if apart:
+            raise InputError(f"{member.path} is for other tags than {first.path}: {', '.join(apart)}")
+        own = read_targets(member)
+        refuse_apart(true.index, own.index, f"{member.path} was trained on other tiles than {first.path}")
+        differs = (own.loc[true.index, list(tags)] != true).any(axis=1)
+        if differs.any():
+            raise InputError(
+                f"{member.path} was trained on other labels than {first.path}: those of {differs.sum():,} tiles "
+                f"differ, such as {differs.idxmax()}"
+            )
+
+
+def _shared_rows(members: Sequence[Run]) -> pd.Index:
+    """Give the tiles that all members held out, in the order of the first."""
+    rows = [pd.Index(read_oof(member)[0]) for member in members]
+    shared: pd.Index[str] = rows[0][rows[0].isin(set.intersection(*map(set, rows)))]
+    fewest, most = min(map(len, rows)), max(map(len, rows))
+    if len(shared) < max(LEAST_TILES, LEAST_SHARED * fewest):
+        raise InputError(
+            f"the runs have {len(shared):,} held-out tiles in common, and one has {fewest:,}: train the same folds in "
+            "each, with folds.csv of one copied into the new folders of the others, or train all folds"
+        )
+    if len(shared) < most:
+        log.warning("blending on the %s tiles that all runs held out; one held out %s", f"{len(shared):,}", f"{most:,}")
+    return shared
+
+
+def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:
+    run.test.unlink(missing_ok=True)
+    without = [str(member.path) for member in members if not member.test.exists()]
+    if without:
+        log.warning("no test tiles are blended: there are no probabilities of such in %s", " and ".join(without))
+        return
+    tables = [_probabilities(member.test, member) for member in members]
+    names, tags = tables[0].index, members[0].tags()
+    for member, table in zip(members, tables, strict=True):
+        refuse_apart(names, table.index, f"{member.test} holds other tiles than {members[0].test}")
+    blended = blender.apply(stack_tables(tables, names, tags))
+    write_table(run.test, probability_table(names.tolist(), tags, blended.astype(np.float32)))

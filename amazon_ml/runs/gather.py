@@ -1,0 +1,87 @@
+"""The folds of a run put together: every held-out tile once, the untagged tiles averaged."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.folds import read_folds
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json, write_table
+from amazon_ml.runs.folder import FoldFolder, Run, probability_table, read_probabilities, read_truth
+
+
+def gather_folds(run: Run) -> None:
+    """Write oof.parquet and test.parquet from the folds that are finished.
+
+    Raises
+    ------
+    InputError
+        Where no fold is finished, and where a fold did not predict exactly the tiles that folds.csv
+        holds out in it, or other untagged tiles than the others did.
+    """
+    tags, untagged = run.tags(), _untagged(run)
+    finished = _finished(run, untagged)
+    if not finished:
+        raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train --run {run.path}")
+    valid = [read_probabilities(fold.valid, tags) for fold in finished]
+    expected = _held_out(run)
+    for fold, (names, _) in zip(finished, valid, strict=True):
+        _refuse_others(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
+    held_out, probabilities = pd.concat([names for names, _ in valid]), np.concatenate([p for _, p in valid])
+    write_table(run.oof, probability_table(held_out.tolist(), tags, probabilities))
+    if untagged:
+        test_names, mean = _mean_of([(fold, *read_probabilities(fold.test, tags)) for fold in finished], untagged)
+        write_table(run.test, probability_table(test_names, tags, mean))
+
+
+def missing_folds(run: Run) -> list[int]:
+    """List the folds of folds.csv that are not finished."""
+    return sorted(set(_held_out(run)) - {fold.number for fold in _finished(run, _untagged(run))})
+
+
+def _finished(run: Run, untagged: int) -> list[FoldFolder]:
+    return [fold for fold in run.finished_folds() if fold.test.exists() or not untagged]
+
+
+def _untagged(run: Run) -> int:
+    try:
+        return int(read_json(run.provenance)["data"]["unlabelled"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{run.provenance} does not tell the number of untagged tiles") from None
+
+
+def _held_out(run: Run) -> dict[int, pd.Series]:
+    """Names of the tiles that each fold holds out."""
+    names = read_truth(run).index.to_series()
+    if not run.options()["data"]["hold_out"]:
+        return {0: names}  # the one network validates on what it was trained on
+    fold = read_folds(run.folds, names)
+    return {int(number): names[fold == number] for number in sorted(set(fold))}
+
+
+def _refuse_others(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:
+    place = f"{run.folds} holds out in fold {fold.number}"
+    for wrong, told in (
+        (names[names.duplicated()], "holds {} more than once"),
+        (names[~names.isin(expected)], f"holds {{}}, which is none of the tiles that {place}"),
+        (expected[~expected.isin(names)], f"lacks {{}}, which {place}"),
+    ):
+        if len(wrong):
+            raise InputError(
+                f"{fold.valid} {told.format(wrong.iloc[0])} ({len(wrong):,} such tiles); delete {fold.path} and train "
+                f"fold {fold.number} again"
+            )
+
+
+def _mean_of(
+    test: list[tuple[FoldFolder, pd.Series, npt.NDArray[np.float32]]], untagged: int
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    first = test[0][1]
+    for fold, names, _ in test:
+        if len(names) != untagged or not names.equals(first):
+            raise InputError(
+                f"{fold.test} holds other tiles than the {untagged:,} untagged ones of the run: they changed between "
+                "folds; delete the test.parquet of every fold and train again"
+            )
+    mean: npt.NDArray[np.float32] = np.mean([p for _, _, p in test], axis=0)
+    return first.tolist(), mean
