@@ -35,8 +35,17 @@ def resume_points(checkpoint: Path, whole_steps: bool) -> list[pl.Callback]:
     """
     place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
     after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
-    timed = pl.callbacks.ModelCheckpoint(**place, train_time_interval=SAVE_EVERY)
+    timed = _WithinEpochs(**place, train_time_interval=SAVE_EVERY)
     return [timed, after_epochs] if whole_steps else [after_epochs]
+
+
+class _WithinEpochs(pl.callbacks.ModelCheckpoint):
+    """Not after an epoch's last batch: Lightning would resume behind the validation that follows, and skip it."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """Save where it is time to."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *arguments)
 
 
 class StepSeed(pl.Callback):
