@@ -19,7 +19,7 @@ from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
 from amazon_ml.data.pack import pack
 from amazon_ml.data.packed import open_store
-from amazon_ml.data.sources import PackedTiles, TileFiles
+from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import START, per_class
@@ -93,7 +93,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     store = open_store(scratch / "packed")
     stored = store.rows(catalog.labelled["image_name"], labelled=True)
     rows = np.resize(np.arange(count), setting.steps * setting.batch)
-    sources = {
+    sources: dict[str, TileSource] = {
         "packed store": PackedTiles(store, stored[rows]),
         "JPEGs": TileFiles(catalog.labelled.iloc[rows], reader, setting.size),
     }
