@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+GPU_VENV := .venv-gpu
+GPU_READY := $(GPU_VENV)/.ready
+# Fails, with a line that says so, where the PyTorch of PYTHON finds no GPU.
+HAS_CUDA = $(PYTHON) -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null || \
+  { echo "$@ is skipped: $(PYTHON) has no PyTorch that finds a GPU with CUDA (make $@ PYTHON=...)"; false; }
 
 DATA ?= data/planet
 DATASET ?=
@@ -12,7 +17,8 @@ RUN ?= runs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo download train submission lint-submission diff-submissions send-submission test lint format typecheck bench clean
+.PHONY: help setup demo download train submission lint-submission diff-submissions send-submission
+.PHONY: test test-gpu lint format typecheck bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +58,20 @@ send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+# The machine's own PyTorch is seen through, and held by a constraint; what PyTorch itself needs stays as it is, too.
+$(GPU_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv --system-site-packages $(GPU_VENV)
+	$(PYTHON) -c 'import torch, pathlib; print(pathlib.Path(torch.__file__).parents[1])' \
+	  > $$($(GPU_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/machine.pth
+	grep -viE '^(torch|torchvision|sympy|mpmath|networkx|jinja2|markupsafe|fsspec|filelock|typing_extensions)==' \
+	  constraints.txt > $(GPU_VENV)/constraints.txt
+	$(PYTHON) -c 'import importlib.metadata as m; print("torch==" + m.version("torch"))' >> $(GPU_VENV)/constraints.txt
+	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(GPU_VENV)/constraints.txt --editable '.[dev]'
+	@touch $@
+
+test-gpu: ## run the tests that need CUDA, with the PyTorch of PYTHON; skipped where there is none
+	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS); fi
+
 lint: $(READY) ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,6 +86,9 @@ typecheck: $(READY) ## check types
 bench: $(READY) ## measure against plain baselines on this machine
 	$(BIN)/amazon-ml bench $(ARGS)
 
+bench-gpu: ## measure training on a GPU, with the PyTorch of PYTHON; skipped where there is none
+	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/amazon-ml bench --only gpu $(ARGS); fi
+
 clean: ## remove caches and the environment; runs and data stay
-	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(GPU_VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

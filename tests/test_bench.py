@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from amazon_ml.bench.loading import loading
-from amazon_ml.bench.measure import Contest, Ratio, figures
+from amazon_ml.bench.measure import Contest, Ratio, Reading, figures, taken
+from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli import main
 
 
@@ -35,6 +36,32 @@ def test_all_contestants_of_loading_run_and_every_goal_is_compared(demo_tiles: P
     assert sorted(ratio.goal for ratio in contest.ratios if ratio.goal) == [0.5, 0.85, 2.5, 10]
     assert {name for ratio in contest.ratios for name in (ratio.ours, ratio.baseline)} == set(contest.runs)
     assert all(np.isfinite(figure["times_as_fast"]) for figure in figures(contest, rounds=1))
+
+
+def test_all_contestants_of_training_run_and_tell_what_they_waited(demo_tiles: Path, tmp_path: Path) -> None:
+    setting = Setting("test_resnet", 32, 16, 5, "cpu", "32-true", speed=3000, wait=0.05)
+    contest = training(demo_tiles, tmp_path, setting)
+    assert contest.tiles == 80
+    found = figures(contest, rounds=1)
+    assert [figure["must_reach"] for figure in found] == [0.95, None, None]
+    assert all(np.isfinite(figure["times_as_fast"]) for figure in found)
+    speed, packed, files, memory = taken(contest)
+    assert speed["value"] > 0 and speed["at_least"] == 3000 and packed["at_most"] == 0.05
+    assert 0 < packed["value"] < 1 and 0 < files["value"] < 1 and memory["value"] > 0.1
+
+
+def test_readings_are_taken_after_the_rounds() -> None:
+    calls: list[int] = []
+    reading = Reading("calls", lambda: float(len(calls)), at_most=3)
+    contest = Contest({"a": lambda: calls.append(1)}, [], tiles=1, readings=[reading])
+    figures(contest, rounds=2)
+    assert taken(contest) == [{"what": "calls", "value": 3.0, "at_least": None, "at_most": 3}]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_measuring_a_gpu_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--only", "gpu"]) == 2
+    assert "no GPU with CUDA" in capsys.readouterr().err
 
 
 def test_the_verb_prints_a_table_and_writes_figures_with_the_machine(

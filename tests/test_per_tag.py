@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import fbeta_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score, fbeta_score, precision_recall_fscore_support
 from test_fbeta import answers
 
-from amazon_ml.decisions.per_tag import confusions, score_per_tag
+from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
 
 Hot = npt.NDArray[np.uint8]
 
@@ -48,3 +48,14 @@ def test_confusions_are_counted_tile_by_tile(pair: tuple[Hot, Hot]) -> None:
         for missed, surplus in np.ndindex(expected.shape):
             expected[missed, surplus] += y[missed] > d[missed] and d[surplus] > y[surplus]
     np.testing.assert_array_equal(confusions(true, decided), expected)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([3, 1000]))
+def test_average_precision_equals_scikit_learn_with_ties_and_without(seed: int, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    true, p = rng.random((20, 4)) < 0.3, rng.integers(0, steps, (20, 4)) / steps
+    for tag, value in enumerate(average_precision(true, p)):
+        if true[:, tag].any():
+            assert value == pytest.approx(average_precision_score(true[:, tag], p[:, tag]), abs=1e-12)
+        else:
+            assert np.isnan(value)

@@ -34,6 +34,26 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A figure that a contestant leaves behind.
+
+    Parameters
+    ----------
+    what
+        What it is, with its unit.
+    read
+        Gives it, once the contestants have run.
+    at_least, at_most
+        What was promised, where something was.
+    """
+
+    what: str
+    read: Callable[[], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True)
 class Contest:
     """Contestants that do the same work, and what is to be compared.
 
@@ -47,12 +67,15 @@ class Contest:
         Tiles that go through one call.
     one_core
         Whether PyTorch and OpenCV are held to one thread.
+    readings
+        What is told besides.
     """
 
     runs: Runs
     ratios: Sequence[Ratio]
     tiles: int
     one_core: bool = False
+    readings: Sequence[Reading] = ()
 
 
 def figures(contest: Contest, rounds: int) -> list[dict[str, Any]]:
@@ -77,6 +100,14 @@ def figures(contest: Contest, rounds: int) -> list[dict[str, Any]]:
             "must_reach": ratio.goal,
         }
         for ratio in contest.ratios
+    ]
+
+
+def taken(contest: Contest) -> list[dict[str, Any]]:
+    """Take the readings of a contest that has run; one record each."""
+    return [
+        {"what": reading.what, "value": reading.read(), "at_least": reading.at_least, "at_most": reading.at_most}
+        for reading in contest.readings
     ]
 
 

@@ -1,23 +1,65 @@
 """Searching cut-offs and training, against a loop around scikit-learn and a bare PyTorch loop."""
 
 import logging
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
-from amazon_ml.bench.measure import Contest, Ratio
+from amazon_ml.bench.measure import Contest, Ratio, Reading
+from amazon_ml.data.augment import D4, Augmentation
+from amazon_ml.data.bands import TileReader
 from amazon_ml.data.catalog import read_catalog
-from amazon_ml.data.images import read_tile
+from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
+from amazon_ml.data.pack import pack
+from amazon_ml.data.packed import open_store
+from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import START, per_class
 from amazon_ml.lightning import pl
+from amazon_ml.models.callbacks import EpochLine, StepSeed
 from amazon_ml.models.tagger import TileTagger
 
 log = logging.getLogger(__name__)
+
+#: Batches that lie ready on the device, for contestants that are not to wait for any.
+_READY = 4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A training job that is measured.
+
+    Parameters
+    ----------
+    backbone
+        timm name.
+    size, batch, steps
+        Edge of the tiles in pixels, tiles in a batch, batches in one call.
+    device, precision
+        As PyTorch and as Lightning call them.
+    compile
+        Whether the network is compiled, ours and the baseline's.
+    speed, wait
+        Goals of training from a packed store: least tiles/s, greatest share of the time waiting for data.
+    """
+
+    backbone: str
+    size: int
+    batch: int
+    steps: int
+    device: Literal["cpu", "cuda"]
+    precision: Literal["32-true", "bf16-mixed"]
+    compile: bool = False
+    speed: float | None = None
+    wait: float | None = None
 
 
 def cut_offs(tiles: int = 1000) -> Contest:
@@ -39,37 +81,102 @@ def cut_offs(tiles: int = 1000) -> Contest:
     return Contest({"ours": lambda: per_class(p, true), "loop": loop}, [ratio], tiles)
 
 
-def training(tiles: Path, size: int, backbone: str, batches: int = 10) -> Contest:
-    """Train on the same batches with Lightning and our module, and with a bare PyTorch loop."""
-    catalog = read_catalog(tiles)
-    images = np.stack([read_tile(Path(path)) for path in catalog.labelled["path"][: 64 * batches]])
-    data = [
-        {
-            "image": torch.from_numpy(images[at : at + 64]),
-            "target": torch.from_numpy(catalog.targets[at : at + 64]).float(),
-        }
-        for at in range(0, len(images), 64)
-    ] * 3
+def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
+    """Train with Lightning and our module, and with a bare PyTorch loop, on batches that lie ready on the device.
 
-    def make() -> TileTagger:
-        return TileTagger(list(catalog.tags.names), backbone, pretrained=False, size=size, schedule="constant")
+    Then as one trains: from a packed store and from JPEGs, turned, shuffled, with the callbacks of a run.
+    The bare loop does none of that, so those two are compared with what no data loading can beat.
+    """
+    catalog, reader = read_catalog(tiles), TileReader()
+    count = len(catalog.labelled)
+    pack(catalog.subset(range(count), unlabelled=0), scratch / "packed", setting.size, reader)
+    store = open_store(scratch / "packed")
+    stored = store.rows(catalog.labelled["image_name"], labelled=True)
+    rows = np.resize(np.arange(count), setting.steps * setting.batch)
+    sources: dict[str, TileSource] = {
+        "packed store": PackedTiles(store, stored[rows]),
+        "JPEGs": TileFiles(catalog.labelled.iloc[rows], reader, setting.size),
+    }
+    loaders = {
+        name: training_loader(
+            TileDataset(source, catalog.targets[rows], Augmentation([D4], seed=0)),
+            setting.batch,
+            loader_workers(None, packed=name == "packed store"),
+            EpochSampler(len(rows), seed=0),
+        )
+        for name, source in sources.items()
+    }
+    ready = [
+        {key: value.to(setting.device) for key, value in batch.items()}
+        for batch, _ in zip(loaders["packed store"], range(_READY), strict=False)
+    ]
+    batches = [ready[step % len(ready)] for step in range(setting.steps)]
+    module, bare = (_tagger(catalog.tags.names, setting) for _ in range(2))
+    lines = {name: EpochLine() for name in ("ready", *loaders)}
 
-    module, bare = make(), make()
+    def fit(name: str) -> Callable[[], None]:
+        loader = loaders[name] if name in loaders else DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+        return lambda: _fit(module, loader, lines[name], setting)
 
-    def fit() -> None:
-        trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False,
-        )  # fmt: skip
-        trainer.fit(module, DataLoader(data, batch_size=None))  # type: ignore[arg-type]
+    def wait(name: str) -> float:
+        return statistics.median(lines[name].waits)
 
-    def loop() -> None:
-        optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
-        for batch in data:
-            optimizer.zero_grad()
+    return Contest(
+        {**{name: fit(name) for name in lines}, "bare loop": lambda: _loop(bare, batches, setting)},
+        (
+            Ratio(f"{setting.backbone}: Lightning / bare loop", "ready", "bare loop", 0.95),
+            Ratio("  from a packed store / bare loop", "packed store", "bare loop"),
+            Ratio("  from JPEGs / bare loop", "JPEGs", "bare loop"),
+        ),
+        tiles=len(rows),
+        readings=(
+            Reading(
+                f"{setting.backbone}, {setting.size} px, {setting.precision}, packed store: tiles/s within the epoch",
+                lambda: statistics.median(lines["packed store"].speeds),
+                at_least=setting.speed,
+            ),
+            Reading("  share of the time waiting for data", lambda: wait("packed store"), at_most=setting.wait),
+            Reading("  the same, from JPEGs", lambda: wait("JPEGs")),
+            Reading("  peak of memory, GiB", lambda: lines["packed store"].peak),
+        ),
+    )
+
+
+def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
+    return TileTagger(
+        list(tags),
+        setting.backbone,
+        pretrained=False,
+        size=setting.size,
+        schedule="constant",
+        compile=setting.compile,
+    )
+
+
+def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting: Setting) -> None:
+    trainer = pl.Trainer(
+        accelerator=setting.device,
+        devices=1,
+        precision=setting.precision,
+        max_epochs=1,
+        callbacks=[StepSeed(0), line],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, loader)
+
+
+def _loop(bare: TileTagger, batches: Sequence[Batch], setting: Setting) -> None:
+    bare.to(setting.device)
+    optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
+    for batch in batches:
+        optimizer.zero_grad()
+        with torch.autocast(setting.device, torch.bfloat16, enabled=setting.precision == "bf16-mixed"):
             loss = torch.nn.functional.binary_cross_entropy_with_logits(bare(batch["image"]), batch["target"])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-
-    ratio = Ratio("training with Lightning / bare loop", "ours", "bare loop")
-    return Contest({"ours": fit, "bare loop": loop}, [ratio], 3 * len(images))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    if setting.device == "cuda":
+        torch.cuda.synchronize()

@@ -5,6 +5,7 @@ fetches it: any number of processes, before or after an interruption.
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -115,16 +116,26 @@ class TileLoader(DataLoader[Batch]):
 
 
 class ResumableLoader(TileLoader):
-    """A loader that a checkpoint can put back to the batch it had reached."""
+    """A loader that a checkpoint can put back to the batch it had reached.
 
+    Attributes
+    ----------
+    waited
+        Seconds that whoever takes the batches has waited for them, so far.
+    """
+
+    waited = 0.0
     _done = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         sampler = cast(EpochSampler, self.sampler)
         self._done = sampler.skip // cast(int, self.batch_size)
+        asked = time.perf_counter()
         for batch in super().__iter__():
             self._done += 1
+            self.waited += time.perf_counter() - asked
             yield batch
+            asked = time.perf_counter()
         self._done = 0
 
     def state_dict(self) -> dict[str, int]:

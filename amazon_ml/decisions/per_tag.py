@@ -1,5 +1,7 @@
 """Where the score is lost, tag by tag."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -38,6 +40,36 @@ def _gains(true: npt.NDArray[np.bool_], on: npt.NDArray[np.bool_], beta: float) 
     now = fbeta(true, on, beta)
     tags = np.arange(true.shape[1])
     return np.array([fbeta(true, np.where(tags == tag, true, on), beta) - now for tag in tags])
+
+
+def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
+    """Each tag's average precision: how well its probability ranks the tiles, whatever the cut-off.
+
+    ``sum over n of (R_n - R_(n-1)) P_n``, with precision P_n and recall R_n at the n-th of the distinct
+    probabilities from the highest down (Manning, Raghavan and Schütze 2008, section 8.4).
+
+    Parameters
+    ----------
+    targets
+        Multi-hot array of shape (tiles, tags).
+    p
+        Probabilities, or anything that ranks like them, of the same shape.
+
+    Returns
+    -------
+    float64 of shape (tags,), in 0..1; NaN for a tag that no tile carries.
+    """
+    true, ranks = as_multi_hot(targets), np.asarray(p)
+    return np.array([_average_precision(true[:, tag], ranks[:, tag]) for tag in range(true.shape[1])])
+
+
+def _average_precision(true: npt.NDArray[np.bool_], p: npt.NDArray[np.floating[Any]]) -> float:
+    if not true.any():
+        return float("nan")
+    order = np.argsort(-p, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))  # tiles of one probability fall together
+    hits = np.cumsum(true[order])[last]
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / (last + 1))) / hits[-1])
 
 
 def confusions(targets: npt.ArrayLike, decided: npt.ArrayLike) -> npt.NDArray[np.int64]:

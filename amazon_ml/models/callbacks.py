@@ -1,16 +1,20 @@
-"""What happens beside training: checkpoints to resume from, and a line for each epoch."""
+"""What happens beside training: checkpoints to resume from, a line and a table of the tags for each epoch."""
 
 import logging
+import resource
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 
 from amazon_ml.data.loading import Batch
+from amazon_ml.files import write_table
 from amazon_ml.lightning import pl
+from amazon_ml.models.tagger import TileTagger
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,17 @@ def resume_points(checkpoint: Path, whole_steps: bool) -> list[pl.Callback]:
     """
     place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
     after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
-    timed = pl.callbacks.ModelCheckpoint(**place, train_time_interval=SAVE_EVERY)
+    timed = _WithinEpochs(**place, train_time_interval=SAVE_EVERY)
     return [timed, after_epochs] if whole_steps else [after_epochs]
+
+
+class _WithinEpochs(pl.callbacks.ModelCheckpoint):
+    """Not after an epoch's last batch: Lightning would resume behind the validation that follows, and skip it."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        """Save where it is time to."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *arguments)
 
 
 class StepSeed(pl.Callback):
@@ -50,15 +63,33 @@ class StepSeed(pl.Callback):
 
 
 class EpochLine(pl.Callback):
-    """Log each epoch's figures and training speed; `speeds` keeps the images/s of whole epochs."""
+    """Log each epoch's figures, training speed, share of the time spent waiting for data, and peak of memory.
+
+    Attributes
+    ----------
+    speeds
+        Images/s of each epoch.
+    waits
+        Share of each epoch's time in which the training loop waited for a batch, in 0..1. The work of a
+        GPU goes on meanwhile, so there it is the most that faster loading could save.
+    peak
+        Most memory so far, GiB: PyTorch's on a GPU, this process's own otherwise.
+    """
 
     def __init__(self) -> None:
         self.speeds: list[float] = []
-        self._tiles, self._began = 0, 0.0
+        self.waits: list[float] = []
+        self.peak = 0.0
+        self._tiles, self._began, self._waited = 0, 0.0, 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Forget the memory of what ran before on the GPU."""
+        if module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(module.device)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._tiles, self._began = 0, time.perf_counter()
+        self._tiles, self._began, self._waited = 0, time.perf_counter(), _waited(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: object, batch: Batch, batch_idx: int
@@ -68,14 +99,60 @@ class EpochLine(pl.Callback):
         if trainer.is_last_batch:
             if module.device.type == "cuda":
                 torch.cuda.synchronize()
-            speed = self._tiles * trainer.world_size / (time.perf_counter() - self._began)
-            self.speeds.append(speed)
-            module.log("images_per_second", speed, batch_size=1)
+            seconds = time.perf_counter() - self._began
+            self.speeds.append(self._tiles * trainer.world_size / seconds)
+            self.waits.append((_waited(trainer) - self._waited) / seconds)
+            self.peak = _peak_memory(module.device)
+            figures = {"images_per_second": self.speeds[-1], "data_wait": self.waits[-1], "peak_memory_gib": self.peak}
+            module.log_dict(figures, on_step=False, on_epoch=True, batch_size=1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Log the line."""
         figures = trainer.callback_metrics
         named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2"}
         told = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
-        last = f"{self.speeds[-1]:.0f} images/s" if self.speeds else ""
-        log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join([*told, last]))
+        if self.speeds:
+            told += [f"{self.speeds[-1]:.0f} images/s", f"{self.waits[-1]:.0%} wait for data", f"{self.peak:.1f} GiB"]
+        log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join(told))
+
+
+def _waited(trainer: pl.Trainer) -> float:
+    """Seconds waited for batches so far, as far as the loader counts them."""
+    return float(getattr(trainer.train_dataloader, "waited", 0.0))
+
+
+def _peak_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in KiB
+
+
+class PerTagTable(pl.Callback):
+    """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send their F2 to the loggers.
+
+    A row of this epoch or a later one is from before an interruption: the epoch is done again, and
+    its rows take their place.
+
+    Parameters
+    ----------
+    path
+        The CSV, written whole after each validation.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the table, and log."""
+        if not trainer.is_global_zero:
+            return
+        table = cast(TileTagger, module).per_tag
+        now = table.assign(epoch=trainer.current_epoch)[["epoch", *table.columns]]
+        if self.path.exists():
+            former = pd.read_csv(self.path)
+            now = pd.concat([former[former["epoch"] < trainer.current_epoch], now])
+        write_table(self.path, now)
+        scores = {f"per_tag/f2/{tag}": float(f2) for tag, f2 in zip(table["tag"], table["fbeta"], strict=True)}
+        for logger in trainer.loggers:
+            if not isinstance(logger, pl.loggers.CSVLogger):  # which would grow a column for each tag
+                logger.log_metrics(scores, step=trainer.global_step - 1)  # the step that Lightning counts by

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 
 from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import param_groups_weight_decay, pl
@@ -68,6 +70,8 @@ class TileTagger(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
+    #: Figures of the last validation at `START`, a row a tag.
+    per_tag: pd.DataFrame
 
     def __init__(
         self,
@@ -169,7 +173,8 @@ class TileTagger(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of a batch."""
         loss: torch.Tensor = self.loss(self(batch["image"], self._size_now()), batch["target"])
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
+        # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -177,12 +182,15 @@ class TileTagger(pl.LightningModule):
         self._held_out.append((self(batch["image"], self._size_now()), batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and F2 at 0.2 over all held-out tiles."""
+        """Log loss and F2 at 0.2 over all held-out tiles, and keep the figures of each tag."""
         logits, targets = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
         self._held_out.clear()
-        decided = (logits.sigmoid() >= START).cpu().numpy()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        self.log("val_f2", fbeta(targets.cpu().numpy(), decided), prog_bar=True)
+        p, true = logits.sigmoid().cpu().numpy(), targets.cpu().numpy()
+        self.log("val_f2", fbeta(true, p >= START), prog_bar=True)
+        self.per_tag = score_per_tag(true, p >= START).drop(columns="gain")
+        self.per_tag["average_precision"] = average_precision(true, p)
+        self.per_tag.insert(0, "tag", self.hparams["tags"])
 
     def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and probabilities of a batch."""

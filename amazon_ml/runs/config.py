@@ -14,6 +14,7 @@ from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.loggers import SERVICES, check_loggers
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _TRAINER_BY_RUN = {
 _FREE = (
     "folds", "data.root", "data.table", "data.images", "data.packed", "data.workers", "trainer.enable_progress_bar",
     "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.profiler",
+    *(f"loggers.{name}" for name in SERVICES),
 )  # fmt: skip
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
 _MAKE_FOLDS = {
@@ -60,6 +62,10 @@ def train_parser() -> ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of folds, order, augmentation and weights")
     parser.add_argument("--beta", type=float, default=2.0, help="weight of recall in the F-beta that is tuned for")
+    parser.add_argument(
+        "--loggers", type=dict[str, dict[str, Any]], default={},
+        help="logging services beside CSV and TensorBoard, wandb or mlflow, with arguments of Lightning's logger",
+    )  # fmt: skip
     parser.add_class_arguments(PlanetDataModule, "data", skip=_DATA_BY_RUN)
     parser.add_class_arguments(TileTagger, "model", skip=_MODEL_BY_RUN)
     parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_BY_RUN)
@@ -81,6 +87,7 @@ def parse_train(arguments: list[str]) -> tuple[Run, Options]:
         raise InputError("--beta must be more than 0, and finite")
     if not 0 <= options["seed"] < 2**32:
         raise InputError("--seed must be in 0..2**32 - 1")
+    check_loggers(options["loggers"])
     for section, key in _PATHS:
         if options[section][key] is not None:
             options[section][key] = str(Path(options[section][key]).expanduser())

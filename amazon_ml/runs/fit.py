@@ -21,10 +21,11 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import MisconfigurationException, pl
-from amazon_ml.models.callbacks import EpochLine, StepSeed, resume_points
+from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
+from amazon_ml.runs.loggers import open_loggers
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,9 @@ def _progress(options: Options) -> dict[str, Any]:
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
 
-def _trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    folder: FoldFolder, options: Options, callbacks: list[pl.Callback], services: list[pl.loggers.Logger]
+) -> pl.Trainer:
     progress = _progress(options)
     settings = {
         **options["trainer"],
@@ -131,7 +134,11 @@ def _trainer(folder: FoldFolder, options: Options, callbacks: list[pl.Callback])
     try:
         return pl.Trainer(
             **settings,
-            logger=[pl.loggers.CSVLogger(folder.path, "", ""), pl.loggers.TensorBoardLogger(folder.path, "", "")],
+            logger=[
+                pl.loggers.CSVLogger(folder.path, "", ""),
+                pl.loggers.TensorBoardLogger(folder.path, "", ""),
+                *services,
+            ],
             default_root_dir=folder.path,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
@@ -155,10 +162,12 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     _set_former_metrics_aside(folder, step)
     line = EpochLine()
     whole_steps = options["trainer"]["accumulate_grad_batches"] == 1
-    trainer = _trainer(folder, options, [*resume_points(folder.last, whole_steps), StepSeed(seed), line])
+    callbacks = [*resume_points(folder.last, whole_steps), StepSeed(seed), line, PerTagTable(folder.per_tag)]
     began = time.perf_counter()
-    with _interruptible(trainer):
-        trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
+    with open_loggers(folder, options["loggers"]) as services:
+        trainer = _trainer(folder, options, callbacks, services)
+        with _interruptible(trainer):
+            trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
     _join_metrics(folder)

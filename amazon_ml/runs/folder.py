@@ -180,6 +180,16 @@ class FoldFolder:
         return self.path / "metrics.csv"
 
     @property
+    def per_tag(self) -> Path:
+        """Figures of each tag after each epoch."""
+        return self.path / "per_tag.csv"
+
+    @property
+    def loggers(self) -> Path:
+        """Under which names logging services know this fold."""
+        return self.path / "loggers.json"
+
+    @property
     def valid(self) -> Path:
         """Probabilities of the held-out tiles."""
         return self.path / "valid.parquet"
