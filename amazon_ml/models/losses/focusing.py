@@ -9,7 +9,7 @@ carried over from cross-entropy does not.
 
 Both are linear in the target: for y in 0..1, the mean cost over tiles of which the share y carries the tag.
 
-Powers are formed from log p and log(1 - p), each straight from the logit, since p itself rounds to 0 or 1.
+log p and log(1 - p) come straight from the logit, since p itself rounds to 0 or 1; so do the powers of 1 - p.
 """
 
 from collections.abc import Sequence
@@ -46,8 +46,10 @@ class Focal(Loss):
     def __init__(self, tags: Sequence[str], gamma: float = 2.0, alpha: float | None = 0.25) -> None:
         super().__init__(tags)
         self.gamma = in_range("gamma", gamma, 0, 10)
-        share = 0.0 if alpha is None else in_range("alpha", alpha, 0, 1)
-        self.present, self.absent = (1.0, 1.0) if alpha is None else (share, 1 - share)
+        self.present, self.absent = 1.0, 1.0
+        if alpha is not None:
+            self.present = in_range("alpha", alpha, 0, 1)
+            self.absent = 1 - alpha
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean over tiles and tags."""
@@ -65,8 +67,8 @@ class Asymmetric(Loss):
         l(z, y) = -y (1 - p)^gamma_pos log p - (1 - y) q^gamma_neg log(1 - q),    q = max(p - clip, 0)
 
     Its derivative is ``(1 - p)^gamma_pos (gamma_pos p log p - (1 - p))`` for y = 1, and for y = 0, where
-    p > clip, ``p (1 - p) q^gamma_neg (1 / (1 - q) - gamma_neg log(1 - q) / q)``: zero at both ends, so
-    an absent tag that is given for certain, which may be a wrong label, teaches nothing either. The
+    p > clip, ``p (1 - p) q^gamma_neg (1 / (1 - q) - gamma_neg log(1 - q) / q)``. With a clip it is zero at both
+    ends: an absent tag that is given for certain, which may be a wrong label, teaches nothing either. The
     powers are differentiated too, as in the paper's formula; all three arguments 0 is plain cross-entropy.
 
     Source: Ridnik et al. 2021, *Asymmetric Loss for Multi-Label Classification*.
@@ -83,10 +85,8 @@ class Asymmetric(Loss):
 
     def __init__(self, tags: Sequence[str], gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05) -> None:
         super().__init__(tags)
-        self.gamma_pos, self.gamma_neg = (
-            in_range("gamma_pos", gamma_pos, 0, 10),
-            in_range("gamma_neg", gamma_neg, 0, 10),
-        )
+        self.gamma_pos = in_range("gamma_pos", gamma_pos, 0, 10)
+        self.gamma_neg = in_range("gamma_neg", gamma_neg, 0, 10)
         self.clip = in_range("clip", clip, 0, 0.99)
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

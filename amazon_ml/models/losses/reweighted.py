@@ -24,10 +24,9 @@ class PosWeight(Loss):
     presence and absence count the same in total; power 0 is plain cross-entropy. The derivative is
     ``(w y + 1 - y) p - w y``; for a target y in 0..1 the minimum lies at ``p = w y / (w y + 1 - y)``.
 
-    That minimum is the caveat: the odds come out w times too high. A lean towards recall is had more
-    precisely from the decision, whose cut-offs are tuned for it on honest probabilities, and with
-    both, the second has to undo the first. What may be left is a gain for tags so rare that their
-    derivatives drown.
+    That minimum is the caveat: the odds come out w times too high. A lean towards recall belongs in the
+    decision, whose cut-offs are tuned for it on honest probabilities; with both, the decision first has to
+    undo the weights. What may be left is a gain for tags so rare that their derivatives drown.
 
     Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a moved cut-off);
     PyTorch's documentation of ``BCEWithLogitsLoss``.

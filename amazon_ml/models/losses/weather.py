@@ -13,9 +13,9 @@ which counts the weather once where sigmoids ask about it four times. log q is `
 finite for any finite logits. Probabilities stay one a tag; the weather's now sum to 1.
 
 The derivative is ``p - y`` for the ground and ``s q - y`` for the weather, where s is the sum of the
-tile's weather targets: 1 by the rule, and for mixed tiles. The loss is linear in y: a tile
-without weather has s = 0 and teaches none, one whose label is half doubted counts half, and one mixed with
-a tile without weather by its share. For any s above 0 the minimum lies at q = y / s.
+tile's weather targets: 1 by the rule, for mixed tiles too. The loss is linear in y, so s is the tile's weight in
+the question: one without weather has s = 0 and teaches none, one whose label is half doubted counts half,
+one with two labels twice. For any s above 0 the minimum lies at q = y / s.
 
 Sources: Bishop 2006, *Pattern Recognition and Machine Learning*, section 4.3.4, eq. 4.104 to 4.109.
 """
