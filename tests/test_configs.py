@@ -14,6 +14,12 @@ STACKED = (
     "augment/strong.yaml",
     "augment/weather.yaml",
     "progressive.yaml",
+    "ablation/pos_weight.yaml",
+    "ablation/smoothing.yaml",
+    "ablation/focal.yaml",
+    "ablation/asymmetric.yaml",
+    "ablation/soft_f2.yaml",
+    "ablation/weather.yaml",
     "debug/overfit.yaml",
     "debug/limit.yaml",
 )

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from amazon_ml.errors import InputError
+from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl, timm
+from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import SCHEDULES, TileTagger
+from amazon_ml.models.tta import MEANS
 
 TAGS = ["a", "b", "c"]
 
@@ -50,6 +53,31 @@ def test_d4_probabilities_are_the_mean_over_views_and_the_same_for_a_turned_tile
         torch.testing.assert_close(tagger.probabilities(tiles.rot90(1, (1, 2))), p)
 
 
+def test_logits_are_averaged_before_the_link_of_the_loss() -> None:
+    torch.manual_seed(0)
+    tags, tiles = list(PLANET.names), _tiles(2, 32, 32, 3)
+    options: dict[str, Any] = {"backbone": "test_resnet", "pretrained": False, "size": 32, "loss": "weather"}
+    tagger = TileTagger(tags, **options, tta="d4", tta_mean="logit").eval()
+    with torch.inference_mode():
+        p = tagger.probabilities(tiles)
+        views = [np.rot90(tiles.numpy(), k, (1, 2))[:, :, ::step] for k in range(4) for step in (1, -1)]
+        mean = torch.stack([tagger(torch.from_numpy(view.copy())) for view in views]).mean(dim=0)
+    torch.testing.assert_close(p[:, :4], mean[:, :4].softmax(dim=1))
+    torch.testing.assert_close(p[:, 4:], mean[:, 4:].sigmoid())
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_views_change_nothing_for_a_network_that_sees_the_mean_colour_only(mean: str) -> None:
+    tiles = _tiles(2, 32, 32, 3)
+    one, eight = _tagger(), _tagger(tta="d4", tta_mean=mean)
+    for tagger in (one, eight):
+        torch.manual_seed(1)
+        tagger.backbone = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 3))
+    with torch.inference_mode():
+        torch.testing.assert_close(eight.probabilities(tiles), one.probabilities(tiles))
+        assert not torch.equal(one.probabilities(tiles)[0], one.probabilities(tiles)[1])
+
+
 @pytest.mark.parametrize("channels", [1, 4, 6])
 def test_other_channel_counts(channels: int) -> None:
     with torch.inference_mode():
@@ -85,6 +113,17 @@ def test_start_from_frequencies() -> None:
     torch.testing.assert_close(head.bias.sigmoid(), frequencies)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_leaves_the_names_of_the_weights_and_their_start(name: str) -> None:
+    torch.manual_seed(0)
+    tagger = TileTagger(list(PLANET.names), "test_resnet", pretrained=False, size=32, loss=name)
+    torch.manual_seed(0)
+    plain = TileTagger(list(PLANET.names), "test_resnet", pretrained=False, size=32)
+    stored = plain.state_dict()
+    assert tagger.state_dict().keys() == stored.keys()
+    assert all(torch.equal(value, stored[key]) for key, value in tagger.state_dict().items())
+
+
 def test_norms_and_biases_are_not_decayed() -> None:
     tagger = _tagger(weight_decay=0.3)
     trainer = pl.Trainer(accelerator="cpu", max_steps=10, logger=False, enable_checkpointing=False)
@@ -118,6 +157,9 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"backbone": "resnet5O"}, r"timm has no 'resnet5O'; it has .*resnet50"),
         ({"schedule": "cosin"}, r"model.schedule: there is no 'cosin'.*one_cycle, cosine"),
         ({"tta": "d8"}, r"model.tta: there is no 'd8'.*d4"),
+        ({"tta_mean": "odds"}, r"model.tta_mean: there is no 'odds'.*probability, logit"),
+        ({"loss": "focal", "loss_args": {"gama": 2}}, r"model.loss_args: focal takes gamma, alpha, not gama"),
+        ({"loss": "weather"}, r"no such group among a, b, c"),
         ({"backbone_args": {"no_such": 1}}, r"timm cannot make test_resnet with .*no_such"),
         ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
         ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),

@@ -23,6 +23,7 @@ from amazon_ml.cli import main
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.labels import PLANET
 from amazon_ml.models import callbacks
+from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import Run, locked_fold
 
@@ -115,6 +116,30 @@ def test_curves_have_a_row_for_each_epoch(trained: Path) -> None:
     curves = pd.read_csv(trained / "fold-0" / "metrics.csv")
     assert curves["val_f2"].notna().sum() == curves["train_loss_epoch"].notna().sum() == 2
     assert curves["val_f2"].dropna().between(0, 1).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_loss_trains_to_a_run_that_predicts(trained: Path, demo_tiles: Path, tmp_path: Path, loss: str) -> None:
+    options = [f"--model.loss={loss}", "--data.mix={mixup: 0.4}", "--model.tta=flips", "--model.tta_mean=logit"]
+    run, out = tmp_path / "run", tmp_path / "p.parquet"
+    assert _train(run, demo_tiles, *options) == 0
+    curves = pd.read_csv(run / "fold-0" / "metrics.csv")["train_loss_epoch"].dropna()
+    assert np.isfinite(curves).all() and curves.iloc[-1] < curves.iloc[0]
+    kept, plain = (safetensors.torch.load_file(r / "fold-0" / "model.safetensors") for r in (run, trained))
+    assert kept.keys() == plain.keys()
+    assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+    stored = pd.read_parquet(run / "test.parquet").set_index("image_name")
+    predicted = pd.read_parquet(out).set_index("image_name")[list(PLANET.names)]
+    np.testing.assert_allclose(predicted, stored.loc[predicted.index], atol=1e-6)
+    total = pd.read_parquet(run / "oof.parquet")[list(PLANET.exactly_one)].sum(axis=1)
+    assert np.allclose(total, 1, atol=1e-5) == (loss == "weather")
+
+
+def test_wrong_arguments_of_a_loss_are_a_wrong_call(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--model.loss=focal", "--model.loss_args={gamma: -1}") == 2
+    assert "model.loss_args: gamma must be in 0..10, not -1" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- what is done with a run
@@ -270,11 +295,13 @@ def test_asked_to_stop_it_stops(demo_tiles: Path, tmp_path: Path, sign: signal.S
         assert told.splitlines()[-1] == "amazon-ml: interrupted; the same command resumes"
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "option",
+    ["--model.backbone_args={drop_rate: 0.0}", "--model.backbone_args={drop_rate: 0.5}", "--model.loss=pos_weight"],
+)
 def test_stopped_within_an_epoch_resumes_to_the_same_weights(
-    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropout: float
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    options = [f"--model.backbone_args={{drop_rate: {dropout}}}"]
     # 133 training tiles make 8 batches an epoch: batch 11 lies in the middle of the second one.
     monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     step, batches = TileTagger.training_step, iter(range(1000))
@@ -287,11 +314,11 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TileTagger, "training_step", pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
-            _train(tmp_path / "stopped", demo_tiles, *options)
+            _train(tmp_path / "stopped", demo_tiles, option)
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
-    assert _train(tmp_path / "stopped", demo_tiles, *options, "--data.workers=2") == 0
-    assert _train(tmp_path / "undisturbed", demo_tiles, *options) == 0
+    assert _train(tmp_path / "stopped", demo_tiles, option, "--data.workers=2") == 0
+    assert _train(tmp_path / "undisturbed", demo_tiles, option) == 0
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from amazon_ml.models.tta import VIEWS
+from amazon_ml.models.tta import MEANS, VIEWS
 
 
 def _symmetries(tile: np.ndarray) -> set[bytes]:
@@ -25,3 +25,23 @@ def test_views_are_distinct_symmetries_beginning_with_the_tile(name: str, count:
 def test_flips_do_not_turn() -> None:
     tile = torch.arange(12).reshape(1, 3, 4, 1)
     assert {tuple(view.shape) for view in VIEWS["flips"](tile)} == {(1, 3, 4, 1)}
+
+
+def test_d4_is_a_group() -> None:
+    tile = torch.arange(9).reshape(1, 3, 3, 1)
+    eight = {tuple(view.flatten().tolist()) for view in VIEWS["d4"](tile)}
+    again = {tuple(twice.flatten().tolist()) for view in VIEWS["d4"](tile) for twice in VIEWS["d4"](view)}
+    assert len(eight) == 8 and again == eight  # finite and closed: inverses are among them
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_mean_of_equal_views_is_one_view(name: str) -> None:
+    logits = torch.linspace(-30, 30, 12, dtype=torch.float64).reshape(3, 4)
+    torch.testing.assert_close(MEANS[name]([logits] * 8, torch.sigmoid), logits.sigmoid())
+
+
+def test_means_worked_by_hand() -> None:
+    # Odds of 1 and 16: probabilities 1/2 and 16/17, geometric mean of the odds 4.
+    views = [torch.tensor([[0.0]]), torch.tensor([[16.0]]).log()]
+    assert MEANS["probability"](views, torch.sigmoid).item() == pytest.approx((1 / 2 + 16 / 17) / 2)
+    assert MEANS["logit"](views, torch.sigmoid).item() == pytest.approx(4 / 5)

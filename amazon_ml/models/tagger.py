@@ -13,18 +13,18 @@ from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import param_groups_weight_decay, pl
-from amazon_ml.models.losses import make_loss, prior_logits
+from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import preprocess
-from amazon_ml.models.tta import VIEWS
+from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
 
 
 class TileTagger(pl.LightningModule):
-    """A timm backbone with a sigmoid head, trained with binary cross-entropy on logits.
+    """A timm backbone with one logit a tag, trained with binary cross-entropy on logits or another loss.
 
-    The loss of a batch is the mean over its tiles and tags of
+    By default the loss of a batch is the mean over its tiles and tags of
     ``-y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))``, computed from the logits z without forming
-    the sigmoid; `amazon_ml.models.losses` derives it.
+    the sigmoid; `amazon_ml.models.losses.bce` derives it.
 
     Parameters
     ----------
@@ -51,7 +51,10 @@ class TileTagger(pl.LightningModule):
     std
         Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
     loss
-        Name of the loss: ``bce``.
+        Name of the loss: ``bce``, ``pos_weight``, ``smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
+        ``weather``; it also says how logits become probabilities.
+    loss_args
+        Arguments of the loss, such as ``{gamma: 2.0}`` for ``focal``.
     lr
         Highest learning rate of AdamW.
     weight_decay
@@ -62,6 +65,8 @@ class TileTagger(pl.LightningModule):
         Share of the steps in which the learning rate rises, in 0..1.
     tta
         Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
+    tta_mean
+        What is averaged over the views: ``probability`` or ``logit``.
     channels_last
         Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
     compile
@@ -86,17 +91,21 @@ class TileTagger(pl.LightningModule):
         mean: list[float] | None = None,
         std: list[float] | None = None,
         loss: str = "bce",
+        loss_args: dict[str, float | None] = {},  # noqa: B006 (shown as the default; never changed)
         lr: float = 1e-3,
         weight_decay: float = 0.05,
         schedule: str = "one_cycle",
         warmup: float = 0.25,
         tta: str = "none",
+        tta_mean: str = "probability",
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        for option, value, known in (("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS)):
+        for option, value, known in (
+            ("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS), ("tta_mean", tta_mean, MEANS),
+        ):  # fmt: skip
             if value not in known:
                 raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
         if lr <= 0 or weight_decay < 0 or not 0 <= warmup <= 1:
@@ -136,14 +145,15 @@ class TileTagger(pl.LightningModule):
 
     def configure_losses(self) -> None:
         """Look the loss up by name."""
-        self.loss = make_loss(self.hparams["loss"])
+        hp = self.hparams
+        self.loss = make_loss(hp["loss"], hp["loss_args"], hp["tags"])
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the head's bias so that, before training, each tag's probability is near its frequency."""
         head = self.backbone.get_classifier()  # type: ignore[operator]
         if isinstance(head, nn.Linear) and head.bias is not None:
             with torch.no_grad():
-                head.bias.copy_(prior_logits(frequencies))
+                head.bias.copy_(self.loss.prior_logits(frequencies))
 
     def forward(self, images: torch.Tensor, size: int | None = None) -> torch.Tensor:
         """Logits of a batch of tiles.
@@ -167,8 +177,8 @@ class TileTagger(pl.LightningModule):
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Probability of each tag, averaged over the views: float32 of shape (tiles, tags)."""
-        views = [self(view).sigmoid() for view in VIEWS[self.hparams["tta"]](images)]
-        return torch.stack(views).mean(dim=0)
+        views = [self(view) for view in VIEWS[self.hparams["tta"]](images)]
+        return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of a batch."""
@@ -186,7 +196,7 @@ class TileTagger(pl.LightningModule):
         logits, targets = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
         self._held_out.clear()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        p, true = logits.sigmoid().cpu().numpy(), targets.cpu().numpy()
+        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy()
         self.log("val_f2", fbeta(true, p >= START), prog_bar=True)
         self.per_tag = score_per_tag(true, p >= START).drop(columns="gain")
         self.per_tag["average_precision"] = average_precision(true, p)

@@ -1,14 +1,19 @@
-"""Test-time augmentation: the views of a tile whose probabilities are averaged.
+"""Test-time augmentation: the views of a tile whose answers are averaged.
 
 A tile seen from above means the same turned or mirrored, so the average over such views has less
 variance than one view. Tags have no place in the tile: nothing has to be turned back.
+
+The mean of probabilities is a vote with bounded ballots: one view that is sure of "no" leaves the others
+their say. The mean of logits is the geometric mean of the odds, where one that is sure enough outvotes all.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 Views = Callable[[torch.Tensor], Iterator[torch.Tensor]]
+#: From logits to probabilities, both (tiles, tags).
+Link = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _one(images: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -29,3 +34,18 @@ def _d4(images: torch.Tensor) -> Iterator[torch.Tensor]:
 
 #: Name to the views of a batch of images, (tiles, height, width, channels).
 VIEWS: dict[str, Views] = {"none": _one, "flips": _flips, "d4": _d4}
+
+
+def _of_probabilities(views: Sequence[torch.Tensor], link: Link) -> torch.Tensor:
+    return torch.stack([link(logits) for logits in views]).mean(dim=0)
+
+
+def _of_logits(views: Sequence[torch.Tensor], link: Link) -> torch.Tensor:
+    return link(torch.stack([*views]).mean(dim=0))
+
+
+#: Name to the mean over views, from the logits of each and the link of the loss to probabilities (tiles, tags).
+MEANS: dict[str, Callable[[Sequence[torch.Tensor], Link], torch.Tensor]] = {
+    "probability": _of_probabilities,
+    "logit": _of_logits,
+}

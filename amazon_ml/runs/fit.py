@@ -155,10 +155,12 @@ def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
 
 def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int) -> None:
     step = _step_of(folder.last) if folder.last.exists() else 0
+    frequencies = torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
+    model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if step:
         log.info("resuming %s at step %d", folder.path, step)
     else:
-        model.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
+        model.start_from_frequencies(frequencies)
     _set_former_metrics_aside(folder, step)
     line = EpochLine()
     whole_steps = options["trainer"]["accumulate_grad_batches"] == 1

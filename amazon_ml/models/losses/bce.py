@@ -1,7 +1,5 @@
-r"""Losses: from logits and multi-hot targets to one number.
+r"""Binary cross-entropy for multilabel targets.
 
-Binary cross-entropy for multilabel targets
--------------------------------------------
 A tile's target is a vector y of zeros and ones, one entry a tag, with any number of ones. It is not
 a distribution over tags (it need not sum to 1), so a soft-max, which makes the tags compete for a
 total of 1, is the wrong link. Each tag is a question of its own: the sigmoid turns its logit z into
@@ -16,7 +14,11 @@ is infinite. Written in z, the same loss needs no such log, and nothing overflow
 
 Its derivative is p - y: bounded, and zero only at the truth.
 
-Reduction. ``BCEWithLogitsLoss()`` takes the mean over all tiles *and* tags. The summed form, which
+Soft targets. A target between 0 and 1, from mixed tiles or doubted labels, is the share of tiles like
+this one that carry the tag. The loss is linear in y, so it is the mean loss over such tiles, and its minimum,
+the entropy of y, lies at p = y.
+
+Reduction. `BCE` takes the mean over all tiles *and* tags. The summed form, which
 is the negative log-likelihood of a tile's whole tag set under independence, is ``len(tags)`` times
 that. The two have the same minimum. Plain gradient descent would want another learning rate; AdamW's
 step does not change with the loss's scale; a bound on the gradient's norm does mean another thing.
@@ -30,35 +32,14 @@ PyTorch's documentation of ``BCEWithLogitsLoss``.
 """
 
 import torch
-from torch import nn
+from torch.nn import functional as F
 
-from amazon_ml.errors import InputError
-
-#: Name to a module that takes logits and targets, both (tiles, tags), and returns a scalar.
-LOSSES: dict[str, type[nn.Module]] = {"bce": nn.BCEWithLogitsLoss}
+from amazon_ml.models.losses.loss import Loss
 
 
-def make_loss(name: str) -> nn.Module:
-    """Look up a loss by name.
+class BCE(Loss):
+    """Binary cross-entropy of sigmoids, from logits."""
 
-    Returns
-    -------
-    Module that takes float logits and targets in 0..1, both of shape (tiles, tags), and returns a
-    scalar tensor.
-    """
-    if name not in LOSSES:
-        raise InputError(f"model.loss: there is no loss {name!r}; there are {', '.join(LOSSES)}")
-    return LOSSES[name]()
-
-
-def prior_logits(frequencies: torch.Tensor) -> torch.Tensor:
-    """Logits at which the sigmoid gives each tag's frequency, as a start for the head's bias.
-
-    The loss then begins at the entropy of the frequencies, rather than at log 2.
-
-    Parameters
-    ----------
-    frequencies
-        Share of tiles that carry each tag, in 0..1; clamped off 0 and 1 to stay finite.
-    """
-    return torch.logit(frequencies, eps=1e-4)
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over tiles and tags of ``max(z, 0) - z y + log(1 + exp(-|z|))``."""
+        return F.binary_cross_entropy_with_logits(logits, targets)

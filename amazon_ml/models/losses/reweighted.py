@@ -1,0 +1,90 @@
+r"""Binary cross-entropy with rare tags made louder, or with targets made less sure.
+
+Both are cross-entropy still, of other targets or of other tiles than those there are, so both are
+bounded in their derivative and convex in the logit, and both teach probabilities that are not those
+of the tags. What they move is known, and said below.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from amazon_ml.models.losses.loss import Loss, in_range
+
+
+class PosWeight(Loss):
+    r"""Cross-entropy in which the presence of a rare tag counts several times.
+
+    ::
+
+        l(z, y) = -w y log p - (1 - y) log(1 - p),    w = ((1 - f) / f) ^ power
+
+    with f the tag's frequency among the training tiles and w kept in 1/cap..cap. Power 1 makes
+    presence and absence count the same in total; power 0 is plain cross-entropy. The derivative is
+    ``(w y + 1 - y) p - w y``; for a target y in 0..1 the minimum lies at ``p = w y / (w y + 1 - y)``.
+
+    That minimum is the caveat: the odds come out w times too high. A lean towards recall belongs in the
+    decision, whose cut-offs are tuned for it on honest probabilities; with both, the decision first has to
+    undo the weights. What may be left is a gain for tags so rare that their derivatives drown.
+
+    Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a moved cut-off);
+    PyTorch's documentation of ``BCEWithLogitsLoss``.
+
+    Parameters
+    ----------
+    tags
+        The tag list.
+    power
+        Tempers the weights, in 0..1.
+    cap
+        Most that a weight may be, 1 or more.
+    """
+
+    weights: torch.Tensor
+
+    def __init__(self, tags: Sequence[str], power: float = 0.5, cap: float = 10.0) -> None:
+        super().__init__(tags)
+        self.power, self.cap = in_range("power", power, 0, 1), in_range("cap", cap, 1, 1e6)
+        self.register_buffer("weights", torch.ones(len(tags)), persistent=False)
+
+    def learn_frequencies(self, frequencies: torch.Tensor) -> None:
+        """Set the weights, which are 1 until then, from the share of training tiles with each tag."""
+        odds_against = (1 - frequencies) / frequencies  # infinite for a tag that no tile has
+        self.weights = odds_against.pow(self.power).clamp(1 / self.cap, self.cap).to(self.weights)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over tiles and tags."""
+        return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.weights)
+
+
+class Smoothing(Loss):
+    r"""Cross-entropy with targets moved towards 1/2, so that no logit has to grow without end.
+
+    ::
+
+        l(z, y) = bce(z, y'),    y' = (1 - amount) y + amount / 2
+
+    A tag is a question with two answers, so the share that is spread over the answers gives half to
+    each. The derivative is ``p - y'``, and a target y in 0..1 has its minimum at ``p = y'``: no
+    probability settles below amount / 2, more than the frequency of a rare tag. The order of
+    tiles is kept, fixed cut-offs below that are not.
+
+    Sources: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*, section 7;
+    Müller, Kornblith and Hinton 2019, *When Does Label Smoothing Help?*
+
+    Parameters
+    ----------
+    tags
+        The tag list.
+    amount
+        Share that is spread, in 0..1; 0 is plain cross-entropy, and at 1 nothing is left to learn.
+    """
+
+    def __init__(self, tags: Sequence[str], amount: float = 0.1) -> None:
+        super().__init__(tags)
+        self.amount = in_range("amount", amount, 0, 1)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over tiles and tags."""
+        return F.binary_cross_entropy_with_logits(logits, (1 - self.amount) * targets + self.amount / 2)

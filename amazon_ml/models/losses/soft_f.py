@@ -1,0 +1,53 @@
+r"""Cross-entropy, and the metric itself made smooth.
+
+F-beta counts; put probabilities in the place of counts and it has a derivative. For one tile ::
+
+    F = (1 + beta^2) sum(y p) / (beta^2 sum(y) + sum(p))
+
+is the metric wherever every p is 0 or 1, and so is its mean over tiles. The loss is ::
+
+    bce + weight (1 - mean of F over tiles)
+
+The derivative of F by one logit is ``p (1 - p) ((1 + beta^2) y - F) / (beta^2 sum(y) + sum(p))``. It fades where
+p saturates, rightly or not: it is the cross-entropy beside it that brings a confident mistake back.
+A tile without tags has F = 0 whatever p is, as in the metric, and only cross-entropy to teach it.
+
+F is best not at honest probabilities but at the ends: what the network would tag, it is asked to be
+sure of. Probabilities come out too sharp, so calibrate them before a rule that takes their word.
+A target y in 0..1 counts for that share of a tag; even p = y then has F below 1.
+
+Sources: Bénédict et al. 2021, *sigmoidF1: A Smooth F1 Score Surrogate Loss for Multilabel
+Classification* (smooth counts, there over a batch); van Rijsbergen 1979, *Information Retrieval*, ch. 7 (F-beta).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from amazon_ml.models.losses.loss import Loss, in_range
+
+
+class SoftF(Loss):
+    """Cross-entropy plus a share of 1 - soft F-beta of each tile.
+
+    Parameters
+    ----------
+    tags
+        The tag list.
+    weight
+        Of the soft F-beta, in 0..100; 0 is plain cross-entropy.
+    beta
+        Weight of recall against precision, in 0.01..100.
+    """
+
+    def __init__(self, tags: Sequence[str], weight: float = 1.0, beta: float = 2.0) -> None:
+        super().__init__(tags)
+        self.weight, self.beta = in_range("weight", weight, 0, 100), in_range("beta", beta, 0.01, 100)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over tiles."""
+        p = logits.sigmoid()
+        size = self.beta**2 * targets.sum(dim=1) + p.sum(dim=1)
+        score = (1 + self.beta**2) * (targets * p).sum(dim=1) / size.clamp(min=1e-12)  # 0/0 counts as 0
+        return F.binary_cross_entropy_with_logits(logits, targets) + self.weight * (1 - score.mean())
