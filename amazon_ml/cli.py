@@ -56,6 +56,8 @@ VERBS = {
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
+    "find lr": Verb("amazon_ml.find:find_rate", "sweep the learning rate, suggest one; options of train", parses=True),
+    "find batch": Verb("amazon_ml.find:find_batch", "measure speed by batch size; options of train", parses=True),
     "tune": Verb(
         "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
     ),
