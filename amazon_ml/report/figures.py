@@ -78,8 +78,9 @@ def draw_sweep(path: Path, sweep: pd.DataFrame, suggested: float) -> None:
     axis.plot(sweep["learning_rate"], sweep["loss"], color="#bbbbbb", label="of a batch")
     axis.plot(sweep["learning_rate"], sweep["smoothed_loss"], color="#0969da", label="smoothed")
     axis.axvline(suggested, color=_RIGHT, linestyle="--", label=f"suggested: {suggested:.2g}")
-    lowest, first = sweep["smoothed_loss"].min(), sweep["smoothed_loss"].iloc[0]
-    axis.set_ylim(lowest - 0.1 * (first - lowest), first + (first - lowest))  # what diverged would hide the rest
+    before = sweep["smoothed_loss"].iloc[: int(sweep["smoothed_loss"].to_numpy().argmin()) + 1]
+    margin = 0.1 * before.max()
+    axis.set_ylim(before.min() - margin, before.max() + margin)  # what diverges would hide the rest
     axis.legend()
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
