@@ -48,7 +48,8 @@ def find_rate(arguments: list[str]) -> None:
     """Run ``amazon-ml find lr``: train at rising rates, see where the loss falls, and where it diverges."""
     parser = train_parser(
         "find lr",
-        "Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr. "
+        "Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr; "
+        "tile size and frozen layers are those of the first epoch. "
         "Writes lr.csv and lr.png to the run folder, and nothing else.",
     )
     parser.add_argument("--lowest", type=float, default=1e-6, help="learning rate of the first step")
