@@ -61,6 +61,8 @@ VERBS = {
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
     "gather": Verb("amazon_ml.finish:gather", "put folds together that were trained apart, and finish", ("run",)),
     "blend": Verb("amazon_ml.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
+    "find lr": Verb("amazon_ml.find:find_rate", "sweep the learning rate, suggest one; options of train", parses=True),
+    "find batch": Verb("amazon_ml.find:find_batch", "measure speed by batch size; options of train", parses=True),
     "tune": Verb(
         "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
     ),

@@ -10,6 +10,10 @@ from amazon_ml.runs.config import parse_train
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
 STACKED = (
+    "ablation/ema.yaml",
+    "ablation/layer_decay.yaml",
+    "ablation/swa.yaml",
+    "ablation/unfreeze.yaml",
     "lite0.yaml",
     "augment/strong.yaml",
     "augment/weather.yaml",

@@ -34,9 +34,10 @@ def random_tiles(count: int, edge: int, bands: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, edge, edge, bands), dtype=np.uint8)
 
 
-def tagger(backbone: str, tta: str, seed: int, bands: int = 3) -> TileTagger:
+def tagger(backbone: str, seed: int, bands: int = 3, **options: str) -> TileTagger:
     torch.manual_seed(seed)
-    return TileTagger(["a", "b"], backbone, pretrained=False, size=32, in_chans=bands, tta=tta).eval()
+    tags = ["clear", "haze", "road"]
+    return TileTagger(tags, backbone, pretrained=False, size=32, in_chans=bands, **options).eval()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +73,24 @@ def test_explains_itself(exported: Path, trained: Path) -> None:
     assert decided.shape == (50, 17)
 
 
-@pytest.mark.parametrize(("backbone", "tta", "bands"), [("test_vit", "d4", 4), ("test_efficientnet", "none", 3)])
+@pytest.mark.parametrize(
+    ("backbone", "bands", "options"),
+    [
+        ("test_vit", 4, {"tta": "d4"}),
+        ("test_efficientnet", 3, {}),
+        ("test_resnet", 3, {"tta": "flips", "tta_mean": "logit", "loss": "weather"}),
+    ],
+)
 def test_equals_the_mean_of_networks_for_any_number_of_tiles(
-    tmp_path: Path, backbone: str, tta: str, bands: int
+    tmp_path: Path, backbone: str, bands: int, options: dict[str, str]
 ) -> None:
     file = tmp_path / "t.onnx"
-    network = Averaged([tagger(backbone, "none", seed, bands) for seed in (0, 1)], tta)
+    network = Averaged([tagger(backbone, seed, bands, **options) for seed in (0, 1)])
     assert write_onnx(file, network, (32, 32, bands), {}) < 1e-4
     with torch.no_grad():
         for count in (1, 2, 7):
             tiles = random_tiles(count, 32, bands)
-            each = [tagger(backbone, tta, seed, bands).probabilities(torch.from_numpy(tiles)) for seed in (0, 1)]
+            each = [tagger(backbone, seed, bands, **options).probabilities(torch.from_numpy(tiles)) for seed in (0, 1)]
             assert np.abs(run_onnx(file, tiles) - torch.stack(each).mean(dim=0).numpy()).max() < 1e-4
 
 
@@ -95,7 +103,7 @@ class Other(Averaged):
 
 def test_file_that_differs_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(WorkError, match=r"is not written: its probabilities differ from PyTorch's by 1\.0e-02"):
-        write_onnx(tmp_path / "t.onnx", Other([tagger("test_resnet", "none", 0)], "none"), (32, 32, 3), {})
+        write_onnx(tmp_path / "t.onnx", Other([tagger("test_resnet", 0)]), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,7 +116,7 @@ class Asking(Averaged):
 
 def test_network_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot export this backbone to ONNX: .*data-dependent"):
-        write_onnx(tmp_path / "t.onnx", Asking([tagger("test_resnet", "none", 0)], "none"), (32, 32, 3), {})
+        write_onnx(tmp_path / "t.onnx", Asking([tagger("test_resnet", 0)]), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import written_whole
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.models.tta import VIEWS
+from amazon_ml.models.tta import MEANS, VIEWS
 
 #: What PyTorch's exporter writes without converting; onnxruntime reads it since 1.14.
 OPSET = 18
@@ -35,22 +35,24 @@ class Averaged(nn.Module):
     Parameters
     ----------
     taggers
-        Networks for tiles of one size, which average over no views themselves.
-    tta
-        Name of the views.
+        Networks that differ in their weights only.
     """
 
-    def __init__(self, taggers: Sequence[TileTagger], tta: str) -> None:
+    def __init__(self, taggers: Sequence[TileTagger]) -> None:
         super().__init__()
-        self.taggers, self.tta = nn.ModuleList(taggers), tta
+        self.taggers = nn.ModuleList(taggers)
+        self.views, self.mean = (taggers[0].hparams[key] for key in ("tta", "tta_mean"))
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Give float32 probabilities of shape (tiles, tags) for uint8 tiles of shape (tiles, height, width, bands)."""
-        views = list(VIEWS[self.tta](tiles))
+        views = list(VIEWS[self.views](tiles))
         together = torch.cat(views)
-        each = [tagger.probabilities(together) for tagger in self.taggers]  # type: ignore[operator]
-        mean = torch.stack(each).mean(dim=0)
-        return mean.reshape(len(views), -1, mean.shape[1]).mean(dim=0)
+        each = []
+        for tagger in self.taggers:
+            logits = tagger(together)
+            of_views = logits.reshape(len(views), -1, logits.shape[1]).unbind()
+            each.append(MEANS[self.mean](of_views, tagger.loss.probabilities))  # type: ignore[union-attr,arg-type]
+        return torch.stack(each).mean(dim=0)
 
 
 def need_onnx() -> None:

@@ -1,7 +1,8 @@
 """The network: uint8 tiles in, one logit a tag out, and how it is trained."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import torch
@@ -12,11 +13,15 @@ from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import param_groups_weight_decay, pl
+from amazon_ml.lightning import pl
+from amazon_ml.models.averaging import equal, exponential
+from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import preprocess
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
+
+_T = TypeVar("_T")
 
 
 class TileTagger(pl.LightningModule):
@@ -59,10 +64,24 @@ class TileTagger(pl.LightningModule):
         Highest learning rate of AdamW.
     weight_decay
         AdamW's decoupled weight decay; norms and biases have none.
+    layer_decay
+        Share of the learning rate that each layer has of that of the layer above it; the head has `lr`.
+        Early layers of pretrained networks need little change: 0.7 to 0.9 suits fine-tuning.
+    unfreeze
+        Epoch to how many stages of the backbone train from that epoch on, counted from the head, such
+        as ``{0: 1, 1: 2, 2: all}`` (Howard and Ruder 2018). The others keep their weights and the
+        running statistics of their batch norms. Several devices need
+        ``trainer.strategy: ddp_find_unused_parameters_true``.
     schedule
         ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``, stepped every batch.
     warmup
         Share of the steps in which the learning rate rises, in 0..1.
+    ema
+        Validate and keep an exponential moving average of the weights, of this decay, such as 0.999.
+    swa
+        Validate and keep the equal average of the weights of this last share of the steps, such as 0.25
+        (stochastic weight averaging, Izmailov et al. 2018). In it, the learning rate stays where
+        `schedule` has brought it.
     tta
         Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
     tta_mean
@@ -94,8 +113,12 @@ class TileTagger(pl.LightningModule):
         loss_args: dict[str, float | None] = {},  # noqa: B006 (shown as the default; never changed)
         lr: float = 1e-3,
         weight_decay: float = 0.05,
+        layer_decay: float = 1.0,
+        unfreeze: dict[int, int | Literal["all"]] = {},  # noqa: B006 (shown as the default; never changed)
         schedule: str = "one_cycle",
         warmup: float = 0.25,
+        ema: float | None = None,
+        swa: float | None = None,
         tta: str = "none",
         tta_mean: str = "probability",
         channels_last: bool = True,
@@ -112,6 +135,12 @@ class TileTagger(pl.LightningModule):
             raise InputError("model.lr must be above 0, model.weight_decay not below 0, model.warmup in 0..1")
         if any(epoch < 0 or edge < 8 for epoch, edge in progressive.items()):
             raise InputError("model.progressive: epochs must not be below 0, nor edges below 8 px")
+        if not 0 < layer_decay <= 1:
+            raise InputError("model.layer_decay must be above 0, and 1 at most")
+        if ema is not None and swa is not None:
+            raise InputError("model.ema and model.swa: choose one of them")
+        if not 0 <= (ema or 0) < 1 or not 0 < (1 if swa is None else swa) <= 1:
+            raise InputError("model.ema must be in 0..1 and below 1, model.swa above 0 and 1 at most")
         own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
         if own:
             raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
@@ -139,6 +168,7 @@ class TileTagger(pl.LightningModule):
             raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._check_stages()
         self._try_sizes()  # before compiling, which would be for the CPU then
         if hp["compile"]:
             self.backbone.compile()
@@ -147,6 +177,11 @@ class TileTagger(pl.LightningModule):
         """Look the loss up by name."""
         hp = self.hparams
         self.loss = make_loss(hp["loss"], hp["loss_args"], hp["tags"])
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Averaging of weights, where it is asked for."""
+        ema, swa = self.hparams["ema"], self.hparams["swa"]
+        return [exponential(ema)] if ema is not None else [equal(swa)] if swa is not None else []
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the head's bias so that, before training, each tag's probability is near its frequency."""
@@ -180,16 +215,29 @@ class TileTagger(pl.LightningModule):
         views = [self(view) for view in VIEWS[self.hparams["tta"]](images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
+    def size_now(self) -> int | None:
+        """Edge of the tiles in this epoch, where it grows."""
+        sizes: dict[int, int] = self.hparams["progressive"]
+        return _latest(sizes, self.current_epoch)
+
+    def on_train_start(self) -> None:
+        """Freeze what is frozen in this epoch, which a resumed run enters in the middle."""
+        self._unfreeze()
+
+    def on_train_epoch_start(self) -> None:
+        """Let more of the backbone train, where this epoch does."""
+        self._unfreeze()
+
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of a batch."""
-        loss: torch.Tensor = self.loss(self(batch["image"], self._size_now()), batch["target"])
+        loss: torch.Tensor = self.loss(self(batch["image"], self.size_now()), batch["target"])
         # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep logits and targets of one view of the held-out tiles."""
-        self._held_out.append((self(batch["image"], self._size_now()), batch["target"]))
+        self._held_out.append((self(batch["image"], self.size_now()), batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and F2 at 0.2 over all held-out tiles, and keep the figures of each tag."""
@@ -209,11 +257,7 @@ class TileTagger(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with the learning rate set anew at each step."""
         hp = self.hparams
-        groups = param_groups_weight_decay(
-            self.backbone,
-            weight_decay=hp["weight_decay"],
-            no_weight_decay_list=getattr(self.backbone, "no_weight_decay", set)(),
-        )
+        groups = optimizer_groups(self.backbone, hp["lr"], hp["weight_decay"], hp["layer_decay"])
         # Lightning cannot clip what a fused optimizer unscales inside its step.
         clipped = self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)
         optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=not clipped)
@@ -237,16 +281,37 @@ class TileTagger(pl.LightningModule):
                 ) from error
         self.backbone.train()
 
-    def _size_now(self) -> int | None:
-        """Edge of the tiles in this epoch, where it grows."""
-        begun = [epoch for epoch in self.hparams["progressive"] if epoch <= self.current_epoch]
-        return self.hparams["progressive"][max(begun)] if begun else None
+    def _check_stages(self) -> None:
+        """Refuse to unfreeze what is not there."""
+        unfreeze = self.hparams["unfreeze"]
+        if not unfreeze:
+            return
+        if not hasattr(self.backbone, "group_matcher"):
+            raise InputError(f"model.unfreeze: timm divides {self.hparams['backbone']} into no stages; leave it out")
+        there = len(stages(self.backbone))
+        if min(unfreeze) != 0 or any(count != "all" and not 1 <= count <= there for count in unfreeze.values()):
+            raise InputError(
+                f"model.unfreeze must say from epoch 0 on how many of the {there} stages of "
+                f"{self.hparams['backbone']} train: 1..{there}, or all"
+            )
+
+    def _unfreeze(self) -> None:
+        count = _latest(self.hparams["unfreeze"], self.current_epoch)
+        if count is not None:
+            train_last(self.backbone, len(stages(self.backbone)) if count == "all" else count)
 
     def _share_of_lr(self, step: int) -> float:
         # Not asked for before the first step: counting the steps sets up the loaders, and Lightning gives a
         # loader its state from a checkpoint only if it is set up after the checkpoint was read.
         done = step / self.trainer.estimated_stepping_batches if step else 0.0
+        done = min(done, 1 - (self.hparams["swa"] or 0))
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
+
+
+def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:
+    """Give what was last set, up to this epoch."""
+    begun = [start for start in by_epoch if start <= epoch]
+    return by_epoch[max(begun)] if begun else None
 
 
 def _cosine_between(start: float, end: float, share: float) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.figure import Figure
 
 from amazon_ml.data.images import Image
@@ -56,6 +57,31 @@ def draw_tiles(
         for n, (text, colour) in enumerate(lines):
             lower = top - _TILE - _LINE * (n + 0.3)
             figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top")
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def draw_sweep(path: Path, sweep: pd.DataFrame, suggested: float) -> None:
+    """Draw the loss over the learning rate, with the suggested rate.
+
+    Parameters
+    ----------
+    path
+        PNG to write.
+    sweep
+        Columns ``learning_rate``, ``loss`` and ``smoothed_loss``.
+    suggested
+        The rate that is marked.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.add_subplot(xscale="log", xlabel="learning rate", ylabel="training loss")
+    axis.plot(sweep["learning_rate"], sweep["loss"], color="#bbbbbb", label="of a batch")
+    axis.plot(sweep["learning_rate"], sweep["smoothed_loss"], color="#0969da", label="smoothed")
+    axis.axvline(suggested, color=_RIGHT, linestyle="--", label=f"suggested: {suggested:.2g}")
+    before = sweep["smoothed_loss"].iloc[: int(sweep["smoothed_loss"].to_numpy().argmin()) + 1]
+    margin = 0.1 * before.max()
+    axis.set_ylim(before.min() - margin, before.max() + margin)  # what diverges would hide the rest
+    axis.legend()
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

@@ -34,6 +34,8 @@ RESIZING = "area, cubic when enlarging"
 _CONTENT = "bundle.json"
 #: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
+#: Such options that older runs and bundles lack; their default is what was done before.
+_NEWER = ("tta_mean",)
 #: Options that say how a tag table is read.
 _TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
 #: Where and how a bundle is run; a run says it itself.
@@ -152,10 +154,14 @@ def describe(run: Run) -> dict[str, Any]:
         "tags": list(run.tags()),
         "table": {key: data[key] for key in _TABLE},
         "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
-        "network": {key: model[key] for key in _NETWORK},
+        "network": _network_options(model),
         "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
         "data": _without(read_json(run.provenance)["data"], "root"),
     }
+
+
+def _network_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: options[key] for key in _NETWORK} | {key: options[key] for key in _NEWER if key in options}
 
 
 def write_bundle(run: Run) -> None:
@@ -220,7 +226,7 @@ def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...],
     tiles = content["tiles"]
     read = reader_from(tiles)
     own = {"size": int(tiles["size"]), "in_chans": len(read.bands)}
-    model = {**{key: content["network"][key] for key in _NETWORK}, **own}
+    model = {**_network_options(content["network"]), **own}
     how = {**trainer, "precision": content["predict"]["precision"]}
     tags = tuple(map(str, content["tags"]))
     return Networks(source, weights, tags, model, read, int(content["predict"]["batch_size"]), how)

@@ -46,13 +46,15 @@ _PATHS = (
 )  # fmt: skip
 
 
-def train_parser() -> ArgumentParser:
-    """Make the parser of ``amazon-ml train``."""
-    parser = ArgumentParser(
-        prog="amazon-ml train",
-        description="Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
-        "The same command resumes a run that was stopped.",
-    )
+_TRAINS = (
+    "Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
+    "The same command resumes a run that was stopped."
+)
+
+
+def train_parser(verb: str = "train", does: str = _TRAINS) -> ArgumentParser:
+    """Make the parser of ``amazon-ml train``, or of another verb that takes the same options."""
+    parser = ArgumentParser(prog=f"amazon-ml {verb}", description=does)
     parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
     parser.add_argument("--run", type=str | None, help="run folder (default: runs/ and the name of the last --config)")
     parser.add_argument(
@@ -72,10 +74,9 @@ def train_parser() -> ArgumentParser:
     return parser
 
 
-def parse_train(arguments: list[str]) -> tuple[Run, Options]:
+def parse_train(arguments: list[str], parser: ArgumentParser | None = None) -> tuple[Run, Options]:
     """Parse the arguments of ``amazon-ml train``; a wrong key or value exits with status 2."""
-    parser = train_parser()
-    parsed = parser.parse_args(arguments)
+    parsed = (parser or train_parser()).parse_args(arguments)
     configs = parsed.pop("config") or []
     folder = parsed.pop("run")
     if folder is None:
@@ -101,7 +102,9 @@ def keep_options(run: Run, options: Options) -> None:
     """
     if run.blend.exists():
         raise InputError(f"{run.path} is a blend of other runs; choose another --run")
-    former, now = _flat(run.options()) if run.config.exists() else _flat(options), _flat(options)
+    now = _flat(options)
+    # Options that are newer than the run have their defaults, which change nothing.
+    former = _flat(train_parser().get_defaults().as_dict()) | _flat(run.options()) if run.config.exists() else now
     changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
     begun = run.begun()
     if changed and not begun:

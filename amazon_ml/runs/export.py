@@ -52,5 +52,5 @@ def _write_onnx(path: Path, bundle: Bundle) -> float:
         "tiles": asdict(networks.read),
         "decision": {"rule": decision.name, "beta": decision.beta, "parameters": rule_to_dict(decision.rule)},
     }
-    averaged = Averaged(list(load_taggers(networks, tta="none")), networks.model["tta"])
+    averaged = Averaged(list(load_taggers(networks)))
     return write_onnx(path, averaged, (size, size, len(networks.read.bands)), facts)

@@ -93,7 +93,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
         enable_model_summary=False,
         **_progress(options),
     )
-    with _interruptible(trainer):
+    with interruptible(trainer):
         batches = trainer.predict(model, loader)
     assert batches is not None
     index = torch.cat([index for index, _ in batches])
@@ -105,7 +105,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
 
 
 @contextmanager
-def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+def interruptible(trainer: pl.Trainer) -> Iterator[None]:
     """Let Ctrl-C be Ctrl-C again: Lightning makes it an exit with status 1."""
     try:
         yield
@@ -121,28 +121,20 @@ def _progress(options: Options) -> dict[str, Any]:
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
 
-def _trainer(
-    folder: FoldFolder, options: Options, callbacks: list[pl.Callback], services: list[pl.loggers.Logger]
-) -> pl.Trainer:
+def make_trainer(options: Options, callbacks: list[pl.Callback], **own: Any) -> pl.Trainer:
+    """Make a trainer with the settings of a run; `own` ones take their place."""
     progress = _progress(options)
     settings = {
         **options["trainer"],
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
         "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
+        **own,
     }
     try:
-        return pl.Trainer(
-            **settings,
-            logger=[
-                pl.loggers.CSVLogger(folder.path, "", ""),
-                pl.loggers.TensorBoardLogger(folder.path, "", ""),
-                *services,
-            ],
-            default_root_dir=folder.path,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # the data module's sampler knows the ranks, and resumes
-        )
+        return pl.Trainer(**settings)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(f"trainer: {error}") from None
 
@@ -167,8 +159,17 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     callbacks = [*resume_points(folder.last, whole_steps), StepSeed(seed), line, PerTagTable(folder.per_tag)]
     began = time.perf_counter()
     with open_loggers(folder, options["loggers"]) as services:
-        trainer = _trainer(folder, options, callbacks, services)
-        with _interruptible(trainer):
+        trainer = make_trainer(
+            options,
+            callbacks,
+            logger=[
+                pl.loggers.CSVLogger(folder.path, "", ""),
+                pl.loggers.TensorBoardLogger(folder.path, "", ""),
+                *services,
+            ],
+            default_root_dir=folder.path,
+        )
+        with interruptible(trainer):
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,19 +97,11 @@ def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) 
     return (total / len(networks.weights)).astype(np.float32)
 
 
-def load_taggers(networks: Networks, **other: Any) -> Iterator[TileTagger]:
-    """Make each network, one after the other.
-
-    Parameters
-    ----------
-    networks
-        What to make.
-    **other
-        Arguments of `TileTagger` that are to differ.
-    """
+def load_taggers(networks: Networks) -> Iterator[TileTagger]:
+    """Make each network, one after the other."""
     for file in networks.weights:
         try:
-            tagger = TileTagger(list(networks.tags), pretrained=False, **{**networks.model, **other})
+            tagger = TileTagger(list(networks.tags), pretrained=False, **networks.model)
         except InputError as error:
             raise InputError(f"{networks.source}: {error}") from None
         load_weights(file, tagger)

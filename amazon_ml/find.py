@@ -1,0 +1,241 @@
+"""What to ask of a run before it is begun: the learning rate, and the batch size."""
+
+import logging
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.table import Table
+from torch.utils.data import DataLoader
+
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.loading import Batch
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import write_table
+from amazon_ml.lightning import pl
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.report.figures import draw_sweep
+from amazon_ml.report.tables import console
+from amazon_ml.runs.config import parse_train, train_parser
+from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, prepare_tiles
+from amazon_ml.runs.folder import Options, Run
+
+log = logging.getLogger(__name__)
+
+#: Share of itself that the smoothed loss keeps with each batch.
+_SMOOTH = 0.9
+#: A sweep ends where the smoothed loss is so many times its least.
+_DIVERGED = 4
+#: The smallest batch that is tried.
+_SMALLEST = 8
+#: Share of the highest speed that counts as no slower.
+_AS_FAST = 0.95
+#: Nothing but steps of training.
+_BARE = {
+    "logger": False, "enable_checkpointing": False, "limit_val_batches": 0, "devices": 1, "num_nodes": 1,
+    "strategy": "auto", "max_epochs": -1, "max_time": None, "min_epochs": None, "min_steps": None,
+}  # fmt: skip
+
+
+def find_rate(arguments: list[str]) -> None:
+    """Run ``amazon-ml find lr``: train at rising rates, see where the loss falls, and where it diverges."""
+    parser = train_parser(
+        "find lr",
+        "Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr; "
+        "tile size and frozen layers are those of the first epoch. "
+        "Writes lr.csv and lr.png to the run folder, and nothing else.",
+    )
+    parser.add_argument("--lowest", type=float, default=1e-6, help="learning rate of the first step")
+    parser.add_argument("--highest", type=float, default=1.0, help="learning rate of the last step")
+    parser.add_argument("--steps", type=int, default=100, help="how many steps")
+    run, options = parse_train(arguments, parser)
+    lowest, highest, steps = (options.pop(key) for key in ("lowest", "highest", "steps"))
+    if not 0 < lowest < highest < math.inf or steps < 10:
+        raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
+    found = sweep(options, np.geomspace(lowest, highest, steps))
+    suggested = suggest_rate(found)
+    write_table(run.path / "lr.csv", found)
+    draw_sweep(run.path / "lr.png", found, suggested)
+    log.info("wrote %s and lr.png", run.path / "lr.csv")
+    console().print(f"--model.lr={suggested:.2g}", highlight=False)
+
+
+def sweep(options: Options, rates: np.ndarray) -> pd.DataFrame:
+    """Train a fresh network, each step at the next rate, until its loss diverges (Smith 2017).
+
+    Parameters
+    ----------
+    options
+        As `parse_train` gives them.
+    rates
+        Learning rates of the head, rising; other layers have their share of them.
+
+    Returns
+    -------
+    A row a batch: ``step``, ``learning_rate``, ``loss`` and ``smoothed_loss``.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _first_fold(Path(scratch), options)
+        pl.seed_everything(options["seed"], verbose=False)
+        tagger = _tagger(options, data)
+        tagger.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
+        rising = RisingRate(rates)
+        trainer = make_trainer(options, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
+        with interruptible(trainer):
+            trainer.fit(tagger, datamodule=data)
+    if not rising.rows:
+        raise WorkError(f"the loss is not finite at --lowest {rates[0]:g}")
+    return pd.DataFrame(rising.rows, columns=["step", "learning_rate", "loss", "smoothed_loss"])
+
+
+class RisingRate(pl.Callback):
+    """Give each step its learning rate, and keep the losses in `rows`."""
+
+    def __init__(self, rates: np.ndarray) -> None:
+        self.rates = rates
+        self.rows: list[tuple[int, float, float, float]] = []
+        self._mean, self._weight = 0.0, 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Set the rate, which the schedule has set to another."""
+        self._step = trainer.global_step
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = self.rates[self._step] * group["initial_lr"] / module.hparams["lr"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Keep the loss; end where it diverges."""
+        loss = float(outputs["loss"])
+        self._mean = _SMOOTH * self._mean + (1 - _SMOOTH) * loss
+        self._weight = _SMOOTH * self._weight + (1 - _SMOOTH)
+        smoothed = self._mean / self._weight
+        if math.isfinite(smoothed):
+            self.rows.append((self._step, float(self.rates[self._step]), loss, smoothed))
+        if not math.isfinite(smoothed) or smoothed > _DIVERGED * min(row[-1] for row in self.rows):
+            trainer.should_stop = True
+
+
+def suggest_rate(found: pd.DataFrame) -> float:
+    """Suggest a tenth of the rate at which the smoothed loss was least.
+
+    There, the loss falls steeply still; at the least itself, it is about to rise (Howard and Gugger 2020).
+    """
+    least = int(found["smoothed_loss"].to_numpy().argmin())
+    if least in (0, len(found) - 1):
+        log.warning("the loss was least at an end of the sweep: widen --lowest and --highest")
+    return float(found["learning_rate"].iloc[least]) / 10
+
+
+def find_batch(arguments: list[str]) -> None:
+    """Run ``amazon-ml find batch``: double the batch until memory is full, and time the steps."""
+    parser = train_parser(
+        "find batch",
+        "Train on batches of 8, 16, 32 … tiles until memory is full or --limit is reached; tell the images/s of each "
+        "size, and from which size on a larger batch is no faster. Writes nothing.",
+    )
+    parser.add_argument("--limit", type=int, default=512, help="the largest batch to try")
+    parser.add_argument("--steps", type=int, default=5, help="steps to time for each size; their median counts")
+    _, options = parse_train(arguments, parser)
+    limit, steps = options.pop("limit"), options.pop("steps")
+    if limit < _SMALLEST or steps < 1:
+        raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")
+    speeds, full = measure_batches(options, limit, steps)
+    table = Table(title=f"{options['model']['backbone']}, {options['data']['size']} px", title_justify="left")
+    for heading in ("batch", "images/s"):
+        table.add_column(heading, justify="right")
+    for size, speed in speeds.items():
+        table.add_row(str(size), f"{speed:,.0f}")
+    console().print(table)
+    end = f"{2 * max(speeds)} do not fit in memory" if full else f"{max(speeds)} fit in memory"
+    console().print(f"--data.batch_size={enough(speeds)} is as fast as any; {end}", highlight=False)
+
+
+def measure_batches(options: Options, limit: int, steps: int) -> tuple[dict[int, float], bool]:
+    """Time training steps on batches of doubling size.
+
+    Tiles are noise that is made once: neither speed nor memory depend on what is on them, and loading
+    is not measured.
+
+    Returns
+    -------
+    Images/s of each size, and whether memory ended it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _first_fold(Path(scratch), options)
+    tagger = _tagger({**options, "model": {**options["model"], "progressive": {}, "unfreeze": {}}}, data)
+    speeds: dict[int, float] = {}
+    for size in _doubled(_SMALLEST, limit):
+        try:
+            speeds[size] = size / _seconds_a_step(tagger, options, size, steps)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if not speeds:
+                raise WorkError(f"not even {size} tiles of {options['data']['size']} px fit in memory") from error
+            return speeds, True
+        log.info("batches of %d: %.0f images/s", size, speeds[size])
+    return speeds, False
+
+
+def enough(speeds: dict[int, float]) -> int:
+    """Pick the smallest batch that is about as fast as the fastest."""
+    return min(size for size, speed in speeds.items() if speed >= _AS_FAST * max(speeds.values()))
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is full, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+class StepClock(pl.Callback):
+    """Note when steps end."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Note the time, once the device is done."""
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+
+def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int) -> float:
+    edge, bands, tags = options["data"]["size"], tagger.hparams["in_chans"], len(tagger.hparams["tags"])
+    batch = {
+        "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
+        "target": torch.zeros(size, tags),
+    }
+    clock, count = StepClock(), steps + 2  # the first step pays for what is made once
+    trainer = make_trainer(options, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)
+    with interruptible(trainer):
+        trainer.fit(tagger, DataLoader([batch] * count, batch_size=None))  # type: ignore[arg-type]
+    return statistics.median(np.diff(clock.ends[1:]).tolist())
+
+
+def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
+    run = Run(scratch)
+    return fold_data(run, options, 0, prepare_tiles(run, options))
+
+
+def _tagger(options: Options, data: PlanetDataModule) -> TileTagger:
+    own = {"in_chans": len(data.bands), "size": options["data"]["size"], "ema": None, "swa": None}
+    return TileTagger(**{**options["model"], **own}, tags=list(data.catalog.tags.names))
+
+
+def _doubled(first: int, limit: int) -> Iterator[int]:
+    while first <= limit:
+        yield first
+        first *= 2

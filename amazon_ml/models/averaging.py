@@ -1,0 +1,156 @@
+"""Averages of the weights over training steps, which often generalise better than the last weights.
+
+Both averages are moving ones: after each step the average keeps a share of itself and takes the
+rest from the network. They differ in that share, which is a function of how many weights are in
+the average already.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from amazon_ml.data.loading import Batch
+from amazon_ml.lightning import pl
+from amazon_ml.models.layers import batch_norms, trains
+
+#: Training batches that batch norms are estimated on anew.
+NORM_BATCHES = 100
+
+
+def exponential(decay: float) -> "AveragedWeights":
+    """Average all steps, the later the more: each step the average keeps a share `decay` of itself.
+
+    The share rises to `decay` as ``(1 + n) / (10 + n)``, n being the steps averaged, so that the
+    first weights, which are the worst, are soon forgotten (as TensorFlow's moving average does it).
+    Running statistics of batch norms, which are moving averages themselves, are averaged alike.
+    """
+    return AveragedWeights(lambda n: min(decay, (1 + n) / (10 + n)))
+
+
+def equal(last: float) -> "AveragedWeights":
+    """Average the last share of the steps equally (stochastic weight averaging, Izmailov et al. 2018).
+
+    No weights of the past had the activations of this average, so the running statistics of batch
+    norms are estimated anew before each validation and at the end.
+    """
+    return AveragedWeights(lambda n: n / (n + 1), last, new_norms=True)
+
+
+class AveragedWeights(pl.callbacks.WeightAveraging):
+    """Validate, and end training, with averaged weights; checkpoints hold them beside the running ones.
+
+    Parameters
+    ----------
+    kept
+        The share of itself, in 0..1, that an average of so many weights keeps when it takes in another.
+    last
+        Share of the steps, at the end, that are averaged, in 0..1. Before them, validation sees the
+        running weights.
+    new_norms
+        Whether batch norms are estimated anew.
+    """
+
+    def __init__(self, kept: Callable[[int], float], last: float = 1.0, *, new_norms: bool = False) -> None:
+        def average(averages: Any, weights: Any, count: torch.Tensor | int) -> None:
+            if averages[0].is_floating_point():
+                get_ema_multi_avg_fn(kept(int(count)))(averages, weights, count)  # type: ignore[no-untyped-call]
+            else:  # counters of batches have no mean
+                torch._foreach_copy_(averages, weights)
+
+        super().__init__(multi_avg_fn=average)
+        self._last, self._new_norms = last, new_norms
+        self._first_step = 0
+        self._norms_of = 0  # how many weights were in the average when norms were estimated
+        self._ended = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Keep the average on the device that trains, where the network goes only later."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the first step that is averaged."""
+        steps = int(trainer.estimated_stepping_batches)
+        self._first_step = min(steps - 1, math.floor(steps * (1 - self._last)))
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Average after steps, not after epochs."""
+        return step_idx is not None and step_idx >= self._first_step
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the average in place of the running weights."""
+        if self._count():
+            super().on_validation_epoch_start(trainer, pl_module)
+            self._estimate_norms(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the running weights back."""
+        if self._count():
+            super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the network with the average."""
+        self._ended = True
+        if self._count():
+            super().on_train_end(trainer, pl_module)
+            self._estimate_norms(trainer, pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do so too where a resumed run had no step left, since Lightning then passes over the end of training."""
+        if not self._ended:
+            self.on_train_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a checkpoint needs beside the average itself."""
+        return {**super().state_dict(), "norms_of": self._norms_of}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        super().load_state_dict(state_dict)
+        self._norms_of = state_dict["norms_of"]
+
+    def _count(self) -> int:
+        """How many weights are in the average."""
+        return 0 if self._average_model is None else int(self._average_model.n_averaged)
+
+    def _estimate_norms(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not self._new_norms or self._norms_of == self._count():
+            return
+        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        with trainer.precision_plugin.val_step_context():
+            estimate_norms(module, islice(loader, NORM_BATCHES), module.size_now())  # type: ignore[operator]
+        self._norms_of = self._count()
+
+
+@torch.no_grad()
+def estimate_norms(network: pl.LightningModule, batches: Iterable[Batch], size: int | None = None) -> None:
+    """Set the running statistics of the batch norms that train to their means over batches.
+
+    Like ``torch.optim.swa_utils.update_bn``, except that all other layers are as in prediction:
+    statistics are then of the activations that will be met, and no random number is drawn.
+
+    Parameters
+    ----------
+    network
+        The tagger.
+    batches
+        Training batches, augmented as in training.
+    size
+        Edge to scale their tiles to, pixels; as they are by default.
+    """
+    norms = {norm: norm.momentum for norm in batch_norms(network) if trains(norm)}
+    was_training = network.training
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches, and not a moving one
+        norm.train()
+    for batch in batches:
+        network(batch["image"].to(network.device), size)
+    for norm, momentum in norms.items():
+        norm.momentum = momentum
+    network.train(was_training)

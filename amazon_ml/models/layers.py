@@ -1,0 +1,65 @@
+"""The backbone's layers, from the stem to the head: which of them train, and how fast."""
+
+from typing import Any, cast
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from amazon_ml.lightning import param_groups_layer_decay, param_groups_weight_decay, timm
+
+
+def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
+    """Parameters of each stage, as timm divides the backbone: the stem first, the head last."""
+    matcher = cast(Any, backbone).group_matcher(coarse=True)
+    names = timm.models.group_parameters(backbone, matcher)
+    return [[backbone.get_parameter(name) for name in names[place]] for place in sorted(names)]
+
+
+def train_last(backbone: nn.Module, count: int) -> None:
+    """Let the last `count` stages train, the head included, and freeze those before them.
+
+    A frozen batch norm keeps its running statistics as well, and normalises with them.
+    """
+    for place, stage in enumerate(reversed(stages(backbone))):
+        for parameter in stage:
+            parameter.requires_grad_(place < count)
+    for norm in batch_norms(backbone):
+        norm.train(trains(norm))
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Every batch norm of a network."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def trains(norm: _BatchNorm) -> bool:
+    """Whether a norm is not frozen; one without weights never is."""
+    own = [parameter.requires_grad for parameter in norm.parameters(recurse=False)]
+    return any(own) or not own
+
+
+def optimizer_groups(backbone: nn.Module, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Divide the parameters into groups for an optimizer.
+
+    Parameters
+    ----------
+    backbone
+        A timm network.
+    lr
+        Learning rate of the head.
+    weight_decay
+        Weight decay of matrices and kernels; vectors, and what the network excepts, have none.
+    layer_decay
+        Share of the learning rate that each layer has of that of the layer above it, in 0..1.
+
+    Returns
+    -------
+    Groups with ``params``, ``weight_decay`` and, where rates differ, ``lr``.
+    """
+    excepted: set[str] = getattr(backbone, "no_weight_decay", set)()
+    if layer_decay == 1:
+        return list(param_groups_weight_decay(backbone, weight_decay=weight_decay, no_weight_decay_list=excepted))
+    groups = param_groups_layer_decay(
+        backbone, weight_decay=weight_decay, no_weight_decay_list=excepted, layer_decay=layer_decay
+    )
+    return [{**group, "lr": lr * group["lr_scale"]} for group in groups]
