@@ -36,8 +36,7 @@ def random_tiles(count: int, edge: int, bands: int) -> npt.NDArray[np.uint8]:
 
 def tagger(backbone: str, seed: int, bands: int = 3, **options: str) -> TileTagger:
     torch.manual_seed(seed)
-    tags = ["clear", "haze", "road"]
-    return TileTagger(tags, backbone, pretrained=False, size=32, in_chans=bands, **options).eval()  # type: ignore[arg-type]
+    return TileTagger(list(PLANET.names), backbone, pretrained=False, size=32, in_chans=bands, **options).eval()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
