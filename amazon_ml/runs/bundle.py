@@ -140,9 +140,12 @@ def open_bundle(path: Path) -> Bundle:
     run = Run(path)
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
-    data = run.options()["data"]
-    sha256 = str(read_json(run.provenance)["data"]["sha256"])
-    return Bundle(_networks(run), read_decision(run), {key: data[key] for key in _TABLE}, sha256)
+    decision = read_decision(run)
+    try:
+        data, sha256 = run.options()["data"], str(read_json(run.provenance)["data"]["sha256"])
+        return Bundle(_networks(run), decision, {key: data[key] for key in _TABLE}, sha256)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run.config} or {run.provenance.name} lacks {error} of what a run tells") from None
 
 
 def describe(run: Run) -> dict[str, Any]:
