@@ -17,8 +17,9 @@ from amazon_ml.report.tables import console
 _NONE = "\N{EN DASH}"
 #: What a verdict means, where more is better and where less is.
 _MORE = {"higher": "better", "lower": "worse", "noise": "noise"}
-_MARKS = {"higher": "+", "lower": "\N{MINUS SIGN}", "noise": " "}
 _LESS = {"higher": "worse", "lower": "better", "noise": "noise"}
+#: How a tag's difference is marked.
+_MARKS = {"higher": "+", "lower": "\N{MINUS SIGN}", "noise": " "}
 
 _STYLE = """table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: right; overflow-wrap: anywhere; }
