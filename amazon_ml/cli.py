@@ -72,6 +72,7 @@ VERBS = {
         ("run",),
         prints="print_scores",
     ),
+    "compare": Verb("amazon_ml.compare:compare", "runs side by side: paired differences, or noise", ("runs",)),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),

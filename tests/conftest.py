@@ -1,18 +1,27 @@
 """Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
+import yaml
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 
 from kaggle_server import KaggleServer
 
 from amazon_ml.cli import main
+from amazon_ml.data.bands import TileReader, write_reader
 from amazon_ml.data.demo import write_demo
+from amazon_ml.files import write_table
+from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.runs.folder import Run, probability_table, write_truth
 
 #: The smallest of timm's networks, and little of everything else.
 TINY = [
@@ -42,6 +51,26 @@ def trained(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--run", str(run), "--data.root", str(demo_tiles), "--folds=[0, 2]", "--model.tta=flips", *TINY]
     assert main(["train", *options]) == 0
     return run
+
+
+def run_of(
+    folder: Path, p: npt.NDArray[np.float64], true: npt.NDArray[np.uint8], tags: tuple[str, ...] = PLANET.names,
+    *, held_out: bool = True,
+) -> Path:  # fmt: skip
+    """Write a run as far as blending and comparing look at it: tiles of these names, the first of them held out."""
+    folder.mkdir(parents=True)
+    names = [f"tile_{n}" for n in range(len(true))]
+    data = {"root": "/tiles", "hold_out": held_out, "tag_separator": None, "bands": "rgb", "colours": None}
+    keys = ("table", "images", "leave_out", "tags", "name_column", "tags_column")
+    data |= dict.fromkeys(keys) | {"allow_missing": False}
+    options = {"beta": 2.0, "seed": 3, "data": data, "model": {}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
+    (folder / "provenance.json").write_text(json.dumps({"starts": [], "data": facts}))
+    write_reader(folder / "bands.json", TileReader(("r", "g", "b")))
+    write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
+    write_table(folder / "oof.parquet", probability_table(names[: len(p)], tags, p.astype(np.float32)))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
-import yaml
-from conftest import TINY
+from conftest import TINY, run_of
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli import main
-from amazon_ml.data.bands import TileReader, write_reader
 from amazon_ml.decisions.blending import WAYS, cross_blend
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.synthetic import draw_rows
-from amazon_ml.files import write_table
-from amazon_ml.labels import PLANET, TagSet
-from amazon_ml.runs.folder import Run, probability_table, read_oof, write_truth
+from amazon_ml.labels import PLANET
+from amazon_ml.runs.folder import Run, read_oof
 
 TAGS = list(PLANET.names)
 
@@ -157,25 +153,6 @@ def test_a_blend_is_not_trained_nor_gathered(
 
 
 # ---------------------------------------------------------------- runs as far as blending looks at them
-
-
-def run_of(
-    folder: Path, p: npt.NDArray[np.float64], true: npt.NDArray[np.uint8], tags: tuple[str, ...] = PLANET.names,
-    *, held_out: bool = True,
-) -> Path:  # fmt: skip
-    folder.mkdir(parents=True)
-    names = [f"tile_{n}" for n in range(len(true))]
-    data = {"root": "/tiles", "hold_out": held_out, "tag_separator": None, "bands": "rgb", "colours": None}
-    keys = ("table", "images", "leave_out", "tags", "name_column", "tags_column")
-    data |= dict.fromkeys(keys) | {"allow_missing": False}
-    options = {"beta": 2.0, "seed": 3, "data": data, "model": {}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(options))
-    facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
-    (folder / "provenance.json").write_text(json.dumps({"starts": [], "data": facts}))
-    write_reader(folder / "bands.json", TileReader(("r", "g", "b")))
-    write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
-    write_table(folder / "oof.parquet", probability_table(names[: len(p)], tags, p.astype(np.float32)))
-    return folder
 
 
 @pytest.fixture

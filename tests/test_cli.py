@@ -16,7 +16,8 @@ from amazon_ml.runs.config import train_parser
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
 LAYERS = ("errors", "files", "labels", "decisions", "lightning", "data", "models", "runs", "report", "kaggle", "bench",
-          "finish", "train", "find", "blend", "audit", "cli")  # fmt: skip
+          "finish", "train", "find", "blend", "audit", "compare",
+          "cli")  # fmt: skip
 
 
 def test_help_answers_within_a_second() -> None:
@@ -71,7 +72,7 @@ def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "module",
     ["labels", "decisions.thresholds", "decisions.rules", "runs.tune", "kaggle.download", "kaggle.submission",
-      "kaggle.lint", "kaggle.diff", "kaggle.send", "cli"],
+      "kaggle.lint", "kaggle.diff", "kaggle.send", "compare", "cli"],
 )  # fmt: skip
 def test_modules_that_never_import_torch(module: str) -> None:
     code = f"import sys, amazon_ml.{module}; sys.exit('torch' in sys.modules)"

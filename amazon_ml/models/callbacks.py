@@ -103,7 +103,12 @@ class EpochLine(pl.Callback):
             self.speeds.append(self._tiles * trainer.world_size / seconds)
             self.waits.append((_waited(trainer) - self._waited) / seconds)
             self.peak = _peak_memory(module.device)
-            figures = {"images_per_second": self.speeds[-1], "data_wait": self.waits[-1], "peak_memory_gib": self.peak}
+            figures = {
+                "images_per_second": self.speeds[-1],
+                "data_wait": self.waits[-1],
+                "peak_memory_gib": self.peak,
+                "train_seconds": seconds,
+            }
             module.log_dict(figures, on_step=False, on_epoch=True, batch_size=1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

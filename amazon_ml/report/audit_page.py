@@ -11,35 +11,17 @@ import pandas as pd
 
 from amazon_ml.data.images import Image
 from amazon_ml.files import write_text
+from amazon_ml.report.page import html_page
 
 #: Pixels; larger tiles are scaled down, so that a page of a hundred stays below 3 MB.
 _EDGE = 160
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 78rem; padding: 0 1rem; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }}
-figure {{ margin: 0; border: 1px solid #8886; border-radius: 6px; padding: .6rem; }}
-img {{ width: 100%; border-radius: 4px; }}
-figcaption {{ font-size: .85rem; overflow-wrap: anywhere; }}
-.doubted {{ color: light-dark(#b35900, #f0a050); font-weight: 600; }}
-.missing {{ color: light-dark(#0a5fb4, #6cb6ff); font-weight: 600; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{lead}</p>
-<main>
-{cards}
-</main>
-</body>
-</html>
+_STYLE = """main { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
+figure { margin: 0; border: 1px solid #8886; border-radius: 6px; padding: .6rem; }
+img { width: 100%; border-radius: 4px; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+.doubted { color: light-dark(#b35900, #f0a050); font-weight: 600; }
+.missing { color: light-dark(#0a5fb4, #6cb6ff); font-weight: 600; }
 """
 
 
@@ -72,7 +54,8 @@ def write_audit_page(
         '<span class="missing">Blue</span>: a tag that it lacks and the network sees. The number is the probability '
         "by networks that were not trained on the tile. Networks err, too: look before you change a tag."
     )
-    write_text(path, _PAGE.format(title=escape(title), lead=lead, cards="\n".join(cards)))
+    body = "\n".join([f"<p>{lead}</p>", "<main>", *cards, "</main>"])
+    write_text(path, html_page(title, body, _STYLE))
 
 
 def _card(name: str, labels: pd.DataFrame, image: Image, tags: Sequence[str]) -> str:

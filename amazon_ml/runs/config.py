@@ -13,7 +13,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.folder import Options, Run, flatten
 from amazon_ml.runs.loggers import SERVICES, check_loggers
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,9 @@ def keep_options(run: Run, options: Options) -> None:
     """
     if run.blend.exists():
         raise InputError(f"{run.path} is a blend of other runs; choose another --run")
-    now = _flat(options)
+    now = flatten(options)
     # Options that are newer than the run have their defaults, which change nothing.
-    former = _flat(train_parser().get_defaults().as_dict()) | _flat(run.options()) if run.config.exists() else now
+    former = flatten(train_parser().get_defaults().as_dict()) | flatten(run.options()) if run.config.exists() else now
     changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
     begun = run.begun()
     if changed and not begun:
@@ -127,11 +127,3 @@ def keep_options(run: Run, options: Options) -> None:
 def write_options(run: Run, options: Options) -> None:
     """Write config.yaml; for a begun run only once its tiles are known to be the same."""
     write_text(run.config, yaml.safe_dump(options, sort_keys=False))
-
-
-def _flat(options: Options, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        nested = isinstance(value, dict) and prefix.count(".") < 1
-        flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
-    return flat

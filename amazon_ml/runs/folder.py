@@ -21,6 +21,15 @@ from amazon_ml.labels import MultiHot, TagSet
 Options = dict[str, Any]
 
 
+def flatten(options: Options, prefix: str = "") -> Options:
+    """Give options by their dotted names, such as ``data.size``; what lies deeper stays one value."""
+    flat: Options = {}
+    for key, value in options.items():
+        nested = isinstance(value, dict) and prefix.count(".") < 1
+        flat.update(flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return flat
+
+
 @dataclass(frozen=True)
 class Run:
     """Paths in a run folder; nothing is read or made by naming them."""

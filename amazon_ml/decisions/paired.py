@@ -1,0 +1,133 @@
+"""Whether one network's answers beat another's on the same tiles, or differ by chance.
+
+A tile that is hard for one network is hard for another, so the difference tile by tile is far surer
+than two scores beside each other. All of it holds the networks fixed: it says what other tiles could
+change, not another seed of training.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.decisions.crossfit import bootstrap_interval, standard_error
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows
+
+#: Gives the ends of an interval of the mean, from one value a tile and ``level``.
+Interval = Callable[..., tuple[float, float]]
+
+#: So many that the tails are known at the high levels of several comparisons, too.
+_RESAMPLES = 10_000
+_BOOTSTRAP: Interval = partial(bootstrap_interval, resamples=_RESAMPLES)
+
+
+def shared_level(comparisons: int) -> float:
+    """Give the level at which each of several intervals is taken, so that all cover at once in 95 % (Bonferroni)."""
+    return 1 - 0.05 / max(comparisons, 1)
+
+
+def paired(
+    values: npt.ArrayLike, against: npt.ArrayLike, *, level: float = 0.95, interval: Interval = _BOOTSTRAP
+) -> dict[str, Any]:
+    """Compare two scores tile by tile.
+
+    Parameters
+    ----------
+    values, against
+        One score a tile, of the same tiles in the same order.
+    level
+        Probability that the interval covers.
+    interval
+        How it is made.
+
+    Returns
+    -------
+    ``value``, the mean difference; its ``standard_error`` and ``interval``; ``verdict``: higher or lower
+    where the interval leaves out 0, else noise.
+    """
+    difference: Floats = np.asarray(values, dtype=np.float64) - np.asarray(against, dtype=np.float64)
+    ends = interval(difference, level=level)
+    return {
+        "value": float(difference.mean()),
+        "standard_error": float(standard_error(difference)),
+        "interval": list(ends),
+        "verdict": _verdict(*ends),
+    }
+
+
+def normal_interval(per_tile: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
+    """Give the normal interval of a mean over tiles, where no two values are alike and a bootstrap would be slow."""
+    values: Floats = np.asarray(per_tile, dtype=np.float64)
+    reach = NormalDist().inv_cdf((1 + level) / 2) * float(standard_error(values))
+    return float(values.mean()) - reach, float(values.mean()) + reach
+
+
+def log_loss_per_tile(targets: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
+    """Binary cross-entropy of each tile, mean over tags.
+
+    Parameters
+    ----------
+    targets, probabilities
+        Arrays of shape (tiles, tags), multi-hot and in 0..1. Probabilities are held off 0 and 1 by the
+        precision of float32, in which they are stored.
+
+    Returns
+    -------
+    float64 of shape (tiles,), nats.
+    """
+    p, true = as_rows(probabilities, targets)
+    edge = float(np.finfo(np.float32).eps)
+    p = p.clip(edge, 1 - edge)
+    loss: Floats = -np.log(np.where(true, p, 1 - p)).mean(axis=1)
+    return loss
+
+
+def paired_per_tag(
+    targets: npt.ArrayLike, decided: npt.ArrayLike, against: npt.ArrayLike, beta: float = 2.0,
+    *, level: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """Compare each tag's own F-beta, over tiles, of two answers.
+
+    Parameters
+    ----------
+    targets, decided, against
+        Multi-hot arrays of shape (tiles, tags).
+    beta, level
+        As for F-beta, and the probability that an interval covers.
+    resamples, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    One row a tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
+    """
+    bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, decided, against)]
+    cells = 4 * bits[0] + 2 * bits[1] + bits[2]
+    rng = np.random.default_rng(seed)
+    rows = []
+    for tag in range(cells.shape[1]):
+        # A resample of tiles is told by how often it holds each of the eight ways a tile can be.
+        counts = np.bincount(cells[:, tag], minlength=8)
+        drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+        low, high = np.quantile(_differences(drawn, beta), [(1 - level) / 2, (1 + level) / 2])
+        rows.append((_differences(counts[None], beta)[0], low, high, _verdict(low, high)))
+    return pd.DataFrame(rows, columns=["value", "low", "high", "verdict"])
+
+
+def _differences(counts: npt.NDArray[np.int64], beta: float) -> Floats:
+    """Differences of two F-betas, shape (resamples,), from tiles counted by truth, first and second answer."""
+    cells = counts.reshape(-1, 2, 2, 2)
+    support = cells[:, 1].sum(axis=(1, 2))
+    answers = (cells[:, :, 1].sum(axis=2), cells[:, :, :, 1].sum(axis=2))  # given, by truth
+    one, other = (
+        (1 + beta**2) * given[:, 1] / np.maximum(beta**2 * support + given.sum(axis=1), 1e-9) for given in answers
+    )
+    return np.asarray(one - other, dtype=np.float64)
+
+
+def _verdict(low: float, high: float) -> str:
+    return "higher" if low > 0 else "lower" if high < 0 else "noise"

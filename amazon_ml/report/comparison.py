@@ -1,0 +1,222 @@
+"""Runs side by side: the same sheets of text on a terminal and on a page."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.markup import escape as plain
+from rich.table import Table
+
+from amazon_ml.files import write_text
+from amazon_ml.report.page import html_page
+from amazon_ml.report.tables import console
+
+_NONE = "\N{EN DASH}"
+#: What a verdict means, where more is better and where less is.
+_MORE = {"higher": "better", "lower": "worse", "noise": "noise"}
+_LESS = {"higher": "worse", "lower": "better", "noise": "noise"}
+#: How a tag's difference is marked.
+_MARKS = {"higher": "+", "lower": "\N{MINUS SIGN}", "noise": " "}
+
+_STYLE = """table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: right; overflow-wrap: anywhere; }
+th:first-child, td:first-child, .words td, .words th { text-align: left; }
+p { max-width: 50rem; }
+svg { max-width: 46rem; width: 100%; font: 13px system-ui, sans-serif; fill: currentColor; }
+.better { color: light-dark(#1a7f37, #57ab5a); }
+.worse { color: light-dark(#b35900, #f0a050); }
+.noise { color: #888; }
+"""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text.
+
+    Parameters
+    ----------
+    title, note
+        Above and below it.
+    headings, rows
+        Its cells.
+    words
+        Its cells are words rather than numbers.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    words: bool = False
+
+
+def print_comparison(found: dict[str, Any]) -> None:
+    """Print a comparison; `found` is what `amazon_ml.runs.compare.compare_runs` gives."""
+    page = console()
+    page.print(_lead(found), highlight=False, markup=False, soft_wrap=True)
+    for sheet in _sheets(found):
+        page.print(_rich(sheet))
+    page.print(_caution(found), highlight=False, markup=False, soft_wrap=True)
+
+
+def write_comparison_page(path: Path, found: dict[str, Any]) -> None:
+    """Write a comparison as an HTML page that needs no other file."""
+    scores, differences, *others = map(_html, _sheets(found))
+    parts = [f"<p>{escape(_lead(found))}</p>", scores, differences, _drawn(found), f"<p>{escape(_caution(found))}</p>"]
+    write_text(path, html_page(f"Runs compared to {found['runs'][0]['run']}", "\n".join([*parts, *others]), _STYLE))
+
+
+def _lead(found: dict[str, Any]) -> str:
+    source = "GENERATED tiles, which say nothing about Kaggle: " if found["generated"] else ""
+    most = max(run["held_out"] for run in found["runs"])
+    part = "that every run held out" + (f"; one held out {most:,}" if most > found["tiles"] else "")
+    return (
+        f"{source}{found['tiles']:,} tiles {part}. All runs are decided by one rule, {found['rule']}, cross-fitted: "
+        "each tile by a rule that was fitted on other tiles."
+    )
+
+
+def _caution(found: dict[str, Any]) -> str:
+    told = "Intervals tell what other tiles could change, with the networks as they are; another seed changes more."
+    others = len(found["runs"]) - 1
+    if others < 2:
+        return told
+    return (
+        f"{told} {others} comparisons are made, so each is at {_level(found)}: together they hold in 95 % of "
+        f"cases. The best of {others + 1} runs is flattered by being chosen on these tiles."
+    )
+
+
+def _sheets(found: dict[str, Any]) -> list[Sheet]:
+    return [sheet(found) for sheet in (_scores, _differences, _tags, _options)]
+
+
+def _scores(found: dict[str, Any]) -> Sheet:
+    beta = f"F{found['beta']:g}"
+    headings = ("run", f"{beta} at 0.2", f"{beta} {found['rule']}", "95 % interval", "log loss", "epochs", "images/s",
+                "seconds")  # fmt: skip
+    rows = [
+        (
+            run["run"],
+            f"{run['fixed']['value']:.4f}",
+            f"{run['cross_fitted']['value']:.4f}",
+            _between(run["cross_fitted"]["interval"], ".4f"),
+            f"{run['log_loss']['value']:.4f}",
+            *(_known(run[key]) for key in ("epochs", "images_per_second", "train_seconds")),
+        )
+        for run in found["runs"]
+    ]
+    return Sheet("Scores", headings, rows, f"seconds: of training steps, all folds; {_NONE}: not known")
+
+
+def _measures(found: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
+    beta = f"F{found['beta']:g}"
+    return {
+        "fixed": (f"{beta} at 0.2", _MORE),
+        "cross_fitted": (f"{beta} {found['rule']}", _MORE),
+        "log_loss": ("log loss", _LESS),
+    }
+
+
+def _differences(found: dict[str, Any]) -> Sheet:
+    rows = []
+    for run in found["runs"][1:]:
+        for key, (name, meaning) in _measures(found).items():
+            one = run["minus_first"][key]
+            rows.append((run["run"], name, f"{one['value']:+.4f}", f"{one['standard_error']:.4f}",
+                         _between(one["interval"], "+.4f"), meaning[one["verdict"]]))  # fmt: skip
+    headings = ("run", "of", "difference", "std. error", f"{_level(found)} interval", "verdict")
+    return Sheet(f"Minus {found['runs'][0]['run']}, tile by tile", headings, rows,
+                 "noise: the interval holds 0, so that chance alone could make the difference")  # fmt: skip
+
+
+def _tags(found: dict[str, Any]) -> Sheet:
+    rows = []
+    for record in found["tags"]:
+        first, *others = (f"{value:.3f}" for value in record["fbeta"])
+        marks = (_MARKS[difference["verdict"]] for difference in record["minus_first"])
+        marked = (f"{value} {mark}" for value, mark in zip(others, marks, strict=True))
+        rows.append((record["tag"], f"{record['support']:,}", f"{first}  ", *marked))
+    beta, names = f"F{found['beta']:g}", [run["run"] for run in found["runs"]]
+    chance = (1 - found["level"]) * len(rows) * (len(names) - 1)
+    note = f"+ and \N{MINUS SIGN}: the interval of the difference to {names[0]} leaves out 0"
+    note += f"; by chance alone about {chance:.1f} such marks are to be expected"
+    return Sheet(f"{beta} of each tag, over tiles", ("tag", "support", *names), rows, note)
+
+
+def _options(found: dict[str, Any]) -> Sheet:
+    rows = [(one["option"], *map(_value, one["values"])) for one in found["options"]]
+    names = [run["run"] for run in found["runs"]]
+    note = f"{_NONE}: none, or the run is a blend or older than the option" if rows else "none differs"
+    return Sheet("Options that differ", ("option", *names), rows, note, words=True)
+
+
+def _level(found: dict[str, Any]) -> str:
+    return f"{100 * found['level']:.4g} %"
+
+
+def _value(value: Any) -> str:
+    return _NONE if value is None else str(value)
+
+
+def _known(value: float | None) -> str:
+    return _NONE if value is None else f"{value:,.0f}"
+
+
+def _between(ends: Sequence[float], form: str) -> str:
+    return " to ".join(format(end, form) for end in ends)
+
+
+def _rich(sheet: Sheet) -> Table:
+    table = Table(title=plain(sheet.title), title_justify="left", caption=plain(sheet.note), caption_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)  # fmt: skip
+    for place, heading in enumerate(sheet.headings):
+        table.add_column(plain(heading), justify="left" if sheet.words or not place else "right", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*map(plain, row))
+    return table
+
+
+def _html(sheet: Sheet) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in sheet.headings)
+    rows = ["".join(map(_cell, row)) for row in sheet.rows]
+    body = "\n".join(f"<tr>{row}</tr>" for row in [head, *rows])
+    kind = ' class="words"' if sheet.words else ""
+    return f"<h2>{escape(sheet.title)}</h2>\n<table{kind}>\n{body}\n</table>\n<p>{escape(sheet.note)}</p>"
+
+
+def _cell(text: str) -> str:
+    kind = f' class="{text}"' if text in _MORE.values() else ""
+    return f"<td{kind}>{escape(text)}</td>"
+
+
+def _drawn(found: dict[str, Any]) -> str:
+    """Draw the intervals of the cross-fitted differences over a line at 0."""
+    name, meaning = _measures(found)["cross_fitted"]
+    differences = [(run["run"], run["minus_first"]["cross_fitted"]) for run in found["runs"][1:]]
+    reach = max(max(map(abs, one["interval"])) for _, one in differences) or 1e-4
+    lines = list(_dots(differences, meaning, reach))
+    height = 34 * len(lines) + 30
+    return (
+        f'<svg viewBox="0 0 720 {height}" role="img" aria-label="differences of {escape(name)} with intervals">'
+        f'<line x1="460" x2="460" y1="0" y2="{height - 24}" stroke="#888" stroke-dasharray="3"/>'
+        f'<text x="460" y="{height - 6}" text-anchor="middle">{escape(found["runs"][0]["run"])}</text>'
+        f'<text x="700" y="{height - 6}" text-anchor="end">{reach:+.4f}</text>'
+        f'<text x="220" y="{height - 6}">{-reach:+.4f}</text>{"".join(lines)}</svg>'
+    )
+
+
+def _dots(differences: Sequence[tuple[str, dict[str, Any]]], meaning: dict[str, str], reach: float) -> Iterator[str]:
+    for place, (name, one) in enumerate(differences):
+        low, high = one["interval"]
+        left, middle, right = (460 + 240 * value / reach for value in (low, one["value"], high))
+        y = 20 + 34 * place
+        yield (
+            f'<text x="200" y="{y + 4}" text-anchor="end">{escape(name)}</text>'
+            f'<g class="{meaning[one["verdict"]]}" fill="currentColor" stroke="currentColor">'
+            f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" stroke-width="3"/>'
+            f'<circle cx="{middle:.1f}" cy="{y}" r="5"/></g>'
+        )

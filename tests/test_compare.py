@@ -1,0 +1,267 @@
+"""`amazon-ml compare`: paired figures against scikit-learn and by hand, noise called noise, and what is refused."""
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import run_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import fbeta_score, log_loss
+
+from amazon_ml.cli import main
+from amazon_ml.decisions.crossfit import cross_decide
+from amazon_ml.decisions.fbeta import fbeta_per_tile
+from amazon_ml.decisions.logistic import logit, sigmoid
+from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paired, paired_per_tag, shared_level
+from amazon_ml.decisions.rules import RULES
+from amazon_ml.decisions.synthetic import draw_rows
+from amazon_ml.labels import PLANET
+
+P, TRUE = draw_rows(400, seed=5)
+
+
+def blurred(spread: float, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Probabilities of a network that sees less, the more the larger the spread."""
+    return sigmoid(logit(P) + np.random.default_rng(seed).normal(0, spread, P.shape))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> dict[str, Path]:
+    """A run, one much worse, one as good but for chance, and one that held out the first half."""
+    return {
+        "sharp": run_of(tmp_path / "sharp", P, TRUE),
+        "blurred": run_of(tmp_path / "blurred", blurred(3.0), TRUE),
+        "alike": run_of(tmp_path / "alike", blurred(0.02), TRUE),
+        "half": run_of(tmp_path / "half", P[:200], TRUE),
+    }
+
+
+def compared(tmp_path: Path, *words: str | Path) -> dict[str, Any]:
+    out = tmp_path / "found.json"
+    assert main(["compare", *map(str, words), "--json", str(out)]) == 0
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+# ---------------------------------------------------------------- the arithmetic
+
+
+def test_a_paired_difference_by_hand() -> None:
+    found = paired([0.9, 0.8, 0.4, 0.7], [0.8, 0.8, 0.5, 0.3], interval=normal_interval)
+    # Differences .1, 0, -.1, .4: mean .1, squares about it 0 + .01 + .04 + .09 = .14, error sqrt(.14 / 3 / 4)
+    assert found["value"] == pytest.approx(0.1)
+    assert found["standard_error"] == pytest.approx(math.sqrt(0.14 / 12))
+    np.testing.assert_allclose(found["interval"], 0.1 + np.array([-1, 1]) * 1.959964 * math.sqrt(0.14 / 12), rtol=1e-6)
+    assert found["verdict"] == "noise"
+
+
+def test_what_differs_by_chance_is_mostly_called_noise_and_what_does_not_is_not() -> None:
+    rng = np.random.default_rng(1)
+    chance = [paired(*rng.choice([0.5, 0.8, 1.0], size=(2, 300)))["verdict"] for _ in range(40)]
+    assert chance.count("noise") >= 34  # 38 are expected
+    base = rng.choice([0.5, 0.8], size=300)
+    assert paired(base + 0.1 * (rng.random(300) < 0.3), base)["verdict"] == "higher"
+    assert paired(base - 0.1 * (rng.random(300) < 0.3), base)["verdict"] == "lower"
+    assert paired(base, base)["verdict"] == "noise"
+
+
+def test_several_comparisons_widen_each_interval() -> None:
+    assert [shared_level(n) for n in (1, 2, 5)] == pytest.approx([0.95, 0.975, 0.99])
+    difference = fbeta_per_tile(TRUE, P > 0.2) - fbeta_per_tile(TRUE, blurred(1) > 0.2)
+    widths = [np.diff(paired(difference, 0 * difference, level=shared_level(n))["interval"])[0] for n in (1, 2, 5)]
+    assert widths == sorted(widths) and widths[0] < widths[2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.floats(0.5, 3))
+def test_differences_of_each_tag_equal_scikit_learn(seed: int, tiles: int, beta: float) -> None:
+    true, a, b = np.random.default_rng(seed).integers(0, 2, size=(3, tiles, 4))
+    found = paired_per_tag(true, a, b, beta, resamples=50)
+    one, other = (fbeta_score(true, x, beta=beta, average=None, zero_division=0) for x in (a, b))
+    np.testing.assert_allclose(found["value"], one - other, atol=1e-12)
+    assert (found["low"] <= found["high"]).all()
+
+
+def test_intervals_of_a_tag_are_those_of_resampled_tiles() -> None:
+    tag = PLANET.names.index("road")
+    true, a, b = TRUE[:, tag] == 1, P[:, tag] > 0.2, blurred(2)[:, tag] > 0.2
+    found = paired_per_tag(true[:, None], a[:, None], b[:, None])
+    rows = np.random.default_rng(0).integers(0, len(P), (2000, len(P)))
+    hits, given = ([array[rows].sum(axis=1) for array in pair] for pair in ((true & a, true & b), (a, b)))
+    one, other = (5 * h / (4 * true[rows].sum(axis=1) + g) for h, g in zip(hits, given, strict=True))
+    low, high = np.quantile(one - other, [0.025, 0.975])
+    np.testing.assert_allclose([found["low"][0], found["high"][0]], [low, high], atol=0.006)
+
+
+def test_log_loss_equals_scikit_learn_and_stays_finite_at_0_and_1() -> None:
+    expected = np.mean([log_loss(TRUE[:, i], P[:, i], labels=[0, 1]) for i in range(17)])
+    assert log_loss_per_tile(TRUE, P).mean() == pytest.approx(expected, rel=1e-5)
+    assert log_loss_per_tile([[1, 0]], [[0.0, 1.0]])[0] == pytest.approx(-math.log(np.finfo(np.float32).eps))
+
+
+# ---------------------------------------------------------------- through the command line
+
+
+def test_scores_and_differences_of_runs(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = compared(tmp_path, runs["sharp"], runs["blurred"], "--rule", "global")
+    assert (found["tiles"], found["rule"], found["level"], found["generated"]) == (400, "global", 0.95, False)
+    per_tile, losses = [], []
+    for p, record in zip((P, blurred(3.0)), found["runs"], strict=True):
+        stored = p.astype(np.float32)
+        decided = cross_decide(RULES["global"].fit, stored, TRUE, seed=3)
+        per_tile.append(fbeta_per_tile(TRUE, decided))
+        losses.append(log_loss_per_tile(TRUE, stored))
+        expected = fbeta_score(TRUE, decided, beta=2, average="samples", zero_division=0)
+        assert record["cross_fitted"]["value"] == pytest.approx(expected)
+        assert record["log_loss"]["value"] == pytest.approx(losses[-1].mean())
+        tags = fbeta_score(TRUE, decided, beta=2, average=None, zero_division=0)
+        place = found["runs"].index(record)
+        np.testing.assert_allclose([tag["fbeta"][place] for tag in found["tags"]], tags)
+    first, second = found["runs"]
+    assert first["minus_first"] is None
+    for key, (a, b) in {"cross_fitted": per_tile, "log_loss": losses}.items():
+        difference = second["minus_first"][key]
+        assert difference["value"] == pytest.approx((b - a).mean())
+        assert difference["standard_error"] == pytest.approx((b - a).std(ddof=1) / 20)
+    assert second["minus_first"]["cross_fitted"]["verdict"] == "lower"
+    assert second["minus_first"]["log_loss"]["verdict"] == "higher"
+
+
+def test_a_difference_by_chance_is_called_noise(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(tmp_path, runs["sharp"], runs["alike"], runs["blurred"])
+    verdicts = [run["minus_first"]["cross_fitted"]["verdict"] for run in found["runs"][1:]]
+    assert verdicts == ["noise", "lower"] and found["level"] == pytest.approx(0.975)
+    shown = capsys.readouterr().out
+    assert "noise" in shown and "worse" in shown
+    assert "The best of 3 runs is flattered" in shown and "97.5 % interval" in shown
+
+
+def test_only_tiles_that_all_held_out_are_compared(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(tmp_path, runs["blurred"], runs["half"])
+    assert "200 tiles that every run held out; one held out 400" in capsys.readouterr().out
+    assert [run["held_out"] for run in found["runs"]] == [400, 200] and found["tiles"] == 200
+    assert found["tags"][0]["support"] == TRUE[:200, 0].sum()
+
+
+def test_order_of_tiles_and_tags_does_not_matter(runs: dict[str, Path], tmp_path: Path) -> None:
+    table = pd.read_parquet(runs["alike"] / "oof.parquet").sample(frac=1, random_state=0)
+    table[["image_name", *reversed(PLANET.names)]].to_parquet(runs["alike"] / "oof.parquet", index=False)
+    before = compared(tmp_path, runs["sharp"], run_of(tmp_path / "again", blurred(0.02), TRUE))
+    facts = json.loads((runs["alike"] / "provenance.json").read_text())
+    facts["data"]["tags"] = dict(reversed(facts["data"]["tags"].items()))
+    (runs["alike"] / "provenance.json").write_text(json.dumps(facts))
+    after = compared(tmp_path, runs["sharp"], runs["alike"])
+    assert after["runs"][1]["minus_first"] == before["runs"][1]["minus_first"] and after["tags"] == before["tags"]
+
+
+def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_path: Path) -> None:
+    config = runs["alike"] / "config.yaml"
+    options = yaml.safe_load(config.read_text())
+    options["model"] = {"lr": 0.01, "backbone_args": {"a": 1}, "compile": None}
+    config.write_text(yaml.safe_dump(options))
+    found = compared(tmp_path, runs["sharp"], runs["alike"])
+    assert {one["option"]: one["values"] for one in found["options"]} == {
+        "model.lr": [None, 0.01],
+        "model.backbone_args": [None, {"a": 1}],
+    }
+
+
+def test_a_trained_run_and_its_blend_tell_how_they_were_made(trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for name in ("config.yaml", "provenance.json", "truth.csv", "bands.json", "oof.parquet"):
+        other.mkdir(exist_ok=True)
+        (other / name).write_bytes((trained / name).read_bytes())
+    blend = tmp_path / "blend"
+    assert main(["blend", str(trained), str(other), "--run", str(blend)]) == 0
+    found = compared(tmp_path, trained, blend)
+    first, second = found["runs"]
+    curves = pd.concat([pd.read_csv(path) for path in trained.glob("fold-*/metrics.csv")])
+    assert first["epochs"] == 2 and second["epochs"] is second["train_seconds"] is None
+    assert first["train_seconds"] == pytest.approx(curves["train_seconds"].sum()) and first["train_seconds"] > 0
+    assert first["images_per_second"] == pytest.approx(curves["images_per_second"].median())
+    assert second["minus_first"]["fixed"] == {"value": 0, "standard_error": 0, "interval": [0, 0], "verdict": "noise"}
+    assert {"option": "blend", "values": [None, "mean"]} in found["options"] and found["generated"] is True
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value for key, value in attrs if key in ("href", "src") and value]
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("line", "circle")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_the_page_stands_alone_and_tells_what_the_terminal_tells(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = runs["blurred"].rename(tmp_path / "<b> & [red]x")
+    assert main(["compare", str(runs["sharp"]), str(odd), "--page", str(tmp_path / "deep" / "page.html")]) == 0
+    shown = capsys.readouterr().out
+    page = _Page()
+    page.feed((tmp_path / "deep" / "page.html").read_text())
+    assert page.open == [] and page.links == []
+    assert "<b> & [red]x" in page.cells and "<b> & [red]x" in shown
+    assert "worse" in page.cells
+    squeezed = " ".join(shown.split())
+    assert all(" ".join(cell.split()) in squeezed for cell in page.cells)
+
+
+def test_runs_that_cannot_be_compared_are_refused(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = TRUE.copy()
+    changed[7, 5] ^= 1
+    few = run_of(tmp_path / "few", P[:9], TRUE)
+    for other, message in (
+        (run_of(tmp_path / "tags", P, TRUE, ("clean", *PLANET.names[1:])), "for other tags than"),
+        (run_of(tmp_path / "labels", P, changed), "those of 1 tiles differ, such as tile_7"),
+        (run_of(tmp_path / "all", P, TRUE, held_out=False), "was trained on every tile"),
+        (few, "have 9 held-out tiles in common, and 10 are needed"),
+        (tmp_path / "nothing", "is not a run"),
+        (tmp_path / "sharp" / ".." / "sharp", "two different runs or more"),
+    ):
+        assert main(["compare", str(runs["sharp"]), str(other)]) == 2, message
+        assert message in told(capsys)
+    assert main(["compare", str(runs["sharp"])]) == 2
+    assert "two different runs or more" in told(capsys)
+    assert main(["compare", str(runs["sharp"]), str(few), "--rule", "magic"]) == 2
+    assert "--rule magic: there are fixed, global" in told(capsys)
+
+
+def test_comparing_changes_no_run(runs: dict[str, Path], tmp_path: Path) -> None:
+    def state() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for run in runs.values() for path in run.rglob("*") if path.is_file()}
+
+    before = state()
+    compared(tmp_path, runs["sharp"], runs["half"])
+    assert state() == before
