@@ -107,7 +107,7 @@ def _patience_ends() -> Iterator[None]:
     def send_for_a_while(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
         return send(self, request, timeout=timeout or _PATIENCE, **options)
 
-    HTTPAdapter.send = send_for_a_while  # type: ignore[method-assign]  # the client takes no time limit
+    HTTPAdapter.send = send_for_a_while  # type: ignore[assignment, method-assign]  # the client takes no time limit
     try:
         yield
     finally:
