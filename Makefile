@@ -15,9 +15,12 @@ DATASET ?=
 CONFIG ?= configs/demo.yaml
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
+# As it was given: a dollar in a message is no variable.
+override MESSAGE := $(value MESSAGE)
+export MESSAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo download train submission lint-submission diff-submissions send-submission
+.PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
 .PHONY: test test-gpu lint format typecheck bench bench-gpu clean
 
 help: ## list the targets
@@ -27,8 +30,8 @@ help: ## list the targets
 setup: $(READY) ## install everything into .venv
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
+	  { echo "Python 3.11.4 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archives,dev,onnx,weights]'
 	@touch $@
@@ -54,6 +57,9 @@ diff-submissions: $(READY) ## compare the submissions A and B, two files
 send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE, and wait for the scores
 	@test -n "$$MESSAGE" || { echo 'say what is new: make send-submission MESSAGE="…"'; exit 2; }
 	$(BIN)/amazon-ml submit send $(RUN)/submission.csv --wait 600 --message "$$MESSAGE" $(ARGS)
+
+scores: $(READY) ## fetch the scores of what was sent of RUN
+	$(BIN)/amazon-ml submit scores $(RUN) $(ARGS)
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

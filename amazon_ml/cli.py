@@ -80,6 +80,7 @@ VERBS = {
     "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),
     "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
     "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
+    "submit scores": Verb("amazon_ml.kaggle.scores:fetch_scores", "fetch scores of what a run sent", ("run",)),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 

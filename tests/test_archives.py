@@ -220,6 +220,19 @@ def test_part_of_an_archive_never_passes_for_the_whole(
     assert listed(folder) == [archive.name]
 
 
+def test_a_tar_that_leads_back_into_itself_is_refused(tmp_path: Path) -> None:
+    blocks = []
+    for name, size in (("a", 0), ("b", -tarfile.BLOCKSIZE)):
+        block = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+        block[124:136] = (256**12 + size).to_bytes(13, "big")[1:]  # as GNU tar writes what has no octal digits
+        block[148:156] = b"%06o\0 " % sum([*block[:148], *block[156:], *b" " * 8])
+        blocks.append(bytes(block))
+    (tmp_path / "a.tar").write_bytes(b"".join(blocks) + bytes(tarfile.RECORDSIZE))
+    with pytest.raises(BrokenArchiveError, match="is broken"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+    assert listed(tmp_path) == ["a.tar"]
+
+
 def test_a_tar_that_is_cut_between_two_files_is_no_shorter_tar(tmp_path: Path) -> None:
     pack_tar(tmp_path / "cut.tar", {"a.jpg": b"tile", "b.jpg": b"tile"})
     os.truncate(tmp_path / "cut.tar", 1024)

@@ -72,7 +72,7 @@ def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "module",
     ["labels", "decisions.thresholds", "decisions.rules", "runs.tune", "kaggle.download", "kaggle.submission",
-      "kaggle.lint", "kaggle.diff", "kaggle.send", "compare", "cli"],
+      "kaggle.lint", "kaggle.diff", "kaggle.send", "kaggle.scores", "compare", "cli"],
 )  # fmt: skip
 def test_modules_that_never_import_torch(module: str) -> None:
     code = f"import sys, amazon_ml.{module}; sys.exit('torch' in sys.modules)"

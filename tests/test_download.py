@@ -20,6 +20,7 @@ from amazon_ml.cli import main
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.data.progress import watched
 from amazon_ml.files import locked
+from amazon_ml.kaggle import client
 
 MIRROR = "somebody/tiles"
 
@@ -188,6 +189,26 @@ def test_no_network(
 def test_a_slow_answer_is_waited_for(mirror: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
     kaggle_server.delay = 0.3
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 0
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
+    mirror: Path, kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(client, "_PATIENCE", 0.3)
+    kaggle_server.delay = 60
+    assert download(tmp_path / "planet", "--dataset", MIRROR) == 1
+    assert "Kaggle has said nothing for 0.3 s" in capsys.readouterr().err
+
+
+def test_a_download_that_stands_still_is_taken_up_where_it_stood(
+    large: Path, kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_PATIENCE", 0.5)
+    kaggle_server.stall_after = 2_500_000
+    assert download(tmp_path / "planet", "--dataset", MIRROR) == 0
+    assert [asked.range for asked in kaggle_server.downloads()] == [None, f"bytes={2 << 20}-"]
+    assert shown(tmp_path / "planet") == files_in(large)
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

@@ -16,7 +16,8 @@ import yaml
 from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
 
 from amazon_ml.cli import main
-from amazon_ml.kaggle import send
+from amazon_ml.kaggle import outcomes, send
+from amazon_ml.kaggle.records import kept
 
 ROWS = ["image_name,tags", "test_0,clear primary", "test_1,cloudy", "file_0,haze primary water"]
 
@@ -25,7 +26,7 @@ ROWS = ["image_name,tags", "test_0,clear primary", "test_1,cloudy", "file_0,haze
 def file(kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A right submission in a run; the sample lies beside the run."""
     kaggle_server.competitions[PLANET] = tmp_path
-    monkeypatch.setattr(send, "_PAUSE", 0.02)
+    monkeypatch.setattr(outcomes, "_PAUSE", 0.02)
     monkeypatch.setattr(send, "_ARRIVAL", 0.3)
     run = tmp_path / "run"
     run.mkdir()
@@ -90,6 +91,47 @@ def test_without_waiting_it_is_left_pending(file: Path, kaggle_server: KaggleSer
     assert [(r["status"], r["public"]) for r in records(file)] == [("pending", None)]
 
 
+def test_scores_are_fetched_later(file: Path, kaggle_server: KaggleServer, capsys: pytest.CaptureFixture[str]) -> None:
+    kaggle_server.pending = 3
+    assert send_it(file, "--yes") == 0
+    assert send_it(file, "--yes") == 0
+    assert main(["submit", "scores", str(file.parent)]) == 0
+    assert [r["status"] for r in records(file)] == ["pending", "complete"]
+    capsys.readouterr()
+    assert main(["submit", "scores", str(file.parent), "--wait", "30"]) == 0
+    assert [(r["public"], r["private"]) for r in records(file)] == [(0.93, 0.92)] * 2
+    first, second = (line for line in capsys.readouterr().out.splitlines() if "ours" in line)
+    assert first.split()[1:] == ["ours", "complete", "40000000", "0.93", "0.92"]
+    assert second.split()[1:] == ["ours", "complete", "40000001", "0.93", "0.92"]
+    kaggle_server.asked.clear()
+    assert main(["submit", "scores", str(file.parent)]) == 0
+    assert kaggle_server.asked == []
+
+
+def test_scores_that_are_still_not_there_end_with_1_only_if_waited_for(
+    file: Path, kaggle_server: KaggleServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kaggle_server.pending = 10_000
+    assert send_it(file, "--yes") == 0
+    assert main(["submit", "scores", str(file.parent)]) == 0
+    assert main(["submit", "scores", str(file.parent), "--wait", "0.1"]) == 1
+    assert "40000000" in capsys.readouterr().err
+    assert [r["status"] for r in records(file)] == ["pending"]
+
+
+def test_scores_of_what_was_never_sent_are_refused(file: Path, kaggle_server: KaggleServer) -> None:
+    assert main(["submit", "scores", str(file.parent)]) == 2
+    assert main(["submit", "scores", str(file.parents[1])]) == 2
+    assert kaggle_server.asked == []
+
+
+def test_two_do_not_send_at_once(file: Path, kaggle_server: KaggleServer, capsys: pytest.CaptureFixture[str]) -> None:
+    with kept(file.parent):
+        assert send_it(file, "--yes") == 2
+    assert "another process is sending" in capsys.readouterr().err
+    assert kaggle_server.asked == []
+
+
 def test_scores_that_do_not_come_in_time_end_with_1_and_say_it_arrived(
     file: Path, kaggle_server: KaggleServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +162,17 @@ def test_a_refused_upload_is_no_success(
     assert send_it(file, "--yes") == 1
     assert "nothing was submitted" in capsys.readouterr().err
     assert kaggle_server.submissions == []
-    assert [(r["status"], "ref" in r) for r in records(file)] == [("sending", False)]
+    assert [(r["status"], "ref" in r) for r in records(file)] == [("refused", False)]
+
+
+def test_what_was_refused_is_sent_again_without_a_warning(
+    file: Path, kaggle_server: KaggleServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    kaggle_server.upload_statuses = [503]
+    assert send_it(file, "--yes") == 1
+    assert send_it(file, "--yes") == 0
+    assert "the same file" not in caplog.text
+    assert [r["status"] for r in records(file)] == ["refused", "complete"]
 
 
 def test_a_submission_that_is_not_listed_is_no_success(
@@ -196,7 +248,7 @@ def test_refusals_are_put_into_words(
     assert words in shown
     assert ("it may have arrived all the same" in shown) == (code == 1)
     assert kaggle_server.submissions == []
-    assert [r["status"] for r in records(file)] == ["sending"]
+    assert [r["status"] for r in records(file)] == ["refused" if code == 2 else "sending"]
 
 
 def test_wrong_tokens_are_told_and_not_shown(

@@ -247,7 +247,11 @@ def _tar_members(archive: tarfile.TarFile) -> list[Member]:
     def is_file(info: tarfile.TarInfo) -> bool | None:
         return info.isreg() if info.isreg() or info.isdir() else None
 
-    members = [Member(info.name, info.size, is_file(info)) for info in archive.getmembers()]
+    members = []
+    for info in archive:
+        if info.size < 0:  # the next would be looked for further up, and so on for ever
+            raise tarfile.ReadError(f"{info.name!r} has {info.size} bytes")
+        members.append(Member(info.name, info.size, is_file(info)))
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # else a cut tar passes for a short one

@@ -28,6 +28,9 @@ _REFUSALS: dict[int, tuple[type[InputError | WorkError], str]] = {
     429: (WorkError, "Kaggle has had too many calls, the last for {what}; wait a while, then run the same command"),
 }  # fmt: skip
 
+#: Seconds that a server may say nothing. The client itself would mostly wait for ever.
+_PATIENCE = 120.0
+
 _UNKNOWN = (WorkError, "Kaggle answers {what} with status {status}; try the same command later")
 
 
@@ -75,10 +78,13 @@ def explained(what: str) -> Iterator[None]:
     level = connections.level
     connections.setLevel(logging.ERROR)  # its warnings name signed addresses
     try:
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), _patience_ends():
             yield
     except requests.HTTPError as error:
         raise _refusal(error.response, what) from None
+    except requests.ReadTimeout:
+        raise WorkError(f"Kaggle has said nothing for {_PATIENCE:g} s, asked for {what}; "
+                        "run the same command later") from None  # fmt: skip
     except (requests.ConnectionError, requests.Timeout):
         raise WorkError(f"cannot reach Kaggle for {what}; check the network and HTTPS_PROXY, "
                         "then run the same command") from None  # fmt: skip
@@ -89,6 +95,23 @@ def explained(what: str) -> Iterator[None]:
         raise WorkError(f"cannot write {error.filename or what}: {error.strerror or error}") from None
     finally:
         connections.setLevel(level)
+
+
+@contextmanager
+def _patience_ends() -> Iterator[None]:
+    """Have requests without a time limit of their own fail when the server is silent for `_PATIENCE`."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def send_for_a_while(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
+        return send(self, request, timeout=timeout or _PATIENCE, **options)
+
+    HTTPAdapter.send = send_for_a_while  # type: ignore[assignment, method-assign]  # the client takes no time limit
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def _refusal(response: Any, what: str) -> InputError | WorkError:

@@ -2,8 +2,6 @@
 
 import logging
 import sys
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,13 @@ from amazon_ml.files import read_json, sha256_of, write_json
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
 from amazon_ml.kaggle.form import find_form, run_around
 from amazon_ml.kaggle.lint import expect, lint, refuse_faults
+from amazon_ml.kaggle.outcomes import look_up
+from amazon_ml.kaggle.records import Record, kept
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.report.submission import print_findings, print_parcel
 from amazon_ml.runs.folder import Run
 
 log = logging.getLogger(__name__)
-
-#: Seconds between looks at Kaggle's list: the first pause, and the longest that they grow to.
-_PAUSE, _LONGEST = 1.0, 60.0
 
 #: Seconds after which a submission that has a number should be in the list.
 _ARRIVAL = 15.0
@@ -64,8 +61,6 @@ def send_submission(
     if wait < 0:
         raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
     run = run or run_around(file)
-    if run is not None:
-        Run(run).options()  # a record in a folder that is no run would be lost
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     print_findings(found.findings)
@@ -73,30 +68,33 @@ def send_submission(
     parcel = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
     figures = {"rows": f"{found.rows:,}", "tags a tile": f"{found.tags_per_tile:.2f}"}
     print_parcel({**parcel, **figures, **_about(run)})
-    before = _recorded(run)
-    _warn_of_repetition(before, parcel["sha256"])
-    _agree(yes)
-    api = sign_in()
-    record = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **parcel}
-    _tell(_send(api, run, before, record, wait), wait)
+    with kept(run) as before:
+        _warn_of_repetition(before, parcel["sha256"])
+        _agree(yes)
+        api = sign_in()
+        record = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **parcel}
+        outcome = _send(api, run, before, record, wait)
+    _tell(outcome, wait, f"amazon-ml submit scores {run} fetches it" if run else "the competition's page will show it")
 
 
-def _send(
-    api: Any, run: Path | None, before: list[dict[str, Any]], record: dict[str, Any], wait: float
-) -> dict[str, Any]:
+def _send(api: Any, run: Path | None, before: list[Record], record: Record, wait: float) -> Record:
     """Send, look it up, wait for the scores; the run knows of each step, so that none is lost with the process."""
     competition = record["competition"]
     _record(run, before, {**record, "status": "sending"})
-    record = {**record, "ref": _deliver(api, competition, Path(record["file"]), record["message"])}
+    try:
+        record = {**record, "ref": _deliver(api, competition, Path(record["file"]), record["message"])}
+    except (InputError, _NotTakenError):
+        _record(run, before, {**record, "status": "refused"})
+        raise
     _record(run, before, {**record, "status": "sent"})
-    outcome = _look_up(api, competition, record["ref"], _ARRIVAL)
+    outcome = look_up(api, competition, record["ref"], _ARRIVAL)
     if outcome is None:
         raise WorkError(f"Kaggle gave the submission number {record['ref']}, but does not list it; look at the "
                         "competition's page before you send it again")  # fmt: skip
     _record(run, before, {**record, **outcome})
     log.info("it arrived: submission %d", record["ref"])
     if wait and outcome["status"] == "pending":
-        outcome = _look_up(api, competition, record["ref"], wait, scored=True) or outcome
+        outcome = look_up(api, competition, record["ref"], wait, scored=True) or outcome
         _record(run, before, {**record, **outcome})
     return {**record, **outcome}
 
@@ -115,9 +113,9 @@ def _about(run: Path | None) -> dict[str, str]:
     return about
 
 
-def _warn_of_repetition(before: list[dict[str, Any]], sha256: str) -> None:
+def _warn_of_repetition(before: list[Record], sha256: str) -> None:
     for record in before:
-        if record.get("sha256") == sha256:
+        if record.get("sha256") == sha256 and record.get("status") != "refused":
             number = f"as submission {record['ref']}" if record.get("ref") else "but is not known to have arrived"
             log.warning("the same file was sent on %s, %s", record.get("time"), number)
 
@@ -135,6 +133,10 @@ def _agree(yes: bool) -> None:
         raise WorkError("nothing was sent")
 
 
+class _NotTakenError(WorkError):
+    """It is certain that nothing was submitted."""
+
+
 def _deliver(api: Any, competition: str, file: Path, message: str) -> int:
     """Upload and submit; gives the submission's number, which the client leaves at 0 where an upload fails."""
     try:
@@ -143,69 +145,23 @@ def _deliver(api: Any, competition: str, file: Path, message: str) -> int:
     except WorkError as error:
         raise WorkError(f"{error}; look at the competition's page before, it may have arrived all the same") from None
     if ref <= 0:
-        raise WorkError("Kaggle did not take the upload, and nothing was submitted; try the same command later")
+        raise _NotTakenError("Kaggle did not take the upload, and nothing was submitted; try the same command later")
     return ref
 
 
-def _look_up(api: Any, competition: str, ref: int, seconds: float, scored: bool = False) -> dict[str, Any] | None:
-    """Look for a submission in Kaggle's list, again and again for some seconds; none where it is not there in time.
-
-    With `scored`, until it has a score, or is wrong.
-    """
-    for _ in _pauses(seconds):
-        try:
-            with explained(f"the submissions to {competition}"):
-                listed = api.competition_submissions(competition) or []
-        except WorkError as error:  # it is sent; another look may do
-            log.warning("%s", error)
-            continue
-        outcome = next((_outcome(told) for told in listed if told is not None and told.ref == ref), None)
-        if outcome and not (scored and outcome["status"] == "pending"):
-            return outcome
-    return None
-
-
-def _pauses(seconds: float) -> Iterator[None]:
-    """Give turns, the first at once, the last when the seconds are over, with growing pauses between them."""
-    end, pause = time.monotonic() + seconds, _PAUSE
-    yield
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, _LONGEST)
-        yield
-
-
-def _outcome(told: Any) -> dict[str, Any]:
-    scores = {"public": told.public_score, "private": told.private_score}
-    return {
-        "status": told.status.name.lower(),
-        **{kind: float(score) if score else None for kind, score in scores.items()},
-        **({"error": told.error_description} if told.error_description else {}),
-    }
-
-
-def _tell(outcome: dict[str, Any], wait: float) -> None:
+def _tell(outcome: Record, wait: float, later: str) -> None:
     ref = outcome["ref"]
     if outcome["status"] == "error":
         raise WorkError(f"Kaggle finds submission {ref} wrong: {outcome.get('error', 'it does not say why')}")
     if outcome["status"] == "complete":
         log.info("submission %d: public score %s, private score %s", ref, outcome["public"], outcome["private"])
     elif wait:
-        raise WorkError(f"submission {ref} arrived, but has no score after {wait:g} s; do not send it again, "
-                        "look at the competition's page")  # fmt: skip
+        raise WorkError(f"submission {ref} arrived, but has no score after {wait:g} s; do not send it again, {later}")
+    else:
+        log.info("submission %d has no score yet; %s", ref, later)
 
 
-def _recorded(run: Path | None) -> list[dict[str, Any]]:
-    """Read what was sent of a run."""
-    if run is None or not Run(run).submissions.exists():
-        return []
-    records = read_json(Run(run).submissions)
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{Run(run).submissions} is not a list of submissions; mend or remove it")
-    return records
-
-
-def _record(run: Path | None, before: list[dict[str, Any]], record: dict[str, Any]) -> None:
+def _record(run: Path | None, before: list[Record], record: Record) -> None:
     """Keep a submission in its run, behind those before it."""
     if run is not None:
         write_json(Run(run).submissions, [*before, record])

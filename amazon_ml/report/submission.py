@@ -47,6 +47,20 @@ def print_parcel(facts: Mapping[str, str]) -> None:
         _say(console(), f"{name:<{width}}  {fact}")
 
 
+def print_records(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was sent of a run, and its scores; `records` are those of `amazon_ml.kaggle.records`."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("sent", "message", "status"):
+        table.add_column(heading)
+    for heading in ("number", "public", "private"):
+        table.add_column(heading, justify="right")
+    for record in records:
+        status = ": ".join(str(record[key]) for key in ("status", "error") if record.get(key))
+        told = (record.get("time"), record.get("message"), status, *map(record.get, ("ref", "public", "private")))
+        table.add_row(*("" if fact is None else escape(str(fact)) for fact in told))
+    console().print(table)
+
+
 def print_diff(found: dict[str, Any]) -> None:
     """Print which tags differ between two submissions; `found` is what `amazon_ml.kaggle.diff` gives."""
     page = console()
