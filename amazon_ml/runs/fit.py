@@ -45,6 +45,11 @@ def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> Planet
     return data
 
 
+def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
+    """Share of the training tiles with each tag, which losses and the head's bias start from: shape (tags,)."""
+    return torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
+
+
 def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
         **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
@@ -147,7 +152,7 @@ def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
 
 def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int) -> None:
     step = _step_of(folder.last) if folder.last.exists() else 0
-    frequencies = torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
+    frequencies = training_frequencies(data)
     model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if step:
         log.info("resuming %s at step %d", folder.path, step)
