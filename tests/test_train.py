@@ -331,6 +331,19 @@ def test_killed_before_the_test_tiles_were_predicted(trained: Path, demo_tiles: 
     assert (run / "submission.csv").read_bytes() == (trained / "submission.csv").read_bytes()
 
 
+def test_probabilities_of_a_network_that_is_gone_are_made_anew(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "fold-0" / "model.safetensors").unlink()
+    for name in ("valid", "test"):
+        shutil.copy(trained / "fold-2" / f"{name}.parquet", run / "fold-0")  # as if by another network
+    assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
+    for name in ("valid", "test"):
+        pd.testing.assert_frame_equal(
+            *(pd.read_parquet(where / "fold-0" / f"{name}.parquet") for where in (run, trained))
+        )
+
+
 def test_tag_table_that_changed_under_a_run_is_refused(
     trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -448,6 +461,12 @@ def test_mixed_precision_with_clipping_and_accumulation(demo_tiles: Path, tmp_pa
     assert _train(tmp_path / "run", demo_tiles, *options, *accumulating) == 0
     # 8 batches an epoch, two a step, two epochs: steps 0 to 7.
     assert pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")["step"].max() == 7
+
+
+def test_training_in_pure_bfloat16_has_figures_for_each_epoch(demo_tiles: Path, tmp_path: Path) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--trainer.precision=bf16-true", "--trainer.max_epochs=1") == 0
+    table = pd.read_csv(tmp_path / "run" / "fold-0" / "per_tag.csv")
+    assert len(table) == 17 and table["fbeta"].between(0, 1).all()
 
 
 def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     if folder.weights.exists():
         load_weights(folder.weights, model)
     else:
+        for path in wanted:
+            path.unlink(missing_ok=True)  # by a network that is gone
         _fit(folder, options, data, model, seed)
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     for path, names, loader in (
