@@ -234,8 +234,8 @@ def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
 
 def _first_epoch(model: dict[str, Any]) -> dict[str, Any]:
     """Leave out what changes in later epochs, which a sweep of many steps would come to."""
-    return {**model, **{key: {epoch: to for epoch, to in model[key].items() if epoch == 0}
-                        for key in ("progressive", "unfreeze")}}  # fmt: skip
+    by_epoch = ("progressive", "unfreeze")
+    return {**model, **{key: {epoch: to for epoch, to in model[key].items() if epoch == 0} for key in by_epoch}}
 
 
 def _tagger(options: Options, data: PlanetDataModule) -> TileTagger:

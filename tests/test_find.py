@@ -65,7 +65,7 @@ def test_every_step_of_a_sweep_is_one_of_the_first_epoch(demo_tiles: Path, monke
     def training_step(self: TileTagger, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         sizes.add(self.size_now())
         trained.add(sum(parameter.requires_grad for parameter in self.parameters()))
-        weights.append(self.loss.weights.clone())
+        weights.append(self.loss.get_buffer("weights").clone())
         return step(self, batch, batch_index)
 
     monkeypatch.setattr(TileTagger, "training_step", training_step)
