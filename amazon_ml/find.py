@@ -24,7 +24,7 @@ from amazon_ml.models.tagger import TileTagger
 from amazon_ml.report.figures import draw_sweep
 from amazon_ml.report.tables import console
 from amazon_ml.runs.config import parse_train, train_parser
-from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, prepare_tiles
+from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, prepare_tiles, training_frequencies
 from amazon_ml.runs.folder import Options, Run
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,10 @@ def sweep(options: Options, rates: np.ndarray) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), options)
         pl.seed_everything(options["seed"], verbose=False)
-        tagger = _tagger(options, data)
-        tagger.start_from_frequencies(torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0))
+        tagger = _tagger({**options, "model": _first_epoch(options["model"])}, data)
+        frequencies = training_frequencies(data)
+        tagger.loss.learn_frequencies(frequencies)
+        tagger.start_from_frequencies(frequencies)
         rising = RisingRate(rates)
         trainer = make_trainer(options, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
@@ -228,6 +230,12 @@ def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int)
 def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
     run = Run(scratch)
     return fold_data(run, options, 0, prepare_tiles(run, options))
+
+
+def _first_epoch(model: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what changes in later epochs, which a sweep of many steps would come to."""
+    by_epoch = ("progressive", "unfreeze")
+    return {**model, **{key: {epoch: to for epoch, to in model[key].items() if epoch == 0} for key in by_epoch}}
 
 
 def _tagger(options: Options, data: PlanetDataModule) -> TileTagger:

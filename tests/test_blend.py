@@ -141,14 +141,17 @@ def test_broken_blend_json_is_named(
     assert "blend.json does not tell a blend" in told(capsys) and not out.exists()
 
 
-def test_a_blend_is_not_trained_nor_gathered(
-    blended: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]
+def test_a_blend_is_not_trained_gathered_nor_exported(
+    blended: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (blended / "config.yaml").read_bytes()
     assert main(["train", "--run", str(blended), "--data.root", str(demo_tiles), *TINY]) == 2
     assert "is a blend of other runs; choose another --run" in told(capsys)
     assert main(["gather", str(blended)]) == 2
     assert "is a blend of other runs" in told(capsys)
+    for more in ([], ["--onnx", str(tmp_path / "blend.onnx")]):
+        assert main(["export", str(blended), *more]) == 2
+        assert "is a blend, which has no networks of its own; export the runs it is of" in told(capsys)
     assert (blended / "config.yaml").read_bytes() == before
 
 

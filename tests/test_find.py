@@ -58,6 +58,24 @@ def test_sweep_trains_each_step_at_its_rate(demo_tiles: Path, monkeypatch: pytes
     np.testing.assert_allclose(found["smoothed_loss"], by_hand)
 
 
+def test_every_step_of_a_sweep_is_one_of_the_first_epoch(demo_tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, trained, weights = set(), set(), []
+    step = TileTagger.training_step
+
+    def training_step(self: TileTagger, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        sizes.add(self.size_now())
+        trained.add(sum(parameter.requires_grad for parameter in self.parameters()))
+        weights.append(self.loss.get_buffer("weights").clone())
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(TileTagger, "training_step", training_step)
+    growing = ("--model.progressive={0: 16, 1: 32}", "--model.unfreeze={0: 1, 1: all}", "--model.loss=pos_weight")
+    found = sweep(_options(demo_tiles, *growing), np.geomspace(1e-6, 1e-4, 20))  # two epochs are 16 steps
+    assert len(found) == 20
+    assert sizes == {16} and trained == {2}  # of the head, a matrix and a bias
+    assert all((of_a_step > 1).any() for of_a_step in weights)  # learnt from frequencies, as in a run
+
+
 def test_find_lr_ends_where_it_diverges_and_writes_a_table_and_a_picture(
     demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -326,6 +326,15 @@ def test_minima_that_the_docstrings_state() -> None:
         torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize(("name", "least"), [("focal", [0.18, 0.40, 0.67]), ("asymmetric", [0.42, 0.68, 0.98])])
+def test_focusing_losses_are_least_where_their_page_says(name: str, least: list[float]) -> None:
+    p = torch.linspace(1e-4, 1 - 1e-4, 9999, dtype=torch.float64)[:, None]
+    loss = make_loss(name, {}, ["a"])
+    for share, expected in zip([0.05, 0.5, 0.95], least, strict=True):
+        slope = _derivative(loss, torch.logit(p), torch.full_like(p, share))
+        assert p[int((slope < 0).sum())].item() == pytest.approx(expected, abs=0.005)
+
+
 def test_asymmetric_drops_absent_tags_below_the_clip_and_given_for_certain() -> None:
     logits = torch.tensor([[-3.0, -2.8, 0.0, 40.0]], dtype=torch.float64)  # the sigmoid of -2.944 is 0.05
     slope = _derivative(make_loss("asymmetric", {}, ["a", "b", "c", "d"]), logits, torch.zeros(1, 4).double())[0]

@@ -331,6 +331,23 @@ def test_killed_before_the_test_tiles_were_predicted(trained: Path, demo_tiles: 
     assert (run / "submission.csv").read_bytes() == (trained / "submission.csv").read_bytes()
 
 
+def test_network_that_is_gone_is_missed_and_its_probabilities_made_anew(
+    trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "fold-0" / "model.safetensors").unlink()
+    for name in ("valid", "test"):
+        shutil.copy(trained / "fold-2" / f"{name}.parquet", run / "fold-0")  # as if by another network
+    out = tmp_path / "p.csv"
+    assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 2
+    assert f"{run / 'fold-0' / 'model.safetensors'} is gone" in _told(capsys) and not out.exists()
+    assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
+    for name in ("valid", "test"):
+        former, now = (pd.read_parquet(where / "fold-0" / f"{name}.parquet") for where in (trained, run))
+        pd.testing.assert_frame_equal(now, former)
+
+
 def test_tag_table_that_changed_under_a_run_is_refused(
     trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -448,6 +465,21 @@ def test_mixed_precision_with_clipping_and_accumulation(demo_tiles: Path, tmp_pa
     assert _train(tmp_path / "run", demo_tiles, *options, *accumulating) == 0
     # 8 batches an epoch, two a step, two epochs: steps 0 to 7.
     assert pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")["step"].max() == 7
+
+
+def test_training_in_pure_bfloat16_has_figures_for_each_epoch(demo_tiles: Path, tmp_path: Path) -> None:
+    assert _train(tmp_path / "run", demo_tiles, "--trainer.precision=bf16-true", "--trainer.max_epochs=1") == 0
+    table = pd.read_csv(tmp_path / "run" / "fold-0" / "per_tag.csv")
+    assert len(table) == 17 and table["fbeta"].between(0, 1).all()
+
+
+def test_weights_in_half_precision_are_not_averaged(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for average in ("ema", "swa"):
+        options = [f"--model.{average}=0.5", "--trainer.precision=bf16-true"]
+        assert _train(tmp_path / average, demo_tiles, *options) == 2
+        assert "weights in bf16-true are not averaged; take 32-true or bf16-mixed" in _told(capsys)
 
 
 def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> None:

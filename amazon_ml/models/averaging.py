@@ -14,6 +14,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from amazon_ml.data.loading import Batch
+from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
 from amazon_ml.models.layers import batch_norms, trains
 
@@ -68,7 +69,12 @@ class AveragedWeights(pl.callbacks.WeightAveraging):
         self._ended = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep the average on the device that trains, where the network goes only later."""
+        """Keep the average on the device that trains, where the network goes only later; it stays in float32."""
+        if str(trainer.precision).endswith("-true") and trainer.precision != "32-true":
+            raise InputError(
+                f"trainer.precision: weights in {trainer.precision} are not averaged; take 32-true or bf16-mixed, "
+                "or leave out model.ema and model.swa"
+            )
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 

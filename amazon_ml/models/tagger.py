@@ -244,7 +244,7 @@ class TileTagger(pl.LightningModule):
         logits, targets = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
         self._held_out.clear()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy()
+        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.float().cpu().numpy()  # numpy has no bfloat16
         self.log("val_f2", fbeta(true, p >= START), prog_bar=True)
         self.per_tag = score_per_tag(true, p >= START).drop(columns="gain")
         self.per_tag["average_precision"] = average_precision(true, p)

@@ -7,7 +7,7 @@ from pathlib import Path
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
-from amazon_ml.runs.bundle import Blended, Bundle, is_bundle, open_bundle, write_bundle
+from amazon_ml.runs.bundle import Bundle, Networks, is_bundle, open_bundle, write_bundle
 from amazon_ml.runs.folder import Run, locked
 from amazon_ml.runs.predict import load_taggers
 
@@ -28,9 +28,10 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
     onnx
         ONNX file to write.
     """
+    if Run(run).blend.exists():
+        raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
     if onnx is not None:
-        bundle = open_bundle(run)
-        worst = _write_onnx(onnx, bundle)
+        worst = _write_onnx(onnx, open_bundle(run))
         log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
     elif is_bundle(run):
         raise InputError(f"{run} is a bundle already; name an ONNX file with --onnx, or a run")
@@ -43,8 +44,7 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
 
 def _write_onnx(path: Path, bundle: Bundle) -> float:
     networks, decision = bundle.networks, bundle.decision
-    if isinstance(networks, Blended):
-        raise InputError(f"{networks.source} is a blend, which has no networks of its own; export the runs it is of")
+    assert isinstance(networks, Networks)
     size = networks.model["size"]
     facts = {
         "tags": decision.tags,

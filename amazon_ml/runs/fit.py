@@ -45,6 +45,11 @@ def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> Planet
     return data
 
 
+def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
+    """Share of the training tiles with each tag, which losses and the head's bias start from: shape (tags,)."""
+    return torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
+
+
 def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
         **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
@@ -65,6 +70,8 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     if folder.weights.exists():
         load_weights(folder.weights, model)
     else:
+        for path in wanted:
+            path.unlink(missing_ok=True)  # by a network that is gone
         _fit(folder, options, data, model, seed)
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     for path, names, loader in (
@@ -147,7 +154,7 @@ def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
 
 def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int) -> None:
     step = _step_of(folder.last) if folder.last.exists() else 0
-    frequencies = torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
+    frequencies = training_frequencies(data)
     model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if step:
         log.info("resuming %s at step %d", folder.path, step)

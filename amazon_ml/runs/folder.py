@@ -124,6 +124,10 @@ class Run:
         """List the folds whose network is trained and has predicted its held-out tiles."""
         return [fold for fold in self._folds() if fold.weights.exists() and fold.valid.exists()]
 
+    def lost_networks(self) -> list[Path]:
+        """List weights that are gone, though their network has predicted its held-out tiles."""
+        return [fold.weights for fold in self._folds() if fold.valid.exists() and not fold.weights.exists()]
+
     def begun(self) -> bool:
         """Whether there is any training to lose, or a process at work on a fold."""
         return any(fold.weights.exists() or fold.last.exists() or files.is_locked(fold.lock) for fold in self._folds())
