@@ -28,6 +28,7 @@ from amazon_ml.data.loading import _start_worker
 from amazon_ml.errors import WorkError
 from amazon_ml.models.callbacks import WholeCheckpoints
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.folder import Run, locked_fold
 from amazon_ml.stop import Stopped
 
 EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.backbone_args={drop_rate: 0.3}"]
@@ -98,7 +99,7 @@ def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("stops", "epochs", "options"),
-    [(20, 20, []), (4, 4, [*EVERYTHING, "--data.workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
+    [(20, 16, []), (4, 4, [*EVERYTHING, "--data.workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
     ids=["often", "everything", "accumulating"],
 )
 def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
@@ -120,7 +121,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
         )
         assert told
         reached.append(int(told[1]))
-    assert reached == sorted(reached) and reached[-1] > stops // 2
+    assert len(set(reached)) > stops // 2, "hardly a stop kept what was trained"
     assert main(_arguments(run, demo_tiles, *length, *options)) == 0
     assert main(_arguments(undisturbed, demo_tiles, *length, *options)) == 0
     assert _same_weights(run, undisturbed)
@@ -178,6 +179,8 @@ def test_loaders_of_a_killed_process_end_by_themselves(demo_tiles: Path, tmp_pat
     process.kill()
     process.wait()
     os.killpg(process.pid, 0)  # the loaders are still there
+    with locked_fold(Run(tmp_path / "run").fold(0)):
+        pass  # but do not keep the next process from the fold
     end = time.monotonic() + 60
     with pytest.raises(ProcessLookupError):
         while time.monotonic() < end:

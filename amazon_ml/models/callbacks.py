@@ -1,5 +1,6 @@
 """What happens beside training: checkpoints to resume from, a line and a table of the tags for each epoch."""
 
+import io
 import logging
 import os
 import resource
@@ -118,8 +119,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Save, and have it on the disk before the former one goes."""
+        content = io.BytesIO()  # written from here, since PyTorch hides what the disk says behind an error of its own
+        torch.save(checkpoint, content)
         with written_whole(Path(path)) as temporary, temporary.open("wb") as stream:
-            torch.save(checkpoint, stream)
+            stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
 
