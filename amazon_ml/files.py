@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -115,7 +115,24 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX)
         except OSError as error:
             raise WorkError(f"cannot lock {path}: {error.strerror}; use another file system") from error
-        yield
+        _locks.add(stream)
+        try:
+            yield
+        finally:
+            _locks.remove(stream)
+
+
+_locks: set[TextIO] = set()
+
+
+def _drop_locks() -> None:
+    """Let go of them in a forked process, which would hold them for as long as it outlives this one."""
+    for stream in _locks:
+        stream.close()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_drop_locks)
 
 
 def is_locked(path: Path) -> bool:
