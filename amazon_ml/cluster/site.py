@@ -97,7 +97,7 @@ def _checked(path: Path, key: Any, value: Any) -> Any:
     if key in _LINES:
         fits, wanted = isinstance(value, list) and all(isinstance(line, str) for line in value), "a list of texts"
     elif key in _NUMBERS:
-        fits = isinstance(value, int) and value >= _NUMBERS[key]
+        fits = type(value) is int and value >= _NUMBERS[key]
         wanted = f"a whole number, {_NUMBERS[key]} at least"
     else:
         fits, wanted = isinstance(value, str), "text; put it in quotes"

@@ -6,18 +6,9 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError, WorkError
 
-#: States of a job that will not run any more.
-ENDED = {
-    "COMPLETED",
-    "FAILED",
-    "CANCELLED",
-    "TIMEOUT",
-    "NODE_FAIL",
-    "PREEMPTED",
-    "OUT_OF_MEMORY",
-    "BOOT_FAIL",
-    "DEADLINE",
-}
+#: States of a job that waits, runs, or changes from one to the other; all others are ends.
+_LIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD",
+         "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STOPPED", "RESV_DEL_HOLD"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ def tasks_of(job: str) -> dict[int | None, Task]:
 
 def is_live(job: str) -> bool:
     """Whether any task of a job waits or runs."""
-    return any(task.state not in ENDED for task in tasks_of(job).values())
+    return any(task.state in _LIVE for task in tasks_of(job).values())
 
 
 def _accounted(job: str) -> str:

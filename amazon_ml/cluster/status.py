@@ -50,10 +50,16 @@ def _row(run: Path, job: dict[str, Any], number: int | None, task: Task) -> dict
 #: Whether the work of a job lies on disk, by the job's name.
 _DONE: dict[str, Callable[[Path, Any], bool]] = {
     "train": lambda run, fold: fold in [each.number for each in Run(run).finished_folds()],
-    "gather": lambda run, _: Run(run).metrics.exists(),
+    "gather": lambda run, _: _is_gathered(Run(run)),
     "predict": lambda run, shard: Parts(run).part(shard).exists(),
     "merge": lambda run, _: run.with_name(run.name.removesuffix(".parts")).exists(),
 }
+
+
+def _is_gathered(run: Run) -> bool:
+    """Whether the scores are of all that is finished; each fold writes some as well, of those before it."""
+    ends = [fold.valid.stat().st_mtime for fold in run.finished_folds()]
+    return run.metrics.exists() and run.metrics.stat().st_mtime > max(ends, default=0)
 
 
 def _filled(log: str, job: str, task: int | None) -> str:

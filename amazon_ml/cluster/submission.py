@@ -21,7 +21,7 @@ def job_folder(path: Path) -> Path:
     return path / "slurm"
 
 
-def site_with(path: Path | None, **options: str | None) -> Site:
+def site_with(path: Path | None, **options: Any) -> Site:
     """Read a site, with the options of the command line in the place of its own."""
     check_time(options.get("time"), "--time")
     return replace(read_site(path), **{key: value for key, value in options.items() if value is not None})
@@ -49,7 +49,7 @@ def write_jobs(jobs: list[Job], site: Site, *, hand_in: bool) -> None:
 
 
 def handed_in(path: Path) -> list[dict[str, Any]]:
-    """Read the jobs that were handed in last for a run, or for a folder of parts: ``id``, ``name``, ``tasks``, ``log``."""
+    """Read the jobs that were handed in last for a run or a folder of parts: ``id``, ``name``, ``tasks``, ``log``."""
     file = job_folder(path) / _JOBS
     if not file.exists():
         raise InputError(f"no jobs were handed in for {path}: there is no {file}")

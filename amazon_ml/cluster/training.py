@@ -65,7 +65,10 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
         raise InputError(f"data.root: there is no folder {options['data']['root']}")
     with locked(run, wait=True):
         keep_options(run, options)
-        folds = _folds(run, options)
+        there = _folds(run, options)
+    folds = there if options["folds"] == "all" else sorted(set(options["folds"]))
+    if not folds or not set(folds) <= set(there):
+        raise InputError(f"--folds {options['folds']}: there are the folds {there}; folds are counted from 0")
     path, folder = run.path.absolute(), job_folder(run.path.absolute())
     asked = folder / "train.yaml"
     write_text(asked, yaml.safe_dump(options, sort_keys=False))
@@ -80,7 +83,8 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
         **own,
     )
     about = f"Puts the folds of {path.name} together, or tells which are not finished."
-    return [train, Job("gather", about, ("gather", str(path)), folder)]
+    part = () if folds == there else ("--partial", "true")
+    return [train, Job("gather", about, ("gather", str(path), *part), folder)]
 
 
 def _spread(options: Options, nodes: int, gpus_per_node: int) -> None:
@@ -90,14 +94,13 @@ def _spread(options: Options, nodes: int, gpus_per_node: int) -> None:
 
 
 def _folds(run: Run, options: Options) -> list[int]:
+    """List the folds of a run, which may have none on disk yet."""
     data = options["data"]
     if not data["hold_out"]:
         return [0]
-    there = sorted(set(pd.read_csv(run.folds)["fold"])) if run.folds.exists() else list(range(data["n_folds"]))
-    asked = there if options["folds"] == "all" else sorted(set(options["folds"]))
-    if not asked or not set(asked) <= set(there):
-        raise InputError(f"--folds {options['folds']}: there are the folds {there}; folds are counted from 0")
-    return [int(fold) for fold in asked]
+    if run.folds.exists():
+        return sorted(set(pd.read_csv(run.folds)["fold"].astype(int).tolist()))
+    return list(range(data["n_folds"]))
 
 
 def _store(options: Options) -> Path | None:

@@ -56,15 +56,8 @@ def print_jobs(rows: list[dict[str, Any]]) -> None:
     for heading in ("job", "Slurm says", "where, or why not", "done", "output", "its last line"):
         table.add_column(heading)
     for row in rows:
-        cells = (
-            row["task"],
-            row["state"],
-            row["where"],
-            "yes" if row["done"] else "",
-            Path(row["log"]).name,
-            row["says"],
-        )
-        table.add_row(*map(escape, cells))
+        done, output = "yes" if row["done"] else "", Path(row["log"]).name
+        table.add_row(*map(escape, (row["task"], row["state"], row["where"], done, output, row["says"])))
     console().print(table)
 
 

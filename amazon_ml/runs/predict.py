@@ -60,7 +60,8 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
         Once all are there, amazon-ml merge makes one table of them.
     """
     if shard is not None:
-        return _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers)
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers)
+        return
     refuse_ending(out)
     table = _tag(open_bundle(run), partial(_chosen, _tiles_below(tiles), tiles), workers)
     write_table(out, table)

@@ -16,6 +16,7 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ class Parts:
         return self.path / "tiles.csv"
 
     def part(self, number: int) -> Path:
-        """The rows of one shard."""
+        """Name the file of one shard."""
         return self.path / f"part-{number:05d}.parquet"
 
     def lock(self) -> AbstractContextManager[None]:
@@ -187,8 +188,8 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _plan(parts: Parts) -> dict[str, int]:
-    plan = read_json(parts.plan)
+def _plan(parts: Parts) -> dict[str, Any]:
+    plan: dict[str, Any] = read_json(parts.plan)
     if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
         raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; delete {parts.path}")
     return plan
