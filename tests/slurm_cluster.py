@@ -64,9 +64,9 @@ def missing_daemons() -> list[str]:
 @contextmanager
 def running_cluster() -> Iterator[dict[str, str]]:
     """Start a cluster; gives the variables by which sbatch and its like find it."""
-    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:  # not pytest's, which munged thinks too secret
-        with _running(Path(folder)) as environment:
-            yield environment
+    # Not in a folder of pytest's, which lets nobody in: munged insists that anybody can reach its socket.
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder, _running(Path(folder)) as environment:
+        yield environment
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def wait_until(holds: Callable[[], object], seconds: float, told: str) -> None:
 
 
 def _configure(folder: Path) -> None:
-    folder.chmod(0o755)  # munged insists that anybody can reach its socket
+    folder.chmod(0o755)
     (folder / "state").mkdir()
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o600)
