@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from amazon_ml import __version__
+from amazon_ml import __version__, stop
 from amazon_ml.errors import InputError, WorkError
 
 
@@ -95,10 +95,12 @@ VERBS = {
 
 #: Verbs that go on where an interrupted call of them stopped.
 RESUMING = ("train", "data download")
+#: Those of them that tell a scheduler so, by their exit status.
+STOPPING = ("train",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status: 0 done, 1 the work failed, 2 the call is wrong."""
+    """Run the command line; gives the exit status, as ``amazon-ml --help`` explains it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
         print(_overview())
@@ -111,12 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(words)
     _set_up_logging()
     signal.signal(signal.SIGTERM, _terminate)
+    if name in STOPPING:
+        stop.listen()
     try:
         _run(name, words[len(name.split()) :])
     except InputError as error:
         return _say(error, 2)
     except (WorkError, OSError) as error:
         return _say(error, 1)
+    except stop.Stopped as stopped:
+        return _say(stopped, stopped.STATUS)
     except KeyboardInterrupt:
         return _say("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
     return 0
@@ -161,7 +167,9 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         ["usage: amazon-ml VERB …", "", "Tag satellite tiles, and know how well.", "", *lines, "",
-         "amazon-ml VERB --help shows a verb's options."]
+         "amazon-ml VERB --help shows a verb's options.", "",
+         "Exit status: 0 done, 1 the work failed or found faults, 2 the call is wrong, 130 interrupted,",
+         f"{stop.Stopped.STATUS} stopped by a scheduler's signal: the same command goes on."]
     )  # fmt: skip
 
 

@@ -82,8 +82,8 @@ def test_job_that_is_not_to_be_requeued_is_not() -> None:
 def test_any_word_reaches_the_program_as_it_is(words: list[str]) -> None:
     text = script(job(Path("/x"), *words, TASK, f"{TASK}/3"), Site(setup=["true"]))
     fake = "srun() { shift 2; printf '%s\\0' \"$@\"; }\nSLURM_ARRAY_TASK_ID=7\n"
-    done = subprocess.run(["bash"], input=fake + text, capture_output=True, text=True, check=True)
-    assert done.stdout.split("\0")[:-1] == [*words, "7", "7/3"]
+    done = subprocess.run(["bash"], input=(fake + text).encode(), capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [*words, "7", "7/3"]
 
 
 def test_store_is_copied_to_the_disk_that_the_node_names(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_example_names_every_key() -> None:
     [
         ("partiton: gpu", "has a key 'partiton'; did you mean partition?"),
         ("xyz: 1", "has a key 'xyz'; there are account"),
-        ("time: 08:00:00", "time is 28800, but must be text; put it in quotes"),
+        ("time: 12:00:00", "time is 43200, but must be text; put it in quotes"),
         ("time: '90'", "90 is no time"),
         ("modules: cuda", "modules is 'cuda', but must be a list of texts"),
         ("grace: 0", "grace is 0, but must be a whole number, 1 at least"),
@@ -139,6 +139,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
     assert main(["slurm", "train", *own, *train]) == 0
     asked = run / "slurm" / "train.yaml"
     _, expected = parse_train([*train, "--folds=all", "--trainer.num_nodes=2", "--trainer.devices=4"])
+    expected["trainer"]["devices"] = 4  # of YAML, and not of the command line
     assert parse_train(["--config", str(asked)])[1] == expected
     given = options((run / "slurm" / "train.sbatch").read_text())
     assert {"--partition=fast", "--time=01:00:00", "--array=0,1,2%2", "--nodes=2", "--gpus-per-node=4"} <= set(given)
@@ -149,7 +150,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--trainer.max_epoch=3"], "max_epoch"),
+        (["--trainer.max_epochz=3"], "max_epochz"),
         (["--nodes=0"], "--nodes and --at_once must be at least 1"),
         (["--time=90"], "90 is no time"),
         (["--folds=7"], "--folds [7]: there are the folds [0, 1, 2]"),

@@ -1,15 +1,15 @@
 """The text of a job script: plain data in, a page of shell out that one can read, keep and hand in by oneself."""
 
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from amazon_ml.cluster.site import Site
+from amazon_ml.stop import Stopped
 
-#: Exit status of work that was told to stop, and has saved itself to go on later.
-STOPPED = 85
 #: Number of this task of an array, in a script.
 TASK = "$SLURM_ARRAY_TASK_ID"
 
@@ -39,7 +39,7 @@ class Job:
     requeue
         Whether a task that was stopped or pushed out is queued again.
     resumes
-        Whether the command understands to stop: it is told so before the time is over, and exits with `STOPPED`.
+        Whether the command understands to stop: it is told so before the time is over, and exits with the status of `Stopped`.
     store
         Packed store that is copied to the scratch disk of each node.
     """
@@ -84,7 +84,7 @@ def script(job: Job, site: Site) -> str:
         _ADDRESS if job.nodes > 1 else "",
         _copy(job, site),
         _work(job, site),
-        _END_OR_GO_ON.substitute(stopped=STOPPED, job=_own_id(job)) if job.resumes and job.requeue else _END,
+        _END_OR_GO_ON.substitute(stopped=Stopped.STATUS, untimely=128 + signal.SIGUSR1, job=_own_id(job)) if job.resumes and job.requeue else _END,
     )
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
@@ -105,8 +105,9 @@ srun --kill-on-bad-exit=0 $amazon_ml $words
 status=$$?""")
 
 _END_OR_GO_ON = Template("""\
-# $stopped: the work was told to stop, and has saved itself. The same job goes on with it, once there is room.
-[ $$status -eq $stopped ] && scontrol requeue "$job"
+# $stopped: the work was told to stop, and has saved itself. The same job goes on with it, once there is room; and so
+# it does after $untimely, where it was told before it could listen.
+case $$status in $stopped | $untimely) scontrol requeue "$job" ;; esac
 exit $$status""")
 
 _END = "exit $status"

@@ -5,6 +5,8 @@ fetches it: any number of processes, before or after an interruption.
 """
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -188,3 +190,15 @@ def _as_fetched(batch: Batch) -> Batch:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # workers are the threads; more would take turns
+    # Schedulers signal every process of a job, and training needs its loaders up to its next checkpoint.
+    for sign in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(sign, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    """End at a SIGTERM of the process that is loaded for, which would wait forever otherwise, and at no other."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,6 +1,7 @@
 """What happens beside training: checkpoints to resume from, a line and a table of the tags for each epoch."""
 
 import logging
+import os
 import resource
 import time
 from datetime import timedelta
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from amazon_ml import stop
 from amazon_ml.data.loading import Batch
-from amazon_ml.files import write_table
-from amazon_ml.lightning import pl
+from amazon_ml.files import write_table, written_whole
+from amazon_ml.lightning import TorchCheckpointIO, pl
 from amazon_ml.models.tagger import TileTagger
 
 log = logging.getLogger(__name__)
@@ -22,30 +24,104 @@ log = logging.getLogger(__name__)
 SAVE_EVERY = timedelta(seconds=60)
 
 
-def resume_points(checkpoint: Path, whole_steps: bool) -> list[pl.Callback]:
-    """Keep one checkpoint: written every minute and after each epoch, whole or not at all.
+def resume_points(checkpoint: Path) -> list[pl.Callback]:
+    """Keep one checkpoint: written every minute, after each epoch, and when a signal asks to stop."""
+    place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
+    after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
+    timed = _WithinEpochs(**place, train_time_interval=SAVE_EVERY)
+    return [timed, after_epochs, StopWhenAsked(checkpoint)]
+
+
+class _WithinEpochs(pl.callbacks.ModelCheckpoint):
+    """Saves where it is time to, and training can resume."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Save where it is time to."""
+        if _can_resume_behind(trainer, batch_idx):
+            super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
+
+
+def _can_resume_behind(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint after this batch would lose nothing.
+
+    It would lose gradients that are still accumulated. And after an epoch's last batch Lightning would
+    resume behind the validation that follows, and skip it.
+    """
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch
+
+
+class StopWhenAsked(pl.callbacks.Checkpoint):
+    """Save after a step and stop, where a signal asked for it; all ranks at the same step.
+
+    One rank that is asked is enough: a scheduler may reach them at different times, or one of them only.
+    Validation is left after a batch, without saving; what was trained since the last save is then trained again.
+    Being a ``Checkpoint`` it is called last, when averages have taken in the weights of the step.
 
     Parameters
     ----------
     checkpoint
-        Where it is kept.
-    whole_steps
-        Whether each batch is a step. Where gradients are accumulated over batches, a checkpoint
-        between them would lose them, so there is one after each epoch only.
+        Where to save.
     """
-    place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
-    after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
-    timed = _WithinEpochs(**place, train_time_interval=SAVE_EVERY)
-    return [timed, after_epochs] if whole_steps else [after_epochs]
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self._saved = False
+        self._shared_batches = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Replace Lightning's handler of SIGTERM, which talks to the other ranks whatever they are at."""
+        stop.reclaim()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Save."""
+        if _can_resume_behind(trainer, batch_idx) and _one_is_asked(trainer):
+            trainer.save_checkpoint(self.checkpoint)
+            self._saved = True
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop, now that loggers have the figures of the step."""
+        if self._saved:
+            raise stop.Stopped(f"at step {trainer.global_step}")
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Find how many batches all ranks have: behind them, some could not answer."""
+        batches = torch.tensor(sum(trainer.num_val_batches), device=trainer.strategy.root_device)
+        self._shared_batches = int(trainer.strategy.reduce(batches, reduce_op="min"))
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
+    ) -> None:
+        """Stop."""
+        if batch_idx < self._shared_batches and _one_is_asked(trainer):
+            raise stop.Stopped(f"in the validation after step {trainer.global_step}")
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Stop behind the last epoch, whose checkpoint is written."""
+        if _one_is_asked(trainer):
+            raise stop.Stopped(f"at step {trainer.global_step}, the last")
 
 
-class _WithinEpochs(pl.callbacks.ModelCheckpoint):
-    """Not after an epoch's last batch: Lightning would resume behind the validation that follows, and skip it."""
+def _one_is_asked(trainer: pl.Trainer) -> bool:
+    return trainer.strategy.reduce_boolean_decision(stop.asked(), all=False)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        """Save where it is time to."""
-        if not trainer.is_last_batch:
-            super().on_train_batch_end(trainer, *arguments)
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints beside their place, then rename them.
+
+    Lightning writes them to the folder for temporary files; on a cluster, that is another file system than
+    the run's, and a kill during the copying would leave half a checkpoint in place of the whole one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save, and have it on the disk before the former one goes."""
+        with written_whole(Path(path)) as temporary, temporary.open("wb") as stream:
+            torch.save(checkpoint, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 class StepSeed(pl.Callback):

@@ -15,13 +15,14 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from amazon_ml import stop
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import MisconfigurationException, pl
-from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, resume_points
+from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
@@ -155,8 +156,7 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
         model.start_from_frequencies(frequencies)
     _set_former_metrics_aside(folder, step)
     line = EpochLine()
-    whole_steps = options["trainer"]["accumulate_grad_batches"] == 1
-    callbacks = [*resume_points(folder.last, whole_steps), StepSeed(seed), line, PerTagTable(folder.per_tag)]
+    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
     began = time.perf_counter()
     with open_loggers(folder, options["loggers"]) as services:
         trainer = make_trainer(
@@ -168,8 +168,9 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
                 *services,
             ],
             default_root_dir=folder.path,
+            plugins=[WholeCheckpoints()],
         )
-        with interruptible(trainer):
+        with interruptible(trainer), stop.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")

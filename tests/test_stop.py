@@ -1,0 +1,344 @@
+"""Asked to stop by a scheduler's signals: when, with which status, and that nothing is lost."""
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from conftest import TINY
+
+from amazon_ml import stop
+from amazon_ml.cli import main
+from amazon_ml.data.loading import _start_worker
+from amazon_ml.errors import WorkError
+from amazon_ml.models.callbacks import WholeCheckpoints
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.stop import Stopped
+
+EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.backbone_args={drop_rate: 0.3}"]
+
+
+@pytest.fixture(autouse=True)
+def former_handlers() -> Iterator[None]:
+    """Put back what the tests' processes do at a signal."""
+    former = {sign: signal.getsignal(sign) for sign in stop.SIGNALS}
+    yield
+    for sign, handler in former.items():
+        signal.signal(sign, handler)
+
+
+def _arguments(run: Path, tiles: Path, *options: str) -> list[str]:
+    return ["train", "--run", str(run), "--data.root", str(tiles), *TINY, *options]
+
+
+def _same_weights(first: Path, second: Path) -> bool:
+    a, b = (safetensors.torch.load_file(run / "fold-0" / "model.safetensors") for run in (first, second))
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def _signal_in(patch: pytest.MonkeyPatch, method: str, when: Callable[[], bool], sign: int = signal.SIGUSR1) -> None:
+    """Send a signal to this process during a step of the tagger, where it is time to."""
+    step = getattr(TileTagger, method)
+
+    def signalled(self: TileTagger, *arguments: Any) -> Any:
+        if when():
+            signal.raise_signal(sign)
+        return step(self, *arguments)
+
+    patch.setattr(TileTagger, method, signalled)
+
+
+# ---------------------------------------------------------------- when a signal stops
+
+
+def test_signal_stops_at_once_and_once_only() -> None:
+    stop.listen()
+    with pytest.raises(Stopped) as stopped:
+        signal.raise_signal(signal.SIGUSR2)
+    signal.raise_signal(signal.SIGTERM)
+    assert stopped.value.code == 85
+    assert str(stopped.value) == "stopped by SIGUSR2; the same command goes on"
+
+
+def test_held_signal_stops_at_the_end_of_the_block_at_the_latest() -> None:
+    stop.listen()
+    reached = []
+    with pytest.raises(Stopped), stop.held():
+        assert not stop.asked()
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+        reached.append(stop.asked())
+    assert reached == [True]
+
+
+def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop, "_request", stop._Request())
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    stop.reclaim()
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
+
+
+# ---------------------------------------------------------------- a run that is stopped goes on exactly
+
+
+@pytest.mark.parametrize(
+    ("stops", "epochs", "options"),
+    [(20, 20, []), (4, 4, [*EVERYTHING, "--data.workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
+    ids=["often", "everything", "accumulating"],
+)
+def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    stops: int, epochs: int, options: list[str],
+) -> None:  # fmt: skip
+    run, undisturbed = tmp_path / "stopped", tmp_path / "undisturbed"
+    length = ["--trainer.max_epochs", str(epochs), "--trainer.log_every_n_steps=1"]
+    rng = random.Random(0)
+    reached = []
+    for _ in range(stops):
+        wait = iter(range(rng.randrange(1, 10), -1, -1))
+        with monkeypatch.context() as patch:
+            _signal_in(patch, "training_step", lambda wait=wait: next(wait, -1) == 0, rng.choice(stop.SIGNALS))  # type: ignore[misc]
+            assert main(_arguments(run, demo_tiles, *length, *options)) == 85
+        told = re.fullmatch(
+            r"amazon-ml: stopped by SIG\w+ (?:at step|in the validation after step) (\d+); the same command goes on",
+            capsys.readouterr().err.splitlines()[-1],
+        )
+        assert told
+        reached.append(int(told[1]))
+    assert reached == sorted(reached) and reached[-1] > stops // 2
+    assert main(_arguments(run, demo_tiles, *length, *options)) == 0
+    assert main(_arguments(undisturbed, demo_tiles, *length, *options)) == 0
+    assert _same_weights(run, undisturbed)
+    names = ("per_tag.csv", "metrics.csv")
+    (tags, curves), (tags_then, curves_then) = (
+        [pd.read_csv(folder / "fold-0" / name) for name in names] for folder in (run, undisturbed)
+    )
+    pd.testing.assert_frame_equal(tags, tags_then)
+    for column in ("train_loss_step", "val_loss", "val_f2"):
+        kept, expected = (table.dropna(subset=column)[["step", column]] for table in (curves, curves_then))
+        pd.testing.assert_frame_equal(kept.reset_index(drop=True), expected.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("phase", ["validation_step", "predict_step", "start_from_frequencies"])
+def test_stopped_beside_training_it_goes_on(
+    trained: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], phase: str,
+) -> None:  # fmt: skip
+    run, options = tmp_path / "run", ["--folds=[0]", "--model.tta=flips", "--data.predict_batch_size=16"]
+    calls = iter(range(10_000))
+    with monkeypatch.context() as patch:
+        _signal_in(patch, phase, lambda: next(calls) == 0, signal.SIGTERM)
+        assert main(_arguments(run, demo_tiles, *options)) == 85
+    assert next(calls) == 1, "it went on in spite of the signal"
+    assert "stopped by SIGTERM" in capsys.readouterr().err.splitlines()[-1]
+    assert main(_arguments(run, demo_tiles, *options)) == 0
+    assert _same_weights(run, trained)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGUSR1, signal.SIGTERM])
+def test_signal_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path, sign: signal.Signals) -> None:
+    options = ["--trainer.max_epochs=1000", "--data.workers=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
+    os.killpg(process.pid, sign)
+    time.sleep(random.uniform(0, 0.05))
+    os.killpg(process.pid, sign)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 85, told
+    assert f"stopped by {sign.name}" in told.splitlines()[-1]
+    with pytest.raises(ProcessLookupError):  # nobody is left of the session
+        os.killpg(process.pid, 0)
+
+
+def test_loaders_of_a_killed_process_end_by_themselves(demo_tiles: Path, tmp_path: Path) -> None:
+    options = ["--trainer.max_epochs=1000", "--data.workers=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
+    process.kill()
+    process.wait()
+    os.killpg(process.pid, 0)  # the loaders are still there
+    end = time.monotonic() + 60
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+
+
+def _wait_for(checkpoint: Path, process: subprocess.Popen[Any]) -> None:
+    end = time.monotonic() + 240
+    while not checkpoint.exists() and time.monotonic() < end:
+        assert process.poll() is None, "training ended before it could be stopped"
+        time.sleep(0.02)
+
+
+def _load_forever(started: Any) -> None:
+    _start_worker(0)
+    started.set()
+    while True:
+        time.sleep(1)
+
+
+def test_loader_obeys_its_parent_only() -> None:
+    fork = multiprocessing.get_context("fork")
+    started = fork.Event()
+    loader = fork.Process(target=_load_forever, args=(started,))
+    loader.start()
+    assert started.wait(10) and loader.pid
+    for name in ("USR1", "USR2", "TERM"):
+        subprocess.run(["sh", "-c", f"kill -{name} {loader.pid}"], check=True)
+    loader.join(0.5)
+    assert loader.is_alive()
+    loader.terminate()
+    loader.join(10)
+    assert loader.exitcode == 0
+
+
+# ---------------------------------------------------------------- checkpoints are whole
+
+
+def test_killed_while_saving_the_checkpoint_is_whole(tmp_path: Path) -> None:
+    path, rng = tmp_path / "last.ckpt", random.Random(0)
+    content = {"weights": torch.arange(2_000_000)}
+    WholeCheckpoints().save_checkpoint(content, path)
+    interrupted = 0
+    for _ in range(20):
+        saver = os.fork()
+        if saver == 0:
+            while True:
+                WholeCheckpoints().save_checkpoint(content, path)
+        time.sleep(rng.uniform(0, 0.05))
+        os.kill(saver, signal.SIGKILL)
+        os.waitpid(saver, 0)
+        assert torch.equal(torch.load(path, weights_only=True)["weights"], content["weights"])
+        left = list(tmp_path.glob(".*.part"))
+        interrupted += len(left)
+        for part in left:
+            part.unlink()
+    assert interrupted > 5, "hardly a kill fell into a save"
+
+
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def test_checkpoint_that_does_not_fit_the_disk_leaves_the_former_one(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"weights": torch.zeros(3)}, path)
+    before = path.read_bytes()
+    with pytest.raises(WorkError, match=r"cannot write .*last\.ckpt"), _files_of_at_most(1_000_000):
+        WholeCheckpoints().save_checkpoint({"weights": torch.zeros(2_000_000)}, path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+# ---------------------------------------------------------------- several processes
+
+
+_RANK = """
+import json, signal, sys, torch
+from pathlib import Path
+from torch.utils.data import DataLoader
+from amazon_ml import stop
+from amazon_ml.lightning import pl
+from amazon_ml.models.callbacks import StopWhenAsked, WholeCheckpoints
+
+phase, rank, batch, checkpoint = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+
+class Module(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+        self.validated = 0
+
+    def training_step(self, x, index):
+        self.signal("training", index)
+        return self.layer(x).sum()
+
+    def validation_step(self, x, index):
+        self.signal("validation", index)
+        self.validated += 1
+
+    def signal(self, now, index):
+        if (now, self.global_rank, index) == (phase, rank, batch):
+            signal.raise_signal(signal.SIGTERM)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+    def train_dataloader(self):
+        return DataLoader(torch.ones(10, 2))
+
+    def val_dataloader(self):
+        return DataLoader(torch.ones(5 - self.trainer.global_rank, 2))  # one more on rank 0
+
+stop.listen()
+module = Module()
+trainer = pl.Trainer(
+    accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False, enable_checkpointing=True,
+    enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+    callbacks=[StopWhenAsked(checkpoint)], plugins=[WholeCheckpoints()],
+)
+try:
+    with stop.held():
+        trainer.fit(module)
+finally:
+    print(json.dumps([trainer.global_step, module.validated]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("phase", "rank", "batch", "reached", "saved"),
+    [
+        ("training", 1, 4, [[5, 0], [5, 0]], 5),  # both save after the batch in which one was asked
+        ("validation", 0, 1, [[10, 2], [10, 2]], None),
+        ("validation", 0, 4, [[11, 5], [11, 4]], 11),  # in the batch that rank 1 has not got
+    ],
+)
+def test_signal_to_one_process_stops_all_at_the_same_batch(
+    tmp_path: Path, phase: str, rank: int, batch: int, reached: list[list[int]], saved: int | None
+) -> None:
+    script, checkpoint = tmp_path / "rank.py", tmp_path / "last.ckpt"
+    script.write_text(_RANK)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(script), phase, str(rank), str(batch), str(checkpoint)],
+            stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+            env={**os.environ, "LOCAL_RANK": str(local), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": str(port), "PYTHONPATH": str(Path(stop.__file__).parents[1])},
+        )
+        for local in range(2)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=240)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [85, 85]
+    assert [json.loads(lines) for lines in told] == reached
+    step = torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint.exists() else None
+    assert step == saved
