@@ -30,10 +30,22 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # torchvision's line on its missing image decoder
     import pytorch_lightning as pl
     import timm
+    from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
     from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]
 
 # What it says at this level is about hardware that is not there and services that are not used.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
-__all__ = ["MisconfigurationException", "param_groups_layer_decay", "param_groups_weight_decay", "pl", "timm"]
+__all__ = [
+    "MisconfigurationException",
+    "SLURMEnvironment",
+    "TorchElasticEnvironment",
+    "param_groups_layer_decay",
+    "param_groups_weight_decay",
+    "pl",
+    "timm",
+]
