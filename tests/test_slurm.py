@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,25 +22,6 @@ pytestmark = pytest.mark.slurm
 
 #: How often work is stopped and queued again.
 STOPS = int(os.environ.get("AMAZON_ML_STOPS", "3"))
-#: Work that takes a while, and when told to stop, saves how far it is; what it has counted must have no gap.
-COUNTER = """\
-#!/bin/bash
-stop=0; trap 'stop=1' USR1
-while [ "$(wc -l < "$2")" -lt 60 ]; do
-  sleep 0.2 & wait
-  [ $stop -eq 1 ] && exit 85
-  echo $(( $(wc -l < "$2") + 1 )) >> "$2"
-done
-"""
-#: A sum over the processes of all nodes.
-SUMMING = """\
-import os, sys, torch, torch.distributed as dist
-os.environ |= {"RANK": os.environ["SLURM_PROCID"], "WORLD_SIZE": os.environ["SLURM_NTASKS"], "MASTER_PORT": sys.argv[2]}
-dist.init_process_group("gloo")
-total = torch.tensor([1.0 + dist.get_rank()])
-dist.all_reduce(total)
-print(os.environ["SLURMD_NODENAME"], "of", dist.get_world_size(), "has", total.item())
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,6 +106,51 @@ def kill_process_of(task: str) -> None:
             os.kill(int(folder.name), signal.SIGKILL)
 
 
+def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same_weights(
+    demo_tiles: Path, tmp_path: Path
+) -> None:
+    run, plain = tmp_path / "run", tmp_path / "plain"
+    options = ["--data.root", str(demo_tiles), *TINY, f"--trainer.max_epochs={20 * STOPS}"]
+    assert main(["slurm", "train", "--run", str(run), *options, "--submit"]) == 0
+    train, gather = (job["id"] for job in handed_in(run))
+    last = run / "fold-0" / "checkpoints" / "last.ckpt"
+    for stop in (by_signal, by_urgency) * (STOPS // 2) + (by_signal,) * (STOPS % 2):
+        before = time_of(last)
+        wait_until(lambda before=before: time_of(last) != before, 300, "an epoch is over")  # type: ignore[misc]
+        stop(f"{train}_0")
+        wait_for(train, "PENDING")
+    wait_for(gather, "COMPLETED", "FAILED", seconds=600)
+    assert [row["state"] for row in status(run)] == ["COMPLETED", "COMPLETED"]
+    log = (run / "slurm" / f"train-{train}_0.out").read_text()
+    assert log.count("; the same command goes on") == STOPS == log.count("resuming")
+    assert main(["train", "--run", str(plain), *options]) == 0
+    for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
+        assert (run / name).read_bytes() == (plain / name).read_bytes(), name
+
+
+def time_of(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def by_signal(task: str) -> None:
+    subprocess.run(["scancel", "--signal=USR1", task], check=True)  # to the steps, as --signal of sbatch does
+
+
+def by_urgency(task: str) -> None:
+    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]
+    subprocess.run(urgent, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_network_is_trained_on_two_nodes_together(demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["--data.root", str(demo_tiles), *TINY]
+    assert main(["slurm", "train", "--run", str(run), *options, "--nodes=2", "--submit"]) == 0
+    train, gather = (job["id"] for job in handed_in(run))
+    wait_for(gather, "COMPLETED", "FAILED", seconds=500)
+    assert {row["state"] for row in status(run)} == {"COMPLETED"}
+    assert "2 processes: a step is of 32 tiles, 16 in each" in (run / "slurm" / f"train-{train}_0.out").read_text()
+
+
 def test_shards_are_predicted_and_merged_though_one_is_queued_again(
     trained: Path, demo_tiles: Path, tmp_path: Path
 ) -> None:
@@ -145,21 +170,6 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
 # ---------------------------------------------------------------- what the script sees to
 
 
-def test_stopped_work_goes_on_as_the_same_task_however_often(tmp_path: Path) -> None:
-    count = tmp_path / "count"
-    count.touch()
-    job = Job("count", "Counts.", ("count", str(count)), tmp_path / "jobs", tasks=(4,), resumes=True)
-    number = hand_in(job, stub(tmp_path / "bin", COUNTER))
-    for _ in range(STOPS):
-        wait_for(number, "RUNNING")
-        wait_until(partial(has_changed, count, count.read_text()), 60, "it counts")
-        subprocess.run(["scancel", "--signal=USR1", f"{number}_4"], check=True)  # to the steps, as --signal does
-        wait_for(number, "PENDING")
-    wait_for(number, "COMPLETED", "FAILED")
-    assert states(number) == {"COMPLETED"}
-    assert count.read_text().split() == [str(n) for n in range(1, 61)]
-
-
 def test_work_that_fails_is_not_queued_again(tmp_path: Path) -> None:
     job = Job("fails", "Fails.", ("fail",), tmp_path / "jobs", tasks=(0,), resumes=True)
     number = hand_in(job, stub(tmp_path / "bin", "#!/bin/bash\necho broken; exit 3\n"))
@@ -168,37 +178,12 @@ def test_work_that_fails_is_not_queued_again(tmp_path: Path) -> None:
 
 
 def test_work_is_told_before_its_time_is_over(tmp_path: Path) -> None:
-    count = tmp_path / "count"
-    count.write_text("\n" * 59)
     told = "#!/bin/bash\ntrap 'echo told; exit 0' USR1\nfor i in {1..300}; do sleep 0.2 & wait; done\n"
     site = stub(tmp_path / "bin", told)
     job = Job("long", "Takes long.", ("long",), tmp_path / "jobs", resumes=True)
     number = hand_in(job, Site(time="00:01:00", grace=55, setup=site.setup))
     wait_for(number, "COMPLETED", "FAILED", "TIMEOUT", seconds=90)
     assert output(job, number) == "told\n"
-
-
-def test_work_that_is_pushed_out_saves_itself_and_goes_on(tmp_path: Path) -> None:
-    count = tmp_path / "count"
-    count.touch()
-    text = COUNTER.replace("USR1", "USR1 TERM")
-    job = Job("count", "Counts.", ("count", str(count)), tmp_path / "jobs", resumes=True)
-    number = hand_in(job, stub(tmp_path / "bin", text))
-    wait_until(lambda: count.read_text(), 60, "it counts")
-    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]
-    subprocess.run(urgent, check=True, stdout=subprocess.DEVNULL)
-    wait_for(number, "PENDING")
-    wait_for(number, "COMPLETED", "FAILED", "PREEMPTED")
-    assert count.read_text().split() == [str(n) for n in range(1, 61)]
-
-
-def test_processes_of_two_nodes_find_each_other(tmp_path: Path) -> None:
-    (tmp_path / "summing.py").write_text(SUMMING)
-    run = f"#!/bin/bash\nexec {sys.executable} '{tmp_path / 'summing.py'}' \"$@\"\n"
-    job = Job("sum", "Sums.", ("sum", "29611"), tmp_path / "jobs", nodes=2, gpus_per_node=2)
-    number = hand_in(job, stub(tmp_path / "bin", run))
-    wait_for(number, "COMPLETED", "FAILED")
-    assert sorted(output(job, number).splitlines()) == [f"c{n} of 4 has 10.0" for n in (1, 1, 2, 2)]
 
 
 def test_task_of_an_array_knows_its_number(tmp_path: Path) -> None:

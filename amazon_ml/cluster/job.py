@@ -39,7 +39,8 @@ class Job:
     requeue
         Whether a task that was stopped or pushed out is queued again.
     resumes
-        Whether the command understands to stop: it is told so before the time is over, and exits with the status of `Stopped`.
+        Whether the command understands to stop: it is told before the time is over, and exits with the status of
+        `Stopped`.
     store
         Packed store that is copied to the scratch disk of each node.
     """
@@ -84,15 +85,14 @@ def script(job: Job, site: Site) -> str:
         _ADDRESS if job.nodes > 1 else "",
         _copy(job, site),
         _work(job, site),
-        _END_OR_GO_ON.substitute(stopped=Stopped.STATUS, untimely=128 + signal.SIGUSR1, job=_own_id(job)) if job.resumes and job.requeue else _END,
+        _end(job),
     )
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
-_ADDRESS = """\
-# The first node, by the address that Slurm itself reaches it at: there the processes find each other.
+_ADDRESS = r"""# The first node, by the address that Slurm itself reaches it at: there the processes find each other.
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-MASTER_ADDR=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\1/p')
+MASTER_ADDR=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 export MASTER_ADDR"""
 
 _COPY = Template("""\
@@ -104,13 +104,11 @@ trap : TERM  # where the whole job is told to end, this shell waits for the work
 srun --kill-on-bad-exit=0 $amazon_ml $words
 status=$$?""")
 
-_END_OR_GO_ON = Template("""\
+_GO_ON = Template("""\
 # $stopped: the work was told to stop, and has saved itself. The same job goes on with it, once there is room; and so
 # it does after $untimely, where it was told before it could listen.
 case $$status in $stopped | $untimely) scontrol requeue "$job" ;; esac
 exit $$status""")
-
-_END = "exit $status"
 
 
 def _head(job: Job, site: Site) -> str:
@@ -155,6 +153,13 @@ def _work(job: Job, site: Site) -> str:
     return _WORK.substitute(amazon_ml=_amazon_ml(site), words=" ".join(words))
 
 
+def _end(job: Job) -> str:
+    if not (job.resumes and job.requeue):
+        return "exit $status"
+    own = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if job.tasks else "$SLURM_JOB_ID"
+    return _GO_ON.substitute(stopped=Stopped.STATUS, untimely=128 + signal.SIGUSR1, job=own)
+
+
 def _copied(store: Path, scratch: str) -> str:
     """Give the place of a copy in words of the shell, which knows on the node what the scratch disk is called."""
     return f'"{scratch}"/{shlex.quote(store.name)}'
@@ -163,7 +168,3 @@ def _copied(store: Path, scratch: str) -> str:
 def _amazon_ml(site: Site) -> str:
     """Name the program where the site sets up an environment of its own; else it is the one that is running."""
     return "amazon-ml" if site.setup else shlex.join([sys.executable, "-m", "amazon_ml.cli"])
-
-
-def _own_id(job: Job) -> str:
-    return "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if job.tasks else "$SLURM_JOB_ID"
