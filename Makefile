@@ -77,7 +77,7 @@ test-gpu: ## run the tests that need CUDA, with the PyTorch of PYTHON; skipped w
 	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS); fi
 
 install-slurm: ## install Slurm's daemons from Debian's packages, for its tests; skipped where that cannot be done
-	@if PATH=$$PATH:/usr/sbin; command -v munged slurmctld slurmd > /dev/null; then :; \
+	@PATH=$$PATH:/usr/sbin; if command -v slurmctld > /dev/null && command -v slurmd > /dev/null; then :; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
 	  echo "Slurm is not installed, and its tests are skipped: that takes root and apt-get"; \
 	else \
