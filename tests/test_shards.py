@@ -98,14 +98,13 @@ def test_shards_follow_the_first_list(bundle: Path, demo_tiles: Path, whole: byt
 
 def test_killed_process_leaves_no_part_and_its_shard_can_be_predicted_again(bundle: Path, tmp_path: Path) -> None:
     demo = tmp_path / "demo"
-    write_demo(demo, tiles=20, test_tiles=2000, size=32)
+    write_demo(demo, tiles=20, test_tiles=400, size=32)
     call = command(bundle, demo, tmp_path / "parts", "0/1")
     process = subprocess.Popen([sys.executable, "-m", "amazon_ml.cli", *call])
     parts = Parts(tmp_path / "parts")
     end = time.monotonic() + 120
     while not parts.plan.exists() and time.monotonic() < end:
         time.sleep(0.02)
-    time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     assert process.wait(20) == -signal.SIGKILL
     assert not parts.part(0).exists()

@@ -102,7 +102,7 @@ def kill_process_of(task: str) -> None:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if f"SLURM_JOB_ID={raw}".encode() in environment and b"SLURM_PROCID=0" in environment and b"train" in words:
+        if f"SLURM_JOB_ID={raw}".encode() in environment and b"python" in words[0] and b"train" in words:
             os.kill(int(folder.name), signal.SIGKILL)
 
 

@@ -67,6 +67,10 @@ def _filled(log: str, job: str, task: int | None) -> str:
     return re.sub("%[Aj]", job, log).replace("%a", str(task))
 
 
+#: Lines of Slurm and the shell, which say no more than the state does.
+_NOT_OURS = re.compile(r"\s*$|srun: |slurmstepd\S*: |Terminated|Killed")
+
+
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if not _NOT_OURS.match(line)), "")
