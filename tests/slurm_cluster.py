@@ -18,7 +18,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 NODES = ("c1", "c2")
 
 #: Both nodes are this machine, each on a port of its own. A job of the partition `urgent` pushes those of `gpu` out.
-#: `cred_expire` is also the time that a job waits before it starts again, and 5 s the least of it. No cgroups, no accounts, no systemd.
+#: `cred_expire` is also the time that a job waits before it starts again, and 5 s the least of it.
 CONF = """\
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
