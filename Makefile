@@ -14,6 +14,7 @@ DATA ?= data/planet
 DATASET ?=
 CONFIG ?= configs/demo.yaml
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
+SITE ?= configs/slurm/site.yaml
 ARGS ?=
 # As it was given: a dollar in a message is no variable.
 override MESSAGE := $(value MESSAGE)
@@ -21,11 +22,11 @@ export MESSAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
-.PHONY: test test-gpu lint format typecheck bench bench-gpu clean
+.PHONY: slurm-train install-slurm test-slurm test test-gpu lint format typecheck bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: CONFIG=$(CONFIG), RUN=$(RUN), DATA=$(DATA), ARGS='--any.option value', PYTHON=$(PYTHON)"
+	@echo "  Variables: CONFIG=$(CONFIG), RUN=$(RUN), SITE=$(SITE), DATA=$(DATA), ARGS='--any.option value', PYTHON=$(PYTHON)"
 
 setup: $(READY) ## install everything into .venv
 
@@ -44,6 +45,9 @@ download: $(READY) ## fetch tiles from Kaggle into DATA: DATASET=OWNER/SLUG, or 
 
 train: $(if $(filter configs/demo.yaml,$(CONFIG)),demo,$(READY)) ## train, tune, score and write a submission; CONFIG and ARGS choose another job
 	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)
+
+slurm-train: $(READY) ## hand all folds of CONFIG in as jobs, set up as SITE says
+	$(BIN)/amazon-ml slurm train --config $(CONFIG) --folds all --site $(SITE) --submit $(ARGS)
 
 submission: $(READY) ## write the submission of RUN in the official order
 	$(BIN)/amazon-ml submit make $(RUN) $(ARGS)
@@ -77,6 +81,19 @@ $(GPU_READY): pyproject.toml constraints.txt
 
 test-gpu: ## run the tests that need CUDA, with the PyTorch of PYTHON; skipped where there is none
 	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS); fi
+
+install-slurm: ## install Slurm's daemons from Debian's packages, for its tests; skipped where that cannot be done
+	@PATH=$$PATH:/usr/sbin; if command -v slurmctld > /dev/null && command -v slurmd > /dev/null; then :; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then \
+	  echo "Slurm is not installed, and its tests are skipped: that takes root and apt-get"; \
+	else \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq --no-install-recommends munge slurm-client slurmctld slurmd; } > /dev/null || \
+	  echo "Slurm could not be installed, and its tests are skipped"; \
+	fi
+
+test-slurm: install-slurm $(READY) ## run the tests that need Slurm, on two nodes that they start here
+	$(BIN)/python -m pytest -m slurm $(ARGS)
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .

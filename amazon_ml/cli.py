@@ -58,6 +58,9 @@ VERBS = {
     "data pack": Verb(
         "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
+    "data copy": Verb(
+        "amazon_ml.data.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
+    ),
     "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
     "gather": Verb("amazon_ml.finish:gather", "put folds together that were trained apart, and finish", ("run",)),
     "blend": Verb("amazon_ml.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
@@ -74,6 +77,7 @@ VERBS = {
     ),
     "compare": Verb("amazon_ml.compare:compare", "runs side by side: paired differences, or noise", ("runs",)),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
+    "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
@@ -81,6 +85,13 @@ VERBS = {
     "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
     "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
     "submit scores": Verb("amazon_ml.kaggle.scores:fetch_scores", "fetch scores of what a run sent", ("run",)),
+    "slurm train": Verb(
+        "amazon_ml.cluster.training:train_jobs", "train on a cluster, a fold a task; options of train", parses=True
+    ),
+    "slurm predict": Verb(
+        "amazon_ml.cluster.prediction:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
+    ),
+    "slurm status": Verb("amazon_ml.cluster.status:status", "what became of the jobs", ("run",), prints="print_jobs"),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 

@@ -30,6 +30,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # torchvision's line on its missing image decoder
     import pytorch_lightning as pl
     import timm
+    from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
     from pytorch_lightning.plugins.io import TorchCheckpointIO
     from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]
@@ -39,7 +43,9 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 __all__ = [
     "MisconfigurationException",
+    "SLURMEnvironment",
     "TorchCheckpointIO",
+    "TorchElasticEnvironment",
     "param_groups_layer_decay",
     "param_groups_weight_decay",
     "pl",

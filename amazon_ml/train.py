@@ -5,16 +5,17 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from amazon_ml import ranks
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
 from amazon_ml.runs.config import keep_options, parse_train, write_options
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.fit import fit_fold, fold_data, prepare_tiles
+from amazon_ml.runs.fit import fit_fold, fold_data, joined, prepare_tiles
 from amazon_ml.runs.folder import Options, Run, locked, locked_fold, write_truth
 from amazon_ml.runs.gather import gather_folds
-from amazon_ml.runs.provenance import keep_provenance
+from amazon_ml.runs.provenance import keep_provenance, read_processes
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,16 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Run ``amazon-ml train``."""
     run, options = parse_train(arguments)
-    train(run, options)
+    with joined(options, ["train", *arguments]):
+        train(run, options)
 
 
 def train(run: Run, options: Options) -> dict[str, Any]:
     """Run the whole job into a run folder.
 
     Several processes may each train other folds of one run at the same time. What the folds share is
-    held by one of them at a time, for as long as it takes to set up, and to gather what is finished.
+    held by one of them at a time, for as long as it takes to set up, and to gather what is finished. Of processes
+    that train one network together, the first does all that is not training or prediction.
 
     Parameters
     ----------
@@ -44,31 +47,47 @@ def train(run: Run, options: Options) -> dict[str, Any]:
     """
     began = time.perf_counter()
     with ExitStack() as held:
-        with locked(run, wait=True):
-            catalog, folds = _set_up(run, options, held)
+        catalog, folds = ranks.first_does(lambda: _set_up(run, options, held))
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
         for fold in folds:
             data = fold_data(run, options, fold, catalog)
             fit_fold(run.fold(fold), options, data, options["seed"] + fold)
-    with locked(run, wait=True):
-        gather_folds(run)
-        metrics = finish(run, catalog.labelled)
+    metrics = ranks.first_does(lambda: _put_together(run, catalog))
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
 
 
 def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[int]]:
     """Write what the folds share, or see that it is the same; take hold of the folds that are asked for."""
-    keep_options(run, options)
-    catalog = prepare_tiles(run, options)
-    folds = _folds(run, options, catalog)
-    for fold in folds:
-        held.enter_context(locked_fold(run.fold(fold)))
-    keep_provenance(run, options, catalog)
-    write_options(run, options)
-    write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
+    with locked(run, wait=True):
+        keep_options(run, options)
+        catalog = prepare_tiles(run, options)
+        folds = _folds(run, options, catalog)
+        processes = _training_processes(run, folds)
+        for fold in folds:
+            held.enter_context(locked_fold(run.fold(fold)))
+        keep_provenance(run, options, catalog, processes)
+        write_options(run, options)
+        write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
     return catalog, folds
+
+
+def _put_together(run: Run, catalog: Catalog) -> dict[str, Any]:
+    with locked(run, wait=True):
+        gather_folds(run)
+        return finish(run, catalog.labelled)
+
+
+def _training_processes(run: Run, folds: list[int]) -> int:
+    """Tell by how many processes the run's networks are trained; refuse to go on with another number of them."""
+    processes = read_processes(run) if run.begun() else ranks.count()
+    if processes != ranks.count() and not all(run.fold(fold).weights.exists() for fold in folds):
+        raise InputError(
+            f"{run.path} was begun by {processes} processes, and these are {ranks.count()}, whose steps would be of "
+            f"other tiles; start {processes}, or choose another --run"
+        )
+    return processes
 
 
 def _folds(run: Run, options: Options, catalog: Catalog) -> list[int]:

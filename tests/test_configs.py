@@ -30,7 +30,7 @@ STACKED = (
 
 
 def test_every_config_is_tested() -> None:
-    there = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
+    there = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml") if path.parent.name != "slurm"}
     assert there == {*WHOLE, *STACKED}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import DataLoader
 
+from amazon_ml import ranks
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, read_catalog
@@ -228,18 +229,16 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Augmented batches, shuffled anew each epoch."""
-        trainer = self.trainer
-        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
-        sampler = EpochSampler(len(dataset), self.hparams["seed"], rank, ranks)
+        sampler = EpochSampler(len(dataset), self.hparams["seed"], ranks.rank(), ranks.count())
         return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the held-out tiles, as they are, in the order of `valid_rows`."""
+        """Batches of the held-out tiles, as they are, in the order of `valid_rows`; each process has a share."""
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the untagged tiles, as they are, in the order of the catalog."""
+        """Batches of the untagged tiles, as they are, in the order of the catalog, shared in the same way."""
         return self._as_is(TileDataset(self._source(self.catalog.unlabelled, labelled=False)))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
@@ -274,7 +273,7 @@ class PlanetDataModule(pl.LightningDataModule):
         return fit_reader(catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
-        return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers)
+        return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers, ranks.rank(), ranks.count())
 
 
 def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,9 +149,15 @@ class ResumableLoader(TileLoader):
         cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
 
 
-def tile_loader(dataset: TileDataset, batch_size: int, workers: int) -> TileLoader:
-    """Batches of a dataset, every tile once, in its order."""
-    return TileLoader(dataset, batch_size=batch_size, **_loading(workers))
+def tile_loader(dataset: TileDataset, batch_size: int, workers: int, rank: int = 0, ranks: int = 1) -> TileLoader:
+    """Batches of a dataset, every tile once, in its order.
+
+    Of several processes, each gets every `ranks`-th batch. Batches are smaller than asked for where
+    there would be fewer of them than processes.
+    """
+    size = max(1, min(batch_size, len(dataset) // ranks))
+    mine = [row for row in range(len(dataset)) if row // size % ranks == rank]
+    return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(workers))
 
 
 def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler) -> ResumableLoader:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from amazon_ml import ranks
 from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
@@ -146,7 +147,7 @@ class TileTagger(pl.LightningModule):
             raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
         self.configure_models()
         self.configure_losses()
-        self._held_out: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._held_out: list[tuple[torch.Tensor, ...]] = []
 
     def configure_models(self) -> None:
         """Make the backbone, and the statistics that normalise its input."""
@@ -235,14 +236,19 @@ class TileTagger(pl.LightningModule):
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Take the running statistics of the first process, which are those that are kept."""
+        ranks.share(self.buffers())
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep logits and targets of one view of the held-out tiles."""
-        self._held_out.append((self(batch["image"], self.size_now()), batch["target"]))
+        self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and F2 at 0.2 over all held-out tiles, and keep the figures of each tag."""
-        logits, targets = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
+        """Log loss and F2 at 0.2 over all held-out tiles of all processes, and keep the figures of each tag."""
+        own = [torch.cat(parts) for parts in zip(*self._held_out, strict=True)]
         self._held_out.clear()
+        _, logits, targets = ranks.gather_rows(*own)
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
         p, true = self.loss.probabilities(logits).cpu().numpy(), targets.float().cpu().numpy()  # numpy has no bfloat16
         self.log("val_f2", fbeta(true, p >= START), prog_bar=True)

@@ -1,6 +1,7 @@
 """Scores as tables on a terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -46,6 +47,17 @@ def print_folds(figures: dict[str, Any]) -> None:
                       f"{record['deviation']:+.1%}", f"{record['leakage']:.2%}")  # fmt: skip
     table.add_section()
     table.add_row("all", tiles, "", "", f"{figures['leakage']:.2%}")
+    console().print(table)
+
+
+def print_jobs(rows: list[dict[str, Any]]) -> None:
+    """Print what became of jobs; `rows` is what ``slurm status`` gives."""
+    table = Table(title=escape(f"output in {Path(rows[0]['log']).parent}"), title_justify="left")
+    for heading in ("job", "Slurm says", "where, or why not", "done", "output", "its last line"):
+        table.add_column(heading)
+    for row in rows:
+        done, output = "yes" if row["done"] else "", Path(row["log"]).name
+        table.add_row(*map(escape, (row["task"], row["state"], row["where"], done, output, row["says"])))
     console().print(table)
 
 

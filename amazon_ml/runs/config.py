@@ -27,10 +27,12 @@ _TRAINER_BY_RUN = {
     "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
 }  # fmt: skip
 #: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
-#: Where the tiles lie is free, too: that they are the same ones is told by their hash.
+#: Where the tiles lie is free, too: that they are the same ones is told by their hash. That a network is trained by
+#: one number of processes is seen to where they are counted, since torchrun and srun set it, too.
 _FREE = (
     "folds", "data.root", "data.table", "data.images", "data.packed", "data.workers", "trainer.enable_progress_bar",
-    "trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.profiler",
+    "trainer.devices", "trainer.num_nodes", "trainer.enable_model_summary", "trainer.log_every_n_steps",
+    "trainer.profiler",
     *(f"loggers.{name}" for name in SERVICES),
 )  # fmt: skip
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.

@@ -1,12 +1,14 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
+import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,13 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from amazon_ml import stop
+from amazon_ml import ranks, stop
 from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
-from amazon_ml.lightning import MisconfigurationException, pl
+from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -60,56 +62,122 @@ def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
 def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed: int) -> None:
     """Train and predict one fold; what is finished already is skipped, what was begun goes on."""
     tags = data.catalog.tags.names
-    test = data.catalog.unlabelled["image_name"]
-    wanted = [folder.valid] + ([folder.test] if len(test) else [])
-    if folder.weights.exists() and all(path.exists() for path in wanted):
+    held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
+    parts = [(folder.valid, held_out, data.val_dataloader)]
+    if len(test := data.catalog.unlabelled["image_name"]):
+        parts.append((folder.test, test, data.test_dataloader))
+    step, there = ranks.first_does(lambda: (_reached(folder), [path.exists() for path, _, _ in parts]))
+    if step is None and all(there):
         log.info("%s is finished", folder.path)
         return
     pl.seed_everything(seed, verbose=False)
-    own = {**_start(folder, options), "in_chans": len(data.bands), "size": options["data"]["size"]}
+    start = {} if step == 0 else {"pretrained": False, "weights": None}  # which the first start alone needs
+    own = {**start, "in_chans": len(data.bands), "size": options["data"]["size"]}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags))
-    if folder.weights.exists():
+    if step is None:
         load_weights(folder.weights, model)
     else:
-        for path in wanted:
-            path.unlink(missing_ok=True)  # by a network that is gone
-        _fit(folder, options, data, model, seed)
-    held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
-    for path, names, loader in (
-        (folder.valid, held_out, data.val_dataloader),
-        (folder.test, test, data.test_dataloader),
-    ):
-        if path in wanted and not path.exists():
+        for path, _, _ in parts:
+            ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
+        _fit(folder, options, data, model, seed, step)
+        there = [False] * len(parts)
+    for (path, names, loader), done in zip(parts, there, strict=True):
+        if not done:
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
-            write_table(path, probability_table(names, tags, predict(model, loader(), options)))
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)  # the weights are kept; nothing is left to resume
+            table = probability_table(names, tags, predict(model, loader(), options))
+            ranks.first_does(partial(write_table, path, table))
+    # The weights are kept; nothing is left to resume.
+    ranks.first_does(lambda: shutil.rmtree(folder.checkpoints, ignore_errors=True))
+
+
+def _reached(folder: FoldFolder) -> int | None:
+    """Tell the step that training goes on from; none where it is done."""
+    if folder.weights.exists():
+        return None
+    return _step_of(folder.last) if folder.last.exists() else 0
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
-    """Probabilities of every tile of a loader, in its order: float32 of shape (tiles, tags).
+    """Probabilities of every tile of a loader's dataset, in its order: float32 of shape (tiles, tags).
 
-    Runs on a GPU where there is one and the options do not keep to the CPU, and otherwise without, so
-    that a run from a GPU can be used anywhere.
+    Each process predicts what its loader gives, and all get everything. Runs on a GPU where there is
+    one and the options do not keep to the CPU, and otherwise without, so that a run from a GPU can be
+    used anywhere.
     """
     on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
     trainer = pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=1,
+        devices=[torch.cuda.current_device()] if on_gpu and ranks.count() > 1 else 1,
         precision=options["trainer"]["precision"] if on_gpu else None,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        plugins=_environment(),
         **_progress(options),
     )
-    with interruptible(trainer):
-        batches = trainer.predict(model, loader)
-    assert batches is not None
-    index = torch.cat([index for index, _ in batches])
+    batches: list[Any] = [(torch.empty(0, dtype=torch.long), torch.empty(0, len(model.hparams["tags"])))]
+    if len(loader):  # of few tiles, a process may have none
+        with interruptible(trainer):
+            batches = cast(list[Any], trainer.predict(model, loader))
+    index, values = ranks.gather_rows(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
-    probabilities: npt.NDArray[np.float32] = torch.cat([values for _, values in batches]).numpy()
+    probabilities: npt.NDArray[np.float32] = values.numpy()
     if not np.isfinite(probabilities).all():
         raise WorkError("the network's output is not finite: training diverged; lower --model.lr, in a new --run")
     return probabilities
+
+
+@contextmanager
+def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
+    """Work in as many processes as the options ask for, which end together; see `amazon_ml.ranks.together`.
+
+    Parameters
+    ----------
+    options
+        As `parse_train` gives them.
+    command
+        The arguments of ``amazon-ml`` that they are of, to start further processes with; none are
+        started where torchrun or srun did.
+    """
+    trainer = make_trainer(options, [], logger=False, enable_checkpointing=False)
+    strategy = trainer.strategy
+    if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
+        yield
+        return
+    environment, here, hosts = strategy.cluster_environment, trainer.num_devices, trainer.num_nodes
+    if not isinstance(strategy.launcher, pl.strategies.launchers._SubprocessScriptLauncher):
+        raise InputError(f"trainer.strategy: {options['trainer']['strategy']} cannot run here; use ddp")
+    try:
+        environment.validate_settings(num_devices=here, num_nodes=hosts)
+    except ValueError as error:
+        raise InputError(f"trainer: {error}") from None
+    with ExitStack() as stack:
+        if not environment.creates_processes_externally:
+            meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
+            stack.enter_context(ranks.started(here, command, meet))
+        strategy.setup_environment()
+        stack.enter_context(ranks.together())
+        yield
+
+
+def _launched(trainer: Mapping[str, Any]) -> dict[str, int]:
+    """Devices and hosts as torchrun or srun started processes for, where the options leave them open."""
+    if trainer["devices"] != "auto" or trainer["num_nodes"] != 1:
+        return {}
+    if TorchElasticEnvironment.detect():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
+    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
+        hosts = int(os.environ["SLURM_NNODES"])
+        return {"devices": int(os.environ["SLURM_NTASKS"]) // hosts, "num_nodes": hosts}
+    return {}
+
+
+def _environment() -> list[Any]:
+    """Keep Lightning from requeueing a job of Slurm: it saves in a signal handler, where processes wait for ever."""
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        return [SLURMEnvironment(auto_requeue=False)]
+    return []
 
 
 @contextmanager
@@ -124,8 +192,8 @@ def interruptible(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def _progress(options: Options) -> dict[str, Any]:
-    """Bars need a terminal; elsewhere the lines of `EpochLine` tell the same."""
-    shown = Console().is_terminal and options["trainer"]["enable_progress_bar"] is not False
+    """Bars need a terminal, and the first process draws them; elsewhere the lines of `EpochLine` tell the same."""
+    shown = ranks.rank() == 0 and Console().is_terminal and options["trainer"]["enable_progress_bar"] is not False
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
 
@@ -134,6 +202,8 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], **own: Any) -> 
     progress = _progress(options)
     settings = {
         **options["trainer"],
+        **_launched(options["trainer"]),
+        "plugins": _environment(),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
         "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
@@ -147,25 +217,21 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], **own: Any) -> 
         raise InputError(f"trainer: {error}") from None
 
 
-def _start(folder: FoldFolder, options: Options) -> dict[str, object]:
-    """Pretrained weights are needed at the first start only."""
-    begun = folder.weights.exists() or folder.last.exists()
-    return {"pretrained": False, "weights": None} if begun else {}
-
-
-def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int) -> None:
-    step = _step_of(folder.last) if folder.last.exists() else 0
+def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int, step: int) -> None:
+    if min(len(data.train_rows), len(data.valid_rows)) < ranks.count():
+        raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({ranks.count()})")
     frequencies = training_frequencies(data)
     model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if step:
         log.info("resuming %s at step %d", folder.path, step)
     else:
         model.start_from_frequencies(frequencies)
-    _set_former_metrics_aside(folder, step)
+    _tell_batch(options)
+    ranks.first_does(lambda: _set_former_metrics_aside(folder, step))
     line = EpochLine()
     callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
     began = time.perf_counter()
-    with open_loggers(folder, options["loggers"]) as services:
+    with open_loggers(folder, {} if ranks.rank() else options["loggers"]) as services:
         trainer = make_trainer(
             options,
             callbacks,
@@ -175,16 +241,30 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
                 *services,
             ],
             default_root_dir=folder.path,
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), *_environment()],
         )
         with interruptible(trainer), stop.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
-    _join_metrics(folder)
+    ranks.share(model.state_dict().values())  # of running statistics, each process has its own
     speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
     log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
+    ranks.first_does(lambda: _keep(folder, model))
+
+
+def _keep(folder: FoldFolder, model: TileTagger) -> None:
+    _join_metrics(folder)
     save_weights(folder.weights, model)
+
+
+def _tell_batch(options: Options) -> None:
+    """Say what a step is of: more processes make it one of more tiles, and no learning rate is changed for that."""
+    tiles, batches = options["data"]["batch_size"], options["trainer"]["accumulate_grad_batches"]
+    if ranks.count() > 1:
+        log.info("%d processes: a step is of %d tiles, %d in each; the learning rate is %g as it is set, whatever "
+                 "their number", ranks.count(), ranks.count() * tiles * batches, tiles * batches,
+                 options["model"]["lr"])  # fmt: skip
 
 
 def _step_of(checkpoint: Path) -> int:

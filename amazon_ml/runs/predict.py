@@ -1,6 +1,9 @@
 """Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
 
+import hashlib
+import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,15 +16,25 @@ from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
+from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
+from amazon_ml.files import sha256_of, write_table
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.blend import refuse_apart, stack_tables
-from amazon_ml.runs.bundle import Blended, Networks, open_bundle
+from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
 from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import probability_table
+from amazon_ml.runs.shards import (
+    Parts,
+    Shard,
+    keep_plan,
+    parse_shard,
+    read_shard,
+    refuse_ending,
+    refuse_other_plan,
+)
 
 #: Lists tiles for a reader: a table as a catalog's.
 Listing = Callable[[TileReader], pd.DataFrame]
@@ -29,7 +42,7 @@ Listing = Callable[[TileReader], pd.DataFrame]
 log = logging.getLogger(__name__)
 
 
-def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None) -> None:
+def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None) -> None:
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
 
     Parameters
@@ -39,22 +52,66 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     tiles
         Folder of images; those in folders beneath are found, too.
     out
-        File to write, .parquet or .csv.
+        File to write, .parquet or .csv; with a shard, the folder of the parts.
     workers
         Loader processes; by default none on the CPU, one a core beside a GPU.
+    shard
+        Tag one part of the tiles, such as 3/16, counted from 0; a part that is there is left as it is.
+        Once all are there, amazon-ml merge makes one table of them.
     """
-    if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--out {out}: the file must end in .parquet or .csv")
-    if not tiles.is_dir():
-        raise InputError(f"--tiles {tiles}: there is no such folder")
+    if shard is not None:
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers)
+        return
+    refuse_ending(out)
+    table = _tag(open_bundle(run), partial(_chosen, _tiles_below(tiles), tiles), workers)
+    write_table(out, table)
+    log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def plan_shards(run: Path, tiles: Path, parts: Parts, count: int) -> Bundle:
+    """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
     bundle = open_bundle(run)
+    with parts.lock():
+        if parts.plan.exists():
+            refuse_other_plan(parts, count, _made_of(bundle))
+        else:
+            batch = math.lcm(*(member.batch_size for member in _members(bundle.networks)))
+            keep_plan(parts, _tiles_below(tiles), tiles, count, batch, _made_of(bundle))
+    return bundle
+
+
+def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: int | None) -> None:
+    bundle = plan_shards(run, tiles, parts, shard.count)
+    part = parts.part(shard.number)
+    with parts.part_lock(shard.number):
+        if part.exists():
+            log.info("%s is there", part)
+            return
+        listed = read_shard(parts, shard.number, tiles)
+        write_table(part, _tag(bundle, partial(_chosen, listed, tiles), workers))
+    log.info("wrote %s: %s tiles", part, f"{len(listed):,}")
+
+
+def _tag(bundle: Bundle, listing: Listing, workers: int | None) -> pd.DataFrame:
     decision = bundle.decision
-    names, p = predict_listed(bundle.networks, partial(_tiles_below, tiles), workers)
+    names, p = predict_listed(bundle.networks, listing, workers)
     table = probability_table(names, decision.tags, p)
     separator = bundle.table["tag_separator"] or " "
     table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
-    write_table(out, table)
-    log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+    return table
+
+
+def _members(networks: Networks | Blended) -> list[Networks]:
+    if isinstance(networks, Networks):
+        return [networks]
+    return [each for member in networks.members for each in _members(member)]
+
+
+def _made_of(bundle: Bundle) -> str:
+    """Hash of the weights and the decision, the same for a run and its bundle."""
+    weights = [sha256_of(file) for member in _members(bundle.networks) for file in member.weights]
+    decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]
+    return hashlib.sha256(json.dumps([weights, decision]).encode()).hexdigest()
 
 
 def predict_listed(
@@ -108,10 +165,16 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
         yield tagger
 
 
-def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
+def _tiles_below(folder: Path) -> pd.DataFrame:
+    if not folder.is_dir():
+        raise InputError(f"--tiles {folder}: there is no such folder")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
         raise InputError(f"--tiles {folder}: the folder holds no images")
+    return listed
+
+
+def _chosen(listed: pd.DataFrame, folder: Path, read: TileReader) -> pd.DataFrame:
     chosen, lacking = choose_files(listed, read.bands, read.colours)
     if len(lacking):
         needed = files_needed(read.bands, read.colours)

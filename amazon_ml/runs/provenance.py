@@ -28,7 +28,7 @@ _CONSTANT = (
 )
 
 
-def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
+def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int) -> None:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
     start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
@@ -37,9 +37,14 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog) -> None:
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
-        write_json(run.provenance, {**former, **facts, "starts": [*former["starts"], start]})
+        write_json(run.provenance, {**former, **facts, "processes": processes, "starts": [*former["starts"], start]})
         return
-    write_json(run.provenance, {"starts": [start], **facts, "made_with": versions()})
+    write_json(run.provenance, {"starts": [start], "processes": processes, **facts, "made_with": versions()})
+
+
+def read_processes(run: Run) -> int:
+    """Read with how many training processes a run was begun."""
+    return int(read_json(run.provenance).get("processes", 1)) if run.provenance.exists() else 1
 
 
 def this_start() -> dict[str, str]:

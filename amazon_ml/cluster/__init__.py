@@ -1,0 +1,1 @@
+"""Jobs on a Slurm cluster: their scripts, handing them in, and what became of them."""

@@ -1,0 +1,108 @@
+"""What is particular to a cluster, in one YAML file that all its jobs share."""
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amazon_ml.errors import InputError
+
+#: Keys whose value is a list of lines.
+_LINES = ("modules", "setup", "sbatch")
+#: Keys whose value is a whole number, and the least of it.
+_NUMBERS = {"cpus_per_task": 1, "grace": 1}
+#: What `sbatch --time` takes, without the forms that are easily mistaken for minutes.
+_TIME = re.compile(r"(\d+-)?\d{1,2}:\d{2}:\d{2}")
+
+
+@dataclass(frozen=True)
+class Site:
+    """How jobs are run here; what is not given is left to the cluster.
+
+    Parameters
+    ----------
+    account
+        The account that is charged.
+    partition
+        Where jobs queue.
+    time
+        The longest a job may run, as ``HH:MM:SS`` or ``D-HH:MM:SS``. Training that is not done by then goes
+        on in the same job, queued again.
+    memory
+        Memory of a node, such as ``64G``.
+    cpus_per_task
+        Cores of each process.
+    grace
+        Seconds that training has to save itself, before the time is over.
+    modules
+        Modules to load.
+    setup
+        Lines of shell that come before the work, such as those that activate an environment.
+    scratch
+        Folder on a disk of the node itself, such as ``$TMPDIR``, that the packed store is copied to.
+    sbatch
+        Further options of sbatch, one each, such as ``--constraint=a100``.
+    """
+
+    account: str | None = None
+    partition: str | None = None
+    time: str | None = None
+    memory: str | None = None
+    cpus_per_task: int | None = None
+    grace: int = 120
+    modules: list[str] = field(default_factory=list)
+    setup: list[str] = field(default_factory=list)
+    scratch: str | None = None
+    sbatch: list[str] = field(default_factory=list)
+
+
+def read_site(path: Path | None) -> Site:
+    """Read a site file; without one, everything is left to the cluster.
+
+    Raises
+    ------
+    InputError
+        Where the file is not there or not YAML, and where a key or its value is none that is known.
+    """
+    if path is None:
+        return Site()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold keys and values, such as 'partition: gpu'")
+    return Site(**{key: value for key, value in content.items() if _checked(path, key, value) is not None})
+
+
+def check_time(time: str | None, told: str) -> None:
+    """Refuse a time that Slurm would read as something else."""
+    if time is not None and not _TIME.fullmatch(time):
+        raise InputError(f"{told}: {time} is no time; write HH:MM:SS or D-HH:MM:SS")
+
+
+def _checked(path: Path, key: Any, value: Any) -> Any:
+    known = [each.name for each in fields(Site)]
+    if key not in known:
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise InputError(f"{path} has a key {key!r}; {hint}")
+    if value is None:
+        return None
+    if key in _LINES:
+        fits, wanted = isinstance(value, list) and all(isinstance(line, str) for line in value), "a list of texts"
+    elif key in _NUMBERS:
+        fits = type(value) is int and value >= _NUMBERS[key]
+        wanted = f"a whole number, {_NUMBERS[key]} at least"
+    else:
+        fits, wanted = isinstance(value, str), "text; put it in quotes"
+    if not fits:
+        raise InputError(f"{path}: {key} is {value!r}, but must be {wanted}")
+    if key == "time":
+        check_time(value, str(path))
+    return value

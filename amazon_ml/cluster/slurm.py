@@ -1,0 +1,89 @@
+"""Talking to Slurm by its own commands, with its refusals put into words."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from amazon_ml.errors import InputError, WorkError
+
+#: States of a job that waits, runs, or changes from one to the other; all others are ends.
+_LIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD",
+         "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STOPPED", "RESV_DEL_HOLD"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as Slurm sees it, or one task of an array.
+
+    Parameters
+    ----------
+    state
+        Slurm's word for it, such as ``RUNNING``.
+    where
+        Nodes it runs or ran on, or the reason why it waits.
+    """
+
+    state: str
+    where: str
+
+
+def submit(script: Path, after: str | None = None) -> str:
+    """Hand in a script, to start at once or when the job `after` has ended in whichever way; gives its number."""
+    waits = [f"--dependency=afterany:{after}"] if after else []
+    return _call("sbatch", "--parsable", *waits, str(script)).strip().split(";")[0]
+
+
+def tasks_of(job: str) -> dict[int | None, Task]:
+    """Ask what became of a job: by number of the task, or ``None`` for a job that is no array.
+
+    What has ended is asked of the accounting once the queue has forgotten it; nothing is known of a job that
+    neither knows.
+    """
+    try:
+        lines = _call("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%i|%T|%R")
+    except WorkError:
+        lines = ""
+    return _parsed(lines) or _parsed(_accounted(job))
+
+
+def is_live(job: str) -> bool:
+    """Whether any task of a job waits or runs."""
+    return any(task.state in _LIVE for task in tasks_of(job).values())
+
+
+def _accounted(job: str) -> str:
+    try:
+        return _call("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={job}",
+                     "--format=JobID,State,NodeList")  # fmt: skip
+    except WorkError:
+        return ""  # there are clusters that keep no accounts
+
+
+def _parsed(lines: str) -> dict[int | None, Task]:
+    """Parse lines such as ``12_3|RUNNING|node7``."""
+    tasks: dict[int | None, Task] = {}
+    for line in lines.splitlines():
+        job, state, where = line.split("|", 2)
+        number = job.partition("_")[2]
+        for task in _numbers(number):
+            tasks[task] = Task(state.split()[0], where)
+    return tasks
+
+
+def _numbers(text: str) -> list[int | None]:
+    """Give the tasks that ``3`` or ``[0,4-6%2]`` stands for; accounting tells waiting tasks in one line."""
+    if not text:
+        return [None]
+    ranges = [part.split("-") for part in text.strip("[]").split("%")[0].split(",")]
+    return [number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1)]
+
+
+def _call(*command: str) -> str:
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no {command[0]} here: call this on a machine where the cluster takes jobs"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise WorkError(f"{command[0]} refuses: {' '.join(error.stderr.split())}") from None

@@ -1,0 +1,67 @@
+"""Scripts written into a folder, handed in one after the other, and kept in mind by their numbers."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from amazon_ml.cluster.job import Job, script
+from amazon_ml.cluster.site import Site, check_time, read_site
+from amazon_ml.cluster.slurm import is_live, submit
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json, write_json, write_text
+
+log = logging.getLogger(__name__)
+
+_JOBS = "jobs.json"
+
+
+def job_folder(path: Path) -> Path:
+    """Where the jobs of a run, or of a folder of parts, have their scripts and output."""
+    return path / "slurm"
+
+
+def site_with(path: Path | None, **options: Any) -> Site:
+    """Read a site, with the options of the command line in the place of its own."""
+    check_time(options.get("time"), "--time")
+    return replace(read_site(path), **{key: value for key, value in options.items() if value is not None})
+
+
+def write_jobs(jobs: list[Job], site: Site, *, hand_in: bool) -> None:
+    """Write the scripts of jobs that follow each other, and hand them in if that is asked for.
+
+    Each starts when the one before has ended, however it ended: what is missing then is told best by the work
+    that misses it, while a job that waits for a success that never comes says nothing.
+    """
+    for job in jobs:
+        write_text(job.script, script(job, site))
+        log.info("wrote %s", job.script)
+    if not hand_in:
+        log.info("nothing is handed in; --submit does that")
+        return
+    _refuse_live(jobs[0].folder)
+    handed_in: list[dict[str, Any]] = []
+    for job in jobs:
+        number = submit(job.script, after=handed_in[-1]["id"] if handed_in else None)
+        handed_in.append({"id": number, "name": job.name, "tasks": list(job.tasks), "log": job.log})
+        write_json(job.folder / _JOBS, handed_in)
+        log.info("job %s: %s, %d task%s", number, job.script, len(job.tasks) or 1, "s" if len(job.tasks) > 1 else "")
+
+
+def handed_in(path: Path) -> list[dict[str, Any]]:
+    """Read the jobs that were handed in last for a run or a folder of parts: ``id``, ``name``, ``tasks``, ``log``."""
+    file = job_folder(path) / _JOBS
+    if not file.exists():
+        raise InputError(f"no jobs were handed in for {path}: there is no {file}")
+    jobs: list[dict[str, Any]] = read_json(file)
+    return jobs
+
+
+def _refuse_live(folder: Path) -> None:
+    if (folder / _JOBS).exists():
+        live = [job["id"] for job in read_json(folder / _JOBS) if is_live(job["id"])]
+        if live:
+            raise InputError(
+                f"jobs {', '.join(live)} are at work on {folder.parent} already; see amazon-ml slurm status "
+                f"{folder.parent}, or end them with scancel {' '.join(live)}"
+            )

@@ -1,0 +1,44 @@
+"""A packed store copied to a faster disk, such as one of the node that trains."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, open_store
+from amazon_ml.errors import WorkError
+from amazon_ml.files import locked, written_whole
+
+log = logging.getLogger(__name__)
+
+
+def copy_store(store: Path, copy: Path) -> None:
+    """Copy a packed store, unless the copy is there already; several processes may call this at the same time.
+
+    Parameters
+    ----------
+    store
+        The store.
+    copy
+        Where the copy goes; another store there is replaced.
+    """
+    original = open_store(store)
+    with locked(copy.with_name(f".{copy.name}.lock"), f"waiting for another process to copy {store}", wait=True):
+        if _is_copy(store, copy):
+            log.info("%s is there", copy)
+            return
+        room, needed = shutil.disk_usage(copy.parent).free, original.images.nbytes
+        if room < needed:
+            raise WorkError(f"{copy.parent} has {room / 1e9:.1f} GB left, and {store} takes {needed / 1e9:.1f}")
+        for name in (ARRAY, DESCRIPTION):  # the description last: without it, it is no store
+            with written_whole(copy / name) as temporary:
+                shutil.copyfile(store / name, temporary)
+        open_store(copy)
+    log.info("copied %s to %s", store, copy)
+
+
+def _is_copy(store: Path, copy: Path) -> bool:
+    """Compare what the stores say of themselves, hashes of all tiles included, and the sizes of their arrays."""
+    if not all((copy / name).is_file() for name in (ARRAY, DESCRIPTION)):
+        return False
+    same_tiles = (store / DESCRIPTION).read_bytes() == (copy / DESCRIPTION).read_bytes()
+    return same_tiles and (store / ARRAY).stat().st_size == (copy / ARRAY).stat().st_size

@@ -1,0 +1,206 @@
+"""Prediction in parts: a list of tiles cut into shards, a file for each, and one table of them all.
+
+The folder of parts holds the list that every process goes by, however the folder of tiles changes meanwhile::
+
+    parts/
+      plan.json                 how many shards, of which networks and decision
+      tiles.csv                 image_name, path, tif: what is cut, in the order of the table to come
+      part-00003.parquet        the rows of one shard; whole or not there
+
+Shards end where batches of prediction end, so that every tile is predicted among the same others as without
+shards, and comes out the same to the bit.
+"""
+
+import logging
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml import files
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.files import read_json, write_json, write_table
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of so many parts.
+
+    Parameters
+    ----------
+    number
+        Which one, counted from 0.
+    count
+        How many there are.
+    """
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Paths in a folder of parts; nothing is read or made by naming them."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """How the tiles are cut; its presence says that the list of tiles is whole."""
+        return self.path / "plan.json"
+
+    @property
+    def tiles(self) -> Path:
+        """The tiles, with their files as paths below the folder of tiles."""
+        return self.path / "tiles.csv"
+
+    def part(self, number: int) -> Path:
+        """Name the file of one shard."""
+        return self.path / f"part-{number:05d}.parquet"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the plan for this process."""
+        return files.locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
+
+    def part_lock(self, number: int) -> AbstractContextManager[None]:
+        """Hold one part for this process, beside others that hold other parts."""
+        busy = f"another process is working on {self.part(number)}; wait for it"
+        return files.locked(self.path / f".part-{number:05d}.lock", busy)
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``3/16`` as shard 3 of 16, counted from 0."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise InputError(f"--shard {text}: a shard is such as 0/16 to 15/16, counted from 0")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def keep_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: int, made_of: str) -> None:
+    """Write what is cut into how many shards, for a caller that holds the lock.
+
+    Parameters
+    ----------
+    parts
+        The folder.
+    tiles
+        Tiles as `list_tiles` gives them.
+    root
+        Folder that they lie in.
+    count
+        How many shards.
+    batch
+        Tiles that are predicted together.
+    made_of
+        Tells the networks and the decision from others.
+    """
+    batches = -(-len(tiles) // batch)
+    if not 1 <= count <= batches:
+        raise InputError(
+            f"{len(tiles):,} tiles are {batches:,} batches of {batch:,}, for 1 to {batches:,} shards, not {count:,}"
+        )
+    below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
+    write_table(parts.tiles, below)
+    plan = {"tiles": len(tiles), "batch": batch, "shards": count, "made_of": made_of}
+    write_json(parts.plan, plan)  # last: with it, the folder counts as planned
+
+
+def refuse_other_plan(parts: Parts, count: int, made_of: str) -> None:
+    """Refuse to mix parts of other networks, of another decision, or of another number of shards."""
+    plan = _plan(parts)
+    if plan["made_of"] != made_of:
+        raise InputError(f"{parts.path} holds parts of another run, bundle or decision; choose another --out")
+    if plan["shards"] != count:
+        raise InputError(f"{parts.path} is cut into {plan['shards']} shards, not {count}; choose another --out")
+
+
+def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
+    """Read the tiles of one shard, as `list_tiles` gives them."""
+    plan = _plan(parts)
+    tiles = _listed(parts).iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
+    return tiles.assign(
+        **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
+    ).reset_index(drop=True)
+
+
+def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
+    """Rows of one of `count` shards, each so many whole batches as any other, or one more; the last may be short."""
+    batches = -(-tiles // batch)
+    first, end = (batches * n // count * batch for n in (number, number + 1))
+    return slice(first, min(end, tiles))
+
+
+def missing_parts(parts: Parts) -> list[int]:
+    """List the shards that have no part yet."""
+    return [number for number in range(_plan(parts)["shards"]) if not parts.part(number).exists()]
+
+
+def merge(parts: Path, *, out: Path) -> None:
+    """Put the parts of a prediction together; the table is the one that is written without shards.
+
+    Parameters
+    ----------
+    parts
+        Folder that ``amazon-ml predict --shard`` wrote its parts to.
+    out
+        File to write, .parquet or .csv.
+    """
+    refuse_ending(out)
+    folder = Parts(parts)
+    missing, plan = missing_parts(folder), _plan(folder)
+    if missing:
+        raise InputError(
+            f"{parts} lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}; "
+            f"predict with --shard {missing[0]}/{plan['shards']}"
+        )
+    names = _listed(folder)["image_name"].to_numpy()
+    tables = []
+    for number in range(plan["shards"]):
+        expected = names[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
+        tables.append(_part(folder.part(number), expected))
+    write_table(out, pd.concat(tables, ignore_index=True))
+    log.info("wrote %s: %s tiles of %d parts", out, f"{len(names):,}", plan["shards"])
+
+
+def refuse_ending(out: Path) -> None:
+    """Refuse a table that is neither Parquet nor CSV, before any work is done for it."""
+    if out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out {out}: the file must end in .parquet or .csv")
+
+
+def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
+    remedy = "delete it, and predict its shard again"
+    try:
+        table = pd.read_parquet(path)
+        names = table["image_name"].to_numpy()
+    except (OSError, ValueError, KeyError) as error:
+        raise WorkError(f"{path} is no part of a prediction ({error}); {remedy}") from None
+    if not np.array_equal(names, expected):
+        raise WorkError(
+            f"{path} holds {len(names):,} tiles, which are not the {len(expected):,} of its shard; {remedy}"
+        )
+    return table
+
+
+def _plan(parts: Parts) -> dict[str, Any]:
+    plan: dict[str, Any] = read_json(parts.plan)
+    if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
+        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; delete {parts.path}")
+    return plan
+
+
+def _listed(parts: Parts) -> pd.DataFrame:
+    try:
+        return pd.read_csv(parts.tiles, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{parts.tiles} is no list of tiles ({error}); delete {parts.path}") from None
+
+
+def _below(root: Path, path: str) -> str:
+    return Path(path).relative_to(root).as_posix() if path else ""

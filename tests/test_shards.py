@@ -1,0 +1,155 @@
+"""Prediction in shards: to the bit what it is without, by any number of processes, whatever happens to them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amazon_ml.cli import main
+from amazon_ml.data.demo import write_demo
+from amazon_ml.errors import InputError
+from amazon_ml.runs.shards import Parts, parse_shard, rows_of
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a bundle that predicts few tiles at once, so that few tiles are many batches."""
+    bundle = Path(shutil.copytree(trained / "bundle", tmp_path_factory.mktemp("bundle") / "bundle"))
+    content = json.loads((bundle / "bundle.json").read_text())
+    content["predict"]["batch_size"] = BATCH
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def whole(bundle: Path, demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Predict without shards."""
+    out = tmp_path_factory.mktemp("whole") / "tags.parquet"
+    assert main(["predict", str(bundle), "--tiles", str(tiles_of(demo_tiles)), "--out", str(out)]) == 0
+    return out.read_bytes()
+
+
+def tiles_of(demo: Path) -> Path:
+    return demo / "test-jpg"
+
+
+def command(bundle: Path, demo: Path, parts: Path, shard: str) -> list[str]:
+    return ["predict", str(bundle), "--tiles", str(tiles_of(demo)), "--out", str(parts), "--shard", shard]
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@given(st.integers(1, 500), st.integers(1, 40), st.data())
+def test_shards_hold_each_tile_once_and_end_between_batches(tiles: int, batch: int, data: st.DataObject) -> None:
+    batches = -(-tiles // batch)
+    count = data.draw(st.integers(1, batches))
+    cut = [range(tiles)[rows_of(number, count, tiles, batch)] for number in range(count)]
+    assert [row for rows in cut for row in rows] == list(range(tiles))
+    assert all(rows.start % batch == 0 for rows in cut)
+    sizes = [-(-len(rows) // batch) for rows in cut]
+    assert max(sizes) - min(sizes) <= 1 and min(sizes) >= 1
+
+
+@pytest.mark.parametrize("text", ["16/16", "3", "3/", "-1/2", "0/0", "a/b", "1/2/3"])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="counted from 0"):
+        parse_shard(text)
+
+
+def test_merged_parts_are_the_table_without_shards(
+    bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path
+) -> None:
+    parts = Parts(tmp_path / "parts")
+    assert main(command(bundle, demo_tiles, parts.path, "2/3")) == 0
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "amazon_ml.cli", *command(bundle, demo_tiles, parts.path, shard)])
+        for shard in ("0/3", "1/3")
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    before = [parts.part(number).stat().st_mtime_ns for number in range(3)]
+    assert main(command(bundle, demo_tiles, parts.path, "1/3")) == 0
+    assert [parts.part(number).stat().st_mtime_ns for number in range(3)] == before
+    assert main(["merge", str(parts.path), "--out", str(tmp_path / "tags.parquet")]) == 0
+    assert (tmp_path / "tags.parquet").read_bytes() == whole
+
+
+def test_shards_follow_the_first_list(bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path) -> None:
+    demo = tmp_path / "demo"
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    assert main(command(bundle, demo, tmp_path / "parts", "0/2")) == 0
+    first = min(tiles_of(demo).iterdir())
+    shutil.copy(first, first.with_name("a_newcomer.jpg"))
+    assert main(command(bundle, demo, tmp_path / "parts", "1/2")) == 0
+    assert main(["merge", str(tmp_path / "parts"), "--out", str(tmp_path / "tags.parquet")]) == 0
+    assert (tmp_path / "tags.parquet").read_bytes() == whole
+
+
+def test_killed_process_leaves_no_part_and_its_shard_can_be_predicted_again(bundle: Path, tmp_path: Path) -> None:
+    demo = tmp_path / "demo"
+    write_demo(demo, tiles=20, test_tiles=400, size=32)
+    call = command(bundle, demo, tmp_path / "parts", "0/1")
+    process = subprocess.Popen([sys.executable, "-m", "amazon_ml.cli", *call])
+    parts = Parts(tmp_path / "parts")
+    end = time.monotonic() + 120
+    while not parts.plan.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+    assert not parts.part(0).exists()
+    assert main(call) == 0
+    assert len(pd.read_parquet(parts.part(0))) == len(list(tiles_of(demo).iterdir()))
+
+
+def test_parts_that_are_missing_or_damaged_are_named_with_the_remedy(
+    bundle: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts, out = Parts(tmp_path / "parts"), tmp_path / "tags.csv"
+    merge = ["merge", str(parts.path), "--out", str(out)]
+    assert main(merge) == 2
+    assert f"there is no {parts.plan}" in told(capsys)
+    assert main(command(bundle, demo_tiles, parts.path, "0/2")) == 0
+    assert main(merge) == 2
+    assert "lacks 1 of 2 parts, such as part-00001.parquet; predict with --shard 1/2" in told(capsys)
+    shutil.copy(parts.part(0), parts.part(1))
+    assert main(merge) == 1
+    assert f"{parts.part(1)} holds" in told(capsys)
+    parts.part(1).write_bytes(parts.part(0).read_bytes()[:100])
+    assert main(merge) == 1
+    assert f"{parts.part(1)} is no part of a prediction" in told(capsys)
+    assert main([*merge[:-1], str(tmp_path / "tags.txt")]) == 2
+    assert not out.exists()
+
+
+def test_parts_of_different_predictions_are_not_mixed(
+    bundle: Path, trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = tmp_path / "parts"
+    assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
+    assert main(command(bundle, demo_tiles, parts, "1/3")) == 2
+    assert "is cut into 2 shards, not 3" in told(capsys)
+    other = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    content = json.loads((other / "bundle.json").read_text())
+    content["weights"].popitem()  # of two networks
+    (other / "bundle.json").write_text(json.dumps(content))
+    assert main(command(other, demo_tiles, parts, "1/2")) == 2
+    assert "parts of another run, bundle or decision" in told(capsys)
+
+
+def test_more_shards_than_batches_are_refused(
+    bundle: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(bundle, demo_tiles, tmp_path / "parts", "0/99")) == 2
+    assert "batches of 8, for 1 to" in told(capsys)
+    assert not Parts(tmp_path / "parts").plan.exists()

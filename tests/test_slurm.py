@@ -1,0 +1,193 @@
+"""Jobs on a real Slurm of two nodes: trained, killed, stopped, pushed out and queued again, and the same in the end."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from slurm_cluster import missing_daemons, running_cluster, wait_until
+
+from amazon_ml.cli import main
+from amazon_ml.cluster.job import TASK, Job, script
+from amazon_ml.cluster.site import Site
+from amazon_ml.cluster.slurm import submit, tasks_of
+from amazon_ml.cluster.status import status
+from amazon_ml.cluster.submission import handed_in
+
+pytestmark = pytest.mark.slurm
+
+#: How often work is stopped and queued again.
+STOPS = int(os.environ.get("AMAZON_ML_STOPS", "3"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """Start Slurm, for the jobs and for the commands that ask after them."""
+    missing = missing_daemons()
+    if missing:
+        pytest.skip(f"no Slurm: {', '.join(missing)} are not installed; make install-slurm does that")
+    with running_cluster() as environment, pytest.MonkeyPatch.context() as patch:
+        python = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        for name, value in {**environment, **python}.items():
+            patch.setenv(name, value)
+        yield
+
+
+def states(job: str) -> set[str]:
+    return {task.state for task in tasks_of(job).values()}
+
+
+def wait_for(job: str, *wanted: str, seconds: float = 300) -> None:
+    wait_until(lambda: states(job) and states(job) <= set(wanted), seconds, f"job {job} is {wanted}, not {states(job)}")
+
+
+def has_changed(file: Path, was: str) -> bool:
+    return file.read_text() != was
+
+
+def output(job: Job, number: str) -> str:
+    return "".join(path.read_text() for path in sorted(job.folder.glob(f"{job.name}-{number}*.out")))
+
+
+def stub(folder: Path, text: str) -> Site:
+    """Make a site whose amazon-ml is another program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "amazon-ml").write_text(text)
+    (folder / "amazon-ml").chmod(0o755)
+    return Site(grace=30, setup=[f"PATH={str(folder)!r}:$PATH"])
+
+
+def hand_in(job: Job, site: Site) -> str:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    job.script.write_text(script(job, site))
+    return submit(job.script)
+
+
+# ---------------------------------------------------------------- the work itself
+
+
+def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles: Path, tmp_path: Path) -> None:
+    run, plain = tmp_path / "it's a run", tmp_path / "plain"
+    options = ["--data.root", str(demo_tiles), *TINY, "--folds=all"]
+    call = ["slurm", "train", "--run", str(run), *options, "--submit"]
+    assert main(call) == 0
+    train, gather = (job["id"] for job in handed_in(run))
+    wait_until((run / "fold-1" / ".lock").exists, 200, "fold 1 is begun")
+    kill_process_of(f"{train}_1")
+    assert main(call) == 2  # at work already
+    wait_for(gather, "FAILED")
+    said = {row["task"]: row for row in status(run)}
+    assert [said[f"train {n}"]["state"] for n in range(3)] == ["COMPLETED", "FAILED", "COMPLETED"]
+    assert [said[f"train {n}"]["done"] for n in range(3)] == [True, False, True]
+    assert "folds [1] are not finished" in said["gather"]["says"]
+    before = (run / "fold-0" / "valid.parquet").stat().st_mtime_ns
+    assert main(call) == 0
+    wait_for(handed_in(run)[1]["id"], "COMPLETED", "FAILED")
+    assert all(row["done"] and row["state"] == "COMPLETED" for row in status(run))
+    assert (run / "fold-0" / "valid.parquet").stat().st_mtime_ns == before
+    assert main(["train", "--run", str(plain), *options]) == 0
+    for name in (*(f"fold-{n}/model.safetensors" for n in range(3)), "oof.parquet", "metrics.json", "submission.csv"):
+        assert (run / name).read_bytes() == (plain / name).read_bytes(), name
+
+
+def kill_process_of(task: str) -> None:
+    raw = subprocess.run(["squeue", "-h", "-j", task, "-o", "%A"], capture_output=True, text=True).stdout.strip()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"SLURM_JOB_ID={raw}".encode() in environment and b"python" in words[0] and b"train" in words:
+            os.kill(int(folder.name), signal.SIGKILL)
+
+
+def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same_weights(
+    demo_tiles: Path, tmp_path: Path
+) -> None:
+    run, plain = tmp_path / "run", tmp_path / "plain"
+    options = ["--data.root", str(demo_tiles), *TINY, f"--trainer.max_epochs={20 * STOPS}"]
+    assert main(["slurm", "train", "--run", str(run), *options, "--submit"]) == 0
+    train, gather = (job["id"] for job in handed_in(run))
+    last = run / "fold-0" / "checkpoints" / "last.ckpt"
+    for stop in (by_signal, by_urgency) * (STOPS // 2) + (by_signal,) * (STOPS % 2):
+        before = time_of(last)
+        wait_until(lambda before=before: time_of(last) != before, 300, "an epoch is over")  # type: ignore[misc]
+        stop(f"{train}_0")
+        wait_for(train, "PENDING")
+    wait_for(gather, "COMPLETED", "FAILED", seconds=600)
+    assert [row["state"] for row in status(run)] == ["COMPLETED", "COMPLETED"]
+    log = (run / "slurm" / f"train-{train}_0.out").read_text()
+    assert log.count("; the same command goes on") == STOPS == log.count("resuming")
+    assert main(["train", "--run", str(plain), *options]) == 0
+    for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
+        assert (run / name).read_bytes() == (plain / name).read_bytes(), name
+
+
+def time_of(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def by_signal(task: str) -> None:
+    subprocess.run(["scancel", "--signal=USR1", task], check=True)  # to the steps, as --signal of sbatch does
+
+
+def by_urgency(task: str) -> None:
+    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]
+    subprocess.run(urgent, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_network_is_trained_on_two_nodes_together(demo_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["--data.root", str(demo_tiles), *TINY]
+    assert main(["slurm", "train", "--run", str(run), *options, "--nodes=2", "--submit"]) == 0
+    train, gather = (job["id"] for job in handed_in(run))
+    wait_for(gather, "COMPLETED", "FAILED", seconds=500)
+    assert {row["state"] for row in status(run)} == {"COMPLETED"}
+    assert "2 processes: a step is of 32 tiles, 16 in each" in (run / "slurm" / f"train-{train}_0.out").read_text()
+
+
+def test_shards_are_predicted_and_merged_though_one_is_queued_again(
+    trained: Path, demo_tiles: Path, tmp_path: Path
+) -> None:
+    out, plain = tmp_path / "tags.parquet", tmp_path / "plain.parquet"
+    tiles = ["--tiles", str(demo_tiles / "train-jpg")]
+    call = ["slurm", "predict", str(trained / "bundle"), *tiles, "--out", str(out)]
+    assert main([*call, "--shards=1", "--submit"]) == 0
+    predict, merge = (job["id"] for job in handed_in(Path(f"{out}.parts")))
+    wait_for(predict, "RUNNING")
+    subprocess.run(["scontrol", "requeue", predict], check=True)
+    wait_for(merge, "COMPLETED", "FAILED")
+    assert main(["predict", str(trained / "bundle"), *tiles, "--out", str(plain)]) == 0
+    assert out.read_bytes() == plain.read_bytes()
+    assert [row["done"] for row in status(Path(f"{out}.parts"))] == [True, True]
+
+
+# ---------------------------------------------------------------- what the script sees to
+
+
+def test_work_that_fails_is_not_queued_again(tmp_path: Path) -> None:
+    job = Job("fails", "Fails.", ("fail",), tmp_path / "jobs", tasks=(0,), resumes=True)
+    number = hand_in(job, stub(tmp_path / "bin", "#!/bin/bash\necho broken; exit 3\n"))
+    wait_for(number, "FAILED", seconds=60)
+    assert sorted(output(job, number).splitlines()) == ["broken", "srun: error: c1: task 0: Exited with exit code 3"]
+
+
+def test_work_is_told_before_its_time_is_over(tmp_path: Path) -> None:
+    told = "#!/bin/bash\ntrap 'echo told; exit 0' USR1\nfor i in {1..300}; do sleep 0.2 & wait; done\n"
+    site = stub(tmp_path / "bin", told)
+    job = Job("long", "Takes long.", ("long",), tmp_path / "jobs", resumes=True)
+    number = hand_in(job, Site(time="00:01:00", grace=55, setup=site.setup))
+    wait_for(number, "COMPLETED", "FAILED", "TIMEOUT", seconds=90)
+    assert output(job, number) == "told\n"
+
+
+def test_task_of_an_array_knows_its_number(tmp_path: Path) -> None:
+    job = Job("say", "Says.", ("say", TASK, f"{TASK}/3"), tmp_path / "jo bs%A", tasks=(0, 2))
+    number = hand_in(job, stub(tmp_path / "bin", '#!/bin/bash\necho "$@"\n'))
+    wait_for(number, "COMPLETED", "FAILED", seconds=60)
+    assert [(job.folder / f"say-{number}_{n}.out").read_text() for n in (0, 2)] == ["say 0 0/3\n", "say 2 2/3\n"]
