@@ -22,7 +22,7 @@ from amazon_ml.errors import InputError, WorkError
 
 _T = TypeVar("_T")
 
-#: The first works alone for as long as it takes to read, or to tune; a process that dies is noticed at once all the same.
+#: The first works alone for as long as it takes to read, or to tune; that a process died is noticed at once.
 _WAIT = timedelta(days=7)
 #: Seconds that a process has for ending by itself after another one failed.
 _GRACE = 20

@@ -234,7 +234,7 @@ class PlanetDataModule(pl.LightningDataModule):
         return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the held-out tiles, as they are, in the order of `valid_rows`; of several processes, each has a share."""
+        """Batches of the held-out tiles, as they are, in the order of `valid_rows`; each process has a share."""
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
