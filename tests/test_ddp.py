@@ -158,7 +158,7 @@ def test_torchrun_starts_again_after_a_process_died_and_ends_at_the_same_weights
     script, run = tmp_path / "dying.py", tmp_path / "run"
     script.write_text(DYING)
     train = _train(run, tiles)[2:]
-    done = _run([*_torchrun("--max-restarts=1", "--monitor-interval=0.2"), str(script), *train])
+    done = _run([*_torchrun("--max-restarts=1", "--monitor-interval=0.2"), "--", str(script), *train])
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr and "at step 5" in done.stderr
     assert _same_weights(run, pair)
