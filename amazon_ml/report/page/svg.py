@@ -103,8 +103,8 @@ def strip(low: float, high: float, interval: Sequence[float], value: float, alt:
     return picture(160, 16, [zero, band(x, inner, interval[0], interval[1], "interval"), middle], alt, "strip")
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[tuple[float, str]]:
-    """Choose about `count` round values from low to high."""
+def ticks(low: float, high: float, count: int = 5) -> list[tuple[float, str]]:
+    """Choose round values from low to high, evenly spaced, `count` steps at the most."""
     span = max(high - low, 1e-9)
     power = 10 ** math.floor(math.log10(span / count))
     step = next(power * times for times in (1, 2, 5, 10) if span / (power * times) <= count)
