@@ -115,10 +115,10 @@ class Browser:
         return message
 
     def _keep_complaint(self, method: str, params: dict[str, Any]) -> None:
-        serious = {
-            "Runtime.exceptionThrown": lambda: True,
-            "Runtime.consoleAPICalled": lambda: params["type"] in ("error", "warning", "assert"),
-            "Log.entryAdded": lambda: params["entry"]["level"] in ("error", "warning"),
+        levels = {
+            "Runtime.exceptionThrown": "error",
+            "Runtime.consoleAPICalled": params.get("type"),
+            "Log.entryAdded": params.get("entry", {}).get("level"),
         }
-        if serious.get(method, lambda: False)():
+        if levels.get(method) in ("error", "warning", "assert"):
             self.complaints.append(json.dumps(params))

@@ -40,7 +40,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align:
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
 thead th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
-tbody th { background: var(--paper); font-weight: 400; left: 0; position: sticky; }
+tbody th { background: var(--paper); font-weight: 400; left: 0; min-width: 7.5rem; position: sticky; }
 th button {
   background: none; border: 0; color: inherit; cursor: pointer; font: inherit; padding: 0; text-align: inherit;
 }

@@ -26,7 +26,7 @@ from amazon_ml.runs.bundle import Networks, open_bundle
 from amazon_ml.runs.folder import read_probabilities
 from amazon_ml.runs.predict import load_taggers
 
-#: Tags that are shown, one tile each; pixels of a picture; how much the heat covers.
+#: Tags that are shown at the most, a tile each; pixels of a picture; how much the heat covers.
 _TAGS, _EDGE, _HEAT = 6, 160, 0.5
 
 
@@ -111,18 +111,17 @@ class _Seen(nn.Module):
 
 
 def _picked(results: Results) -> list[tuple[int, int]]:
-    """Pick tags that cost much, each with the tile of the first fold that carries it most surely."""
+    """Pick the tags that cost most, each with a tile of the first fold that is given it rightly, the surest one."""
     first = results.run.finished_folds()[0]
-    own = results.names.isin(read_probabilities(first.valid, results.tags)[0]).to_numpy()
-    rows = np.flatnonzero(own)
+    rows = np.flatnonzero(results.names.isin(read_probabilities(first.valid, results.tags)[0]))
     picked: list[tuple[int, int]] = []
-    for tag in results.most_lost(len(results.tags)):
+    for tag in results.most_lost(_TAGS):
         p, true, decided = (part[rows, tag] for part in (results.p, results.true, results.decided))
         best = rows[pick_for_tag(p, true, decided, cut=0.5, count=_TAGS)["best"]]
         fresh = [int(tile) for tile in best if tile not in {tile for _, tile in picked}]
         if fresh:
             picked.append((tag, fresh[0]))
-    return picked[:_TAGS]
+    return picked
 
 
 def _card(name: str, tag: str, p: float, image: Image, heat: npt.NDArray[np.float32]) -> str:

@@ -125,7 +125,7 @@ def _saliency(results: Results, files: dict[str, tuple[str, str]]) -> Section | 
 
     try:
         return saliency_section(results, files, read_reader(results.run.bands))
-    except InputError as error:
+    except Exception as error:  # timm has a thousand networks, and not all can be watched alike
         log.warning("the page does not show where the network looks: %s", error)
         return None
 
