@@ -78,6 +78,7 @@ VERBS = {
     "compare": Verb("amazon_ml.compare:compare", "runs side by side: paired differences, or noise", ("runs",)),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
+    "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),

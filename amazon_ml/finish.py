@@ -1,4 +1,4 @@
-"""What ends a run, once its probabilities are there: the decision, the scores, a picture, the submission."""
+"""What ends a run, once its probabilities are there: the decision, the scores, a picture, the submission, the page."""
 
 import logging
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.data.bands import read_reader
-from amazon_ml.data.catalog import read_catalog
-from amazon_ml.data.datamodule import catalog_options
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.report.page.write import write_report
 from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Run, locked, read_oof, read_truth
+from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
+from amazon_ml.runs.tiles import listed_tiles
 from amazon_ml.runs.tune import keep_rule
 
 log = logging.getLogger(__name__)
@@ -68,22 +68,8 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
     print_scores(metrics)
     if run.test.exists():
         _submit(run)
+    _report(run, tiles)
     return metrics
-
-
-def listed_tiles(run: Run) -> pd.DataFrame | None:
-    """List a run's labelled tiles where they still are; without them there is work that can be done, too."""
-    data = run.options()["data"]
-    how = {**data, "colours": read_reader(run.bands).colours}
-    try:
-        tiles = read_catalog(Path(data["root"]), **catalog_options(how)).labelled
-    except InputError as error:
-        log.warning("no picture is drawn: %s", error)
-        return None
-    if not read_truth(run).index.isin(tiles["image_name"]).all():
-        log.warning("no picture is drawn: %s does not hold all tiles of %s", data["root"], run.path)
-        return None
-    return tiles
 
 
 def _submit(run: Run) -> None:
@@ -91,6 +77,13 @@ def _submit(run: Run) -> None:
         make_submission(run.path)
     except InputError as error:  # part of the test tiles is a reason for no submission, not for no run
         log.warning("no submission was written: %s", error)
+
+
+def _report(run: Run, tiles: pd.DataFrame | None) -> None:
+    try:
+        write_report(run, tiles)
+    except Exception as error:  # the run is whole without its page
+        log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
 
 
 def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:

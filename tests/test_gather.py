@@ -182,7 +182,7 @@ def test_gathering_needs_no_tiles_but_for_the_picture(
     (run / "config.yaml").write_text(yaml.safe_dump(options))
     (run / "oof.parquet").unlink()
     assert main(["gather", str(run), "--partial", "true"]) == 0
-    assert "no picture is drawn" in caplog.text and (run / "oof.parquet").exists()
+    assert "no tiles are drawn" in caplog.text and (run / "oof.parquet").exists()
 
 
 def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

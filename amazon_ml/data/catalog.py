@@ -21,11 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.bands import COLOURS, need_tif
+from amazon_ml.data.bands import COLOURS, need_tif, parse_bands
 from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, MultiHot, TagSet, declared, split_tags
@@ -198,6 +199,13 @@ def read_catalog(
         unlabelled=unlabelled,
         colours=colours,
     )
+
+
+def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick from the data options those of `read_catalog`."""
+    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
+    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
+    return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}
 
 
 def find_layout(root: Path, table: Path | None = None, images: Path | None = None) -> Layout:

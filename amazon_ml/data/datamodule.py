@@ -1,7 +1,6 @@
 """The competition's tiles, or any like them, as a LightningDataModule."""
 
 import logging
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader
 from amazon_ml import ranks
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
-from amazon_ml.data.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.loading import (
     Batch,
@@ -274,10 +273,3 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers, ranks.rank(), ranks.count())
-
-
-def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
-    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
-    return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}

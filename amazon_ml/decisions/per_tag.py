@@ -42,6 +42,35 @@ def _gains(true: npt.NDArray[np.bool_], on: npt.NDArray[np.bool_], beta: float) 
     return np.array([fbeta(true, np.where(tags == tag, true, on), beta) - now for tag in tags])
 
 
+def fbeta_by_cut_off(targets: npt.ArrayLike, p: npt.ArrayLike, cut_offs: npt.ArrayLike, beta: float = 2.0) -> Floats:
+    """Each tag's own F-beta over tiles, for each of some cut-offs.
+
+    Parameters
+    ----------
+    targets
+        Multi-hot array of shape (tiles, tags).
+    p
+        Probabilities of the same shape.
+    cut_offs
+        Shape (cut-offs,); a tag is on where its probability reaches the cut-off.
+    beta
+        Weight of recall against precision.
+
+    Returns
+    -------
+    float64 of shape (cut-offs, tags); 0 where a tag is neither true nor on.
+    """
+    true, values, cuts = as_multi_hot(targets), np.asarray(p, dtype=np.float64), np.asarray(cut_offs)
+    order = np.argsort(values, axis=0)
+    rising, holds = np.take_along_axis(values, order, axis=0), np.take_along_axis(true, order, axis=0)
+    support = true.sum(axis=0)
+    below = np.stack([np.searchsorted(column, cuts) for column in rising.T], axis=1)  # tiles that are off
+    missed = np.vstack([np.zeros_like(support), holds.cumsum(axis=0)])[below, np.arange(true.shape[1])]
+    size = beta**2 * support + len(true) - below
+    score: Floats = (1 + beta**2) * (support - missed) / np.where(size > 0, size, 1.0)
+    return score
+
+
 def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     """Each tag's average precision: how well its probability ranks the tiles, whatever the cut-off.
 

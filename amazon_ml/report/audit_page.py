@@ -1,28 +1,19 @@
 """The page of an audit: tiles whose tags the network contradicts, to be judged by eye."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pandas as pd
 
 from amazon_ml.data.images import Image
 from amazon_ml.files import write_text
-from amazon_ml.report.page import html_page
+from amazon_ml.report.page.document import Section, document
+from amazon_ml.report.page.html import figure, grid, paragraph
+from amazon_ml.report.page.thumbnails import data_uri
 
 #: Pixels; larger tiles are scaled down, so that a page of a hundred stays below 3 MB.
 _EDGE = 160
-
-_STYLE = """main { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
-figure { margin: 0; border: 1px solid #8886; border-radius: 6px; padding: .6rem; }
-img { width: 100%; border-radius: 4px; }
-figcaption { font-size: .85rem; overflow-wrap: anywhere; }
-.doubted { color: light-dark(#b35900, #f0a050); font-weight: 600; }
-.missing { color: light-dark(#0a5fb4, #6cb6ff); font-weight: 600; }
-"""
 
 
 def write_audit_page(
@@ -54,25 +45,15 @@ def write_audit_page(
         '<span class="missing">Blue</span>: a tag that it lacks and the network sees. The number is the probability '
         "by networks that were not trained on the tile. Networks err, too: look before you change a tag."
     )
-    body = "\n".join([f"<p>{lead}</p>", "<main>", *cards, "</main>"])
-    write_text(path, html_page(title, body, _STYLE))
+    cards_section = Section("tiles", "Tiles", grid(cards, "11rem"))
+    write_text(path, document(title, paragraph(lead), [cards_section]))
 
 
-def _card(name: str, labels: pd.DataFrame, image: Image, tags: Sequence[str]) -> str:
+def _card(name: str, labels: pd.DataFrame, shown: Image, tags: Sequence[str]) -> str:
     lines = [f"<b>{escape(name)}</b>", escape(", ".join(tags) or "no tag")]
     for tag, given, p in zip(labels["tag"], labels["given"], labels["probability"], strict=True):
         kind, mark = ("doubted", "\N{MINUS SIGN}") if given else ("missing", "+")
         lines.append(f'<span class="{kind}">{mark} {escape(str(tag))} {p:.3f}</span>')
     alt = escape(f"tile {name}, tagged {', '.join(tags)}", quote=True)
-    return f'<figure><img src="{_embedded(image)}" alt="{alt}"><figcaption>{"<br>".join(lines)}</figcaption></figure>'
-
-
-def _embedded(image: Image) -> str:
-    shown = np.ascontiguousarray(image[..., [2, 1, 0] if image.shape[-1] > 2 else [0, 0, 0]])
-    height, width = shown.shape[:2]
-    scale = _EDGE / max(height, width)
-    if scale < 1:
-        size = round(width * scale), round(height * scale)
-        shown = cv2.resize(shown, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    _, encoded = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+    image = f'<img src="{data_uri(shown, _EDGE, quality=85)}" alt="{alt}">'
+    return figure(image, "<br>".join(lines), "card")

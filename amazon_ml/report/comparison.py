@@ -11,7 +11,8 @@ from rich.markup import escape as plain
 from rich.table import Table
 
 from amazon_ml.files import write_text
-from amazon_ml.report.page import html_page
+from amazon_ml.report.page.document import Section, document
+from amazon_ml.report.page.html import Cell, paragraph, table, words
 from amazon_ml.report.tables import console
 
 _NONE = "\N{EN DASH}"
@@ -21,15 +22,8 @@ _LESS = {"higher": "worse", "lower": "better", "noise": "noise"}
 #: How a tag's difference is marked.
 _MARKS = {"higher": "+", "lower": "\N{MINUS SIGN}", "noise": " "}
 
-_STYLE = """table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: right; overflow-wrap: anywhere; }
-th:first-child, td:first-child, .words td, .words th { text-align: left; }
-p { max-width: 50rem; }
-svg { max-width: 46rem; width: 100%; font: 13px system-ui, sans-serif; fill: currentColor; }
-.better { color: light-dark(#1a7f37, #57ab5a); }
-.worse { color: light-dark(#b35900, #f0a050); }
-.noise { color: #888; }
-"""
+#: How a verdict is drawn, by the classes of the pages' style.
+_COLOURS = {"better": "blue", "worse": "orange", "noise": "faint"}
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,15 @@ def print_comparison(found: dict[str, Any]) -> None:
 
 def write_comparison_page(path: Path, found: dict[str, Any]) -> None:
     """Write a comparison as an HTML page that needs no other file."""
-    scores, differences, *others = map(_html, _sheets(found))
-    parts = [f"<p>{escape(_lead(found))}</p>", scores, differences, _drawn(found), f"<p>{escape(_caution(found))}</p>"]
-    write_text(path, html_page(f"Runs compared to {found['runs'][0]['run']}", "\n".join([*parts, *others]), _STYLE))
+    sections = [
+        Section(anchor, sheet.title, _html(sheet))
+        for anchor, sheet in zip(("scores", "differences", "tags", "options"), _sheets(found), strict=True)
+    ]
+    sections.insert(
+        2, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(_caution(found))))
+    )
+    title = f"Runs compared to {found['runs'][0]['run']}"
+    write_text(path, document(title, paragraph(escape(_lead(found))), sections))
 
 
 def _lead(found: dict[str, Any]) -> str:
@@ -181,16 +181,17 @@ def _rich(sheet: Sheet) -> Table:
 
 
 def _html(sheet: Sheet) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in sheet.headings)
-    rows = ["".join(map(_cell, row)) for row in sheet.rows]
-    body = "\n".join(f"<tr>{row}</tr>" for row in [head, *rows])
-    kind = ' class="words"' if sheet.words else ""
-    return f"<h2>{escape(sheet.title)}</h2>\n<table{kind}>\n{body}\n</table>\n<p>{escape(sheet.note)}</p>"
+    cells = words if sheet.words else _cell
+    rows = [[words(first), *map(cells, rest)] for first, *rest in sheet.rows]
+    return table(sheet.headings, rows) + paragraph(escape(sheet.note), "note")
 
 
-def _cell(text: str) -> str:
-    kind = f' class="{text}"' if text in _MORE.values() else ""
-    return f"<td{kind}>{escape(text)}</td>"
+def _cell(text: str) -> Cell:
+    """Show a figure, sorted as a number where it is one."""
+    try:
+        return Cell(escape(text), float(text.split()[0].replace(",", "")))
+    except (ValueError, IndexError):
+        return words(text)
 
 
 def _drawn(found: dict[str, Any]) -> str:
@@ -202,7 +203,7 @@ def _drawn(found: dict[str, Any]) -> str:
     height = 34 * len(lines) + 30
     return (
         f'<svg viewBox="0 0 720 {height}" role="img" aria-label="differences of {escape(name)} with intervals">'
-        f'<line x1="460" x2="460" y1="0" y2="{height - 24}" stroke="#888" stroke-dasharray="3"/>'
+        f'<line x1="460" x2="460" y1="0" y2="{height - 24}" class="faint"/>'
         f'<text x="460" y="{height - 6}" text-anchor="middle">{escape(found["runs"][0]["run"])}</text>'
         f'<text x="700" y="{height - 6}" text-anchor="end">{reach:+.4f}</text>'
         f'<text x="220" y="{height - 6}">{-reach:+.4f}</text>{"".join(lines)}</svg>'
@@ -213,10 +214,9 @@ def _dots(differences: Sequence[tuple[str, dict[str, Any]]], meaning: dict[str, 
     for place, (name, one) in enumerate(differences):
         low, high = one["interval"]
         left, middle, right = (460 + 240 * value / reach for value in (low, one["value"], high))
-        y = 20 + 34 * place
+        y, colour = 20 + 34 * place, _COLOURS[meaning[one["verdict"]]]
         yield (
             f'<text x="200" y="{y + 4}" text-anchor="end">{escape(name)}</text>'
-            f'<g class="{meaning[one["verdict"]]}" fill="currentColor" stroke="currentColor">'
-            f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" stroke-width="3"/>'
-            f'<circle cx="{middle:.1f}" cy="{y}" r="5"/></g>'
+            f'<line class="{colour}" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" stroke-width="3"/>'
+            f'<circle class="{colour}" cx="{middle:.1f}" cy="{y}" r="5"/>'
         )

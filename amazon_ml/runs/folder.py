@@ -97,6 +97,11 @@ class Run:
         return self.path / "tiles.png"
 
     @property
+    def report(self) -> Path:
+        """All of this on one page, to look at."""
+        return self.path / "report.html"
+
+    @property
     def audit(self) -> Path:
         """Labels that the networks contradict."""
         return self.path / "audit.csv"

@@ -1,0 +1,84 @@
+"""What was seen of the data: how fair the folds are, how they leak, and labels that break the label logic."""
+
+from html import escape
+
+import numpy as np
+
+from amazon_ml.data.folds import leaking, read_folds
+from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, touching
+from amazon_ml.errors import InputError
+from amazon_ml.files import read_json
+from amazon_ml.report.page.document import Section
+from amazon_ml.report.page.html import Cell, number, paragraph, table, words
+from amazon_ml.report.page.results import Results
+from amazon_ml.runs.folder import read_truth
+
+#: Held-out tiles below which the figures of a tag are hardly more than chance.
+_FEW = 30
+
+
+def checks_section(results: Results) -> Section:
+    """Sum up what a run knows about its data; the images themselves are not read again."""
+    facts = read_json(results.run.provenance)
+    rare = [record["tag"] for record in results.metrics["tags"] if record["support"] < _FEW]
+    rows = [
+        [words("labelled tiles"), _count(facts["data"]["labelled"]), words("")],
+        [words("of these, held out and scored"), _count(len(results.p)), words(_coverage(results))],
+        [words("untagged tiles"), _count(facts["data"]["unlabelled"]), words("")],
+        [words(f"tags with fewer than {_FEW} scored tiles"), _count(len(rare)), words(", ".join(rare))],
+        *_fold_rows(results, facts.get("folds")),
+        *_logic_rows(results),
+    ]
+    root = escape(str(results.options["data"]["root"]))
+    note = f"Broken, repeated and mismatched files are found by <code>amazon-ml data check {root}</code>."
+    return Section("data", "Data and leakage", table(("", "count", "remark"), rows) + paragraph(note, "note"))
+
+
+def _coverage(results: Results) -> str:
+    if not results.metrics["held_out"]:
+        return "trained on, not held out: no honest score"
+    folds = len(results.run.finished_folds())
+    return f"in {folds} {'fold' if folds == 1 else 'folds'}" if folds else ""
+
+
+def _fold_rows(results: Results, facts: dict[str, object] | None) -> list[list[Cell]]:
+    if not facts or not results.metrics["held_out"] or not results.run.folds.exists():
+        return []
+    rows = []
+    worst = facts.get("worst_relative_deviation")
+    if isinstance(worst, float):
+        told = "the share of a tag in a fold differs at most so much from its share in all"
+        rows.append([words("unevenness of folds"), number(worst, ".1%"), words(told)])
+    told, share = _leakage(results)
+    rows.append([words("tiles that touch a tile of another fold"), share, words(told)])
+    return rows
+
+
+def _leakage(results: Results) -> tuple[str, Cell]:
+    """Read what is kept of neighbours; finding them takes minutes, which is not this page's business."""
+    kept, unknown = results.run.path / NEIGHBOURS, Cell("", -1.0)
+    if not kept.exists():
+        return (
+            "not known: amazon-ml data folds finds tiles that touch; data.fold_by: scenes keeps them together",
+            unknown,
+        )
+    names = read_truth(results.run).index.to_series()
+    try:
+        pairs = touching(kept_neighbours(kept, names.rename("image_name").to_frame()))
+    except InputError as error:
+        return str(error), unknown
+    leaks = leaking(read_folds(results.run.folds, names), pairs)
+    return "their surroundings were trained on", number(float(np.mean(leaks)), ".2%")
+
+
+def _logic_rows(results: Results) -> list[list[Cell]]:
+    faults = results.metrics["logic_faults"]
+    return [
+        [words(f"{fault}, {name}"), _count(tiles), words("tiles that break the label logic")]
+        for told, name in (("truth", "in the labels"), ("decided", "as decided"))
+        for fault, tiles in faults[told].items()
+    ]
+
+
+def _count(value: int) -> Cell:
+    return number(value, ",")

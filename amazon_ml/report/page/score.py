@@ -1,0 +1,84 @@
+"""The score: with its interval, beside what needs no tuning and what needs no network, and for all rules."""
+
+from html import escape
+
+from amazon_ml.decisions.rules import RULES
+from amazon_ml.decisions.thresholds import START
+from amazon_ml.report.page.document import Section
+from amazon_ml.report.page.html import Cell, number, paragraph, table, words
+from amazon_ml.report.page.results import Results
+from amazon_ml.report.page.svg import strip
+
+
+def score_section(results: Results) -> Section:
+    """Tell the score in a sentence, and compare it."""
+    low, high = results.score["interval"]
+    body = [
+        paragraph(f"{results.score['value']:.4f}", "headline"),
+        paragraph(
+            f"{results.f} over {len(results.p):,} tiles; 95 % of resamples of these tiles lie between {low:.4f} and "
+            f"{high:.4f}. {_honesty(results)} {_against_fixed(results)}"
+        ),
+        _scores(results),
+        "<h3>All rules that turn probabilities into tags</h3>",
+        _rules(results),
+        paragraph("Dots are means, bars hold 95 % of resamples; the dotted line is no difference.", "note"),
+    ]
+    return Section("score", "Score", "\n".join(body))
+
+
+def _honesty(results: Results) -> str:
+    if results.metrics["held_out"]:
+        return "No tile was seen by the networks or the cut-offs that tagged it."
+    return "The network was trained on these very tiles, so this says little about others."
+
+
+def _against_fixed(results: Results) -> str:
+    paired = results.metrics["f2"]["cross_fitted_minus_fixed"]
+    low, high = paired["interval"]
+    told = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
+    if results.metrics["rule"] == "fixed":
+        return f"The cut-off is {START} for every tag."
+    if low <= 0 <= high:
+        return f"That is as good as a cut-off of {START} for every tag: the difference ({told}) may be chance."
+    return f"That is {'better' if low > 0 else 'worse'} than a cut-off of {START} for every tag: {told}."
+
+
+def _scores(results: Results) -> str:
+    rows = []
+    for key, name in (
+        ("cross_fitted", f"{results.metrics['rule']}, cross-fitted"),
+        (f"fixed_{START}", f"fixed cut-off {START}"),
+        ("constant", "best constant answer, without any network"),
+        ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (flattering)"),
+    ):
+        score = results.metrics["f2"][key]
+        low, high = score["interval"]
+        drawn = strip(0, 1, (low, high), score["value"], f"{score['value']:.4f} on a scale from 0 to 1")
+        rows.append(
+            [words(name), number(score["value"], ".4f"), _interval(low, high), Cell(drawn, str(score["value"]))]
+        )
+    return table(("", results.f, "95 % interval", "from 0 to 1"), rows)
+
+
+def _rules(results: Results) -> str:
+    rules = results.metrics["rules"]
+    reach = max(abs(end) for rule in rules.values() for end in rule["minus_fixed"]["interval"]) or 1.0
+    rows = []
+    for name, rule in rules.items():
+        paired, summary = (
+            rule["minus_fixed"],
+            RULES[name].summary if name in RULES else "the simplest about as good as the best",
+        )
+        low, high = paired["interval"]
+        drawn = strip(-reach, reach, (low, high), paired["value"], f"{paired['value']:+.4f}, {low:+.4f} to {high:+.4f}")
+        shown = f"<b>{escape(name)}</b> (kept)" if name == results.metrics["rule"] else escape(name)
+        rows.append(
+            [Cell(shown, name), words(summary), number(rule["value"], ".4f"), number(paired["value"], "+.4f"),
+             Cell(drawn, str(paired["value"]))]
+        )  # fmt: skip
+    return table(("rule", "what it does", results.f, f"minus fixed {START}", f"±{reach:.4f}"), rows)
+
+
+def _interval(low: float, high: float) -> Cell:
+    return Cell(f"{low:.4f} to {high:.4f}", low)

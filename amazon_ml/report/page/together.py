@@ -1,0 +1,77 @@
+"""Tags that go together: how often in truth, and how often as decided."""
+
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.labels import MultiHot
+from amazon_ml.report.page.document import Section
+from amazon_ml.report.page.html import figure, grid, listed, paragraph
+from amazon_ml.report.page.results import Results
+from amazon_ml.report.page.svg import picture, text
+
+#: Tags that are drawn at the most, the most frequent ones; pairs that are named.
+_MOST, _NAMED = 30, 3
+_CELL, _LABEL = 18, 118
+_LONGEST = 18
+
+
+def together_section(results: Results) -> Section | None:
+    """Draw truth beside decisions, and name the pairs that differ most; None for a single tag."""
+    if len(results.tags) < 2:
+        return None
+    frequent = np.sort(np.argsort(-results.true.sum(axis=0), kind="stable")[:_MOST])
+    tags = [results.tags[tag] for tag in frequent]
+    true, decided = counts_together(results.true[:, frequent]), counts_together(results.decided[:, frequent])
+    body = [paragraph(_told(tags, true, decided))]
+    if len(tags) < len(results.tags):
+        body.append(paragraph(f"The {len(tags)} most frequent of {len(results.tags)} tags.", "note"))
+    charts = [
+        figure(_matrix(tags, true, "in truth"), "In truth"),
+        figure(_matrix(tags, decided, "as decided"), "As decided"),
+    ]
+    return Section("together", "Tags that go together", "".join(body) + grid(charts, "21rem"))
+
+
+def counts_together(hot: MultiHot) -> npt.NDArray[np.int64]:
+    """Count the tiles that carry both of two tags, shape (tags, tags)."""
+    counts: npt.NDArray[np.int64] = hot.astype(np.int64).T @ hot.astype(np.int64)
+    return counts
+
+
+def _told(tags: list[str], true: npt.NDArray[np.int64], decided: npt.NDArray[np.int64]) -> str:
+    sentence = (
+        "The darker a field, the larger the share of tiles with the tag of the row that carry the tag of the column, "
+        "too. A rule that counts recall above precision gives tags freely, so that pairs are too many rather than too "
+        "few."
+    )
+    more = np.triu(decided - true, k=1)
+    for sign, how in ((1, "more often"), (-1, "less often")):
+        first = np.argsort(-sign * more, axis=None, kind="stable")[:_NAMED]
+        places = [divmod(int(place), len(tags)) for place in first]
+        pairs = [
+            f"{tags[a]} with {tags[b]} ({decided[a, b]:,} tiles, {true[a, b]:,} in truth)"
+            for a, b in places
+            if sign * more[a, b] > 0
+        ]
+        sentence += f" Put together {how} than they should be: {listed(pairs)}." if pairs else ""
+    return sentence
+
+
+def _matrix(tags: list[str], counts: npt.NDArray[np.int64], told: str) -> str:
+    share = counts / np.maximum(np.diag(counts), 1)[:, None]
+    edge, marks = _LABEL + _CELL * len(tags), []
+    for row, tag in enumerate(tags):
+        short = tag if len(tag) <= _LONGEST else tag[: _LONGEST - 1] + "…"
+        middle = _LABEL + _CELL * (row + 0.5)
+        marks += [text(_LABEL - 4, middle + 4, short, "end"), text(middle + 4, _LABEL - 4, short, "start", -90)]
+        for column, other in enumerate(tags):
+            if row != column:
+                marks.append(
+                    f'<rect class="cell" x="{_LABEL + _CELL * column}" y="{_LABEL + _CELL * row}" '
+                    f'width="{_CELL - 1}" height="{_CELL - 1}" fill-opacity="{0.04 + 0.96 * share[row, column]:.2f}">'
+                    f"<title>{escape(f'{tag} with {other}: {counts[row, column]:,} tiles, {share[row, column]:.0%}')}"
+                    "</title></rect>"
+                )
+    return picture(edge, edge, marks, f"Matrix of {len(tags)} tags: how often two go together {told}")

@@ -1,0 +1,134 @@
+"""``report.html``: a run in one file, to look at."""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import cache
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.bands import read_reader
+from amazon_ml.errors import InputError
+from amazon_ml.files import write_text
+from amazon_ml.report.page.calibration import calibration_section
+from amazon_ml.report.page.checks import checks_section
+from amazon_ml.report.page.curves import curves_section
+from amazon_ml.report.page.cut_offs import cut_offs_section
+from amazon_ml.report.page.document import Section, document
+from amazon_ml.report.page.gallery import gallery_section
+from amazon_ml.report.page.html import paragraph
+from amazon_ml.report.page.provenance import provenance_section
+from amazon_ml.report.page.results import Results, read_results
+from amazon_ml.report.page.score import score_section
+from amazon_ml.report.page.tags import tags_section
+from amazon_ml.report.page.thumbnails import data_uri
+from amazon_ml.report.page.together import together_section
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.tiles import listed_tiles
+
+log = logging.getLogger(__name__)
+
+#: Sections before and after those that show tiles; each may have nothing to tell of a run.
+_BEFORE: tuple[Callable[[Results], Section | None], ...] = (
+    score_section, curves_section, tags_section, cut_offs_section, calibration_section, together_section,
+)  # fmt: skip
+_AFTER: tuple[Callable[[Results], Section | None], ...] = (checks_section, provenance_section)
+
+#: Pixels of a thumbnail: with some 250 of them the page stays below 5 MB, whatever the tiles show.
+_EDGE = 112
+
+
+def report(run: Path, *, tiles: Path | None = None, saliency: bool = True) -> None:
+    """Write report.html into a finished run: one file to look at, that needs no other and no network.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained and tuned, or a blend.
+    tiles
+        Folder of the run's tiles, if it is no longer where the run found it.
+    saliency
+        Show where the network looks on a few tiles; this loads the network, all else does without.
+    """
+    folder = Run(run)
+    folder.options()  # a folder that is no run is refused before its tiles are looked for
+    write_report(folder, listed_tiles(folder, tiles), saliency=saliency)
+
+
+def write_report(run: Run, tiles: pd.DataFrame | None, *, saliency: bool = True) -> None:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    run
+        Run folder, tuned and scored.
+    tiles
+        Labelled tiles of a catalog; without them the page shows none.
+    saliency
+        Show where the network looks on a few tiles.
+
+    Raises
+    ------
+    InputError
+        Where the run is not scored, or its files do not fit together.
+    """
+    results = read_results(run)
+    sections = [
+        *filter(None, (make(results) for make in _BEFORE)),
+        *_tile_sections(results, tiles, saliency),
+        *filter(None, (make(results) for make in _AFTER)),
+    ]
+    write_text(run.report, document(f"Run {run.path.resolve().name}", _lead(results), sections))
+    log.info("wrote %s: %.1f MB", run.report, run.report.stat().st_size / 1e6)
+
+
+def _lead(results: Results) -> str:
+    network = results.options["model"].get("backbone") or "a blend of runs"
+    root = escape(str(results.metrics["tiles_of"]))
+    told = [
+        paragraph(
+            f"{escape(str(network))} on {len(results.p):,} tiles of <code>{root}</code>, {len(results.tags)} tags, "
+            f"decided by the rule {escape(results.metrics['rule'])}."
+        )
+    ]
+    if results.metrics["generated"]:
+        told.append(paragraph("These tiles are generated: nothing here says anything about real ones.", "warning"))
+    if not results.metrics["held_out"]:
+        told.append(paragraph("The network was trained on these tiles; no score here is honest.", "warning"))
+    return "\n".join(told)
+
+
+def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool) -> Iterator[Section]:
+    if tiles is None:
+        yield _without("the folder of the tiles is not there; name it with --tiles")
+        return
+    files = dict(zip(tiles["image_name"], zip(tiles["path"], tiles["tif"], strict=True), strict=True))
+    reader = read_reader(results.run.bands)
+
+    @cache  # a tile may be the worst of several tags
+    def thumbnail(name: str) -> str:
+        return data_uri(reader(*files[name]), _EDGE)
+
+    try:
+        yield gallery_section(results, thumbnail)
+    except InputError as error:
+        yield _without(str(error))
+    shown = _saliency(results, files) if saliency and results.run.finished_folds() else None
+    if shown is not None:
+        yield shown
+
+
+def _saliency(results: Results, files: dict[str, tuple[str, str]]) -> Section | None:
+    """Explain by the network, which no other section needs; the page does not fail with it."""
+    from amazon_ml.report.page.saliency import saliency_section  # PyTorch, which takes seconds to import
+
+    try:
+        return saliency_section(results, files, read_reader(results.run.bands))
+    except Exception as error:  # timm has a thousand networks, and not all can be watched alike
+        log.warning("the page does not show where the network looks: %s", error)
+        return None
+
+
+def _without(reason: str) -> Section:
+    return Section("tiles", "Tiles", paragraph(f"No tiles are shown: {escape(reason)}.", "note"))

@@ -1,0 +1,40 @@
+"""Where the tiles of a run are, if they still are."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.bands import read_reader
+from amazon_ml.data.catalog import catalog_options, read_catalog
+from amazon_ml.errors import InputError
+from amazon_ml.runs.folder import Run, read_truth
+
+log = logging.getLogger(__name__)
+
+
+def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
+    """List a run's labelled tiles where they still are; without them there is work that can be done, too.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    root
+        Folder of the tiles; where the run found them, if not given.
+
+    Returns
+    -------
+    The ``labelled`` table of a catalog, or None with a warning.
+    """
+    data = run.options()["data"]
+    how, place = {**data, "colours": read_reader(run.bands).colours}, root or Path(data["root"])
+    try:
+        tiles = read_catalog(place, **catalog_options(how)).labelled
+    except InputError as error:
+        log.warning("no tiles are drawn: %s", error)
+        return None
+    if not read_truth(run).index.isin(tiles["image_name"]).all():
+        log.warning("no tiles are drawn: %s does not hold all tiles of %s", place, run.path)
+        return None
+    return tiles
