@@ -140,9 +140,9 @@ def open_bundle(path: Path) -> Bundle:
     run = Run(path)
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
-    data = run.options()["data"]
+    data, decision = run.options()["data"], read_decision(run)
     sha256 = str(read_json(run.provenance)["data"]["sha256"])
-    return Bundle(_networks(run), read_decision(run), {key: data[key] for key in _TABLE}, sha256)
+    return Bundle(_networks(run), decision, {key: data[key] for key in _TABLE}, sha256)
 
 
 def describe(run: Run) -> dict[str, Any]:
