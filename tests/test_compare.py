@@ -206,8 +206,9 @@ class _Page(HTMLParser):
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [value for key, value in attrs if key in ("href", "src") and value]
-        if tag not in ("meta",):
+        links = [value for key, value in attrs if key in ("href", "src") and value]
+        self.links += [value for value in links if not value.startswith(("#", "data:"))]
+        if tag not in ("meta", "link"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -217,7 +218,7 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "td":
+        if self.open and (self.open[-1] == "td" or self.open[-3:] == ["tbody", "tr", "th"]):
             self.cells.append(data)
 
 
