@@ -89,9 +89,14 @@ def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles
     wait_for(handed_in(run)[1]["id"], "COMPLETED", "FAILED")
     assert all(row["done"] and row["state"] == "COMPLETED" for row in status(run))
     assert (run / "fold-0" / "valid.parquet").stat().st_mtime_ns == before
-    assert main(["train", "--run", str(plain), *options]) == 0
+    train_alone(plain, options)
     for name in (*(f"fold-{n}/model.safetensors" for n in range(3)), "oof.parquet", "metrics.json", "submission.csv"):
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name
+
+
+def train_alone(run: Path, options: list[str]) -> None:
+    """Train without Slurm, in a process of its own: with as many threads as jobs have, on which sums depend."""
+    subprocess.run([sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(run), *options], check=True)
 
 
 def kill_process_of(task: str) -> None:
@@ -123,7 +128,7 @@ def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same
     assert [row["state"] for row in status(run)] == ["COMPLETED", "COMPLETED"]
     log = (run / "slurm" / f"train-{train}_0.out").read_text()
     assert log.count("; the same command goes on") == STOPS == log.count("resuming")
-    assert main(["train", "--run", str(plain), *options]) == 0
+    train_alone(plain, options)
     for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name
 
