@@ -40,8 +40,8 @@ _TITLES = {
 }
 #: Said of options whose meaning is told elsewhere.
 _TOLD = {
-    "trainer": "These go to Lightning's Trainer as they are. `amazon-ml train --help` has their meaning, in Lightning's "
-    "words, and [its documentation](https://lightning.ai/docs/pytorch/stable/common/trainer.html) has more.\n"
+    "trainer": "These go to Lightning's Trainer as they are. `amazon-ml train --help` has their meaning, and\n"
+    "[its documentation](https://lightning.ai/docs/pytorch/stable/common/trainer.html) has more.\n"
 }
 #: An option in the help, its name on the line of its meaning or on the one before.
 _OPTION = re.compile(
@@ -55,7 +55,7 @@ class _OneLine(DefaultHelpFormatter):
     """The format of the help, with a line a meaning however long."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100_000)
+        super().__init__(prog, width=100_000)  # type: ignore[no-untyped-call]
 
 
 def options_page() -> str:
@@ -71,14 +71,17 @@ def options_page() -> str:
 
 
 def _section(name: str, options: list[re.Match[str]], defaults: Namespace) -> str:
-    columns = ["option", "type", "default"] + ["meaning"] * (name not in _TOLD)
-    rows = [columns, ["---"] * len(columns)]
-    for option in options:
-        default = "required" if option["required"] else f"`{_yaml(defaults[option['name']])}`"
-        row = [f"`{option['name']}`", f"`{_type(ast.parse(option['type'], mode='eval').body)}`", default]
-        rows.append((row + [option["meaning"].replace("``", "`")])[: len(columns)])
+    told = _TOLD.get(name)
+    columns = ["option", "type", "default", "meaning"][: 3 if told else 4]
+    rows = [columns, ["---"] * len(columns), *(_row(option, defaults)[: len(columns)] for option in options)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return "\n".join([f"## {_TITLES[name]}\n", *([_TOLD[name]] if name in _TOLD else []), table])
+    return "\n".join([f"## {_TITLES[name]}\n", *([told] if told else []), table])
+
+
+def _row(option: re.Match[str], defaults: Namespace) -> list[str]:
+    name, kind, meaning = option["name"], ast.parse(option["type"], mode="eval").body, option["meaning"]
+    default = "required" if option["required"] else f"`{_yaml(defaults[name])}`"
+    return [f"`{name}`", f"`{_type(kind)}`", default, meaning.replace("``", "`")]
 
 
 def _type(node: ast.expr) -> str:
