@@ -105,7 +105,8 @@ def test_what_is_wrong_is_found() -> None:
     text = (
         "```\namazon-ml trian --config x.yaml     a remark --of sorts\namazon-ml predict RUN --tile DIR\n"
         "amazon-ml submit lint|dif FILE\namazon-ml tune RUN [--rule NAME|best]\nmake trian CONFIG=x\n"
-        "make train COFIG=x\n```\n`amazon-ml slurm`, [one](README.md), [two](REEDME.md), [three](README.md#nowhere), `make lint test`\n"
+        "make train COFIG=x\n```\n"
+        "`amazon-ml slurm`, [one](README.md), [two](REEDME.md), [three](README.md#nowhere), `make lint test`\n"
     )
     assert wrong_commands(text) == ["trian --config x.yaml", "predict RUN --tile DIR", "submit lint|dif FILE"]
     assert wrong_targets(text) == ["trian", "COFIG"]
