@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY
-from torch.optim.swa_utils import update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from amazon_ml.cli import main
 from amazon_ml.data.datamodule import PlanetDataModule
@@ -22,7 +22,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
-from amazon_ml.models.averaging import estimate_norms
+from amazon_ml.models.averaging import estimate_norms, take_in
 from amazon_ml.models.layers import batch_norms, stages, train_last
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs import fit
@@ -74,11 +74,11 @@ def data(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> PlanetDa
     )  # fmt: skip
 
 
-def _fit(data: PlanetDataModule, **options: Any) -> tuple[TileTagger, Recorder]:
+def _fit(data: PlanetDataModule, max_time: timedelta | None = None, **options: Any) -> tuple[TileTagger, Recorder]:
     tagger, recorder = _tagger(**{"lr": 0.01, **options}), Recorder()
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=4, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, callbacks=[recorder],
+        accelerator="cpu", max_epochs=4, max_time=max_time, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, callbacks=[recorder],
     )  # fmt: skip
     trainer.fit(tagger, datamodule=data)
     return tagger, recorder
@@ -106,6 +106,27 @@ def test_swa_equals_the_mean_of_the_last_weights(data: PlanetDataModule) -> None
     for key, value in tagger.named_parameters():
         mean = np.mean([state[key].numpy() for state in recorder.states[24:]], axis=0)
         np.testing.assert_allclose(value.detach(), mean, rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def test_averaging_reads_nothing_from_the_device() -> None:
+    # Tensors of the device "meta" have no values: whoever reads one gets an error.
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).to("meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        network[0].weight[0, 0].item()
+    average = AveragedModel(network)
+    for _ in range(3):
+        take_in(average, network, lambda count: count / (count + 1))
+    assert average.n_averaged == 3
+
+
+def test_training_that_ends_before_averaging_begins_says_so(
+    data: PlanetDataModule, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Of 32 steps the last 4 are averaged, and time is up after the first.
+    tagger, recorder = _fit(data, swa=0.125, max_time=timedelta(microseconds=1))
+    assert "before averaging was to begin at step 28" in caplog.text
+    assert 0 < len(recorder.states) < 28
+    assert all(torch.equal(value, recorder.states[-1][key]) for key, value in tagger.state_dict().items())
 
 
 def test_statistics_that_do_not_train_stay_as_they_are_to_the_last_bit(data: PlanetDataModule) -> None:

@@ -94,6 +94,8 @@ def test_saving_and_loading_is_exact_and_strict(tmp_path: Path) -> None:
     first, second = timm.create_model("test_resnet", num_classes=3), timm.create_model("test_resnet", num_classes=3)
     save_weights(tmp_path / "w.safetensors", first)
     load_weights(tmp_path / "w.safetensors", second)
+    (tmp_path / "other").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )

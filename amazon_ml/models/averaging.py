@@ -5,18 +5,22 @@ rest from the network. They differ in that share, which is a function of how man
 the average already.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
 from amazon_ml.models.layers import batch_norms, trains
+
+log = logging.getLogger(__name__)
 
 #: Training batches that batch norms are estimated on anew.
 NORM_BATCHES = 100
@@ -56,14 +60,8 @@ class AveragedWeights(pl.callbacks.WeightAveraging):
     """
 
     def __init__(self, kept: Callable[[int], float], last: float = 1.0, *, new_norms: bool = False) -> None:
-        def average(averages: Any, weights: Any, count: torch.Tensor | int) -> None:
-            if averages[0].is_floating_point():
-                get_ema_multi_avg_fn(kept(int(count)))(averages, weights, count)  # type: ignore[no-untyped-call]
-            else:  # counters of batches have no mean
-                torch._foreach_copy_(averages, weights)
-
-        super().__init__(multi_avg_fn=average)
-        self._last, self._new_norms = last, new_norms
+        super().__init__()
+        self._kept, self._last, self._new_norms = kept, last, new_norms
         self._first_step = 0
         self._norms_of = 0  # how many weights were in the average when norms were estimated
         self._ended = False
@@ -77,11 +75,23 @@ class AveragedWeights(pl.callbacks.WeightAveraging):
             )
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the first step that is averaged."""
         steps = int(trainer.estimated_stepping_batches)
         self._first_step = min(steps - 1, math.floor(steps * (1 - self._last)))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Take the weights of the step in."""
+        step = trainer.global_step
+        if step > self._latest_update_step and self.should_update(step_idx=step - 1):
+            assert self._average_model is not None
+            take_in(self._average_model, pl_module, self._kept)
+            self._latest_update_step = step
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Average after steps, not after epochs."""
@@ -104,6 +114,9 @@ class AveragedWeights(pl.callbacks.WeightAveraging):
         if self._count():
             super().on_train_end(trainer, pl_module)
             self._estimate_norms(trainer, pl_module)
+        else:
+            log.warning("training ended at step %d, before averaging was to begin at step %d; the weights are those of "
+                        "the last step", trainer.global_step, self._first_step)  # fmt: skip
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do so too where a resumed run had no step left, since Lightning then passes over the end of training."""
@@ -130,6 +143,33 @@ class AveragedWeights(pl.callbacks.WeightAveraging):
         with trainer.precision_plugin.val_step_context():
             estimate_norms(module, islice(loader, NORM_BATCHES), module.size_now())  # type: ignore[operator]
         self._norms_of = self._count()
+
+
+@torch.no_grad()
+def take_in(average: AveragedModel, network: nn.Module, kept: Callable[[int], float]) -> None:
+    """Take the weights of a network into an average.
+
+    As ``AveragedModel.update_parameters`` does, but for its count of weights: that is read on the host, since
+    to read it from a GPU would hold up every step.
+
+    Parameters
+    ----------
+    average
+        The average, its ``n_averaged`` on the host.
+    network
+        Its weights and buffers are on the device of the average's.
+    kept
+        The share of itself, in 0..1, that an average of so many weights keeps.
+    """
+    count = int(average.n_averaged)
+    own, new = ([*module.parameters(), *module.buffers()] for module in (average.module, network))
+    moved = [count > 0 and value.is_floating_point() for value in own]
+    copied = [not one for one in moved]  # the first weights, and counters of batches, which have no mean
+    if any(moved):
+        torch._foreach_lerp_([*compress(own, moved)], [*compress(new, moved)], 1 - kept(count))
+    if any(copied):
+        torch._foreach_copy_([*compress(own, copied)], [*compress(new, copied)])
+    average.n_averaged += 1
 
 
 @torch.no_grad()

@@ -147,7 +147,7 @@ class EpochLine(pl.Callback):
     Attributes
     ----------
     speeds
-        Images/s of each epoch.
+        Images/s of each epoch, or of the part of it since it was resumed.
     waits
         Share of each epoch's time in which the training loop waited for a batch, in 0..1. The work of a
         GPU goes on meanwhile, so there it is the most that faster loading could save.
@@ -166,9 +166,13 @@ class EpochLine(pl.Callback):
         if module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(module.device)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the clock."""
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock; in an epoch that is resumed in its middle, this is the only time."""
         self._tiles, self._began, self._waited = 0, time.perf_counter(), _waited(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start it anew."""
+        self.on_train_start(trainer, module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: object, batch: Batch, batch_idx: int

@@ -192,7 +192,7 @@ def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's weights as safetensors, whole or not at all."""
     state = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
     with written_whole(path) as temporary:
-        safetensors.torch.save_file(state, temporary)
+        temporary.write_bytes(safetensors.torch.save(state))  # save_file would let nobody else read it
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
