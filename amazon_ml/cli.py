@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(name, words[len(name.split()) :])
     except InputError as error:
-        return _say(error, 2)
+        return _say(_with_own_options(VERBS[name], str(error)), 2)
     except (WorkError, OSError) as error:
         return _say(error, 1)
     except stop.Stopped as stopped:
@@ -133,14 +133,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> None:
     verb = VERBS[name]
-    module, _, function = verb.target.partition(":")
-    call: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    call = _called(verb)
     if verb.parses:
         call(arguments)
     else:
         result = call(**_parse(name, verb, call, arguments))
         if verb.prints:
             getattr(importlib.import_module("amazon_ml.report.tables"), verb.prints)(result)
+
+
+def _called(verb: Verb) -> Callable[..., Any]:
+    module, _, function = verb.target.partition(":")
+    call: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return call
+
+
+def _with_own_options(verb: Verb, message: str) -> str:
+    """Name options of tiles as a verb does that has them without ``data``: ``--table``, not ``--data.table``."""
+    own = () if verb.parses else inspect.signature(_called(verb)).parameters
+    return re.sub(r"--data\.(\w+)", lambda named: f"--{named[1]}" if named[1] in own else named[0], message)
 
 
 def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:

@@ -302,6 +302,25 @@ def test_without_the_extra_7z_says_what_to_install(tmp_path: Path, monkeypatch: 
         unpack(tmp_path / "tiles.7z", tmp_path / "out")
 
 
+@pytest.mark.parametrize("hidden_names", [False, True])
+def test_an_archive_with_a_password_is_refused(hidden_names: bool, tmp_path: Path) -> None:
+    with py7zr.SevenZipFile(tmp_path / "tiles.7z", "w", password="secret", header_encryption=hidden_names) as archive:
+        archive.writestr(b"tile", "a.jpg")
+    with pytest.raises(BrokenArchiveError, match=r"tiles\.7z is refused: it asks for a password"):
+        unpack(tmp_path / "tiles.7z", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
+    pack_zip(tmp_path / "tiles.zip", {"a.jpg": b"tile"})
+    content = bytearray((tmp_path / "tiles.zip").read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the entry, and the entry in the directory
+        content[content.index(mark) + flags] |= 1
+    (tmp_path / "tiles.zip").write_bytes(content)
+    with pytest.raises(BrokenArchiveError, match=r"tiles\.zip is refused: it asks for a password"):
+        unpack(tmp_path / "tiles.zip", tmp_path / "out")
+
+
 def test_a_format_is_told_by_content_not_by_name(tmp_path: Path) -> None:
     pack_tar(tmp_path / "tiles.zip", {"a.jpg": b"tile"})
     unpack(tmp_path / "tiles.zip", tmp_path / "out")

@@ -16,6 +16,7 @@ from amazon_ml.decisions.blending import WAYS, cross_blend
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
+from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.folder import Run, read_oof
 
 TAGS = list(PLANET.names)
@@ -204,6 +205,22 @@ def test_an_earlier_blend_is_replaced_and_both_commands_are_kept(pair: tuple[Pat
         assert main(["blend", *map(str, pair), "--run", str(run), "--how", how]) == 0
     assert json.loads((run / "blend.json").read_text())["how"] == "logit_mean"
     assert len(json.loads((run / "provenance.json").read_text())["starts"]) == 2
+
+
+def test_a_member_that_is_written_to_meanwhile_is_noticed(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe = blend_module._describe
+
+    def train_on(run: Run, first: Run) -> None:
+        describe(run, first)
+        rest = pd.read_parquet(pair[1] / "oof.parquet")
+        rest.iloc[:50].to_parquet(pair[1] / "oof.parquet", index=False)
+
+    monkeypatch.setattr(blend_module, "_describe", train_on)
+    assert main(["blend", *map(str, pair), "--run", str(tmp_path / "blend")]) == 1
+    assert f"{pair[1]} was written to while it was blended" in told(capsys)
+    assert not (tmp_path / "blend" / "oof.parquet").exists()
 
 
 def test_runs_that_do_not_fit_together_are_refused(

@@ -63,6 +63,22 @@ def test_unknown_verbs_are_refused_with_the_nearest(
     assert hint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("data check", "--table"), ("data pack", "--table"), ("data folds", "--table"), ("train", "--data.table")],
+)
+def test_a_remedy_is_an_option_of_the_verb(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiles").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "tiles" / name).write_text("image_name,tags\n1,a\n")
+    folder = ["--data.root", "tiles"] if command == "train" else ["tiles"]
+    assert main([*command.split(), *folder]) == 2
+    assert f"name the tag table with {option}\n" in capsys.readouterr().err
+
+
 def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: amazon-ml VERB" in capsys.readouterr().out

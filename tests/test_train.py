@@ -315,7 +315,12 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
             _train(tmp_path / "stopped", demo_tiles, option)
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
+    began = time.perf_counter()
     assert _train(tmp_path / "stopped", demo_tiles, option, "--data.workers=2") == 0
+    curves = pd.read_csv(tmp_path / "stopped" / "fold-0" / "metrics.csv").dropna(subset="train_seconds")
+    (resumed,) = curves[curves["epoch"] == 1].to_dict("records")
+    assert resumed["train_seconds"] < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1
+    assert resumed["images_per_second"] == pytest.approx((133 - 3 * 16) / resumed["train_seconds"])
     assert _train(tmp_path / "undisturbed", demo_tiles, option) == 0
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
 
@@ -344,6 +349,18 @@ def test_network_that_is_gone_is_missed_and_its_probabilities_made_anew(
     for name in ("valid", "test"):
         former, now = (pd.read_parquet(where / "fold-0" / f"{name}.parquet") for where in (trained, run))
         pd.testing.assert_frame_equal(now, former)
+
+
+def test_tuning_without_one_of_the_networks_writes_nothing(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "fold-2" / "model.safetensors").unlink()
+    assert main(["tune", str(run), "--rule", "global"]) == 2
+    assert f"{run / 'fold-2' / 'model.safetensors'} is gone" in _told(capsys)
+    for name in ("decision.json", "metrics.json", "bundle/bundle.json"):
+        assert (run / name).read_bytes() == (trained / name).read_bytes()
 
 
 def test_tag_table_that_changed_under_a_run_is_refused(

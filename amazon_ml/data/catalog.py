@@ -217,7 +217,7 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
         For a folder without a layout or with more than one.
     """
     if not root.is_dir():
-        raise InputError(f"there is no folder {root}; name the folder of tiles with --data.root")
+        raise InputError(f"there is no folder {root}; name the folder of tiles")
     folders = list(_survey(root))
     planet = _planet_folders(root, folders) if table is None and images is None else []
     places = planet or [images or root]
@@ -451,7 +451,7 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
     for found in kinds:
         if len(found) > 1:
             raise InputError(
-                f"{root} holds more than one {found[0].name}: {_listed(found)}; name one parent with --data.root"
+                f"{root} holds more than one {found[0].name}: {_listed(found)}; name a folder that holds one"
             )
     return [path for found in kinds for path in found]
 
@@ -480,7 +480,7 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         raise InputError(f"{root} holds {len(found)} CSV files: {_listed(found)}; name the tag table with --data.table")
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        "check --data.root, or name the table with --data.table"
+        "name the folder of tiles, or the table with --data.table"
     )
 
 
@@ -567,7 +567,7 @@ def _distinct_tags(table: Path, tag_strings: pd.Series, separator: str | None) -
         raise InputError(f"{table} names no tag at all")
     joined = [tag for tag in counts if any(mark in tag for mark in ",;|")]
     if joined:
-        log.warning("%s: %r is read as one tag; if it is several, set --data.tag_separator", table, joined[0])
+        log.warning("%s: %r is read as one tag; if it is several, set tag_separator", table, joined[0])
     for tag, count in counts.items():
         near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
         if near and count * 20 < counts[near[0]]:

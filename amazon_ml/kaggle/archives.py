@@ -27,6 +27,10 @@ MAX_FILES = 1_000_000
 #: How deep archives may lie in archives; the competition's are a tar in a 7z, mirrored in a zip.
 MAX_DEPTH = 4
 
+_LOCKED = "it asks for a password; take another archive, or unpack it yourself"
+#: Flag of an entry of a zip.
+_ENCRYPTED = 1
+
 
 class BrokenArchiveError(WorkError):
     """An archive cannot be read, or asks for what it must not have; it is of no further use."""
@@ -236,6 +240,8 @@ def _zip_members(archive: zipfile.ZipFile) -> list[Member]:
         kind = stat.S_IFMT(info.external_attr >> 16)
         return not info.is_dir() if kind in (0, stat.S_IFREG, stat.S_IFDIR) else None
 
+    if any(info.flag_bits & _ENCRYPTED for info in archive.infolist()):
+        raise BrokenArchiveError(f"{Path(str(archive.filename)).name} is refused: {_LOCKED}")
     return [Member(info.filename, info.file_size, is_file(info)) for info in archive.infolist()]
 
 
@@ -272,8 +278,13 @@ def _7z_opened(path: Path) -> Iterator[Any]:
         raise InputError(
             f"{path.name} is a 7z archive; install what reads it: pip install 'amazon-ml[archives]'"
         ) from None
-    with py7zr.SevenZipFile(path) as archive:
-        yield archive
+    try:
+        with py7zr.SevenZipFile(path) as archive:
+            if archive.needs_password():
+                raise py7zr.PasswordRequired
+            yield archive
+    except py7zr.PasswordRequired:  # of a header that is encrypted, too
+        raise BrokenArchiveError(f"{path.name} is refused: {_LOCKED}") from None
 
 
 def _7z_members(archive: Any) -> list[Member]:

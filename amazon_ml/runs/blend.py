@@ -13,7 +13,7 @@ import yaml
 from amazon_ml.data.bands import read_reader, write_reader
 from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
 from amazon_ml.decisions.matrices import Floats
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import read_json, sha256_of, write_json, write_table, write_text
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.decision import LEAST_TILES
@@ -48,14 +48,21 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     _refuse_others(members)
     first, tags, way = members[0], members[0].tags(), WAYS[how]
     names, targets = _shared_rows(members), read_targets(first)
+    hashes = [sha256_of(member.oof) for member in members]
     p, true = _out_of_fold(members, names, tags), targets.loc[names].to_numpy()
     oof, blender = cross_blend(way, p, true, seed=int(first.options()["seed"])), way.fit(p, true)
     run.oof.unlink(missing_ok=True)  # written last, so that nothing reads half of one blend and half of another
-    kept = [{"path": _relative(one.path, run.path), "oof_sha256": sha256_of(one.oof)} for one in members]
+    kept = [
+        {"path": _relative(member.path, run.path), "oof_sha256": sha256}
+        for member, sha256 in zip(members, hashes, strict=True)
+    ]
     write_json(run.blend, {"how": how, "members": kept, "parameters": blender.to_dict()})
     _describe(run, first)
     write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
     _write_test(run, members, blender)
+    for member, sha256 in zip(members, hashes, strict=True):  # no lock of theirs is held: they may be read-only
+        if sha256_of(member.oof) != sha256:
+            raise WorkError(f"{member.path} was written to while it was blended; blend anew when that is done")
     write_table(run.oof, probability_table(names.tolist(), tags, oof.astype(np.float32)))
 
 

@@ -240,9 +240,14 @@ def _weights(run: Run) -> dict[str, Path]:
     folds = run.finished_folds()
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
+    refuse_lost(run)
+    return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
+
+
+def refuse_lost(run: Run) -> None:
+    """Refuse a run of which a network is gone, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")
-    return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 
 def _checked(folder: Path, name: str, sha256: str) -> Path:

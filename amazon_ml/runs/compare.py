@@ -18,7 +18,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.labels import declared
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import Options, Run, flatten, read_oof
+from amazon_ml.runs.folder import IDLE, Options, Run, flatten, read_oof
 
 #: What is compared tile by tile, and how its interval is made where not by bootstrap.
 _INTERVALS = {"log_loss": {"interval": normal_interval}}
@@ -41,7 +41,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
     ``fixed``, ``cross_fitted`` (F-beta) and ``log_loss``, ``minus_first`` with the paired difference of each
     (none for the first), ``epochs``, ``images_per_second`` and ``train_seconds`` (None where not known);
     ``tags``, a record each: ``tag``, ``support``, ``fbeta`` of each run, ``minus_first`` of each but the first;
-    ``options``, those that differ: ``option`` and ``values`` of each run.
+    ``options``, those that differ and may matter: ``option`` and ``values`` of each run.
 
     Raises
     ------
@@ -174,10 +174,10 @@ def _training(run: Run) -> dict[str, Any]:
 
 
 def _differing(runs: Sequence[Run], options: Sequence[Options]) -> list[dict[str, Any]]:
-    """List the options that differ; one that a run does not have counts as none."""
+    """List the options that differ and may matter; one that a run does not have counts as none."""
     blends = [{"blend": read_json(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
     flat = [blend | flatten(asked) for blend, asked in zip(blends, options, strict=True)]
-    keys = dict.fromkeys(key for one in flat for key in one)
+    keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and not key.startswith("loggers."))
     values = {key: [one.get(key) for one in flat] for key in keys}
     return [
         {"option": key, "values": found} for key, found in values.items() if any(value != found[0] for value in found)

@@ -13,7 +13,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.folder import Options, Run, flatten
+from amazon_ml.runs.folder import IDLE, Options, Run, flatten
 from amazon_ml.runs.loggers import SERVICES, check_loggers
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,8 @@ _TRAINER_BY_RUN = {
 #: Where the tiles lie is free, too: that they are the same ones is told by their hash. That a network is trained by
 #: one number of processes is seen to where they are counted, since torchrun and srun set it, too.
 _FREE = (
-    "folds", "data.root", "data.table", "data.images", "data.packed", "data.workers", "trainer.enable_progress_bar",
-    "trainer.devices", "trainer.num_nodes", "trainer.enable_model_summary", "trainer.log_every_n_steps",
-    "trainer.profiler",
-    *(f"loggers.{name}" for name in SERVICES),
+    *IDLE, *(f"loggers.{name}" for name in SERVICES), "folds", "data.root", "data.table", "data.images",
+    "trainer.devices", "trainer.num_nodes",
 )  # fmt: skip
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
 _MAKE_FOLDS = {

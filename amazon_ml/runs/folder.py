@@ -20,6 +20,12 @@ from amazon_ml.labels import MultiHot, TagSet
 #: What was asked of a run, as `config.yaml` holds it.
 Options = dict[str, Any]
 
+#: Options that change nothing of what comes out of a run; so do those of logging services.
+IDLE = (
+    "data.packed", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "trainer.log_every_n_steps", "trainer.profiler",
+)  # fmt: skip
+
 
 def flatten(options: Options, prefix: str = "") -> Options:
     """Give options by their dotted names, such as ``data.size``; what lies deeper stays one value."""
