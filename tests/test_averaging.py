@@ -112,7 +112,7 @@ def test_averaging_reads_nothing_from_the_device() -> None:
     # Tensors of the device "meta" have no values: whoever reads one gets an error.
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).to("meta")
     with pytest.raises(RuntimeError, match="meta"):
-        network[0].weight[0, 0].item()
+        next(network.parameters())[0, 0].item()
     average = AveragedModel(network)
     for _ in range(3):
         take_in(average, network, lambda count: count / (count + 1))
