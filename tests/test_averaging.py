@@ -74,10 +74,10 @@ def data(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> PlanetDa
     )  # fmt: skip
 
 
-def _fit(data: PlanetDataModule, max_time: timedelta | None = None, **options: Any) -> tuple[TileTagger, Recorder]:
+def _fit(data: PlanetDataModule, seconds: float = 1000, **options: Any) -> tuple[TileTagger, Recorder]:
     tagger, recorder = _tagger(**{"lr": 0.01, **options}), Recorder()
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=4, max_time=max_time, logger=False, enable_checkpointing=False,
+        accelerator="cpu", max_epochs=4, max_time=timedelta(seconds=seconds), logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, callbacks=[recorder],
     )  # fmt: skip
     trainer.fit(tagger, datamodule=data)
@@ -123,7 +123,7 @@ def test_training_that_ends_before_averaging_begins_says_so(
     data: PlanetDataModule, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Of 32 steps the last 4 are averaged, and time is up after the first.
-    tagger, recorder = _fit(data, swa=0.125, max_time=timedelta(microseconds=1))
+    tagger, recorder = _fit(data, swa=0.125, seconds=1e-6)
     assert "before averaging was to begin at step 28" in caplog.text
     assert 0 < len(recorder.states) < 28
     assert all(torch.equal(value, recorder.states[-1][key]) for key, value in tagger.state_dict().items())
