@@ -288,7 +288,7 @@ def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path
     process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGINT
     assert told.splitlines()[-1] == "amazon-ml: interrupted; the same command resumes"
 
