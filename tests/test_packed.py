@@ -177,7 +177,7 @@ def started(folder: Path) -> "subprocess.Popen[str]":
 
 
 def wait_for_blocks(journal: Path, blocks: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not journal.exists() or journal.read_text().count("\n") < blocks:
         assert time.monotonic() < deadline, "nothing was packed"
         time.sleep(0.002)
