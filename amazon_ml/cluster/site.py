@@ -42,7 +42,8 @@ class Site:
     modules
         Modules to load.
     setup
-        Lines of shell that come before the work, such as those that activate an environment.
+        Lines of shell that come before the work, and put ``amazon-ml`` on the PATH, such as those that activate an
+        environment. One that fails ends the job.
     scratch
         Folder on a disk of the node itself, such as ``$TMPDIR``, that the packed store is copied to.
     sbatch
