@@ -46,7 +46,7 @@ KillWait=20
 MessageTimeout=60
 MinJobAge=3600
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=1,sched_interval=1
+SchedulerParameters=batch_sched_delay=0,bf_interval=1,sched_interval=1,sched_min_interval=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
