@@ -90,7 +90,7 @@ def check_time(time: str | None, told: str) -> None:
 
 
 def check_grace(site: Site) -> None:
-    """Refuse a time that ends before it has begun: the job would be told to stop and queued again for ever."""
+    """Refuse a time that leaves none to train: the job would be told to stop, and queued again, for ever."""
     if site.time is None or not (match := _TIME.fullmatch(site.time)):
         return
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
