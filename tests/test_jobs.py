@@ -1,5 +1,6 @@
 """Job scripts: what they say, that any path survives the shell, and that what is wrong is told before it queues."""
 
+import re
 import shlex
 import subprocess
 from dataclasses import fields
@@ -88,6 +89,18 @@ def test_each_setting_becomes_an_option_of_sbatch() -> None:
 def test_job_that_is_not_to_be_requeued_is_not() -> None:
     text = script(job(Path("/x"), "train", resumes=True, requeue=False), Site())
     assert "--no-requeue" in options(text) and "scontrol" not in text
+
+
+def test_guide_shows_the_script_as_it_is() -> None:
+    guide = (EXAMPLE.parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    _, site, shown = (block.partition("\n```")[0] for block in re.split("```(?:yaml|bash)\n", guide))
+    home = Path("/home/me/amazon_ml")
+    run = home / "runs" / "planet"
+    words = ("train", "--config", str(run / "slurm" / "train.yaml"), "--run", str(run), "--folds", TASK)
+    train = Job("train", "Each task trains one fold of planet; what is finished already is skipped.", words,
+                run / "slurm", tasks=(0, 1, 2, 3, 4), nodes=2, gpus_per_node=4, resumes=True,
+                store=home / "data" / "planet" / "packed-rgb-256")  # fmt: skip
+    assert script(train, Site(**yaml.safe_load(site))).replace(str(Path.cwd()), str(home)) == shown + "\n"
 
 
 @pytest.mark.parametrize(
