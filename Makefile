@@ -15,6 +15,8 @@ DATASET ?=
 CONFIG ?= configs/demo.yaml
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 SITE ?= configs/slurm/site.yaml
+# Tests wait for processes, too: two workers on one core; beyond eight, the longest file of tests is what takes the time.
+WORKERS ?= $(shell cores=$$(OMP_NUM_THREADS= nproc); echo $$((cores < 2 ? 2 : cores > 8 ? 8 : cores)))
 ARGS ?=
 # As it was given: a dollar in a message is no variable.
 override MESSAGE := $(value MESSAGE)
@@ -65,8 +67,8 @@ send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE
 scores: $(READY) ## fetch the scores of what was sent of RUN
 	$(BIN)/amazon-ml submit scores $(RUN) $(ARGS)
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## run the tests, files of them side by side by as many WORKERS
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The machine's own PyTorch is seen through, and held by a constraint; what PyTorch itself needs stays as it is, too.
 $(GPU_READY): pyproject.toml constraints.txt

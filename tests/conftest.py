@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
 
+from hypothesis import settings
 from kaggle_server import KaggleServer
 
 from amazon_ml.cli import main
@@ -22,6 +24,12 @@ from amazon_ml.data.demo import write_demo
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.folder import Run, probability_table, write_truth
+
+settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
+settings.load_profile("tests")
+
+#: Files of tests that take longest, in this order.
+LONGEST = ("test_slurm", "test_train", "test_stop", "test_ddp", "test_notebooks")
 
 #: The smallest of timm's networks, and little of everything else.
 TINY = [
@@ -34,6 +42,13 @@ TINY = [
     "--trainer.accelerator=cpu",
     "--trainer.max_epochs=2",
 ]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files where workers share the tests, so that none is left alone with one in the end."""
+    if hasattr(config, "workerinput"):
+        ranks = {name: rank for rank, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ TREES = st.dictionaries(
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(tree=TREES)
 def test_what_was_packed_comes_out(suffix: str, tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("tree")
@@ -123,7 +123,7 @@ def test_what_was_packed_comes_out(suffix: str, tree: Tree, tmp_path_factory: py
     assert files_in(folder / "out") == tree
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(tree=TREES, suffixes=st.lists(st.sampled_from(list(PACKERS)), min_size=2, max_size=4))
 def test_archives_in_archives_are_unpacked_where_they_lie(
     tree: Tree, suffixes: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -205,7 +205,7 @@ def test_archives_without_end_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(kept=st.floats(0, 0.9))
 def test_part_of_an_archive_never_passes_for_the_whole(
     suffix: str, kept: float, tmp_path_factory: pytest.TempPathFactory

@@ -13,10 +13,10 @@ from amazon_ml.cli import main
 
 
 def test_the_ratio_is_that_of_the_times() -> None:
-    runs = {"slow": lambda: time.sleep(0.03), "quick": lambda: time.sleep(0.01)}
+    runs = {"slow": lambda: time.sleep(0.15), "quick": lambda: time.sleep(0.05)}
     (figure,) = figures(Contest(runs, [Ratio("sleep", "quick", "slow", 2.5)], tiles=7), rounds=3)
     assert figure["times_as_fast"] == pytest.approx(3, rel=0.2)
-    assert figure["baseline_seconds"] == pytest.approx(0.03, rel=0.2)
+    assert figure["baseline_seconds"] == pytest.approx(0.15, rel=0.2)
     assert (figure["what"], figure["tiles"], figure["must_reach"]) == ("sleep", 7, 2.5)
 
 

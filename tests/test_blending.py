@@ -69,7 +69,7 @@ def test_a_run_that_is_surely_wrong_once_is_not_thrown_away() -> None:
     assert np.isfinite(found.weights).all() and found.weights[0] > 0.3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_weights_are_on_the_simplex_and_lose_less_than_any_run_and_the_mean(runs: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

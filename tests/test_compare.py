@@ -83,7 +83,7 @@ def test_several_comparisons_widen_each_interval() -> None:
     assert widths == sorted(widths) and widths[0] < widths[2]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.floats(0.5, 3))
 def test_differences_of_each_tag_equal_scikit_learn(seed: int, tiles: int, beta: float) -> None:
     true, a, b = np.random.default_rng(seed).integers(0, 2, size=(3, tiles, 4))

@@ -65,7 +65,7 @@ def expected_score(answer: frozenset[int], model: Model, beta: float) -> float:
 tag_probabilities = st.one_of(st.floats(0.01, 0.99), st.sampled_from([0.05, 0.2, 0.5]))
 
 
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 @given(
     st.integers(4, 6).flatmap(lambda tags: hnp.arrays(np.float64, (2, tags), elements=tag_probabilities)),
     st.sampled_from(STRUCTURES),
@@ -81,7 +81,7 @@ def test_no_set_of_tags_has_a_greater_expected_score(p: Floats, structure: Struc
         assert found == pytest.approx(best, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(hnp.arrays(np.float64, (3, 5), elements=st.floats(0, 1)), st.sampled_from(STRUCTURES))
 def test_joint_equals_the_truths_written_out(p: Floats, structure: Structure) -> None:
     alone_or_one = [*structure.alone, *structure.exactly_one]

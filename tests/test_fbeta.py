@@ -27,7 +27,7 @@ EMPTY_ROWS = (
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @example(EMPTY_ROWS, 2.0)
 @given(answers(), st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0, 7.5]))
 def test_fbeta_equals_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
@@ -36,7 +36,7 @@ def test_fbeta_equals_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
     assert fbeta(true, decided, beta) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @example(EMPTY_ROWS, 2.0)
 @given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_each_tile_equals_scikit_learn_on_that_tile(pair: tuple[Hot, Hot], beta: float) -> None:
@@ -70,7 +70,7 @@ def test_what_is_neither_0_nor_1_is_refused(value: float) -> None:
         fbeta_per_tile(np.ones((2, 2)), wrong)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(answers(), st.randoms(use_true_random=False))
 def test_order_of_tiles_has_no_influence(pair: tuple[Hot, Hot], random: Random) -> None:
     true, decided = pair

@@ -139,7 +139,7 @@ def test_sixteen_bit_png_keeps_the_upper_eight(tmp_path: Path, channels: int) ->
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_proper_prefix_of_a_jpeg_is_refused(tmp_path: Path, progressive: bool, data: st.DataObject) -> None:
     whole = jpeg(progressive)
@@ -169,7 +169,7 @@ def test_jpeg_with_a_thumbnail_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_tile(stored(tmp_path, whole)), read_tile(stored(tmp_path, jpeg(), "plain.jpg")))
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(0.0)
 @example(0.999)
 @given(st.floats(0, 1, exclude_max=True))

@@ -1,5 +1,6 @@
 """Job scripts: what they say, that any path survives the shell, and that what is wrong is told before it queues."""
 
+import re
 import shlex
 import subprocess
 from dataclasses import fields
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from amazon_ml.cli import main
 from amazon_ml.cluster.job import TASK, Job, script
 from amazon_ml.cluster.site import Site, read_site
-from amazon_ml.errors import InputError
+from amazon_ml.cluster.slurm import Task, _numbers, is_live, submit, tasks_of
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.config import parse_train
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
@@ -53,12 +55,22 @@ def test_plain_job_is_a_short_page() -> None:
 # Trains.
 # Written by amazon-ml; hand it in with: sbatch /runs/x/slurm/train.sbatch
 
+set -e  # without all of this, the job ends here
 source env
+set +e
 
 trap : TERM  # where the whole job is told to end, this shell waits for the work to save itself
 srun --kill-on-bad-exit=0 amazon-ml gather /runs/x
 status=$?
 
+# 85: the work was told to stop, and has saved itself; 138, 143: it was told before it could listen, or does
+# not. The same job goes on, once there is room. One that no longer counts as running was cancelled, or out of time.
+job=$SLURM_JOB_ID
+case $status in 85 | 138 | 143)
+  if [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ]; then
+    scontrol requeue "$job" || echo "Slurm does not queue this again; hand in the same once more"
+  fi ;;
+esac
 exit $status
 """
     )
@@ -71,11 +83,83 @@ def test_each_setting_becomes_an_option_of_sbatch() -> None:
             "--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=4", "--signal=USR1@90",
             "--constraint=a100", "--output=/x/train-%A_%a.out"} <= set(options(text))  # fmt: skip
     assert "module load a/1 b" in text and "export MASTER_ADDR" in text and "scontrol requeue" in text
+    assert "srun --kill-on-bad-exit=0 --cpus-per-task=4 " in text
 
 
 def test_job_that_is_not_to_be_requeued_is_not() -> None:
     text = script(job(Path("/x"), "train", resumes=True, requeue=False), Site())
     assert "--no-requeue" in options(text) and "scontrol" not in text
+
+
+def test_guide_shows_the_script_as_it_is() -> None:
+    guide = (EXAMPLE.parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    _, site, shown = (block.partition("\n```")[0] for block in re.split("```(?:yaml|bash)\n", guide))
+    home = Path("/home/me/amazon_ml")
+    run = home / "runs" / "planet"
+    words = ("train", "--config", str(run / "slurm" / "train.yaml"), "--run", str(run), "--folds", TASK)
+    train = Job("train", "Each task trains one fold of planet; what is finished already is skipped.", words,
+                run / "slurm", tasks=(0, 1, 2, 3, 4), nodes=2, gpus_per_node=4, resumes=True,
+                store=home / "data" / "planet" / "packed-rgb-256")  # fmt: skip
+    assert script(train, Site(**yaml.safe_load(site))).replace(str(Path.cwd()), str(home)) == shown + "\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "queued_again"),
+    [
+        (85, "RUNNING", True),
+        (138, "RUNNING", True),  # by a signal ahead of a time limit, while Python starts
+        (143, "RUNNING", True),  # pushed out, work that does not listen
+        (85, "COMPLETING", False),  # cancelled, or out of time
+        (143, "COMPLETING", False),
+        (85, "", False),  # the controller does not answer
+        (0, "RUNNING", False),
+        (1, "RUNNING", False),
+        (137, "RUNNING", False),
+    ],
+)
+@pytest.mark.parametrize("step", ["copy", "train"])
+def test_stopped_work_is_queued_again_unless_the_job_was_cancelled(
+    status: int, state: str, queued_again: bool, step: str
+) -> None:
+    text = script(job(Path("/x"), "train", tasks=(3,), resumes=True, store=Path("/s")), Site(setup=[":"], scratch="/d"))
+    done = run_script(text, f'case "$*" in *" {step} "* | *" {step}") return {status} ;; esac', state)
+    assert done.returncode == status
+    assert done.stdout == ("requeue 7_3\n" if queued_again else "")
+
+
+def run_script(text: str, srun: str, state: str) -> subprocess.CompletedProcess[str]:
+    """Run a script where functions of the shell are Slurm's commands."""
+    fake = f"srun() {{ {srun}; }}\nsqueue() {{ echo {state}; }}\nscontrol() {{ echo $*; }}\n"
+    variables = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_NUM_NODES": "1"}
+    return subprocess.run(["bash"], input=fake + text, capture_output=True, text=True, env=variables)
+
+
+def test_requeue_that_is_refused_is_said() -> None:
+    text = script(job(Path("/x"), "train", resumes=True), Site(setup=["scontrol() { return 1; }"]))
+    done = run_script(text, "return 85", "RUNNING")
+    assert done.returncode == 85 and done.stdout == "Slurm does not queue this again; hand in the same once more\n"
+
+
+def test_job_whose_environment_is_not_there_does_no_work() -> None:
+    text = script(job(Path("/x"), "train"), Site(setup=["source /typo/activate", "echo later"]))
+    done = run_script(text, "echo works", "RUNNING")
+    assert done.returncode == 1 and done.stdout == "" and "/typo/activate" in done.stderr
+
+
+@pytest.mark.parametrize(("told", "address"), [("", "c1"), (" NodeAddr=10.0.0.1 x=y", "10.0.0.1")])
+def test_processes_meet_at_the_first_node_and_a_port_of_the_job(told: str, address: str) -> None:
+    text = script(job(Path("/x"), "train", gpus_per_node=2), Site(setup=["export MASTER_PORT=1"]))
+    head, _, rest = text.partition("first=")
+    fake = f'scontrol() {{ case $2 in hostnames) echo c1; echo c2 ;; *) echo "NodeName=c1{told}" ;; esac; }}\n'
+    done = run_script(f"{head}{fake}first={rest}", 'echo "$MASTER_ADDR $MASTER_PORT"', "RUNNING")
+    assert done.stdout == f"{address} 15009\n"
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_array_is_written_in_ranges_that_stand_for_its_tasks(numbers: set[int]) -> None:
+    text = script(job(Path("/x"), "train", tasks=tuple(sorted(numbers))), Site())
+    (array,) = [option for option in options(text) if option.startswith("--array=")]
+    assert _numbers(array.removeprefix("--array=")) == sorted(numbers)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
@@ -117,6 +201,7 @@ def test_example_names_every_key() -> None:
         ("modules: cuda", "modules is 'cuda', but must be a list of texts"),
         ("grace: 0", "grace is 0, but must be a whole number, 1 at least"),
         ("cpus_per_task: true", "cpus_per_task is True"),
+        ("sbatch: [qos=long]", "options begin with a dash"),
         ("- a", "must hold keys and values"),
         ("{", "is not YAML"),
     ],
@@ -142,7 +227,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
     expected["trainer"]["devices"] = 4  # of YAML, and not of the command line
     assert parse_train(["--config", str(asked)])[1] == expected
     given = options((run / "slurm" / "train.sbatch").read_text())
-    assert {"--partition=fast", "--time=01:00:00", "--array=0,1,2%2", "--nodes=2", "--gpus-per-node=4"} <= set(given)
+    assert {"--partition=fast", "--time=01:00:00", "--array=0-2%2", "--nodes=2", "--gpus-per-node=4"} <= set(given)
     assert not (run / "slurm" / "jobs.json").exists()
     assert not (run / "fold-0").exists()
 
@@ -153,6 +238,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
         (["--trainer.max_epochz=3"], "max_epochz"),
         (["--nodes=0"], "--nodes and --at_once must be at least 1"),
         (["--time=90"], "90 is no time"),
+        (["--time=00:03:00"], "a job of 00:03:00 has no time to train: it is told to stop 120 s before its end"),
         (["--folds=7"], "--folds [7]: there are the folds [0, 1, 2]"),
         (["--data.root=/typo"], "there is no folder /typo"),
         (["--site=/typo.yaml"], "cannot read /typo.yaml"),
@@ -189,6 +275,78 @@ def test_without_slurm_it_is_said_where_to_go(
     assert "no jobs were handed in" in told(capsys)
     text = (tmp_path / "tags.csv.parts" / "slurm" / "predict.sbatch").read_text()
     assert subprocess.run(["/bin/bash", "-n"], input=text, text=True).returncode == 0
+
+
+# ---------------------------------------------------------------- what Slurm says
+
+
+def commands(folder: Path, patch: pytest.MonkeyPatch, **texts: str) -> None:
+    """Put commands on the PATH that are lines of shell."""
+    for name, text in texts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    patch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+
+
+def test_accounting_is_asked_for_what_the_queue_has_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = "printf '%s\\n' '7_1|PENDING|(Resources)' '7_3|RUNNING|c2'"
+    ended = ["7_0|CANCELLED by 1000|c1", "7_1|PREEMPTED|c1", "7_2|OUT_OF_MEMORY|c1", "7_4|NODE_FAIL|c2"]
+    waiting = ["7_[5-7%2]|PENDING|None assigned", "7_[10-14:2]|PENDING|None assigned"]
+    accounts = " ".join(f"'{line}'" for line in [*ended, *waiting])
+    commands(tmp_path, monkeypatch, squeue=queue, sacct=f"printf '%s\\n' {accounts}")
+    known = tasks_of("7")
+    assert {number: task.state for number, task in known.items()} == {
+        0: "CANCELLED", 1: "PENDING", 2: "OUT_OF_MEMORY", 3: "RUNNING", 4: "NODE_FAIL",
+        **dict.fromkeys([5, 6, 7, 10, 12, 14], "PENDING"),
+    }  # fmt: skip
+    assert known[1] == Task("PENDING", "(Resources)")
+
+
+def test_what_nobody_knows_is_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, squeue=FORGOTTEN, sacct="echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert tasks_of("7") == {} and not is_live("7")
+    commands(tmp_path, monkeypatch, squeue=FORGOTTEN, sacct="echo '7|RUNNING|c1'")  # lost by the accounting for ever
+    assert tasks_of("7") == {None: Task("RUNNING", "c1")} and not is_live("7")
+
+
+def test_slurm_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+    commands(tmp_path, monkeypatch, squeue=down, sacct="exit 1")
+    for ask in (tasks_of, is_live):
+        with pytest.raises(WorkError, match=r"squeue refuses: .*Unable to contact slurm controller"):
+            ask("7")
+
+
+def test_job_knows_nothing_of_the_job_it_is_handed_in_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch=f"env > {tmp_path}/env; echo '12;main'")
+    for name in ("SLURM_CONF", "SLURM_CPU_BIND", "SLURM_MEM_PER_CPU", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "mine")
+    assert submit(tmp_path / "x.sbatch") == "12"
+    text = (tmp_path / "env").read_text()
+    assert "SLURM_CONF=mine" in text and text.count("=mine") == 1
+
+
+def test_refusal_of_sbatch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
+    commands(tmp_path, monkeypatch, sbatch=f"echo '{refusal}' >&2; exit 1")
+    with pytest.raises(WorkError, match=f"sbatch refuses: {refusal}"):
+        submit(tmp_path / "x.sbatch")
+
+
+def test_what_live_jobs_go_by_is_left_alone(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    call = ["slurm", "train", "--run", str(run), "--data.root", str(demo_tiles), *TINY, "--submit"]
+    commands(tmp_path, monkeypatch, sbatch="echo 12", squeue="echo '12_0|PENDING|(Priority)'")
+    assert main([*call, "--folds=all"]) == 0
+    before = {path: path.read_bytes() for path in (run / "slurm").iterdir()}
+    assert main([*call, "--folds=0", "--nodes=2"]) == 2
+    assert "jobs 12, 12 are at work on" in told(capsys)
+    assert {path: path.read_bytes() for path in (run / "slurm").iterdir()} == before
 
 
 # ---------------------------------------------------------------- the copy

@@ -85,7 +85,7 @@ CHANGES: dict[str, tuple[Change, tuple[str, ...]]] = {
 
 
 @given(st.dictionaries(st.integers(2, len(NAMES)), st.sampled_from(sorted(CHANGES)), max_size=len(NAMES) - 1))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_exactly_the_faults_that_were_put_in_are_found(
     tmp_path_factory: pytest.TempPathFactory, chosen: dict[int, str]
 ) -> None:
@@ -100,7 +100,7 @@ def test_exactly_the_faults_that_were_put_in_are_found(
 
 
 @given(st.permutations(range(len(NAMES))))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_another_order_is_a_remark_on_each_row_out_of_place(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
 ) -> None:
@@ -201,7 +201,7 @@ def test_damaged_files_are_told_by_the_line(
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_no_bytes_break_the_lint(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     found = linted(tmp_path_factory.mktemp("lint"), content)
     assert kinds(found)["missing"]

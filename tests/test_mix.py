@@ -30,7 +30,7 @@ def same(left: Batch, right: Batch) -> bool:
     return np.array_equal(left[0], right[0]) and np.array_equal(left[1], right[1])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SHARES, st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**16))
 def test_mixup_is_the_rounded_sum_with_the_tile_before(share: float, tiles: int, bands: int, seed: int) -> None:
     before, tags = batch(tiles, bands=bands, seed=seed)
@@ -53,7 +53,7 @@ def test_mixup_rounds_every_pair_of_values_at_every_share_to_nearest() -> None:
         assert (abs(256 * images[0, ..., 0].astype(int) - (k * left + (256 - k) * right)) <= 128).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(SHARES, st.integers(1, 5), st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**16))
 def test_cutmix_pastes_one_box_and_mixes_tags_by_its_area(
     share: float, tiles: int, height: int, width: int, seed: int

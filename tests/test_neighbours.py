@@ -397,7 +397,7 @@ def test_command_refuses_a_seed_out_of_range(
     assert "--seed must be in 0..2**32 - 1" in capsys.readouterr().err
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**31))
 def test_data_module_holds_whole_scenes_out(
     mosaic: Mosaic, tmp_path_factory: pytest.TempPathFactory, seed: int

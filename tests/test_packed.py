@@ -55,7 +55,7 @@ def test_every_pixel_is_as_decoded(size: int, folder: Path, small_blocks: None) 
     assert sorted(path.name for path in store.path.iterdir()) == ["store.json", "tiles.npy"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     rows=st.lists(st.integers(0, 19), min_size=1, max_size=12),
     sizes=st.lists(st.integers(8, 40), min_size=20, max_size=20),
@@ -177,7 +177,7 @@ def started(folder: Path) -> "subprocess.Popen[str]":
 
 
 def wait_for_blocks(journal: Path, blocks: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not journal.exists() or journal.read_text().count("\n") < blocks:
         assert time.monotonic() < deadline, "nothing was packed"
         time.sleep(0.002)

@@ -13,7 +13,7 @@ from amazon_ml.decisions.per_tag import average_precision, confusions, score_per
 Hot = npt.NDArray[np.uint8]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_scores_of_tags_equal_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
     true, decided = pair
@@ -26,7 +26,7 @@ def test_scores_of_tags_equal_scikit_learn(pair: tuple[Hot, Hot], beta: float) -
     assert table["decided"].tolist() == [sum(int(row[tag]) for row in decided) for tag in range(true.shape[1])]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(answers(), st.sampled_from([1.0, 2.0]))
 def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[Hot, Hot], beta: float) -> None:
     true, decided = pair
@@ -39,7 +39,7 @@ def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[Hot, Hot], beta: floa
         assert gain == pytest.approx(then - now, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(answers())
 def test_confusions_are_counted_tile_by_tile(pair: tuple[Hot, Hot]) -> None:
     true, decided = pair

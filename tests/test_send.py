@@ -189,8 +189,13 @@ def test_a_list_that_fails_for_a_while_is_asked_again(
 ) -> None:
     monkeypatch.setattr(send, "_ARRIVAL", 20.0)
     kaggle_server.statuses["ListSubmissions"] = 503
-    mended = threading.Timer(0.3, kaggle_server.statuses.clear)
-    mended.start()
+
+    def mend() -> None:
+        while calls(kaggle_server, "ListSubmissions") < 3:
+            time.sleep(0.01)
+        kaggle_server.statuses.clear()
+
+    threading.Thread(target=mend, daemon=True).start()
     assert send_it(file, "--yes") == 0
     assert "status 503" in caplog.text
     assert [r["status"] for r in records(file)] == ["complete"]

@@ -30,7 +30,7 @@ def test_the_eight_are_the_turns_and_mirrorings_of_a_square() -> None:
     assert ours == turns and len(ours) == 8
 
 
-@settings(max_examples=50, deadline=None)  # the first example waits for the compiler
+@settings(max_examples=50)
 @example(rows=[], seed=0)
 @example(rows=[3, 3, 3, 0], seed=0)
 @given(rows=st.lists(st.integers(0, 6), max_size=20), seed=st.integers(0, 99))

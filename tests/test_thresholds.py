@@ -61,7 +61,7 @@ def every_cut(p: Floats, tag: int) -> list[float]:
     return [*sorted(set(p[:, tag].tolist())), 2.0]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
 def test_no_change_of_a_single_cut_off_improves_the_score(data: Rows, beta: int) -> None:
@@ -75,7 +75,7 @@ def test_no_change_of_a_single_cut_off_improves_the_score(data: Rows, beta: int)
             assert better <= found + Fraction(1, 10**9), f"tag {tag} at {cut} instead of {rule.values[tag]}"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(rows())
 def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
     p, true = data[0][:, :1], data[1][:, :1]
@@ -84,7 +84,7 @@ def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
     assert slow_score(p, true, list(rule.values), rule.at_least_one, 2) >= best - Fraction(1, 10**9)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @example(RIGHT_BY_FALLBACK, 2.0)
 @given(rows(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
@@ -93,7 +93,7 @@ def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
     assert fbeta(true, fitted, beta) >= fbeta(true, start, beta) - 1e-9
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
 def test_global_cut_off_is_the_best_there_is(data: Rows, beta: int) -> None:
@@ -135,7 +135,7 @@ def test_not_below_the_classic_loop_over_scikit_learn(seed: int) -> None:
     assert fitted >= classic > start
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(rows())
 def test_moved_cut_offs_part_distinct_probabilities(data: Rows) -> None:
     p, true = data
@@ -149,7 +149,7 @@ def test_moved_cut_offs_part_distinct_probabilities(data: Rows) -> None:
         assert 0 <= cut <= np.nextafter(1.0, 2.0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rows())
 def test_equal_probabilities_of_a_tag_are_decided_alike(data: Rows) -> None:
     p, true = data
@@ -208,7 +208,7 @@ def test_of_equally_good_cuts_the_nearest_is_taken() -> None:
     assert per_class(p, true, 1.0).values[0] == pytest.approx(0.55)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows(), st.randoms(use_true_random=False))
 def test_order_of_tiles_has_no_influence(data: Rows, random: np.random.Generator) -> None:
     p, true = data
@@ -240,7 +240,7 @@ def test_beta_moves_the_cut_offs() -> None:
     assert lenient.sum() > 1.2 * strict.sum()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rows(all_tagged=True), rows())
 def test_no_tile_is_left_empty_where_every_tile_had_a_tag(data: Rows, others: Rows) -> None:
     p, true = data

@@ -267,7 +267,7 @@ def test_second_process_on_a_run_is_refused(
 
 
 def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) -> None:
-    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=40"]
+    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=15"]
     command = [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(tmp_path / "killed"), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
@@ -279,7 +279,7 @@ def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) 
     assert main(["train", "--run", str(tmp_path / "undisturbed"), *options]) == 0
     assert _same_weights(tmp_path / "killed", tmp_path / "undisturbed")
     curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv") for name in ("killed", "undisturbed")]
-    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [40, 40]
+    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [15, 15]
 
 
 def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path
     process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGINT
     assert told.splitlines()[-1] == "amazon-ml: interrupted; the same command resumes"
 

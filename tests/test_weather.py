@@ -19,7 +19,6 @@ def weather(name: str, image: Pixels, index: int = 0, **arguments: Any) -> Pixel
     return Augmentation([{name: {"p": 1.0, **arguments}}], seed=0)(image, 0, index)
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(np.uint8, (3, 4, 5)),
     hnp.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
@@ -39,7 +38,7 @@ def test_laying_a_colour_is_the_rounded_blend(
             np.testing.assert_array_equal(result[..., band], image[..., band])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(2, 6), st.integers(1, 4), st.integers(0, 1000))
 def test_noise_runs_from_0_to_1(height: int, width: int, cells: int, octaves: int, seed: int) -> None:
     noise = smooth_noise(height, width, np.random.default_rng(seed), cells, octaves)

@@ -29,7 +29,7 @@ class Job:
     folder
         Where the script and its output go.
     tasks
-        Numbers of an array's tasks; none for a job that is no array.
+        Numbers of an array's tasks, rising; none for a job that is no array.
     at_once
         How many tasks of the array may run at the same time.
     nodes
@@ -82,8 +82,7 @@ def script(job: Job, site: Site) -> str:
         _head(job, site),
         f"# {job.about}\n# Written by amazon-ml; hand it in with: sbatch {shlex.quote(str(job.script))}",
         _setup(site),
-        _ADDRESS if job.nodes > 1 else "",
-        _copy(job, site),
+        _ADDRESS if job.nodes > 1 or job.gpus_per_node > 1 else "",
         _work(job, site),
         _end(job),
     )
@@ -92,22 +91,28 @@ def script(job: Job, site: Site) -> str:
 
 _ADDRESS = r"""# The first node, by the address that Slurm itself reaches it at: there the processes find each other.
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-MASTER_ADDR=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
-export MASTER_ADDR"""
+address=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+export MASTER_ADDR="${address:-$first}" MASTER_PORT=$((15000 + SLURM_JOB_ID % 16000))"""
 
 _COPY = Template("""\
-# Once a node: the packed store, on the node's own disk.
-srun --ntasks="$$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 $amazon_ml data copy $store $copy || exit""")
+# First, once a node: the packed store, on the node's own disk.
+srun --ntasks="$$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 $amazon_ml data copy $store $copy &&
+""")
 
 _WORK = Template("""\
 trap : TERM  # where the whole job is told to end, this shell waits for the work to save itself
-srun --kill-on-bad-exit=0 $amazon_ml $words
+${copy}srun --kill-on-bad-exit=0 $cpus$amazon_ml $words
 status=$$?""")
 
 _GO_ON = Template("""\
-# $stopped: the work was told to stop, and has saved itself. The same job goes on with it, once there is room; and so
-# it does after $untimely, where it was told before it could listen.
-case $$status in $stopped | $untimely) scontrol requeue "$job" ;; esac
+# $stopped: the work was told to stop, and has saved itself; $usr1, $term: it was told before it could listen, or does
+# not. The same job goes on, once there is room. One that no longer counts as running was cancelled, or out of time.
+job=$job
+case $$status in $stopped | $usr1 | $term)
+  if [ "$$(squeue --noheader --jobs="$$job" --format=%T)" = RUNNING ]; then
+    scontrol requeue "$$job" || echo "Slurm does not queue this again; hand in the same once more"
+  fi ;;
+esac
 exit $$status""")
 
 
@@ -118,7 +123,7 @@ def _head(job: Job, site: Site) -> str:
         "chdir": str(Path.cwd()),
         "output": str(job.folder).replace("%", "%%") + f"/{job.log}",
         "open-mode": "append",
-        "array": ",".join(map(str, job.tasks)) + (f"%{job.at_once}" if job.at_once else "") if job.tasks else None,
+        "array": _ranges(job.tasks) + (f"%{job.at_once}" if job.at_once else "") if job.tasks else None,
         "nodes": job.nodes,
         "ntasks-per-node": processes,
         "gpus-per-node": job.gpus_per_node or None,
@@ -134,9 +139,18 @@ def _head(job: Job, site: Site) -> str:
     return "\n".join(["#!/bin/bash", *(f"#SBATCH {line}" for line in lines)])
 
 
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """Write rising numbers as sbatch takes them, such as ``0-3,7``."""
+    there = set(numbers)
+    firsts = [number for number in numbers if number - 1 not in there]
+    lasts = [number for number in numbers if number + 1 not in there]
+    return ",".join(f"{a}-{b}" if a < b else f"{a}" for a, b in zip(firsts, lasts, strict=True))
+
+
 def _setup(site: Site) -> str:
     modules = [f"module load {shlex.join(site.modules)}"] if site.modules else []
-    return "\n".join([*modules, *site.setup])
+    lines = [*modules, *site.setup]
+    return "\n".join(["set -e  # without all of this, the job ends here", *lines, "set +e"]) if lines else ""
 
 
 def _copy(job: Job, site: Site) -> str:
@@ -150,14 +164,17 @@ def _work(job: Job, site: Site) -> str:
     words = [f'"{word}"' if word.startswith(TASK) else shlex.quote(word) for word in job.words]
     if job.store and site.scratch:
         words += ["--data.packed", _copied(job.store, site.scratch)]
-    return _WORK.substitute(amazon_ml=_amazon_ml(site), words=" ".join(words))
+    # srun does not take it over from sbatch, and would bind each process to one core.
+    cpus = f"--cpus-per-task={site.cpus_per_task} " if site.cpus_per_task else ""
+    return _WORK.substitute(copy=_copy(job, site), cpus=cpus, amazon_ml=_amazon_ml(site), words=" ".join(words))
 
 
 def _end(job: Job) -> str:
-    if not (job.resumes and job.requeue):
+    if not job.requeue:
         return "exit $status"
     own = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if job.tasks else "$SLURM_JOB_ID"
-    return _GO_ON.substitute(stopped=Stopped.STATUS, untimely=128 + signal.SIGUSR1, job=own)
+    usr1, term = 128 + signal.SIGUSR1, 128 + signal.SIGTERM
+    return _GO_ON.substitute(stopped=Stopped.STATUS, usr1=usr1, term=term, job=own)
 
 
 def _copied(store: Path, scratch: str) -> str:

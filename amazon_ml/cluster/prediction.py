@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from amazon_ml.cluster.job import TASK, Job
-from amazon_ml.cluster.submission import job_folder, site_with, write_jobs
+from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.errors import InputError
 from amazon_ml.runs.predict import plan_shards
 from amazon_ml.runs.shards import Parts, refuse_ending
@@ -61,6 +61,8 @@ def predict_jobs(
         raise InputError("--gpus_per_node must be 0 or 1: each shard is one process; --at_once must be at least 1")
     chosen = site_with(site, time=time, partition=partition, memory=memory)
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
+    if submit:
+        refuse_live(parts.path)
     plan_shards(run, tiles, parts, shards)
     folder = job_folder(parts.path)
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))

@@ -15,7 +15,9 @@ _LINES = ("modules", "setup", "sbatch")
 #: Keys whose value is a whole number, and the least of it.
 _NUMBERS = {"cpus_per_task": 1, "grace": 1}
 #: What `sbatch --time` takes, without the forms that are easily mistaken for minutes.
-_TIME = re.compile(r"(\d+-)?\d{1,2}:\d{2}:\d{2}")
+_TIME = re.compile(r"(?:(\d+)-)?(\d{1,2}):(\d{2}):(\d{2})")
+#: How many seconds too early Slurm may be with a signal, as sbatch's manual says.
+_EARLY = 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Site:
     modules
         Modules to load.
     setup
-        Lines of shell that come before the work, such as those that activate an environment.
+        Lines of shell that come before the work, and put ``amazon-ml`` on the PATH, such as those that activate an
+        environment. One that fails ends the job.
     scratch
         Folder on a disk of the node itself, such as ``$TMPDIR``, that the packed store is copied to.
     sbatch
@@ -86,6 +89,18 @@ def check_time(time: str | None, told: str) -> None:
         raise InputError(f"{told}: {time} is no time; write HH:MM:SS or D-HH:MM:SS")
 
 
+def check_grace(site: Site) -> None:
+    """Refuse a time that leaves none to train: the job would be told to stop, and queued again, for ever."""
+    if site.time is None or not (match := _TIME.fullmatch(site.time)):
+        return
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if ((days * 24 + hours) * 60 + minutes) * 60 + seconds <= site.grace + _EARLY:
+        raise InputError(
+            f"a job of {site.time} has no time to train: it is told to stop {site.grace} s before its end (grace of "
+            f"the site), or up to {_EARLY} s earlier; give it a longer --time"
+        )
+
+
 def _checked(path: Path, key: Any, value: Any) -> Any:
     known = [each.name for each in fields(Site)]
     if key not in known:
@@ -105,4 +120,6 @@ def _checked(path: Path, key: Any, value: Any) -> Any:
         raise InputError(f"{path}: {key} is {value!r}, but must be {wanted}")
     if key == "time":
         check_time(value, str(path))
+    if key == "sbatch" and not all(line.startswith("-") for line in value):
+        raise InputError(f"{path}: sbatch is {value!r}, but options begin with a dash, such as --constraint=a100")
     return value

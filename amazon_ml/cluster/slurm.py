@@ -1,5 +1,7 @@
 """Talking to Slurm by its own commands, with its refusals put into words."""
 
+import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,9 @@ from amazon_ml.errors import InputError, WorkError
 #: States of a job that waits, runs, or changes from one to the other; all others are ends.
 _LIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD",
          "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STOPPED", "RESV_DEL_HOLD"}  # fmt: skip
+#: Variables of Slurm that are not of the job this may run in. Those would reach the new one, and bind its processes
+#: to cores that it does not have.
+_OF_NO_JOB = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 
 
 @dataclass(frozen=True)
@@ -36,26 +41,38 @@ def submit(script: Path, after: str | None = None) -> str:
 def tasks_of(job: str) -> dict[int | None, Task]:
     """Ask what became of a job: by number of the task, or ``None`` for a job that is no array.
 
-    What has ended is asked of the accounting once the queue has forgotten it; nothing is known of a job that
-    neither knows.
+    The queue forgets a task some minutes after its end, though others go on; then the accounting is asked. Nothing
+    is known of what neither knows.
+
+    Raises
+    ------
+    InputError
+        Where there is no Slurm.
+    WorkError
+        Where it does not answer.
     """
-    try:
-        lines = _call("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%i|%T|%R")
-    except WorkError:
-        lines = ""
-    return _parsed(lines) or _parsed(_accounted(job))
+    return _parsed(_accounted(job)) | _parsed(_queued(job))
 
 
 def is_live(job: str) -> bool:
     """Whether any task of a job waits or runs."""
-    return any(task.state in _LIVE for task in tasks_of(job).values())
+    return any(task.state in _LIVE for task in _parsed(_queued(job)).values())
+
+
+def _queued(job: str) -> str:
+    try:
+        return _call("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%i|%T|%R")
+    except WorkError as error:
+        if "Invalid job id" in str(error):
+            return ""  # forgotten
+        raise
 
 
 def _accounted(job: str) -> str:
     try:
         return _call("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={job}",
                      "--format=JobID,State,NodeList")  # fmt: skip
-    except WorkError:
+    except (InputError, WorkError):
         return ""  # there are clusters that keep no accounts
 
 
@@ -71,16 +88,18 @@ def _parsed(lines: str) -> dict[int | None, Task]:
 
 
 def _numbers(text: str) -> list[int | None]:
-    """Give the tasks that ``3`` or ``[0,4-6%2]`` stands for; accounting tells waiting tasks in one line."""
+    """Give the tasks that ``3``, ``[0,4-6%2]`` or ``[0-8:2]`` stands for; accounting tells waiting ones in one line."""
     if not text:
         return [None]
-    ranges = [part.split("-") for part in text.strip("[]").split("%")[0].split(",")]
-    return [number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1)]
+    ranges = re.findall(r"(\d+)(?:-(\d+))?(?::(\d+))?", text.partition("%")[0])
+    return [number for a, b, step in ranges for number in range(int(a), int(b or a) + 1, int(step or 1))]
 
 
 def _call(*command: str) -> str:
+    kept = {key: value for key, value in os.environ.items() if key in _OF_NO_JOB or not key.startswith("SLURM_")}
+    kept["SLURM_BITSTR_LEN"] = "0"  # numbers of tasks are not cut short
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=kept).stdout
     except FileNotFoundError:
         raise InputError(
             f"there is no {command[0]} here: call this on a machine where the cluster takes jobs"

@@ -39,7 +39,6 @@ def write_jobs(jobs: list[Job], site: Site, *, hand_in: bool) -> None:
     if not hand_in:
         log.info("nothing is handed in; --submit does that")
         return
-    _refuse_live(jobs[0].folder)
     handed_in: list[dict[str, Any]] = []
     for job in jobs:
         number = submit(job.script, after=handed_in[-1]["id"] if handed_in else None)
@@ -57,11 +56,12 @@ def handed_in(path: Path) -> list[dict[str, Any]]:
     return jobs
 
 
-def _refuse_live(folder: Path) -> None:
-    if (folder / _JOBS).exists():
-        live = [job["id"] for job in read_json(folder / _JOBS) if is_live(job["id"])]
+def refuse_live(path: Path) -> None:
+    """Refuse to hand in jobs for a run or a folder of parts, and to change what they go by, while others are live."""
+    if (job_folder(path) / _JOBS).exists():
+        live = [job["id"] for job in handed_in(path) if is_live(job["id"])]
         if live:
             raise InputError(
-                f"jobs {', '.join(live)} are at work on {folder.parent} already; see amazon-ml slurm status "
-                f"{folder.parent}, or end them with scancel {' '.join(live)}"
+                f"jobs {', '.join(live)} are at work on {path} already; see amazon-ml slurm status {path}, or end "
+                f"them with scancel {' '.join(live)}"
             )

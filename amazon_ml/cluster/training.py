@@ -8,7 +8,8 @@ import pandas as pd
 import yaml
 
 from amazon_ml.cluster.job import TASK, Job
-from amazon_ml.cluster.submission import job_folder, site_with, write_jobs
+from amazon_ml.cluster.site import check_grace
+from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.pack import default_store
 from amazon_ml.errors import InputError
@@ -44,7 +45,10 @@ def train_jobs(arguments: list[str]) -> None:
     site = site_with(options.pop("site"), **{key: options.pop(key) for key in ("time", "partition", "memory")})
     if own["nodes"] < 1 or own["gpus_per_node"] < 0 or (own["at_once"] or 1) < 1:
         raise InputError("--nodes and --at_once must be at least 1, and --gpus_per_node at least 0")
+    check_grace(site)
     _spread(options, own["nodes"], own["gpus_per_node"])
+    if hand_in:
+        refuse_live(run.path)
     jobs = plan_jobs(run, options, **own)
     write_jobs(jobs, site, hand_in=hand_in)
 
