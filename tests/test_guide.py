@@ -29,7 +29,7 @@ def code(text: str) -> Iterator[str]:
     """Give the lines of a page's blocks of commands, and its spans of code."""
     for language, block in FENCED.findall(text):
         if language in ("", "bash"):
-            yield from block.splitlines()
+            yield from block.replace("\\\n", " ").splitlines()  # one command may have several lines
     for span in re.findall(r"`([^`]+)`", FENCED.sub("", text)):
         yield " ".join(span.split())
 

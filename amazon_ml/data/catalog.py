@@ -217,7 +217,7 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
         For a folder without a layout or with more than one.
     """
     if not root.is_dir():
-        raise InputError(f"there is no folder {root}; name the folder of tiles")
+        raise InputError(f"there is no folder {root}; name the folder of tiles (--data.root in training)")
     folders = list(_survey(root))
     planet = _planet_folders(root, folders) if table is None and images is None else []
     places = planet or [images or root]
@@ -451,7 +451,8 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
     for found in kinds:
         if len(found) > 1:
             raise InputError(
-                f"{root} holds more than one {found[0].name}: {_listed(found)}; name a folder that holds one"
+                f"{root} holds more than one {found[0].name}: {_listed(found)}; name one parent "
+                "(--data.root in training)"
             )
     return [path for found in kinds for path in found]
 
@@ -480,7 +481,7 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         raise InputError(f"{root} holds {len(found)} CSV files: {_listed(found)}; name the tag table with --data.table")
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        "name the folder of tiles, or the table with --data.table"
+        "name the folder of tiles (--data.root in training), or the table with --data.table"
     )
 
 
