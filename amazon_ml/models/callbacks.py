@@ -87,7 +87,7 @@ class SaveAndStop(pl.callbacks.Checkpoint):
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Find how many batches all processes have: behind them, some could not answer."""
-        self._shared_batches = min(ranks.gathered(sum(trainer.num_val_batches)))
+        self._shared_batches = min(ranks.gathered(int(sum(trainer.num_val_batches))))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
