@@ -20,6 +20,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from amazon_ml.errors import InputError, WorkError
 
+log = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
 
 #: The first works alone for as long as it takes to read, or to tune; one that dies is noticed at once all the same.
@@ -28,6 +30,7 @@ _WAIT = timedelta(days=7)
 _GRACE = 20
 #: What gloo says, in one way or another, when a process at the other end is gone.
 _LOST = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Connection refused", "remote peer")
+_GONE = "another process of this job is gone; see above whether it said why"
 #: How all processes talk to each other beside training, through main memory, whatever devices they train on.
 _talk: dist.ProcessGroup | None = None
 
@@ -62,6 +65,15 @@ def gathered(part: _T) -> list[_T]:
     parts = [part] * count()
     dist.all_gather_object(parts, part, group=_talk)
     return parts
+
+
+def most(number: int) -> int:
+    """Give all processes the largest of the numbers that they have."""
+    if not _talk:
+        return number
+    largest = torch.tensor(int(number))
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=_talk)
+    return int(largest)
 
 
 def gather_rows(index: torch.Tensor, *columns: torch.Tensor) -> list[torch.Tensor]:
@@ -128,6 +140,7 @@ def _end_with(others: Sequence[subprocess.Popen[bytes]], over: threading.Event) 
         failed = [other.returncode for other in others if other.poll()]
         if failed and not over.wait(_GRACE):
             _stop(others, seconds=0)
+            log.error(_GONE)
             os._exit(max(1, failed[0]))
 
 
@@ -183,11 +196,11 @@ def _end(error: BaseException, store: TCPStore) -> None:
             store.set("status", str(_status(error)))
             status = None
     except RuntimeError:  # the first process is gone, and has said why, or was killed
-        status = 1
+        status = 1 if isinstance(error, RuntimeError) else None
     if status is not None:
         raise SystemExit(status) from None
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST):
-        raise WorkError("another process of this job is gone; see above whether it said why") from error
+        raise WorkError(_GONE) from error
     raise error
 
 

@@ -1,12 +1,18 @@
 """Several processes train one network: the same folds, probabilities and scores as of one; stopped, resumed, failed."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +20,18 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from amazon_ml import ranks
+from amazon_ml.cli import main
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.loading import TileDataset, tile_loader
 from amazon_ml.data.sources import TileSource
+from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
+from amazon_ml.models import callbacks
+from amazon_ml.models.averaging import AveragedWeights
+from amazon_ml.models.tagger import TileTagger
 
 #: Of 16 tiles a batch, so that processes have shares of several batches.
 OPTIONS = [*TINY, "--data.predict_batch_size=16"]
@@ -134,9 +147,9 @@ def trained_alone(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 # ---------------------------------------------------------------- torchrun, stops and failures
 
-#: Trains as ``amazon-ml train`` does, saves every second, and ends hard in the second process in the second epoch.
+#: Trains as ``amazon-ml train`` does, saves every second, and the second process is killed in the second epoch.
 DYING = """
-import os, sys
+import os, signal, sys
 from datetime import timedelta
 from amazon_ml.models import callbacks
 callbacks.SAVE_EVERY = timedelta(0)
@@ -144,7 +157,7 @@ start = callbacks.StepSeed.on_train_batch_start
 def dying(self, trainer, module, batch, batch_idx):
     first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
     if first and trainer.global_rank == 1 and (trainer.current_epoch, batch_idx) == (1, 2):
-        os._exit(17)
+        os.kill(os.getpid(), signal.SIGKILL)
     start(self, trainer, module, batch, batch_idx)
 callbacks.StepSeed.on_train_batch_start = dying
 from amazon_ml.cli import main
@@ -183,3 +196,238 @@ def test_run_goes_on_with_as_many_processes_only(pair: Path, tiles: Path, tmp_pa
     shutil.copytree(pair, run)
     done = _run(_train(run, tiles, "--trainer.devices=1", "--folds=1"))
     assert done.returncode == 2 and "was begun by 2 processes, and these are 1" in done.stderr
+
+
+def test_own_error_is_told_where_the_first_process_is_gone() -> None:
+    first = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", first.port, 2, is_master=False)
+    del first
+    with pytest.raises(InputError, match="a broken tile"):
+        ranks._end(InputError("a broken tile"), store)
+    with pytest.raises(SystemExit) as ended:
+        ranks._end(RuntimeError("Connection closed by peer"), store)
+    assert ended.value.code == 1
+
+
+#: Waits for ever, as for a GPU, while the process that it started ends at once.
+WAITING = """
+import time
+from amazon_ml import ranks
+ranks._GRACE = 0.1
+with ranks.started(2, ["no-verb"], {}):
+    time.sleep(1000)
+"""
+
+
+def test_process_that_waits_for_ever_ends_with_another_that_failed() -> None:
+    done = _run(["-c", WAITING])
+    assert done.returncode == 2
+    assert "there is no verb 'no-verb'" in done.stderr and "another process of this job is gone" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--model.unfreeze={0: 1, 1: all}"], "set trainer.strategy to ddp_find_unused_parameters_true"),
+        (["--trainer.sync_batchnorm=true"], "trainer.sync_batchnorm"),
+        (["--trainer.strategy=ddp_spawn"], "ddp_spawn cannot run here"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused_at_once(
+    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    assert main(_train(tmp_path / "run", tiles, "--trainer.devices=2", *options)[2:]) == 2
+    assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------- averages, frozen stages, mixed batches
+
+#: 161 tiles are 53 for each of two processes to train on: 3 steps an epoch, 12 in all.
+EVERYTHING = [
+    "--trainer.devices=2",
+    "--trainer.max_epochs=4",
+    "--trainer.strategy=ddp_find_unused_parameters_true",
+    "--model.unfreeze={0: 1, 1: 3, 2: all}",
+    "--model.backbone_args={drop_rate: 0.3}",
+    "--data.mix={mixup: 0.4, cutmix: 1.0, p: 0.7}",
+]
+
+
+def _pair(target: Any, *arguments: Any) -> None:
+    """Call something in two processes that know of each other, as a launcher starts them; both must end well."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["amazon_ml.train"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [context.Process(target=_be_one, args=(rank, port, target, *arguments)) for rank in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(LONG)
+        process.kill()
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+
+
+def _be_one(rank: int, port: int, target: Any, *arguments: Any) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    target(rank, *arguments)
+
+
+def _call(arguments: list[str]) -> Any:
+    """Give the exit status, which the process that is not the first to fail gets by an exit."""
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return ended.code
+
+
+def _train_both(rank: int, runs: Path, tiles: Path, options: list[str], stops: Sequence[int]) -> None:
+    """Train one run undisturbed, and one that stops whenever the second process is told to, in one of these steps."""
+    step, end = TileTagger.training_step, AveragedWeights.on_train_end
+    run, asked = runs / "undisturbed", -1
+
+    def step_or_signal(self: TileTagger, *arguments: Any) -> torch.Tensor:
+        if rank == 1 and self.global_step == asked:
+            signal.raise_signal(signal.SIGUSR1)
+        return step(self, *arguments)
+
+    def end_and_keep(self: AveragedWeights, trainer: Any, module: TileTagger) -> None:
+        end(self, trainer, module)
+        torch.save(dict(module.named_parameters()), runs / f"{run.name}-{rank}.pt")
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TileTagger, "training_step", step_or_signal)
+    patch.setattr(AveragedWeights, "on_train_end", end_and_keep)
+    assert _call(_train(run, tiles, *options)[2:]) == 0
+    run = runs / "stopped"
+    for at in stops:
+        asked = at
+        assert _call(_train(run, tiles, *options)[2:]) == 85
+    asked = -1
+    assert _call(_train(run, tiles, *options)[2:]) == 0
+
+
+@pytest.mark.parametrize("average", ["--model.ema=0.9", "--model.swa=0.5"])
+def test_averages_of_two_processes_are_one_and_are_resumed_exactly(average: str, tiles: Path, tmp_path: Path) -> None:
+    _pair(_train_both, tmp_path, tiles, [*EVERYTHING, average], (4, 9))
+    assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
+    kept = safetensors.torch.load_file(tmp_path / "stopped" / "fold-0" / "model.safetensors")
+    for name in ("stopped-0", "stopped-1", "undisturbed-0", "undisturbed-1"):
+        averaged = torch.load(tmp_path / f"{name}.pt")
+        assert averaged and all(torch.equal(value, kept[key]) for key, value in averaged.items()), name
+
+
+def _train_one(rank: int, run: Path, tiles: Path, options: list[str]) -> None:
+    assert _call(_train(run, tiles, *options)[2:]) == 0
+
+
+def test_two_processes_train_as_one_on_the_same_steps(tiles: Path, tmp_path: Path) -> None:
+    """Half the batch in each makes the same steps, where no batch norm sees a half of them only."""
+    options = ["--model.backbone=test_vit", "--model.ema=0.9", "--model.lr=0.001"]
+    _pair(_train_one, tmp_path / "two", tiles, [*options, "--trainer.devices=2", "--data.batch_size=8"])
+    assert main(_train(tmp_path / "one", tiles, *options)[2:]) == 0
+    one, two = (_probabilities(tmp_path / name, "oof.parquet") for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
+    curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv")["val_loss"].dropna() for name in ("one", "two")]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
+
+
+#: Python's side of what one process asks the others; gradients and buffers go by another way.
+ASKING = ("all_reduce", "broadcast", "broadcast_object_list", "all_gather_object", "barrier")
+
+
+def _noted(name: str, calls: list[str]) -> Any:
+    call = getattr(torch.distributed, name)
+
+    def noted(*given: Any, **named: Any) -> Any:
+        calls.append(name)
+        return call(*given, **named)
+
+    return noted
+
+
+def _count_talk(rank: int, run: Path, tiles: Path) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(callbacks, "SAVE_EVERY", timedelta(days=1))
+    asked: list[str] = []
+    between: list[list[str]] = []
+    for name in ASKING:
+        patch.setattr(torch.distributed, name, _noted(name, asked))
+    step = TileTagger.training_step
+
+    def counted_step(self: TileTagger, batch: Any, index: int) -> torch.Tensor:
+        if index:
+            between.append([*asked])
+        asked.clear()
+        return step(self, batch, index)
+
+    patch.setattr(TileTagger, "training_step", counted_step)
+    assert _call(_train(run, tiles, "--trainer.devices=2")[2:]) == 0
+    assert between == [["all_reduce"]] * 4
+
+
+def test_processes_talk_once_a_step_beside_their_gradients(tiles: Path, tmp_path: Path) -> None:
+    _pair(_count_talk, tmp_path / "run", tiles)
+
+
+# ---------------------------------------------------------------- two hosts
+
+
+@pytest.fixture
+def hosts() -> Iterator[dict[str, str]]:
+    """Two network namespaces with a cable between them: names to addresses, the first host first."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces need root, and ip (Debian: apt install iproute2)")
+    addresses = {f"amazon-{os.getpid()}-{n}": f"10.77.0.{n}" for n in (1, 2)}
+    first, second = addresses
+    try:
+        made = subprocess.run(["ip", "netns", "add", first], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"no network namespace can be made here: {made.stderr.strip()}")
+        _ip("netns", "add", second)
+        _ip("-n", first, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", second)
+        for host, address in addresses.items():
+            _ip("-n", host, "address", "add", f"{address}/24", "dev", "cable")
+            _ip("-n", host, "link", "set", "cable", "up")
+            _ip("-n", host, "link", "set", "lo", "up")
+        yield addresses
+    finally:
+        for host in addresses:
+            subprocess.run(["ip", "netns", "delete", host], capture_output=True)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def test_two_hosts_train_as_two_processes_of_one(
+    hosts: dict[str, str], pair: Path, tiles: Path, tmp_path: Path
+) -> None:
+    run, first = tmp_path / "run", next(iter(hosts.values()))
+    meet = [
+        "--nnodes=2",
+        "--nproc-per-node=1",
+        "--rdzv-backend=c10d",
+        "--rdzv-id=hosts",
+        f"--rdzv-endpoint={first}:29500",
+    ]
+    launched = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", *meet,
+             f"--rdzv-conf=is_host={int(address == first)}", f"--local-addr={address}", "-m", "--",
+             *_train(run, tiles)[1:]],
+            env={**_environment(), "GLOO_SOCKET_IFNAME": "cable"}, stderr=subprocess.PIPE, text=True,
+        )
+        for host, address in hosts.items()
+    ]  # fmt: skip
+    try:
+        told = [launcher.communicate(timeout=LONG)[1] for launcher in launched]
+    finally:
+        for launcher in launched:
+            launcher.kill()
+    assert [launcher.returncode for launcher in launched] == [0, 0], told
+    for name in ("fold-0/model.safetensors", "oof.parquet", "test.parquet"):
+        assert (run / name).read_bytes() == (pair / name).read_bytes(), name

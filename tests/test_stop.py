@@ -270,9 +270,9 @@ _RANK = """
 import json, signal, sys, torch
 from pathlib import Path
 from torch.utils.data import DataLoader
-from amazon_ml import stop
+from amazon_ml import ranks, stop
 from amazon_ml.lightning import pl
-from amazon_ml.models.callbacks import StopWhenAsked, WholeCheckpoints
+from amazon_ml.models.callbacks import SaveAndStop, WholeCheckpoints
 
 phase, rank, batch, checkpoint = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 
@@ -298,6 +298,7 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
     def train_dataloader(self):
+        self.signal("starting", 0)
         return DataLoader(torch.ones(10, 2))
 
     def val_dataloader(self):
@@ -308,10 +309,11 @@ module = Module()
 trainer = pl.Trainer(
     accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False, enable_checkpointing=True,
     enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
-    callbacks=[StopWhenAsked(checkpoint)], plugins=[WholeCheckpoints()],
+    callbacks=[SaveAndStop(checkpoint)], plugins=[WholeCheckpoints()],
 )
+trainer.strategy.setup_environment()
 try:
-    with stop.held():
+    with ranks.together(), stop.held():
         trainer.fit(module)
 finally:
     print(json.dumps([trainer.global_step, module.validated]))
@@ -321,6 +323,7 @@ finally:
 @pytest.mark.parametrize(
     ("phase", "rank", "batch", "reached", "saved"),
     [
+        ("starting", 1, 0, [[1, 0], [1, 0]], 1),
         ("training", 1, 4, [[5, 0], [5, 0]], 5),  # both save after the batch in which one was asked
         ("validation", 0, 1, [[10, 2], [10, 2]], None),
         ("validation", 0, 4, [[11, 5], [11, 4]], 11),  # in the batch that rank 1 has not got

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from amazon_ml import stop
+from amazon_ml import ranks, stop
 from amazon_ml.data.loading import Batch
 from amazon_ml.files import write_table, written_whole
 from amazon_ml.lightning import TorchCheckpointIO, pl
@@ -27,37 +27,22 @@ SAVE_EVERY = timedelta(seconds=60)
 
 def resume_points(checkpoint: Path) -> list[pl.Callback]:
     """Keep one checkpoint: written every minute, after each epoch, and when a signal asks to stop."""
-    place: dict[str, Any] = {"dirpath": checkpoint.parent, "filename": checkpoint.stem, "enable_version_counter": False}
-    after_epochs = pl.callbacks.ModelCheckpoint(**place, save_on_train_epoch_end=True)
-    timed = _WithinEpochs(**place, train_time_interval=SAVE_EVERY)
-    return [timed, after_epochs, StopWhenAsked(checkpoint)]
+    after_epochs = pl.callbacks.ModelCheckpoint(
+        checkpoint.parent, checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    return [after_epochs, SaveAndStop(checkpoint)]
 
 
-class _WithinEpochs(pl.callbacks.ModelCheckpoint):
-    """Saves where it is time to, and training can resume."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        """Save where it is time to."""
-        if _can_resume_behind(trainer, batch_idx):
-            super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
+#: What a process wants after a step; all do what the one does that wants the most.
+_GO_ON, _SAVE, _STOP = range(3)
 
 
-def _can_resume_behind(trainer: pl.Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint after this batch would lose nothing.
+class SaveAndStop(pl.callbacks.Checkpoint):
+    """Save after a step where it is time to, and stop where a signal asked for it; all processes at the same step.
 
-    It would lose gradients that are still accumulated. And after an epoch's last batch Lightning would
-    resume behind the validation that follows, and skip it.
-    """
-    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch
-
-
-class StopWhenAsked(pl.callbacks.Checkpoint):
-    """Save after a step and stop, where a signal asked for it; all ranks at the same step.
-
-    One rank that is asked is enough: a scheduler may reach them at different times, or one of them only.
+    One process that is asked is enough: a scheduler may reach them at different times, or one of them only.
     Validation is left after a batch, without saving; what was trained since the last save is then trained again.
+    They agree through main memory, once a step, so that none waits for a device.
     Being a ``Checkpoint`` it is called last, when averages have taken in the weights of the step.
 
     Parameters
@@ -68,46 +53,62 @@ class StopWhenAsked(pl.callbacks.Checkpoint):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self._saved = False
+        self._saved_at = 0.0
+        self._stops = False
         self._shared_batches = 0
 
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Do without Lightning's handler of SIGTERM, which talks to the others whatever they are at."""
+        inside: Any = trainer
+        inside._signal_connector.register_signal_handlers = stop.reclaim
+        inside.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # and waits for the device, in every step
+
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Replace Lightning's handler of SIGTERM, which talks to the other ranks whatever they are at."""
-        stop.reclaim()
+        """Start the clock."""
+        self._saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Save."""
-        if _can_resume_behind(trainer, batch_idx) and _one_is_asked(trainer):
+        if not _can_resume_behind(trainer, batch_idx):
+            return
+        due = ranks.rank() == 0 and time.monotonic() - self._saved_at >= SAVE_EVERY.total_seconds()
+        wanted = ranks.most(_STOP if stop.asked() else _SAVE if due else _GO_ON)
+        self._stops = wanted == _STOP
+        if wanted != _GO_ON:
             trainer.save_checkpoint(self.checkpoint)
-            self._saved = True
+            self._saved_at = time.monotonic()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Stop, now that loggers have the figures of the step."""
-        if self._saved:
+        if self._stops:
             raise stop.Stopped(f"at step {trainer.global_step}")
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Find how many batches all ranks have: behind them, some could not answer."""
-        batches = torch.tensor(sum(trainer.num_val_batches), device=trainer.strategy.root_device)
-        self._shared_batches = int(trainer.strategy.reduce(batches, reduce_op="min"))
+        """Find how many batches all processes have: behind them, some could not answer."""
+        self._shared_batches = min(ranks.gathered(int(sum(trainer.num_val_batches))))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
     ) -> None:
         """Stop."""
-        if batch_idx < self._shared_batches and _one_is_asked(trainer):
+        if batch_idx < self._shared_batches and ranks.most(stop.asked()):
             raise stop.Stopped(f"in the validation after step {trainer.global_step}")
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop behind the last epoch, whose checkpoint is written."""
-        if _one_is_asked(trainer):
+        if ranks.most(stop.asked()):
             raise stop.Stopped(f"at step {trainer.global_step}, the last")
 
 
-def _one_is_asked(trainer: pl.Trainer) -> bool:
-    return trainer.strategy.reduce_boolean_decision(stop.asked(), all=False)
+def _can_resume_behind(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint after this batch would lose nothing.
+
+    It would lose gradients that are still accumulated. And after an epoch's last batch Lightning would
+    resume behind the validation that follows, and skip it.
+    """
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch
 
 
 class WholeCheckpoints(TorchCheckpointIO):

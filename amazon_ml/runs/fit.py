@@ -144,9 +144,8 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
         yield
         return
+    _refuse_what_no_ranks_can(options, strategy)
     environment, here, hosts = strategy.cluster_environment, trainer.num_devices, trainer.num_nodes
-    if not isinstance(strategy.launcher, pl.strategies.launchers._SubprocessScriptLauncher):
-        raise InputError(f"trainer.strategy: {options['trainer']['strategy']} cannot run here; use ddp")
     try:
         environment.validate_settings(num_devices=here, num_nodes=hosts)
     except ValueError as error:
@@ -158,6 +157,21 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         strategy.setup_environment()
         stack.enter_context(ranks.together())
         yield
+
+
+def _refuse_what_no_ranks_can(options: Options, strategy: pl.strategies.ParallelStrategy) -> None:
+    """Refuse options that would fail in the middle of an epoch, or train something else, in several processes."""
+    own, ddp = options["trainer"], pl.strategies.DDPStrategy
+    starts = pl.strategies.launchers._SubprocessScriptLauncher
+    if not isinstance(strategy, ddp) or not isinstance(strategy.launcher, starts):
+        raise InputError(f"trainer.strategy: {own['strategy']} cannot run here; use ddp")
+    if options["model"]["unfreeze"] and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise InputError(
+            "model.unfreeze: processes that train together wait for the gradients of frozen weights, too; "
+            "set trainer.strategy to ddp_find_unused_parameters_true"
+        )
+    if own["sync_batchnorm"] and strategy.root_device.type == "cpu":
+        raise InputError("trainer.sync_batchnorm: PyTorch's needs GPUs; leave it out, or use a larger data.batch_size")
 
 
 def _launched(trainer: Mapping[str, Any]) -> dict[str, int]:
