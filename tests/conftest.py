@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ from amazon_ml.data.demo import write_demo
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.folder import Run, probability_table, write_truth
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and what they start does so, too: here some of it is interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
 settings.load_profile("tests")
