@@ -129,7 +129,7 @@ def stopped_log(run: Path, stops: Sequence[Callable[[str], None]]) -> str:
     for stop in stops:
         wait_until(newer(last, train), 900, "an epoch is over")
         stop(f"{train}_0")
-        wait_for(train, "PENDING")
+        wait_for(train, "PENDING", "FAILED")  # one that failed is told of below, and not waited for
     wait_for(gather, "COMPLETED", "FAILED")
     assert [row["state"] for row in status(run)] == ["COMPLETED", "COMPLETED"]
     log = (run / "slurm" / f"train-{train}_0.out").read_text()
