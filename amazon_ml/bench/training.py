@@ -23,6 +23,7 @@ from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import START, per_class
+from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import pl
 from amazon_ml.models.callbacks import EpochLine, StepSeed
 from amazon_ml.models.tagger import TileTagger
@@ -87,6 +88,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     Then as one trains: from a packed store and from JPEGs, turned, shuffled, with the callbacks of a run.
     The bare loop does none of that, so those two are compared with what no data loading can beat.
     """
+    keep_freed()
     catalog, reader = read_catalog(tiles), TileReader()
     count = len(catalog.labelled)
     pack(catalog.subset(range(count), unlabelled=0), scratch / "packed", setting.size, reader)
@@ -111,7 +113,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
         for batch, _ in zip(loaders["packed store"], range(_READY), strict=False)
     ]
     batches = [ready[step % len(ready)] for step in range(setting.steps)]
-    module, bare = (_tagger(catalog.tags.names, setting) for _ in range(2))
+    module, bare = (untrained(catalog.tags.names, setting) for _ in range(2))
     lines = {name: EpochLine() for name in ("ready", *loaders)}
 
     def fit(name: str) -> Callable[[], None]:
@@ -122,7 +124,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
         return statistics.median(lines[name].waits)
 
     return Contest(
-        {**{name: fit(name) for name in lines}, "bare loop": lambda: _loop(bare, batches, setting)},
+        {**{name: fit(name) for name in lines}, "bare loop": lambda: bare_loop(bare, batches, setting)},
         (
             Ratio(f"{setting.backbone}: Lightning / bare loop", "ready", "bare loop", 0.95),
             Ratio("  from a packed store / bare loop", "packed store", "bare loop"),
@@ -142,7 +144,8 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     )
 
 
-def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
+def untrained(tags: Sequence[str], setting: Setting) -> TileTagger:
+    """Make the network of a setting, with random weights."""
     return TileTagger(
         list(tags),
         setting.backbone,
@@ -169,7 +172,8 @@ def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting
     trainer.fit(module, loader)
 
 
-def _loop(bare: TileTagger, batches: Sequence[Batch], setting: Setting) -> None:
+def bare_loop(bare: TileTagger, batches: Sequence[Batch], setting: Setting) -> None:
+    """Train by the fewest lines of PyTorch that do it."""
     bare.to(setting.device)
     optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
     for batch in batches:

@@ -23,6 +23,7 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
+from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
 from amazon_ml.models.tagger import TileTagger
@@ -104,6 +105,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     one and the options do not keep to the CPU, and otherwise without, so that a run from a GPU can be
     used anywhere.
     """
+    keep_freed()
     on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
     trainer = pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
@@ -213,6 +215,7 @@ def _progress(options: Options) -> dict[str, Any]:
 
 def make_trainer(options: Options, callbacks: list[pl.Callback], **own: Any) -> pl.Trainer:
     """Make a trainer with the settings of a run; `own` ones take their place."""
+    keep_freed()
     progress = _progress(options)
     settings = {
         **options["trainer"],
