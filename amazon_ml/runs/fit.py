@@ -108,7 +108,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
     trainer = pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=[torch.cuda.current_device()] if on_gpu and ranks.count() > 1 else 1,
+        devices=[torch.cuda.current_device()] if on_gpu else 1,  # the one that was trained on, where one was
         precision=options["trainer"]["precision"] if on_gpu else None,
         logger=False,
         enable_checkpointing=False,
