@@ -81,8 +81,9 @@ $(GPU_READY): pyproject.toml constraints.txt
 	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(GPU_VENV)/constraints.txt --editable '.[dev]'
 	@touch $@
 
+# By name, since other files of tests import what only .venv has.
 test-gpu: ## run the tests that need CUDA, with the PyTorch of PYTHON; skipped where there is none
-	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS); fi
+	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/python -m pytest -m gpu tests/test_gpu.py $(ARGS); fi
 
 install-slurm: ## install Slurm's daemons from Debian's packages, for its tests; skipped where that cannot be done
 	@PATH=$$PATH:/usr/sbin; if command -v slurmctld > /dev/null && command -v slurmd > /dev/null; then :; \

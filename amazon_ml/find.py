@@ -37,8 +37,10 @@ _DIVERGED = 4
 _SMALLEST = 8
 #: Share of the highest speed that counts as no slower.
 _AS_FAST = 0.95
+#: What errors of full memory say that are no `torch.OutOfMemoryError`: of the CPU's, and of CUDA's own libraries.
+_FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 #: Nothing but steps of training.
-_BARE = {
+_BARE: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "limit_val_batches": 0, "devices": 1, "num_nodes": 1,
     "strategy": "auto", "max_epochs": -1, "max_time": None, "min_epochs": None, "min_steps": None,
 }  # fmt: skip
@@ -197,7 +199,7 @@ def enough(speeds: dict[int, float]) -> int:
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory is full, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _FULL)
     )
 
 
@@ -220,6 +222,8 @@ def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int)
         "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
         "target": torch.zeros(size, tags),
     }
+    if torch.cuda.is_available():  # as loaders give them; from other memory, each step would wait for its tiles
+        batch = {key: value.pin_memory() for key, value in batch.items()}
     clock, count = StepClock(), steps + 2  # the first step pays for what is made once
     trainer = make_trainer(options, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)
     with interruptible(trainer):

@@ -188,6 +188,22 @@ def test_dropout_does_not_disturb_the_estimate(data: PlanetDataModule) -> None:
     assert torch.equal(torch.get_rng_state(), drawn) and tagger.training
 
 
+def test_norms_of_a_compiled_network_are_estimated_without_compiling() -> None:
+    plain, compiled = _tagger(), _tagger()
+    compiled.backbone.compile(backend=_refuse)
+    batches = [{"image": torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)} for _ in range(3)]
+    for tagger in (plain, compiled):
+        estimate_norms(tagger, batches)
+    expected = _state(plain)
+    assert all(torch.equal(expected[key], value) for key, value in compiled.state_dict().items())
+    with pytest.raises(RuntimeError, match="not to be compiled"):
+        compiled(batches[0]["image"])
+
+
+def _refuse(*_: Any) -> Any:
+    raise RuntimeError("not to be compiled")
+
+
 # ---------------------------------------------------------------- layers
 
 

@@ -2,6 +2,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -453,6 +454,24 @@ def test_one_batch_is_fetched_ahead_and_none_is_lost() -> None:
             time.sleep(0.001)
         assert len(fetched) == min(5, len(used) + 1)  # one ahead, and never two
     assert used == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory'")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_it_is_fetched_ahead_for_where_memory_is_pinned(pinned: bool) -> None:
+    threads: list[bool] = []
+
+    class Source:
+        def __len__(self) -> int:
+            return 4
+
+        def fetch(self, rows: npt.NDArray[np.integer], *_: Any) -> npt.NDArray[np.uint8]:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return np.zeros((len(rows), 2, 2, 3), dtype=np.uint8)
+
+    loader = tile_loader(TileDataset(Source()), 2, workers=0)
+    loader.pin_memory = pinned
+    assert len(list(loader)) == 2 and threads == [not pinned] * 2
 
 
 def test_an_error_in_the_thread_that_reads_ahead_is_raised() -> None:

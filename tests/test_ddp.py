@@ -31,7 +31,10 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.models import callbacks
 from amazon_ml.models.averaging import AveragedWeights
+from amazon_ml.models.layers import batch_norms
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.config import parse_train
+from amazon_ml.runs.fit import make_trainer
 
 #: Of 16 tiles a batch, so that processes have shares of several batches.
 OPTIONS = [*TINY, "--data.predict_batch_size=16"]
@@ -238,6 +241,19 @@ def test_what_several_processes_cannot_do_is_refused_at_once(
 ) -> None:
     assert main(_train(tmp_path / "run", tiles, "--trainer.devices=2", *options)[2:]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_norms_of_all_processes_keep_their_activations() -> None:
+    options = parse_train([*TINY, "--data.root=tiles", "--trainer.sync_batchnorm=true"])[1]
+    norms = make_trainer(options, [], logger=False)._accelerator_connector._layer_sync
+    tagger = TileTagger(["a", "b"], "test_efficientnet", pretrained=False, size=32).eval()
+    keys, images = list(tagger.state_dict()), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = tagger(images)
+        assert norms is not None and norms.apply(tagger) is tagger
+        assert {type(norm).__bases__[0] for norm in batch_norms(tagger)} == {torch.nn.SyncBatchNorm}
+        assert torch.equal(tagger(images), expected)  # predicting, each process is for itself
+    assert norms.revert(tagger) is tagger and list(tagger.state_dict()) == keys
 
 
 # ---------------------------------------------------------------- averages, frozen stages, mixed batches

@@ -124,6 +124,8 @@ def test_errors_of_full_memory_are_told_from_others() -> None:
     with pytest.raises(RuntimeError) as full:
         torch.empty(2**60, dtype=torch.uint8)
     assert out_of_memory(full.value) and out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert out_of_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be …"))
     with pytest.raises(RuntimeError) as other:
         torch.zeros(2) @ torch.zeros(3)
     assert not out_of_memory(other.value)

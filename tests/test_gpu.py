@@ -44,11 +44,12 @@ def _batches(count: int) -> list[Batch]:
     ]
 
 
-def _fit(module: TileTagger, batches: list[Batch], *callbacks: pl.Callback) -> None:
+def _fit(module: TileTagger, batches: list[Batch], *callbacks: pl.Callback, clip: float | None = None) -> None:
     trainer = pl.Trainer(
         accelerator="cuda",
         devices=1,
         precision="bf16-mixed",
+        gradient_clip_val=clip,
         max_epochs=1,
         callbacks=[StepSeed(0), EpochLine(), *callbacks],
         logger=False,
@@ -72,10 +73,11 @@ class _NoWaiting(pl.Callback):
             torch.cuda.set_sync_debug_mode("default")
 
 
-def test_no_step_waits_for_the_device() -> None:
+@pytest.mark.parametrize(("options", "clip"), [({}, None), ({}, 1.0), ({"ema": 0.9}, None)])
+def test_no_step_waits_for_the_device(options: dict[str, Any], clip: float | None) -> None:
     watch = _NoWaiting()
     try:
-        _fit(_tagger(), _batches(14), watch)
+        _fit(_tagger(**options), _batches(14), watch, clip=clip)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert watch.watched == 9

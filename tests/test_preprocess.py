@@ -13,6 +13,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
 from amazon_ml.models.preprocess import normalise, preprocess
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.tta import VIEWS
 
 MEAN, STD = torch.tensor([80.0, 90.0, 70.0, 100.0]), torch.tensor([40.0, 36.0, 35.0, 50.0])
 
@@ -31,6 +32,14 @@ def test_normalised_by_hand(channels: int) -> None:
     assert inputs.dtype == torch.float32
     assert inputs.is_contiguous(memory_format=torch.channels_last)
     assert np.abs(inputs.numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_every_view_comes_out_in_the_same_order_of_memory(size: int | None) -> None:
+    # Elsewhere than on the CPU, where it is compiled: "meta" tensors have strides, and no values.
+    images, statistics = torch.empty(2, 32, 32, 3, dtype=torch.uint8, device="meta"), torch.ones(3, device="meta")
+    for view in VIEWS["d4"](images):
+        assert preprocess(view, statistics, statistics, size).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("size", [16, 8, 24, 64])

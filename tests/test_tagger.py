@@ -136,6 +136,22 @@ def test_norms_and_biases_are_not_decayed() -> None:
         assert decay[id(parameter)] == (0.3 if parameter.ndim > 1 else 0.0)
 
 
+@pytest.mark.parametrize(
+    ("precision", "clip", "fused"),
+    [("32-true", None, True), ("32-true", 1.0, True), ("bf16-mixed", None, True), ("bf16-mixed", 1.0, None)],
+)
+def test_optimizer_is_fused_or_left_to_pytorch(precision: Any, clip: float | None, fused: bool | None) -> None:
+    tagger = _tagger()
+    trainer = pl.Trainer(
+        accelerator="cpu", precision=precision, gradient_clip_val=clip, max_steps=10, logger=False,
+        enable_checkpointing=False,
+    )  # fmt: skip
+    tagger.trainer = trainer
+    trainer.strategy.connect(tagger)
+    defaults = tagger.configure_optimizers()["optimizer"].defaults
+    assert defaults["fused"] is fused and defaults["foreach"] is None
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_learning_rate_is_a_continuous_share_of_the_highest(name: str) -> None:
     shares = np.array([SCHEDULES[name](done, 0.25) for done in np.linspace(0, 1, 2001)])

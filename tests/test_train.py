@@ -18,13 +18,16 @@ import torch
 from conftest import TINY
 from PIL import Image
 from sklearn.metrics import fbeta_score
+from torch.utils.data import DataLoader
 
 from amazon_ml.cli import main
 from amazon_ml.data.catalog import read_catalog
 from amazon_ml.labels import PLANET
+from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
 from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import Run, locked_fold
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -220,6 +223,25 @@ def test_run_from_a_gpu_predicts_without_one(trained: Path, demo_tiles: Path, tm
     assert changed.count("gpu") == 1 and changed.count("compile: true") == 1
     (run / "config.yaml").write_text(changed.replace("precision: null", "precision: bf16-mixed"))
     assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+
+
+@pytest.mark.parametrize(("accelerator", "expected"), [("auto", ("gpu", [3])), ("cpu", ("cpu", 1))])
+def test_predictions_are_made_on_the_gpu_of_the_training(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, expected: tuple[str, Any]
+) -> None:
+    made: list[tuple[str, Any]] = []
+
+    def make(**settings: Any) -> None:
+        made.append((settings["accelerator"], settings["devices"]))
+        raise InterruptedError
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(pl, "Trainer", make)
+    options = {"trainer": {"accelerator": accelerator, "precision": None, "enable_progress_bar": False}}
+    with pytest.raises(InterruptedError):
+        predict(TileTagger(["a"], "test_resnet", pretrained=False, size=32), DataLoader([]), options)  # type: ignore[arg-type]
+    assert made == [expected]
 
 
 def test_own_folds_are_kept(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:

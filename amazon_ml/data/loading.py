@@ -114,7 +114,7 @@ class TileLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         batches = super().__iter__()
-        return one_ahead(batches) if self.num_workers == 0 and torch.cuda.is_available() else batches
+        return one_ahead(batches) if self.num_workers == 0 and self.pin_memory else batches
 
 
 class ResumableLoader(TileLoader):

@@ -189,8 +189,11 @@ def estimate_norms(network: pl.LightningModule, batches: Iterable[Batch], size: 
         Edge to scale their tiles to, pixels; as they are by default.
     """
     norms = {norm: norm.momentum for norm in batch_norms(network) if trains(norm)}
+    compiled = {module: module._compiled_call_impl for module in network.modules() if module._compiled_call_impl}
     was_training = network.training
     network.eval()
+    for module in compiled:
+        module._compiled_call_impl = None  # each norm reads a count from the device, where compiled code would break
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches, and not a moving one
@@ -199,4 +202,6 @@ def estimate_norms(network: pl.LightningModule, batches: Iterable[Batch], size: 
         network(batch["image"].to(network.device), size)
     for norm, momentum in norms.items():
         norm.momentum = momentum
+    for module, call in compiled.items():
+        module._compiled_call_impl = call
     network.train(was_training)

@@ -5,7 +5,7 @@ from typing import Any, cast
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from amazon_ml.lightning import param_groups_layer_decay, param_groups_weight_decay, timm
+from amazon_ml.lightning import param_groups_layer_decay, param_groups_weight_decay, pl, timm
 
 
 def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
@@ -36,6 +36,23 @@ def trains(norm: _BatchNorm) -> bool:
     """Whether a norm is not frozen; one without weights never is."""
     own = [parameter.requires_grad for parameter in norm.parameters(recurse=False)]
     return any(own) or not own
+
+
+class SyncNorms(pl.plugins.TorchSyncBatchNorm):
+    """Batch norms that take their statistics from all processes.
+
+    Many of timm's norms apply the activation that follows them, too; PyTorch's conversion, which Lightning
+    calls, would leave the network without it.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Convert the norms, in place."""
+        converted: nn.Module = timm.layers.convert_sync_batchnorm(model)  # type: ignore[attr-defined,no-untyped-call]
+        return converted
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leave them: predicting, they talk to nobody, and give what they gave before."""
+        return model
 
 
 def optimizer_groups(backbone: nn.Module, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:

@@ -62,7 +62,9 @@ def normalise(
     # Tiles come with channels innermost; as a permuted view that is channels_last already.
     if images.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()):
         return _normalised_at_once(images, mean, std, out).permute(0, 3, 1, 2)
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+    # Turned tiles are views across memory: straightened as bytes, which are the fewest; compiled networks are
+    # compiled once for each order of memory that they meet.
+    return ((images.contiguous().float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def _normalised_at_once(

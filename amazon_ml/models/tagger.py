@@ -266,7 +266,8 @@ class TileTagger(pl.LightningModule):
         groups = optimizer_groups(self.backbone, hp["lr"], hp["weight_decay"], hp["layer_decay"])
         # Lightning cannot clip what a fused optimizer unscales inside its step.
         clipped = self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)
-        optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=not clipped)
+        # None, and not False, with which PyTorch would go through the parameters one by one on a GPU, too.
+        optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=None if clipped else True)
         if self.trainer.max_epochs in (None, -1) and self.trainer.max_steps == -1:
             raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)

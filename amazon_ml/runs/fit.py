@@ -26,6 +26,7 @@ from amazon_ml.files import write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
+from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
@@ -109,7 +110,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
     trainer = pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=[torch.cuda.current_device()] if on_gpu and ranks.count() > 1 else 1,
+        devices=[torch.cuda.current_device()] if on_gpu else 1,  # the one that was trained on, where one was
         precision=options["trainer"]["precision"] if on_gpu else None,
         logger=False,
         enable_checkpointing=False,
@@ -213,16 +214,17 @@ def _progress(options: Options) -> dict[str, Any]:
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
 
-def make_trainer(options: Options, callbacks: list[pl.Callback], **own: Any) -> pl.Trainer:
+def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequence[Any] = (), **own: Any) -> pl.Trainer:
     """Make a trainer with the settings of a run; `own` ones take their place."""
     keep_freed()
     progress = _progress(options)
+    norms = [SyncNorms()] if options["trainer"]["sync_batchnorm"] else []
     settings = {
         **options["trainer"],
         **_launched(options["trainer"]),
-        "plugins": _environment(),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
+        "plugins": [*plugins, *norms, *_environment()],
         "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
@@ -258,7 +260,7 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
                 *services,
             ],
             default_root_dir=folder.path,
-            plugins=[WholeCheckpoints(), *_environment()],
+            plugins=[WholeCheckpoints()],
         )
         with interruptible(trainer), stop.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
