@@ -116,7 +116,9 @@ def test_find_batch_doubles_up_to_the_limit(
     words = ["find", "batch", "--run", str(run), "--data.root", str(demo_tiles), *TINY, "--limit=40", "--steps=2"]
     assert main(words) == 0
     told = capsys.readouterr().out
-    assert "--data.batch_size=" in told and "32 fit in memory" in told and "64" not in told
+    assert "--data.batch_size=" in told and "32 fit in memory" in told
+    sizes = [words[0] for words in (line.strip("│ ").split("│") for line in told.splitlines()) if len(words) == 2]
+    assert [int(size) for size in sizes] == [8, 16, 32]
     assert not run.exists()
 
 

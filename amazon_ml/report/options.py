@@ -89,8 +89,11 @@ def _type(node: ast.expr) -> str:
     match node:
         case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
             return f"{_type(inner)} or null"
-        case ast.Subscript(value=ast.Name(id="Union" | "Literal"), slice=ast.Tuple(elts=several)):
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=several)):
             return " or ".join(map(_type, several))
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=several)):
+            # Python hands out an equal union that it has met before, whose order may be another.
+            return " or ".join(sorted(map(_type, several), key=lambda word: (word == "null", word)))
         case ast.Subscript(value=ast.Name(id="Union" | "Literal"), slice=one):
             return _type(one)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
