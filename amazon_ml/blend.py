@@ -44,6 +44,8 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
         raise InputError(f"--run {run} is one of the runs to blend; choose another")
     if folder.config.exists() and not folder.blend.exists():
         raise InputError(f"--run {run} holds another run; choose another")
+    for member in members:
+        member.options()  # refuses what is no run, before a lock makes the folder of the blend
     with locked(folder):
         make_blend(folder, members, how)
         finish(folder, listed_tiles(folder))

@@ -128,7 +128,17 @@ def test_blend_and_members_may_be_moved_together_but_not_apart(
     assert f"{there / 'b'} is not what it was" in told(capsys)
 
 
-@pytest.mark.parametrize("change", [{"how": "magic"}, {"members": 3}, {"parameters": {"weights": [2, -1]}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"how": "magic"},
+        {"members": 3},
+        {"parameters": {"weights": [2, -1]}},
+        {"parameters": {"weights": [1.0]}},
+        {"how": "stacked", "parameters": {"weights": [[1.0]], "intercept": [0.0]}},
+        {"how": "stacked", "parameters": {"weights": [[0.5] * 34] * 16, "intercept": [0.0] * 16}},
+    ],
+)
 def test_broken_blend_json_is_named(
     blended: Path, tmp_path: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
 ) -> None:
@@ -243,6 +253,18 @@ def test_runs_that_do_not_fit_together_are_refused(
         shown = told(capsys)
         assert message in shown and str(member) in shown
         assert not (tmp_path / "blend" / "config.yaml").exists()
+
+
+def test_a_member_that_is_no_run_or_not_finished_is_named(
+    trained: Path, pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--run", str(tmp_path / "blend")]
+    assert main(["blend", str(trained / "bundle"), str(pair[0]), *words]) == 2
+    assert f"{trained / 'bundle'} is not a run" in told(capsys)
+    assert not (tmp_path / "blend").exists()
+    (pair[1] / "oof.parquet").unlink()
+    assert main(["blend", *map(str, pair), *words]) == 2
+    assert f"{pair[1]} is not finished; the command that began it goes on" in told(capsys)
 
 
 def test_calls_that_make_no_sense_are_refused(

@@ -217,7 +217,17 @@ def _outside(content: Any) -> None:
         (lambda content: content["network"].update(tta="some"), "there is no 'some'"),
         (lambda content: content["network"].update(loss="guess"), "there is no loss 'guess'"),
         (lambda content: content["tiles"].update(resizing="nearest"), "resized by nearest, here by area"),
-        (lambda content: content["tiles"].update(bands=["r", "g"]), "does not fit the network"),
+        (lambda content: content["tiles"].update(bands=["r", "g"]), "does not fit the network: size mismatch for mean"),
+        (lambda content: content["tiles"].update(bands=["r", "g", "x"]), "'rgx' is not known"),
+        (lambda content: content["tiles"].update(colours="png"), "of png files"),
+        (lambda content: content["tiles"].update(tif_order="bgrr"), "'bgrr' must name each band"),
+        (lambda content: content["tiles"].update(size=4), "tiles.size is 4"),
+        (lambda content: content["tiles"].update(size=31.5), "tiles.size is 31.5"),
+        (lambda content: content["predict"].update(batch_size=0), "predict.batch_size is 0"),
+        (lambda content: content["network"].update(backbone=None), "network.backbone is None"),
+        (lambda content: content["network"].update(backbone_args=[]), "network.backbone_args is []"),
+        (lambda content: content["network"].update(tta=["d4"]), "network.tta is ['d4']"),
+        (lambda content: content["table"].update(tag_separator=5), "table.tag_separator is 5"),
     ],
 )
 def test_what_does_not_fit(

@@ -96,7 +96,7 @@ def test_find_lr_ends_where_it_diverges_and_writes_a_table_and_a_picture(
 def test_loss_that_is_never_finite_is_said(
     demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, "--model.std=[0.0, 0.0, 0.0]"]
+    words = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, "--model.std=[1e-42, 1e-42, 1e-42]"]
     assert main(["find", "lr", *words]) == 1
     assert "the loss is not finite at --lowest 1e-06" in capsys.readouterr().err
 

@@ -135,6 +135,31 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
         pd.testing.assert_frame_equal(kept.reset_index(drop=True), expected.reset_index(drop=True))
 
 
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [
+        (4, ["--trainer.val_check_interval=0.5"]),
+        (9, ["--trainer.val_check_interval=3", "--trainer.check_val_every_n_epoch=null"]),
+    ],
+)
+def test_stopped_before_a_validation_within_an_epoch_it_is_not_skipped(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, options: list[str]
+) -> None:
+    run, undisturbed = tmp_path / "stopped", tmp_path / "undisturbed"
+    wait = iter(range(step - 1, -1, -1))
+    with monkeypatch.context() as patch:
+        _signal_in(patch, "training_step", lambda: next(wait, -1) == 0)
+        assert main(_arguments(run, demo_tiles, *options)) == 85
+    assert main(_arguments(run, demo_tiles, *options)) == 0
+    assert main(_arguments(undisturbed, demo_tiles, *options)) == 0
+    assert _same_weights(run, undisturbed)
+    kept, expected = (
+        pd.read_csv(folder / "fold-0" / "metrics.csv").dropna(subset="val_f2")[["step", "val_f2"]]
+        for folder in (run, undisturbed)
+    )
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), expected.reset_index(drop=True))
+
+
 @pytest.mark.parametrize("phase", ["validation_step", "predict_step", "start_from_frequencies"])
 def test_stopped_beside_training_it_goes_on(
     trained: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -180,6 +180,9 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
         ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),
         ({"lr": 0.0}, r"model.lr must be above 0"),
+        ({"lr": float("nan")}, r"model.lr must be above 0"),
+        ({"weight_decay": float("inf")}, r"model.weight_decay not below 0, both finite"),
+        ({"std": [0.2, 0.0, 0.2]}, r"model.std: .* must be above 0, not \[0.2, 0.0, 0.2\]"),
         ({"warmup": 1.5}, r"model.warmup in 0..1"),
         ({"mean": [0.5]}, r"one value for each of 3 channels"),
     ],
@@ -187,6 +190,12 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _tagger(**options)
+
+
+def test_a_batch_that_batch_norms_cannot_train_on_is_refused() -> None:
+    tagger = _tagger().train()
+    with pytest.raises(InputError, match=r"data.batch_size: 1 is too few to train on: .*\[1, 96, 1, 1\]"):
+        tagger.training_step({"image": _tiles(1, 32, 32, 3), "target": torch.zeros(1, 3)}, 0)
 
 
 def test_torchvision_imports_beside_a_cpu_build() -> None:

@@ -228,9 +228,17 @@ def read_reader(path: Path) -> TileReader:
 
 
 def reader_from(stored: Any) -> TileReader:
-    """Make a reader of what ``dataclasses.asdict`` gave, back from JSON."""
+    """Make a reader of what ``dataclasses.asdict`` gave, back from JSON; a `ValueError` where that is none."""
     limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
-    return TileReader(tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"])
+    reader = TileReader(tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"])
+    try:
+        known = parse_bands(name_bands(reader.bands))
+        check_order(reader.tif_order, limits)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    if known != reader.bands or reader.colours not in ("jpg", "tif"):
+        raise ValueError(f"bands {reader.bands} of {reader.colours} files")
+    return reader
 
 
 def _index_to_uint8(a: Raw, b: Raw) -> Image:

@@ -105,10 +105,15 @@ class SaveAndStop(pl.callbacks.Checkpoint):
 def _can_resume_behind(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether a checkpoint after this batch would lose nothing.
 
-    It would lose gradients that are still accumulated. And after an epoch's last batch Lightning would
-    resume behind the validation that follows, and skip it.
+    It would lose gradients that are still accumulated. And after an epoch's last batch, or another that a
+    validation follows, Lightning would resume behind that validation, and skip it.
     """
-    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch
+    if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch:
+        return False
+    every = trainer.val_check_batch
+    done = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    # Where a validation follows every batch, the work of an epoch is worth more than one of them.
+    return every is None or every <= 1 or (done + 1) % every != 0
 
 
 class WholeCheckpoints(TorchCheckpointIO):

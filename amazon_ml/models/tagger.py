@@ -132,8 +132,10 @@ class TileTagger(pl.LightningModule):
         ):  # fmt: skip
             if value not in known:
                 raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
-        if lr <= 0 or weight_decay < 0 or not 0 <= warmup <= 1:
-            raise InputError("model.lr must be above 0, model.weight_decay not below 0, model.warmup in 0..1")
+        if not 0 < lr < math.inf or not 0 <= weight_decay < math.inf or not 0 <= warmup <= 1:
+            raise InputError(
+                "model.lr must be above 0, model.weight_decay not below 0, both finite, and model.warmup in 0..1"
+            )
         if any(epoch < 0 or edge < 8 for epoch, edge in progressive.items()):
             raise InputError("model.progressive: epochs must not be below 0, nor edges below 8 px")
         if not 0 < layer_decay <= 1:
@@ -167,6 +169,8 @@ class TileTagger(pl.LightningModule):
         self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
         if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
             raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
+        if not (self.std > 0).all():
+            raise InputError(f"model.std: values are divided by it, so that it must be above 0, not {hp['std']}")
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_stages()
@@ -231,7 +235,11 @@ class TileTagger(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Loss of a batch."""
-        loss: torch.Tensor = self.loss(self(batch["image"], self.size_now()), batch["target"])
+        try:
+            logits = self(batch["image"], self.size_now())
+        except ValueError as error:  # of PyTorch's batch norm, where one tile has shrunk to one pixel
+            raise InputError(f"data.batch_size: {len(batch['image'])} is too few to train on: {error}") from error
+        loss: torch.Tensor = self.loss(logits, batch["target"])
         # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss

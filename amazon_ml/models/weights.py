@@ -202,4 +202,5 @@ def load_weights(path: Path, module: nn.Module) -> None:
     except FileNotFoundError:
         raise InputError(f"there are no weights {path}") from None
     except (RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from None
+        told = [line.strip() for line in str(error).splitlines()]  # of PyTorch's, the first line only says where
+        raise InputError(f"{path} does not fit the network: {told[min(1, len(told) - 1)][:200]}") from None

@@ -90,7 +90,11 @@ def read_blend(run: Run) -> Blend:
         way = WAYS[content["how"]]
         runs = tuple(_member(run, one["path"], one["oof_sha256"]) for one in content["members"])
         names = pd.Index(read_probabilities(run.oof, run.tags())[0])
-        return Blend(runs, way.kind.from_dict(content["parameters"], _out_of_fold(runs, names, run.tags())))
+        p = _out_of_fold(runs, names, run.tags())
+        blender = way.kind.from_dict(content["parameters"], p)
+        if blender.apply(p[:, :1]).shape != p[0, :1].shape:
+            raise ValueError(f"its parameters are not for {p.shape[2]} tags")
+        return Blend(runs, blender)
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:

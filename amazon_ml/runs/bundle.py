@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.data.bands import TileReader, read_reader, reader_from
+from amazon_ml.data.datamodule import MOST
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json, written_whole
@@ -38,6 +39,15 @@ _NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
 _NEWER = ("tta_mean",)
 #: Options that say how a tag table is read.
 _TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
+#: What kinds of values those are that nothing else looks at before tiles are read.
+_KINDS: dict[str, dict[str, Any]] = {
+    "network": {
+        "backbone": str, "backbone_args": dict, "loss": str, "tta": str, "tta_mean": str, "channels_last": bool,
+    },
+    "tiles": {"size": int},
+    "predict": {"batch_size": int},
+    "table": {"name_column": str | None, "tags_column": str | None, "tag_separator": str | None, "allow_missing": bool},
+}  # fmt: skip
 #: Where and how a bundle is run; a run says it itself.
 _ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
 
@@ -209,11 +219,24 @@ def _read_bundle(path: Path) -> Bundle:
         anew = "export the bundle anew from its run"
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
         table = {key: content["table"][key] for key in _TABLE}
-        return Bundle(_described(path, content, weights, _ANYWHERE), decision, table, str(content["data"]["sha256"]))
+        networks = _described(path, content, weights, _ANYWHERE)
+        _refuse_odd(content)
+        return Bundle(networks, decision, table, str(content["data"]["sha256"]))
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} does not say what a bundle has to say: {error!r}; export it anew") from None
+
+
+def _refuse_odd(content: dict[str, Any]) -> None:
+    """Raise a `ValueError` for a value that prediction would fail on without a word, or take for another one."""
+    for section, kinds in _KINDS.items():
+        for key, kind in kinds.items():
+            if key in content[section] and not isinstance(content[section][key], kind):
+                raise ValueError(f"{section}.{key} is {content[section][key]!r}")
+    size, batch_size = content["tiles"]["size"], content["predict"]["batch_size"]
+    if not 8 <= size <= MOST or batch_size < 1:
+        raise ValueError(f"tiles.size is {size}, predict.batch_size is {batch_size}")
 
 
 def _networks(run: Run) -> Networks | Blended:

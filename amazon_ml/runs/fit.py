@@ -265,7 +265,9 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
         with interruptible(trainer), stop.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
     if trainer.global_step == 0:
-        raise InputError("nothing was trained: set trainer.max_epochs to at least 1")
+        raise InputError(
+            "nothing was trained: trainer.max_epochs, max_steps, max_time or limit_train_batches left no step; raise it"
+        )
     ranks.share(model.state_dict().values())  # of running statistics, each process has its own
     speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
     log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)

@@ -253,6 +253,8 @@ def read_targets(run: Run) -> pd.DataFrame:
 
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
+    if not run.oof.exists():
+        raise InputError(f"there is no {run.oof}: {run.path} is not finished; the command that began it goes on")
     tags = run.tags()
     names, p = read_probabilities(run.oof, tags)
     truth = read_truth(run)
