@@ -441,9 +441,14 @@ def test_folds_can_be_added_one_by_one(trained: Path, demo_tiles: Path, tmp_path
         assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes(), name
 
 
-def test_training_that_diverges_is_said(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _train(tmp_path / "run", demo_tiles, "--model.lr=1e30", "--trainer.max_epochs=1") == 1
+def test_training_that_diverges_is_said(
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert _train(tmp_path / "run", demo_tiles, "--model.lr=1e30", "--trainer.max_epochs=3") == 1
     assert "training diverged" in _told(capsys)
+    assert not (tmp_path / "run" / "fold-0" / "model.safetensors").exists()
+    assert "epoch" not in caplog.text  # told after the first, not the last
 
 
 def test_all_folds_cover_every_tile(demo_tiles: Path, tmp_path: Path) -> None:

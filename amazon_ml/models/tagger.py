@@ -13,7 +13,7 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import START
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.lightning import pl
 from amazon_ml.models.averaging import equal, exponential
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
@@ -23,6 +23,9 @@ from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
 
 _T = TypeVar("_T")
+
+#: What is said of a network whose logits are no numbers; none comes back from there.
+DIVERGED = "the network's output is not finite: training diverged; lower --model.lr, in a new --run"
 
 
 class TileTagger(pl.LightningModule):
@@ -257,6 +260,8 @@ class TileTagger(pl.LightningModule):
         own = [torch.cat(parts) for parts in zip(*self._held_out, strict=True)]
         self._held_out.clear()
         _, logits, targets = ranks.gather_rows(*own)
+        if not torch.isfinite(logits).all():
+            raise WorkError(DIVERGED)
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
         p, true = self.loss.probabilities(logits).cpu().numpy(), targets.float().cpu().numpy()  # numpy has no bfloat16
         self.log("val_f2", fbeta(true, p >= START), prog_bar=True)

@@ -27,7 +27,7 @@ from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
 from amazon_ml.models.layers import SyncNorms
-from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
 from amazon_ml.runs.loggers import open_loggers
@@ -126,7 +126,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     assert torch.equal(index, torch.arange(len(loader.dataset)))  # type: ignore[arg-type]
     probabilities: npt.NDArray[np.float32] = values.numpy()
     if not np.isfinite(probabilities).all():
-        raise WorkError("the network's output is not finite: training diverged; lower --model.lr, in a new --run")
+        raise WorkError(DIVERGED)
     return probabilities
 
 
