@@ -121,7 +121,7 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
         Variables by which the processes find each other.
     """
     former, over = dict(os.environ), threading.Event()
-    os.environ.update(environment, LOCAL_RANK="0")
+    os.environ.update(environment, LOCAL_RANK="0", LOCAL_WORLD_SIZE=str(processes))
     whole = [sys.executable, "-m", "amazon_ml.cli", *command]
     others = [subprocess.Popen(whole, env={**os.environ, "LOCAL_RANK": str(n)}) for n in range(1, processes)]
     threading.Thread(target=_end_with, args=(others, over), daemon=True).start()

@@ -1,4 +1,5 @@
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -357,6 +358,17 @@ def test_number_of_workers_is_as_wanted() -> None:
     assert 0 <= loader_workers(None) <= 8
     if not torch.cuda.is_available():
         assert loader_workers(None) == 0
+
+
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(2, 1, 2), (64, 1, 8), (64, 16, 4), (4, 8, 1)])
+def test_processes_of_a_job_share_the_cores_that_they_may_use(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, workers: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert loader_workers(None) == workers
+    assert loader_workers(None, packed=True) == 0
 
 
 def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: Path, tmp_path: Path) -> None:

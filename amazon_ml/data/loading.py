@@ -173,12 +173,18 @@ def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler
 
 
 def loader_workers(wanted: int | None, *, packed: bool = False) -> int:
-    """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core, 8 at the most."""
+    """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core; 8 at most."""
     if wanted is not None and wanted < 0:
         raise InputError(f"--workers must be at least 0, not {wanted}")
     if wanted is not None:
         return wanted
-    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() and not packed else 0
+    return min(8, _own_cores()) if torch.cuda.is_available() and not packed else 0
+
+
+def _own_cores() -> int:
+    """Count the cores that this process may use, divided by the processes of its job that may use them, too."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # by torchrun, or by `amazon_ml.ranks.started`
+    return max(1, len(os.sched_getaffinity(0)) // here)
 
 
 def _loading(workers: int) -> dict[str, Any]:
