@@ -21,6 +21,7 @@ STACKED = (
     "augment/strong.yaml",
     "augment/weather.yaml",
     "long.yaml",
+    "strong.yaml",
     "progressive.yaml",
     "ablation/pos_weight.yaml",
     "ablation/smoothing.yaml",
