@@ -14,6 +14,7 @@ from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
+from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -31,9 +32,6 @@ from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
 
 log = logging.getLogger(__name__)
-
-#: Pixels along the edge of a tile at the most; beyond it a slip is likelier than a wish.
-MOST = 8192
 
 
 class PlanetDataModule(pl.LightningDataModule):
@@ -153,8 +151,8 @@ class PlanetDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 8 <= size <= MOST or batch_size < 1 or predict_batch_size < 1:
-            raise InputError(f"data.size must be in 8..{MOST}, and batch sizes at least 1")
+        if not 8 <= size <= LARGEST_EDGE or batch_size < 1 or predict_batch_size < 1:
+            raise InputError(f"data.size must be in 8..{LARGEST_EDGE}, and batch sizes at least 1")
         if (limit is not None and limit < 1) or (workers is not None and workers < 0):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)

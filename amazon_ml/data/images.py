@@ -17,6 +17,8 @@ Image = npt.NDArray[np.uint8]
 #: Endings that are read as tiles.
 TIF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
+#: Pixels along the edge of a tile at the most; beyond it a slip is likelier than a wish.
+LARGEST_EDGE = 8192
 
 
 def read_tile(path: Path) -> Image:

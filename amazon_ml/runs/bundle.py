@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.data.bands import TileReader, read_reader, reader_from
-from amazon_ml.data.datamodule import MOST
+from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json, written_whole
@@ -235,7 +235,7 @@ def _refuse_odd(content: dict[str, Any]) -> None:
             if key in content[section] and not isinstance(content[section][key], kind):
                 raise ValueError(f"{section}.{key} is {content[section][key]!r}")
     size, batch_size = content["tiles"]["size"], content["predict"]["batch_size"]
-    if not 8 <= size <= MOST or batch_size < 1:
+    if not 8 <= size <= LARGEST_EDGE or batch_size < 1:
         raise ValueError(f"tiles.size is {size}, predict.batch_size is {batch_size}")
 
 
