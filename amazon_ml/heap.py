@@ -26,15 +26,10 @@ def keep_freed() -> bool:
     """
     if not _SETTINGS.isdisjoint(os.environ) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
         return False
-    return set_thresholds(mapped=_KEPT, trimmed=2**31 - 1)
-
-
-def set_thresholds(mapped: int, trimmed: int) -> bool:
-    """Set from which size on blocks are the system's own, and how much unused memory at the end is kept, bytes."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
-    # Older ones take no more than 32 MiB here; but it can be kept from mapping blocks at all.
-    maps = mallopt(_MMAP_THRESHOLD, mapped) or mallopt(_MMAP_MAX, 0)
-    return bool(mallopt(_TRIM_THRESHOLD, trimmed) and maps)
+    # Older ones take no more than 32 MiB here; but they can be kept from mapping blocks at all.
+    maps = mallopt(_MMAP_THRESHOLD, _KEPT) or mallopt(_MMAP_MAX, 0)
+    return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1) and maps)

@@ -8,7 +8,6 @@ import torch
 
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Ratio, Reading, figures, taken
-from amazon_ml.bench.memory import freed_memory
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli import main
 
@@ -49,12 +48,6 @@ def test_all_contestants_of_training_run_and_tell_what_they_waited(demo_tiles: P
     speed, packed, files, memory = taken(contest)
     assert speed["value"] > 0 and speed["at_least"] == 3000 and packed["at_most"] == 0.05
     assert 0 < packed["value"] < 1 and 0 < files["value"] < 1 and memory["value"] > 0.1
-
-
-def test_contestants_of_memory_train_and_predict() -> None:
-    contest = freed_memory(Setting("test_resnet", 32, 16, 2, "cpu", "32-true"))
-    assert contest.tiles == 32
-    assert all(np.isfinite(figure["times_as_fast"]) for figure in figures(contest, rounds=1))
 
 
 def test_readings_are_taken_after_the_rounds() -> None:

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, figures, taken
-from amazon_ml.bench.memory import freed_memory
 from amazon_ml.bench.training import Setting, cut_offs, training
 from amazon_ml.data.demo import write_demo
 from amazon_ml.errors import InputError
@@ -35,7 +34,7 @@ def bench(
     tiles: int = 640,
     data: Path | None = None,
     backbone: str = "regnetx_002",
-    only: Literal["cut-offs", "loading", "training", "memory", "gpu"] | None = None,
+    only: Literal["cut-offs", "loading", "training", "gpu"] | None = None,
     json: Path | None = None,
 ) -> None:
     """Measure cut-off search, loading and training against plain baselines, on generated tiles.
@@ -53,8 +52,8 @@ def bench(
     backbone
         timm name of the network that is trained on the CPU, on tiles of 64 px.
     only
-        One of the measurements; all by default. ``memory`` trains and predicts on tiles of 96 px; ``gpu``
-        trains a ResNet-50 on tiles of 256 px in bfloat16, where there is a GPU.
+        One of the measurements; all by default. ``gpu`` trains a ResNet-50 on tiles of 256 px in bfloat16,
+        where there is a GPU.
     json
         File for the figures.
     """
@@ -64,7 +63,6 @@ def bench(
         "cut-offs": lambda _: cut_offs(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
-        "memory": lambda _: freed_memory(Setting(backbone, 96, 64, 5, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),
     }
     if not torch.cuda.is_available():

@@ -113,7 +113,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
         for batch, _ in zip(loaders["packed store"], range(_READY), strict=False)
     ]
     batches = [ready[step % len(ready)] for step in range(setting.steps)]
-    module, bare = (untrained(catalog.tags.names, setting) for _ in range(2))
+    module, bare = (_tagger(catalog.tags.names, setting) for _ in range(2))
     lines = {name: EpochLine() for name in ("ready", *loaders)}
 
     def fit(name: str) -> Callable[[], None]:
@@ -124,7 +124,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
         return statistics.median(lines[name].waits)
 
     return Contest(
-        {**{name: fit(name) for name in lines}, "bare loop": lambda: bare_loop(bare, batches, setting)},
+        {**{name: fit(name) for name in lines}, "bare loop": lambda: _loop(bare, batches, setting)},
         (
             Ratio(f"{setting.backbone}: Lightning / bare loop", "ready", "bare loop", 0.95),
             Ratio("  from a packed store / bare loop", "packed store", "bare loop"),
@@ -144,8 +144,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     )
 
 
-def untrained(tags: Sequence[str], setting: Setting) -> TileTagger:
-    """Make the network of a setting, with random weights."""
+def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
     return TileTagger(
         list(tags),
         setting.backbone,
@@ -172,8 +171,7 @@ def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting
     trainer.fit(module, loader)
 
 
-def bare_loop(bare: TileTagger, batches: Sequence[Batch], setting: Setting) -> None:
-    """Train by the fewest lines of PyTorch that do it."""
+def _loop(bare: TileTagger, batches: Sequence[Batch], setting: Setting) -> None:
     bare.to(setting.device)
     optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-3, fused=True)
     for batch in batches:
