@@ -15,8 +15,8 @@ def keep_freed() -> bool:
     """Have the C library hand freed memory out again, where it would return it to the system.
 
     glibc takes each block above 32 MiB from the system, and gives it back when it is freed. The system
-    then clears page after page of the next one before it can be written, which for layers of 64 tiles
-    of 96 px takes as long as computing them. It changes no result. A process holds on to what it
+    then clears page after page of the next one before it can be written, which in predicting batches of
+    64 tiles of 96 px takes nearly as long as the network does. It changes no result. A process holds on to what it
     needed at most, up to 2 GiB of it unused.
 
     Returns

@@ -240,7 +240,9 @@ class TileTagger(pl.LightningModule):
         """Loss of a batch."""
         try:
             logits = self(batch["image"], self.size_now())
-        except ValueError as error:  # of PyTorch's batch norm, where one tile has shrunk to one pixel
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # batch norm, where one tile has shrunk to one pixel
+                raise
             raise InputError(f"data.batch_size: {len(batch['image'])} is too few to train on: {error}") from error
         loss: torch.Tensor = self.loss(logits, batch["target"])
         # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
