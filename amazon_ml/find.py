@@ -24,7 +24,7 @@ from amazon_ml.models.tagger import TileTagger
 from amazon_ml.report.figures import draw_sweep
 from amazon_ml.report.tables import console
 from amazon_ml.runs.config import parse_train, train_parser
-from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, prepare_tiles, training_frequencies
+from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
 from amazon_ml.runs.folder import Options, Run
 
 log = logging.getLogger(__name__)
@@ -222,7 +222,7 @@ def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int)
         "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
         "target": torch.zeros(size, tags),
     }
-    if torch.cuda.is_available():  # as loaders give them; from other memory, each step would wait for its tiles
+    if on_gpu(options):  # as loaders give them; from other memory, each step would wait for its tiles
         batch = {key: value.pin_memory() for key, value in batch.items()}
     clock, count = StepClock(), steps + 2  # the first step pays for what is made once
     trainer = make_trainer(options, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)

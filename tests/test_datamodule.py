@@ -34,6 +34,8 @@ from amazon_ml.data.loading import (
 from amazon_ml.data.pack import pack_folder
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
+from amazon_ml.runs.config import parse_train
+from amazon_ml.runs.fit import fold_data, prepare_tiles
 
 TILES, UNTAGGED, SIZE = 23, 5, 16
 TAGS = ("forest", "river", "road")
@@ -349,26 +351,39 @@ def test_augmentation_is_checked_before_any_tile_is_read() -> None:
 
 def test_a_number_of_workers_below_0_is_refused() -> None:
     with pytest.raises(InputError, match=r"--workers must be at least 0, not -1"):
-        loader_workers(-1)
+        loader_workers(-1, on_gpu=False)
 
 
 def test_number_of_workers_is_as_wanted() -> None:
-    assert loader_workers(0) == 0
-    assert loader_workers(3) == 3
-    assert 0 <= loader_workers(None) <= 8
-    if not torch.cuda.is_available():
-        assert loader_workers(None) == 0
+    for on_gpu in (False, True):
+        assert loader_workers(0, on_gpu=on_gpu) == 0
+        assert loader_workers(3, on_gpu=on_gpu) == 3
+    assert loader_workers(None, on_gpu=False) == 0
+    assert 1 <= loader_workers(None, on_gpu=True) <= 8
 
 
 @pytest.mark.parametrize(("cores", "processes", "workers"), [(2, 1, 2), (64, 1, 8), (64, 16, 4), (4, 8, 1)])
 def test_processes_of_a_job_share_the_cores_that_they_may_use(
     monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, workers: int
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    assert loader_workers(None) == workers
-    assert loader_workers(None, packed=True) == 0
+    assert loader_workers(None, on_gpu=True) == workers
+    assert loader_workers(None, on_gpu=True, packed=True) == 0
+
+
+@pytest.mark.parametrize(("accelerator", "on_gpu"), [("cpu", False), ("auto", True), ("gpu", True)])
+def test_a_run_that_keeps_to_the_cpu_loads_as_if_there_were_no_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Path, accelerator: str, on_gpu: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    trainer = f"--trainer.accelerator={accelerator}"
+    run, options = parse_train(["--data.root", str(root), "--data.size=16", trainer, "--run", str(tmp_path / "run")])
+    run.path.mkdir()
+    data = fold_data(run, options, 0, prepare_tiles(run, options))
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.pin_memory == on_gpu
+        assert (loader.num_workers > 0) == on_gpu
 
 
 def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: Path, tmp_path: Path) -> None:

@@ -190,10 +190,10 @@ def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pyte
     assert "typo is not a run" in told(capsys) and not (tmp_path / "typo").exists()
     run = copy_of(trained, tmp_path)
     provenance = json.loads((run / "provenance.json").read_text())
-    del provenance["data"]["unlabelled"]
+    provenance["data"]["unlabelled"] = None
     (run / "provenance.json").write_text(json.dumps(provenance))
     assert main(["gather", str(run)]) == 2
-    assert "provenance.json does not tell" in told(capsys)
+    assert "provenance.json: data.unlabelled is None" in told(capsys)
     shutil.copy(trained / "provenance.json", run)
     for fold in ("fold-0", "fold-2"):
         shutil.rmtree(run / fold)

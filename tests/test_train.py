@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -373,14 +374,22 @@ def test_network_that_is_gone_is_missed_and_its_probabilities_made_anew(
         pd.testing.assert_frame_equal(now, former)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda file: file.unlink(), "is gone"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged"),
+        (lambda file: file.write_bytes(b""), "is damaged"),
+    ],
+)
 def test_tuning_without_one_of_the_networks_writes_nothing(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spoil: Callable[[Path], None], told: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "copy"
     shutil.copytree(trained, run)
-    (run / "fold-2" / "model.safetensors").unlink()
+    spoil(run / "fold-2" / "model.safetensors")
     assert main(["tune", str(run), "--rule", "global"]) == 2
-    assert f"{run / 'fold-2' / 'model.safetensors'} is gone" in _told(capsys)
+    assert f"{run / 'fold-2' / 'model.safetensors'} {told}" in _told(capsys)
     for name in ("decision.json", "metrics.json", "bundle/bundle.json"):
         assert (run / name).read_bytes() == (trained / name).read_bytes()
 

@@ -90,7 +90,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     """
     keep_freed()
     catalog, reader = read_catalog(tiles), TileReader()
-    count = len(catalog.labelled)
+    count, on_gpu = len(catalog.labelled), setting.device == "cuda"
     pack(catalog.subset(range(count), unlabelled=0), scratch / "packed", setting.size, reader)
     store = open_store(scratch / "packed")
     stored = store.rows(catalog.labelled["image_name"], labelled=True)
@@ -103,8 +103,9 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
         name: training_loader(
             TileDataset(source, catalog.targets[rows], Augmentation([D4], seed=0)),
             setting.batch,
-            loader_workers(None, packed=name == "packed store"),
+            loader_workers(None, on_gpu=on_gpu, packed=name == "packed store"),
             EpochSampler(len(rows), seed=0),
+            on_gpu=on_gpu,
         )
         for name, source in sources.items()
     }

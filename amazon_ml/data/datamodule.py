@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml import ranks
@@ -113,6 +114,8 @@ class PlanetDataModule(pl.LightningDataModule):
         JSON that says how tiles are read. Written when it is not there, else read and checked.
     seed
         Seed of folds, order and augmentation.
+    on_gpu
+        Whether batches go to a GPU. When not given: whether there is one.
     """
 
     train_rows: np.ndarray
@@ -149,6 +152,7 @@ class PlanetDataModule(pl.LightningDataModule):
         folds_file: str = "folds.csv",
         bands_file: str = "bands.json",
         seed: int = 0,
+        on_gpu: bool | None = None,
     ) -> None:
         super().__init__()
         if not 8 <= size <= LARGEST_EDGE or batch_size < 1 or predict_batch_size < 1:
@@ -157,6 +161,7 @@ class PlanetDataModule(pl.LightningDataModule):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
         self.save_hyperparameters(logger=False)
         check_order(tif_order, tif_limits)
+        self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
         self.bands = parse_bands(bands)
         self.augmentation = Augmentation(augment, seed, size, len(self.bands), mix)
 
@@ -228,7 +233,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Augmented batches, shuffled anew each epoch."""
         dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
         sampler = EpochSampler(len(dataset), self.hparams["seed"], ranks.rank(), ranks.count())
-        return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler)
+        return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the held-out tiles, as they are, in the order of `valid_rows`; each process has a share."""
@@ -245,7 +250,7 @@ class PlanetDataModule(pl.LightningDataModule):
     @property
     def workers(self) -> int:
         """Loader processes, decided."""
-        return loader_workers(self.hparams["workers"], packed=self.store is not None)
+        return loader_workers(self.hparams["workers"], on_gpu=self.on_gpu, packed=self.store is not None)
 
     @cached_property
     def soft_targets(self) -> np.ndarray:
@@ -270,4 +275,5 @@ class PlanetDataModule(pl.LightningDataModule):
         return fit_reader(catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
-        return tile_loader(dataset, self.hparams["predict_batch_size"], self.workers, ranks.rank(), ranks.count())
+        size, share = self.hparams["predict_batch_size"], (ranks.rank(), ranks.count())
+        return tile_loader(dataset, size, self.workers, *share, on_gpu=self.on_gpu)

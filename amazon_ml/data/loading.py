@@ -149,36 +149,40 @@ class ResumableLoader(TileLoader):
         cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
 
 
-def tile_loader(dataset: TileDataset, batch_size: int, workers: int, rank: int = 0, ranks: int = 1) -> TileLoader:
+def tile_loader(
+    dataset: TileDataset, batch_size: int, workers: int, rank: int = 0, ranks: int = 1, *, on_gpu: bool = False
+) -> TileLoader:
     """Batches of a dataset, every tile once, in its order.
 
     Of several processes, each gets every `ranks`-th batch. Batches are smaller than asked for where
-    there would be fewer of them than processes.
+    there would be fewer of them than processes. They are pinned in memory where they go `on_gpu`.
     """
     size = max(1, min(batch_size, len(dataset) // ranks))
     mine = [row for row in range(len(dataset)) if row // size % ranks == rank]
-    return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(workers))
+    return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(workers, on_gpu))
 
 
-def training_loader(dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler) -> ResumableLoader:
-    """Batches in the order of a sampler, without the last, smaller one, and able to resume."""
+def training_loader(
+    dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler, *, on_gpu: bool = False
+) -> ResumableLoader:
+    """Batches in the order of a sampler, without the last, smaller one, and able to resume; for `on_gpu`, see above."""
     return ResumableLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         drop_last=len(sampler) >= batch_size,
         persistent_workers=workers > 0,
-        **_loading(workers),
+        **_loading(workers, on_gpu),
     )
 
 
-def loader_workers(wanted: int | None, *, packed: bool = False) -> int:
+def loader_workers(wanted: int | None, *, on_gpu: bool, packed: bool = False) -> int:
     """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core; 8 at most."""
     if wanted is not None and wanted < 0:
         raise InputError(f"--workers must be at least 0, not {wanted}")
     if wanted is not None:
         return wanted
-    return min(8, _own_cores()) if torch.cuda.is_available() and not packed else 0
+    return min(8, _own_cores()) if on_gpu and not packed else 0
 
 
 def _own_cores() -> int:
@@ -187,12 +191,12 @@ def _own_cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) // here)
 
 
-def _loading(workers: int) -> dict[str, Any]:
+def _loading(workers: int, on_gpu: bool) -> dict[str, Any]:
     return {
         "num_workers": workers,
         "collate_fn": _as_fetched,
         "worker_init_fn": _start_worker,
-        "pin_memory": torch.cuda.is_available(),
+        "pin_memory": on_gpu,
     }
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 
 from amazon_ml.data.catalog import find_sample, read_names
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.labels import PLANET, TagSet, declared
 from amazon_ml.runs.folder import Run
 
@@ -44,7 +43,7 @@ def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
         return Form(read_names(sample), str(sample)) if sample else Form(official_names(), "the official list")
     folder, separator = Run(run), separator_of(run)
     tags = declared(folder.tags())
-    sample = sample or find_sample(Path(read_json(folder.provenance)["data"]["root"]))
+    sample = sample or find_sample(Path(folder.facts()["data"]["root"]))
     if sample:
         names, source = read_names(sample), str(sample)
     elif tags.names == PLANET.names:

@@ -68,12 +68,12 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
 
 def _describe(run: Run, first: Run) -> None:
     """Write what a run tells of itself; a blend has of its first member what concerns the tiles."""
-    options, facts = first.options(), read_json(first.provenance)["data"]
-    starts = read_json(run.provenance)["starts"] if run.provenance.exists() else []
+    options, facts = first.options(), first.facts()["data"]
+    starts = run.facts()["starts"] if run.provenance.exists() else []
     data = {key: options["data"][key] for key in _DATA if key in options["data"]}
     kept = {"seed": options["seed"], "beta": options["beta"], "data": data, "model": {}}
     write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
-    write_text(run.config, yaml.safe_dump(kept, sort_keys=False))
+    write_text(run.config, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
     write_reader(run.bands, read_reader(first.bands))
 
 

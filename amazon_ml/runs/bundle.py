@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from amazon_ml.data.bands import TileReader, read_reader, reader_from
 from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
@@ -151,11 +153,8 @@ def open_bundle(path: Path) -> Bundle:
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
     decision = read_decision(run)
-    try:
-        data, sha256 = run.options()["data"], str(read_json(run.provenance)["data"]["sha256"])
-        return Bundle(_networks(run), decision, {key: data[key] for key in _TABLE}, sha256)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{run.config} or {run.provenance.name} lacks {error} of what a run tells") from None
+    data, sha256 = run.options()["data"], str(run.facts()["data"]["sha256"])
+    return Bundle(_networks(run), decision, {key: data[key] for key in _TABLE}, sha256)
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def describe(run: Run) -> dict[str, Any]:
         "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
         "network": _network_options(model),
         "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
-        "data": _without(read_json(run.provenance)["data"], "root"),
+        "data": _without(run.facts()["data"], "root"),
     }
 
 
@@ -180,7 +179,7 @@ def _network_options(options: dict[str, Any]) -> dict[str, Any]:
 def write_bundle(run: Run) -> None:
     """Write a run's bundle; what one hands on tells no paths of this machine."""
     read_decision(run)  # a broken one is not handed on
-    provenance, weights = read_json(run.provenance), _weights(run)
+    facts, weights = run.facts(), _weights(run)
     withdraw_bundle(run)
     for name, file in weights.items():
         _place(file, run.bundle / name)
@@ -188,8 +187,8 @@ def write_bundle(run: Run) -> None:
         **describe(run),
         "decision": read_json(run.decision),
         "metrics": _without(read_json(run.metrics), "tiles_of"),
-        "folds": provenance["folds"],
-        "trained_with": provenance["made_with"],
+        "folds": facts["folds"],
+        "trained_with": facts["made_with"],
         "weights": {name: sha256_of(run.bundle / name) for name in weights},
     }
     write_json(run.bundle / _CONTENT, content)
@@ -268,9 +267,18 @@ def _weights(run: Run) -> dict[str, Path]:
 
 
 def refuse_lost(run: Run) -> None:
-    """Refuse a run of which a network is gone, whose probabilities are among those of the run."""
+    """Refuse a run of which a network is gone or cut short, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")
+    for fold in run.finished_folds():
+        try:
+            with safe_open(fold.weights, framework="numpy"):
+                pass  # on opening, it holds the list of tensors against the length of the file
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{fold.weights} is damaged ({error}); put it back, or delete it and train its fold again, or delete "
+                f"{fold.path}"
+            ) from None
 
 
 def _checked(folder: Path, name: str, sha256: str) -> Path:

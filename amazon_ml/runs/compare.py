@@ -68,7 +68,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
         decided.append(own)
     return {
         "tiles": len(names),
-        "generated": bool(read_json(runs[0].provenance)["data"]["generated"]),
+        "generated": bool(runs[0].facts()["data"]["generated"]),
         "beta": beta,
         "rule": rule,
         "level": level,

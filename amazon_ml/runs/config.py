@@ -19,7 +19,7 @@ from amazon_ml.runs.loggers import SERVICES, check_loggers
 log = logging.getLogger(__name__)
 
 #: Set by the run itself.
-_DATA_BY_RUN = {"fold", "folds_file", "bands_file", "seed"}
+_DATA_BY_RUN = {"fold", "folds_file", "bands_file", "seed", "on_gpu"}
 _MODEL_BY_RUN = {"tags", "size", "in_chans"}
 _TRAINER_BY_RUN = {
     "logger", "callbacks", "default_root_dir", "enable_checkpointing", "use_distributed_sampler",
@@ -126,4 +126,4 @@ def keep_options(run: Run, options: Options) -> None:
 
 def write_options(run: Run, options: Options) -> None:
     """Write config.yaml; for a begun run only once its tiles are known to be the same."""
-    write_text(run.config, yaml.safe_dump(options, sort_keys=False))
+    write_text(run.config, yaml.safe_dump(options, sort_keys=False, allow_unicode=True))

@@ -57,8 +57,14 @@ def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
 
 def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
-        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"]
-    )
+        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"],
+        on_gpu=on_gpu(options),
+    )  # fmt: skip
+
+
+def on_gpu(options: Options) -> bool:
+    """Whether a GPU does the work: where there is one, and the options do not keep to the CPU."""
+    return torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
 
 
 def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed: int) -> None:
@@ -102,16 +108,15 @@ def _reached(folder: FoldFolder) -> int | None:
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
     """Probabilities of every tile of a loader's dataset, in its order: float32 of shape (tiles, tags).
 
-    Each process predicts what its loader gives, and all get everything. Runs on a GPU where there is
-    one and the options do not keep to the CPU, and otherwise without, so that a run from a GPU can be
-    used anywhere.
+    Each process predicts what its loader gives, and all get everything. Without a GPU, the CPU does it,
+    so that a run from a GPU can be used anywhere.
     """
     keep_freed()
-    on_gpu = torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
+    gpu = on_gpu(options)
     trainer = pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=[torch.cuda.current_device()] if on_gpu else 1,  # the one that was trained on, where one was
-        precision=options["trainer"]["precision"] if on_gpu else None,
+        accelerator="gpu" if gpu else "cpu",
+        devices=[torch.cuda.current_device()] if gpu else 1,  # the one that was trained on, where one was
+        precision=options["trainer"]["precision"] if gpu else None,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -36,6 +36,21 @@ def flatten(options: Options, prefix: str = "") -> Options:
     return flat
 
 
+class _Record(dict[str, Any]):
+    """What a file of a run tells, with its sections: a key that is asked for and is not there is an `InputError`."""
+
+    def __init__(self, file: Path, content: dict[str, Any], section: str = "") -> None:
+        deeper = not section
+        super().__init__(
+            (key, _Record(file, value, f"{key}.") if deeper and isinstance(value, dict) else value)
+            for key, value in content.items()
+        )
+        self._file, self._section = file, section
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"{self._file} lacks {self._section}{key}; put the file back as the run wrote it")
+
+
 @dataclass(frozen=True)
 class Run:
     """Paths in a run folder; nothing is read or made by naming them."""
@@ -157,14 +172,21 @@ class Run:
             raise InputError(f"{self.config} is not YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(options, dict) or not all(isinstance(options.get(key), dict) for key in ("data", "model")):
             raise InputError(f"{self.config} is not the configuration of a run")
-        return options
+        return _Record(self.config, options)
+
+    def facts(self) -> dict[str, Any]:
+        """Read what the run was made with; an `InputError` where its provenance is not that of a run."""
+        facts = read_json(self.provenance)
+        if not isinstance(facts, dict) or not isinstance(facts.get("data"), dict):
+            raise InputError(f"{self.provenance} is not the provenance of a run")
+        return _Record(self.provenance, facts)
 
     def tags(self) -> tuple[str, ...]:
         """Read the tags that the run's networks were trained for, in the order of their outputs."""
-        try:
-            return tuple(read_json(self.provenance)["data"]["tags"])
-        except (KeyError, TypeError):
-            raise InputError(f"{self.provenance} does not tell the tags of a run") from None
+        tags = self.facts()["data"]["tags"]
+        if not isinstance(tags, dict) or not tags:
+            raise InputError(f"{self.provenance} does not tell the tags of a run")
+        return tuple(tags)
 
 
 @dataclass(frozen=True)
@@ -296,6 +318,9 @@ def probability_table(
     return table
 
 
+_ANEW = "delete it, and the command that made it writes it anew"
+
+
 def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
     """Read names and probabilities, shape (tiles, tags); refused when the tags are others, or a value is none."""
     try:
@@ -303,14 +328,14 @@ def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.
     except FileNotFoundError:
         raise InputError(f"there is no {path}") from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} is not a table of probabilities: {error}") from None
+        raise InputError(f"{path} is not a table of probabilities ({error}); {_ANEW}") from None
     if list(table.columns) != ["image_name", *tags]:
         raise InputError(f"{path} holds other tags than asked: {', '.join(map(str, table.columns[1:]))}")
     names = table["image_name"]
     try:
         p = table[list(tags)].to_numpy(dtype=np.float32)
     except ValueError as error:
-        raise InputError(f"{path} is not a table of probabilities: {error}") from None
+        raise InputError(f"{path} is not a table of probabilities ({error}); {_ANEW}") from None
     wrong = ~((p >= 0) & (p <= 1)).all(axis=1)
     if wrong.any():
         raise InputError(

@@ -6,7 +6,7 @@ import pandas as pd
 
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, write_table
+from amazon_ml.files import write_table
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table, read_probabilities, read_truth
 
 
@@ -44,10 +44,10 @@ def _finished(run: Run, untagged: int) -> list[FoldFolder]:
 
 
 def _untagged(run: Run) -> int:
-    try:
-        return int(read_json(run.provenance)["data"]["unlabelled"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{run.provenance} does not tell the number of untagged tiles") from None
+    count = run.facts()["data"]["unlabelled"]
+    if not isinstance(count, int):
+        raise InputError(f"{run.provenance}: data.unlabelled is {count!r}, not a number of tiles")
+    return count
 
 
 def _held_out(run: Run) -> dict[int, pd.Series]:

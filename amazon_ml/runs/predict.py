@@ -24,7 +24,7 @@ from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.blend import refuse_apart, stack_tables
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
-from amazon_ml.runs.fit import predict
+from amazon_ml.runs.fit import on_gpu, predict
 from amazon_ml.runs.folder import probability_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -147,10 +147,12 @@ def predict_listed(
 def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> npt.NDArray[np.float32]:
     """Probabilities of the tiles of a catalog's table, averaged over the networks: shape (tiles, tags)."""
     files = TileFiles(tiles, networks.read, networks.model["size"])
-    loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers))
+    options = {"trainer": networks.trainer}
+    gpu = on_gpu(options)
+    loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers, on_gpu=gpu), on_gpu=gpu)
     total = np.zeros((len(tiles), len(networks.tags)), dtype=np.float64)
     for tagger in load_taggers(networks):
-        total += predict(tagger, loader, {"trainer": networks.trainer})
+        total += predict(tagger, loader, options)
     return (total / len(networks.weights)).astype(np.float32)
 
 

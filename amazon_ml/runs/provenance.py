@@ -14,7 +14,7 @@ from amazon_ml.data.catalog import Catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, sha256_of, write_json
+from amazon_ml.files import sha256_of, write_json
 from amazon_ml.runs.folder import Options, Run
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
@@ -33,7 +33,7 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int
     start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
     if run.provenance.exists():
-        former = read_json(run.provenance)
+        former = run.facts()
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
@@ -44,7 +44,7 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int
 
 def read_processes(run: Run) -> int:
     """Read with how many training processes a run was begun."""
-    return int(read_json(run.provenance).get("processes", 1)) if run.provenance.exists() else 1
+    return int(run.facts().get("processes", 1)) if run.provenance.exists() else 1
 
 
 def this_start() -> dict[str, str]:

@@ -17,7 +17,7 @@ from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
 from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, sha256_of, write_json
+from amazon_ml.files import sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.bundle import refuse_lost, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
@@ -65,7 +65,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     if folder.finished_folds():
         refuse_lost(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
-    options, data = folder.options(), read_json(folder.provenance)["data"]
+    options, data = folder.options(), folder.facts()["data"]
     beta, seed = float(options["beta"]), int(options["seed"])
     if not 0 < beta < math.inf:
         raise InputError(f"{folder.config}: beta is {beta:g}; it must be more than 0, and finite")

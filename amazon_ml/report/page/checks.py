@@ -7,7 +7,6 @@ import numpy as np
 from amazon_ml.data.folds import leaking, read_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, touching
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
@@ -19,7 +18,7 @@ _FEW = 30
 
 def checks_section(results: Results) -> Section:
     """Sum up what a run knows about its data; the images themselves are not read again."""
-    facts = read_json(results.run.provenance)
+    facts = results.run.facts()
     rare = [record["tag"] for record in results.metrics["tags"] if record["support"] < _FEW]
     rows = [
         [words("labelled tiles"), _count(facts["data"]["labelled"]), words("")],

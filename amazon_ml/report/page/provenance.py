@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import yaml
-
 from amazon_ml.files import read_json
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import paragraph, table, words
@@ -14,14 +12,14 @@ from amazon_ml.report.page.results import Results
 
 def provenance_section(results: Results) -> Section:
     """Tell enough to make the run again."""
-    facts = read_json(results.run.provenance)
+    facts = results.run.facts()
     starts = "".join(
         f"<li>{escape(str(start['time']))}<br><code>{escape(str(start['command']))}</code></li>"
         for start in facts["starts"]
     )
     plain = [(key, value) for key, value in _flat(facts) if not key.startswith(("starts", "data.tags", "folds.sizes"))]
     rows = [[words(key), words("" if value is None else str(value))] for key, value in plain]
-    asked = escape(yaml.safe_dump(results.options, sort_keys=False, allow_unicode=True))
+    asked = escape(results.run.config.read_text(encoding="utf-8"))
     body = [
         paragraph("The run was started by:"),
         f"<ol>{starts}</ol>",

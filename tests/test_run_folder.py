@@ -1,0 +1,66 @@
+"""What a run tells of itself, after somebody has edited it: a message that names the file and the key."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from amazon_ml.cli import main
+from amazon_ml.errors import InputError
+from amazon_ml.runs.folder import Run
+
+
+@pytest.fixture(scope="module")
+def copied(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that may be spoilt."""
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("run") / "run"))
+
+
+def edited(run: Path, file: str, section: str, content: Any) -> None:
+    """Put something else in the place of a section."""
+    text = (run / file).read_text()
+    whole = yaml.safe_load(text)  # JSON is YAML, too
+    whole[section] = content
+    (run / file).write_text(json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("file", "section", "commands"),
+    [
+        ("config.yaml", "data", ("gather", "tune", "export", "report", "audit", "evaluate")),
+        ("config.yaml", "model", ("tune", "export", "evaluate")),
+        ("config.yaml", "trainer", ("tune", "export", "evaluate")),
+        ("provenance.json", "data", ("gather", "tune", "export", "report", "audit", "evaluate", "submit make")),
+    ],
+)
+def test_a_section_that_was_emptied_is_told_by_every_command(
+    copied: Path, trained: Path, demo_tiles: Path, file: str, section: str, commands: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    edited(copied, file, section, {})
+    for command in commands:
+        more = ["--data", str(demo_tiles)] if command == "evaluate" else []
+        assert main([*command.split(), str(copied), *more]) == 2, command
+        assert f"{copied / file} lacks {section}." in capsys.readouterr().err, command
+    shutil.copy(trained / file, copied)
+    assert main(["gather", str(copied), "--partial", "true"]) == 0
+
+
+@pytest.mark.parametrize("content", ["[]", "1", '{"data": []}', '{"starts": []}'])
+def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, content: str) -> None:
+    (copied / "provenance.json").write_text(content)
+    with pytest.raises(InputError, match=r"provenance\.json is not the provenance of a run"):
+        Run(copied).facts()
+    shutil.copy(trained / "provenance.json", copied)
+
+
+def test_what_is_there_is_told_as_it_was_written(trained: Path) -> None:
+    assert Run(trained).options() == yaml.safe_load((trained / "config.yaml").read_text())
+    assert Run(trained).facts() == json.loads((trained / "provenance.json").read_text())
+    assert Run(trained).options()["data"].get("no_such_key") is None
+    assert "no_such_key" not in Run(trained).options()
+    with pytest.raises(InputError, match=r"config\.yaml lacks data\.no_such_key"):
+        Run(trained).options()["data"]["no_such_key"]
