@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import fields
 from pathlib import Path
@@ -254,6 +255,22 @@ def test_what_is_wrong_is_told_before_anything_is_handed_in(
         assert ended.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "slurm").exists()
+
+
+@pytest.mark.parametrize(("folds", "array"), [("all", "1"), ("[0, 1, 2]", "1"), ("[0, 2]", None)])
+def test_what_is_finished_does_not_queue(
+    trained: Path, demo_tiles: Path, tmp_path: Path, folds: str, array: str | None
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)  # its folds 0 and 2 are finished
+    call = ["slurm", "train", "--run", str(run), "--data.root", str(demo_tiles), *TINY, "--model.tta=flips"]
+    assert main([*call, "--folds", folds]) == 0
+    scripts = {file.stem: options(file.read_text()) for file in (run / "slurm").glob("*.sbatch")}
+    assert scripts.keys() == ({"train", "gather"} if array else {"gather"})
+    assert not array or f"--array={array}" in scripts["train"]
+    (run / "fold-2" / "test.parquet").unlink()  # stopped between its two predictions
+    assert main([*call, "--folds", folds]) == 0
+    assert f"--array={'1-2' if array else '2'}" in options((run / "slurm" / "train.sbatch").read_text())
 
 
 def test_run_of_other_options_is_refused(trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "numpy", "numba", "opencv-python-headless", "simplejpeg", "albumentations", "scikit-learn")
 #: The job of the goal for one H100: at least 3,000 tiles/s, at most 5 % of the time waiting for data.
-_ON_GPU = Setting("resnet50", 256, 256, 40, "cuda", "bf16-mixed", compile=True, speed=3000, wait=0.05)
+_ON_GPU = Setting("resnet50", 256, 256, 120, "cuda", "bf16-mixed", compile=True, speed=3000, wait=0.05)
 
 
 def bench(

@@ -16,6 +16,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
 from amazon_ml.runs.folder import Options, Run, locked
+from amazon_ml.runs.gather import missing_folds
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def train_jobs(arguments: list[str]) -> None:
 
 
 def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
-    """Write what is asked for into the run, as of now, and tell the jobs that do it.
+    """Write what is asked for into the run, as of now, and tell the jobs that do what is not finished.
 
     Parameters
     ----------
@@ -73,6 +74,9 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
     folds = there if options["folds"] == "all" else sorted(set(options["folds"]))
     if not folds or not set(folds) <= set(there):
         raise InputError(f"--folds {options['folds']}: there are the folds {there}; folds are counted from 0")
+    left = [fold for fold in folds if fold in missing_folds(run)] if run.begun() else folds
+    if len(left) < len(folds):
+        log.info("%d of %d folds are finished, and queue for nothing", len(folds) - len(left), len(folds))
     path, folder = run.path.absolute(), job_folder(run.path.absolute())
     asked = folder / "train.yaml"
     write_text(asked, yaml.safe_dump(options, sort_keys=False))
@@ -81,14 +85,15 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
         f"Each task trains one fold of {path.name}; what is finished already is skipped.",
         ("train", "--config", str(asked), "--run", str(path), "--folds", TASK),
         folder,
-        tasks=tuple(folds),
+        tasks=tuple(left),
         resumes=True,
         store=_store(options),
         **own,
     )
     about = f"Puts the folds of {path.name} together, or tells which are not finished."
     part = () if folds == there else ("--partial", "true")
-    return [train, Job("gather", about, ("gather", str(path), *part), folder)]
+    gather = Job("gather", about, ("gather", str(path), *part), folder)
+    return [train, gather] if left else [gather]
 
 
 def _spread(options: Options, nodes: int, gpus_per_node: int) -> None:
