@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from amazon_ml.data.bands import TileReader, write_reader
 from amazon_ml.data.demo import write_demo
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.runs.bundle import seal
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -91,6 +93,11 @@ def run_of(
     write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
     write_table(folder / "oof.parquet", probability_table(names[: len(p)], tags, p.astype(np.float32)))
     return folder
+
+
+def write_sealed(bundle: Path, content: dict[str, Any]) -> None:
+    """Write what a bundle says as if it had always said so."""
+    (bundle / "bundle.json").write_text(json.dumps({**content, "sha256": seal(content)}))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY
+from conftest import TINY, write_sealed
 
 from amazon_ml.cli import main
 from amazon_ml.labels import PLANET
@@ -235,9 +235,37 @@ def test_what_does_not_fit(
 ) -> None:
     content = said(bundle)
     change(content)
-    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_sealed(bundle, content)
     answer = refused(bundle, demo_tiles / "test-jpg", capsys)
     assert message in answer and str(bundle) in answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["network"].update(tta="none"),
+        lambda content: content["tiles"].update(size=64),
+        lambda content: content["tiles"].update(bands=["b", "g", "r"]),
+        lambda content: content["decision"].update(beta=1.0),
+        lambda content: content.pop("sha256"),
+        lambda content: content.update(sha256=None),
+        lambda content: content["metrics"].update(tiles=1),
+    ],
+)
+def test_what_was_edited_and_might_fit(
+    bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Any], None]
+) -> None:
+    content = said(bundle)
+    change(content)
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    assert "bundle.json is not as it was written" in refused(bundle, demo_tiles / "test-jpg", capsys)
+
+
+def test_the_layout_of_the_json_is_free(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    before = predicted(bundle, demo_tiles / "test-jpg", tmp_path / "before.parquet")
+    content = said(bundle)
+    (bundle / "bundle.json").write_text(json.dumps(dict(reversed(content.items()))))
+    pd.testing.assert_frame_equal(predicted(bundle, demo_tiles / "test-jpg", tmp_path / "after.parquet"), before)
 
 
 @pytest.mark.parametrize("key", ["tags", "table", "tiles", "network", "predict", "data", "decision", "weights"])
@@ -246,7 +274,7 @@ def test_a_key_that_is_missing_is_named(
 ) -> None:
     content = said(bundle)
     del content[key]
-    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_sealed(bundle, content)
     assert f"bundle.json does not say what a bundle has to say: KeyError('{key}')" in refused(
         bundle, demo_tiles / "test-jpg", capsys
     )
@@ -274,7 +302,7 @@ def test_weights_that_are_missing_or_for_other_tags(
     file, content = bundle / "fold-0.safetensors", said(bundle)
     save_weights(file, timm.create_model("test_resnet", num_classes=4))
     content["weights"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_sealed(bundle, content)
     assert "fold-0.safetensors does not fit the network" in refused(bundle, demo_tiles, capsys)
     file.unlink()
     assert "names weights 'fold-0.safetensors', which" in refused(bundle, demo_tiles, capsys)

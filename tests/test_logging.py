@@ -79,9 +79,10 @@ def test_curves_of_tags_go_to_tensorboard_and_not_into_the_columns_of_metrics(ru
     table = pd.read_csv(run / "fold-0" / "per_tag.csv")
     events = EventAccumulator(str(run / "fold-0"))
     events.Reload()
-    for tag in PLANET.names:
-        shown = [scalar.value for scalar in events.Scalars(f"per_tag/f2/{tag}")]
-        np.testing.assert_allclose(shown, table.loc[table["tag"] == tag, "fbeta"], atol=1e-6)
+    for figure, column in (("f2", "fbeta"), *((name, name) for name in ("precision", "recall", "average_precision"))):
+        for tag in PLANET.names:
+            shown = [scalar.value for scalar in events.Scalars(f"per_tag/{figure}/{tag}")]
+            np.testing.assert_allclose(shown, table.loc[table["tag"] == tag, column], atol=1e-6)
     steps = [scalar.step for scalar in events.Scalars("per_tag/f2/clear")]
     assert steps == [scalar.step for scalar in events.Scalars("val_f2")]
     assert len(events.Scalars("data_wait")) == len(events.Scalars("peak_memory_gib")) == 2

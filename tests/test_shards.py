@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import write_sealed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = Path(shutil.copytree(trained / "bundle", tmp_path_factory.mktemp("bundle") / "bundle"))
     content = json.loads((bundle / "bundle.json").read_text())
     content["predict"]["batch_size"] = BATCH
-    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_sealed(bundle, content)
     return bundle
 
 
@@ -142,7 +143,7 @@ def test_parts_of_different_predictions_are_not_mixed(
     other = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     content = json.loads((other / "bundle.json").read_text())
     content["weights"].popitem()  # of two networks
-    (other / "bundle.json").write_text(json.dumps(content))
+    write_sealed(other, content)
     assert main(command(other, demo_tiles, parts, "1/2")) == 2
     assert "parts of another run, bundle or decision" in told(capsys)
 

@@ -113,6 +113,18 @@ def test_start_from_frequencies() -> None:
     torch.testing.assert_close(head.bias.sigmoid(), frequencies)
 
 
+@pytest.mark.parametrize("backbone", ["deit_tiny_distilled_patch16_224", "levit_128s"])
+def test_heads_in_parts_start_from_frequencies_too(backbone: str) -> None:
+    tagger, frequencies = TileTagger(TAGS, backbone, pretrained=False, size=224).eval(), torch.tensor([0.9, 0.1, 0.5])
+    tagger.start_from_frequencies(frequencies)
+    biases = {
+        key: value for key, value in tagger.backbone.named_parameters() if key.endswith("bias") and len(value) == 3
+    }
+    assert len(biases) == 2  # of the two heads whose mean is the answer
+    for bias in biases.values():
+        torch.testing.assert_close(bias.sigmoid(), frequencies)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_leaves_the_names_of_the_weights_and_their_start(name: str) -> None:
     torch.manual_seed(0)
@@ -179,6 +191,9 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"backbone_args": {"no_such": 1}}, r"timm cannot make test_resnet with .*no_such"),
         ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
         ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),
+        ({"backbone_args": {"features_only": True}}, r"model\.backbone_args: .* does not give one logit a tag"),
+        ({"backbone_args": {"drop_path_rate": 3}}, r"model\.backbone_args: drop_path_rate must be in 0\.\.1, not 3"),
+        ({"backbone_args": {"drop_rate": "x"}}, r"model\.backbone_args: drop_rate must be in 0\.\.1, not 'x'"),
         ({"lr": 0.0}, r"model.lr must be above 0"),
         ({"lr": float("nan")}, r"model.lr must be above 0"),
         ({"weight_decay": float("inf")}, r"model.weight_decay not below 0, both finite"),

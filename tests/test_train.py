@@ -522,6 +522,37 @@ def test_training_in_pure_bfloat16_has_figures_for_each_epoch(demo_tiles: Path, 
     assert _train(tmp_path / "run", demo_tiles, "--trainer.precision=bf16-true", "--trainer.max_epochs=1") == 0
     table = pd.read_csv(tmp_path / "run" / "fold-0" / "per_tag.csv")
     assert len(table) == 17 and table["fbeta"].between(0, 1).all()
+    loss = pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")["val_loss"].dropna().item()
+    assert loss != torch.tensor(loss).bfloat16().item()  # finer than weights are
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_reloaded_weights_predict_what_was_predicted_after_training(
+    demo_tiles: Path, tmp_path: Path, precision: str
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "p.parquet"
+    assert _train(run, demo_tiles, f"--trainer.precision={precision}", "--trainer.max_epochs=1") == 0
+    assert main(["predict", str(run / "bundle"), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+    tables = [pd.read_parquet(path).set_index("image_name") for path in (run / "test.parquet", out)]
+    first, again = (table[list(PLANET.names)].sort_index() for table in tables)
+    pd.testing.assert_frame_equal(again.loc[first.index], first, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--model.progressive={0: 16, 2: 32}"], "training ends on tiles of 16 px, and predictions are made at 32 px"),
+        (["--model.progressive={0: 16}"], "training ends on tiles of 16 px"),
+        (["--model.unfreeze={0: 1, 1: 2, 5: all}"], "training ends before epoch 5"),
+        (["--model.progressive={0: 16, 1: 32}", "--model.unfreeze={0: 1, 1: all}"], None),
+    ],
+)
+def test_what_training_does_not_come_to_is_told(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, options: list[str], told: str | None
+) -> None:
+    assert _train(tmp_path / "run", demo_tiles, *options) == 0
+    warned = [record.message for record in caplog.records if record.message.startswith("model.")]
+    assert len(warned) == (told is not None) and (told is None or told in warned[0])
 
 
 def test_weights_in_half_precision_are_not_averaged(

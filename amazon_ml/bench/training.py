@@ -25,7 +25,7 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import START, per_class
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import pl
-from amazon_ml.models.callbacks import EpochLine, StepSeed
+from amazon_ml.models.callbacks import EpochLine, SaveAndStop, StepSeed
 from amazon_ml.models.tagger import TileTagger
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,8 @@ def cut_offs(tiles: int = 1000) -> Contest:
 def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     """Train with Lightning and our module, and with a bare PyTorch loop, on batches that lie ready on the device.
 
-    Then as one trains: from a packed store and from JPEGs, turned, shuffled, with the callbacks of a run.
+    Then as one trains: from a packed store and from JPEGs, turned, shuffled. All with the loggers of a run, and with
+    its callbacks, but for the checkpoint at the end of an epoch: these epochs are too short for one.
     The bare loop does none of that, so those two are compared with what no data loading can beat.
     """
     keep_freed()
@@ -119,7 +120,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
 
     def fit(name: str) -> Callable[[], None]:
         loader = loaders[name] if name in loaders else DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-        return lambda: _fit(module, loader, lines[name], setting)
+        return lambda: _fit(module, loader, lines[name], setting, scratch)
 
     def wait(name: str) -> float:
         return statistics.median(lines[name].waits)
@@ -156,15 +157,14 @@ def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
     )
 
 
-def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting: Setting) -> None:
+def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting: Setting, scratch: Path) -> None:
     trainer = pl.Trainer(
         accelerator=setting.device,
         devices=1,
         precision=setting.precision,
         max_epochs=1,
-        callbacks=[StepSeed(0), line],
-        logger=False,
-        enable_checkpointing=False,
+        callbacks=[SaveAndStop(scratch / "last.ckpt"), StepSeed(0), line],
+        logger=[pl.loggers.CSVLogger(scratch, "", ""), pl.loggers.TensorBoardLogger(scratch, "", "")],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,

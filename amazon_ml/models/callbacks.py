@@ -221,8 +221,12 @@ def _peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in KiB
 
 
+#: Figures of a tag as loggers call them, and their columns.
+_LOGGED = {"f2": "fbeta", "precision": "precision", "recall": "recall", "average_precision": "average_precision"}
+
+
 class PerTagTable(pl.Callback):
-    """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send their F2 to the loggers.
+    """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send them to the loggers.
 
     A row of this epoch or a later one is from before an interruption: the epoch is done again, and
     its rows take their place.
@@ -246,7 +250,12 @@ class PerTagTable(pl.Callback):
             former = pd.read_csv(self.path)
             now = pd.concat([former[former["epoch"] < trainer.current_epoch], now])
         write_table(self.path, now)
-        scores = {f"per_tag/f2/{tag}": float(f2) for tag, f2 in zip(table["tag"], table["fbeta"], strict=True)}
+        by_tag = table.set_index("tag")
+        scores = {
+            f"per_tag/{figure}/{tag}": float(value)
+            for figure, column in _LOGGED.items()
+            for tag, value in by_tag[column].items()
+        }
         for logger in trainer.loggers:
             if not isinstance(logger, pl.loggers.CSVLogger):  # which would grow a column for each tag
                 logger.log_metrics(scores, step=trainer.global_step - 1)  # the step that Lightning counts by

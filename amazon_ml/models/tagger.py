@@ -150,6 +150,9 @@ class TileTagger(pl.LightningModule):
         own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
         if own:
             raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
+        for name, rate in backbone_args.items():
+            if "drop" in name and name.endswith("rate") and not _is_share(rate):
+                raise InputError(f"model.backbone_args: {name} must be in 0..1, not {rate!r}")
         self.configure_models()
         self.configure_losses()
         self._held_out: list[tuple[torch.Tensor, ...]] = []
@@ -193,10 +196,12 @@ class TileTagger(pl.LightningModule):
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the head's bias so that, before training, each tag's probability is near its frequency."""
-        head = self.backbone.get_classifier()  # type: ignore[operator]
-        if isinstance(head, nn.Linear) and head.bias is not None:
-            with torch.no_grad():
-                head.bias.copy_(self.loss.prior_logits(frequencies))
+        heads = self.backbone.get_classifier()  # type: ignore[operator]
+        for head in heads if isinstance(heads, tuple) else (heads,):  # distilled networks average two
+            for layer in head.modules():
+                if isinstance(layer, nn.Linear) and layer.bias is not None and len(layer.bias) == len(frequencies):
+                    with torch.no_grad():
+                        layer.bias.copy_(self.loss.prior_logits(frequencies))
 
     def forward(self, images: torch.Tensor, size: int | None = None) -> torch.Tensor:
         """Logits of a batch of tiles.
@@ -244,7 +249,7 @@ class TileTagger(pl.LightningModule):
             if "more than 1 value per channel" not in str(error):  # batch norm, where one tile has shrunk to one pixel
                 raise
             raise InputError(f"data.batch_size: {len(batch['image'])} is too few to train on: {error}") from error
-        loss: torch.Tensor = self.loss(logits, batch["target"])
+        loss: torch.Tensor = self.loss(logits, batch["target"].float())  # half in half precision
         # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
@@ -255,7 +260,7 @@ class TileTagger(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep logits and targets of one view of the held-out tiles."""
-        self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"]))
+        self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and F2 at 0.2 over all held-out tiles of all processes, and keep the figures of each tag."""
@@ -265,7 +270,7 @@ class TileTagger(pl.LightningModule):
         if not torch.isfinite(logits).all():
             raise WorkError(DIVERGED)
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.float().cpu().numpy()  # numpy has no bfloat16
+        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy()
         self.log("val_f2", fbeta(true, p >= START), prog_bar=True)
         self.per_tag = score_per_tag(true, p >= START).drop(columns="gain")
         self.per_tag["average_precision"] = average_precision(true, p)
@@ -295,12 +300,16 @@ class TileTagger(pl.LightningModule):
         self.backbone.eval()
         for edge in sorted({hp["size"], *hp["progressive"].values()}):
             try:
-                self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
+                logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
             except Exception as error:  # each network says it in its own way
                 option = "data.size" if edge == hp["size"] else "model.progressive"
                 raise InputError(
                     f"{option}: {hp['backbone']} cannot take tiles of {edge} px: {str(error).splitlines()[0]}"
                 ) from error
+            if getattr(logits, "shape", None) != (1, len(hp["tags"])):
+                raise InputError(
+                    f"model.backbone_args: with {hp['backbone_args']}, {hp['backbone']} does not give one logit a tag"
+                )
         self.backbone.train()
 
     def _check_stages(self) -> None:
@@ -328,6 +337,10 @@ class TileTagger(pl.LightningModule):
         done = step / self.trainer.estimated_stepping_batches if step else 0.0
         done = min(done, 1 - (self.hparams["swa"] or 0))
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
+
+
+def _is_share(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
 
 
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:

@@ -10,6 +10,8 @@ of its members::
 The bundle in a run is withdrawn before each new decision and written after it: it cannot fall behind.
 """
 
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 #: What `amazon_ml.data.images.resize` does.
 RESIZING = "area, cubic when enlarging"
-_CONTENT = "bundle.json"
+_CONTENT, _SEAL = "bundle.json", "sha256"
 #: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
 #: Such options that older runs and bundles lack; their default is what was done before.
@@ -191,11 +193,17 @@ def write_bundle(run: Run) -> None:
         "trained_with": facts["made_with"],
         "weights": {name: sha256_of(run.bundle / name) for name in weights},
     }
-    write_json(run.bundle / _CONTENT, content)
+    write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
     for file in run.bundle.glob("*.safetensors"):
         if file.name not in weights:
             file.unlink()
     log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
+
+
+def seal(content: dict[str, Any]) -> str:
+    """SHA-256 of all that a bundle says: edited by hand, it would tag by what nobody has scored."""
+    said = {key: value for key, value in content.items() if key != _SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def withdraw_bundle(run: Run) -> None:
@@ -209,6 +217,8 @@ def _read_bundle(path: Path) -> Bundle:
     there = content.get("format") if isinstance(content, dict) else None
     if there != FORMAT:
         raise InputError(f"{file} is of format {there}, and this version of amazon-ml reads format {FORMAT}")
+    if content.get(_SEAL) != seal(content):
+        raise InputError(f"{file} is not as it was written: its SHA-256 is another; export it anew from its run")
     try:
         if content["tiles"]["resizing"] != RESIZING:
             raise InputError(f"{file}: tiles were resized by {content['tiles']['resizing']}, here by {RESIZING}")

@@ -113,6 +113,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     """
     keep_freed()
     gpu = on_gpu(options)
+    model.float()  # as it will be read from its file, whatever precision it was trained in
     trainer = pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=[torch.cuda.current_device()] if gpu else 1,  # the one that was trained on, where one was
@@ -251,6 +252,7 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
     else:
         model.start_from_frequencies(frequencies)
     _tell_batch(options)
+    _tell_unreached(options)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, step))
     line = EpochLine()
     callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
@@ -291,6 +293,19 @@ def _tell_batch(options: Options) -> None:
         log.info("%d processes: a step is of %d tiles, %d in each; the learning rate is %g as it is set, whatever "
                  "their number", ranks.count(), ranks.count() * tiles * batches, tiles * batches,
                  options["model"]["lr"])  # fmt: skip
+
+
+def _tell_unreached(options: Options) -> None:
+    """Warn of what is to change in epochs that training does not come to."""
+    model, epochs = options["model"], options["trainer"]["max_epochs"]
+    if epochs in (None, -1):
+        return
+    reached = {epoch: edge for epoch, edge in model["progressive"].items() if epoch < epochs}
+    if reached and (edge := reached[max(reached)]) != options["data"]["size"]:
+        log.warning("model.progressive: training ends on tiles of %d px, and predictions are made at %d px (data.size)",
+                    edge, options["data"]["size"])  # fmt: skip
+    if late := [epoch for epoch in model["unfreeze"] if epoch >= epochs]:
+        log.warning("model.unfreeze: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 
 
 def _step_of(checkpoint: Path) -> int:
