@@ -13,6 +13,8 @@ WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
 STACKED = (
     "ablation/ema.yaml",
     "ablation/layer_decay.yaml",
+    "ablation/logit_mean.yaml",
+    "ablation/one_view.yaml",
     "ablation/progressive.yaml",
     "ablation/scratch.yaml",
     "ablation/swa.yaml",

@@ -165,7 +165,10 @@ def tile_loader(
 def training_loader(
     dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler, *, on_gpu: bool = False
 ) -> ResumableLoader:
-    """Batches in the order of a sampler, without the last, smaller one, and able to resume; for `on_gpu`, see above."""
+    """Batches in the order of a sampler, without the last, smaller one, and able to resume.
+
+    They are pinned in memory where they go `on_gpu`.
+    """
     return ResumableLoader(
         dataset,
         batch_size=batch_size,
