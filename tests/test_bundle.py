@@ -20,6 +20,7 @@ from amazon_ml.labels import PLANET
 from amazon_ml.lightning import timm
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import save_weights
+from amazon_ml.runs.bundle import seal
 
 TAGS = list(PLANET.names)
 
@@ -266,6 +267,11 @@ def test_the_layout_of_the_json_is_free(bundle: Path, demo_tiles: Path, tmp_path
     content = said(bundle)
     (bundle / "bundle.json").write_text(json.dumps(dict(reversed(content.items()))))
     pd.testing.assert_frame_equal(predicted(bundle, demo_tiles / "test-jpg", tmp_path / "after.parquet"), before)
+
+
+def test_a_seal_is_of_what_is_read_again() -> None:
+    content = {"b": {10: 0.1, 9: 1e-7}, "a": ("ä", None, True)}
+    assert seal(content) == seal(json.loads(json.dumps(content))) != seal({**content, "a": ("ä", None, False)})
 
 
 @pytest.mark.parametrize("key", ["tags", "table", "tiles", "network", "predict", "data", "decision", "weights"])
