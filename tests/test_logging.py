@@ -119,6 +119,32 @@ def test_stopped_anywhere_no_epoch_is_lost_or_doubled(
     pd.testing.assert_frame_equal(resumed, former)
 
 
+@pytest.mark.parametrize("save", [7, 15])
+def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
+    run: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: int
+) -> None:
+    monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
+    # 8 batches an epoch, and a checkpoint behind each: those behind the last ones are written at the end of the epoch.
+    whole, calls = callbacks.WholeCheckpoints.save_checkpoint, iter(range(1000))
+
+    def save_and_pull_the_plug(*arguments: Any, **options: Any) -> None:
+        whole(*arguments, **options)
+        if next(calls) == save:
+            raise KeyError("plug pulled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.WholeCheckpoints, "save_checkpoint", save_and_pull_the_plug)
+        with pytest.raises(KeyError, match="plug pulled"):
+            _train(tmp_path / "run", demo_tiles)
+    assert _train(tmp_path / "run", demo_tiles) == 0
+    former, resumed = (pd.read_csv(folder / "fold-0" / "metrics.csv") for folder in (run, tmp_path / "run"))
+    for column in ("train_loss_epoch", "val_loss"):
+        rows = [table.dropna(subset=[column]).sort_values("epoch") for table in (former, resumed)]
+        assert rows[0]["epoch"].tolist() == rows[1]["epoch"].tolist() == [0, 1]
+        assert rows[0]["step"].tolist() == rows[1]["step"].tolist()
+        np.testing.assert_allclose(rows[1][column], rows[0][column], rtol=1e-6)
+
+
 # ---------------------------------------------------------------- logging services
 
 

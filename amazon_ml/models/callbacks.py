@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -159,9 +160,15 @@ class EpochLine(pl.Callback):
         GPU goes on meanwhile, so there it is the most that faster loading could save.
     peak
         Most memory so far, GiB: PyTorch's on a GPU, this process's own otherwise.
+    row
+        What the loggers get of the last epoch that ended. It is stored in checkpoints: loggers are told after
+        the one at the end of an epoch is written, and a process may be killed in between.
     """
 
+    row: Mapping[str, float]
+
     def __init__(self) -> None:
+        self.row = {}
         self.speeds: list[float] = []
         self.waits: list[float] = []
         self.peak = 0.0
@@ -205,9 +212,23 @@ class EpochLine(pl.Callback):
         figures = trainer.callback_metrics
         named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2"}
         told = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
+        own = {key: float(value) for key, value in figures.items() if key in _ROW}
+        self.row = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1, **own}
         if self.speeds:
             told += [f"{self.speeds[-1]:.0f} images/s", f"{self.waits[-1]:.0%} wait for data", f"{self.peak:.1f} GiB"]
         log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join(told))
+
+    def state_dict(self) -> dict[str, float]:
+        """Give the row."""
+        return dict(self.row)
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take the row back."""
+        self.row = state
+
+
+#: Figures of an epoch of training, as loggers get them.
+_ROW = {"train_loss_epoch", "images_per_second", "data_wait", "peak_memory_gib", "train_seconds"}
 
 
 def _waited(trainer: pl.Trainer) -> float:

@@ -309,8 +309,13 @@ def _tell_unreached(options: Options) -> None:
 
 
 def _step_of(checkpoint: Path) -> int:
+    return int(_read(checkpoint)["global_step"])
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
     try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return {key: content[key] for key in ("global_step", "callbacks")}
     except Exception as error:  # torch.load fails in as many ways as there are broken files
         raise InputError(f"{checkpoint} is broken; delete it to begin the fold anew ({error})") from error
 
@@ -320,7 +325,12 @@ def _set_former_metrics_aside(folder: FoldFolder, step: int) -> None:
     parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
     if parts:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
-        write_table(_aside(folder), former[former["step"] < step])
+        former = former[former["step"] < step]
+        row = _read(folder.last)["callbacks"].get("EpochLine") if step else None
+        told = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
+        if row and row["epoch"] not in told["epoch"].tolist():
+            former = pd.concat([former, pd.DataFrame([row])])  # killed before the loggers were told of it
+        write_table(_aside(folder), former)
         folder.metrics.unlink(missing_ok=True)
 
 
