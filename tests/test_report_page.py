@@ -292,7 +292,7 @@ def test_training_ends_with_a_page_of_curves(trained: Path) -> None:
 def test_where_the_network_looks_is_shown_on_tiles_that_it_did_not_train_on(trained: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "larger")
     shutil.copytree(trained, run.path)
-    options = run.options()
+    options = yaml.safe_load(run.config.read_text())
     run.config.write_text(yaml.safe_dump({**options, "data": {**options["data"], "size": 64}}))
     assert main(["report", str(run.path)]) == 0
     page, held_out = Parsed(run.report), set(pd.read_parquet(run.fold(0).valid)["image_name"])

@@ -85,9 +85,9 @@ def cut_offs(tiles: int = 1000) -> Contest:
 def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     """Train with Lightning and our module, and with a bare PyTorch loop, on batches that lie ready on the device.
 
-    Then as one trains: from a packed store and from JPEGs, turned, shuffled. All with the loggers of a run, and with
-    its callbacks, but for the checkpoint at the end of an epoch: these epochs are too short for one.
-    The bare loop does none of that, so those two are compared with what no data loading can beat.
+    Then as one trains: from a packed store and from JPEGs, turned, shuffled. The bare loop does none of that, so
+    those two are compared with what no data loading can beat. All but the bare loop have a run's loggers, and its
+    callbacks without the checkpoint at the end of an epoch: these epochs are too short for one.
     """
     keep_freed()
     catalog, reader = read_catalog(tiles), TileReader()

@@ -71,10 +71,11 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
     with locked(run, wait=True):
         keep_options(run, options)
         there = _folds(run, options)
+        missing = missing_folds(run) if run.begun() else there
     folds = there if options["folds"] == "all" else sorted(set(options["folds"]))
     if not folds or not set(folds) <= set(there):
         raise InputError(f"--folds {options['folds']}: there are the folds {there}; folds are counted from 0")
-    left = [fold for fold in folds if fold in missing_folds(run)] if run.begun() else folds
+    left = [fold for fold in folds if fold in missing]
     if len(left) < len(folds):
         log.info("%d of %d folds are finished, and queue for nothing", len(folds) - len(left), len(folds))
     path, folder = run.path.absolute(), job_folder(run.path.absolute())

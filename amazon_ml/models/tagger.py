@@ -249,7 +249,7 @@ class TileTagger(pl.LightningModule):
             if "more than 1 value per channel" not in str(error):  # batch norm, where one tile has shrunk to one pixel
                 raise
             raise InputError(f"data.batch_size: {len(batch['image'])} is too few to train on: {error}") from error
-        loss: torch.Tensor = self.loss(logits, batch["target"].float())  # half in half precision
+        loss: torch.Tensor = self.loss(logits, batch["target"].float())  # Lightning casts them with the weights
         # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -74,20 +75,21 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
         parts.append((folder.test, test, data.test_dataloader))
-    step, there = ranks.first_does(lambda: (_reached(folder), [path.exists() for path, _, _ in parts]))
-    if step is None and all(there):
+    reached, there = ranks.first_does(lambda: (_reached(folder), [path.exists() for path, _, _ in parts]))
+    if reached is None and all(there):
         log.info("%s is finished", folder.path)
         return
     pl.seed_everything(seed, verbose=False)
-    start = {} if step == 0 else {"pretrained": False, "weights": None}  # which the first start alone needs
-    own = {**start, "in_chans": len(data.bands), "size": options["data"]["size"]}
+    first = reached is not None and not reached.step
+    source = {} if first else {"pretrained": False, "weights": None}  # which the first start alone needs
+    own = {**source, "in_chans": len(data.bands), "size": options["data"]["size"]}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags))
-    if step is None:
+    if reached is None:
         load_weights(folder.weights, model)
     else:
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
-        _fit(folder, options, data, model, seed, step)
+        _fit(folder, options, data, model, seed, reached)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
@@ -98,11 +100,27 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     ranks.first_does(lambda: shutil.rmtree(folder.checkpoints, ignore_errors=True))
 
 
-def _reached(folder: FoldFolder) -> int | None:
-    """Tell the step that training goes on from; none where it is done."""
+@dataclass(frozen=True)
+class _Reached:
+    """How far training has come: its step, and the row of the last epoch that ended, as `EpochLine` keeps it."""
+
+    step: int
+    row: Mapping[str, float]
+
+
+def _reached(folder: FoldFolder) -> _Reached | None:
+    """Tell what training goes on from; none where it is done."""
     if folder.weights.exists():
         return None
-    return _step_of(folder.last) if folder.last.exists() else 0
+    return _read_checkpoint(folder.last) if folder.last.exists() else _Reached(0, {})
+
+
+def _read_checkpoint(path: Path) -> _Reached:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
+    except Exception as error:  # torch.load fails in as many ways as there are broken files
+        raise InputError(f"{path} is broken; delete it to begin the fold anew ({error})") from error
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
@@ -242,18 +260,20 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
         raise InputError(f"trainer: {error}") from None
 
 
-def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int, step: int) -> None:
+def _fit(
+    folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int, start: _Reached
+) -> None:
     if min(len(data.train_rows), len(data.valid_rows)) < ranks.count():
         raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({ranks.count()})")
     frequencies = training_frequencies(data)
     model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
-    if step:
-        log.info("resuming %s at step %d", folder.path, step)
+    if start.step:
+        log.info("resuming %s at step %d", folder.path, start.step)
     else:
         model.start_from_frequencies(frequencies)
     _tell_batch(options)
     _tell_unreached(options)
-    ranks.first_does(lambda: _set_former_metrics_aside(folder, step))
+    ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
     callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
     began = time.perf_counter()
@@ -270,7 +290,7 @@ def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: Ti
             plugins=[WholeCheckpoints()],
         )
         with interruptible(trainer), stop.held():
-            trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if step else None, weights_only=True)
+            trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if start.step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError(
             "nothing was trained: trainer.max_epochs, max_steps, max_time or limit_train_batches left no step; raise it"
@@ -308,28 +328,15 @@ def _tell_unreached(options: Options) -> None:
         log.warning("model.unfreeze: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 
 
-def _step_of(checkpoint: Path) -> int:
-    return int(_read(checkpoint)["global_step"])
-
-
-def _read(checkpoint: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {key: content[key] for key in ("global_step", "callbacks")}
-    except Exception as error:  # torch.load fails in as many ways as there are broken files
-        raise InputError(f"{checkpoint} is broken; delete it to begin the fold anew ({error})") from error
-
-
-def _set_former_metrics_aside(folder: FoldFolder, step: int) -> None:
+def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
     parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
     if parts:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
-        former = former[former["step"] < step]
-        row = _read(folder.last)["callbacks"].get("EpochLine") if step else None
+        former = former[former["step"] < start.step]
         told = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
-        if row and row["epoch"] not in told["epoch"].tolist():
-            former = pd.concat([former, pd.DataFrame([row])])  # killed before the loggers were told of it
+        if start.row and start.row["epoch"] not in told["epoch"].tolist():
+            former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers were told of it
         write_table(_aside(folder), former)
         folder.metrics.unlink(missing_ok=True)
 

@@ -51,9 +51,6 @@ class _Record(dict[str, Any]):
         raise InputError(f"{self._file} lacks {self._section}{key}; put the file back as the run wrote it")
 
 
-yaml.SafeDumper.add_representer(_Record, yaml.SafeDumper.represent_dict)
-
-
 @dataclass(frozen=True)
 class Run:
     """Paths in a run folder; nothing is read or made by naming them."""
