@@ -1,5 +1,8 @@
 """The exceptions that are shown to the user as one line, without a traceback."""
 
+from collections.abc import Collection
+from itertools import islice
+
 
 class InputError(ValueError):
     """A call, a configuration or an input file is wrong.
@@ -11,3 +14,8 @@ class InputError(ValueError):
 
 class WorkError(RuntimeError):
     """The call was right but the work could not be finished; status 1 on the command line."""
+
+
+def listed(items: Collection[object]) -> str:
+    """List the first four items for a message, and a mark where there are more."""
+    return ", ".join(map(str, islice(items, 4))) + (" …" if len(items) > 4 else "")

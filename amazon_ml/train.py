@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from amazon_ml import ranks
-from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from amazon_ml.cli import main
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError

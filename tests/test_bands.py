@@ -25,7 +25,9 @@ from amazon_ml.data.bands import (
     read_reader,
     write_reader,
 )
-from amazon_ml.data.catalog import choose_files, list_tiles, read_catalog, read_mapping
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.tiles import choose_files, list_tiles
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.images import read_tif, resize
 from amazon_ml.errors import InputError

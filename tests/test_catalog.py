@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.data.catalog import Catalog, find_sample, list_tiles, natural_order, read_catalog, read_names, read_table
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.layout import find_sample
+from amazon_ml.data.catalog.table import read_names, read_table
+from amazon_ml.data.catalog.tiles import list_tiles, natural_order
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 

@@ -16,7 +16,7 @@ import rasterio
 from PIL import Image
 
 from amazon_ml.cli import main
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.check.findings import KINDS
 from amazon_ml.data.check.registration import compare
 from amazon_ml.data.check.report import Report, check

@@ -14,7 +14,7 @@ from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli import main
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.lightning import pl

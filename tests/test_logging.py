@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, fbeta_score, precision_scor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from amazon_ml.cli import main
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl

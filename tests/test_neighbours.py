@@ -24,7 +24,8 @@ from amazon_ml.data.borders import (
     ratio_limit,
     read_borders,
 )
-from amazon_ml.data.catalog import list_tiles, read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.tiles import list_tiles
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.folds import read_folds
 from amazon_ml.data.neighbours import find_neighbours, kept_neighbours, scenes, touching

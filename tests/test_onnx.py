@@ -15,7 +15,8 @@ import torch
 from conftest import TINY
 
 from amazon_ml.cli import main
-from amazon_ml.data.catalog import list_tiles, read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.tiles import list_tiles
 from amazon_ml.data.images import read_tile, resize
 from amazon_ml.decisions.rules import rule_from_dict
 from amazon_ml.errors import InputError, WorkError

@@ -18,7 +18,7 @@ from amazon_ml.cli import main
 from amazon_ml.data import pack as packing
 from amazon_ml.data.augment import symmetric
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.images import read_tile, resize
 from amazon_ml.data.pack import default_store, pack

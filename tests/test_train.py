@@ -22,7 +22,7 @@ from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
 from amazon_ml.cli import main
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks

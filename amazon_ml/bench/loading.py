@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from amazon_ml.bench.measure import Contest, Ratio
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import EpochSampler, TileDataset, training_loader
 from amazon_ml.data.pack import pack
 from amazon_ml.data.packed import open_store

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from amazon_ml.bench.measure import Contest, Ratio, Reading
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
 from amazon_ml.data.pack import pack
 from amazon_ml.data.packed import open_store

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from amazon_ml.data.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError

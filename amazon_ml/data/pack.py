@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from amazon_ml import __version__
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
-from amazon_ml.data.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
 from amazon_ml.errors import InputError, WorkError

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import reader_from
-from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.images import Image
 from amazon_ml.data.symmetry import gather
 from amazon_ml.errors import InputError

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.catalog import find_layout, find_tiles
+from amazon_ml.data.catalog.layout import find_layout
+from amazon_ml.data.catalog.tiles import find_tiles
 from amazon_ml.data.progress import watched
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import locked, read_json, write_json

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.data.bands import TileReader, name_bands
-from amazon_ml.data.catalog import Catalog, catalog_options, read_catalog
+from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile

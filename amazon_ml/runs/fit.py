@@ -19,7 +19,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from amazon_ml import ranks, stop
-from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError

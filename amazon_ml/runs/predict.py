@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import TileReader, name_bands
-from amazon_ml.data.catalog import choose_files, files_needed, list_tiles, read_mapping
+from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.decisions.rules import rule_to_dict

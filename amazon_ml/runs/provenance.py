@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import amazon_ml
-from amazon_ml.data.catalog import Catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError

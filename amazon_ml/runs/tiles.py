@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.bands import read_reader
-from amazon_ml.data.catalog import catalog_options, read_catalog
+from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run, read_truth
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog import NAME_COLUMNS, TAGS_COLUMNS, find_column, without_suffix
+from amazon_ml.data.catalog.table import NAME_COLUMNS, TAGS_COLUMNS, find_column, without_suffix
 from amazon_ml.errors import InputError
 
 #: What stands for bytes that are not UTF-8.

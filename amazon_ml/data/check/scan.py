@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.catalog import is_tif
+from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.hashes import THUMBNAIL
 from amazon_ml.data.images import read_as_stored, read_tif
 from amazon_ml.data.progress import mapped

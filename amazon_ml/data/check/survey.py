@@ -7,16 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS
-from amazon_ml.data.catalog import (
-    choose_colours,
-    choose_files,
-    choose_tags,
-    find_layout,
-    find_tiles,
-    locate,
-    read_mapping,
-    untagged_folders,
-)
+from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
+from amazon_ml.data.catalog.table import choose_tags
+from amazon_ml.data.catalog.tiles import choose_colours, choose_files, find_tiles, locate
 from amazon_ml.data.check.rows import read_rows
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet, split_tags

@@ -1,0 +1,173 @@
+"""The layout of a folder of tiles: where its table, its labelled images and its test images lie.
+
+Layouts that are found without being told:
+
+========================================================== ====================================
+``train-jpg/ test-jpg/ test-jpg-additional/``              the competition's archives
+``planet/planet/train-jpg/`` … ``train_classes.csv``       the data-set mirror
+``train-jpg/ test/``                                       both test sets merged
+``train-tif-v2/ test-tif-v2/`` beside these or alone       4-band TIFs
+one CSV of names and tags, images anywhere beneath         any other tagged set
+========================================================== ====================================
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
+from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
+from amazon_ml.errors import InputError, listed
+
+SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
+TRAIN_JPG = ("train-jpg",)
+TRAIN_TIF = ("train-tif-v2", "train-tif")
+#: How deep a layout may lie below the folder that is named; archives nest their folders.
+_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which part of a folder is what, told from names alone; nothing is opened.
+
+    Parameters
+    ----------
+    table
+        CSV of names and tags.
+    places
+        Folders of the labelled images.
+    tests
+        Folders that are called as the competition's test folders are, and hold images.
+    planet
+        Whether this is the competition's layout, where no images lie in folders beneath.
+    """
+
+    table: Path
+    places: tuple[Path, ...]
+    tests: tuple[Path, ...]
+    planet: bool
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """One folder as the survey saw it: its tag tables and samples, and whether it holds images."""
+
+    path: Path
+    csvs: tuple[str, ...]
+    has_images: bool
+
+    def is_called(self, names: Sequence[str]) -> bool:
+        return self.has_images and self.path.name in names
+
+
+def find_layout(root: Path, table: Path | None = None, images: Path | None = None) -> Layout:
+    """Find the tag table and the folders of images; what is given is not looked for.
+
+    Raises
+    ------
+    InputError
+        For a folder without a layout or with more than one.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}; name the folder of tiles (--data.root in training)")
+    folders = list(_survey(root))
+    planet = _planet_folders(root, folders) if table is None and images is None else []
+    places = planet or [images or root]
+    table = table or (_planet_table(root, planet[0], folders) if planet else _only_table(root, folders))
+    tests = (f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places)
+    return Layout(table, tuple(places), tuple(tests), bool(planet))
+
+
+def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
+    """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
+    if layout.planet or not layout.tests:
+        return list(layout.tests)
+    elsewhere = {path.stem for path in image_files(layout.places[0], True, set(layout.tests))}
+    sought = {Path(name).name for name in names} - elsewhere
+    return [folder for folder in layout.tests if sought.isdisjoint(p.stem for p in image_files(folder, False, set()))]
+
+
+def find_sample(root: Path) -> Path | None:
+    """Find the sample submission in a folder of tiles; its rows give the order of a submission."""
+    found = {csv: folder.path / csv for folder in _survey(root) for csv in folder.csvs if csv in SAMPLES}
+    return next((found[csv] for csv in SAMPLES if csv in found), None)
+
+
+def read_mapping(root: Path) -> dict[str, str]:
+    """Find and read the competition's table that mends names of TIFs; empty where there is none.
+
+    Raises
+    ------
+    InputError
+        When there are two, or one that is not a renaming.
+    """
+    found = [folder.path / MAPPING for folder in _survey(root) if MAPPING in folder.csvs]
+    if not found:
+        return {}
+    if len(found) > 1:
+        raise InputError(f"{root} holds more than one {MAPPING}: {listed(found)}; keep one of them")
+    raw, lines = read_csv(found[0])
+    if not {"old", "new"} <= set(raw.columns):
+        raise InputError(f"{found[0]} must have the columns old and new; it has {', '.join(map(str, raw.columns))}")
+    renaming = raw[["old", "new"]].map(lambda name: without_suffix(name.strip()))
+    for column in ("old", "new"):
+        again = renaming[column].duplicated()
+        if again.any():
+            raise InputError(f"{found[0]} line {lines[again].iloc[0]}: {renaming[column][again].iloc[0]} stands twice")
+    mended = renaming[renaming["old"].str.startswith("file_")]
+    return dict(zip(mended["old"], mended["new"], strict=True))
+
+
+def _survey(root: Path) -> Iterator[_Folder]:
+    for where, below, files in os.walk(root, followlinks=True):
+        path = Path(where)
+        deep = len(path.relative_to(root).parts)
+        below[:] = sorted(name for name in below if not name.startswith(".") and deep < _DEPTH)
+        yield _Folder(
+            path,
+            tuple(sorted(name for name in files if name.lower().endswith(".csv") and not name.startswith("."))),
+            any(is_image(name) for name in files),
+        )
+
+
+def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
+    """Find the competition's folder of labelled JPGs, and that of their TIFs: either, both or none."""
+    kinds = [[f.path for f in folders if f.is_called(names)] for names in (TRAIN_JPG, TRAIN_TIF)]
+    for found in kinds:
+        if len(found) > 1:
+            raise InputError(
+                f"{root} holds more than one {found[0].name}: {listed(found)}; name one parent "
+                "(--data.root in training)"
+            )
+    return [path for found in kinds for path in found]
+
+
+def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
+    """Find the competition's table nearest above the images, and else anywhere."""
+    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv in PLANET_TABLES]
+    for parent in images.parents:
+        near = [path for path in found if path.parent == parent]
+        if near or parent == root:
+            found = near or found
+            break
+    if len(found) == 1:
+        return found[0]
+    wanted = " or ".join(PLANET_TABLES)
+    if found:
+        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with --data.table")
+    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set --data.table")
+
+
+def _only_table(root: Path, folders: list[_Folder]) -> Path:
+    found = [folder.path / csv for folder in folders for csv in folder.csvs if csv not in (*SAMPLES, MAPPING)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.table")
+    raise InputError(
+        f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
+        "name the folder of tiles (--data.root in training), or the table with --data.table"
+    )
