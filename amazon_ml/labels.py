@@ -89,17 +89,21 @@ class TagSet:
         InputError
             For tags that are not in the list: it counts them, and names rows and nearest tags.
         """
+        return self.encode_split([split_tags(tags, separator) for tags in tag_strings], rows=rows)
+
+    def encode_split(self, tag_lists: Sequence[Sequence[str]], *, rows: Sequence[str] | None = None) -> MultiHot:
+        """Turn the tags of each tile into a multi-hot array, as `encode` does with strings of tags."""
         column = {name: i for i, name in enumerate(self.names)}
-        encoded = np.zeros((len(tag_strings), len(self)), dtype=np.uint8)
-        unknown: list[tuple[int, str]] = []
-        for row, tags in enumerate(tag_strings):
-            for tag in split_tags(tags, separator):
+        encoded = np.zeros((len(tag_lists), len(self)), dtype=np.uint8)
+        unknown: list[tuple[str, str]] = []
+        for row, tags in enumerate(tag_lists):
+            for tag in tags:
                 if tag in column:
                     encoded[row, column[tag]] = 1
                 else:
-                    unknown.append((row, tag))
+                    unknown.append((rows[row] if rows is not None else f"row {row + 1}", tag))
         if unknown:
-            raise InputError(self._describe_unknown(unknown, rows))
+            raise InputError(self.describe_unknown(unknown))
         return encoded
 
     def decode(self, encoded: npt.ArrayLike, *, separator: str = " ") -> list[str]:
@@ -133,13 +137,14 @@ class TagSet:
             broken[f"{tag} beside other tags"] = on[:, self.names.index(tag)] & (count > 1)
         return {rule: np.flatnonzero(rows) for rule, rows in broken.items() if rows.any()}
 
-    def _describe_unknown(self, unknown: list[tuple[int, str]], rows: Sequence[str] | None) -> str:
-        def describe(row: int, tag: str) -> str:
-            place = rows[row] if rows is not None else f"row {row + 1}"
+    def describe_unknown(self, unknown: Sequence[tuple[str, str]]) -> str:
+        """Say which tags are not in the list; of each its place and itself are given."""
+
+        def describe(place: str, tag: str) -> str:
             near = difflib.get_close_matches(tag, self.names, n=1, cutoff=0.6)
             return f"{place}: {tag!r}" + (f" (nearest: {near[0]!r})" if near else "")
 
-        shown = "; ".join(describe(row, tag) for row, tag in unknown[:3])
+        shown = "; ".join(describe(place, tag) for place, tag in unknown[:3])
         more = f"; and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         noun = "unknown tag" if len(unknown) == 1 else f"{len(unknown)} unknown tags"
         return f"{noun}: {shown}{more}. Known tags: {', '.join(self.names)}"

@@ -123,7 +123,9 @@ def test_files_that_macos_puts_into_archives_are_passed_over(tmp_path: Path) -> 
 def test_generic_folder_has_its_own_tags_sorted(tmp_path: Path, ending: str) -> None:
     tiles(tmp_path / "pictures", "b.jpg", "a.jpg", "c.png")
     csv(tmp_path / "tags.csv", {f"b{ending}": "river forest", f"a{ending}": "", "c": "forest"})
-    catalog = read_catalog(tmp_path)
+    with pytest.raises(InputError, match=r"1 tiles have no tag, such as a \(line 3\).*--data\.allow_untagged true"):
+        read_catalog(tmp_path)
+    catalog = read_catalog(tmp_path, allow_untagged=True)
     assert catalog.tags.names == ("forest", "river")
     assert catalog.tags.exactly_one == ()
     assert catalog.labelled["image_name"].tolist() == ["b", "a", "c"]
@@ -153,7 +155,7 @@ def test_table_may_name_files_by_their_path(tmp_path: Path, names: tuple[str, st
 
 def test_test_tiles_of_a_generic_folder_are_unlabelled(tmp_path: Path) -> None:
     tiles(tmp_path, "images/a.jpg", "test/b.jpg")
-    csv(tmp_path / "tags.csv", {"a": "x"})
+    csv(tmp_path / "tags.csv", {"a": "river field"})
     catalog = read_catalog(tmp_path)
     assert catalog.labelled["image_name"].tolist() == ["a"]
     assert catalog.unlabelled["image_name"].tolist() == ["b"]
@@ -165,8 +167,9 @@ def test_named_table_columns_separator_and_images(tmp_path: Path) -> None:
     table = csv(tmp_path / "mine.csv", {"7,a": "bare ground| blow down", "8,A": ""}, "id,Tile,What")
     tile(tmp_path / "right" / "A.jpg")
     catalog = read_catalog(
-        tmp_path, table=table, images=tmp_path / "right", name_column="tile", tags_column="WHAT", tag_separator="|"
-    )
+        tmp_path, table=table, images=tmp_path / "right", name_column="tile", tags_column="WHAT", tag_separator="|",
+        allow_untagged=True,
+    )  # fmt: skip
     assert catalog.tags.names == ("bare ground", "blow down")
     assert catalog.targets.tolist() == [[1, 1], [0, 0]]
     assert catalog.labelled["path"].tolist() == [str(tmp_path / "right" / "a.jpg"), str(tmp_path / "right" / "A.jpg")]
@@ -224,7 +227,8 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
     csv(tmp_path / "two.csv", {"a": "y"})
     with pytest.raises(InputError, match=r"holds 2 CSV files: .*one\.csv, .*two\.csv; .*--data\.table"):
         read_catalog(tmp_path)
-    assert read_catalog(tmp_path, table=tmp_path / "two.csv").tags.names == ("y",)
+    csv(tmp_path / "two.csv", {"a": "y z"})
+    assert read_catalog(tmp_path, table=tmp_path / "two.csv").tags.names == ("y", "z")
 
 
 def test_two_train_folders_are_refused(tmp_path: Path) -> None:
@@ -238,8 +242,8 @@ def test_two_train_folders_are_refused(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"image_name,weather\na,clear\n", r"no column 'tags'; it has 'image_name', 'weather'.*--data\.tags_column"),
-        (b"tile,tags\na,clear\n", r"no column 'image_name'; it has 'tile', 'tags'.*--data\.name_column"),
-        (b"image_name;tags\na;clear\n", r"it has 'image_name;tags'\. Save it with commas"),
+        (b"square,tags\na,clear\n", r"no column 'image_name'; it has 'square', 'tags'.*--data\.name_column"),
+        (b"image_name tags\na clear\n", r"it has 'image_name tags'\. Save it with commas"),
         (b"image_name,tags\n", "a header but no rows"),
         (b"image_name,tags\n\n\n", "a header but no rows"),
         (b"", "not a CSV that can be read"),
@@ -276,7 +280,7 @@ def test_missing_named_table_is_refused(tmp_path: Path) -> None:
 def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("image_name,tags\na,x\n\nb,y\n\n")
-    rows = read_table(table)
+    rows = read_table(table).rows
     assert rows["image_name"].tolist() == ["a", "b"]
     assert rows["line"].tolist() == [2, 4]
 

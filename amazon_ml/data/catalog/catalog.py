@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, parse_bands
-from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import choose_tags, read_table
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, files_needed, list_tiles, locate
+from amazon_ml.data.catalog.join import Differences, locate, long_names, shared_files
+from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
+from amazon_ml.data.catalog.names import composed
+from amazon_ml.data.catalog.table import Reading, TagTable, read_table
+from amazon_ml.data.catalog.tiles import choose_colours, choose_files, files_needed, image_files, list_tiles
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -76,6 +79,8 @@ def read_catalog(
     tags_column: str | None = None,
     tag_separator: str | None = None,
     allow_missing: bool = False,
+    allow_untagged: bool = False,
+    merge_rows: bool = False,
     bands: Sequence[str] = COLOURS,
     colours: str | None = None,
     leave_out: Path | None = None,
@@ -102,6 +107,10 @@ def read_catalog(
         What stands between tags; any white space by default.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    allow_untagged
+        Take tiles without a tag as they are, instead of refusing the folder.
+    merge_rows
+        Join rows of one name to one tile with the tags of all of them.
     bands
         Bands that will be read; they tell which files a tile needs.
     colours
@@ -115,26 +124,23 @@ def read_catalog(
     InputError
         For a folder without a layout or with more than one, and for a broken table.
     """
-    if tag_separator == "":
-        raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
     layout = find_layout(root, table, images)
-    table = layout.table
-    rows = read_table(table, name_column, tags_column, leave_out)
-    tag_set = choose_tags(table, rows["tags"], tags, tag_separator)
-    test_folders = untagged_folders(layout, rows["image_name"])
+    reading = Reading(tags, name_column, tags_column, tag_separator, allow_untagged, merge_rows, leave_out)
+    read = read_table(layout.table, reading, names_with_files(layout))
+    test_folders = untagged_folders(layout, read.rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
     colours = colours or choose_colours(files)
     files, _ = choose_files(files, bands, colours)
-    labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    labelled = _join(read, files, layout.places, allow_missing, needed=files_needed(bands, colours))
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, colours)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are left out", len(lacking), len(untagged),
                     files_needed(bands, colours), listed(lacking))  # fmt: skip
     return Catalog(
-        tags=tag_set,
-        labelled=labelled,
-        targets=_encode(tag_set, table, labelled, tag_separator),
+        tags=read.tags,
+        labelled=labelled[["image_name", "path", "tif", "tags", "line"]],
+        targets=_encode(read, labelled),
         unlabelled=unlabelled,
         colours=colours,
     )
@@ -144,38 +150,63 @@ def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
     paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
     plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
-    return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}
+    newer = {key: bool(data.get(key)) for key in ("allow_untagged", "merge_rows")}  # runs made before lack them
+    return {**paths, **{key: data[key] for key in plain}, **newer, "bands": parse_bands(data["bands"])}
 
 
-def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str | None) -> MultiHot:
-    rows = [f"line {line} ({name})" for line, name in zip(labelled["line"], labelled["image_name"], strict=True)]
-    try:
-        targets = tag_set.encode(labelled["tags"].tolist(), separator=separator, rows=rows)
-    except InputError as error:
-        raise InputError(f"{table}: {error}") from None
-    for rule, broken in tag_set.logic_faults(targets).items():
-        log.warning("%s: %d tiles with %s, such as %s", table, len(broken), rule, rows[broken[0]])
+def names_with_files(layout: Layout) -> Callable[[Sequence[str]], int]:
+    """Give a function that counts the names with a file; the folders are walked when it is called first."""
+
+    @cache
+    def known() -> frozenset[str]:
+        files = [path for place in layout.places for path in image_files(place, True, set())]
+        return frozenset(
+            name for path in files for name in (composed(path.stem), *long_names(path, name_places(layout)))
+        )
+
+    return lambda names: len(known().intersection(names))
+
+
+def name_places(layout: Layout) -> tuple[Path, ...]:
+    """List the folders below which a table may name files by their path."""
+    return (*layout.places, layout.table.parent)
+
+
+def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
+    targets = table.tags.encode_split(labelled["found"].tolist())
+    for rule, broken in table.tags.logic_faults(targets).items():
+        line, name = labelled["line"].iloc[broken[0]], labelled["image_name"].iloc[broken[0]]
+        log.warning("%s: %d tiles with %s, such as line %d (%s)", table.path, len(broken), rule, line, name)
     return targets
 
 
 def _join(
-    table: Path, rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
+    table: TagTable, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
 ) -> pd.DataFrame:
-    joined = locate(rows, files, places[0])
+    rows, path = table.rows, table.path
+    joined = locate(rows, files, (*places, path.parent))
     there = joined["path"].notna()
     missing, where = rows.loc[~there, "image_name"], " and ".join(map(str, places))
+    if len(missing):
+        near = Differences(files["image_name"].tolist(), table.records if len(missing) == len(rows) else None)
+        hint = near.explain(missing.iloc[0])
+        hint = f". {hint[0].upper()}{hint[1:]}" if hint else ""
     if len(missing) == len(rows):
         raise InputError(
-            f"none of the {len(rows):,} tiles in {table} has a {needed} in {where}; name it with --data.images"
+            f"none of the {len(rows):,} tiles in {path} has a {needed} in {where}; name it with --data.images{hint}"
         )
     if len(missing):
-        said = f"{len(missing):,} of {len(rows):,} tiles in {table} have no {needed} in {where}: {listed(missing)}"
+        said = f"{len(missing):,} of {len(rows):,} tiles in {path} have no {needed} in {where}: {listed(missing)}"
         if not allow_missing:
-            raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true")
-        log.warning("%s; they are left out", said)
+            raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true{hint}")
+        log.warning("%s; they are left out%s", said, hint)
+    twice = shared_files(joined)
+    if len(twice):
+        names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
+        raise InputError(f"{path}: several rows name the file {twice['path'].iloc[0]}: {names}; keep one of them")
     surplus = files.loc[~files["path"].isin(joined["path"]), "image_name"]
     if len(surplus):
         log.warning(
-            "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, table, listed(surplus)
+            "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, path, listed(surplus)
         )
-    return joined.loc[there, ["image_name", "path", "tif", "tags", "line"]].reset_index(drop=True)
+    return joined[there].reset_index(drop=True)

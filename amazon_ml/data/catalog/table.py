@@ -1,158 +1,328 @@
-"""Tables of names and tags: reading a CSV, finding its columns, deciding the tag list."""
+"""Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
 
-import difflib
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.catalog.columns import (
+    NAME_COLUMNS,
+    TAGS_COLUMNS,
+    describe_marks,
+    find_column,
+    known_columns,
+    mark_columns,
+    refuse_marks,
+)
+from amazon_ml.data.catalog.faults import Fault, raise_faults
+from amazon_ml.data.catalog.names import clean_name, without_suffix
+from amazon_ml.data.catalog.records import Records, read_records
+from amazon_ml.data.catalog.tags import Row, count_tags, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import PLANET, TagSet, declared, split_tags
+from amazon_ml.labels import TagSet
+
+__all__ = ["PLANET_TABLES", "Reading", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
+           "without_suffix"]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
-#: Column names that are understood without being told, the competition's first.
-NAME_COLUMNS = ("image_name", "image", "filename", "file_name", "file", "name", "image_id", "id")
-TAGS_COLUMNS = ("tags", "labels", "tag", "label", "classes")
 
 
-def read_table(
-    table: Path, name_column: str | None = None, tags_column: str | None = None, leave_out: Path | None = None
-) -> pd.DataFrame:
-    """Read a table of names and tags; names lose an image ending.
+@dataclass(frozen=True)
+class Reading:
+    """How a tag table is read; the options of training and of every verb that takes a table.
 
-    Rows with a name that stands in the CSV `leave_out` are passed over.
-
-    Returns
-    -------
-    Table of ``image_name``, ``tags`` and ``line`` (the line in the file, the header being 1).
+    Parameters
+    ----------
+    tags
+        The tag list; by default the competition's 17 for its tables, else the distinct tags.
+    name_column, tags_column
+        Columns; common names are understood.
+    tag_separator
+        What stands between tags; any white space by default.
+    allow_untagged
+        Whether tiles without a tag are meant.
+    merge_rows
+        Whether rows of one name are one tile, with the tags of all of them.
+    leave_out
+        CSV of names whose rows are passed over, whatever is wrong with them.
     """
-    raw, lines = read_csv(table)
-    columns = [str(column) for column in raw.columns]
-    tags = find_column(table, columns, tags_column, TAGS_COLUMNS, "data.tags_column")
-    names = _read_names(table, raw, lines, name_column)
-    rows = pd.DataFrame({"image_name": names, "tags": raw[tags], "line": lines})
-    if leave_out is not None:
-        rows = _without(rows, table, leave_out)
-    _refuse_repeated(table, rows["image_name"], rows["line"])
-    return rows
+
+    tags: Sequence[str] | None = None
+    name_column: str | None = None
+    tags_column: str | None = None
+    tag_separator: str | None = None
+    allow_untagged: bool = False
+    merge_rows: bool = False
+    leave_out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.tag_separator == "":
+            raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
+
+
+@dataclass(frozen=True)
+class TagTable:
+    """A tag table that was read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        One row a tile: ``image_name``, ``tags`` (as they stand there), ``found`` (a tuple of tags),
+        ``line`` (in the file) and ``untagged`` (whether it has no tag, and nothing else is wrong with
+        its cell); where rows are not merged, names may be repeated.
+    tags
+        The tag list.
+    faults
+        What training refuses, in the order of its weight.
+    records
+        The file as a CSV.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    tags: TagSet
+    faults: list[Fault]
+    records: Records
+
+
+def read_table(path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None) -> TagTable:
+    """Read a table of names and tags as `scan_table` does; the first fault is raised.
+
+    Raises
+    ------
+    InputError
+        For a fault, with how many there are.
+    """
+    table = scan_table(path, reading, joins)
+    raise_faults(path, table.faults)
+    counts = count_tags(table.rows["found"].tolist())
+    if reading is None or reading.tags is None:
+        for tag, near in near_slips(counts):
+            log.warning("%s: %r on %d tiles looks like %r on %d; if it is a slip, mend the table",
+                        path, tag, counts[tag], near, counts[near])  # fmt: skip
+    return table
+
+
+def scan_table(
+    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
+) -> TagTable:
+    """Read what can be read of a table of names and tags, and find all that training refuses.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reading
+        How it is read.
+    joins
+        Counts the names that have a file, by which one of several columns of names is chosen.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, no column of names or tags, or no tag.
+    """
+    reading = reading or Reading()
+    wanted = [name.lower() for name in (reading.name_column, reading.tags_column) if name]
+    records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
+    tags_at = _find_tags(records, reading.tags_column)
+    name_at = _find_names(records, reading.name_column, joins)
+    rows, faults = _rows(records, name_at, tags_at)
+    if reading.leave_out is not None:
+        rows, faults = _without(rows, faults, path, reading.leave_out)
+
+    if not any(row.whole for row in rows):
+        raise_faults(path, faults)
+
+    def marks() -> str:
+        columns = mark_columns(records, (name_at, tags_at))
+        return describe_marks(records, columns) if len(columns) > 1 else ""
+
+    column = read_tags(
+        path, rows, tags=reading.tags, planet=path.name in PLANET_TABLES, separator=reading.tag_separator,
+        marks=marks,
+    )  # fmt: skip
+    frame = pd.DataFrame({
+        "image_name": pd.Series([row.name for row in rows], dtype=object),
+        "tags": pd.Series([row.cell for row in rows], dtype=object),
+        "found": pd.Series(column.found, dtype=object),
+        "line": [row.line for row in rows],
+        "untagged": column.untagged,
+    })  # fmt: skip
+    repeated = [] if reading.merge_rows else _repeated(frame)
+    if reading.merge_rows:
+        frame = _merge(path, frame)
+    untagged = [] if reading.allow_untagged else _untagged(frame)
+    return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], records)
 
 
 def read_names(table: Path) -> list[str]:
-    """Read the names of a table, in its order, whatever other columns it has."""
-    try:
-        raw, lines = read_csv(table)
-        names = _read_names(table, raw, lines)
-        _refuse_repeated(table, names, lines)
-    except InputError as error:
-        raise InputError(f"cannot take names: {error}") from None
-    return names.tolist()
+    """Read the names of a table, in its order, whatever other columns it has.
 
-
-def choose_tags(
-    table: Path, tag_strings: pd.Series, tags: Sequence[str] | None = None, separator: str | None = None
-) -> TagSet:
-    """Decide the tag list of a table, as `read_catalog` tells."""
-    if tags is None and table.name not in PLANET_TABLES:
-        return TagSet(_distinct_tags(table, tag_strings, separator))
-    return PLANET if tags is None else declared(tags)
-
-
-def find_column(table: Path, columns: list[str], wanted: str | None, known: Sequence[str], option: str) -> str:
-    """Find a column by the name that is wanted, or else by the first of the known ones; case does not matter."""
-    by_lower = {column.strip().lower(): column for column in columns}
-    for candidate in [wanted.lower()] if wanted else known:
-        if candidate in by_lower:
-            return by_lower[candidate]
-    remedy = f"Name the right one with --{option}"
-    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        remedy = "Save it with commas between its columns"
-    raise InputError(
-        f"{table} has no column {wanted or known[0]!r}; it has {', '.join(map(repr, columns)) or 'none'}. {remedy}"
-    )
-
-
-def without_suffix(name: str) -> str:
-    """Drop an image ending from a name."""
-    return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
-
-
-def read_csv(table: Path, may_be_empty: bool = False) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Read a CSV as text, with the line of each row in the file, the header being 1."""
-    try:
-        with warnings.catch_warnings():
-            # Where rows are longer than the header, it would only warn, and drop what is behind.
-            warnings.simplefilter("error", category=pd.errors.ParserWarning)
-            raw = pd.read_csv(
-                table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, skip_blank_lines=False
-            )
-    except FileNotFoundError:
-        raise InputError(f"there is no table {table}") from None
-    except pd.errors.ParserWarning:
-        raise InputError(f"{table} has rows with more columns than its header; put quotes around tags") from None
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"{table} is not a CSV that can be read: {str(error).strip()}") from None
-    lines = pd.Series(np.arange(len(raw)) + 2)
-    filled = (raw != "").any(axis=1)
-    if not filled.any() and not may_be_empty:
-        raise InputError(f"{table} has a header but no rows")
-    return raw[filled].reset_index(drop=True), lines[filled].reset_index(drop=True)
-
-
-def _read_names(
-    table: Path, raw: pd.DataFrame, lines: "pd.Series[int]", name_column: str | None = None
-) -> "pd.Series[str]":
-    column = find_column(table, [str(name) for name in raw.columns], name_column, NAME_COLUMNS, "data.name_column")
-    names = raw[column].str.strip().map(without_suffix)
-    nameless = lines[names == ""]
-    if len(nameless):
-        raise InputError(f"{table} line {nameless.iloc[0]}: the name in column {column!r} is empty")
+    Raises
+    ------
+    InputError
+        For a table that cannot be read, or with a name that stands twice.
+    """
+    names, lines = _read_names(table)
+    frame = pd.DataFrame({"image_name": names, "line": lines})
+    again = frame[frame["image_name"].duplicated(keep=False)]
+    if len(again):
+        raise InputError(f"cannot take names: {table}: {_twice(again)}; keep one row of each")
     return names
 
 
-def _refuse_repeated(table: Path, names: "pd.Series[str]", lines: "pd.Series[int]") -> None:
-    again = names[names.duplicated(keep=False)]
-    if len(again):
-        first = again.iloc[0]
-        where = ", ".join(map(str, lines[names == first]))
-        raise InputError(f"{table}: {again.nunique()} names stand more than once, such as {first} on lines {where}")
+def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+    """Read any CSV as text, with the line of each row in the file, the header being 1.
+
+    Raises
+    ------
+    InputError
+        For a table that cannot be read.
+    """
+    records = read_records(table)
+    raise_faults(table, records.faults)
+    width = len(records.header)
+    raw = pd.DataFrame([cells[:width] for _, cells in records.rows], columns=records.header, dtype=object)
+    return raw, pd.Series([line for line, _ in records.rows])
 
 
-def _without(rows: pd.DataFrame, table: Path, leave_out: Path) -> pd.DataFrame:
+def _find_tags(records: Records, wanted: str | None) -> int:
+    if wanted is None and not known_columns(records.header, TAGS_COLUMNS):
+        refuse_marks(records)
+    return find_column(records.path, records.header, wanted, TAGS_COLUMNS, "data.tags_column")
+
+
+def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[str]], int] | None) -> int:
+    """Find the column of names; of several that are known, the first of those with most files."""
+    known = known_columns(records.header, NAME_COLUMNS)
+    if wanted is not None or len(known) < 2 or joins is None:
+        return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
+    counts = [joins([clean_name(cells[column]) for _, cells in records.rows]) for column in known]
+    chosen = known[counts.index(max(counts))]
+    log.info("%s: the names are in column %r", records.path, records.header[chosen])
+    return find_column(records.path, records.header, records.header[chosen], NAME_COLUMNS, "data.name_column")
+
+
+def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
+    """Make rows of records; a broken row with a name is among rows and faults."""
+    column, path = records.header[name_at], records.path
+    titles = (column.lower(), records.header[tags_at].lower())
+    rows, faults = [], []
+    by_line = {fault.line: fault for fault in records.faults}
+    for line, cells in records.rows:
+        name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(), by_line.pop(line, None)
+        if not name:
+            faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
+                                "the row", item=f"line {line}: there is no name"))  # fmt: skip
+        elif (cells[name_at].strip().lower(), cell.lower()) == titles:
+            faults.append(Fault("header_again", line, f"the header {column},{records.header[tags_at]} stands again",
+                                "remove the line", item=f"line {line}"))  # fmt: skip
+        else:
+            rows.append(Row(name, cell, line, whole=broken is None))
+            faults += [replace(broken, names=(name,))] if broken else []
+    if not rows and not faults and not by_line:
+        raise InputError(f"{path} has a header but no rows")
+    return rows, sorted([*by_line.values(), *faults], key=lambda fault: fault.line)
+
+
+def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], list[int]]:
     try:
-        names = set(_read_names(leave_out, *read_csv(leave_out, may_be_empty=True)))  # a name may have two reasons
+        records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
+        raise_faults(table, records.faults)
+        column = find_column(table, records.header, None, NAME_COLUMNS, "data.name_column")
+        names = [clean_name(cells[column]) for _, cells in records.rows]
+        lines = [line for line, _ in records.rows]
+        if "" in names:
+            raise InputError(f"{table} line {lines[names.index('')]}: the name in column "
+                             f"{records.header[column]!r} is empty")  # fmt: skip
     except InputError as error:
         raise InputError(f"cannot take names: {error}") from None
-    unknown = names.difference(rows["image_name"])
+    return names, lines
+
+
+def _without(
+    rows: list[Row], faults: list[Fault], table: Path, leave_out: Path
+) -> tuple[list[Row], list[Fault]]:
+    names = frozenset(_read_names(leave_out, may_be_empty=True)[0])  # a name may have two reasons
+    unknown = names.difference(row.name for row in rows)
     if unknown and unknown == names:
-        raise InputError(f"{leave_out} names no tile of {table}; name the right list with --data.leave_out, or none")
+        raise InputError(f"{leave_out} names no tile of {table}; give the list of another table, or none")
     if unknown:
         log.warning("%s names %d tiles that %s lacks: %s", leave_out, len(unknown), table, listed(sorted(unknown)))
-    kept = rows[~rows["image_name"].isin(names)].reset_index(drop=True)
-    if kept.empty:
+    kept = [row for row in rows if row.name not in names]
+    if not kept:
         raise InputError(f"{leave_out} leaves nothing of {table}")
     log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
-    return kept
+    return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]
 
 
-def _distinct_tags(table: Path, tag_strings: pd.Series, separator: str | None) -> tuple[str, ...]:
-    counts = Counter(tag for tags in tag_strings for tag in set(split_tags(tags, separator)))
-    if not counts:
-        raise InputError(f"{table} names no tag at all")
-    joined = [tag for tag in counts if any(mark in tag for mark in ",;|")]
-    if joined:
-        log.warning("%s: %r is read as one tag; if it is several, set tag_separator", table, joined[0])
-    for tag, count in counts.items():
-        near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
-        if near and count * 20 < counts[near[0]]:
-            log.warning(
-                "%s: %r on %d tiles looks like %r on %d; if it is a slip, mend the table",
-                table, tag, count, near[0], counts[near[0]],
-            )  # fmt: skip
-    return tuple(sorted(counts))
+def _repeated(rows: pd.DataFrame) -> list[Fault]:
+    """Find names on several rows, each with its lines, and say what kind of table that is."""
+    again = rows[rows["image_name"].duplicated(keep=False)]
+    if again.empty:
+        return []
+    groups = list(again.groupby("image_name", sort=False))
+    same = [len(set(map(frozenset, group["found"]))) == 1 for _, group in groups]
+    if all(same):
+        hint = "each has the same tags there; keep one row of each, or set --data.merge_rows true"
+    elif (again["found"].map(len) <= 1).all():
+        hint = "the table has a row a tag; join the rows of each tile with --data.merge_rows true"
+    else:
+        hint = (
+            "their tags differ; keep the right row of each, or, where each row holds some of the tags, join them "
+            "with --data.merge_rows true"
+        )
+    said = f"{_twice(again)}; {hint}"
+    return [
+        Fault("repeated_rows" if alike else "contradictory_rows", int(group["line"].iloc[0]), said, hint, (str(name),),
+              item=f"{name} on lines {', '.join(map(str, group['line']))}", said=said)
+        for alike, (name, group) in zip(same, groups, strict=True)
+    ]  # fmt: skip
+
+
+def _twice(again: pd.DataFrame) -> str:
+    first = again["image_name"].iloc[0]
+    lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
+    return f"{again['image_name'].nunique():,} names stand more than once, such as {first} on lines {lines}"
+
+
+def _merge(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows of each name, in the order of their first."""
+    if not rows["image_name"].duplicated().any():
+        return rows
+    merged: dict[str, Mapping[str, Any]] = {}
+    for row in rows.to_dict("records"):
+        before = merged.get(row["image_name"])
+        if before is None:
+            merged[row["image_name"]] = row
+        else:
+            found = tuple(dict.fromkeys((*before["found"], *row["found"])))
+            merged[row["image_name"]] = {
+                **before,
+                "found": found,
+                "tags": f"{before['tags']} {row['tags']}".strip(),
+                "untagged": before["untagged"] and row["untagged"],
+            }
+    log.info("%s: %d rows are joined to %d tiles", path, len(rows), len(merged))
+    return pd.DataFrame(list(merged.values()))
+
+
+def _untagged(rows: pd.DataFrame) -> list[Fault]:
+    without = rows[rows["untagged"]]
+    places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
+    said = (
+        f"{len(places):,} tiles have no tag, such as {listed([f'{name} (line {line})' for name, line in places])}; "
+        "tag them, or set --data.allow_untagged true if they are meant to have none"
+    )
+    return [
+        Fault("untagged_rows", line, "no tag", "tag it", (name,), f"{name} (line {line})", said)
+        for name, line in places
+    ]

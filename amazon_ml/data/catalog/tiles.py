@@ -126,18 +126,6 @@ def files_needed(bands: Sequence[str], colours: str) -> str:
     return "JPG with a TIF beside it" if need_tif(bands) else "JPG or PNG"
 
 
-def locate(rows: pd.DataFrame, files: pd.DataFrame, place: Path) -> pd.DataFrame:
-    """Add to the rows of a table ``path`` and ``tif``, missing where there is no file.
-
-    A table may name files by their path below the folder `place` where short names would do.
-    """
-    if not rows["image_name"].isin(files["image_name"]).any():
-        inside = [Path(path) for path in files["path"] if Path(path).is_relative_to(place)]
-        long = {str(path): path.relative_to(place).with_suffix("").as_posix() for path in inside}
-        files = files.assign(image_name=files["path"].map(long))
-    return rows.merge(files[files["image_name"].notna()], on="image_name", how="left")
-
-
 def natural_order(name: str) -> tuple[str, int, str]:
     """Sort key that puts ``test_10`` behind ``test_9``."""
     stem = name.rstrip("0123456789")

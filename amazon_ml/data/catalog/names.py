@@ -1,0 +1,29 @@
+"""Names of tiles: one form of each, whatever program wrote it."""
+
+import unicodedata
+
+from amazon_ml.data.images import SUFFIXES
+
+#: Characters without width that `str.strip` leaves.
+INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
+_OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
+
+
+def clean_name(name: str) -> str:
+    """Give a name of a table the form that file names have: ``/`` between folders, no ``./`` in front, no ending."""
+    if "\\" in name:
+        name = name.replace("\\", "/")
+    name = composed(name.strip().strip(_OUTER))
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return without_suffix(name)
+
+
+def composed(text: str) -> str:
+    """Compose letters and accents (NFC): programs write the same name in two forms."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def without_suffix(name: str) -> str:
+    """Drop an image ending from a name."""
+    return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name

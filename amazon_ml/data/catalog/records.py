@@ -1,0 +1,155 @@
+"""The records of a CSV: which mark parts its columns, its header, and each row with its line in the file."""
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.text import REPLACEMENT, read_text
+from amazon_ml.errors import InputError
+
+log = logging.getLogger(__name__)
+
+#: What may part columns; a comma where several would do.
+DELIMITERS = (",", ";", "\t", "|")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+#: What a spreadsheet writes in front of the header to say what parts columns.
+_DECLARED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Records:
+    """A CSV taken apart, where nothing is known of its columns.
+
+    Parameters
+    ----------
+    path
+        The file.
+    header
+        Names of the columns.
+    header_line
+        The line of the header.
+    rows
+        Of each row its line in the file and its cells; as many as the header has at least, blank rows left out.
+    faults
+        The lines that cannot be read.
+    broken
+        Lines of the rows that are among `rows` and `faults`.
+    """
+
+    path: Path
+    header: list[str]
+    header_line: int
+    rows: list[tuple[int, list[str]]]
+    faults: list[Fault]
+    broken: frozenset[int]
+
+
+def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool = False) -> Records:
+    """Read a CSV of any encoding that is certain, with columns parted by a comma, semicolon, tab or bar.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        Names of columns in small letters, by which a header is told where several marks might part it.
+    may_be_empty
+        Whether a header alone will do.
+
+    Raises
+    ------
+    InputError
+        Where there is no header, or no row below it.
+    """
+    text = read_text(path)
+    lines = _LINE_END.split(text)
+    delimiter, skipped = _find_delimiter(lines, known)
+    if delimiter != ",":
+        log.info("%s: columns are parted by %r", path, delimiter)
+    records, stray = split_records(text, delimiter)
+    records = [record for record in records if record[0] > skipped and any(map(str.strip, record[1]))]
+    if not records:
+        raise InputError(f"{path} is not a CSV that can be read: {stray[0] if stray else 'it is empty'}")
+    (header_line, header), *rows = records
+    broken_header = _odd_cells(header)
+    if broken_header:
+        raise InputError(f"{path} is not a CSV that can be read: line {header_line}: {broken_header}")
+    if not rows and not stray and not may_be_empty:
+        raise InputError(f"{path} has a header but no rows")
+    header = [name.strip() for name in header]
+    faults = [_broken(int(sentence.split()[1].rstrip(":")), sentence.partition(": ")[2]) for sentence in stray]
+    width, broken = len(header), set()
+    for line, cells in rows:
+        said = _odd_cells(cells) or _odd_width(cells, header)
+        if said:
+            faults.append(_broken(line, said))
+            broken.add(line)
+    padded = [(line, cells + [""] * (width - len(cells)) if len(cells) < width else cells) for line, cells in rows]
+    return Records(path, header, header_line, padded, faults, frozenset(broken))
+
+
+def split_records(text: str, delimiter: str = ",") -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Split a CSV into its records, each with the line where it starts; and name lines with stray quotes."""
+    try:
+        return list(_records(text, delimiter)), []
+    except csv.Error:  # a quote that is not closed takes all that follows for its own: split line by line
+        records, faults = [], []
+        for number, line in enumerate(_LINE_END.split(text), start=1):
+            try:
+                records += [(number, fields) for _, fields in _records(line, delimiter)]
+            except csv.Error as error:
+                faults.append(f"line {number}: {error}")
+        return records, faults
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader, line = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), 1
+    for fields in reader:
+        yield line, fields
+        line = reader.line_num + 1
+
+
+def _find_delimiter(lines: list[str], known: Collection[str]) -> tuple[str, int]:
+    """Find what parts the columns of a header, and how many lines in front of it say so."""
+    number, first = next(((n, line) for n, line in enumerate(lines, start=1) if line.strip()), (1, ""))
+    declared = _DECLARED.fullmatch(first)
+    if declared:
+        return declared[1], number
+    scores = []
+    for delimiter in DELIMITERS:
+        cells = [cell.strip().strip('"').lower() for cell in first.split(delimiter)]
+        scores.append((sum(cell in known for cell in cells) if len(cells) > 1 else 0, len(cells)))
+    return DELIMITERS[scores.index(max(scores))], 0
+
+
+def _odd_cells(cells: list[str]) -> str:
+    if any(REPLACEMENT in cell for cell in cells):
+        return "it is not UTF-8"
+    return "it holds a NUL byte" if any("\0" in cell for cell in cells) else ""
+
+
+def _odd_width(cells: list[str], header: list[str]) -> str:
+    """Say that a row is longer or shorter than the header; blank cells behind the end of either do no harm."""
+    least = max(number for number, name in enumerate(header, start=1) if name)
+    if least <= len(cells) and not any(cell.strip() for cell in cells[len(header) :]):
+        return ""
+    only = "only " if len(cells) < least else ""
+    return f"{only}{len(cells)} column{'s' * (len(cells) > 1)}, but the header has {len(header)}"
+
+
+def _broken(line: int, said: str) -> Fault:
+    remedy = next((remedy for part, remedy in _REMEDIES if part in said), "mend its quotes")
+    return Fault("broken_rows", line, said, remedy, item=f"line {line}: {said}", unread=True)
+
+
+_REMEDIES = (
+    ("UTF-8", "save the table as CSV UTF-8"),
+    ("NUL", "save the table as CSV UTF-8"),
+    ("only", "part its columns as the header does"),
+    ("header has", "it has more columns than its header; put quotes around tags"),
+)

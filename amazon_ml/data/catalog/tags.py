@@ -1,0 +1,262 @@
+"""The tags of a table: each cell becomes tags, the tag list is decided, and what no training can use is found."""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amazon_ml.data.catalog.cells import (
+    Doubt,
+    doubt_token,
+    in_brackets,
+    no_value,
+    odd_character,
+    read_list,
+    spelling,
+    split_cell,
+)
+from amazon_ml.data.catalog.columns import TICKS, WRITE_TAGS, is_mark
+from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.names import composed
+from amazon_ml.errors import InputError, listed
+from amazon_ml.labels import PLANET, TagSet, declared
+
+_BITS, _NUMBER = re.compile(r"[01]{3,}"), re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a tag table: the tile's name, its cell of tags without outer blanks, its line, and whether it is whole."""
+
+    name: str
+    cell: str
+    line: int
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class TagColumn:
+    """What a column of tags says.
+
+    Parameters
+    ----------
+    tags
+        The tag list.
+    found
+        The tags of each row.
+    untagged
+        Of each row whether it is without a tag, where nothing else is wrong with it.
+    faults
+        What training refuses.
+    """
+
+    tags: TagSet
+    found: list[tuple[str, ...]]
+    untagged: list[bool]
+    faults: list[Fault]
+
+
+def read_tags(
+    table: Path,
+    rows: Sequence[Row],
+    *,
+    tags: Sequence[str] | None,
+    planet: bool,
+    separator: str | None,
+    marks: Callable[[], str],
+) -> TagColumn:
+    """Read the cells of a column of tags, and decide the tag list.
+
+    Parameters
+    ----------
+    table
+        The file, for messages.
+    rows
+        Rows of the table.
+    tags
+        The tag list where it is given; what it holds is a tag, however it looks.
+    planet
+        Whether the table is the competition's, so that its 17 tags are the list.
+    separator
+        What parts tags; any white space where it is None.
+    marks
+        Says which other columns hold 0 and 1, where two or more do; else "".
+
+    Raises
+    ------
+    InputError
+        Where the column has no tag at all, or the tag list is none.
+    """
+    given = tuple(map(composed, tags)) if tags is not None else PLANET.names if planet else None
+    cells = list(dict.fromkeys(row.cell for row in rows if row.whole))
+    split, doubts = _split_cells(cells, separator)
+    tokens = list(dict.fromkeys(tag for cell in split.values() for tag in cell))
+    column = _no_names(split, tokens, is_given=tags is not None, marks=marks)
+    if column is None:
+        doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator)
+    if column is None and tags is None and not doubts:
+        column = _one_tag(rows, split, tokens)
+    faults = [_column_fault(rows, split, column)] if column else []
+    faults += [_fault(row, doubts[row.cell]) for row in rows if row.whole and row.cell in doubts]
+    sound = {cell: found for cell, found in split.items() if cell not in doubts}
+    if given is None:
+        faults += _spellings(rows, sound)
+        names = _list_tags(sound) or _list_tags(split)
+        if not names:
+            raise InputError(faults[0].message(table) if faults else f"{table} names no tag at all")
+        tag_set = TagSet(tuple(sorted(names)))
+    else:
+        tag_set = PLANET if tags is None else declared(given)
+        faults += _unknown(rows, sound, tag_set)
+    found = [split.get(row.cell, ()) if row.whole else tuple(split_cell(row.cell, separator)) for row in rows]
+    return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults)
+
+
+def near_slips(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Pair rare tags with frequent ones that are spelt nearly the same."""
+    for tag, count in counts.items():
+        near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
+        if near and count * 20 < counts[near[0]]:
+            yield tag, near[0]
+
+
+def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
+    """Count the tiles of each tag."""
+    return Counter(tag for tags in found for tag in set(tags))
+
+
+def _split_cells(
+    cells: Sequence[str], separator: str | None
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt]]:
+    """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere."""
+    filled = [cell for cell in cells if cell]
+    lists = {cell: read_list(cell) for cell in filled}
+    split: dict[str, tuple[str, ...]] = {cell: () for cell in cells}
+    doubts: dict[str, Doubt] = {}
+    all_lists = bool(filled) and all(strings is not None for strings in lists.values())
+    for cell in filled:
+        strings = lists[cell]
+        if odd := odd_character(cell):
+            doubts[cell] = odd
+        elif all_lists and strings is not None:
+            split[cell] = tuple(strings)
+        elif in_brackets(cell):
+            what = "not a list of strings in quotes" if strings is None else "a list, and other rows are none"
+            doubts[cell] = Doubt("lists", f"{cell!r} is {what}", "write the tags alone, such as 'forest river', or "
+                                 "every row as \"['forest', 'river']\"")  # fmt: skip
+        elif no_value(cell):
+            split[cell] = (cell,)  # whole, since N/A may hold a separator; it is doubted where the list lacks it
+        else:
+            split[cell] = tuple(split_cell(cell, separator))
+    return split, doubts
+
+
+def _doubt_cells(
+    split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], given: frozenset[str], separator: str | None
+) -> dict[str, Doubt]:
+    """Doubt the cells with a tag that is none, looks like several, or like one with something more."""
+    never = separator is not None and not any(separator in cell for cell in split)
+    others = frozenset(tokens)
+    numbers = all(map(_NUMBER.fullmatch, tokens))
+    doubts = {}
+    for token in tokens:
+        doubt = None
+        if token not in given:
+            doubt = doubt_token(token, others - {token}, separator, never=never)
+            if doubt is None and not given and not numbers and is_mark(token) and not _is_letter(token):
+                doubt = Doubt("no_value", f"{token!r} stands among names of tags",
+                              "write names of tags alone, or list all tags with --data.tags if it is one")  # fmt: skip
+        if doubt is None and separator is None and len(token.split()) > 1:
+            doubt = Doubt("separators", f"the tag {token!r} holds a blank, which parts tags in what is written",
+                          "say what parts them there: --data.tag_separator ';'")  # fmt: skip
+        if doubt is not None:
+            doubts[token] = doubt
+    return {
+        cell: next(doubts[tag] for tag in found if tag in doubts)
+        for cell, found in split.items()
+        if any(tag in doubts for tag in found)
+    }
+
+
+def _no_names(
+    split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], *, is_given: bool, marks: Callable[[], str]
+) -> Doubt | None:
+    """Doubt a column that holds no names of tags, but 0 and 1, yes and no, ticks, or numbers."""
+    if not tokens:
+        return None
+    numbers = not is_given and all(map(_NUMBER.fullmatch, tokens))
+    fractions = numbers and any("." in token or "e" in token.lower() for token in tokens)
+    digits = numbers and all(map(_BITS.fullmatch, tokens)) and len(set(map(len, tokens))) == 1
+    ticks = not is_given and {token.casefold() for token in tokens} <= TICKS
+    odd = fractions or digits or ticks or all(map(is_mark, tokens))
+    beside = marks() if odd or numbers else ""
+    if not odd and not beside:  # other numbers are those of classes, where there is not one column a tag beside them
+        return None
+    shown = listed(list(map(repr, tokens)))
+    what = f"the column of tags holds {shown}, which are no names of tags"
+    return Doubt("marks", f"{what}; the table has {beside}" if beside else what, WRITE_TAGS)
+
+
+def _one_tag(
+    rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]
+) -> Doubt | None:
+    """Doubt a column with one and the same tag on all tiles."""
+    if len(tokens) != 1 or not all(split[row.cell] for row in rows if row.whole):
+        return None
+    return Doubt("one_tag", f"all {len(rows):,} tiles have the one tag {tokens[0]!r}, so there is nothing to learn",
+                 "name the right column with --data.tags_column, or list the tags with --data.tags if others are to "
+                 "come")  # fmt: skip
+
+
+def _column_fault(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
+    line = next(row.line for row in rows if row.whole and split[row.cell])
+    return Fault(doubt.kind, line, doubt.what, doubt.remedy, item=f"line {line}: {doubt.what}")
+
+
+def _is_letter(token: str) -> bool:
+    return len(token) == 1 and token.isalpha()
+
+
+def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
+    """Find tags that differ by case, by the form of letters, or by blanks, ``_`` and ``-`` alone."""
+    forms: dict[str, list[str]] = {}
+    for tag in sorted(_list_tags(sound)):
+        forms.setdefault(spelling(tag), []).append(tag)
+    for tags in forms.values():
+        if len(tags) > 1:
+            having = {tag: [row for row in rows if row.whole and tag in sound.get(row.cell, ())] for tag in tags}
+            rare = sorted(tags, key=lambda tag: len(having[tag]))[:-1]
+            what = " and ".join(
+                f"{tag!r} ({len(having[tag]):,} tiles, lines {listed([row.line for row in having[tag]])})" for tag in tags
+            )
+            yield Fault("spellings", having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
+                        "spell it in one way, or list all tags with --data.tags if they are several",
+                        tuple(row.name for tag in rare for row in having[tag]), item=what)  # fmt: skip
+
+
+def _unknown(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: TagSet) -> list[Fault]:
+    known = frozenset(tags.names)
+    odd = [
+        (row, [tag for tag in sound.get(row.cell, ()) if tag not in known])
+        for row in rows
+        if row.whole and not known.issuperset(sound.get(row.cell, ()))
+    ]
+    if not odd:
+        return []
+    said = tags.describe_unknown([(f"line {row.line} ({row.name})", tag) for row, unknown in odd for tag in unknown])
+    return [
+        Fault("unknown_tags", row.line, said, "mend the table", (row.name,), said=said,
+              item=f"{row.name}: {', '.join(sorted(set(unknown)))}")
+        for row, unknown in odd
+    ]  # fmt: skip
+
+
+def _list_tags(split: Mapping[str, tuple[str, ...]]) -> set[str]:
+    return {tag for found in split.values() for tag in found}
+
+
+def _fault(row: Row, doubt: Doubt) -> Fault:
+    return Fault(doubt.kind, row.line, f"{row.name}: {doubt.what}", doubt.remedy, (row.name,),
+                 item=f"{row.name} (line {row.line}): {doubt.what}")  # fmt: skip
