@@ -58,6 +58,10 @@ class PlanetDataModule(pl.LightningDataModule):
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    allow_untagged
+        Take tiles without a tag as they are, instead of refusing the folder.
+    merge_rows
+        Join rows of one name to one tile with the tags of all of them, as in tables with a row a tag.
     leave_out
         CSV of names of labelled tiles that are not used, such as ``amazon-ml data check`` writes.
     bands
@@ -131,6 +135,8 @@ class PlanetDataModule(pl.LightningDataModule):
         tags_column: str | None = None,
         tag_separator: str | None = None,
         allow_missing: bool = False,
+        allow_untagged: bool = False,
+        merge_rows: bool = False,
         leave_out: str | None = None,
         bands: str = "rgb",
         colours: Literal["jpg", "tif"] | None = None,

@@ -16,7 +16,8 @@ def examine_folds(
     folder: Path, *, folds: Path = Path("folds.csv"), by: Literal["tags", "scenes"] = "tags", n_folds: int = 5,
     seed: int = 0, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
     name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
-    allow_missing: bool = False, leave_out: Path | None = None, json: Path | None = None,
+    allow_missing: bool = False, allow_untagged: bool = False, merge_rows: bool = False,
+    leave_out: Path | None = None, json: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
 
@@ -50,6 +51,10 @@ def examine_folds(
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    allow_untagged
+        Take tiles without a tag as they are, instead of refusing the folder.
+    merge_rows
+        Join rows of one name to one tile with the tags of all of them.
     leave_out
         CSV of names of tiles that are not used: the ``data.leave_out`` of the training to come.
     json
@@ -64,7 +69,8 @@ def examine_folds(
         raise InputError("--seed must be in 0..2**32 - 1")
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+        tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
+        merge_rows=merge_rows, leave_out=leave_out,
     )  # fmt: skip
     labelled = catalog.labelled
     if not folds.exists():

@@ -56,6 +56,8 @@ def pack_folder(
     tags_column: str | None = None,
     tag_separator: str | None = None,
     allow_missing: bool = False,
+    allow_untagged: bool = False,
+    merge_rows: bool = False,
     leave_out: Path | None = None,
     colours: Literal["jpg", "tif"] | None = None,
     tif_order: str | None = None,
@@ -90,6 +92,10 @@ def pack_folder(
         What stands between tags in a row; any white space when not given.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
+    allow_untagged
+        Take tiles without a tag as they are, instead of refusing the folder.
+    merge_rows
+        Join rows of one name to one tile with the tags of all of them.
     leave_out
         CSV of names whose tiles are left out, such as ``amazon-ml data check`` writes.
     colours
@@ -108,6 +114,7 @@ def pack_folder(
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+        allow_untagged=allow_untagged, merge_rows=merge_rows,
         bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip

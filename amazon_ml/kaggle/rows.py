@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.records import split_records
 from amazon_ml.data.check.findings import Case
-from amazon_ml.data.check.rows import split_records
 from amazon_ml.errors import InputError
 
 HEADER = ["image_name", "tags"]

@@ -19,6 +19,7 @@ from amazon_ml.report.tables import console
 def check_folder(
     folder: Path, *, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
     name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
+    allow_missing: bool = False, allow_untagged: bool = False, merge_rows: bool = False, exclude: Path | None = None,
     examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
 ) -> None:  # fmt: skip
     """Find what would spoil training on a folder of tiles, before it is trained on.
@@ -42,6 +43,14 @@ def check_folder(
         Column of the table with tags; common names are understood.
     tag_separator
         What stands between tags in a row; any white space when not given.
+    allow_missing
+        Rows whose file is missing are meant to be left out.
+    allow_untagged
+        Tiles without a tag are meant.
+    merge_rows
+        Rows of one name are one tile, with the tags of all of them.
+    exclude
+        CSV of names whose rows are passed over: the data.leave_out of the training to come.
     examples
         How many cases of a kind are shown; the JSON holds all.
     workers
@@ -60,7 +69,8 @@ def check_folder(
         raise InputError("--examples and --workers must be at least 1")
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator, workers=workers or os.cpu_count() or 1,
+        tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
+        merge_rows=merge_rows, leave_out=exclude, workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
     _print(report, examples)
     if json is not None:

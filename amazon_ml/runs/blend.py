@@ -27,7 +27,7 @@ LEAST_SHARED = 0.5
 
 #: Options of a run that its blend is used with: where the tiles lie, and how their tags are read.
 _DATA = ("root", "table", "images", "leave_out", "tags", "name_column", "tags_column", "tag_separator",
-         "allow_missing", "bands", "colours", "hold_out")  # fmt: skip
+         "allow_missing", "allow_untagged", "merge_rows", "bands", "colours", "hold_out")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ _NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
 _NEWER = ("tta_mean",)
 #: Options that say how a tag table is read.
 _TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
+#: Such options that older runs and bundles lack.
+_NEWER_TABLE = ("allow_untagged", "merge_rows")
 #: What kinds of values those are that nothing else looks at before tiles are read.
 _KINDS: dict[str, dict[str, Any]] = {
     "network": {
@@ -50,7 +52,10 @@ _KINDS: dict[str, dict[str, Any]] = {
     },
     "tiles": {"size": int},
     "predict": {"batch_size": int},
-    "table": {"name_column": str | None, "tags_column": str | None, "tag_separator": str | None, "allow_missing": bool},
+    "table": {
+        "name_column": str | None, "tags_column": str | None, "tag_separator": str | None, "allow_missing": bool,
+        "allow_untagged": bool, "merge_rows": bool,
+    },
 }  # fmt: skip
 #: Where and how a bundle is run; a run says it itself.
 _ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
@@ -156,7 +161,7 @@ def open_bundle(path: Path) -> Bundle:
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
     decision = read_decision(run)
     data, sha256 = run.options()["data"], str(run.facts()["data"]["sha256"])
-    return Bundle(_networks(run), decision, {key: data[key] for key in _TABLE}, sha256)
+    return Bundle(_networks(run), decision, _table_options(data), sha256)
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def describe(run: Run) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "tags": list(run.tags()),
-        "table": {key: data[key] for key in _TABLE},
+        "table": _table_options(data),
         "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
         "network": _network_options(model),
         "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
@@ -176,6 +181,10 @@ def describe(run: Run) -> dict[str, Any]:
 
 def _network_options(options: dict[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in _NETWORK} | {key: options[key] for key in _NEWER if key in options}
+
+
+def _table_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: options[key] for key in _TABLE} | {key: options[key] for key in _NEWER_TABLE if key in options}
 
 
 def write_bundle(run: Run) -> None:
@@ -227,7 +236,7 @@ def _read_bundle(path: Path) -> Bundle:
             raise InputError(f"{file} names no weights")
         anew = "export the bundle anew from its run"
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
-        table = {key: content["table"][key] for key in _TABLE}
+        table = _table_options(content["table"])
         networks = _described(path, content, weights, _ANYWHERE)
         _refuse_odd(content)
         return Bundle(networks, decision, table, str(content["data"]["sha256"]))

@@ -36,6 +36,7 @@ _FREE = (
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
 _MAKE_FOLDS = {
     "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
+    "data.allow_untagged", "data.merge_rows",
     "data.leave_out", "data.bands", "data.colours", "data.n_folds", "data.fold_by", "data.limit",
 }  # fmt: skip
 #: Where ``~`` stands for the home folder.

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 def evaluate(
     run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, leave_out: Path | None = None,
-    json: Path | None = None, workers: int | None = None,
+    allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None,
+    workers: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -41,6 +42,10 @@ def evaluate(
         Folder of the images; found when not given.
     leave_out
         CSV of names of tiles that are passed over; the list that training used is not.
+    allow_untagged
+        Take tiles without a tag as they are; so it is, too, where the run was trained so.
+    merge_rows
+        Join rows of one name to one tile; so it is, too, where the run was trained so.
     json
         File for the scores.
     workers
@@ -53,6 +58,8 @@ def evaluate(
     bundle = open_bundle(run)
     decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
+    how["allow_untagged"] = allow_untagged or bundle.table.get("allow_untagged", False)
+    how["merge_rows"] = merge_rows or bundle.table.get("merge_rows", False)
 
     @cache
     def read(bands: str, colours: str) -> Catalog:

@@ -134,7 +134,9 @@ def _several_beside(token: str, others: Collection[str], separator: str, *, neve
     if "|" in token:
         return _parted(token, "|")  # the tables of a run part tags by it
     if separator in token:
-        return Doubt("separators", f"{token!r} holds {separator!r}, which parts tags", "set another --data.tag_separator")
+        return Doubt(
+            "separators", f"{token!r} holds {separator!r}, which parts tags", "set another --data.tag_separator"
+        )
     for mark in _PLAIN_SEPARATORS:
         parts = split_tags(token, mark) if mark in token else []
         if parts and (never or mark in separator or any(part in others for part in parts) or len(parts) == 1):

@@ -32,7 +32,9 @@ def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> p
         column: [None if at is None else values[at] for at in found]
         for column, values in ((column, files[column].tolist()) for column in ("path", "tif"))
     }
-    return rows.assign(**{column: pd.Series(values, dtype=object, index=rows.index) for column, values in columns.items()})
+    return rows.assign(
+        **{column: pd.Series(values, dtype=object, index=rows.index) for column, values in columns.items()}
+    )
 
 
 def long_names(path: Path, places: Sequence[Path]) -> Iterable[str]:
@@ -117,7 +119,9 @@ class Differences:
             if len(like) == 1:
                 return f"the file is {like[0]!r}, which differs by {what}; {remedy}"
             if like:
-                return f"{len(like)} files are like it, such as {like[0]!r} and {like[1]!r}; write the path of one of them"
+                return (
+                    f"{len(like)} files are like it, such as {like[0]!r} and {like[1]!r}; write the path of one of them"
+                )
         return ""
 
     def explain(self, name: str) -> str:

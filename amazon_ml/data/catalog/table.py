@@ -81,6 +81,8 @@ class TagTable:
         The tag list.
     faults
         What training refuses, in the order of its weight.
+    slips
+        A sentence on each rare tag that looks like a frequent one, where the list is that of the table.
     records
         The file as a CSV.
     """
@@ -89,10 +91,13 @@ class TagTable:
     rows: pd.DataFrame
     tags: TagSet
     faults: list[Fault]
+    slips: list[str]
     records: Records
 
 
-def read_table(path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None) -> TagTable:
+def read_table(
+    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
+) -> TagTable:
     """Read a table of names and tags as `scan_table` does; the first fault is raised.
 
     Raises
@@ -102,11 +107,8 @@ def read_table(path: Path, reading: Reading | None = None, joins: Callable[[Sequ
     """
     table = scan_table(path, reading, joins)
     raise_faults(path, table.faults)
-    counts = count_tags(table.rows["found"].tolist())
-    if reading is None or reading.tags is None:
-        for tag, near in near_slips(counts):
-            log.warning("%s: %r on %d tiles looks like %r on %d; if it is a slip, mend the table",
-                        path, tag, counts[tag], near, counts[near])  # fmt: skip
+    for slip in table.slips:
+        log.warning("%s: %s; if it is a slip, mend the table", path, slip)
     return table
 
 
@@ -160,7 +162,9 @@ def scan_table(
     if reading.merge_rows:
         frame = _merge(path, frame)
     untagged = [] if reading.allow_untagged else _untagged(frame)
-    return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], records)
+    own_list = reading.tags is None and path.name not in PLANET_TABLES
+    slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
+    return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], slips, records)
 
 
 def read_names(table: Path) -> list[str]:
@@ -248,9 +252,7 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
     return names, lines
 
 
-def _without(
-    rows: list[Row], faults: list[Fault], table: Path, leave_out: Path
-) -> tuple[list[Row], list[Fault]]:
+def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path) -> tuple[list[Row], list[Fault]]:
     names = frozenset(_read_names(leave_out, may_be_empty=True)[0])  # a name may have two reasons
     unknown = names.difference(row.name for row in rows)
     if unknown and unknown == names:

@@ -114,12 +114,14 @@ def read_tags(
     return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults)
 
 
-def near_slips(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Pair rare tags with frequent ones that are spelt nearly the same."""
+def near_slips(counts: Mapping[str, int]) -> list[str]:
+    """Say of each rare tag that is spelt nearly as a frequent one how many tiles have either."""
+    slips = []
     for tag, count in counts.items():
         near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
         if near and count * 20 < counts[near[0]]:
-            yield tag, near[0]
+            slips.append(f"{tag!r} on {count} tiles looks like {near[0]!r} on {counts[near[0]]}")
+    return slips
 
 
 def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
@@ -127,9 +129,7 @@ def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
     return Counter(tag for tags in found for tag in set(tags))
 
 
-def _split_cells(
-    cells: Sequence[str], separator: str | None
-) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt]]:
+def _split_cells(cells: Sequence[str], separator: str | None) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt]]:
     """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere."""
     filled = [cell for cell in cells if cell]
     lists = {cell: read_list(cell) for cell in filled}
@@ -199,9 +199,7 @@ def _no_names(
     return Doubt("marks", f"{what}; the table has {beside}" if beside else what, WRITE_TAGS)
 
 
-def _one_tag(
-    rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]
-) -> Doubt | None:
+def _one_tag(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]) -> Doubt | None:
     """Doubt a column with one and the same tag on all tiles."""
     if len(tokens) != 1 or not all(split[row.cell] for row in rows if row.whole):
         return None
@@ -229,7 +227,8 @@ def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Ite
             having = {tag: [row for row in rows if row.whole and tag in sound.get(row.cell, ())] for tag in tags}
             rare = sorted(tags, key=lambda tag: len(having[tag]))[:-1]
             what = " and ".join(
-                f"{tag!r} ({len(having[tag]):,} tiles, lines {listed([row.line for row in having[tag]])})" for tag in tags
+                f"{tag!r} ({len(having[tag]):,} tiles, lines {listed([row.line for row in having[tag]])})"
+                for tag in tags
             )
             yield Fault("spellings", having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
                         "spell it in one way, or list all tags with --data.tags if they are several",

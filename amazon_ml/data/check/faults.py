@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.catalog.join import shared_files
 from amazon_ml.data.check.duplicates import near_pairs
 from amazon_ml.data.check.findings import Case
 from amazon_ml.data.check.registration import compare
@@ -20,17 +21,13 @@ _BLANK = 0.25
 
 
 def table_faults(survey: Survey) -> Iterator[Case]:
-    """Look at names and tags of the table."""
-    yield from (Case("broken_rows", row) for row in survey.broken_rows)
-    for name, rows in survey.rows[survey.rows["image_name"].duplicated(keep=False)].groupby("image_name", sort=False):
-        kind = "repeated_rows" if len(set(rows["tags"])) == 1 else "contradictory_rows"
-        yield Case(kind, f"{name} on lines {', '.join(map(str, rows['line']))}", (str(name),))
-    known = frozenset(survey.tags.names)
-    for name, tags in zip(survey.rows["image_name"], survey.rows["tags"], strict=True):
-        if not tags:
-            yield Case("untagged_rows", name, (name,))
-        if tags - known:
-            yield Case("unknown_tags", f"{name}: {', '.join(sorted(tags - known))}", (name,))
+    """Look at names and tags of the table: what training refuses, and what is worth a look."""
+    refused = frozenset(fault.kind for fault in survey.table_faults)
+    for fault in survey.table_faults:
+        yield Case(fault.kind, fault.listed, () if fault.unread else fault.names)
+    if "untagged_rows" not in refused:  # they are meant
+        yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
+    yield from (Case("similar_tags", slip) for slip in survey.slips)
     yield from _logic_faults(survey)
     used = frozenset(chain.from_iterable(survey.rows["tags"]))
     yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)
@@ -46,11 +43,16 @@ def _logic_faults(survey: Survey) -> Iterator[Case]:
             yield from (Case("label_logic", f"{name}: {rule}", (name,)) for name in rows["image_name"].iloc[broken])
 
 
-def file_faults(survey: Survey) -> Iterator[Case]:
+def file_faults(survey: Survey, *, allow_missing: bool) -> Iterator[Case]:
     """Look at which rows have files, and which files rows."""
     yield from (Case("file_names", sentence) for sentence in survey.broken_names)
     missing = survey.tagged.loc[survey.tagged["path"].isna(), "image_name"]
-    yield from (Case("missing_files", name, (name,)) for name in missing)
+    kind = "missing_tiles" if allow_missing and len(missing) < len(survey.tagged) else "missing_files"
+    for name in missing:
+        difference = survey.differences.get(name)
+        yield Case(kind, f"{name}: {difference}" if difference else name, (name,))
+    for path, rows in shared_files(survey.tagged).groupby("path", sort=False):
+        yield Case("shared_files", f"{path}: {', '.join(rows['image_name'])}", tuple(rows["image_name"]))
     yield from (Case("surplus_files", name) for name in survey.surplus)
     yield from (Case("colourless", name) for name in survey.colourless)
     shared = survey.tagged["image_name"].isin(survey.untagged["image_name"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.table import Reading
 from amazon_ml.data.check.faults import duplicate_faults, file_faults, image_faults, table_faults, tif_faults
 from amazon_ml.data.check.findings import Finding, weigh
 from amazon_ml.data.check.scan import scan
@@ -55,6 +56,10 @@ def check(
     name_column: str | None = None,
     tags_column: str | None = None,
     tag_separator: str | None = None,
+    allow_missing: bool = False,
+    allow_untagged: bool = False,
+    merge_rows: bool = False,
+    leave_out: Path | None = None,
     workers: int = 2,
 ) -> Report:
     """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
@@ -67,16 +72,14 @@ def check(
     InputError
         When there is nothing to check: no folder, no table, no columns of names and tags, no tags.
     """
-    seen = survey(
-        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator,
-    )  # fmt: skip
+    reading = Reading(tags, name_column, tags_column, tag_separator, allow_untagged, merge_rows, leave_out)
+    seen = survey(folder, reading, table=table, images=images)
     tiles = _tiles(seen)
     looks, thumbnails = scan(tiles["path"].tolist(), workers=workers)
     tiles = pd.concat([tiles, looks], axis=1)
     cases = chain(
         table_faults(seen),
-        file_faults(seen),
+        file_faults(seen, allow_missing=allow_missing),
         image_faults(tiles),
         duplicate_faults(tiles, thumbnails, workers),
         tif_faults(tiles, workers),

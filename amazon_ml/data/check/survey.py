@@ -1,18 +1,19 @@
 """A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS
+from amazon_ml.data.catalog.catalog import name_places, names_with_files
+from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import choose_tags
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, find_tiles, locate
-from amazon_ml.data.check.rows import read_rows
+from amazon_ml.data.catalog.table import Reading, scan_table
+from amazon_ml.data.catalog.tiles import choose_colours, choose_files, find_tiles
 from amazon_ml.errors import InputError
-from amazon_ml.labels import TagSet, split_tags
+from amazon_ml.labels import TagSet
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Survey:
     tags
         The tag list.
     rows
-        Rows of the table that can be read: ``image_name``, ``line``, and ``tags``, each a frozenset.
+        Rows of the table that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset) and
+        ``untagged``, as `TagTable.rows` has it.
     tagged
         One row for each name in the table: ``image_name``, and ``path`` and ``tif``, missing where
         there is no file.
@@ -38,8 +40,14 @@ class Survey:
         Names of tiles in test folders without the file that colours are read from.
     counts
         Number of tiles in each folder of images.
-    broken_rows, broken_names
-        A sentence on each row that cannot be read, and on each file that cannot be told from others.
+    table_faults
+        What training refuses of the table.
+    slips
+        A sentence on each rare tag that looks like a frequent one.
+    differences
+        Of each name without a file, what differs between it and a file that is like it.
+    broken_names
+        A sentence on each file that cannot be told from others.
     """
 
     table: Path
@@ -50,20 +58,13 @@ class Survey:
     surplus: list[str]
     colourless: list[str]
     counts: dict[str, int]
-    broken_rows: list[str]
+    table_faults: list[Fault]
+    slips: list[str]
+    differences: dict[str, str]
     broken_names: list[str]
 
 
-def survey(
-    folder: Path,
-    *,
-    table: Path | None = None,
-    images: Path | None = None,
-    tags: Sequence[str] | None = None,
-    name_column: str | None = None,
-    tags_column: str | None = None,
-    tag_separator: str | None = None,
-) -> Survey:
+def survey(folder: Path, reading: Reading, *, table: Path | None = None, images: Path | None = None) -> Survey:
     """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
 
     Raises
@@ -72,8 +73,8 @@ def survey(
         When there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
     """
     layout = find_layout(folder, table, images)
-    rows, broken_rows = read_rows(layout.table, name_column, tags_column)
-    tag_set = choose_tags(layout.table, rows["tags"], tags, tag_separator)
+    read = scan_table(layout.table, reading, names_with_files(layout))
+    rows = read.rows
     tests = untagged_folders(layout, rows["image_name"])
     renamed, broken_mapping = _read_mapping(folder)
     files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
@@ -84,17 +85,21 @@ def survey(
     # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
-    tagged = locate(names, usable, layout.places[0])
+    tagged = locate(names, usable, name_places(layout))
+    missing = tagged.loc[tagged["path"].isna(), "image_name"]
+    differences = Differences(usable["image_name"].tolist())
     return Survey(
         table=layout.table,
-        tags=tag_set,
-        rows=rows.assign(tags=rows["tags"].map(lambda joined: frozenset(split_tags(joined, tag_separator)))),
+        tags=read.tags,
+        rows=rows.assign(tags=rows["found"].map(frozenset)),
         tagged=tagged.assign(tif=tagged["path"].map(tifs).fillna("")),
         untagged=untagged.assign(tif=untagged["path"].map(tifs).fillna("")),
         surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
-        broken_rows=broken_rows,
+        table_faults=read.faults,
+        slips=read.slips,
+        differences={name: said for name in missing if (said := differences.of(name))},
         broken_names=[*broken_mapping, *broken_files, *broken_others],
     )
 
