@@ -69,7 +69,7 @@ def test_tiles_of_any_sizes_come_back_as_decoded_and_turned(
     folder, rng = tmp_path_factory.mktemp("any"), np.random.default_rng(seed)
     for i, edge in enumerate(sizes):
         cv2.imwrite(str(folder / f"{i}.{ending}"), rng.integers(256, size=(edge, edge, 3), dtype=np.uint8))
-    (folder / "tags.csv").write_text("name,tags\n" + "".join(f"{i},a\n" for i in range(20)))
+    (folder / "tags.csv").write_text("name,tags\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
     pack(read_catalog(folder), folder / "store", size, TileReader(), workers=2)
     which = rng.integers(8, size=len(rows), dtype=np.uint8)
     fetched = open_store(folder / "store").fetch(np.array(rows), which)

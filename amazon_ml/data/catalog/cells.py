@@ -15,8 +15,8 @@ SEPARATORS = (",", ";", "|", "/", "\\", "+", "&")
 _PLAIN_SEPARATORS = (",", ";", "|", "\t", "\n")
 #: Words for a cell without a value; programs write them, and none is a tag.
 _NO_VALUE = frozenset((
-    "nan", "na", "n/a", "n.a.", "none", "null", "nil", "nat", "unknown", "undefined", "missing", "#n/a", "#na", "<na>",
-    "<none>", "<null>", "#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!", "n\\a", "(null)", "(none)", "(blank)",
+    "nan", "na", "n/a", "n\\a", "n.a.", "none", "null", "nil", "nat", "unknown", "undefined", "missing",
+    "#n/a", "#na", "<na>", "<none>", "<null>", "#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!",
 ))  # fmt: skip
 _BETWEEN = frozenset(("and", "or"))
 #: Blanks other than that of the keyboard, control characters, and characters without width.
@@ -176,7 +176,7 @@ def _joined(token: str, others: Collection[str]) -> Doubt | None:
 
 
 def spelling(tag: str) -> str:
-    """What is left of a tag without case, accents' forms, the kinds of blanks, ``_`` and ``-``."""
+    """Reduce a tag to what is left without case, the forms of letters, the kinds of blanks, ``_`` and ``-``."""
     text = unicodedata.normalize("NFKC", tag).casefold()
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     return " ".join(re.split(r"[\s_-]+", text)).strip()

@@ -28,13 +28,11 @@ def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> p
     if None in found:
         long = {key: at for at, path in enumerate(files["path"]) for key in long_names(Path(path), places)}
         found = [long.get(name) if at is None else at for name, at in zip(names, found, strict=True)]
-    columns = {
-        column: [None if at is None else values[at] for at in found]
-        for column, values in ((column, files[column].tolist()) for column in ("path", "tif"))
-    }
-    return rows.assign(
-        **{column: pd.Series(values, dtype=object, index=rows.index) for column, values in columns.items()}
+    paths, tifs = (
+        pd.Series([None if at is None else values[at] for at in found], dtype=object, index=rows.index)
+        for values in (files["path"].tolist(), files["tif"].tolist())
     )
+    return rows.assign(path=paths, tif=tifs)
 
 
 def long_names(path: Path, places: Sequence[Path]) -> Iterable[str]:

@@ -11,9 +11,11 @@ _OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
 
 def clean_name(name: str) -> str:
     """Give a name of a table the form that file names have: ``/`` between folders, no ``./`` in front, no ending."""
+    name = name.strip()
     if "\\" in name:
         name = name.replace("\\", "/")
-    name = composed(name.strip().strip(_OUTER))
+    if not name.isascii():
+        name = composed(name.strip(_OUTER))
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     return without_suffix(name)

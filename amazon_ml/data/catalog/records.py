@@ -83,9 +83,9 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
         raise InputError(f"{path} has a header but no rows")
     header = [name.strip() for name in header]
     faults = [_broken(int(sentence.split()[1].rstrip(":")), sentence.partition(": ")[2]) for sentence in stray]
-    width, broken = len(header), set()
+    width, broken, may_be_odd = len(header), set(), REPLACEMENT in text or "\0" in text
     for line, cells in rows:
-        said = _odd_cells(cells) or _odd_width(cells, header)
+        said = (_odd_cells(cells) if may_be_odd else "") or (_odd_width(cells, header) if len(cells) != width else "")
         if said:
             faults.append(_broken(line, said))
             broken.add(line)

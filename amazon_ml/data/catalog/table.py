@@ -1,7 +1,7 @@
 """Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
         if not name:
             faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
                                 "the row", item=f"line {line}: there is no name"))  # fmt: skip
-        elif (cells[name_at].strip().lower(), cell.lower()) == titles:
+        elif cell.lower() == titles[1] and cells[name_at].strip().lower() == titles[0]:
             faults.append(Fault("header_again", line, f"the header {column},{records.header[tags_at]} stands again",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
@@ -300,8 +300,8 @@ def _merge(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Join the rows of each name, in the order of their first."""
     if not rows["image_name"].duplicated().any():
         return rows
-    merged: dict[str, Mapping[str, Any]] = {}
-    for row in rows.to_dict("records"):
+    merged: dict[str, dict[str, Any]] = {}
+    for row in ({str(key): value for key, value in row.items()} for row in rows.to_dict("records")):
         before = merged.get(row["image_name"])
         if before is None:
             merged[row["image_name"]] = row

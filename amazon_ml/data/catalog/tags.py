@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from amazon_ml.data.catalog.cells import (
     Doubt,
@@ -26,9 +27,8 @@ from amazon_ml.labels import PLANET, TagSet, declared
 _BITS, _NUMBER = re.compile(r"[01]{3,}"), re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a tag table: the tile's name, its cell of tags without outer blanks, its line, and whether it is whole."""
+class Row(NamedTuple):
+    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is whole there."""
 
     name: str
     cell: str
@@ -133,7 +133,7 @@ def _split_cells(cells: Sequence[str], separator: str | None) -> tuple[dict[str,
     """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere."""
     filled = [cell for cell in cells if cell]
     lists = {cell: read_list(cell) for cell in filled}
-    split: dict[str, tuple[str, ...]] = {cell: () for cell in cells}
+    split: dict[str, tuple[str, ...]] = dict.fromkeys(cells, ())
     doubts: dict[str, Doubt] = {}
     all_lists = bool(filled) and all(strings is not None for strings in lists.values())
     for cell in filled:

@@ -85,9 +85,9 @@ def check(
         tif_faults(tiles, workers),
     )
     names = seen.rows.drop_duplicates("image_name")
-    findings, leave_out = weigh(cases, len(names))
+    findings, reasons = weigh(cases, len(names))
     counts = {tag: sum(tag in tags for tags in names["tags"]) for tag in seen.tags.names}
-    return Report(str(seen.table), len(names), counts, seen.counts, findings, leave_out)
+    return Report(str(seen.table), len(names), counts, seen.counts, findings, reasons)
 
 
 def _tiles(seen: Survey) -> pd.DataFrame:
