@@ -141,6 +141,9 @@ def _several_beside(token: str, others: Collection[str], separator: str, *, neve
         parts = split_tags(token, mark) if mark in token else []
         if parts and (never or mark in separator or any(part in others for part in parts) or len(parts) == 1):
             return _parted(token, mark)
+    if never and any(part in others for part in token.split()[1:] + token.split()[:-1]):
+        return Doubt("separators", f"{token!r} holds blanks, and {separator!r} stands in no row",
+                     "leave --data.tag_separator out where blanks part tags")  # fmt: skip
     return None
 
 

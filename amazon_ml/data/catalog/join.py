@@ -67,6 +67,10 @@ def _last(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
+def _numbers(name: str) -> str:
+    return "-".join(str(int(digits)) for digits in re.findall(r"[0-9]+", name)) or name
+
+
 def _all(name: str) -> str:
     plain = unicodedata.normalize("NFKD", _last(_without_blanks(name))).casefold()
     return _without_zeros(_without_ending("".join(c for c in plain if not unicodedata.combining(c))))
@@ -81,6 +85,7 @@ _DIFFERENCES: tuple[tuple[str, Callable[[str], str], str], ...] = (
      "keep that column as text when the table is saved"),
     ("an ending that is no image's", _without_ending, "remove it"),
     ("the folder in front", _last, "write the path below the folder of images, or name that with --data.images"),
+    ("the letters around the number", _numbers, "write the whole name"),
     ("several things (folder, case, zeros, ending)", _all, "write it as the file has it"),
 )  # fmt: skip
 

@@ -93,6 +93,6 @@ def check(
 def _tiles(seen: Survey) -> pd.DataFrame:
     """List the tiles with a file, tagged ones first: ``image_name``, ``path``, ``tif``, ``tagged``, ``tags``."""
     tags = seen.rows.drop_duplicates("image_name").set_index("image_name")["tags"]
-    tagged = seen.tagged[seen.tagged["path"].notna()].assign(tagged=True)
+    tagged = seen.tagged[seen.tagged["path"].notna()].drop_duplicates("path").assign(tagged=True)
     tagged["tags"] = tagged["image_name"].map(tags)
     return pd.concat([tagged, seen.untagged.assign(tagged=False)], ignore_index=True)
