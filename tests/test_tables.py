@@ -334,7 +334,21 @@ def test_the_check_takes_the_options_of_training(
 
 # Random tables -------------------------------------------------------------------------------------------------------
 
-TAGS = ["forest", "river", "field", "Forest", "bare_ground", "bare ground", "type-2", "forêt", "N/A", "nan", "0", "1", "yes"]
+TAGS = [
+    "forest",
+    "river",
+    "field",
+    "Forest",
+    "bare_ground",
+    "bare ground",
+    "type-2",
+    "forêt",
+    "N/A",
+    "nan",
+    "0",
+    "1",
+    "yes",
+]
 JOINERS = [" ", ",", ", ", ";", "|", "/", "\t", " and ", "+"]
 SETS = st.lists(st.sampled_from(TAGS), max_size=3, unique=True)
 
@@ -371,7 +385,8 @@ def tables(draw: st.DrawFn) -> tuple[bytes, list[dict[str, set[str]]], str | Non
     for name, tags in pairs:
         meant[0].setdefault(name, set()).update(tags)
         # Who gives a separator says that blanks part no tags.
-        whole = {" ".join(tags)} - {""} if joiner == " " and separator and separator.strip() else set(tags)
+        blank = joiner in (" ", " and ") and separator is not None and separator.strip() not in ("", joiner.strip())
+        whole = {joiner.join(tags)} - {""} if blank else set(tags)
         meant[1].setdefault(name, set()).update(whole)
     return text.encode(encoding, errors="replace"), meant, separator, draw(st.booleans())
 

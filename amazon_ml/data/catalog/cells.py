@@ -137,11 +137,12 @@ def _several_beside(token: str, others: Collection[str], separator: str, *, neve
         return Doubt(
             "separators", f"{token!r} holds {separator!r}, which parts tags", "set another --data.tag_separator"
         )
-    for mark in _PLAIN_SEPARATORS:
+    for mark in (*SEPARATORS, "\t", "\n") if never else _PLAIN_SEPARATORS:
         parts = split_tags(token, mark) if mark in token else []
         if parts and (never or mark in separator or any(part in others for part in parts) or len(parts) == 1):
             return _parted(token, mark)
-    if never and any(part in others for part in token.split()[1:] + token.split()[:-1]):
+    words = token.split()
+    if never and len(words) > 1 and any(word in others for word in words):
         return Doubt("separators", f"{token!r} holds blanks, and {separator!r} stands in no row",
                      "leave --data.tag_separator out where blanks part tags")  # fmt: skip
     return None
