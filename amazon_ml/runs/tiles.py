@@ -28,7 +28,9 @@ def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
     The ``labelled`` table of a catalog, or None with a warning.
     """
     data = run.options()["data"]
-    how, place = {**data, "colours": read_reader(run.bands).colours}, root or Path(data["root"])
+    # The run's own tags are tags, however they look.
+    how = {**data, "tags": run.tags(), "colours": read_reader(run.bands).colours}
+    place = root or Path(data["root"])
     try:
         tiles = read_catalog(place, **catalog_options(how)).labelled
     except InputError as error:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.labels import split_tags
 
-#: Marks that part tags in tables that people bring, the likeliest first.
-SEPARATORS = (",", ";", "|", "/", "\\", "+", "&")
+#: Marks that part tags in tables that people bring, the likeliest first; those of other scripts at the end.
+SEPARATORS = (",", ";", "|", "/", "\\", "+", "&", *"\uff0c\u3001\uff1b\uff5c\uff0f\u060c\u061b")
 #: Those of them that do not stand within a name of a tag, such as ``Grass/Herbaceous``.
 _PLAIN_SEPARATORS = (",", ";", "|", "\t", "\n")
 #: Words for a cell without a value; programs write them, and none is a tag.
@@ -70,12 +70,35 @@ def split_cell(cell: str, separator: str | None) -> list[str]:
 
 
 def odd_character(cell: str) -> Doubt | None:
-    """Doubt a cell with a blank that cannot be seen or told from another."""
-    odd = _ODD.search(cell.strip(" \t\r\n"))
-    if odd is None:
+    """Doubt a cell with characters that cannot be seen, or that cannot be told from others."""
+    if odd := _ODD.search(cell):
+        name = unicodedata.name(odd[0], "CONTROL CHARACTER")
+        what, remedy = f"{cell!r} holds U+{ord(odd[0]):04X} ({name})", "write a plain blank, or nothing"
+    elif cell.isascii():
         return None
-    name = unicodedata.name(odd[0], "CONTROL CHARACTER")
-    return Doubt("odd_characters", f"{cell!r} holds U+{ord(odd[0]):04X} ({name})", "write a plain blank, or nothing")
+    elif right := _misread(cell):
+        what, remedy = f"{cell!r} looks like {right!r} in a wrong encoding", "save the table as CSV UTF-8"
+    elif word := next((word for word in _NOT_LETTERS.split(cell) if len(_alphabets(word)) > 1), ""):
+        what = f"{word!r} mixes letters of {' and '.join(sorted(_alphabets(word)))}"
+        remedy = "write it with letters of one alphabet"
+    else:
+        return None
+    return Doubt("odd_characters", what, remedy)
+
+
+def _misread(cell: str) -> str:
+    """Undo the slip of reading UTF-8 as the encoding of Western Windows; "" where that is not what happened."""
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return cell.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return ""
+
+
+def _alphabets(word: str) -> set[str]:
+    """List those alphabets of a word that have letters of the same looks."""
+    return {unicodedata.name(letter, "").partition(" ")[0] for letter in word} & {"LATIN", "CYRILLIC", "GREEK"}
 
 
 def no_value(text: str) -> Doubt | None:
@@ -111,7 +134,7 @@ def doubt_token(token: str, others: Collection[str], separator: str | None, *, n
         doubt = _several(token)
     elif doubt is None:
         doubt = _several_beside(token, others, separator or "", never=never)
-    return doubt or _sticking(token) or _joined(token, others)
+    return doubt or _sticking(token, phrase=not blank) or _joined(token, others)
 
 
 def _between(token: str) -> Doubt | None:
@@ -154,15 +177,15 @@ def _parted(token: str, mark: str) -> Doubt:
                  "part of one")  # fmt: skip
 
 
-def _sticking(token: str) -> Doubt | None:
-    """Doubt a tag that begins or ends with punctuation."""
-    closed = token[-1] == ")" and token[0] != "(" and token.count("(") == token.count(")")
+def _sticking(token: str, *, phrase: bool) -> Doubt | None:
+    """Doubt a tag that begins or ends with punctuation; a phrase may end in a word in brackets."""
+    closed = phrase and re.fullmatch(r"[^(]+\(\w[^()]*\)", token)
     for letter in (token[0], "" if closed else token[-1]):
         if letter and letter != "_" and unicodedata.category(letter) in _PUNCTUATION:
             return Doubt("punctuation", f"{letter!r} sticks to {token!r}",
                          "remove it, or list all tags with --data.tags if it is part of one")  # fmt: skip
-    if re.search(r":\s*[\d.]+$", token):
-        return Doubt("punctuation", f"{token!r} holds a number beside a tag",
+    if re.search(r"[:=]\s*([\d.]+|true|false|yes|no)$", token, re.IGNORECASE):
+        return Doubt("punctuation", f"{token!r} holds a value beside a tag",
                      "remove it, or list all tags with --data.tags if it is part of one")  # fmt: skip
     return None
 

@@ -98,3 +98,16 @@ def refuse_marks(records: Records) -> None:
     # Two columns are one a tag; one is, too, where the header has nothing else beside the name.
     if len(marks) > 1 or (marks and len(records.header) <= 2):
         raise InputError(f"{records.path} has {describe_marks(records, marks)}; {WRITE_TAGS}")
+
+
+def refuse_numbered(records: Records) -> None:
+    """Refuse a table with columns such as ``tag1`` and ``tag2``, of which one alone would be read.
+
+    Raises
+    ------
+    InputError
+        Where it is such a table.
+    """
+    numbered = [name for name in records.header if re.fullmatch(r"(tag|label|class)(s|es)?\d+", _key(name))]
+    if numbered:
+        raise InputError(f"{records.path} has several columns of tags, such as {listed(numbered)}; {WRITE_TAGS}")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.errors import InputError, listed
@@ -85,9 +86,13 @@ def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
     """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
-    elsewhere = {path.stem for path in image_files(layout.places[0], True, set(layout.tests))}
+    elsewhere = {composed(path.stem) for path in image_files(layout.places[0], True, set(layout.tests))}
     sought = {Path(name).name for name in names} - elsewhere
-    return [folder for folder in layout.tests if sought.isdisjoint(p.stem for p in image_files(folder, False, set()))]
+    return [
+        folder
+        for folder in layout.tests
+        if sought.isdisjoint(composed(p.stem) for p in image_files(folder, False, set()))
+    ]
 
 
 def find_sample(root: Path) -> Path | None:

@@ -78,7 +78,7 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     (header_line, header), *rows = records
     broken_header = _odd_cells(header)
     if broken_header:
-        raise InputError(f"{path} is not a CSV that can be read: line {header_line}: {broken_header}")
+        raise InputError(_broken(header_line, broken_header).message(path))
     if not rows and not stray and not may_be_empty:
         raise InputError(f"{path} has a header but no rows")
     header = [name.strip() for name in header]

@@ -16,6 +16,7 @@ from amazon_ml.data.catalog.columns import (
     known_columns,
     mark_columns,
     refuse_marks,
+    refuse_numbered,
 )
 from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.names import clean_name, without_suffix
@@ -136,6 +137,9 @@ def scan_table(
     records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
     tags_at = _find_tags(records, reading.tags_column)
     name_at = _find_names(records, reading.name_column, joins)
+    if name_at == tags_at:
+        raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
+                         "ones with --data.name_column and --data.tags_column")  # fmt: skip
     rows, faults = _rows(records, name_at, tags_at)
     if reading.leave_out is not None:
         rows, faults = _without(rows, faults, path, reading.leave_out)
@@ -201,6 +205,8 @@ def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
 def _find_tags(records: Records, wanted: str | None) -> int:
     if wanted is None and not known_columns(records.header, TAGS_COLUMNS):
         refuse_marks(records)
+    if wanted is None:
+        refuse_numbered(records)
     return find_column(records.path, records.header, wanted, TAGS_COLUMNS, "data.tags_column")
 
 

@@ -165,7 +165,7 @@ def _doubt_cells(
         doubt = None
         if token not in given:
             doubt = doubt_token(token, others - {token}, separator, never=never)
-            if doubt is None and not given and not numbers and is_mark(token) and not _is_letter(token):
+            if doubt is None and not given and not numbers and _is_value(token):
                 doubt = Doubt("no_value", f"{token!r} stands among names of tags",
                               "write names of tags alone, or list all tags with --data.tags if it is one")  # fmt: skip
         if doubt is None and separator is None and len(token.split()) > 1:
@@ -213,8 +213,9 @@ def _column_fault(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], dou
     return Fault(doubt.kind, line, doubt.what, doubt.remedy, item=f"line {line}: {doubt.what}")
 
 
-def _is_letter(token: str) -> bool:
-    return len(token) == 1 and token.isalpha()
+def _is_value(token: str) -> bool:
+    """Whether a tag is a number or a word such as yes; a letter alone may be a tag."""
+    return bool(_NUMBER.fullmatch(token)) or (len(token) > 1 and is_mark(token))
 
 
 def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
