@@ -183,23 +183,12 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
 def _join(
     table: TagTable, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
 ) -> pd.DataFrame:
-    rows, path = table.rows, table.path
+    rows, path, where = table.rows, table.path, " and ".join(map(str, places))
     joined = locate(rows, files, (*places, path.parent))
     there = joined["path"].notna()
-    missing, where = rows.loc[~there, "image_name"], " and ".join(map(str, places))
-    if len(missing):
-        near = Differences(files["image_name"].tolist(), table.records if len(missing) == len(rows) else None)
-        hint = near.explain(missing.iloc[0])
-        hint = f". {hint[0].upper()}{hint[1:]}" if hint else ""
-    if len(missing) == len(rows):
-        raise InputError(
-            f"none of the {len(rows):,} tiles in {path} has a {needed} in {where}; name it with --data.images{hint}"
-        )
-    if len(missing):
-        said = f"{len(missing):,} of {len(rows):,} tiles in {path} have no {needed} in {where}: {listed(missing)}"
-        if not allow_missing:
-            raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true{hint}")
-        log.warning("%s; they are left out%s", said, hint)
+    if not there.all():
+        missing = rows.loc[~there, "image_name"].tolist()
+        _refuse_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
     twice = shared_files(joined)
     if len(twice):
         names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
@@ -210,3 +199,20 @@ def _join(
             "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, path, listed(surplus)
         )
     return joined[there].reset_index(drop=True)
+
+
+def _refuse_missing(
+    missing: Sequence[str], table: TagTable, files: pd.DataFrame, sought: str, *, allow_missing: bool
+) -> None:
+    """Refuse a table whose tiles have no file, or warn where some may lack; say what differs between names."""
+    near, name, count = Differences(files["image_name"].tolist(), table.records), missing[0], len(table.rows)
+    if len(missing) == count:
+        hint = near.explain(name)
+        raise InputError(f"none of the {count:,} tiles in {table.path} has a {sought}; name it with --data.images"
+                         f"{hint and f'. Look: {hint}'}")  # fmt: skip
+    said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
+    hint = near.of(name)
+    hint = hint and f". For {name}, {hint}"
+    if not allow_missing:
+        raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true{hint}")
+    log.warning("%s; they are left out%s", said, hint)

@@ -101,7 +101,7 @@ class Differences:
         The table, whose other columns may hold the names.
     """
 
-    def __init__(self, files: Sequence[str], records: Records | None = None) -> None:
+    def __init__(self, files: Sequence[str], records: Records) -> None:
         self._files = [composed(name) for name in files]
         self._records = records
 
@@ -140,8 +140,6 @@ class Differences:
 
     def _other_column(self) -> str | None:
         """Find another column of the table in which at least half of the rows have files."""
-        if self._records is None:
-            return None
         files, rows = {key for name in self._files for key in (name, _last(name))}, self._records.rows
         for at, column in enumerate(self._records.header):
             if sum(clean_name(cells[at]) in files for _, cells in rows) * 2 > len(rows):

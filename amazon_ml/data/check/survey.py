@@ -87,7 +87,7 @@ def survey(folder: Path, reading: Reading, *, table: Path | None = None, images:
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
     tagged = locate(names, usable, name_places(layout))
     missing = tagged.loc[tagged["path"].isna(), "image_name"]
-    differences = Differences(usable["image_name"].tolist())
+    differences = Differences(usable["image_name"].tolist(), read.records)
     return Survey(
         table=layout.table,
         tags=read.tags,
