@@ -269,6 +269,7 @@ def test_options_say_what_is_meant(tiles: Path, write: Callable[[str | bytes], P
 #: Names in the table for files t000 … t003, and what the message says beside the first two.
 FAR_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "numbers": ("{i}", ["'0'", "'t000'"]),
+    "decimals": ("{i}.0", ["'0.0'", "'t000'"]),
     "zeros lost": ("t{i}", ["'t0'", "'t000'", "zeros"]),
     "case": ("T00{i}", ["'T000'", "'t000'", "case"]),
     "a folder": ("/data/set/t00{i}.png", ["'/data/set/t000'", "'t000'", "folder"]),

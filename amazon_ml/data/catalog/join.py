@@ -68,7 +68,8 @@ def _last(name: str) -> str:
 
 
 def _numbers(name: str) -> str:
-    return "-".join(str(int(digits)) for digits in re.findall(r"[0-9]+", name)) or name
+    plain = re.sub(r"\.0+$", "", name)
+    return "-".join(str(int(digits)) for digits in re.findall(r"[0-9]+", plain)) or name
 
 
 def _all(name: str) -> str:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 #: What may part columns; a comma where several would do.
 DELIMITERS = (",", ";", "\t", "|")
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE, _LINE_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)"), re.compile(r"\r\n|\r|\n")
 #: What a spreadsheet writes in front of the header to say what parts columns.
 _DECLARED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
@@ -67,8 +67,7 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
         Where there is no header, or no row below it.
     """
     text = read_text(path)
-    lines = _LINE_END.split(text)
-    delimiter, skipped = _find_delimiter(lines, known)
+    delimiter, skipped = _find_delimiter(text, known)
     if delimiter != ",":
         log.info("%s: columns are parted by %r", path, delimiter)
     records, stray = split_records(text, delimiter)
@@ -114,9 +113,11 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def _find_delimiter(lines: list[str], known: Collection[str]) -> tuple[str, int]:
+def _find_delimiter(text: str, known: Collection[str]) -> tuple[str, int]:
     """Find what parts the columns of a header, and how many lines in front of it say so."""
+    lines = (line[0] for line in _LINE.finditer(text))
     number, first = next(((n, line) for n, line in enumerate(lines, start=1) if line.strip()), (1, ""))
+    first = first.rstrip("\r\n")
     declared = _DECLARED.fullmatch(first)
     if declared:
         return declared[1], number

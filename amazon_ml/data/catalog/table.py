@@ -236,7 +236,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
             faults.append(Fault("header_again", line, f"the header {column},{records.header[tags_at]} stands again",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
-            rows.append(Row(name, cell, line, whole=broken is None))
+            rows.append(Row(name, cell, line, broken is None))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
         raise InputError(f"{path} has a header but no rows")
