@@ -70,7 +70,7 @@ def split_cell(cell: str, separator: str | None) -> list[str]:
 
 
 def odd_character(cell: str) -> Doubt | None:
-    """Doubt a cell with characters that cannot be seen, or that cannot be told from others."""
+    """Doubt a cell with characters that cannot be seen, or that look like others."""
     if odd := _ODD.search(cell):
         name = unicodedata.name(odd[0], "CONTROL CHARACTER")
         what, remedy = f"{cell!r} holds U+{ord(odd[0]):04X} ({name})", "write a plain blank, or nothing"

@@ -57,7 +57,7 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     path
         The file.
     known
-        Names of columns in small letters, by which a header is told where several marks might part it.
+        Names of columns in small letters; they decide where several marks might part a header.
     may_be_empty
         Whether a header alone will do.
 

@@ -47,7 +47,7 @@ class Survey:
     differences
         Of each name without a file, what differs between it and a file that is like it.
     broken_names
-        A sentence on each file that cannot be told from others.
+        A sentence on each file that shares its name with another.
     """
 
     table: Path
