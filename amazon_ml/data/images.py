@@ -11,6 +11,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular, read_regular
 
 Image = npt.NDArray[np.uint8]
 
@@ -76,7 +77,8 @@ def read_tif(path: Path) -> npt.NDArray[np.generic]:
     """
     import rasterio  # only those who have TIFs wait for it
 
-    if not path.is_file():
+    check_regular(path)
+    if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
     try:
         with warnings.catch_warnings():
@@ -102,7 +104,7 @@ def resize(image: Image, size: int) -> Image:
 
 def _read_whole(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     if not data:

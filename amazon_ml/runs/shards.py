@@ -24,6 +24,7 @@ import pandas as pd
 from amazon_ml import files
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import read_json, write_json, write_table
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +177,7 @@ def refuse_ending(out: Path) -> None:
 
 def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
     remedy = "delete it, and predict its shard again"
+    check_regular(path)
     try:
         table = pd.read_parquet(path)
         names = table["image_name"].to_numpy()
@@ -196,6 +198,7 @@ def _plan(parts: Parts) -> dict[str, Any]:
 
 
 def _listed(parts: Parts) -> pd.DataFrame:
+    check_regular(parts.tiles)
     try:
         return pd.read_csv(parts.tiles, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ import pandas as pd
 from amazon_ml.data.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import PLANET, TagSet, declared, split_tags
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def without_suffix(name: str) -> str:
 
 def read_csv(table: Path, may_be_empty: bool = False) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     """Read a CSV as text, with the line of each row in the file, the header being 1."""
+    check_regular(table)
     try:
         with warnings.catch_warnings():
             # Where rows are longer than the header, it would only warn, and drop what is behind.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.table import NAME_COLUMNS, TAGS_COLUMNS, find_column, without_suffix
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular
 
 #: What stands for bytes that are not UTF-8.
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -29,6 +30,7 @@ def read_rows(
     InputError
         When there is no such file, or no column of names or tags.
     """
+    check_regular(table)
     try:
         text = table.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
