@@ -39,7 +39,7 @@ def check_regular(path: Path) -> None:
     except (OSError, ValueError):
         return
     if kind:
-        raise InputError(f"{path} is {kind}, not a regular file; put a file there, or remove it")
+        raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
 
 
 def open_regular(path: str | Path) -> int:
@@ -63,7 +63,7 @@ def open_regular(path: str | Path) -> int:
     kind = irregular(os.fstat(descriptor).st_mode)
     if kind:
         os.close(descriptor)
-        raise InputError(f"{path} is {kind}, not a regular file; put a file there, or remove it")
+        raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
     return descriptor
 
 

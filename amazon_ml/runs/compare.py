@@ -17,9 +17,9 @@ from amazon_ml.decisions.rules import fits_for
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.labels import declared
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import IDLE, Options, Run, flatten, read_oof
-from amazon_ml.regular import check_regular
 
 #: What is compared tile by tile, and how its interval is made where not by bootstrap.
 _INTERVALS = {"log_loss": {"interval": normal_interval}}

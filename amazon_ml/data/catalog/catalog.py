@@ -11,9 +11,17 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, parse_bands
+from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import choose_tags, read_table
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, files_needed, list_tiles, locate
+from amazon_ml.data.catalog.tiles import (
+    ambiguous_names,
+    choose_colours,
+    choose_files,
+    files_needed,
+    list_tiles,
+    locate,
+)
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -123,7 +131,10 @@ def read_catalog(
     tag_set = choose_tags(table, rows["tags"], tags, tag_separator)
     test_folders = untagged_folders(layout, rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
+    if files.empty:
+        raise InputError(no_images(layout.places))
     colours = colours or choose_colours(files)
+    _check_ambiguous(table, rows, files)
     files, _ = choose_files(files, bands, colours)
     labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
@@ -145,6 +156,15 @@ def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
     paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
     plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
     return {**paths, **{key: data[key] for key in plain}, "bands": parse_bands(data["bands"])}
+
+
+def _check_ambiguous(table: Path, rows: pd.DataFrame, files: pd.DataFrame) -> None:
+    ambiguous = ambiguous_names(rows["image_name"], files)
+    if ambiguous:
+        name, sentence = next(iter(ambiguous.items()))
+        line = rows["line"][rows["image_name"] == name].iloc[0]
+        more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
+        raise InputError(f"{table} line {line}: {sentence}{more}")
 
 
 def _encode(tag_set: TagSet, table: Path, labelled: pd.DataFrame, separator: str | None) -> MultiHot:

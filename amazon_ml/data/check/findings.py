@@ -38,7 +38,7 @@ KINDS = {
     "label_logic": Kind("rows that break the label logic", "look at these tiles, and mend their tags", _NOISE),
     "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", REMARK),
     "missing_files": Kind("rows without a file", "complete the folder, or set data.allow_missing"),
-    "file_names": Kind("files that no name can tell apart", "rename or remove them"),
+    "file_names": Kind("files whose names cannot be used", "rename or remove them"),
     "surplus_files": Kind("files without a row", "they are not used", REMARK),
     "colourless": Kind(
         "tiles without tags that lack the image which colours are read from", "they get no prediction", REMARK

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS
+from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import choose_tags
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, find_tiles, locate
+from amazon_ml.data.catalog.tiles import ambiguous_names, choose_colours, choose_files, find_tiles, locate
 from amazon_ml.data.check.rows import read_rows
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet, split_tags
@@ -78,6 +79,8 @@ def survey(
     renamed, broken_mapping = _read_mapping(folder)
     files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
+    if files.empty and others.empty and not (broken_files or broken_others):
+        raise InputError(no_images([*layout.places, *tests]))
     colours = choose_colours(files)
     usable, _ = choose_files(files, COLOURS, colours)
     untagged, colourless = choose_files(others, COLOURS, colours)
@@ -95,7 +98,12 @@ def survey(
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
         broken_rows=broken_rows,
-        broken_names=[*broken_mapping, *broken_files, *broken_others],
+        broken_names=[
+            *broken_mapping,
+            *broken_files,
+            *broken_others,
+            *ambiguous_names(names["image_name"], files).values(),
+        ],
     )
 
 
