@@ -167,7 +167,7 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
     -------
     Name to a sentence that has the files.
     """
-    shared = files[files["image_name"].str.contains("/")]
+    shared = files[files["image_name"].map(lambda name: "/" in name).astype(bool)]
     sharing: dict[str, list[str]] = {}
     for name, path in zip(shared["image_name"], shared["path"], strict=True):
         sharing.setdefault(name.rpartition("/")[2], []).append(path)
