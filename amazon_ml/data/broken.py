@@ -14,6 +14,8 @@ from amazon_ml.errors import InputError
 _BLOCK = 256
 #: Threads: on a network disk most of the time is waiting.
 _THREADS = 16
+#: What can be done about labelled tiles.
+_LEAVE_OUT = ", and writes with --leave_out the list that training, data pack and evaluate leave out"
 #: Faults that a message repeats.
 _SHOWN = 4
 
@@ -52,21 +54,32 @@ def describe_broken(faults: Sequence[str], total: int) -> str:
     """Count files that cannot be read, and repeat what is wrong with the first of them."""
     if len(faults) == 1:
         return faults[0]
+    return f"{len(faults):,} of {total:,} tiles cannot be read: {first_faults(faults)}"
+
+
+def first_faults(faults: Sequence[str]) -> str:
+    """Repeat what is wrong with the first few files."""
     shown = "; ".join(fault.partition("; ")[0] for fault in faults[:_SHOWN])
-    return f"{len(faults):,} of {total:,} tiles cannot be read: {shown}{'; …' * (len(faults) > _SHOWN)}"
+    return f"{shown}{'; …' * (len(faults) > _SHOWN)}"
 
 
-def check_whole(*tables: pd.DataFrame) -> None:
-    """Refuse tables of tiles whose files cannot be read, and list these.
+def check_whole(labelled: pd.DataFrame, unlabelled: pd.DataFrame | None = None) -> None:
+    """Refuse tiles whose files cannot be read, and list these.
+
+    Parameters
+    ----------
+    labelled, unlabelled
+        Tables with ``path`` and ``tif`` of each tile.
 
     Raises
     ------
     InputError
         Where a file is missing, empty, cut short, or no image, as far as its header tells.
     """
+    tables = [labelled] if unlabelled is None else [labelled, unlabelled]
     broken = find_broken(tables)
     if broken:
         raise InputError(
             f"{describe_broken(list(broken.values()), sum(map(len, tables)))}. amazon-ml data check lists all such "
-            "tiles, and writes with --leave_out the list that training, data pack and evaluate leave out"
+            f"tiles{_LEAVE_OUT if is_broken(labelled, broken).any() else '; they have no tags: remove them'}"
         )

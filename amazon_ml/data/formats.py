@@ -94,11 +94,12 @@ def content_of(head: bytes) -> str:
 
 
 def described(data: bytes) -> str:
-    """Go on with a sentence that says a file is no image: what it seems to be."""
+    """Go on with a sentence that says a file is no image: what it seems to be, and what to do."""
     kind = content_of(data[:HEAD])
     if kind in IMAGES:
-        return f" (it begins as a {kind}, and is damaged)"
-    return f": it is {with_article(kind)}" if kind else ""
+        return f": it begins as a {kind}, and is damaged; fetch it again"
+    what = f": it is {with_article(kind)}" if kind else ""
+    return f"{what}; JPG, PNG, WebP, BMP and TIF are read"
 
 
 def with_article(name: str) -> str:

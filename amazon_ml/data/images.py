@@ -120,7 +120,7 @@ def _decode(data: bytes, path: Path, flags: int) -> Any:
     with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if image is None:
-        raise InputError(f"{path} is not an image that can be read{described(data)}; JPG, PNG, WebP, BMP and TIF are")
+        raise InputError(f"{path} is not an image that can be read{described(data)}")
     return image
 
 

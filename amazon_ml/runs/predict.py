@@ -42,7 +42,7 @@ from amazon_ml.runs.shards import (
     refuse_ending,
     refuse_other_plan,
 )
-from amazon_ml.runs.skipping import Policy
+from amazon_ml.runs.skipping import REFUSE, Policy
 
 #: Lists tiles for a reader: a table as a catalog's.
 Listing = Callable[[TileReader], pd.DataFrame]
@@ -113,7 +113,7 @@ def predict_tiles(
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
 
-def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = Policy()) -> Bundle:  # noqa: B008
+def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
     """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
     bundle = open_bundle(run)
     with parts.lock():
@@ -175,7 +175,7 @@ def _tag(
         if not policy.skip:
             save_table(aside, table)
         policy.apply(
-            {**known, **predicted.failed}, len(known) + len(listed), f"; the rows of the others are in {aside}"
+            {**predicted.failed, **known}, len(known) + len(listed), f"; the rows of the others are in {aside}"
         )
     return table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.broken import describe_broken
+from amazon_ml.data.broken import describe_broken, first_faults
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 
@@ -56,9 +56,14 @@ class Policy:
         said = describe_broken(list(broken.values()), tiles)
         whole = f"; {self.listing} lists all" if self.listing else ""
         if self.skip and (self.may_be_all or len(broken) < tiles):
-            log.warning("%d of %s tiles are left out: %s%s", len(broken), f"{tiles:,}", said, whole)
+            log.warning("%s of %s tiles cannot be read, and are left out: %s%s", f"{len(broken):,}", f"{tiles:,}",
+                        first_faults(list(broken.values())), whole)  # fmt: skip
             return
         if self.skip:
             raise InputError(f"no tile is left: {said}{whole}")
         whole = whole or ", and --broken FILE.csv lists all"
         raise InputError(f"{said}{done}. --skip_broken leaves such tiles out{whole}")
+
+
+#: Tiles that cannot be read are refused.
+REFUSE = Policy()

@@ -18,7 +18,7 @@ _SNIFFED = 200
 _SHOWN = 6
 
 
-def check_folder(folder: Path, named: str) -> None:
+def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
     """Refuse what is no folder of tiles, and say which folder was meant perhaps.
 
     Parameters
@@ -26,7 +26,9 @@ def check_folder(folder: Path, named: str) -> None:
     folder
         What was named.
     named
-        How a folder is named, for the remedy, such as ``--tiles``.
+        How a folder is named, for the remedy.
+    has_table
+        Whether a table can be named beside the folder.
     """
     if folder.is_dir():
         return
@@ -38,7 +40,7 @@ def check_folder(folder: Path, named: str) -> None:
     if kind in ARCHIVES or folder.name.lower().endswith(_PACKED):
         raise InputError(f"{folder} is an archive, not a folder; unpack it, and name the folder of tiles in it")
     what = f"{with_article(kind)} file" if kind in IMAGES else "a file"
-    table = ", and the table with --data.table" if folder.suffix.lower() == ".csv" else ""
+    table = ", and the table with --data.table" if has_table and folder.suffix.lower() == ".csv" else ""
     raise InputError(f"{folder} is {what}, not a folder; name its folder, {folder.absolute().parent}{table}")
 
 

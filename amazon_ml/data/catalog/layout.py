@@ -72,7 +72,7 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
     InputError
         For a folder without a layout or with more than one.
     """
-    check_folder(root, "name the folder of tiles (--data.root in training)")
+    check_folder(root, "name the folder of tiles (--data.root in training)", has_table=True)
     if images is not None:
         check_folder(images, "name the folder of the labelled images with --data.images")
     folders = list(_survey(root))

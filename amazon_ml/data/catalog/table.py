@@ -12,7 +12,7 @@ import pandas as pd
 
 from amazon_ml.data.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import PLANET, TagSet, declared, split_tags
+from amazon_ml.labels import PLANET, TagSet, check_tags, declared, split_tags
 from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,10 @@ def _distinct_tags(table: Path, tag_strings: pd.Series, separator: str | None) -
     counts = Counter(tag for tags in tag_strings for tag in set(split_tags(tags, separator)))
     if not counts:
         raise InputError(f"{table} names no tag at all")
+    try:
+        check_tags(counts)  # before each is compared with each
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
     joined = [tag for tag in counts if any(mark in tag for mark in ",;|")]
     if joined:
         log.warning("%s: %r is read as one tag; if it is several, set tag_separator", table, joined[0])

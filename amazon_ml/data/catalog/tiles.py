@@ -14,12 +14,10 @@ from amazon_ml.data.bands import need_tif
 from amazon_ml.data.catalog.walk import Identity, walk
 from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError, listed
+from amazon_ml.labels import UNWRITABLE
 
 log = logging.getLogger(__name__)
 
-#: Kinds of characters that no name may hold: control characters, line and paragraph separators, and surrogates, which
-#: stand for bytes that are not UTF-8.
-_UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
 TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test", "test-tif-v2", "test-tif")
 #: Table of ``old,new`` names that mends those of ``file_*.tif``; ``test_*.tif`` are right as they are.
 MAPPING = "test_v2_file_mapping.csv"
@@ -222,7 +220,7 @@ def name_fault(path: Path) -> str:
     text = str(path)
     if text.isascii() and text.isprintable():
         return ""
-    odd = next((mark for mark in text if unicodedata.category(mark) in _UNWRITABLE), None)
+    odd = next((mark for mark in text if unicodedata.category(mark) in UNWRITABLE), None)
     if odd is None:
         return ""
     what = "is not UTF-8" if unicodedata.category(odd) == "Cs" else f"holds the control character {odd!a}"

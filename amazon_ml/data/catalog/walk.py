@@ -48,7 +48,7 @@ def walk(
     """Visit a folder and those below it.
 
     A folder that links lead to as well is visited once, under its own path where that lies below `root`. So a link
-    to a parent is no way into a circle.
+    to a folder above it is no way into a circle; one to a folder above `root` is not followed at all.
 
     Parameters
     ----------
@@ -70,9 +70,12 @@ def walk(
     """
     seen = set() if seen is None else seen
     seen.update(filter(None, map(_identity, skip)))
+    above = set(map(_identity, root.resolve().parents))
     waiting = deque([(root, 0)])
     while waiting:
         path, level = waiting.popleft()
+        if _identity(path) in above and level:
+            continue  # a link that leads up and out would bring in all that lies beside
         later: list[tuple[Path, int]] = []
         yield from _visit(path, level, depth, seen, prefer, later)
         waiting.extend(sorted(later))
