@@ -74,35 +74,32 @@ def walk(
     waiting = deque([(root, 0)])
     while waiting:
         path, level = waiting.popleft()
-        if _identity(path) in above and level:
-            continue  # a link that leads up and out would bring in all that lies beside
         later: list[tuple[Path, int]] = []
-        yield from _visit(path, level, depth, seen, prefer, later)
+        yield from _visit(path, level, depth, seen, above, prefer, later)
         waiting.extend(sorted(later))
 
 
 def _visit(
-    path: Path, level: int, depth: int | None, seen: set[Identity], prefer: Collection[str],
-    later: list[tuple[Path, int]],
+    path: Path, level: int, depth: int | None, seen: set[Identity], above: set[Identity | None],
+    prefer: Collection[str], later: list[tuple[Path, int]],
 ) -> Iterator[Listing]:  # fmt: skip
     """Visit real folders, and put links to others off until all real ones are done."""
     stack = [(path, level)]
     while stack:
         here, level = stack.pop()
         identity = _identity(here)
-        if identity is None or identity in seen:
-            continue
+        if identity is None or identity in seen or (level and identity in above):
+            continue  # a link that leads up and out would bring in all that lies beside
         seen.add(identity)
         listing, links = _list(here, level)
         yield listing
         if depth is not None and level >= depth:
             continue
-        named = [(here / name, level + 1) for name in listing.folders]
-        late = [each for each in named if each[0].name in links and each[0].name not in prefer]
-        later += late
-        now = [each for each in named if each not in late]
+        late = links.difference(prefer)
+        later += [(here / name, level + 1) for name in listing.folders if name in late]
+        now = [name for name in listing.folders if name not in late]
         # The last is taken first: links whose names are looked for, then folders by their names.
-        stack += sorted(now, key=lambda each: (each[0].name not in links, each[0].name), reverse=True)
+        stack += [(here / name, level + 1) for name in sorted(now, key=lambda name: (name in links, name))[::-1]]
 
 
 def _list(path: Path, level: int) -> tuple[Listing, set[str]]:
@@ -112,7 +109,7 @@ def _list(path: Path, level: int) -> tuple[Listing, set[str]]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if not entry.is_dir():
+                if not _is_folder(entry):
                     files.append(entry.name)
                     continue
                 folders.append(entry.name)
@@ -123,6 +120,13 @@ def _list(path: Path, level: int) -> tuple[Listing, set[str]]:
             raise InputError(f"cannot list {path}: {error.strerror}") from None
         log.warning("cannot list %s: %s; it is passed over", path, error.strerror)
     return Listing(path, level, tuple(sorted(files)), tuple(sorted(folders))), links
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _identity(path: Path) -> Identity | None:
