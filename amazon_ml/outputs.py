@@ -33,6 +33,10 @@ def check_outputs(paths: Iterable[Path | None]) -> None:
 
 def _check_output(path: Path) -> None:
     try:
+        str(path).encode()  # pyarrow takes no other names
+    except UnicodeEncodeError:
+        raise InputError(f"cannot write {os.fsencode(path)!r}: the name is not UTF-8; choose another") from None
+    try:
         kind = irregular(path.stat().st_mode) if path.exists() else ""
         if kind:
             raise InputError(f"cannot write {path}: it is {kind}; name a file")

@@ -42,6 +42,13 @@ def check_regular(path: Path) -> None:
         raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
 
 
+def unopened(path: Path, error: OSError) -> str:
+    """Say why a file could not be opened: a link that leads to nothing is named with its target."""
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link to {path.readlink()}, which is not there; mend the link, or remove it"
+    return f"cannot read {path}: {error.strerror}"
+
+
 def open_regular(path: str | Path) -> int:
     """Open a regular file to read it, and give its descriptor.
 

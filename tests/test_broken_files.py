@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ def pixels(seed: int, size: int = 16) -> Pixels:
     return np.random.default_rng(seed).integers(20, 230, size=(size, size, 3), dtype=np.uint8)
 
 
-def write(path: Path, seed: int, **options: object) -> Path:
+def write(path: Path, seed: int, **options: Any) -> Path:
     """Write a picture in the format of the ending; Pillow does, so that OpenCV is not asked about itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels(seed)).save(path, **options)
@@ -78,7 +79,7 @@ def commands(root: Path, aside: Path) -> list[list[object]]:
 @pytest.mark.parametrize(
     ("ending", "options"), [("webp", {"lossless": True}), ("bmp", {}), ("WEBP", {"lossless": True})]
 )
-def test_webp_and_bmp_are_read(tmp_path: Path, ending: str, options: dict[str, object]) -> None:
+def test_webp_and_bmp_are_read(tmp_path: Path, ending: str, options: dict[str, Any]) -> None:
     path = write(tmp_path / f"a.{ending}", 3, **options)
     table(tmp_path, ["a"])
     (only,) = read_catalog(tmp_path).labelled["path"]
@@ -214,9 +215,7 @@ def test_names_that_no_table_can_hold_are_refused_before_the_work(
 
 def test_all_that_cannot_be_held_are_counted(folder: Path) -> None:
     for n in range(3):
-        (folder / "t003.png").link_to(folder / f"\x07{n}.png") if False else os.link(
-            folder / "t003.png", folder / f"\x07{n}.png"
-        )
+        (folder / f"\x07{n}.png").hardlink_to(folder / "t003.png")
     tiles, faults = find_tiles([folder])
     assert len(faults) == 3 and len(tiles) == 12
     with pytest.raises(InputError, match="2 more"):
@@ -388,8 +387,7 @@ def test_an_output_that_cannot_be_written_ends_the_check_before_it_begins(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiles"]
 
 
-def test_a_pipe_is_left_by_a_signal(folder: Path) -> None:
-    """Whatever may still wait for a file ends at once by TERM; nothing does for the table."""
+def test_a_process_does_not_wait_for_a_pipe(folder: Path) -> None:
     (folder / "labels.csv").unlink()
     os.mkfifo(folder / "labels.csv")
     done = subprocess.run(

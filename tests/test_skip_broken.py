@@ -120,7 +120,11 @@ def test_what_was_predicted_is_not_lost_to_a_tile_that_cannot_be_decoded(
 def test_a_tile_that_vanishes_meanwhile_is_left_out(
     bundle: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amazon_ml.runs.predict.find_broken", lambda tables: (tiles / "test_4.jpg").unlink() or {})
+    def vanish(tables: object) -> dict[str, str]:
+        (tiles / "test_4.jpg").unlink()
+        return {}
+
+    monkeypatch.setattr("amazon_ml.runs.predict.find_broken", vanish)
     assert predict(bundle, tiles, tmp_path / "tags.csv", "--skip_broken") == 0
     assert rows(tmp_path / "tags.csv") == without(4)
 

@@ -10,7 +10,7 @@ import cv2
 from amazon_ml.data.formats import HEAD, content_of, declared_length, described, is_animated, refusal_of
 from amazon_ml.data.images import TIF_SUFFIXES
 from amazon_ml.errors import InputError
-from amazon_ml.regular import open_regular, read_regular
+from amazon_ml.regular import open_regular, read_regular, unopened
 
 #: Bytes of the end of a file in which the mark of its end stands, where nothing follows the image.
 _TAIL = 64
@@ -31,7 +31,7 @@ def file_fault(path: str) -> str:
     except InputError as error:
         return str(error)
     except OSError as error:
-        return _unopened(Path(path), error)
+        return unopened(Path(path), error)
     try:
         size = os.fstat(descriptor).st_size
         head = os.pread(descriptor, HEAD, 0)
@@ -44,12 +44,6 @@ def file_fault(path: str) -> str:
         return f"cannot read {path}: {error.strerror}"
     finally:
         os.close(descriptor)
-
-
-def _unopened(path: Path, error: OSError) -> str:
-    if path.is_symlink() and not path.exists():
-        return f"{path} is a link to {path.readlink()}, which is not there; mend the link, or remove it"
-    return f"cannot read {path}: {error.strerror}"
 
 
 def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> str:

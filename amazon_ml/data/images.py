@@ -12,7 +12,7 @@ import simplejpeg
 
 from amazon_ml.data.formats import described, refusal_of
 from amazon_ml.errors import InputError
-from amazon_ml.regular import check_regular, read_regular
+from amazon_ml.regular import check_regular, read_regular, unopened
 
 Image = npt.NDArray[np.uint8]
 
@@ -107,7 +107,7 @@ def _read_whole(path: Path) -> bytes:
     try:
         data = read_regular(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(unopened(path, error)) from None
     if not data:
         raise InputError(f"{path} is empty; fetch it again")
     if refusal := refusal_of(data):
