@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from amazon_ml.data.formats import HEAD, content_of, declared_length, described, is_animated, refusal_of
-from amazon_ml.data.images import TIF_SUFFIXES
+from amazon_ml.data.images import TIF_SUFFIXES, read_tif
 from amazon_ml.errors import InputError
 from amazon_ml.regular import open_regular, read_regular, unopened
 
@@ -96,8 +96,18 @@ def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> str:
     except KeyError:  # a type of value that is not expected there; the decoder decides
         return ""
     except struct.error:
-        return f"{path} is cut short, or its directory is damaged ({size:,} bytes); fetch it again"
-    return f"{path} is cut short ({size:,} of {end:,} bytes); fetch it again" if end > size else ""
+        end = size + 1
+    if end <= size or _is_tif(path):  # some writers count too many bytes, and what they write can be read
+        return ""
+    return f"{path} is cut short, or its directory is damaged ({size:,} bytes); fetch it again"
+
+
+def _is_tif(path: str) -> bool:
+    try:
+        read_tif(Path(path))
+    except InputError:
+        return False
+    return True
 
 
 def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:

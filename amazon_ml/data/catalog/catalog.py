@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, parse_bands
-from amazon_ml.data.catalog.contents import no_images
+from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import choose_tags, read_table
 from amazon_ml.data.catalog.tiles import (
@@ -131,12 +131,15 @@ def read_catalog(
     tag_set = choose_tags(table, rows["tags"], tags, tag_separator)
     test_folders = untagged_folders(layout, rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
-    if files.empty:
+    if files.empty and not test_folders:
         raise InputError(no_images(layout.places))
     colours = colours or choose_colours(files)
     _check_ambiguous(table, rows, files)
     files, _ = choose_files(files, bands, colours)
-    labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    try:
+        labelled = _join(table, rows, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    except InputError as error:
+        raise InputError(f"{error}{unread_images(layout.places)}") from None
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, colours)
     if len(lacking):

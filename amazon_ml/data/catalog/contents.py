@@ -12,6 +12,11 @@ from amazon_ml.regular import open_regular
 
 #: Endings of archives; of some formats the content tells nothing.
 _PACKED = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".rar", ".xz", ".bz2", ".zst")
+#: Endings of images that are not read.
+_UNREAD = (
+    ".jp2", ".j2k", ".jpe", ".jfif", ".jxl", ".gif", ".avif", ".heic", ".heif", ".npy", ".npz", ".h5", ".hdf5", ".nc",
+    ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
+)  # fmt: skip
 #: Files whose content is looked at.
 _SNIFFED = 200
 #: Endings that a message counts.
@@ -50,10 +55,25 @@ def no_images(folders: Sequence[Path]) -> str:
     where = " and ".join(map(str, folders))
     if not files:
         return f"{where} holds no images: {'it is' if len(folders) == 1 else 'they are'} empty"
+    return f"{where} holds no images that are read, only {_counted(files)}. {_remedy(files)}"
+
+
+def unread_images(folders: Sequence[Path]) -> str:
+    """Say that images of formats that are not read lie beside others, as a sentence to follow; ``""`` without such."""
+    files = [
+        listing.path / name
+        for folder in folders
+        for listing in walk(folder)
+        for name in listing.files
+        if name.lower().endswith(_UNREAD)
+    ]
+    return f". {_counted(files)} lie there, too. {_remedy(files)}" if files else ""
+
+
+def _counted(files: Sequence[Path]) -> str:
     endings = Counter(path.suffix.lower() or "files without an ending" for path in files)
     counted = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(_SHOWN))
-    more = ", …" if len(endings) > _SHOWN else ""
-    return f"{where} holds no images that are read, only {counted}{more}. {_remedy(files)}"
+    return f"{counted}{', …' * (len(endings) > _SHOWN)}"
 
 
 def archives_in(folder: Path) -> str:

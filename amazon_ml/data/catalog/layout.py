@@ -143,7 +143,8 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
             )
     places = [path for found in kinds for path in found]
     bare = [f.path for f in folders if f.path.name in (*TRAIN_JPG, *TRAIN_TIF) and not f.has_images]
-    if bare and not places and not any(next(image_files(path, below=True), None) for path in bare):
+    elsewhere = any(f.has_images for f in folders if f.path.name not in TEST_FOLDERS)
+    if bare and not elsewhere and not any(next(image_files(path, below=True), None) for path in bare):
         raise InputError(no_images(bare))
     return places
 
