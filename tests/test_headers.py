@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from amazon_ml.data.headers import file_fault
 from amazon_ml.data.images import SUFFIXES, read_tif, read_tile
 from amazon_ml.errors import InputError
 
-PILLOW = {"jpg": {}, "png": {}, "bmp": {}, "webp": {"lossless": True}, "lossy.webp": {}}
-GEOTIFF = {
+PILLOW: dict[str, dict[str, Any]] = {"jpg": {}, "png": {}, "bmp": {}, "webp": {"lossless": True}, "lossy.webp": {}}
+GEOTIFF: dict[str, dict[str, Any]] = {
     "plain.tif": {},
     "big.tif": {"BIGTIFF": "YES"},
     "tiled.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16},

@@ -17,7 +17,7 @@ _THREADS = 16
 #: What can be done about labelled tiles.
 _LEAVE_OUT = ", and writes with --leave_out the list that training, data pack and evaluate leave out"
 #: Faults that a message repeats.
-_SHOWN = 4
+_SHOWN = 10
 
 
 def find_broken(tables: Iterable[pd.DataFrame]) -> dict[str, str]:
