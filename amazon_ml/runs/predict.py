@@ -36,7 +36,7 @@ from amazon_ml.runs.shards import (
     Parts,
     Shard,
     keep_plan,
-    keep_skipped,
+    save_skipped,
     parse_shard,
     read_shard,
     refuse_ending,
@@ -138,7 +138,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: 
         policy = replace(policy, may_be_all=True)
         listed, known = _readable(bundle.networks, planned, tiles, policy)
         table = _tag(bundle, listed, tiles, part, workers, policy, known)
-        keep_skipped(parts, shard.number, planned["image_name"], table["image_name"])
+        save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
         save_table(part, table)
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 

@@ -137,7 +137,7 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def keep_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
+def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
     """Write which tiles of a shard its part will lack, before the part is written."""
     lacking = planned[~planned.isin(there)]
     if len(lacking):
