@@ -237,6 +237,18 @@ def test_only_names_that_are_shared_become_paths(folder: Path, capsys: pytest.Ca
     assert len(labelled) == 12 and labelled["images/t003"] == str(below / "t003.png")
 
 
+def test_a_stray_file_above_others_is_not_taken_for_the_one_that_is_meant(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder / "backup" / "t003.png", 99)
+    message = refused(capsys, "data", "pack", folder, "--size", 16)
+    assert "labels.csv line 5" in message
+    assert str(folder / "t003.png") in message and str(folder / "backup" / "t003.png") in message
+    table(folder, ["t003", "backup/t003", "t000"])
+    paths = read_catalog(folder).labelled["path"].tolist()
+    assert paths == [str(folder / name) for name in ("t003.png", "backup/t003.png", "t000.png")]
+
+
 def test_a_table_may_mix_names_and_paths(folder: Path) -> None:
     for place in ("a", "b"):
         write(folder / place / "same.png", 7)

@@ -36,11 +36,11 @@ from amazon_ml.runs.shards import (
     Parts,
     Shard,
     keep_plan,
-    save_skipped,
     parse_shard,
     read_shard,
     refuse_ending,
     refuse_other_plan,
+    save_skipped,
 )
 from amazon_ml.runs.skipping import REFUSE, Policy
 

@@ -164,8 +164,8 @@ def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
 def _check_ambiguous(table: Path, rows: pd.DataFrame, files: pd.DataFrame) -> None:
     ambiguous = ambiguous_names(rows["image_name"], files)
     if ambiguous:
-        name, sentence = next(iter(ambiguous.items()))
-        line = rows["line"][rows["image_name"] == name].iloc[0]
+        line, name = rows.loc[rows["image_name"].isin(ambiguous), ["line", "image_name"]].iloc[0]
+        sentence = ambiguous[name]
         more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
         raise InputError(f"{table} line {line}: {sentence}{more}")
 

@@ -165,15 +165,15 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
     -------
     Name to a sentence that has the files.
     """
-    shared = files[files["image_name"].map(lambda name: "/" in name).astype(bool)]
-    sharing: dict[str, list[str]] = {}
-    for name, path in zip(shared["image_name"], shared["path"], strict=True):
-        sharing.setdefault(name.rpartition("/")[2], []).append(path)
-    known = set(files["image_name"])
+    wanted = set(names)
+    sharing: dict[str, dict[str, str]] = {}
+    for name, path in zip(files["image_name"], files["path"], strict=True):
+        sharing.setdefault(name.rpartition("/")[2], {})[name] = path
+    # A file in the folder itself is named by its path as well, if the table names others that share it so.
     return {
-        name: f"{name} may be any of {listed(sharing[name])}; name the file by its path, or remove the others"
-        for name in names
-        if name in sharing and name not in known
+        name: f"{name} may be any of {listed(sharing[name].values())}; name the file by its path, or move the others elsewhere"
+        for name in sorted(wanted & sharing.keys())
+        if sharing[name].keys() != {name} and not (wanted - {name}) & sharing[name].keys()
     }
 
 
