@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from amazon_ml import __version__, stop
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.terminal import SafeFormatter, escaped
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ def _refuse(words: list[str]) -> int:
 
 
 def _say(what: object, status: int) -> int:
-    print(f"amazon-ml: {_plain(str(what))}", file=sys.stderr)
+    message = escaped(_plain(str(what))).replace("\n", "\n  ")  # indented, a line of it cannot pass for one of ours
+    print(f"amazon-ml: {message}", file=sys.stderr)
     return status
 
 
@@ -215,11 +217,10 @@ def _set_up_logging() -> None:
     from rich.logging import RichHandler
 
     plain = logging.StreamHandler()
-    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    handler = (
-        RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S") if sys.stderr.isatty() else plain
-    )
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    plain.setFormatter(SafeFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    rich = RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    rich.setFormatter(SafeFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[rich if sys.stderr.isatty() else plain])
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from amazon_ml.decisions.rules import DEFAULT, RULES
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.comparison import print_comparison, write_comparison_page
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.folder import Run
@@ -41,6 +42,7 @@ def compare(runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, 
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}")
     if len({path.resolve() for path in runs}) < max(2, len(runs)):
         raise InputError("name two different runs or more")
+    check_outputs([json, page])
     found = compare_runs([Run(path) for path in runs], rule)
     print_comparison(found)
     if json is not None:

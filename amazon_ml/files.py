@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import pandas as pd
 
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read JSON; a missing or broken file is an `InputError` that names it, and so are NaN and infinity."""
+    check_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
@@ -76,6 +78,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
+    check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -100,6 +103,7 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
     InputError
         With the message `busy`, when another process holds it and `wait` is false.
     """
+    check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("w")

@@ -5,15 +5,23 @@ knows a tag by its name, but for the generator of tiles, which draws them.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
 
 MultiHot = npt.NDArray[np.uint8]
+
+#: Tags that a list may have. Ten times as many as the largest sets of satellite tiles have; with more, a column of
+#: names or notes was taken for tags.
+MOST_TAGS = 1000
+#: Kinds of characters that no name or tag may hold: control characters, line and paragraph separators, and surrogates,
+#: which stand for bytes that are not UTF-8.
+UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class TagSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise InputError("the tag list is empty")
+        check_tags(self.names)
         if "" in self.names:
             raise InputError("the tag list holds an empty tag")
         clashing = [name for name in self.names if name in ("image_name", "tags") or "|" in name]
@@ -148,6 +157,24 @@ class TagSet:
         more = f"; and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         noun = "unknown tag" if len(unknown) == 1 else f"{len(unknown)} unknown tags"
         return f"{noun}: {shown}{more}. Known tags: {', '.join(self.names)}"
+
+
+def check_tags(names: Collection[str]) -> None:
+    """Refuse more tags than a table can mean, and tags that would command a terminal or break a line of a table.
+
+    Raises
+    ------
+    InputError
+        With the number of tags, or the first tag that holds a control character.
+    """
+    if len(names) > MOST_TAGS:
+        raise InputError(
+            f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}; see whether "
+            "--data.tags_column and --data.tag_separator are right"
+        )
+    for name in names:
+        if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
+            raise InputError(f"the tag {name!a} holds a control character; remove it from the table")
 
 
 def split_tags(tags: str, separator: str | None = None) -> list[str]:

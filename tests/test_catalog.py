@@ -419,9 +419,9 @@ def test_tiles_are_named_by_their_file(tmp_path: Path) -> None:
     assert list_tiles([tmp_path], leave_out=[tmp_path / "x" / "y"])["image_name"].tolist() == ["a.10", "b"]
 
 
-def test_tiles_of_one_file_name_are_all_named_by_their_path(tmp_path: Path) -> None:
+def test_only_tiles_of_one_file_name_are_named_by_their_path(tmp_path: Path) -> None:
     tiles(tmp_path, "x/a.jpg", "y/a.jpg", "y/b.jpg")
-    assert list_tiles([tmp_path])["image_name"].tolist() == ["x/a", "y/a", "y/b"]
+    assert list_tiles([tmp_path])["image_name"].tolist() == ["b", "x/a", "y/a"]
 
 
 def test_two_files_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:

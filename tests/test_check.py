@@ -329,6 +329,7 @@ def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_p
     table = faulty / "train_v2.csv"
     table.write_text(table.read_text().replace("\n,clear primary", ""))
     jpg(faulty, 18).with_suffix(".png").unlink()
+    other_jpg(faulty, 1).unlink()  # cut short, and without tags
     with pytest.raises(InputError):
         read_catalog(faulty)
     names = tmp_path / "leave out.csv"

@@ -185,7 +185,9 @@ def test_torchrun_starts_again_after_a_process_died_and_ends_at_the_same_weights
 def test_failure_of_one_process_ends_all_with_its_message_and_status(tiles: Path, tmp_path: Path) -> None:
     broken = tmp_path / "tiles"
     shutil.copytree(tiles, broken)
-    (broken / "train-jpg" / "train_3.jpg").write_bytes(b"no JPEG")
+    tile = broken / "train-jpg" / "train_3.jpg"
+    data = tile.read_bytes()
+    tile.write_bytes(data[:2] + bytes(198) + data[200:])  # which only decoding finds, within a process
     began = time.monotonic()
     done = _run(_train(tmp_path / "run", broken, "--trainer.devices=2"))
     assert done.returncode == 2, done.stderr

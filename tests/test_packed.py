@@ -220,10 +220,10 @@ def test_a_tile_that_cannot_be_read_is_named_and_the_work_before_it_kept(
 ) -> None:
     broken = folder / "train-jpg/train_150.jpg"
     whole = broken.read_bytes()
-    broken.write_bytes(whole[:300])
+    broken.write_bytes(whole[:2] + bytes(198) + whole[200:])  # both ends are there, so only decoding finds it
     assert main(["data", "pack", str(folder), "--size", "16", "--workers", "1"]) == 2
     told = capsys.readouterr().err
-    assert f"{broken} is cut short" in told and "amazon-ml data check" in told
+    assert str(broken) in told and "amazon-ml data check" in told
     partial = folder / "packed-rgb-16.partial"
     assert (partial / "journal.jsonl").read_text().count("\n") == 150 // 16
     assert not (folder / "packed-rgb-16").exists()

@@ -18,6 +18,7 @@ from amazon_ml.bench.training import Setting, cut_offs, training
 from amazon_ml.data.demo import write_demo
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.tables import console
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def bench(
     """
     if rounds < 1 or tiles < 64:
         raise InputError("--rounds must be at least 1, and --tiles at least 64")
+    check_outputs([json])
     contests: dict[str, Callable[[Path], Contest]] = {
         "cut-offs": lambda _: cut_offs(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),

@@ -5,8 +5,11 @@ from pathlib import Path
 from amazon_ml.cluster.job import TASK, Job
 from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.errors import InputError
+from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.predict import plan_shards
+from amazon_ml.runs.saving import check_defuse
 from amazon_ml.runs.shards import Parts, refuse_ending
+from amazon_ml.runs.skipping import Policy
 
 
 def predict_jobs(
@@ -22,6 +25,9 @@ def predict_jobs(
     memory: str | None = None,
     at_once: int | None = None,
     requeue: bool = True,
+    skip_broken: bool = False,
+    broken: Path | None = None,
+    defuse: bool = False,
     submit: bool = False,
 ) -> None:
     """Write job scripts that tag a folder of tiles in shards, and put them together.
@@ -53,23 +59,33 @@ def predict_jobs(
         How many shards may be predicted at the same time.
     requeue
         Queue a shard again that was pushed out.
+    skip_broken
+        Leave out tiles that cannot be read, instead of refusing the folder.
+    broken
+        CSV to write: the tiles that are found now to be unreadable, each with the reason.
+    defuse
+        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
     submit
         Hand the jobs in.
     """
     refuse_ending(out)
+    check_defuse(out, defuse)
+    check_outputs([out, broken])
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
         raise InputError("--gpus_per_node must be 0 or 1: each shard is one process; --at_once must be at least 1")
     chosen = site_with(site, time=time, partition=partition, memory=memory)
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
     if submit:
         refuse_live(parts.path)
-    plan_shards(run, tiles, parts, shards)
+    plan_shards(run, tiles, parts, shards, Policy(skip_broken, listing=broken))
     folder = job_folder(parts.path)
+    skip = ("--skip_broken", "true") if skip_broken else ()
+    plain = ("--defuse", "true") if defuse else ()
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))
     predict = Job(
         "predict",
         f"Each task predicts one of {shards} shards of {tiles}; a part that is there is left as it is.",
-        ("predict", source, *of, "--shard", f"{TASK}/{shards}"),
+        ("predict", source, *of, "--shard", f"{TASK}/{shards}", *skip),
         folder,
         tasks=tuple(range(shards)),
         at_once=at_once,
@@ -77,5 +93,5 @@ def predict_jobs(
         requeue=requeue,
     )
     about = f"Puts the parts together as {out.name}, or tells which are missing."
-    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute())), folder)
+    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), *plain), folder)
     write_jobs([predict, merge], chosen, hand_in=submit)

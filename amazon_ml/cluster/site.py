@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular
 
 #: Keys whose value is a list of lines.
 _LINES = ("modules", "setup", "sbatch")
@@ -72,6 +73,7 @@ def read_site(path: Path | None) -> Site:
     """
     if path is None:
         return Site()
+    check_regular(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from amazon_ml.cluster.slurm import Task, tasks_of
 from amazon_ml.cluster.submission import handed_in, job_folder
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts
 
@@ -72,5 +73,6 @@ _NOT_OURS = re.compile(r"\s*$|srun: |slurmstepd\S*: |Terminated|Killed")
 
 
 def _last_line(log: Path) -> str:
+    check_regular(log)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     return next((line.strip() for line in reversed(lines) if not _NOT_OURS.match(line)), "")

@@ -14,6 +14,7 @@ from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.pack import default_store
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
 from amazon_ml.runs.folder import Options, Run, locked
 from amazon_ml.runs.gather import missing_folds
@@ -109,6 +110,7 @@ def _folds(run: Run, options: Options) -> list[int]:
     if not data["hold_out"]:
         return [0]
     if run.folds.exists():
+        check_regular(run.folds)
         return sorted(set(pd.read_csv(run.folds)["fold"].astype(int).tolist()))
     return list(range(data["n_folds"]))
 

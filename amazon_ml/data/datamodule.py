@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from amazon_ml import ranks
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
+from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.images import LARGEST_EDGE
@@ -207,6 +208,8 @@ class PlanetDataModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
         hp = self.hparams
+        if self.store is None:
+            check_whole(self.catalog.labelled, self.catalog.unlabelled)
         folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
         if not folds.exists():
             write_folds(folds, self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])

@@ -20,6 +20,7 @@ from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touch
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,7 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     InputError
         When the file is missing or broken, or does not hold exactly the tiles in `names`.
     """
+    check_regular(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         fold = table.set_index("image_name")["fold"].astype("int64")

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from amazon_ml.data.formats import described, refusal_of
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular, read_regular, unopened
 
 Image = npt.NDArray[np.uint8]
 
 #: Endings that are read as tiles.
 TIF_SUFFIXES = (".tif", ".tiff")
-SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIF_SUFFIXES)
 #: Pixels along the edge of a tile at the most; beyond it a slip is likelier than a wish.
 LARGEST_EDGE = 8192
 
@@ -76,7 +78,8 @@ def read_tif(path: Path) -> npt.NDArray[np.generic]:
     """
     import rasterio  # only those who have TIFs wait for it
 
-    if not path.is_file():
+    check_regular(path)
+    if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
     try:
         with warnings.catch_warnings():
@@ -102,13 +105,13 @@ def resize(image: Image, size: int) -> Image:
 
 def _read_whole(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(unopened(path, error)) from None
     if not data:
         raise InputError(f"{path} is empty; fetch it again")
-    if _is_cut_short(data):
-        raise InputError(f"{path} is cut short ({len(data):,} bytes); fetch it again")
+    if refusal := refusal_of(data):
+        raise InputError(f"{path} {refusal}")
     return data
 
 
@@ -117,7 +120,7 @@ def _decode(data: bytes, path: Path, flags: int) -> Any:
     with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if image is None:
-        raise InputError(f"{path} is not an image that can be read; JPG and PNG are")
+        raise InputError(f"{path} is not an image that can be read{described(data)}")
     return image
 
 
@@ -134,14 +137,3 @@ def _colours_of_inks(data: bytes) -> Any:
         return None
     together = np.bitwise_and.reduce(inverted.reshape(-1).view(np.uint32), keepdims=True).view(np.uint8)
     return cv2.cvtColor(inverted, cv2.COLOR_RGBA2RGB) if together[3] == 255 else None
-
-
-def _is_cut_short(data: bytes) -> bool:
-    """Whether the end marker is missing, which OpenCV would answer with grey pixels, not an error."""
-    if data.startswith(b"\xff\xd8"):
-        # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
-        # 0xFF is followed by 0 or a restart marker. Ends before it belong to embedded thumbnails.
-        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-64:]
-    return False

@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.outputs import check_outputs
 
 
 def examine_folds(
@@ -67,12 +69,15 @@ def examine_folds(
     """
     if not 0 <= seed < 2**32:
         raise InputError("--seed must be in 0..2**32 - 1")
+    check_outputs([json, *([] if folds.exists() else [folds])])
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
         merge_rows=merge_rows, leave_out=leave_out,
     )  # fmt: skip
     labelled = catalog.labelled
+    if not folds.with_name(NEIGHBOURS).exists():
+        check_whole(labelled)
     if not folds.exists():
         write_folds(folds, catalog, by, n_folds, seed)
     fold = read_folds(folds, labelled["image_name"])

@@ -16,6 +16,7 @@ import pandas as pd
 from amazon_ml.data.borders import match_borders, ratio_limit, read_borders
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def kept_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
     """
     if not path.exists():
         write_table(path, find_neighbours(tiles))
+    check_regular(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         named = table["image_name"].tolist()

@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from amazon_ml import __version__
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
+from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
@@ -118,6 +119,7 @@ def pack_folder(
         bands=given.bands if given else parse_bands(bands),
         colours=given.colours if given else colours,
     )  # fmt: skip
+    check_whole(catalog.labelled, catalog.unlabelled)
     reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
     pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
 

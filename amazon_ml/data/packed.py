@@ -21,6 +21,7 @@ from amazon_ml.data.images import Image
 from amazon_ml.data.symmetry import gather
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
+from amazon_ml.regular import check_regular, read_regular
 
 ARRAY, DESCRIPTION = "tiles.npy", "store.json"
 #: What tells a tile from others: a name may stand among the labelled tiles and again among the untagged.
@@ -67,6 +68,7 @@ class PackedStore:
         if not (path / DESCRIPTION).is_file():
             raise InputError(f"{path} is no packed store: it has no {DESCRIPTION}; make one with amazon-ml data pack")
         description = read_json(path / DESCRIPTION)
+        check_regular(path / ARRAY)
         try:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
@@ -188,7 +190,7 @@ def hash_files(*paths: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in filter(None, paths):
         try:
-            digest.update(Path(path).read_bytes())
+            digest.update(read_regular(path))
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def soften_targets(
     InputError
         For a table that cannot be read, an unknown tag, or a probability outside of 0..1.
     """
+    check_regular(table)
     try:
         rows = pd.read_csv(table, dtype={"image_name": str, "tag": str}, keep_default_na=False)
         probability = pd.to_numeric(rows["probability"]).to_numpy(dtype=np.float64)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from amazon_ml.data.augment import symmetric
 from amazon_ml.data.bands import TileReader
-from amazon_ml.data.images import resize
+from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import PackedStore
 
 
@@ -67,12 +67,15 @@ class TileFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def tile(self, row: int) -> Image:
+        """Read and scale one tile."""
+        return resize(self.read(self.paths[row], self.tifs[row]), self.size)
+
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Read, scale and turn the tiles, one by one."""
         images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
         for slot, row in enumerate(rows):
-            tile = resize(self.read(self.paths[row], self.tifs[row]), self.size)
-            symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
+            symmetric(self.tile(row), 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images

@@ -9,6 +9,7 @@ from amazon_ml.data.catalog.layout import find_sample
 from amazon_ml.data.catalog.table import read_names
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, declared
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import Run
 
 
@@ -74,6 +75,7 @@ def official_names() -> list[str]:
 
 
 def _tested_names(folder: Run) -> list[str]:
+    check_regular(folder.test)
     try:
         return [str(name) for name in pd.read_parquet(folder.test, columns=["image_name"])["image_name"]]
     except FileNotFoundError:

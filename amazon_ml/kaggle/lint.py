@@ -17,6 +17,7 @@ from amazon_ml.files import read_json, write_json
 from amazon_ml.kaggle.form import Form, find_form, run_around
 from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_lint
 from amazon_ml.runs.folder import Run
 
@@ -130,6 +131,7 @@ def lint_submission(
     """
     if examples < 1:
         raise InputError("--examples must be at least 1")
+    check_outputs([json])
     run = run or run_around(file)
     found = lint(read_submission(file), find_form(run, sample), expect(run))
     print_lint(asdict(found), found.findings, examples)

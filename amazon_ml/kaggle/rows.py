@@ -10,6 +10,7 @@ import pandas as pd
 from amazon_ml.data.catalog.records import split_records
 from amazon_ml.data.check.findings import Case
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular
 
 HEADER = ["image_name", "tags"]
 
@@ -45,6 +46,7 @@ def read_submission(path: Path) -> Submission:
     InputError
         When there is no such file.
     """
+    check_regular(path)
     try:
         content = path.read_bytes()
     except OSError as error:

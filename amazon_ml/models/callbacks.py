@@ -19,6 +19,7 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.files import write_table, written_whole
 from amazon_ml.lightning import TorchCheckpointIO, pl
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -268,6 +269,7 @@ class PerTagTable(pl.Callback):
         table = cast(TileTagger, module).per_tag
         now = table.assign(epoch=trainer.current_epoch)[["epoch", *table.columns]]
         if self.path.exists():
+            check_regular(self.path)
             former = pd.read_csv(self.path)
             now = pd.concat([former[former["epoch"] < trainer.current_epoch], now])
         write_table(self.path, now)

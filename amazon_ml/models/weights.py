@@ -15,6 +15,7 @@ from torch import nn
 from amazon_ml.errors import InputError
 from amazon_ml.files import written_whole
 from amazon_ml.lightning import timm
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +198,7 @@ def save_weights(path: Path, module: nn.Module) -> None:
 
 def load_weights(path: Path, module: nn.Module) -> None:
     """Fill a module from safetensors, every tensor or an `InputError`."""
+    check_regular(path)
     try:
         module.load_state_dict(safetensors.torch.load_file(path), strict=True)
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.report import Report, check
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.tables import console
 
 
@@ -67,6 +68,7 @@ def check_folder(
     """
     if examples < 1 or (workers is not None and workers < 1):
         raise InputError("--examples and --workers must be at least 1")
+    check_outputs([json, leave_out])
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,

@@ -47,7 +47,7 @@ def draw_tiles(
     cell = _TILE + _LINE * (max(map(len, captions)) + 1)
     width, height = columns * (_TILE + _GAP) + _GAP, rows * cell + 3 * _LINE
     figure = Figure(figsize=(width, height))
-    figure.text(0.5, 1 - _LINE / height, title, fontsize=11, ha="center", va="top")
+    figure.text(0.5, 1 - _LINE / height, title, fontsize=11, ha="center", va="top", parse_math=False)
     for place, (image, lines) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(place, columns)
         left, top = _GAP + column * (_TILE + _GAP), height - 3 * _LINE - row * cell
@@ -56,7 +56,7 @@ def draw_tiles(
         axis.imshow(image[..., [0, 1, 2] if image.shape[-1] > 2 else [0, 0, 0]], interpolation="nearest")
         for n, (text, colour) in enumerate(lines):
             lower = top - _TILE - _LINE * (n + 0.3)
-            figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top")
+            figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top", parse_math=False)
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

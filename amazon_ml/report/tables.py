@@ -8,8 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from amazon_ml.decisions.rules import RULES
+from amazon_ml.terminal import escaped
 
 #: Wide enough for the tables where there is no terminal to ask.
 _PLAIN_WIDTH = 100
@@ -134,7 +136,14 @@ def _logic_faults(faults: dict[str, dict[str, int]]) -> str:
     return f"decided against the label logic ({true:,} in truth): {'; '.join(told) or 'none'}" if told or true else ""
 
 
+class _SafeConsole(Console):
+    """Escapes what tags and file names would do to a terminal; rich itself lets escape sequences through."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(escaped(text), **options)
+
+
 def console() -> Console:
     """Give the terminal, or a page wide enough for tables where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PLAIN_WIDTH)
+    console = _SafeConsole(emoji=False)
+    return console if console.is_terminal else _SafeConsole(emoji=False, width=_PLAIN_WIDTH)

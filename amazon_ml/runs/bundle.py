@@ -26,6 +26,7 @@ from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, write_json, written_whole
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
@@ -290,6 +291,7 @@ def refuse_lost(run: Run) -> None:
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")
     for fold in run.finished_folds():
+        check_regular(fold.weights)
         try:
             with safe_open(fold.weights, framework="numpy"):
                 pass  # on opening, it holds the list of tensors against the length of the file

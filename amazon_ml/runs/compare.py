@@ -17,6 +17,7 @@ from amazon_ml.decisions.rules import fits_for
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.labels import declared
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import IDLE, Options, Run, flatten, read_oof
 
@@ -160,6 +161,8 @@ def _per_tag(tags: Sequence[str], true: Hot, decided: Sequence[Hot], beta: float
 def _training(run: Run) -> dict[str, Any]:
     """Tell how fast and how long a run was trained, as far as its curves do."""
     paths = [fold.metrics for fold in run.finished_folds() if fold.metrics.exists()]
+    for path in paths:
+        check_regular(path)
     curves = [pd.read_csv(path) for path in paths]
     together = pd.concat([pd.DataFrame(), *curves])
     speeds, seconds = (

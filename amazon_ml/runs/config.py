@@ -13,6 +13,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import IDLE, Options, Run, flatten
 from amazon_ml.runs.loggers import SERVICES, check_loggers
 
@@ -47,6 +48,9 @@ _PATHS = (
 )  # fmt: skip
 
 
+#: Options that take a YAML file.
+_CONFIGS = ("--config", "--data", "--model", "--trainer")
+
 _TRAINS = (
     "Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
     "The same command resumes a run that was stopped."
@@ -77,6 +81,7 @@ def train_parser(verb: str = "train", does: str = _TRAINS) -> ArgumentParser:
 
 def parse_train(arguments: list[str], parser: ArgumentParser | None = None) -> tuple[Run, Options]:
     """Parse the arguments of ``amazon-ml train``; a wrong key or value exits with status 2."""
+    _check_configs(arguments)
     parsed = (parser or train_parser()).parse_args(arguments)
     configs = parsed.pop("config") or []
     folder = parsed.pop("run")
@@ -94,6 +99,14 @@ def parse_train(arguments: list[str], parser: ArgumentParser | None = None) -> t
         if options[section][key] is not None:
             options[section][key] = str(Path(options[section][key]).expanduser())
     return Run(Path(folder).expanduser()), options
+
+
+def _check_configs(arguments: list[str]) -> None:
+    """Refuse configurations that are no regular files, which the parser would wait for."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option in _CONFIGS:
+            check_regular(Path(value if equals else following))
 
 
 def keep_options(run: Run, options: Options) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.data.bands import TileReader, name_bands
+from amazon_ml.data.broken import check_whole, describe_broken
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
+from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import predict_listed
@@ -55,6 +58,7 @@ def evaluate(
     -------
     The scores, as they are written to `json`.
     """
+    check_outputs([json])
     bundle = open_bundle(run)
     decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
@@ -73,7 +77,14 @@ def evaluate(
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    _, p = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, workers)
+    check_whole(catalog.labelled)
+    predicted = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, workers)
+    if predicted.failed:
+        raise InputError(
+            f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
+            "lists such tiles, and writes with --leave_out the list that --leave_out takes here"
+        )
+    p = predicted.p
     decided = decision.rule.decide(p)
     true, beta = catalog.targets, decision.beta
     baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)

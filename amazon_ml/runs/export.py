@@ -7,6 +7,7 @@ from pathlib import Path
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
+from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, Networks, is_bundle, open_bundle, write_bundle
 from amazon_ml.runs.folder import Run, locked
 from amazon_ml.runs.predict import load_taggers
@@ -30,6 +31,7 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
     """
     if Run(run).blend.exists():
         raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
+    check_outputs([onnx])
     if onnx is not None:
         worst = _write_onnx(onnx, open_bundle(run))
         log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)

@@ -30,6 +30,7 @@ from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCh
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
+from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
 from amazon_ml.runs.loggers import open_loggers
 
@@ -116,6 +117,7 @@ def _reached(folder: FoldFolder) -> _Reached | None:
 
 
 def _read_checkpoint(path: Path) -> _Reached:
+    check_regular(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
@@ -330,6 +332,8 @@ def _tell_unreached(options: Options) -> None:
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
+    for path in (_aside(folder), folder.metrics):
+        check_regular(path)
     parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
     if parts:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both

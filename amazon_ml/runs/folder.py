@@ -16,6 +16,7 @@ from amazon_ml import files
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_table
 from amazon_ml.labels import MultiHot, TagSet
+from amazon_ml.regular import check_regular
 
 #: What was asked of a run, as `config.yaml` holds it.
 Options = dict[str, Any]
@@ -164,6 +165,7 @@ class Run:
 
     def options(self) -> Options:
         """Read what was asked; an `InputError` where this is no run."""
+        check_regular(self.config)
         try:
             options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except OSError:
@@ -258,6 +260,7 @@ def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> 
 
 def read_truth(run: Run) -> pd.Series:
     """Read the tag strings of the labelled tiles, by name."""
+    check_regular(run.truth)
     try:
         table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
         return table.set_index("image_name")["tags"]
@@ -323,6 +326,7 @@ _ANEW = "delete it, and the command that made it writes it anew"
 
 def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
     """Read names and probabilities, shape (tiles, tags); refused when the tags are others, or a value is none."""
+    check_regular(path)
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,20 +14,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import TileReader, name_bands
+from amazon_ml.data.broken import find_broken, is_broken
+from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
-from amazon_ml.data.sources import TileFiles
+from amazon_ml.data.tolerant import TolerantFiles
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of, write_table
+from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
+from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.blend import refuse_apart, stack_tables
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
 from amazon_ml.runs.fit import on_gpu, predict
 from amazon_ml.runs.folder import probability_table
+from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
     Shard,
@@ -35,7 +40,9 @@ from amazon_ml.runs.shards import (
     read_shard,
     refuse_ending,
     refuse_other_plan,
+    save_skipped,
 )
+from amazon_ml.runs.skipping import REFUSE, Policy
 
 #: Lists tiles for a reader: a table as a catalog's.
 Listing = Callable[[TileReader], pd.DataFrame]
@@ -43,7 +50,29 @@ Listing = Callable[[TileReader], pd.DataFrame]
 log = logging.getLogger(__name__)
 
 
-def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None) -> None:
+@dataclass(frozen=True)
+class Predicted:
+    """What networks make of some tiles.
+
+    Parameters
+    ----------
+    names
+        Names of the tiles.
+    p
+        Probabilities of shape (tiles, tags).
+    failed
+        Name of each tile that could not be decoded to what is wrong with it; its row of `p` means nothing.
+    """
+
+    names: "pd.Series[str]"
+    p: npt.NDArray[np.float32]
+    failed: dict[str, str]
+
+
+def predict_tiles(
+    run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None,
+    skip_broken: bool = False, broken: Path | None = None, defuse: bool = False,
+) -> None:  # fmt: skip
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
 
     Parameters
@@ -59,17 +88,32 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     shard
         Tag one part of the tiles, such as 3/16, counted from 0; a part that is there is left as it is.
         Once all are there, amazon-ml merge makes one table of them.
+    skip_broken
+        Leave out tiles that cannot be read, instead of refusing the folder; the table has no rows of them.
+    broken
+        CSV to write: the tiles that cannot be read, each with the reason.
+    defuse
+        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula: those that begin
+        with = + - or @.
     """
+    policy = Policy(skip_broken, listing=broken)
+    check_outputs([broken])
     if shard is not None:
-        _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers)
+        if defuse:
+            raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers, policy)
         return
     refuse_ending(out)
-    table = _tag(open_bundle(run), partial(_chosen, _tiles_below(tiles), tiles), workers)
-    write_table(out, table)
+    check_defuse(out, defuse)
+    check_outputs([out])
+    bundle = open_bundle(run)
+    listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
+    table = _tag(bundle, listed, tiles, out, workers, policy, known)
+    save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
 
-def plan_shards(run: Path, tiles: Path, parts: Parts, count: int) -> Bundle:
+def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
     """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
     bundle = open_bundle(run)
     with parts.lock():
@@ -77,28 +121,62 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int) -> Bundle:
             refuse_other_plan(parts, count, _made_of(bundle))
         else:
             batch = math.lcm(*(member.batch_size for member in _members(bundle.networks)))
-            keep_plan(parts, _tiles_below(tiles), tiles, count, batch, _made_of(bundle))
+            listed, _ = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
+            keep_plan(parts, listed, tiles, count, batch, _made_of(bundle))
     return bundle
 
 
-def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: int | None) -> None:
-    bundle = plan_shards(run, tiles, parts, shard.count)
+def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: int | None, policy: Policy) -> None:
+    bundle = plan_shards(run, tiles, parts, shard.count, policy)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
         if part.exists():
             log.info("%s is there", part)
             return
-        listed = read_shard(parts, shard.number, tiles)
-        write_table(part, _tag(bundle, partial(_chosen, listed, tiles), workers))
-    log.info("wrote %s: %s tiles", part, f"{len(listed):,}")
+        check_outputs([part])
+        planned = read_shard(parts, shard.number, tiles)
+        policy = replace(policy, may_be_all=True)
+        listed, known = _readable(bundle.networks, planned, tiles, policy)
+        table = _tag(bundle, listed, tiles, part, workers, policy, known)
+        save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
+        save_table(part, table)
+    log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 
-def _tag(bundle: Bundle, listing: Listing, workers: int | None) -> pd.DataFrame:
-    decision = bundle.decision
-    names, p = predict_listed(bundle.networks, listing, workers)
-    table = probability_table(names, decision.tags, p)
+def _readable(
+    networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Look at the headers of all files that the networks read; give the tiles without a fault there, and the faults."""
+    readers = {(member.read.bands, member.read.colours): member.read for member in _members(networks)}
+    tables = [_chosen(listed, folder, read) for read in readers.values()]
+    faults = find_broken(tables)
+    broken: dict[str, str] = {}
+    for table in tables:
+        for name, path, tif in table.loc[is_broken(table, faults), ["image_name", "path", "tif"]].to_numpy().tolist():
+            broken[name] = faults.get(path) or faults[tif]
+    policy.apply(broken, len(listed))
+    return listed[~listed["image_name"].isin(broken)].reset_index(drop=True), broken
+
+
+def _tag(
+    bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, workers: int | None, policy: Policy,
+    known: Mapping[str, str],
+) -> pd.DataFrame:  # fmt: skip
+    """Make the table of names, tags and probabilities; tiles that cannot be decoded are left out, or end it."""
+    decision, tags = bundle.decision, TagSet(bundle.decision.tags)
+    predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), workers)
+    kept = ~predicted.names.isin(predicted.failed).to_numpy()
+    p = predicted.p[kept]
+    table = probability_table(predicted.names[kept], decision.tags, p)
     separator = bundle.table["tag_separator"] or " "
-    table.insert(1, "tags", TagSet(decision.tags).decode(decision.rule.decide(p), separator=separator))
+    table.insert(1, "tags", tags.decode(decision.rule.decide(p), separator=separator) if len(p) else [])
+    if predicted.failed:
+        aside = out.with_name(f"{out.stem}.incomplete{out.suffix}")
+        if not policy.skip:
+            save_table(aside, table)
+        policy.apply(
+            {**predicted.failed, **known}, len(known) + len(listed), f"; the rows of the others are in {aside}"
+        )
     return table
 
 
@@ -115,9 +193,7 @@ def _made_of(bundle: Bundle) -> str:
     return hashlib.sha256(json.dumps([weights, decision]).encode()).hexdigest()
 
 
-def predict_listed(
-    networks: Networks | Blended, listing: Listing, workers: int | None
-) -> tuple[pd.Series, npt.NDArray[np.float32]]:
+def predict_listed(networks: Networks | Blended, listing: Listing, workers: int | None) -> Predicted:
     """Predict tiles with the networks of a run, or with those of all members of a blend.
 
     Parameters
@@ -126,35 +202,35 @@ def predict_listed(
         What predicts.
     listing
         Lists the tiles, each with the files that a reader needs: members of a blend may read others.
-
-    Returns
-    -------
-    Names and probabilities of shape (tiles, tags).
+    workers
+        Loader processes.
     """
     if isinstance(networks, Networks):
-        tiles = listing(networks.read)
-        return tiles["image_name"], predict_table(networks, tiles, workers)
-    tables = []
+        return _predict_table(networks, listing(networks.read), workers)
+    tables, failed = [], dict[str, str]()
     for member in networks.members:
-        names, p = predict_listed(member, listing, workers)
-        tables.append(pd.DataFrame(p, index=pd.Index(names), columns=list(member.tags)))
+        predicted = predict_listed(member, listing, workers)
+        failed |= predicted.failed
+        tables.append(pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(member.tags)))
         told = f"{member.source} reads other tiles than {networks.members[0].source}"
         refuse_apart(tables[0].index, tables[-1].index, told)
     first = tables[0].index
     blended = networks.blender.apply(stack_tables(tables, first, networks.tags))
-    return first.to_series(), blended.astype(np.float32)
+    return Predicted(first.to_series(), blended.astype(np.float32), failed)
 
 
-def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> npt.NDArray[np.float32]:
-    """Probabilities of the tiles of a catalog's table, averaged over the networks: shape (tiles, tags)."""
-    files = TileFiles(tiles, networks.read, networks.model["size"])
+def _predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> Predicted:
+    """Predict the tiles of a catalog's table, averaged over the networks."""
+    files = TolerantFiles(tiles, networks.read, networks.model["size"])
     options = {"trainer": networks.trainer}
     gpu = on_gpu(options)
     loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers, on_gpu=gpu), on_gpu=gpu)
     total = np.zeros((len(tiles), len(networks.tags)), dtype=np.float64)
     for tagger in load_taggers(networks):
         total += predict(tagger, loader, options)
-    return (total / len(networks.weights)).astype(np.float32)
+    names = tiles["image_name"]
+    failed = {str(names.iloc[row]): fault for row, fault in files.failures().items()}
+    return Predicted(names, (total / len(networks.weights)).astype(np.float32), failed)
 
 
 def load_taggers(networks: Networks) -> Iterator[TileTagger]:
@@ -169,11 +245,10 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
 
 
 def _tiles_below(folder: Path) -> pd.DataFrame:
-    if not folder.is_dir():
-        raise InputError(f"--tiles {folder}: there is no such folder")
+    check_folder(folder, "name the folder of tiles with --tiles")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
-        raise InputError(f"--tiles {folder}: the folder holds no images")
+        raise InputError(f"--tiles {no_images([folder])}")
     return listed
 
 

@@ -6,6 +6,7 @@ The folder of parts holds the list that every process goes by, however the folde
       plan.json                 how many shards, of which networks and decision
       tiles.csv                 image_name, path, tif: what is cut, in the order of the table to come
       part-00003.parquet        the rows of one shard; whole or not there
+      part-00003.skipped.csv    tiles that its rows lack, since they cannot be read; only where there are such
 
 Shards end where batches of prediction end, so that every tile is predicted among the same others as without
 shards, and comes out the same to the bit.
@@ -24,6 +25,9 @@ import pandas as pd
 from amazon_ml import files
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import read_json, write_json, write_table
+from amazon_ml.outputs import check_outputs
+from amazon_ml.regular import check_regular
+from amazon_ml.runs.saving import check_defuse, defused, save_table
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,10 @@ class Parts:
     def part(self, number: int) -> Path:
         """Name the file of one shard."""
         return self.path / f"part-{number:05d}.parquet"
+
+    def skipped(self, number: int) -> Path:
+        """Name the list of the tiles that one shard leaves out, since they cannot be read."""
+        return self.path / f"part-{number:05d}.skipped.csv"
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the plan for this process."""
@@ -129,6 +137,20 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
+    """Write which tiles of a shard its part will lack, before the part is written."""
+    lacking = planned[~planned.isin(there)]
+    if len(lacking):
+        write_table(parts.skipped(number), pd.DataFrame({"image_name": lacking}))
+    else:
+        parts.skipped(number).unlink(missing_ok=True)
+
+
+def _skipped(parts: Parts, number: int) -> list[str]:
+    file = parts.skipped(number)
+    return _read_list(file, parts)["image_name"].tolist() if file.exists() else []
+
+
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
     """Rows of one of `count` shards, each so many whole batches as any other, or one more; the last may be short."""
     batches = -(-tiles // batch)
@@ -141,7 +163,7 @@ def missing_parts(parts: Parts) -> list[int]:
     return [number for number in range(_plan(parts)["shards"]) if not parts.part(number).exists()]
 
 
-def merge(parts: Path, *, out: Path) -> None:
+def merge(parts: Path, *, out: Path, defuse: bool = False) -> None:
     """Put the parts of a prediction together; the table is the one that is written without shards.
 
     Parameters
@@ -150,8 +172,12 @@ def merge(parts: Path, *, out: Path) -> None:
         Folder that ``amazon-ml predict --shard`` wrote its parts to.
     out
         File to write, .parquet or .csv.
+    defuse
+        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
     """
     refuse_ending(out)
+    check_defuse(out, defuse)
+    check_outputs([out])
     folder = Parts(parts)
     missing, plan = missing_parts(folder), _plan(folder)
     if missing:
@@ -160,12 +186,18 @@ def merge(parts: Path, *, out: Path) -> None:
             f"predict with --shard {missing[0]}/{plan['shards']}"
         )
     names = _listed(folder)["image_name"].to_numpy()
-    tables = []
+    tables, skipped = [], 0
     for number in range(plan["shards"]):
+        left_out = _skipped(folder, number)
         expected = names[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
-        tables.append(_part(folder.part(number), expected))
-    write_table(out, pd.concat(tables, ignore_index=True))
-    log.info("wrote %s: %s tiles of %d parts", out, f"{len(names):,}", plan["shards"])
+        tables.append(_part(folder.part(number), expected[~np.isin(expected, left_out)]))
+        skipped += len(left_out)
+    table = pd.concat(tables, ignore_index=True)
+    save_table(out, defused(table) if defuse else table)
+    if skipped:
+        log.warning("%s lacks %d of %s tiles, which could not be read; %s lists them", out, skipped,
+                    f"{len(names):,}", folder.path / "part-*.skipped.csv")  # fmt: skip
+    log.info("wrote %s: %s tiles of %d parts", out, f"{len(table):,}", plan["shards"])
 
 
 def refuse_ending(out: Path) -> None:
@@ -176,6 +208,7 @@ def refuse_ending(out: Path) -> None:
 
 def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
     remedy = "delete it, and predict its shard again"
+    check_regular(path)
     try:
         table = pd.read_parquet(path)
         names = table["image_name"].to_numpy()
@@ -196,10 +229,15 @@ def _plan(parts: Parts) -> dict[str, Any]:
 
 
 def _listed(parts: Parts) -> pd.DataFrame:
+    return _read_list(parts.tiles, parts)
+
+
+def _read_list(file: Path, parts: Parts) -> pd.DataFrame:
+    check_regular(file)
     try:
-        return pd.read_csv(parts.tiles, dtype=str, keep_default_na=False)
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{parts.tiles} is no list of tiles ({error}); delete {parts.path}") from None
+        raise InputError(f"{file} is no list of tiles ({error}); delete {parts.path}") from None
 
 
 def _below(root: Path, path: str) -> str:

@@ -12,11 +12,19 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, parse_bands
+from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, locate, long_names, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import Reading, TagTable, read_table
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, files_needed, image_files, list_tiles
+from amazon_ml.data.catalog.tiles import (
+    ambiguous_names,
+    choose_colours,
+    choose_files,
+    files_needed,
+    image_files,
+    list_tiles,
+)
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -129,9 +137,15 @@ def read_catalog(
     read = read_table(layout.table, reading, names_with_files(layout))
     test_folders = untagged_folders(layout, read.rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
+    if files.empty and not test_folders:
+        raise InputError(no_images(layout.places))
     colours = colours or choose_colours(files)
+    _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, colours)
-    labelled = _join(read, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    try:
+        labelled = _join(read, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+    except InputError as error:
+        raise InputError(f"{error}{unread_images(layout.places)}") from None
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, colours)
     if len(lacking):
@@ -159,7 +173,7 @@ def names_with_files(layout: Layout) -> Callable[[Sequence[str]], int]:
 
     @cache
     def known() -> frozenset[str]:
-        files = [path for place in layout.places for path in image_files(place, True, set())]
+        files = [path for place in layout.places for path in image_files(place, True)]
         return frozenset(
             name for path in files for name in (composed(path.stem), *long_names(path, name_places(layout)))
         )
@@ -170,6 +184,15 @@ def names_with_files(layout: Layout) -> Callable[[Sequence[str]], int]:
 def name_places(layout: Layout) -> tuple[Path, ...]:
     """List the folders below which a table may name files by their path."""
     return (*layout.places, layout.table.parent)
+
+
+def _check_ambiguous(table: TagTable, files: pd.DataFrame) -> None:
+    ambiguous = ambiguous_names(table.rows["image_name"], files)
+    if ambiguous:
+        first = table.rows["image_name"].isin(ambiguous)
+        line, name = table.rows.loc[first, ["line", "image_name"]].iloc[0]
+        more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
+        raise InputError(f"{table.path} line {line}: {ambiguous[name]}{more}")
 
 
 def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:

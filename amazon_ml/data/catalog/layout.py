@@ -11,16 +11,17 @@ one CSV of names and tags, images anywhere beneath         any other tagged set
 ========================================================== ====================================
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
+from amazon_ml.data.catalog.walk import walk
 from amazon_ml.errors import InputError, listed
 
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
@@ -72,8 +73,9 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
     InputError
         For a folder without a layout or with more than one.
     """
-    if not root.is_dir():
-        raise InputError(f"there is no folder {root}; name the folder of tiles (--data.root in training)")
+    check_folder(root, "name the folder of tiles (--data.root in training)", has_table=True)
+    if images is not None:
+        check_folder(images, "name the folder of the labelled images with --data.images")
     folders = list(_survey(root))
     planet = _planet_folders(root, folders) if table is None and images is None else []
     places = planet or [images or root]
@@ -86,12 +88,12 @@ def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
     """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
-    elsewhere = {composed(path.stem) for path in image_files(layout.places[0], True, set(layout.tests))}
+    elsewhere = {composed(path.stem) for path in image_files(layout.places[0], True, layout.tests)}
     sought = {Path(name).name for name in names} - elsewhere
     return [
         folder
         for folder in layout.tests
-        if sought.isdisjoint(composed(p.stem) for p in image_files(folder, False, set()))
+        if sought.isdisjoint(composed(path.stem) for path in image_files(folder, False))
     ]
 
 
@@ -127,14 +129,11 @@ def read_mapping(root: Path) -> dict[str, str]:
 
 
 def _survey(root: Path) -> Iterator[_Folder]:
-    for where, below, files in os.walk(root, followlinks=True):
-        path = Path(where)
-        deep = len(path.relative_to(root).parts)
-        below[:] = sorted(name for name in below if not name.startswith(".") and deep < _DEPTH)
+    for listing in walk(root, depth=_DEPTH, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
         yield _Folder(
-            path,
-            tuple(sorted(name for name in files if name.lower().endswith(".csv") and not name.startswith("."))),
-            any(is_image(name) for name in files),
+            listing.path,
+            tuple(name for name in listing.files if name.lower().endswith(".csv")),
+            any(map(is_image, listing.files)),
         )
 
 
@@ -147,7 +146,12 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
                 f"{root} holds more than one {found[0].name}: {listed(found)}; name one parent "
                 "(--data.root in training)"
             )
-    return [path for found in kinds for path in found]
+    places = [path for found in kinds for path in found]
+    bare = [f.path for f in folders if f.path.name in (*TRAIN_JPG, *TRAIN_TIF) and not f.has_images]
+    elsewhere = any(f.has_images for f in folders if f.path.name not in TEST_FOLDERS)
+    if bare and not elsewhere and not any(next(image_files(path, below=True), None) for path in bare):
+        raise InputError(no_images(bare))
+    return places
 
 
 def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
@@ -172,7 +176,8 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         return found[0]
     if found:
         raise InputError(f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.table")
+    packed = archives_in(root)
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        "name the folder of tiles (--data.root in training), or the table with --data.table"
+        + (packed or "name the folder of tiles (--data.root in training), or the table with --data.table")
     )

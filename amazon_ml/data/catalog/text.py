@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from amazon_ml.errors import InputError
+from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def read_text(path: Path) -> str:
     InputError
         When there is no such file, or it is of another kind.
     """
+    check_regular(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

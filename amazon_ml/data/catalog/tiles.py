@@ -2,16 +2,19 @@
 
 import logging
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
 
 from amazon_ml.data.bands import need_tif
+from amazon_ml.data.catalog.walk import Identity, walk
 from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
+from amazon_ml.labels import UNWRITABLE
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ def list_tiles(
     """List the tiles in some folders, as `find_tiles` does; what it finds fault with is refused."""
     tiles, faults = find_tiles(folders, below=below, leave_out=leave_out, renamed=renamed)
     if faults:
-        raise InputError(faults[0])
+        more = f"; and {len(faults) - 1:,} more such files" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}")
     unmended = [tif for tif in map(Path, tiles["tif"]) if _is_misnamed(tif) and tif.parent.name in TEST_FOLDERS]
     if unmended and not renamed:
         log.warning("%d TIFs such as %s are misnamed in the competition's archive, and no %s mends that; "
@@ -48,7 +52,7 @@ def find_tiles(
     """Find the tiles in some folders, in natural order of their names.
 
     A tile's name is its file name without the ending; a TIF and one other image that share it are
-    one tile. Where more files share a name, every name is the path below its folder instead.
+    one tile. The name of files that share it with others of their kind is the path below their folder instead.
 
     Parameters
     ----------
@@ -66,16 +70,22 @@ def find_tiles(
     Table of ``image_name``, ``path`` (the JPG or PNG where there is one, else the TIF) and ``tif``
     (``""`` where there is none); and a sentence on each file that it cannot hold.
     """
-    found = [(folder, path) for folder in folders for path in image_files(folder, below, set(leave_out))]
-    faults = [
+    seen: set[Identity] = set()
+    listed = [(folder, path) for folder in folders for path in image_files(folder, below, set(leave_out), seen)]
+    faults = [fault for _, path in listed if (fault := name_fault(path))]
+    found = [each for each in listed if not name_fault(each[1])] if faults else listed
+    faults += [
         f"{path} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
         for _, path in found
         if renamed and _is_misnamed(path) and path.stem not in renamed
     ]
     stems = [renamed.get(path.stem, path.stem) if _is_misnamed(path) else path.stem for _, path in found]
     shared = Counter((stem, is_tif(path.name)) for stem, (_, path) in zip(stems, found, strict=True))
-    if any(count > 1 for count in shared.values()):
-        stems = [path.relative_to(folder).with_suffix("").as_posix() for folder, path in found]
+    several = {stem for (stem, _), count in shared.items() if count > 1}
+    stems = [
+        path.relative_to(folder).with_suffix("").as_posix() if stem in several else stem
+        for stem, (folder, path) in zip(stems, found, strict=True)
+    ]
     files: dict[tuple[str, bool], str] = {}
     for name, (_, path) in zip(stems, found, strict=True):
         first = files.setdefault((name, is_tif(path.name)), str(path))
@@ -123,7 +133,34 @@ def files_needed(bands: Sequence[str], colours: str) -> str:
     """Say which files a tile is read from."""
     if colours == "tif":
         return "TIF"
-    return "JPG with a TIF beside it" if need_tif(bands) else "JPG or PNG"
+    return "JPG with a TIF beside it" if need_tif(bands) else "JPG, PNG, WebP or BMP"
+
+
+def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]:
+    """Find the names of a table that several files share, so that only their paths tell these apart.
+
+    Parameters
+    ----------
+    names
+        Names of the table.
+    files
+        Table as `list_tiles` gives it.
+
+    Returns
+    -------
+    Name to a sentence that has the files.
+    """
+    wanted = set(names)
+    sharing: dict[str, dict[str, str]] = {}
+    for name, path in zip(files["image_name"], files["path"], strict=True):
+        sharing.setdefault(name.rpartition("/")[2], {})[name] = path
+    # A file in the folder itself is named by its path as well, if the table names others that share it so.
+    return {
+        name: f"{name} may be any of {listed(sharing[name].values())}; "
+        "name the file by its path, or move the others elsewhere"
+        for name in sorted(wanted & sharing.keys())
+        if sharing[name].keys() != {name} and not (wanted - {name}) & sharing[name].keys()
+    }
 
 
 def natural_order(name: str) -> tuple[str, int, str]:
@@ -138,12 +175,42 @@ def is_tif(path: str) -> bool:
     return path.lower().endswith(TIF_SUFFIXES)
 
 
-def image_files(folder: Path, below: bool, leave_out: set[Path]) -> Iterator[Path]:
-    """Find the image files in a folder, and in the folders below it on request."""
-    for where, deeper, files in os.walk(folder, followlinks=True):
-        here = Path(where)
-        deeper[:] = [name for name in deeper if below and not name.startswith(".") and here / name not in leave_out]
-        yield from (here / name for name in files if is_image(name))
+def image_files(
+    folder: Path, below: bool, leave_out: Iterable[Path] = (), seen: set[Identity] | None = None
+) -> Iterator[Path]:
+    """Find the image files in a folder, and in the folders below it on request.
+
+    Whatever is called as an image counts: links to nothing, FIFOs, and folders without images in them. They cannot be
+    read, and are to be named, not to be missed.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    below
+        Whether to look in folders beneath, too.
+    leave_out
+        Folders beneath that are passed over.
+    seen
+        Folders that were looked in before, as `walk` takes them.
+    """
+    for listing in walk(folder, depth=None if below else 0, skip=leave_out, seen=seen):
+        here = listing.path
+        yield from (here / name for name in listing.files if is_image(name))
+        called = (here / name for name in listing.folders if is_image(name))
+        yield from (path for path in called if next(image_files(path, below=True), None) is None)
+
+
+def name_fault(path: Path) -> str:
+    """Say why no table can hold a file's name; ``""`` where it can."""
+    text = str(path)
+    if text.isascii() and text.isprintable():
+        return ""
+    odd = next((mark for mark in text if unicodedata.category(mark) in UNWRITABLE), None)
+    if odd is None:
+        return ""
+    what = "is not UTF-8" if unicodedata.category(odd) == "Cs" else f"holds the control character {odd!a}"
+    return f"{os.fsencode(path)!r}: the name {what}; rename the file or its folder"
 
 
 def _is_misnamed(path: Path) -> bool:

@@ -57,7 +57,7 @@ KINDS = {
     "missing_files": Kind("rows without a file", "complete the folder, or set allow_missing"),
     "missing_tiles": Kind("rows without a file, which are left out", "nothing, if that is meant", REMARK),
     "shared_files": Kind("files that several rows name", "keep one of these rows"),
-    "file_names": Kind("files that no name can tell apart", "rename or remove them"),
+    "file_names": Kind("files whose names cannot be used", "rename or remove them"),
     "surplus_files": Kind("files without a row", "they are not used", REMARK),
     "colourless": Kind(
         "tiles without tags that lack the image which colours are read from", "they get no prediction", REMARK

@@ -7,11 +7,12 @@ import pandas as pd
 
 from amazon_ml.data.bands import COLOURS
 from amazon_ml.data.catalog.catalog import name_places, names_with_files
+from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import Reading, scan_table
-from amazon_ml.data.catalog.tiles import choose_colours, choose_files, find_tiles
+from amazon_ml.data.catalog.tiles import ambiguous_names, choose_colours, choose_files, find_tiles
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
@@ -79,6 +80,8 @@ def survey(folder: Path, reading: Reading, *, table: Path | None = None, images:
     renamed, broken_mapping = _read_mapping(folder)
     files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
+    if files.empty and others.empty and not (broken_files or broken_others):
+        raise InputError(no_images([*layout.places, *tests]))
     colours = choose_colours(files)
     usable, _ = choose_files(files, COLOURS, colours)
     untagged, colourless = choose_files(others, COLOURS, colours)
@@ -100,7 +103,12 @@ def survey(folder: Path, reading: Reading, *, table: Path | None = None, images:
         table_faults=read.faults,
         slips=read.slips,
         differences={name: said for name in missing if (said := differences.of(name))},
-        broken_names=[*broken_mapping, *broken_files, *broken_others],
+        broken_names=[
+            *broken_mapping,
+            *broken_files,
+            *broken_others,
+            *ambiguous_names(names["image_name"], files).values(),
+        ],
     )
 
 

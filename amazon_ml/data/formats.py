@@ -1,0 +1,177 @@
+"""File formats by their first bytes: what a file really holds, whatever its ending says, and whether it is whole."""
+
+import codecs
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: Bytes that `content_of` looks at.
+HEAD = 512
+
+
+@dataclass(frozen=True)
+class Magic:
+    """How a format is told from others.
+
+    Parameters
+    ----------
+    name
+        What a message calls it.
+    mark
+        Bytes that its files hold, in lower case where `text` is true.
+    at
+        Where they stand.
+    text
+        Capitals and blanks before the mark do not matter.
+    """
+
+    name: str
+    mark: bytes
+    at: int = 0
+    text: bool = False
+
+
+#: The formats whose content is read as a tile, by the names that `MAGICS` gives them; other names are no tiles.
+IMAGES = ("JPEG", "PNG", "BMP", "WebP", "TIFF")
+#: What an archive is called; it has to be unpacked before anything in it is found.
+ARCHIVES = ("ZIP archive", "7z archive", "tar archive", "gzip archive", "RAR archive", "xz archive", "bzip2 archive")
+
+#: In this order; the first that fits is taken.
+MAGICS = (
+    Magic("JPEG", b"\xff\xd8"),
+    Magic("PNG", b"\x89PNG\r\n\x1a\n"),
+    Magic("WebP", b"WEBP", 8),  # behind RIFF and a length
+    Magic("TIFF", b"II*\0"),
+    Magic("TIFF", b"MM\0*"),
+    Magic("TIFF", b"II+\0"),
+    Magic("TIFF", b"MM\0+"),
+    Magic("GIF image", b"GIF87a"),
+    Magic("GIF image", b"GIF89a"),
+    Magic("JPEG 2000 image", b"\0\0\0\x0cjP  "),
+    Magic("JPEG 2000 image", b"\xff\x4f\xff\x51"),
+    Magic("JPEG XL image", b"\0\0\0\x0cJXL "),
+    Magic("JPEG XL image", b"\xff\x0a"),
+    Magic("AVIF image", b"ftypavif", 4),
+    Magic("HEIC image", b"ftyphei", 4),
+    Magic("HEIC image", b"ftypmif1", 4),
+    Magic("Photoshop image", b"8BPS"),
+    Magic("NumPy array", b"\x93NUMPY"),
+    Magic("HDF5 file", b"\x89HDF\r\n\x1a\n"),
+    Magic("Parquet table", b"PAR1"),
+    Magic("PDF document", b"%PDF"),
+    Magic("ZIP archive", b"PK\x03\x04"),
+    Magic("ZIP archive", b"PK\x05\x06"),
+    Magic("7z archive", b"7z\xbc\xaf\x27\x1c"),
+    Magic("gzip archive", b"\x1f\x8b"),
+    Magic("RAR archive", b"Rar!\x1a\x07"),
+    Magic("xz archive", b"\xfd7zXZ\0"),
+    Magic("bzip2 archive", b"BZh"),
+    Magic("tar archive", b"ustar", 257),
+    Magic("SVG drawing", b"<svg", text=True),
+    Magic("HTML page", b"<!doctype html", text=True),
+    Magic("HTML page", b"<html", text=True),
+    Magic("HTML page", b"<head", text=True),
+    Magic("HTML page", b"<body", text=True),
+    Magic("HTML page", b"<script", text=True),
+    Magic("HTML page", b"<!--", text=True),
+    Magic("XML document", b"<?xml", text=True),
+    Magic("pointer of Git LFS (run git lfs pull)", b"version https://git-lfs", text=True),
+    Magic("JSON document", b"{", text=True),
+    Magic("BMP", b"BM"),  # two letters, which a text may begin with, too
+)
+
+
+def content_of(head: bytes) -> str:
+    """Name what a file holds by its first `HEAD` bytes; ``""`` where that is not known."""
+    for magic in MAGICS:
+        if magic.text:
+            found = head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(magic.mark)
+        else:
+            found = head.startswith(magic.mark, magic.at)
+        if found:
+            return magic.name
+    return "" if head.strip(b"\0") else "block of zero bytes"
+
+
+def described(data: bytes) -> str:
+    """Go on with a sentence that says a file is no image: what it seems to be, and what to do."""
+    kind = content_of(data[:HEAD])
+    if kind in IMAGES:
+        return f": it begins as a {kind}, and is damaged; fetch it again"
+    what = f": it is {with_article(kind)}" if kind else ""
+    return f"{what}; JPG, PNG, WebP, BMP and TIF are read"
+
+
+def with_article(name: str) -> str:
+    """Put ``a`` or ``an`` before the name of a format."""
+    return f"{'an' if name.startswith(('AVIF', 'HTML', 'HDF5', 'RAR', 'SVG', 'XML', 'xz')) else 'a'} {name}"
+
+
+def refusal_of(data: bytes) -> str:
+    """Say why an image that can be decoded is none to take for a tile: its end is missing, or it moves.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+
+    Returns
+    -------
+    A sentence without its subject; ``""`` where there is nothing to say.
+    """
+    kind = content_of(data[:HEAD])
+    if kind == "WebP" and is_animated(data[:HEAD]):
+        return "is an animated WebP, of several pictures; save the one that is meant"
+    whole = _WHOLE.get(kind)
+    return "" if whole is None or whole(data) else f"is cut short ({len(data):,} bytes); fetch it again"
+
+
+def is_animated(head: bytes) -> bool:
+    """Whether a WebP says that it holds several pictures."""
+    return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def declared_length(head: bytes) -> int:
+    """Give the least bytes that a BMP or WebP needs by its own header; 0 where the header does not tell."""
+    kind = content_of(head)
+    try:
+        if kind == "WebP":
+            return int(struct.unpack_from("<I", head, 4)[0]) + 8
+        return _length_of_bmp(head) if kind == "BMP" else 0
+    except struct.error:
+        return len(head) + 1  # the header itself is cut short
+
+
+def _length_of_bmp(head: bytes) -> int:
+    start, of_header = struct.unpack_from("<II", head, 10)
+    if of_header < 40:
+        width, height, _, depth = struct.unpack_from("<HHHH", head, 18)
+        packing = size = 0
+    else:
+        width, height, _, depth, packing, size = struct.unpack_from("<iiHHII", head, 18)
+    if packing in (0, 3, 6):  # not compressed: the size follows from the edges
+        size = (abs(width) * depth + 31) // 32 * 4 * abs(height)
+    return int(start + size)
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
+    # 0xFF is followed by 0 or a restart marker. Ends before it belong to embedded thumbnails.
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+
+
+def _is_whole_png(data: bytes) -> bool:
+    return b"IEND" in data[-64:]
+
+
+def _is_declared_long(data: bytes) -> bool:
+    return len(data) >= declared_length(data[:HEAD])
+
+
+#: Whether the end of a file is there, which OpenCV would answer with grey or black pixels, not with an error.
+_WHOLE: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": _is_whole_jpeg,
+    "PNG": _is_whole_png,
+    "BMP": _is_declared_long,
+    "WebP": _is_declared_long,
+}

@@ -1,0 +1,113 @@
+"""The look at headers: it finds files cut short, refuses nothing that can be decoded, and never fails itself."""
+
+import io
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from amazon_ml.data.formats import HEAD, content_of, declared_length
+from amazon_ml.data.headers import file_fault
+from amazon_ml.data.images import SUFFIXES, read_tif, read_tile
+from amazon_ml.errors import InputError
+
+PILLOW: dict[str, dict[str, Any]] = {"jpg": {}, "png": {}, "bmp": {}, "webp": {"lossless": True}, "lossy.webp": {}}
+GEOTIFF: dict[str, dict[str, Any]] = {
+    "plain.tif": {},
+    "big.tif": {"BIGTIFF": "YES"},
+    "tiled.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16},
+    "lzw.tif": {"compress": "lzw"},
+    "big_endian.tif": {"ENDIANNESS": "BIG", "compress": "deflate"},
+    "planes.tif": {"interleave": "band"},
+}
+
+
+@cache
+def content(name: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, size=(24, 20, 3), dtype=np.uint8)
+    if name in PILLOW:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, {"jpg": "jpeg"}.get(name, name.rpartition(".")[2]), **PILLOW[name])
+        return stream.getvalue()
+    with rasterio.MemoryFile() as memory, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=rasterio.errors.NotGeoreferencedWarning)
+        with memory.open(driver="GTiff", width=20, height=24, count=3, dtype="uint16", **GEOTIFF[name]) as file:
+            file.write(pixels.transpose(2, 0, 1).astype(np.uint16) * 37)
+        return bytes(memory.getbuffer())
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def stored(place: Path, name: str, data: bytes) -> Path:
+    path = place / f"tile.{name.rpartition('.')[2]}"
+    path.write_bytes(data)
+    return path
+
+
+def is_read(path: Path) -> bool:
+    try:
+        read_tif(path) if path.suffix == ".tif" else read_tile(path)
+    except InputError:
+        return False
+    return True
+
+
+FORMATS = pytest.mark.parametrize("name", [*PILLOW, *GEOTIFF])
+
+
+@FORMATS
+def test_a_whole_file_has_no_fault(place: Path, name: str) -> None:
+    path = stored(place, name, content(name))
+    assert file_fault(str(path)) == "" and is_read(path)
+    assert path.suffix in SUFFIXES
+
+
+@FORMATS
+@settings(max_examples=30)
+@given(share=st.floats(0, 0.97))
+def test_a_file_cut_short_has_one(place: Path, name: str, share: float) -> None:
+    data = content(name)
+    path = stored(place, name, data[: int(share * len(data))])
+    assert str(path) in file_fault(str(path))
+    assert not is_read(path)
+
+
+@FORMATS
+@settings(max_examples=40)
+@given(changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=8))
+def test_what_can_be_decoded_has_no_fault(place: Path, name: str, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(content(name))
+    for at, value in changes:
+        data[at % len(data)] = value
+    path = stored(place, name, bytes(data))
+    fault = file_fault(str(path))
+    assert not (fault and is_read(path)), fault
+
+
+@given(
+    data=st.binary(max_size=200), start=st.sampled_from([b"", b"II*\0", b"MM\0+", b"BM", b"RIFF0000WEBP", b"\xff\xd8"])
+)
+def test_any_bytes_are_looked_at_without_an_error(place: Path, data: bytes, start: bytes) -> None:
+    content_of((start + data)[:HEAD])
+    assert declared_length(start + data) >= 0
+    for ending in ("jpg", "tif", "webp", "bmp"):
+        file_fault(str(stored(place, ending, start + data)))
+
+
+def test_bytes_behind_the_end_are_no_fault(place: Path) -> None:
+    for name in PILLOW:
+        path = stored(place, name, content(name) + b"\0" * 10)
+        assert file_fault(str(path)) == "" and is_read(path)
