@@ -3,13 +3,10 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -394,17 +391,3 @@ def test_an_output_that_cannot_be_written_ends_the_check_before_it_begins(
         shown = capsys.readouterr()
         assert shown.out == "" and str(out) in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiles"]
-
-
-def test_a_process_does_not_wait_for_a_pipe(folder: Path) -> None:
-    (folder / "labels.csv").unlink()
-    os.mkfifo(folder / "labels.csv")
-    done = subprocess.run(
-        [sys.executable, "-m", "amazon_ml.cli", "data", "check", str(folder)], capture_output=True, timeout=60
-    )
-    assert done.returncode == 2 and b"labels.csv" in done.stderr
-
-
-def test_opencv_reads_what_is_listed_as_read(tmp_path: Path) -> None:
-    for ending in ("jpg", "png", "webp", "bmp", "tif"):
-        assert cv2.haveImageReader(str(write(tmp_path / f"a.{ending}", 1)))
