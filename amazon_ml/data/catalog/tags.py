@@ -106,7 +106,10 @@ def read_tags(
         names = _list_tags(sound) or _list_tags(split)
         if not names:
             raise InputError(faults[0].message(table) if faults else f"{table} names no tag at all")
-        tag_set = TagSet(tuple(sorted(names)))
+        try:
+            tag_set = TagSet(tuple(sorted(names)))
+        except InputError as error:
+            raise InputError(f"{table}: {error}") from None
     else:
         tag_set = PLANET if tags is None else declared(given)
         faults += _unknown(rows, sound, tag_set)

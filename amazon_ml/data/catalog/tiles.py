@@ -156,8 +156,7 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
         sharing.setdefault(name.rpartition("/")[2], {})[name] = path
     # A file in the folder itself is named by its path as well, if the table names others that share it so.
     return {
-        name: f"{name} may be any of {listed(sharing[name].values())}; "
-        "name the file by its path, or move the others elsewhere"
+        name: f"{name} may be any of {listed(sharing[name].values())}; name the file by its path, or move the others"
         for name in sorted(wanted & sharing.keys())
         if sharing[name].keys() != {name} and not (wanted - {name}) & sharing[name].keys()
     }
