@@ -483,9 +483,8 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
         table = pd.DataFrame([row[1:] for row in rows if row[0] == split], columns=["filename", "labels"])
         table.to_csv(tmp_path / split / "list.csv", index=False)
     run, out = tmp_path / "run", tmp_path / "p.csv"
-    assert (
-        _train(run, tmp_path / "train", "--data.tag_separator=;", "--trainer.max_epochs=30", "--data.augment=[]") == 0
-    )
+    read = ["--data.tag_separator=;", "--data.allow_untagged=true"]
+    assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=30", "--data.augment=[]") == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert [record["tag"] for record in metrics["tags"]] == tags
     assert metrics["f2"]["cross_fitted"]["value"] > metrics["f2"]["constant"]["value"] + 0.1
