@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 
 from amazon_ml import ranks
 from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
+from amazon_ml.data.bands import TileReader, check_order, name_bands, parse_bands, read_reader, write_reader
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.images import LARGEST_EDGE
+from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,

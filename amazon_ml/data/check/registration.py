@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.check.scan import Pixels, describe
-from amazon_ml.data.images import read_as_stored, read_tif
+from amazon_ml.data.images import read_as_stored
+from amazon_ml.data.tif import read_tif
 from amazon_ml.errors import InputError
 
 #: Peak of the phase correlation above which two images show the same place. On ten of the

@@ -12,8 +12,9 @@ import pandas as pd
 
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.hashes import THUMBNAIL
-from amazon_ml.data.images import read_as_stored, read_tif
+from amazon_ml.data.images import read_as_stored
 from amazon_ml.data.progress import mapped
+from amazon_ml.data.tif import read_tif
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.generic]

@@ -1,0 +1,141 @@
+"""What the first bytes of an image file say of it: format, size, depth, transparency. No pixel is decoded."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import simplejpeg
+
+from amazon_ml.errors import InputError
+
+#: Bytes at the start of a file that hold its header, save where much is stored before the size.
+HEAD = 65536
+#: Spaces of the colours of a JPEG that holds inks.
+INKS = ("CMYK", "YCCK")
+
+
+class Header(NamedTuple):
+    """What an image file says of itself.
+
+    Parameters
+    ----------
+    kind
+        Format: ``JPEG``, ``PNG``, ``WebP`` or ``BMP``.
+    width, height
+        Pixels.
+    depth
+        Bits that a value is decoded to: 8 or 16.
+    alpha
+        Whether it has a channel of transparency, or a colour that stands for it.
+    key
+        Grey value that stands for transparent pixels, scaled to `depth`.
+    space
+        Of a JPEG, the space of its colours: ``Gray``, ``RGB``, ``YCbCr``, or one of `INKS`.
+    """
+
+    kind: str
+    width: int
+    height: int
+    depth: int = 8
+    alpha: bool = False
+    key: int | None = None
+    space: str = ""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the type of its values: ``uint8`` or ``uint16``."""
+        return f"uint{self.depth}"
+
+
+def parse_header(data: bytes) -> Header | None:
+    """Read the header of an image, given its first bytes; None for what is no image of a known format.
+
+    Returns
+    -------
+    The header, or None also where the header is damaged or cut short.
+    """
+    for signature, parse in _PARSERS.items():
+        if data.startswith(signature):
+            try:
+                return parse(data)
+            except (ValueError, IndexError, struct.error):
+                return None
+    return None
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the header of an image file, as `parse_header` does."""
+    try:
+        with path.open("rb") as file:
+            return parse_header(file.read(HEAD))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def check_pixels(path: Path, width: int, height: int, most: int) -> None:
+    """Refuse an image whose header announces more pixels than `most`, before they are decoded."""
+    if width * height > most:
+        raise InputError(
+            f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or raise the "
+            "limit with --data.max_pixels"
+        )
+
+
+def _jpeg(data: bytes) -> Header:
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    return Header("JPEG", width, height, space=space)
+
+
+def _png(data: bytes) -> Header:
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    transparent = _png_transparency(data)
+    key = None
+    if transparent is not None and colour == 0:
+        key = struct.unpack(">H", transparent[:2])[0] * (255 // (2**depth - 1) if depth < 8 else 1)
+    alpha = colour in (4, 6) or transparent is not None
+    return Header("PNG", width, height, 16 if depth == 16 else 8, alpha, key)
+
+
+def _png_transparency(data: bytes) -> bytes | None:
+    """Give what stands in the chunk tRNS, which lies before the pixels where there is one."""
+    at = 8
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"tRNS":
+            return data[at + 8 : at + 8 + length]
+        if name == b"IDAT":
+            return None
+        at += 12 + length
+    return None
+
+
+def _webp(data: bytes) -> Header:
+    chunk = data[12:16]
+    if data[8:12] != b"WEBP":
+        raise ValueError("no WebP")
+    if chunk == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return Header("WebP", width, height, alpha=bool(data[20] & 0x10))
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, alpha=bool(bits >> 28 & 1))
+    width, height = struct.unpack_from("<HH", data, 26)
+    return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+
+
+def _bmp(data: bytes) -> Header:
+    # The fourth byte of a pixel stands for nothing in most files, so it is never taken for transparency.
+    if int.from_bytes(data[14:18], "little") == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return Header("BMP", abs(width), abs(height))
+
+
+_PARSERS: dict[bytes, Callable[[bytes], Header]] = {
+    b"\xff\xd8": _jpeg,
+    b"\x89PNG\r\n\x1a\n": _png,
+    b"RIFF": _webp,
+    b"BM": _bmp,
+}
