@@ -170,7 +170,7 @@ class TileReader:
         """Read the bands of a TIF, unscaled, and check that they are as expected."""
         opened = open_tif(Path(file), self.max_pixels)
         _check_edges(file, opened.pixels)
-        self._check_type(file, str(opened.pixels.dtype), self.expected.tif)
+        self._check_type(file, opened.pixels, self.expected.tif)
         self._check_declared(file, opened)
         raw = by_letter(opened, self.tif_order, file, self.expected.nodata)
         used = {letter for band in self.bands for letter in INDICES.get(band, (band,)) if letter in raw.pixels}
@@ -188,7 +188,7 @@ class TileReader:
         """Read red, green and blue of a JPG or PNG, unscaled, and check that they are as expected."""
         picture = read_picture(Path(path), self.max_pixels)
         _check_edges(path, picture.pixels)
-        self._check_type(path, str(picture.pixels.dtype), self.expected.image)
+        self._check_type(path, picture.pixels, self.expected.image)
         if not _any_valid(picture.valid):
             raise InputError(f"{path} has no valid pixel: {_EMPTY}")
         if picture.pixels.dtype != np.uint8:
@@ -230,10 +230,10 @@ class TileReader:
         low, high = self.limits[band]
         return masked(_to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
 
-    def _check_type(self, file: str, found: str, expected: str) -> None:
-        if expected and found != expected:
+    def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
+        if expected and pixels.dtype != expected:
             raise InputError(
-                f"{file} holds {found} values, and the tiles that this is made for hold {expected}; convert it, or "
+                f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; convert it, or "
                 "leave it out"
             )
 

@@ -1,5 +1,6 @@
 """One image file to one array: RGB of a JPG, PNG, WebP or BMP, with a mask where pixels are transparent."""
 
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -137,23 +138,33 @@ def check_file(path: Path, max_pixels: int = MAX_PIXELS) -> None:
         about = path.stat()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if stat.S_ISDIR(about.st_mode):
-        raise InputError(f"cannot read {path}: it is a folder")
+    _check_kind(path, about, max_pixels)
+
+
+def _check_kind(path: Path, about: os.stat_result, max_pixels: int) -> None:
     if not stat.S_ISREG(about.st_mode):
-        raise InputError(f"cannot read {path}: it is no regular file")
+        raise InputError(f"cannot read {path}: it is a folder, or no regular file")
     if not about.st_size:
         raise InputError(f"{path} is empty; fetch it again")
     if about.st_size > _BYTES * max_pixels + 2**20:
         raise InputError(
-            f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or raise "
-            "the limit with --data.max_pixels"
+            f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or raise the "
+            "limit with --data.max_pixels"
         )
 
 
 def _read_whole(path: Path, max_pixels: int) -> bytes:
-    check_file(path, max_pixels)
     try:
-        data = path.read_bytes()
+        # Without waiting, since a named pipe without a writer would never open.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(file)
+            _check_kind(path, about, max_pixels)
+            data = os.read(file, about.st_size)
+            while len(data) < about.st_size and (more := os.read(file, about.st_size - len(data))):
+                data += more
+        finally:
+            os.close(file)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     if _is_cut_short(data):
