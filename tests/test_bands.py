@@ -114,7 +114,7 @@ def test_a_jpg_with_the_ending_of_a_tif_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_tif_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="(?i)no such file"):
+    with pytest.raises(InputError, match=r"No such file"):
         read_tif(tmp_path / "none.tif")
 
 

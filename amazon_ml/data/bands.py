@@ -78,6 +78,12 @@ def check_order(order: str | None, limits: Mapping[str, Sequence[float]] | None)
             raise InputError(f"data.tif_limits: band {letter} needs two rising, finite values, not {limit}")
 
 
+def check_max_pixels(most: int) -> None:
+    """Refuse a limit of pixels that no file keeps."""
+    if most < LEAST_EDGE**2:
+        raise InputError(f"data.max_pixels must be at least {LEAST_EDGE**2}, not {most}")
+
+
 def need_tif(bands: Sequence[str]) -> bool:
     """Whether colours alone are not enough."""
     return not set(bands) <= set(COLOURS)
@@ -233,8 +239,8 @@ class TileReader:
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
         if expected and pixels.dtype != expected:
             raise InputError(
-                f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; convert it, or "
-                "leave it out"
+                f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; "
+                "convert it, or leave it out"
             )
 
     def _check_declared(self, file: str, tif: Tif) -> None:
@@ -303,6 +309,7 @@ def reader_from(stored: Any) -> TileReader:
     try:
         known = parse_bands(name_bands(reader.bands))
         check_order(reader.tif_order, limits)
+        check_max_pixels(reader.max_pixels)
     except InputError as error:
         raise ValueError(str(error)) from None
     if known != reader.bands or reader.colours not in ("jpg", "tif"):

@@ -148,8 +148,8 @@ def _check_kind(path: Path, about: os.stat_result, max_pixels: int) -> None:
         raise InputError(f"{path} is empty; fetch it again")
     if about.st_size > _BYTES * max_pixels + 2**20:
         raise InputError(
-            f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or raise the "
-            "limit with --data.max_pixels"
+            f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or "
+            "raise the limit with --data.max_pixels"
         )
 
 

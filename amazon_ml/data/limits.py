@@ -140,8 +140,8 @@ def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
     for letter, found in shares.items():
         now, then = float(np.mean(found)), reader.expected.ranges[letter][2]
         if now > max(_SATURATED, _TIMES * then):
-            log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, and %.0f %% were in "
-                        "training; their values may be scaled otherwise", letter, 100 * now, 100 * then)  # fmt: skip
+            log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, and %.0f %% were "
+                        "in training; their values may be scaled otherwise", letter, 100 * now, 100 * then)  # fmt: skip
 
 
 @dataclass(frozen=True)

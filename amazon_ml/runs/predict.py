@@ -15,6 +15,7 @@ import pandas as pd
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
+from amazon_ml.data.limits import compare_values
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.decisions.rules import rule_to_dict
@@ -147,6 +148,7 @@ def predict_listed(
 
 def predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> npt.NDArray[np.float32]:
     """Probabilities of the tiles of a catalog's table, averaged over the networks: shape (tiles, tags)."""
+    compare_values(networks.read, tiles)
     files = TileFiles(tiles, networks.read, networks.model["size"])
     options = {"trainer": networks.trainer}
     gpu = on_gpu(options)

@@ -9,12 +9,11 @@ import pandas as pd
 
 from amazon_ml.data.check.duplicates import near_pairs
 from amazon_ml.data.check.findings import Case
+from amazon_ml.data.check.reading import UNIFORM
 from amazon_ml.data.check.registration import compare
 from amazon_ml.data.check.survey import Survey
 from amazon_ml.data.progress import mapped
 
-#: Share of the tiles that must agree on a size or a format, so that the others are odd.
-_UNIFORM = 0.9
 #: Share of pure black or pure white from which on a tile counts as blank in part.
 _BLANK = 0.25
 
@@ -104,7 +103,7 @@ def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
 def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
     """Name tiles that differ from nearly all others in a column; count the values where there is no such majority."""
     counts = tiles[column].value_counts()
-    if len(counts) > 1 and counts.iloc[0] >= _UNIFORM * len(tiles):
+    if len(counts) > 1 and counts.iloc[0] >= UNIFORM * len(tiles):
         odd = tiles[tiles[column] != counts.index[0]]
         yield from _each(f"{prefix}odd_{column}s", odd, odd[column])
     elif len(counts) > 1:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from amazon_ml.data.check.faults import duplicate_faults, file_faults, image_faults, table_faults, tif_faults
 from amazon_ml.data.check.findings import Finding, weigh
+from amazon_ml.data.check.reading import Reading, reading_faults
 from amazon_ml.data.check.scan import scan
 from amazon_ml.data.check.survey import Survey, survey
 
@@ -56,11 +57,12 @@ def check(
     tags_column: str | None = None,
     tag_separator: str | None = None,
     workers: int = 2,
+    reading: Reading = Reading(),  # noqa: B008 (frozen)
 ) -> Report:
     """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
 
     Folders and table are found as `read_catalog` finds them, with the same options; `workers` is the
-    number of threads.
+    number of threads, `reading` how training would read the tiles.
 
     Raises
     ------
@@ -69,15 +71,16 @@ def check(
     """
     seen = survey(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator,
+        tag_separator=tag_separator, bands=reading.bands, colours=reading.colours,
     )  # fmt: skip
     tiles = _tiles(seen)
-    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers)
+    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers, max_pixels=reading.max_pixels)
     tiles = pd.concat([tiles, looks], axis=1)
     cases = chain(
         table_faults(seen),
         file_faults(seen),
         image_faults(tiles),
+        reading_faults(tiles, seen.colours, reading, workers),
         duplicate_faults(tiles, thumbnails, workers),
         tif_faults(tiles, workers),
     )

@@ -38,6 +38,8 @@ class Survey:
         Names of tiles in test folders without the file that colours are read from.
     counts
         Number of tiles in each folder of images.
+    colours
+        Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     broken_rows, broken_names
         A sentence on each row that cannot be read, and on each file that cannot be told from others.
     """
@@ -50,6 +52,7 @@ class Survey:
     surplus: list[str]
     colourless: list[str]
     counts: dict[str, int]
+    colours: str
     broken_rows: list[str]
     broken_names: list[str]
 
@@ -63,6 +66,8 @@ def survey(
     name_column: str | None = None,
     tags_column: str | None = None,
     tag_separator: str | None = None,
+    bands: Sequence[str] = COLOURS,
+    colours: str | None = None,
 ) -> Survey:
     """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
 
@@ -78,9 +83,9 @@ def survey(
     renamed, broken_mapping = _read_mapping(folder)
     files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
-    colours = choose_colours(files)
-    usable, _ = choose_files(files, COLOURS, colours)
-    untagged, colourless = choose_files(others, COLOURS, colours)
+    colours = colours or choose_colours(files)
+    usable, _ = choose_files(files, bands, colours)
+    untagged, colourless = choose_files(others, bands, colours)
     # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
@@ -94,6 +99,7 @@ def survey(
         surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
+        colours=colours,
         broken_rows=broken_rows,
         broken_names=[*broken_mapping, *broken_files, *broken_others],
     )
