@@ -328,7 +328,7 @@ def test_pixels_under_alpha_0_become_0(tmp_path: Path, mode: str) -> None:
         image = image.quantize(254)
         indices = np.asarray(image).copy()
         indices[clear] = 255
-        palette = image.getpalette()
+        palette = image.getpalette() or []
         image = Image.fromarray(indices, mode="P")
         image.putpalette(palette + [1] * (768 - len(palette)))
         image.save(tmp_path / "tile.png", transparency=255)
@@ -529,30 +529,21 @@ def run_on_tifs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda i: values(i, 4, "complex64"),
         lambda i: values(i, 4, "float32") * np.nan,
         lambda i: values(i, 4, low=20000, high=60000),
+        lambda i: values(i, 4, low=0, high=60000),
         lambda i: values(i, 4, low=0, high=200),
         lambda i: values(i, 3),
         lambda i: values(i, 5),
     ],
-    ids=[
-        "reflectance",
-        "float",
-        "8 bits",
-        "int32",
-        "negative",
-        "complex",
-        "nan",
-        "16 bits used",
-        "8 bits used",
-        "3",
-        "5",
-    ],
+    ids=["reflectance", "float", "uint8", "int32", "negative", "complex", "nan", "above", "16-bit", "below", "3", "5"],
 )
-@pytest.mark.parametrize("kind", ["run", "run/bundle"])
 def test_predict_refuses_other_values(
-    run_on_tifs: Path, tmp_path: Path, make: Callable[[int], Pixels], kind: str, capsys: pytest.CaptureFixture[str]
+    run_on_tifs: Path, tmp_path: Path, make: Callable[[int], Pixels], capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tifs(tmp_path / "data", make, tiles=3)
-    assert main(["predict", str(run_on_tifs / kind), "--tiles", str(root), "--out", str(tmp_path / "p.csv")]) == 2
+    assert (
+        main(["predict", str(run_on_tifs / "run" / "bundle"), "--tiles", str(root), "--out", str(tmp_path / "p.csv")])
+        == 2
+    )
     assert ".tif" in capsys.readouterr().err
     assert not (tmp_path / "p.csv").exists()
 
@@ -615,6 +606,20 @@ def test_predict_names_a_damaged_jpeg(trained: Path, tmp_path: Path, capsys: pyt
         (tmp_path / "tiles" / f"t{i}.jpg").write_bytes(cut(jpeg(i), 0.6) if i == 1 else jpeg(i))
     assert main(["predict", str(trained), "--tiles", str(tmp_path / "tiles"), "--out", str(tmp_path / "p.csv")]) == 2
     assert "t1.jpg" in capsys.readouterr().err
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused(tmp_path: Path) -> None:
+    whole = jpeg(2, progressive=True, quality=90)
+    scans = [at for at in range(len(whole) - 1) if whole[at : at + 2] == b"\xff\xda"]
+    tables = [whole.rfind(b"\xff\xc4", 0, at) for at in scans]
+    assert len(scans) > 5
+    path = tmp_path / "tile.jpg"
+    for at in tables[1:]:
+        path.write_bytes(whole[:at] + b"\xff\xd9")
+        with pytest.raises(InputError, match=r"tile\.jpg"):
+            read_tile(path)
+    path.write_bytes(whole)
+    assert read_tile(path).shape == (48, 48, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,11 @@ from amazon_ml.errors import InputError
 HEAD = 65536
 #: Spaces of the colours of a JPEG that holds inks.
 INKS = ("CMYK", "YCCK")
+#: Markers of a JPEG: start of frame of any coding, of the progressive one, start of scan, end of the image.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE, _SCAN, _END = 0xC2, 0xDA, 0xD9
+#: What follows 0xFF within coded data, or as padding of a marker.
+_IN_DATA = frozenset({0, *range(0xD0, 0xD8), 0xFF})
 
 
 class Header(NamedTuple):
@@ -64,11 +69,11 @@ def parse_header(data: bytes) -> Header | None:
     return None
 
 
-def read_header(path: Path) -> Header | None:
-    """Read the header of an image file, as `parse_header` does."""
+def read_header(path: Path, length: int = HEAD) -> Header | None:
+    """Read the header of an image file, as `parse_header` does, from so many of its first bytes."""
     try:
         with path.open("rb") as file:
-            return parse_header(file.read(HEAD))
+            return parse_header(file.read(length))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
@@ -80,6 +85,37 @@ def check_pixels(path: Path, width: int, height: int, most: int) -> None:
             f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or raise the "
             "limit with --data.max_pixels"
         )
+
+
+def lacks_scans(data: bytes) -> bool:
+    """Whether a progressive JPEG ends before its last refinement, of which libjpeg does not warn."""
+    if data.find(b"\xff\xc2", 0, data.find(b"\xff\xda")) < 0:
+        return False
+    missing: dict[int, set[int]] = {}  # of each component the coefficients that are not exact yet
+    at = 2
+    while 0 <= at < len(data) - 4:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if marker in _FRAMES:
+            if marker != _PROGRESSIVE:
+                return False
+            missing = {segment[6 + 3 * i]: set(range(64)) for i in range(segment[5])}
+        elif marker == _SCAN:
+            components, (first, last, bits) = segment[1 : 1 + 2 * segment[0] : 2], segment[-3:]
+            if bits & 15 == 0:
+                for component in components:
+                    missing.get(component, set()).difference_update(range(first, last + 1))
+        at = _next_marker(data, at + 2 + length)
+    return any(missing.values())
+
+
+def _next_marker(data: bytes, at: int) -> int:
+    """Find the next segment behind coded data, where 0xFF is followed by 0 or a restart marker; -1 for none."""
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        if data[at + 1] not in _IN_DATA:
+            return -1 if data[at + 1] == _END else at
+        at += 1
+    return -1
 
 
 def _jpeg(data: bytes) -> Header:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from amazon_ml.data.formats import INKS, Header, check_pixels, parse_header
+from amazon_ml.data.formats import INKS, Header, check_pixels, lacks_scans, parse_header
 from amazon_ml.errors import InputError
 
 Image = npt.NDArray[np.uint8]
@@ -206,6 +206,8 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> Image:
 
 def _strict(data: bytes, colours: str, path: Path) -> Image:
     """Decode a JPEG; what libjpeg only warns of, such as missing data that it fills with grey, is refused."""
+    if lacks_scans(data):
+        raise InputError(f"{path} is a damaged JPEG (it lacks its last scans); fetch it again")
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colours, strict=True), dtype=np.uint8)
     except ValueError as error:

@@ -26,10 +26,14 @@ PERCENTILES = (1.0, 99.0)
 _SAMPLE_TILES, _SAMPLE_PIXELS = 500, 4096
 #: Limits squeeze values where so large a share of the pixels falls on fewer levels of 256 than these.
 _SQUEEZED, _LEVELS = 0.99, 8
+#: Bytes that tell the depth of an image.
+_HEAD = 64
 #: Tiles that are compared with those of the training, at the most.
 _COMPARED = 100
 #: Share of pixels at a limit that is worth a warning, where it is so many times that of the training.
 _SATURATED, _TIMES = 0.1, 5.0
+#: Share of values outside of the range of the training from which on tiles are of another kind.
+_OUTSIDE = 0.5
 
 
 @dataclass
@@ -127,18 +131,26 @@ def fit_reader(
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
     """Warn where many more pixels lie at a limit than in the tiles that a reader was fitted to.
 
-    Up to 100 tiles are read; one whose values are impossible is refused, as the reader does.
+    Up to 100 tiles are read. One that the reader refuses is refused, and so are all where most values of
+    each band lie outside of the range of the training: 16-bit values for 12-bit ones, for instance.
     """
     scaled = {letter: limits for letter, limits in reader.limits.items() if letter in reader.expected.ranges}
     if not scaled or tiles.empty:
         return
     drawn = np.unique(np.linspace(0, len(tiles) - 1, min(_COMPARED, len(tiles))).astype(int))
-    shares: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for path, tif in tiles[["path", "tif"]].iloc[drawn].itertuples(index=False):
-        for letter, share in _shares_at_limits(reader, path, tif, scaled).items():
-            shares.setdefault(letter, []).append(share)
-    for letter, found in shares.items():
-        now, then = float(np.mean(found)), reader.expected.ranges[letter][2]
+        for letter, pair in _shares(reader, path, tif, scaled).items():
+            found.setdefault(letter, []).append(pair)
+    shares = {letter: np.mean(pairs, axis=0) for letter, pairs in found.items()}
+    if shares and all(outside > _OUTSIDE for _, outside in shares.values()):
+        letter, (low, high, _) = next((each, reader.expected.ranges[each]) for each in shares)
+        raise InputError(
+            f"{100 * shares[letter][1]:.0f} % of the values in tiles such as {tiles['path'].iloc[0]} lie outside of "
+            f"{low:g} to {high:g} (band {letter}), which those of the training lie in; scale them as those are"
+        )
+    for letter, (now, _) in shares.items():
+        then = reader.expected.ranges[letter][2]
         if now > max(_SATURATED, _TIMES * then):
             log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, and %.0f %% were "
                         "in training; their values may be scaled otherwise", letter, 100 * now, 100 * then)  # fmt: skip
@@ -229,7 +241,7 @@ def _depth(images: Sequence[str]) -> str:
     for path in images:
         if path.lower().endswith((".jpg", ".jpeg")):
             depths.setdefault("uint8", []).append(path)
-        elif header := read_header(Path(path)):
+        elif header := read_header(Path(path), _HEAD):
             depths.setdefault(header.dtype, []).append(path)
     if len(depths) > 1:
         told = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
@@ -280,9 +292,8 @@ def squeezed(letter: str, values: npt.NDArray[np.float64], low: float, high: flo
     return f"band {letter}: limits {low:g} to {high:g} leave {share:.1f} % of the pixels on {_LEVELS - 1} of 256 levels"
 
 
-def _shares_at_limits(
-    reader: TileReader, path: str, tif: str, scaled: Mapping[str, tuple[float, float]]
-) -> dict[str, float]:
+def _shares(reader: TileReader, path: str, tif: str, scaled: Limits) -> dict[str, tuple[float, float]]:
+    """Give for each scaled band of a tile the share of its pixels at a limit, and outside of the range."""
     own_tif = path.lower().endswith(TIF_SUFFIXES)
     bands: list[Bands] = []
     if not own_tif and reader.expected.image == "uint16":
@@ -298,5 +309,7 @@ def _shares_at_limits(
             values: npt.NDArray[Any] = raw.pixels[letter] if valid is None else raw.pixels[letter][valid]
             low, high = scaled[letter]
             if values.size and values.dtype != np.uint8:
-                shares[letter] = max(float((values <= low).mean()), float((values >= high).mean()))
+                least, most, _ = reader.expected.ranges[letter]
+                at_limit = max(float((values <= low).mean()), float((values >= high).mean()))
+                shares[letter] = at_limit, float(((values < least) | (values > most)).mean())
     return shares

@@ -88,12 +88,14 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], wor
         yield Case(kind, f"{pair} (correlation {correlation:.2f})")
 
 
-def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
+def tif_faults(tiles: pd.DataFrame, workers: int, max_pixels: int) -> Iterator[Case]:
     """Look at the TIFs beside JPGs that show something."""
     beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
     pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
-    compared = list(mapped(lambda job: compare(*job), jobs, workers=workers, what="comparing JPGs with TIFs"))
+    compared = list(
+        mapped(lambda job: compare(*job, max_pixels), jobs, workers=workers, what="comparing JPGs with TIFs")
+    )
     table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
     for kind, group in table[table["kind"] != ""].groupby("kind"):
         yield from _each(str(kind), group, group["detail"])

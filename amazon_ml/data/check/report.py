@@ -82,7 +82,7 @@ def check(
         image_faults(tiles),
         reading_faults(tiles, seen.colours, reading, workers),
         duplicate_faults(tiles, thumbnails, workers),
-        tif_faults(tiles, workers),
+        tif_faults(tiles, workers, reading.max_pixels),
     )
     names = seen.rows.drop_duplicates("image_name")
     findings, leave_out = weigh(cases, len(names))
