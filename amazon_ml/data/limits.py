@@ -33,7 +33,7 @@ _COMPARED = 100
 #: Share of pixels at a limit that is worth a warning, where it is so many times that of the training.
 _SATURATED, _TIMES = 0.1, 5.0
 #: Share of values outside of the range of the training from which on tiles are of another kind.
-_OUTSIDE = 0.5
+_OUTSIDE = 0.9
 
 
 @dataclass
@@ -131,8 +131,8 @@ def fit_reader(
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
     """Warn where many more pixels lie at a limit than in the tiles that a reader was fitted to.
 
-    Up to 100 tiles are read. One that the reader refuses is refused, and so are all where most values of
-    each band lie outside of the range of the training: 16-bit values for 12-bit ones, for instance.
+    Up to 100 tiles are read. One that the reader refuses is refused, and so are all where nearly all
+    values of each band lie outside of the range of the training: 16-bit values for 12-bit ones, for instance.
     """
     scaled = {letter: limits for letter, limits in reader.limits.items() if letter in reader.expected.ranges}
     if not scaled or tiles.empty:
