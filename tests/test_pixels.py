@@ -349,6 +349,23 @@ def test_a_grey_value_may_stand_for_transparency(tmp_path: Path, depth: int) -> 
     np.testing.assert_array_equal(picture.valid, grey != 1)
 
 
+def test_masks_of_both_files_of_a_tile_are_remarked_on(tmp_path: Path) -> None:
+    clear = np.full((SIZE, SIZE, 1), 255, dtype=np.uint8)
+    clear[0] = 0
+
+    def write(path: Path, i: int) -> None:
+        write_png(path, np.concatenate([rgb8(i), clear], axis=-1))
+        bands = values(i)
+        bands[-1] = 0
+        write_tif(path.with_suffix(".tif"), bands, nodata=0)
+
+    root = folder(tmp_path, write, ".png")
+    _, tiles = read_all(root, bands="rgbn")
+    assert (tiles[:, 0, :, :3] == 0).all() and (tiles[:, -1, :, 3] == 0).all() and tiles[:, -1, :, :3].any()
+    findings = checked(root, "--bands=rgbn")[1]
+    assert f"{200 / SIZE:.1f} %" in findings["masked_parts"]["items"][0]
+
+
 def test_an_image_that_is_transparent_all_over_is_refused(tmp_path: Path) -> None:
     def write(path: Path, i: int) -> Path:
         return write_png(path, np.dstack([values(i, 3, "uint8", 0, 255), np.full((SIZE, SIZE), 0 if i == 3 else 255)]))
@@ -465,6 +482,7 @@ FOLDERS: dict[str, tuple[str, Maker, dict[str, Any], bool]] = {
     "12 bands named": (".tif", lambda p, i: write_tif(p, values(i, 12)), {"tif_order": "?bgr???n????"}, True),
     "too long an order": (".tif", lambda p, i: write_tif(p, values(i, 3)), {"tif_order": "bgrn"}, False),
     "no near infrared": (".tif", lambda p, i: write_tif(p, values(i, 3)), {"bands": "rgbn"}, False),
+    "rgb and rgba tif": (".tif", lambda p, i: write_tif(p, with_alpha(i)[..., : 3 + i % 2]), {}, True),
     "complex": (".tif", lambda p, i: write_tif(p, values(i, 3, "complex64")), {}, False),
     "one complex": (".tif", lambda p, i: write_tif(p, values(i, 3, "complex64" if i == 4 else "float32")), {}, False),
     "two types": (".tif", lambda p, i: write_tif(p, values(i, 3, "int16" if i % 2 else "uint16")), {}, False),

@@ -112,7 +112,7 @@ def is_mask(band: Raw) -> bool | None:
     -------
     None for a band of zeros, which may be either.
     """
-    drawn = band[:: 1 + band.shape[0] // 128, :: 1 + band.shape[1] // 128]
+    drawn = band[:: 1 + band.shape[0] // 64, :: 1 + band.shape[1] // 64]
     tops = {255.0, 1.0 if band.dtype.kind == "f" else _bounds(band)[1]}
     clear = drawn == 0
     if clear.all() and not band.any():

@@ -91,8 +91,9 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
     try:
         reader(path, tif)
         file = path if is_tif(path) else tif
-        bands = reader.read_tif(file) if file else None
-        valid = list(bands.valid.values()) if bands else [reader.read_colours(path).valid]
+        valid = list(reader.read_tif(file).valid.values()) if file else []
+        if file != path:
+            valid.append(reader.read_colours(path).valid)
         opened = open_tif(Path(file), reader.max_pixels) if file else None
     except InputError as error:
         return str(error), "", ""
