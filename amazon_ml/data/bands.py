@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
-from amazon_ml.data.orders import Bands, agree, by_letter, is_named
+from amazon_ml.data.orders import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.tif import ALPHA, UNNAMED, Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
@@ -185,9 +185,7 @@ class TileReader:
         if self.colours == "jpg":
             used -= set(COLOURS) - {letter for band in self.bands for letter in INDICES.get(band, ())}
         if used and not any(_any_valid(raw.valid[letter]) for letter in used):
-            raise InputError(
-                f"{file} has no valid pixel: all are masked or no numbers; fetch it again, or leave it out"
-            )
+            raise InputError(f"{file} has no valid pixel: {_EMPTY}")
         # Ranges of red, green and blue are those of 16-bit PNGs where there are any.
         self._check_range(file, raw, used - set(COLOURS) if self.expected.image == "uint16" else used)
         return raw
@@ -197,6 +195,9 @@ class TileReader:
         picture = read_picture(Path(path), self.max_pixels)
         _check_edges(path, picture.pixels)
         self._check_type(path, picture.pixels, self.expected.image)
+        if picture.pixels.dtype != np.uint8 and self.expected.nodata:
+            shown = without_values(picture.pixels, self.expected.nodata)
+            picture = Picture(picture.pixels, both(picture.valid, shown))
         if not _any_valid(picture.valid):
             raise InputError(f"{path} has no valid pixel: {_EMPTY}")
         if picture.pixels.dtype != np.uint8:

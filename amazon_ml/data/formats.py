@@ -82,8 +82,8 @@ def check_pixels(path: Path, width: int, height: int, most: int) -> None:
     """Refuse an image whose header announces more pixels than `most`, before they are decoded."""
     if width * height > most:
         raise InputError(
-            f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or raise the "
-            "limit with --data.max_pixels"
+            f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or "
+            "raise --data.max_pixels of the training"
         )
 
 

@@ -14,7 +14,7 @@ from amazon_ml.data.bands import COLOURS, Expected, TileReader, need_tif, split_
 from amazon_ml.data.formats import read_header
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Raw, read_picture
 from amazon_ml.data.orders import Bands, by_letter, find_order, without_alpha
-from amazon_ml.data.tif import Tif, is_mask, open_tif, undeclared_nodata
+from amazon_ml.data.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError, listed
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class _Sample:
     drawn: dict[str, list[Raw]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
+    nodata: dict[float, int] = field(default_factory=dict)
 
     def add(self, bands: Bands, file: str, rng: np.random.Generator) -> None:
         """Draw from the bands of a tile; 8-bit values need no limits."""
@@ -56,13 +57,25 @@ class _Sample:
                 self.drawn.setdefault(letter, []).append(flat[rng.integers(len(flat), size=_SAMPLE_PIXELS)])
                 self.shares.setdefault(letter, []).append(len(flat) / band.size)
 
-    def pixels(self, nodata: Sequence[float]) -> dict[str, npt.NDArray[np.float64]]:
+    def look_for_nodata(self, tile: Tif) -> None:
+        """Look for a value that stands for "no data" in a tile; 8-bit values are taken as they are."""
+        value = undeclared_nodata(tile, [i for i in range(tile.pixels.shape[-1]) if i != tile.alpha])
+        if value is not None and tile.pixels.dtype != np.uint8:
+            self.nodata[value] = self.nodata.get(value, 0) + 1
+
+    def report(self, what: str, tiles: int) -> None:
+        """Warn of values that stand for "no data"."""
+        for value, count in self.nodata.items():
+            log.warning("%d of %d %s hold %g on half of their border or more, and declare no nodata value; pixels that "
+                        "hold it in all bands are masked", count, tiles, what, value)  # fmt: skip
+
+    def pixels(self) -> dict[str, npt.NDArray[np.float64]]:
         """Give for each band values of which every valid pixel had the same chance."""
         fair = {}
         for letter, parts in self.drawn.items():
             counts = np.ceil(_SAMPLE_PIXELS * np.array(self.shares[letter]) / max(self.shares[letter])).astype(int)
             pixels = np.concatenate([part[:n] for part, n in zip(parts, counts, strict=True)]).astype(np.float64)
-            fair[letter] = pixels[~np.isin(pixels, nodata)]
+            fair[letter] = pixels[~np.isin(pixels, list(self.nodata))]
         return fair
 
     def dtype(self) -> str:
@@ -120,7 +133,10 @@ def fit_reader(
     if depth == "uint16":
         of_images = _fit_images(images, given, seed, max_pixels)
         fitted = replace(
-            fitted, limits={**fitted.limits, **of_images.limits}, ranges={**fitted.ranges, **of_images.ranges}
+            fitted,
+            limits={**fitted.limits, **of_images.limits},
+            ranges={**fitted.ranges, **of_images.ranges},
+            nodata=tuple(sorted({*fitted.nodata, *of_images.nodata})),
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
     return TileReader(
@@ -172,7 +188,6 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(files))[:_SAMPLE_TILES])
     sample, orders = _Sample(), _Orders(order)
-    nodata: dict[float, int] = {}
     for file in (files[tile] for tile in drawn):
         tif = open_tif(Path(file), max_pixels)
         if not orders.add(tif, file):
@@ -182,18 +197,14 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
             raise InputError(
                 f"{file} has no valid pixel: all are masked or no numbers; fetch it again, or leave it out"
             )
-        value = undeclared_nodata(tif, [i for i in range(tif.pixels.shape[-1]) if i != tif.alpha])
-        if value is not None and tif.pixels.dtype != np.uint8:
-            nodata[value] = nodata.get(value, 0) + 1
         sample.add(bands, file, rng)
+        sample.look_for_nodata(tif)
     if not len(drawn):
         return _Fit(order=order)
     orders.report()
-    for value, count in nodata.items():
-        log.warning("%d of %d TIFs hold %g on half of their border or more, and declare no nodata value; pixels that "
-                    "hold it in all bands are masked", count, len(drawn), value)  # fmt: skip
-    limits, ranges = _limits_of(sample.pixels(tuple(nodata)), given, files[drawn[0]])
-    return _Fit(limits, ranges, sample.dtype(), orders.order, orders.declared, tuple(sorted(nodata)))
+    limits, ranges = _limits_of(sample.pixels(), given, files[drawn[0]])
+    sample.report("TIFs", len(drawn))
+    return _Fit(limits, ranges, sample.dtype(), orders.order, orders.declared, tuple(sorted(sample.nodata)))
 
 
 class _Orders:
@@ -206,7 +217,7 @@ class _Orders:
     def add(self, tif: Tif, file: str) -> bool:
         """Look at a file; False for one to pass over, whose transparency of zeros leaves it undecided."""
         alpha = None if tif.alpha is None else is_mask(tif.pixels[..., tif.alpha])
-        if tif.alpha is not None and alpha is None:
+        if self.given is None and tif.alpha is not None and alpha is None:
             return False
         declared = without_alpha(tif)
         if not self.first:
@@ -254,10 +265,13 @@ def _fit_images(images: Sequence[str], given: Limits | None, seed: int, max_pixe
     drawn = np.sort(rng.permutation(len(images))[:_SAMPLE_TILES])
     sample = _Sample()
     for tile in drawn:
-        sample.add(split_colours(read_picture(Path(images[tile]), max_pixels)), images[tile], rng)
-    limits, ranges = _limits_of(sample.pixels(()), given, images[drawn[0]])
+        picture = read_picture(Path(images[tile]), max_pixels)
+        sample.add(split_colours(picture), images[tile], rng)
+        sample.look_for_nodata(as_tif(picture))
+    limits, ranges = _limits_of(sample.pixels(), given, images[drawn[0]])
+    sample.report("images", len(drawn))
     log.info("images hold 16-bit values; they are scaled by percentiles of them, or by data.tif_limits")
-    return _Fit(limits, ranges)
+    return _Fit(limits, ranges, nodata=tuple(sample.nodata))
 
 
 def _limits_of(

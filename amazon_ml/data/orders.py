@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from amazon_ml.data.images import Mask, Raw
 from amazon_ml.data.tif import UNNAMED, Tif, is_mask
 from amazon_ml.errors import InputError
@@ -46,10 +48,9 @@ def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = 
     letters, alpha = _letters(tif, order, file)
     at = {letter: i for i, letter in enumerate(letters) if i != alpha and letter != UNNAMED}
     shown = None if alpha is None else tif.pixels[..., alpha] != 0
-    for value in nodata:
-        other = (tif.pixels[..., list(at.values())] != value).any(axis=-1)
-        shown = other if shown is None else shown & other
-    valid = {letter: _both(None if tif.valid is None else tif.valid[..., i], shown) for letter, i in at.items()}
+    if nodata:
+        shown = both(shown, without_values(tif.pixels[..., list(at.values())], nodata))
+    valid = {letter: both(None if tif.valid is None else tif.valid[..., i], shown) for letter, i in at.items()}
     return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid)
 
 
@@ -104,7 +105,13 @@ def agree(declared: str, order: str) -> bool:
     return len(declared) == len(order) and all(own == other for own, other in pairs if is_named(own))
 
 
-def _both(first: Mask | None, second: Mask | None) -> Mask | None:
+def without_values(pixels: Raw, nodata: Sequence[float]) -> Mask:
+    """Find the pixels that do not have one of these values in all bands: shape (height, width)."""
+    return np.asarray(np.logical_and.reduce([(pixels != value).any(axis=-1) for value in nodata]), dtype=bool)
+
+
+def both(first: Mask | None, second: Mask | None) -> Mask | None:
+    """Join two masks, each of which may be none."""
     if first is None or second is None:
         return second if first is None else first
     return first & second

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.formats import check_pixels
-from amazon_ml.data.images import MAX_PIXELS, Mask, Raw, check_file
+from amazon_ml.data.images import MAX_PIXELS, Mask, Picture, Raw, check_file
 from amazon_ml.errors import InputError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -103,6 +103,12 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
         raise InputError(f"{path} is not a TIF that can be read ({error}); fetch it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     return Tif(values, _valid(values, masks), _declared(descriptions, interpreted))
+
+
+def as_tif(picture: Picture) -> Tif:
+    """Take an image for a TIF of red, green and blue."""
+    valid = None if picture.valid is None else np.broadcast_to(picture.valid[..., None], picture.pixels.shape)
+    return Tif(picture.pixels, valid, "rgb")
 
 
 def is_mask(band: Raw) -> bool | None:

@@ -10,10 +10,10 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, TileReader, check_max_pixels, check_order, need_tif
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.findings import Case
-from amazon_ml.data.images import MAX_PIXELS, Mask
+from amazon_ml.data.images import MAX_PIXELS, Mask, read_picture
 from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.progress import mapped
-from amazon_ml.data.tif import open_tif, undeclared_nodata
+from amazon_ml.data.tif import as_tif, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError
 
 #: Share of the tiles that must agree on a size or a format, so that the others are odd.
@@ -92,15 +92,18 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
         reader(path, tif)
         file = path if is_tif(path) else tif
         valid = list(reader.read_tif(file).valid.values()) if file else []
+        shown = open_tif(Path(file), reader.max_pixels) if file else None
         if file != path:
-            valid.append(reader.read_colours(path).valid)
-        opened = open_tif(Path(file), reader.max_pixels) if file else None
+            picture = reader.read_colours(path)
+            valid.append(picture.valid)
+            if shown is None and picture.pixels.dtype != np.uint8:
+                shown = as_tif(read_picture(Path(path), reader.max_pixels))
     except InputError as error:
         return str(error), "", ""
     masked = _masked_share([mask for mask in valid if mask is not None])
     value = None
-    if opened is not None:
-        value = undeclared_nodata(opened, [i for i in range(opened.pixels.shape[-1]) if i != opened.alpha])
+    if shown is not None:
+        value = undeclared_nodata(shown, [i for i in range(shown.pixels.shape[-1]) if i != shown.alpha])
     said = "" if value is None else f"{value:g} on half of the border or more"
     return "", f"{100 * masked:.1f} % masked" if masked else "", said
 
