@@ -372,16 +372,16 @@ def test_a_given_order_wins_over_the_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [({"names": ("red", "red", "blue")}, "two bands alike"), ({"photometric": "palette"}, "palette")],
 )
-def test_names_that_cannot_be_right_are_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+def test_names_that_cannot_be_right_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     count = 1 if "photometric" in options else 3
     path = write_tif(tmp_path / "tile.tif", values(0, count, "uint8", 0, 255), **options)
     if count == 1:
         with rasterio.open(path, "r+") as file:
             file.write_colormap(1, {i: (i, 0, 0, 255) for i in range(256)})
-    with pytest.raises(InputError, match=rf"tile\.tif.*{told}"):
+    with pytest.raises(InputError, match=rf"tile\.tif.*{message}"):
         TileReader(colours="tif")(str(path))
 
 

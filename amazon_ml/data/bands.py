@@ -129,7 +129,8 @@ class TileReader:
         Lowest and highest value of each TIF band, and of each colour of a 16-bit PNG, by its letter: they
         become 0 and 255. Not needed where values are 8-bit already.
     tif_order
-        Letters of the bands in a TIF, as they lie there; ``bgrn`` for four and ``rgb`` for three by default.
+        Letters of the bands in a TIF, as they lie there, without transparency. When not given: as each file
+        names them, else ``bgrn`` for four and ``rgb`` for three.
     colours
         Whether red, green and blue come from the ``jpg`` or the ``tif``; kept with the rest, since both
         show a tile differently.

@@ -76,7 +76,8 @@ class PlanetDataModule(pl.LightningDataModule):
         Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where
         there are any, since people made the tags from those. Near infrared is always read from TIFs.
     tif_order
-        Letters of the bands in a TIF, as they lie there; by default ``bgrn`` for four, ``rgb`` for three.
+        Letters of the bands in a TIF, as they lie there; by default as the files name them, else ``bgrn`` for
+        four and ``rgb`` for three. ``?`` stands for a band that is not used.
     tif_limits
         For each band of a TIF, by its letter, the values that become 0 and 255. When not given:
         percentiles 1 and 99 of the valid pixels of up to 500 labelled tiles, stored in `bands_file`. PNGs of

@@ -81,8 +81,8 @@ class _Sample:
     def dtype(self) -> str:
         """Type of the values; files of two types are refused."""
         if len(self.dtypes) > 1:
-            told = ", ".join(f"{dtype} (such as {file})" for dtype, file in self.dtypes.items())
-            raise InputError(f"TIFs hold values of several types: {told}; convert them to one, or leave some out")
+            message = ", ".join(f"{dtype} (such as {file})" for dtype, file in self.dtypes.items())
+            raise InputError(f"TIFs hold values of several types: {message}; convert them to one, or leave some out")
         return next(iter(self.dtypes), "")
 
 
@@ -255,8 +255,8 @@ def _depth(images: Sequence[str]) -> str:
         elif header := read_header(Path(path), _HEAD):
             depths.setdefault(header.dtype, []).append(path)
     if len(depths) > 1:
-        told = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
-        raise InputError(f"images are of two depths: {told}; convert them to one, or leave some out")
+        message = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
+        raise InputError(f"images are of two depths: {message}; convert them to one, or leave some out")
     return next(iter(depths), "")
 
 
