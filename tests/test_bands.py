@@ -18,7 +18,6 @@ from amazon_ml.data.bands import (
     COLOURS,
     TileReader,
     check_order,
-    fit_limits,
     name_bands,
     parse_bands,
     read_bands,
@@ -29,7 +28,9 @@ from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, list_tiles
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.images import read_tif, resize
+from amazon_ml.data.images import resize
+from amazon_ml.data.limits import fit_limits
+from amazon_ml.data.tif import read_tif
 from amazon_ml.errors import InputError
 
 SIZE = 24
@@ -113,7 +114,7 @@ def test_a_jpg_with_the_ending_of_a_tif_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_tif_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"No such file"):
         read_tif(tmp_path / "none.tif")
 
 
@@ -211,7 +212,7 @@ def test_limits_of_small_values_are_their_percentiles_too(tmp_path: Path) -> Non
 
 def test_tifs_without_a_number_are_named(tmp_path: Path) -> None:
     nothing = write_tif(tmp_path / "nothing.tif", np.full((8, 8, 4), np.nan, dtype=np.float32))
-    with pytest.raises(InputError, match=r"band b holds no number .*nothing\.tif"):
+    with pytest.raises(InputError, match=r"nothing\.tif has no valid pixel"):
         fit_limits([str(nothing)], None, seed=0)
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.images import read_picture, read_tile, resize
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
@@ -131,11 +131,15 @@ def test_png_of_every_kind_is_read_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bit_png_keeps_the_upper_eight(tmp_path: Path, channels: int) -> None:
+def test_sixteen_bit_png_is_no_tile_of_eight_bits(tmp_path: Path, channels: int) -> None:
     wide = np.random.default_rng(0).integers(65536, size=(10, 14, channels), dtype=np.uint16)
     path = tmp_path / "wide.png"
     assert cv2.imwrite(str(path), wide[..., ::-1])  # OpenCV writes blue first
-    assert_near(read_tile(path), np.broadcast_to(wide >> 8, (10, 14, 3)), within=1)
+    with pytest.raises(InputError, match=r"wide\.png holds 16-bit values"):
+        read_tile(path)
+    picture = read_picture(path)
+    assert picture.pixels.dtype == np.uint16 and picture.valid is None
+    np.testing.assert_array_equal(picture.pixels, np.broadcast_to(wide, (10, 14, 3)))
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -6,6 +6,9 @@ comes from its TIF. TIF values are scaled once, by limits that are fixed for a r
 
     8-bit value = round(255 * (value - low) / (high - low)), clipped to 0..255
 
+PNGs of 16 bits are scaled in the same way. Pixels that a file masks (its nodata value, NaN, infinity, its mask,
+transparency) become 0 in every channel that they lack, and the neutral value of an index.
+
 Indices are computed from the unscaled values of the TIF, in -1..1, and stored as round((index + 1) * 127.5):
 
 * ``ndvi`` = (near infrared - red) / (near infrared + red), vegetation (Rouse et al. 1974);
@@ -19,23 +22,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from amazon_ml.data.images import TIF_SUFFIXES, Image, read_tif, read_tile
+from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
+from amazon_ml.data.orders import Bands, agree, both, by_letter, is_named, without_values
+from amazon_ml.data.tif import ALPHA, UNNAMED, Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
-
-Raw = npt.NDArray[np.generic]
 
 COLOURS = ("r", "g", "b")
 NEAR_INFRARED = "n"
 #: Index to (a, b) of (a - b) / (a + b).
 INDICES = {"ndvi": ("n", "r"), "ndwi": ("g", "n")}
-#: Bands in a TIF by their number, where nothing else is said; the competition's four begin with blue.
-_ORDERS = {3: "rgb", 4: "bgrn"}
-#: TIF values below the first and above the second of these percentiles are clipped.
-PERCENTILES = (1.0, 99.0)
-_SAMPLE_TILES, _SAMPLE_PIXELS = 500, 4096
+#: Least edge of a tile, pixels: less shows nothing that a tag could be about.
+LEAST_EDGE = 8
+_EMPTY = "all are masked, transparent or no numbers; fetch it again, or leave it out"
+#: Rows and columns between pixels that are looked at first.
+_STRIDE = 16
+#: What an index of masked values, or 0 / 0, is stored as: the index 0.
+_NEUTRAL = 128
 
 
 def parse_bands(named: str) -> tuple[str, ...]:
@@ -65,16 +69,52 @@ def name_bands(bands: Sequence[str]) -> str:
 
 def check_order(order: str | None, limits: Mapping[str, Sequence[float]] | None) -> None:
     """Refuse orders and limits of a TIF's bands that make no sense."""
-    if order is not None and (not order or len(set(order)) < len(order)):
-        raise InputError(f"data.tif_order: {order!r} must name each band of a TIF by another letter, such as bgrn")
+    named = (order or "").replace(UNNAMED, "")
+    if order is not None and (not named or len(set(named)) < len(named)):
+        raise InputError(
+            f"data.tif_order: {order!r} must name each band of a TIF by another letter, such as bgrn; {UNNAMED} stands "
+            "for any that is not used"
+        )
     for letter, limit in (limits or {}).items():
         if len(limit) != 2 or not limit[0] < limit[1] or not np.isfinite(limit).all():
             raise InputError(f"data.tif_limits: band {letter} needs two rising, finite values, not {limit}")
 
 
+def check_max_pixels(most: int) -> None:
+    """Refuse a limit of pixels that no file keeps."""
+    if most < LEAST_EDGE**2:
+        raise InputError(f"data.max_pixels must be at least {LEAST_EDGE**2}, not {most}")
+
+
 def need_tif(bands: Sequence[str]) -> bool:
     """Whether colours alone are not enough."""
     return not set(bands) <= set(COLOURS)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the files were that a reader was fitted to; others are refused.
+
+    Parameters
+    ----------
+    image
+        Type of the values of JPGs and PNGs, ``uint8`` or ``uint16``; ``""`` where it is not known.
+    tif
+        Type of the values of TIFs; ``""`` where it is not known.
+    declared
+        Letters by which the TIFs name their bands; ``""`` where they do not.
+    ranges
+        For each band that is scaled, by its letter: lowest value, highest value, and the larger of the
+        shares of pixels at or beyond either limit.
+    nodata
+        Values that stand for "no data" in TIFs that do not declare them.
+    """
+
+    image: str = ""
+    tif: str = ""
+    declared: str = ""
+    ranges: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    nodata: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,19 +126,26 @@ class TileReader:
     bands
         Names, in the order of channels.
     limits
-        Lowest and highest value of each TIF band, by its letter: they become 0 and 255. Not needed
-        where values are 8-bit already.
+        Lowest and highest value of each TIF band, and of each colour of a 16-bit PNG, by its letter: they
+        become 0 and 255. Not needed where values are 8-bit already.
     tif_order
-        Letters of the bands in a TIF, as they lie there; ``bgrn`` for four and ``rgb`` for three by default.
+        Letters of the bands in a TIF, as they lie there, without transparency. When not given: as each file
+        names them, else ``bgrn`` for four and ``rgb`` for three.
     colours
         Whether red, green and blue come from the ``jpg`` or the ``tif``; kept with the rest, since both
         show a tile differently.
+    expected
+        What the files must be; whatever they are by default.
+    max_pixels
+        Pixels of a file at the most.
     """
 
     bands: tuple[str, ...] = COLOURS
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tif_order: str | None = None
     colours: str = "jpg"
+    expected: Expected = field(default_factory=Expected)
+    max_pixels: int = MAX_PIXELS
 
     def __call__(self, path: str, tif: str = "") -> Image:
         """Read one tile.
@@ -113,104 +160,135 @@ class TileReader:
         Returns
         -------
         uint8 array of shape (height, width, bands).
+
+        Raises
+        ------
+        InputError
+            For a file that cannot be read, or that is not as `expected`.
         """
-        own_tif = path.lower().endswith(TIF_SUFFIXES)
-        if self.bands == COLOURS and not own_tif:
-            return read_tile(Path(path))
-        file = path if own_tif else tif
-        raw = read_bands(file, self.tif_order) if file and (own_tif or need_tif(self.bands)) else {}
-        found: dict[str, Image] = {}
-        if not own_tif:
-            found = dict(zip(COLOURS, np.moveaxis(read_tile(Path(path)), -1, 0), strict=True))
+        if path.lower().endswith(TIF_SUFFIXES):
+            return self._stacked({}, self.read_tif(path), path, path)
+        colours = self._colours(path)
+        if self.bands == COLOURS:
+            return colours
+        found = dict(zip(COLOURS, np.moveaxis(colours, -1, 0), strict=True))
+        raw = self.read_tif(tif) if tif and need_tif(self.bands) else Bands({}, {})
+        return self._stacked(found, raw, path, tif or path)
+
+    def read_tif(self, file: str) -> Bands:
+        """Read the bands of a TIF, unscaled, and check that they are as expected."""
+        opened = open_tif(Path(file), self.max_pixels)
+        _check_edges(file, opened.pixels)
+        self._check_type(file, opened.pixels, self.expected.tif)
+        self._check_declared(file, opened)
+        raw = by_letter(opened, self.tif_order, file, self.expected.nodata)
+        used = {letter for band in self.bands for letter in INDICES.get(band, (band,)) if letter in raw.pixels}
+        if self.colours == "jpg":
+            used -= set(COLOURS) - {letter for band in self.bands for letter in INDICES.get(band, ())}
+        if used and not any(_any_valid(raw.valid[letter]) for letter in used):
+            raise InputError(f"{file} has no valid pixel: {_EMPTY}")
+        # Ranges of red, green and blue are those of 16-bit PNGs where there are any.
+        self._check_range(file, raw, used - set(COLOURS) if self.expected.image == "uint16" else used)
+        return raw
+
+    def read_colours(self, path: str) -> Picture:
+        """Read red, green and blue of a JPG or PNG, unscaled, and check that they are as expected."""
+        picture = read_picture(Path(path), self.max_pixels)
+        _check_edges(path, picture.pixels)
+        self._check_type(path, picture.pixels, self.expected.image)
+        if picture.pixels.dtype != np.uint8 and self.expected.nodata:
+            shown = without_values(picture.pixels, self.expected.nodata)
+            picture = Picture(picture.pixels, both(picture.valid, shown))
+        if not _any_valid(picture.valid):
+            raise InputError(f"{path} has no valid pixel: {_EMPTY}")
+        if picture.pixels.dtype != np.uint8:
+            self._check_range(path, split_colours(picture), set(COLOURS))
+        return picture
+
+    def _colours(self, path: str) -> Image:
+        picture = self.read_colours(path)
+        if picture.pixels.dtype == np.uint8:
+            return masked(np.asarray(picture.pixels, dtype=np.uint8), picture.valid)
+        raw = split_colours(picture).pixels
+        return np.stack([self._scaled(band, raw[band], path, picture.valid) for band in COLOURS], axis=-1)
+
+    def _stacked(self, found: dict[str, Image], raw: Bands, path: str, file: str) -> Image:
         for band in self.bands:
             if band not in found:
-                found[band] = self._from_tif(band, raw, file or path)
+                found[band] = self._from_tif(band, raw, file)
         channels = [found[band] for band in self.bands]
         if len({channel.shape for channel in channels}) > 1:
-            raise InputError(f"{path} and {tif} are of different sizes; they are not of one tile")
+            raise InputError(f"{path} and {file} are of different sizes; they are not of one tile")
         return np.stack(channels, axis=-1)
 
-    def _from_tif(self, band: str, raw: Mapping[str, Raw], file: str) -> Image:
-        missing = [letter for letter in INDICES.get(band, (band,)) if letter not in raw]
+    def _from_tif(self, band: str, raw: Bands, file: str) -> Image:
+        missing = [letter for letter in INDICES.get(band, (band,)) if letter not in raw.pixels]
         if missing:
-            held = f"holds {', '.join(raw)}" if raw else "has no TIF beside it"
+            held = f"holds {', '.join(raw.pixels)}" if raw.pixels else "has no TIF beside it"
             raise InputError(f"{file} {held}, but data.bands asks for {band}; choose others, or set data.tif_order")
         if band in INDICES:
-            return _index_to_uint8(*(raw[letter] for letter in INDICES[band]))
-        return self._scaled(band, raw[band], file)
+            a, b = INDICES[band]
+            index = masked(_index_to_uint8(raw.pixels[a], raw.pixels[b]), raw.valid[a], _NEUTRAL)
+            return masked(index, raw.valid[b], _NEUTRAL)
+        return self._scaled(band, raw.pixels[band], file, raw.valid[band])
 
-    def _scaled(self, band: str, values: Raw, file: str) -> Image:
+    def _scaled(self, band: str, values: Raw, file: str, valid: Mask | None = None) -> Image:
         if values.dtype == np.uint8:
-            return np.asarray(values, dtype=np.uint8)
+            return masked(np.array(values, dtype=np.uint8, copy=None if valid is None else True), valid)
         if band not in self.limits:
             raise InputError(f"{file} holds {values.dtype} values, and data.tif_limits has none for band {band}")
         low, high = self.limits[band]
-        return _to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low)))
+        return masked(_to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
+
+    def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
+        if expected and pixels.dtype != expected:
+            raise InputError(
+                f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; "
+                "convert it, or leave it out"
+            )
+
+    def _check_declared(self, file: str, tif: Tif) -> None:
+        """Refuse a file that names its bands otherwise than the order in use, and than those it was fitted to."""
+        if self.tif_order is None or not self.expected.tif or not is_named(tif.declared):
+            return
+        if tif.alpha is not None and is_mask(tif.pixels[..., tif.alpha]) is not True:
+            return  # the names are not believed where it holds data, and a band of zeros says nothing
+        declared = tif.declared.replace(ALPHA, "")
+        if is_named(declared) and declared != self.expected.declared and not agree(declared, self.tif_order):
+            raise InputError(
+                f"{file} names its bands {', '.join(declared)}, and the tiles that this is made for hold "
+                f"{', '.join(self.tif_order)}; put them into that order, or leave it out"
+            )
+
+    def _check_range(self, file: str, raw: Bands, letters: set[str]) -> None:
+        """Refuse values none of which is one that the training tiles could hold."""
+        known = [letter for letter in sorted(letters) if letter in self.expected.ranges]
+        outside = []
+        for letter in known:
+            values, valid = raw.pixels[letter], raw.valid[letter]
+            low, high, _ = self.expected.ranges[letter]
+            few = _valid_of(values[::_STRIDE, ::_STRIDE], None if valid is None else valid[::_STRIDE, ::_STRIDE])
+            if ((few >= low) & (few <= high)).any():
+                return  # as nearly every tile does
+            seen = _valid_of(values, valid)
+            if seen.size and (seen.max() < low or seen.min() > high):
+                outside.append(f"{letter} {seen.min():g} to {seen.max():g}, not {low:g} to {high:g}")
+        if known and len(outside) == len(known):
+            raise InputError(
+                f"{file} holds no value in the range of the tiles that this is made for (band {outside[0]}); scale it "
+                "as those are, or leave it out"
+            )
+
+
+def split_colours(picture: Picture) -> Bands:
+    """Name the channels of a picture."""
+    channels = dict(zip(COLOURS, np.moveaxis(picture.pixels, -1, 0), strict=True))
+    return Bands(channels, dict.fromkeys(COLOURS, picture.valid))
 
 
 def read_bands(tif: str, order: str | None = None) -> dict[str, Raw]:
     """Read a TIF's bands by their letters, unscaled, each of shape (height, width)."""
-    raw = read_tif(Path(tif))
-    letters = order or _ORDERS.get(raw.shape[-1])
-    if letters is None or len(letters) != raw.shape[-1]:
-        raise InputError(
-            f"{tif} has {raw.shape[-1]} bands"
-            + (f", data.tif_order names {len(letters)}" if letters else "; name them with data.tif_order, such as bgrn")
-        )
-    return {letter: raw[..., i] for i, letter in enumerate(letters)}
-
-
-def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> dict[str, tuple[float, float]]:
-    """Find limits for each band: percentiles 1 and 99 over pixels of up to 500 tiles.
-
-    Returns
-    -------
-    Letter to (low, high); empty where values are 8-bit already.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.permutation(len(tifs))[:_SAMPLE_TILES])
-    values: dict[str, list[Raw]] = {}
-    for tile in drawn:
-        for letter, band in read_bands(tifs[tile], order).items():
-            if band.dtype != np.uint8:
-                flat = band.reshape(-1)
-                values.setdefault(letter, []).append(flat[rng.integers(len(flat), size=_SAMPLE_PIXELS)])
-    limits = {}
-    for letter, parts in values.items():
-        pixels = np.concatenate(parts).astype(np.float64)
-        pixels = pixels[np.isfinite(pixels)]
-        if not len(pixels):
-            raise InputError(f"band {letter} holds no number in {len(drawn)} TIFs such as {tifs[drawn[0]]}")
-        low, high = np.percentile(pixels, PERCENTILES)
-        limits[letter] = (float(low), float(high if high > low else low + 1))
-    return limits
-
-
-def fit_reader(
-    tiles: pd.DataFrame,
-    bands: tuple[str, ...],
-    colours: str,
-    order: str | None = None,
-    limits: Mapping[str, Sequence[float]] | None = None,
-    seed: int = 0,
-) -> TileReader:
-    """Decide how tiles are read: with the limits given, else with such as fit a catalog's labelled tiles.
-
-    Parameters
-    ----------
-    tiles
-        Table with ``path`` and ``tif`` of each tile.
-    bands, colours, order
-        As `TileReader` takes them.
-    limits
-        Letter to (low, high).
-    seed
-        Of the tiles and pixels that `fit_limits` looks at.
-    """
-    if limits is not None:
-        return TileReader(bands, {letter: (low, high) for letter, (low, high) in limits.items()}, order, colours)
-    files = tiles["path" if colours == "tif" else "tif"].tolist() if colours == "tif" or need_tif(bands) else []
-    return TileReader(bands, fit_limits(files, order, seed), order, colours)
+    return by_letter(open_tif(Path(tif)), order, tif).pixels
 
 
 def write_reader(path: Path, reader: TileReader) -> None:
@@ -230,15 +308,42 @@ def read_reader(path: Path) -> TileReader:
 def reader_from(stored: Any) -> TileReader:
     """Make a reader of what ``dataclasses.asdict`` gave, back from JSON; a `ValueError` where that is none."""
     limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
-    reader = TileReader(tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"])
+    reader = TileReader(
+        tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"],
+        _expected_from(stored["expected"]) if "expected" in stored else Expected(),
+        int(stored.get("max_pixels", MAX_PIXELS)),
+    )  # fmt: skip
     try:
         known = parse_bands(name_bands(reader.bands))
         check_order(reader.tif_order, limits)
+        check_max_pixels(reader.max_pixels)
     except InputError as error:
         raise ValueError(str(error)) from None
     if known != reader.bands or reader.colours not in ("jpg", "tif"):
         raise ValueError(f"bands {reader.bands} of {reader.colours} files")
     return reader
+
+
+def _expected_from(stored: Any) -> Expected:
+    ranges = {
+        letter: (float(low), float(high), float(share)) for letter, (low, high, share) in stored["ranges"].items()
+    }
+    nodata = tuple(float(value) for value in stored["nodata"])
+    return Expected(str(stored["image"]), str(stored["tif"]), str(stored["declared"]), ranges, nodata)
+
+
+def _valid_of(values: Raw, valid: Mask | None) -> npt.NDArray[Any]:
+    return values if valid is None else values[valid]
+
+
+def _any_valid(valid: Mask | None) -> bool:
+    return valid is None or bool(valid.any())
+
+
+def _check_edges(file: str, pixels: Raw) -> None:
+    height, width = pixels.shape[:2]
+    if min(height, width) < LEAST_EDGE:
+        raise InputError(f"{file} has {width} x {height} pixels; a tile has {LEAST_EDGE} along each edge at the least")
 
 
 def _index_to_uint8(a: Raw, b: Raw) -> Image:

@@ -7,7 +7,7 @@ from itertools import chain
 
 import pandas as pd
 
-from amazon_ml.data.headers import file_fault
+from amazon_ml.data.damage import file_fault
 from amazon_ml.errors import InputError
 
 #: Files that a thread looks at before it reports: one by one, the threads would wait for each other.

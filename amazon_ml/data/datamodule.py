@@ -12,11 +12,20 @@ from torch.utils.data import DataLoader
 
 from amazon_ml import ranks
 from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader, write_reader
+from amazon_ml.data.bands import (
+    TileReader,
+    check_max_pixels,
+    check_order,
+    name_bands,
+    parse_bands,
+    read_reader,
+    write_reader,
+)
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.folds import read_folds, write_folds
-from amazon_ml.data.images import LARGEST_EDGE
+from amazon_ml.data.images import LARGEST_EDGE, MAX_PIXELS
+from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -72,10 +81,14 @@ class PlanetDataModule(pl.LightningDataModule):
         Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where
         there are any, since people made the tags from those. Near infrared is always read from TIFs.
     tif_order
-        Letters of the bands in a TIF, as they lie there; by default ``bgrn`` for four, ``rgb`` for three.
+        Letters of the bands in a TIF, as they lie there; by default as the files name them, else ``bgrn`` for
+        four and ``rgb`` for three. ``?`` stands for a band that is not used.
     tif_limits
         For each band of a TIF, by its letter, the values that become 0 and 255. When not given:
-        percentiles 1 and 99 of up to 500 labelled tiles, stored in `bands_file`.
+        percentiles 1 and 99 of the valid pixels of up to 500 labelled tiles, stored in `bands_file`. PNGs of
+        16 bits take those of r, g and b.
+    max_pixels
+        Pixels of an image file at the most, by its header; of a TIF, four bands count as one.
     packed
         Packed store of the folder, as ``amazon-ml data pack`` makes it. When not given: the one that
         lies in `root`, where there is one for these bands and this size.
@@ -160,12 +173,14 @@ class PlanetDataModule(pl.LightningDataModule):
         bands_file: str = "bands.json",
         seed: int = 0,
         on_gpu: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         super().__init__()
         if not 8 <= size <= LARGEST_EDGE or batch_size < 1 or predict_batch_size < 1:
             raise InputError(f"data.size must be in 8..{LARGEST_EDGE}, and batch sizes at least 1")
         if (limit is not None and limit < 1) or (workers is not None and workers < 0):
             raise InputError("data.limit must be at least 1, and data.workers at least 0")
+        check_max_pixels(max_pixels)
         self.save_hyperparameters(logger=False)
         check_order(tif_order, tif_limits)
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
@@ -281,7 +296,10 @@ class PlanetDataModule(pl.LightningDataModule):
         hp, catalog = self.hparams, self.catalog
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
-        return fit_reader(catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"])
+        return fit_reader(
+            catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"],
+            hp["max_pixels"],
+        )  # fmt: skip
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (ranks.rank(), ranks.count())

@@ -1,152 +1,177 @@
-"""Whether a file can be a tile, by its first and last bytes alone: nothing is decoded, so many files take seconds."""
+"""What the first bytes of an image file say of it: format, size, depth, transparency. No pixel is decoded."""
 
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
+import simplejpeg
 
-from amazon_ml.data.formats import HEAD, content_of, declared_length, described, is_animated, refusal_of
-from amazon_ml.data.images import TIF_SUFFIXES, read_tif
 from amazon_ml.errors import InputError
-from amazon_ml.regular import open_regular, read_regular, unopened
 
-#: Bytes of the end of a file in which the mark of its end stands, where nothing follows the image.
-_TAIL = 64
-#: Types of the values in a TIF's directory that offsets and sizes have: their length and their letter for `struct`.
-_TIF_TYPES = {3: (2, "H"), 4: (4, "I"), 13: (4, "I"), 16: (8, "Q")}
-#: Tags of a TIF's directory: edges, and where the parts of the image lie (strips, then tiles).
-_WIDTH, _HEIGHT = 256, 257
-_PARTS = ((273, 279), (324, 325))
+#: Bytes at the start of a file that hold its header, save where much is stored before the size.
+HEAD = 65536
+#: Spaces of the colours of a JPEG that holds inks.
+INKS = ("CMYK", "YCCK")
+#: Markers of a JPEG: start of frame of any coding, of the progressive one, start of scan, end of the image.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE, _SCAN, _END = 0xC2, 0xDA, 0xD9
+#: What follows 0xFF within coded data, or as padding of a marker.
+_IN_DATA = frozenset({0, *range(0xD0, 0xD8), 0xFF})
 
 
-def file_fault(path: str) -> str:
-    """Say why a file cannot be read as a tile; ``""`` where its header has no fault.
+class Header(NamedTuple):
+    """What an image file says of itself.
 
-    A file without a fault here may still be damaged in between, which only decoding finds.
+    Parameters
+    ----------
+    kind
+        Format: ``JPEG``, ``PNG``, ``WebP`` or ``BMP``.
+    width, height
+        Pixels.
+    depth
+        Bits that a value is decoded to: 8 or 16.
+    alpha
+        Whether it has a channel of transparency, or a colour that stands for it.
+    key
+        Grey value that stands for transparent pixels, scaled to `depth`.
+    space
+        Of a JPEG, the space of its colours: ``Gray``, ``RGB``, ``YCbCr``, or one of `INKS`.
     """
+
+    kind: str
+    width: int
+    height: int
+    depth: int = 8
+    alpha: bool = False
+    key: int | None = None
+    space: str = ""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the type of its values: ``uint8`` or ``uint16``."""
+        return f"uint{self.depth}"
+
+
+def parse_header(data: bytes) -> Header | None:
+    """Read the header of an image, given its first bytes; None for what is no image of a known format.
+
+    Returns
+    -------
+    The header, or None also where the header is damaged or cut short.
+    """
+    for signature, parse in _PARSERS.items():
+        if data.startswith(signature):
+            try:
+                return parse(data)
+            except (ValueError, IndexError, struct.error):
+                return None
+    return None
+
+
+def read_header(path: Path, length: int = HEAD) -> Header | None:
+    """Read the header of an image file, as `parse_header` does, from so many of its first bytes."""
     try:
-        descriptor = open_regular(path)
-    except InputError as error:
-        return str(error)
+        with path.open("rb") as file:
+            return parse_header(file.read(length))
     except OSError as error:
-        return unopened(Path(path), error)
-    try:
-        size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, HEAD, 0)
-        if not size or not head:
-            return f"{path} is empty; fetch it again"
-        if path.lower().endswith(TIF_SUFFIXES):
-            return _fault_of_tif(path, descriptor, head, size)
-        return _fault_of_image(path, descriptor, head, size)
-    except OSError as error:
-        return f"cannot read {path}: {error.strerror}"
-    finally:
-        os.close(descriptor)
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> str:
-    kind = content_of(head)
-    check = _CHECKS.get(kind)
-    if check is None:  # OpenCV reads some formats beside the usual ones; it is asked by the header, too
-        readable = bool(kind == "TIFF" or cv2.haveImageReader(path))
-        return "" if readable else f"{path} is not an image that can be read{described(head)}"
-    if kind == "WebP" and is_animated(head):
-        return f"{path} {refusal_of(head)}"
-    if not check(descriptor, head, size):  # unusual, such as bytes behind the end: all of the file says it
-        return _fault_of_whole(path)
-    return ""
-
-
-def _fault_of_whole(path: str) -> str:
-    data = read_regular(path)
-    refusal = refusal_of(data)
-    return f"{path} {refusal}" if refusal else ""
-
-
-def _ends_jpeg(descriptor: int, head: bytes, size: int) -> bool:
-    return os.pread(descriptor, _TAIL, max(0, size - _TAIL)).endswith(b"\xff\xd9")
-
-
-def _ends_png(descriptor: int, head: bytes, size: int) -> bool:
-    return b"IEND" in os.pread(descriptor, _TAIL, max(0, size - _TAIL))
-
-
-def _is_declared_long(descriptor: int, head: bytes, size: int) -> bool:
-    return size >= declared_length(head)
-
-
-#: Whether a file of a format ends as it should, by its descriptor, its first bytes and its size.
-_CHECKS: dict[str, Callable[[int, bytes, int], bool]] = {
-    "JPEG": _ends_jpeg,
-    "PNG": _ends_png,
-    "BMP": _is_declared_long,
-    "WebP": _is_declared_long,
-}
-
-
-def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> str:
-    if content_of(head) != "TIFF":
-        kind = content_of(head)
-        what = f" (it is a {kind}; give it that ending)" if kind in _CHECKS else described(head)
-        return f"{path} is not a TIF that can be read{what}"
-    try:
-        end = _end_of_tif(descriptor, head, size)
-    except KeyError:  # a type of value that is not expected there; the decoder decides
-        return ""
-    except struct.error:
-        end = size + 1
-    if end <= size or _is_tif(path):  # some writers count too many bytes, and what they write can be read
-        return ""
-    return f"{path} is cut short, or its directory is damaged ({size:,} bytes); fetch it again"
-
-
-def _is_tif(path: str) -> bool:
-    try:
-        read_tif(Path(path))
-    except InputError:
-        return False
-    return True
-
-
-def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
-    """Give the byte behind the last part of a TIF's first image, as its directory says; 0 where that is not known."""
-    order = "<" if head.startswith(b"II") else ">"
-    big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
-    offset = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
-    count_of, entry, inline = ("Q", 20, 8) if big else ("H", 12, 4)
-    if offset >= size:
-        return int(offset)
-    width = struct.calcsize(count_of)
-    count = struct.unpack(f"{order}{count_of}", os.pread(descriptor, width, offset))[0]
-    directory = os.pread(descriptor, min(count, 4096) * entry, offset + width)
-    if len(directory) < min(count, 4096) * entry:
-        return int(offset + width + count * entry)
-    entries = {}
-    for at in range(0, len(directory), entry):
-        tag, kind = struct.unpack_from(f"{order}HH", directory, at)
-        entries[tag] = (
-            kind,
-            struct.unpack_from(f"{order}{'Q' if big else 'I'}", directory, at + 4)[0],
-            at + entry - inline,
+def check_pixels(path: Path, width: int, height: int, most: int) -> None:
+    """Refuse an image whose header announces more pixels than `most`, before they are decoded."""
+    if width * height > most:
+        raise InputError(
+            f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or "
+            "raise --data.max_pixels of the training"
         )
-    end = 0
-    for offsets, lengths in _PARTS:
-        if offsets in entries and lengths in entries:
-            parts = [_values(descriptor, size, directory, entries[tag], order, inline) for tag in (offsets, lengths)]
-            end = max([end, *(start + length for start, length in zip(*parts, strict=False))])
-    return end
 
 
-def _values(
-    descriptor: int, size: int, directory: bytes, entry: tuple[int, int, int], order: str, inline: int
-) -> tuple[int, ...]:
-    kind, count, at = entry
-    length, letter = _TIF_TYPES[kind]
-    if count * length > size:
-        raise struct.error("more values than the file has bytes")
-    if count * length <= inline:
-        return struct.unpack_from(f"{order}{count}{letter}", directory, at)
-    start = struct.unpack_from(f"{order}{'Q' if inline == 8 else 'I'}", directory, at)[0]
-    return struct.unpack(f"{order}{count}{letter}", os.pread(descriptor, count * length, start))
+def lacks_scans(data: bytes) -> bool:
+    """Whether a progressive JPEG ends before its last refinement, of which libjpeg does not warn."""
+    if data.find(b"\xff\xc2", 0, data.find(b"\xff\xda")) < 0:
+        return False
+    missing: dict[int, set[int]] = {}  # of each component the coefficients that are not exact yet
+    at = 2
+    while 0 <= at < len(data) - 4:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if marker in _FRAMES:
+            if marker != _PROGRESSIVE:
+                return False
+            missing = {segment[6 + 3 * i]: set(range(64)) for i in range(segment[5])}
+        elif marker == _SCAN:
+            components, (first, last, bits) = segment[1 : 1 + 2 * segment[0] : 2], segment[-3:]
+            if bits & 15 == 0:
+                for component in components:
+                    missing.get(component, set()).difference_update(range(first, last + 1))
+        at = _next_marker(data, at + 2 + length)
+    return any(missing.values())
+
+
+def _next_marker(data: bytes, at: int) -> int:
+    """Find the next segment behind coded data, where 0xFF is followed by 0 or a restart marker; -1 for none."""
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        if data[at + 1] not in _IN_DATA:
+            return -1 if data[at + 1] == _END else at
+        at += 1
+    return -1
+
+
+def _jpeg(data: bytes) -> Header:
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    return Header("JPEG", width, height, space=space)
+
+
+def _png(data: bytes) -> Header:
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    transparent = _png_transparency(data)
+    key = None
+    if transparent is not None and colour == 0:
+        key = struct.unpack(">H", transparent[:2])[0] * (255 // (2**depth - 1) if depth < 8 else 1)
+    alpha = colour in (4, 6) or transparent is not None
+    return Header("PNG", width, height, 16 if depth == 16 else 8, alpha, key)
+
+
+def _png_transparency(data: bytes) -> bytes | None:
+    """Give what stands in the chunk tRNS, which lies before the pixels where there is one."""
+    at = 8
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"tRNS":
+            return data[at + 8 : at + 8 + length]
+        if name == b"IDAT":
+            return None
+        at += 12 + length
+    return None
+
+
+def _webp(data: bytes) -> Header:
+    chunk = data[12:16]
+    if data[8:12] != b"WEBP":
+        raise ValueError("no WebP")
+    if chunk == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return Header("WebP", width, height, alpha=bool(data[20] & 0x10))
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, alpha=bool(bits >> 28 & 1))
+    width, height = struct.unpack_from("<HH", data, 26)
+    return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+
+
+def _bmp(data: bytes) -> Header:
+    # The fourth byte of a pixel stands for nothing in most files, so it is never taken for transparency.
+    if int.from_bytes(data[14:18], "little") == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return Header("BMP", abs(width), abs(height))
+
+
+_PARSERS: dict[bytes, Callable[[bytes], Header]] = {
+    b"\xff\xd8": _jpeg,
+    b"\x89PNG\r\n\x1a\n": _png,
+    b"RIFF": _webp,
+    b"BM": _bmp,
+}

@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from amazon_ml import __version__
-from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
+from amazon_ml.data.bands import TileReader, check_max_pixels, check_order, name_bands, parse_bands, read_reader
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
-from amazon_ml.data.images import Image, resize
+from amazon_ml.data.images import MAX_PIXELS, Image, resize
+from amazon_ml.data.limits import compare_values, fit_reader
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import locked, read_json, write_json, write_text
@@ -64,6 +65,7 @@ def pack_folder(
     tif_order: str | None = None,
     bands_file: Path | None = None,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Decode every tile of a folder once, into one array that training reads without decoding.
 
@@ -107,10 +109,13 @@ def pack_folder(
         JSON that says how tiles are read, such as bands.json of a run, instead of `bands` and `tif_order`.
     workers
         Threads that decode; one a core by default.
+    max_pixels
+        Pixels of an image file at the most, by its header.
     """
     if size < 8 or (workers is not None and workers < 1):
         raise InputError("--size must be at least 8, and --workers at least 1")
     check_order(tif_order, None)
+    check_max_pixels(max_pixels)
     given = read_reader(bands_file) if bands_file else None
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
@@ -120,7 +125,11 @@ def pack_folder(
         colours=given.colours if given else colours,
     )  # fmt: skip
     check_whole(catalog.labelled, catalog.unlabelled)
-    reader = given or fit_reader(catalog.labelled, parse_bands(bands), catalog.colours, tif_order)
+    if given:
+        compare_values(given, catalog.labelled)
+    reader = given or fit_reader(
+        catalog.labelled, parse_bands(bands), catalog.colours, tif_order, max_pixels=max_pixels
+    )
     pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
 
 

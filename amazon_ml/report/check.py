@@ -4,13 +4,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.check.findings import Finding
+from amazon_ml.data.check.reading import PixelReading
 from amazon_ml.data.check.report import Report, check
+from amazon_ml.data.images import MAX_PIXELS
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
 from amazon_ml.outputs import check_outputs
@@ -22,6 +26,8 @@ def check_folder(
     name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
     allow_missing: bool = False, allow_untagged: bool = False, merge_rows: bool = False, exclude: Path | None = None,
     examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
+    bands: str = "rgb", colours: Literal["jpg", "tif"] | None = None, tif_order: str | None = None,
+    tif_limits: dict[str, list[float]] | None = None, max_pixels: int = MAX_PIXELS,
 ) -> None:  # fmt: skip
     """Find what would spoil training on a folder of tiles, before it is trained on.
 
@@ -60,6 +66,16 @@ def check_folder(
         File for all that was found.
     leave_out
         CSV to write, for data.leave_out: the names of the tagged tiles that faults are about.
+    bands
+        Channels of a tile, as in ``data.bands`` of training.
+    colours
+        Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
+    tif_order
+        Letters of the bands in a TIF, as they lie there.
+    tif_limits
+        For each band of a TIF, by its letter, the values that become 0 and 255.
+    max_pixels
+        Pixels of an image file at the most, by its header.
 
     Raises
     ------
@@ -69,10 +85,12 @@ def check_folder(
     if examples < 1 or (workers is not None and workers < 1):
         raise InputError("--examples and --workers must be at least 1")
     check_outputs([json, leave_out])
+    pixels = PixelReading(parse_bands(bands), colours, tif_order, tif_limits, max_pixels)
+    pixels.validate()
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
-        merge_rows=merge_rows, leave_out=exclude, workers=workers or os.cpu_count() or 1,
+        merge_rows=merge_rows, leave_out=exclude, workers=workers or os.cpu_count() or 1, pixels=pixels,
     )  # fmt: skip
     _print(report, examples)
     if json is not None:

@@ -18,6 +18,7 @@ from amazon_ml.data.broken import find_broken, is_broken
 from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
+from amazon_ml.data.limits import compare_values
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.tolerant import TolerantFiles
 from amazon_ml.decisions.rules import rule_to_dict
@@ -222,6 +223,7 @@ def predict_listed(networks: Networks | Blended, listing: Listing, workers: int 
 def _predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> Predicted:
     """Predict the tiles of a catalog's table, averaged over the networks."""
     files = TolerantFiles(tiles, networks.read, networks.model["size"])
+    compare_values(networks.read, tiles)
     options = {"trainer": networks.trainer}
     gpu = on_gpu(options)
     loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers, on_gpu=gpu), on_gpu=gpu)

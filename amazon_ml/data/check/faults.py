@@ -10,12 +10,11 @@ import pandas as pd
 from amazon_ml.data.catalog.join import shared_files
 from amazon_ml.data.check.duplicates import near_pairs
 from amazon_ml.data.check.findings import Case
+from amazon_ml.data.check.reading import UNIFORM
 from amazon_ml.data.check.registration import compare
 from amazon_ml.data.check.survey import Survey
 from amazon_ml.data.progress import mapped
 
-#: Share of the tiles that must agree on a size or a format, so that the others are odd.
-_UNIFORM = 0.9
 #: Share of pure black or pure white from which on a tile counts as blank in part.
 _BLANK = 0.25
 
@@ -91,12 +90,14 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], wor
         yield Case(kind, f"{pair} (correlation {correlation:.2f})")
 
 
-def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
+def tif_faults(tiles: pd.DataFrame, workers: int, max_pixels: int) -> Iterator[Case]:
     """Look at the TIFs beside JPGs that show something."""
     beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
     pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
-    compared = list(mapped(lambda job: compare(*job), jobs, workers=workers, what="comparing JPGs with TIFs"))
+    compared = list(
+        mapped(lambda job: compare(*job, max_pixels), jobs, workers=workers, what="comparing JPGs with TIFs")
+    )
     table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
     for kind, group in table[table["kind"] != ""].groupby("kind"):
         yield from _each(str(kind), group, group["detail"])
@@ -106,7 +107,7 @@ def tif_faults(tiles: pd.DataFrame, workers: int) -> Iterator[Case]:
 def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
     """Name tiles that differ from nearly all others in a column; count the values where there is no such majority."""
     counts = tiles[column].value_counts()
-    if len(counts) > 1 and counts.iloc[0] >= _UNIFORM * len(tiles):
+    if len(counts) > 1 and counts.iloc[0] >= UNIFORM * len(tiles):
         odd = tiles[tiles[column] != counts.index[0]]
         yield from _each(f"{prefix}odd_{column}s", odd, odd[column])
     elif len(counts) > 1:

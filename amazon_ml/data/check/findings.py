@@ -67,7 +67,15 @@ KINDS = {
     "odd_sizes": Kind("tiles of another size than nearly all", "fetch them again"),
     "mixed_sizes": Kind("sizes of tiles", "all are scaled to data.size", REMARK),
     "odd_formats": Kind("tiles of another format than nearly all", "fetch them again"),
-    "mixed_formats": Kind("formats of tiles", "all are read as 8-bit RGB", REMARK),
+    "mixed_formats": Kind("formats of tiles", "all are read as RGB", REMARK),
+    "reading": Kind("what keeps training from reading the tiles", "set the option that it names, or mend the files"),
+    "refused": Kind("tiles that training would refuse", "mend them, or leave them out"),
+    "odd_depths": Kind("tiles of another depth than most", "convert all to one depth"),
+    "deep": Kind("images of 16 bits", "they are scaled by limits that the run stores", REMARK),
+    "masked_parts": Kind("tiles with masked or transparent pixels", "these become 0, or the index 0", REMARK),
+    "undeclared_nodata": Kind(
+        "TIFs whose border holds a value that may stand for no data", "declare it with gdal_edit.py -a_nodata", REMARK
+    ),
     "constant": Kind("tiles without any content, one value all over", "fetch them again"),
     "blank_parts": Kind("tiles that are black or white by a quarter or more", "look at them", REMARK),
     "same_pixels": Kind("tagged tiles with the same pixels and the same tags", "keep one of each"),

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.check.scan import Pixels, describe
-from amazon_ml.data.images import read_as_stored, read_tif
+from amazon_ml.data.images import MAX_PIXELS, read_as_stored
+from amazon_ml.data.tif import open_tif
 from amazon_ml.errors import InputError
 
 #: Peak of the phase correlation above which two images show the same place. On ten of the
@@ -18,7 +19,7 @@ SAME_PLACE = 0.3
 ALIGNED = 1.5
 
 
-def compare(path: str, tif: str) -> tuple[str, str, str]:
+def compare(path: str, tif: str, max_pixels: int = MAX_PIXELS) -> tuple[str, str, str]:
     """Compare the JPG and the TIF of a tile.
 
     The peak of their phase correlation tells whether one is the other, moved, whatever their contrast
@@ -30,10 +31,10 @@ def compare(path: str, tif: str) -> tuple[str, str, str]:
     in words, and the format of the TIF (``""`` where it cannot be read).
     """
     try:
-        stored = read_tif(Path(tif))
+        stored = open_tif(Path(tif), max_pixels).pixels
     except InputError as error:
         return "tif_unreadable", str(error), ""
-    image = read_as_stored(Path(path))
+    image = read_as_stored(Path(path), max_pixels)
     (size, _), (tif_size, tif_format) = describe(image), describe(stored)
     if size != tif_size:
         return "tif_size", f"JPG {size}, TIF {tif_size}", tif_format

@@ -10,6 +10,7 @@ import pandas as pd
 from amazon_ml.data.catalog.table import Reading
 from amazon_ml.data.check.faults import duplicate_faults, file_faults, image_faults, table_faults, tif_faults
 from amazon_ml.data.check.findings import Finding, weigh
+from amazon_ml.data.check.reading import PixelReading, reading_faults
 from amazon_ml.data.check.scan import scan
 from amazon_ml.data.check.survey import Survey, survey
 
@@ -61,11 +62,12 @@ def check(
     merge_rows: bool = False,
     leave_out: Path | None = None,
     workers: int = 2,
+    pixels: PixelReading = PixelReading(),  # noqa: B008 (frozen)
 ) -> Report:
     """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
 
     Folders and table are found as `read_catalog` finds them, with the same options; `workers` is the
-    number of threads.
+    number of threads, `reading` how training would read the tiles.
 
     Raises
     ------
@@ -73,16 +75,17 @@ def check(
         When there is nothing to check: no folder, no table, no columns of names and tags, no tags.
     """
     reading = Reading(tags, name_column, tags_column, tag_separator, allow_untagged, merge_rows, leave_out)
-    seen = survey(folder, reading, table=table, images=images)
+    seen = survey(folder, reading, table=table, images=images, bands=pixels.bands, colours=pixels.colours)
     tiles = _tiles(seen)
-    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers)
+    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers, max_pixels=pixels.max_pixels)
     tiles = pd.concat([tiles, looks], axis=1)
     cases = chain(
         table_faults(seen),
         file_faults(seen, allow_missing=allow_missing),
         image_faults(tiles),
+        reading_faults(tiles, seen.colours, pixels, workers),
         duplicate_faults(tiles, thumbnails, workers),
-        tif_faults(tiles, workers),
+        tif_faults(tiles, workers, pixels.max_pixels),
     )
     names = seen.rows.drop_duplicates("image_name")
     findings, reasons = weigh(cases, len(names))

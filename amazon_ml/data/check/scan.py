@@ -12,8 +12,9 @@ import pandas as pd
 
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.hashes import THUMBNAIL
-from amazon_ml.data.images import read_as_stored, read_tif
+from amazon_ml.data.images import MAX_PIXELS, read_as_stored
 from amazon_ml.data.progress import mapped
+from amazon_ml.data.tif import open_tif
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.generic]
@@ -23,7 +24,9 @@ Pixels = npt.NDArray[np.generic]
 _PNG_SCALE, _TIF_SCALE = 256, 64
 
 
-def scan(paths: Sequence[str], *, workers: int) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
+def scan(
+    paths: Sequence[str], *, workers: int, max_pixels: int = MAX_PIXELS
+) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
     """Decode image files once, each held only while it is looked at.
 
     Returns
@@ -39,7 +42,7 @@ def scan(paths: Sequence[str], *, workers: int) -> tuple[pd.DataFrame, npt.NDArr
     def look(position: int) -> tuple[str, str, str, bool, float, float, bytes]:
         path = Path(paths[position])
         try:
-            pixels = read_stored(path)
+            pixels = read_stored(path, max_pixels)
         except InputError as error:
             return str(error), "", "", False, 0.0, 0.0, b""
         thumbnails[position] = small = _thumbnail(pixels, _TIF_SCALE if is_tif(path.name) else _PNG_SCALE)
@@ -53,9 +56,9 @@ def scan(paths: Sequence[str], *, workers: int) -> tuple[pd.DataFrame, npt.NDArr
     return pd.DataFrame(rows, columns=["fault", "size", "format", "constant", "black", "white", "digest"]), thumbnails
 
 
-def read_stored(path: Path) -> Pixels:
+def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Read an image file with the bands and the depth that it is stored with."""
-    return read_tif(path) if is_tif(path.name) else read_as_stored(path)
+    return open_tif(path, max_pixels).pixels if is_tif(path.name) else read_as_stored(path, max_pixels)
 
 
 def describe(pixels: Pixels) -> tuple[str, str]:

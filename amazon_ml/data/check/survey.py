@@ -1,5 +1,6 @@
 """A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Survey:
         Names of tiles in test folders without the file that colours are read from.
     counts
         Number of tiles in each folder of images.
+    colours
+        Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     table_faults
         What training refuses of the table.
     slips
@@ -48,7 +51,7 @@ class Survey:
     differences
         Of each name without a file, what differs between it and a file that is like it.
     broken_names
-        A sentence on each file that shares its name with another.
+        A sentence on each file that cannot be told from others.
     """
 
     table: Path
@@ -59,13 +62,22 @@ class Survey:
     surplus: list[str]
     colourless: list[str]
     counts: dict[str, int]
+    colours: str
     table_faults: list[Fault]
     slips: list[str]
     differences: dict[str, str]
     broken_names: list[str]
 
 
-def survey(folder: Path, reading: Reading, *, table: Path | None = None, images: Path | None = None) -> Survey:
+def survey(
+    folder: Path,
+    reading: Reading,
+    *,
+    table: Path | None = None,
+    images: Path | None = None,
+    bands: Sequence[str] = COLOURS,
+    colours: str | None = None,
+) -> Survey:
     """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
 
     Raises
@@ -82,9 +94,9 @@ def survey(folder: Path, reading: Reading, *, table: Path | None = None, images:
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
     if files.empty and others.empty and not (broken_files or broken_others):
         raise InputError(no_images([*layout.places, *tests]))
-    colours = choose_colours(files)
-    usable, _ = choose_files(files, COLOURS, colours)
-    untagged, colourless = choose_files(others, COLOURS, colours)
+    colours = colours or choose_colours(files)
+    usable, _ = choose_files(files, bands, colours)
+    untagged, colourless = choose_files(others, bands, colours)
     # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
@@ -100,6 +112,7 @@ def survey(folder: Path, reading: Reading, *, table: Path | None = None, images:
         surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
+        colours=colours,
         table_faults=read.faults,
         slips=read.slips,
         differences={name: said for name in missing if (said := differences.of(name))},

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from amazon_ml.data.damage import file_fault
 from amazon_ml.data.formats import HEAD, content_of, declared_length
-from amazon_ml.data.headers import file_fault
-from amazon_ml.data.images import SUFFIXES, read_tif, read_tile
+from amazon_ml.data.images import SUFFIXES, read_tile
+from amazon_ml.data.tif import read_tif
 from amazon_ml.errors import InputError
 
 PILLOW: dict[str, dict[str, Any]] = {"jpg": {}, "png": {}, "bmp": {}, "webp": {"lossless": True}, "lossy.webp": {}}
