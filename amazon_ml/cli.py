@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import logging
+import os
 import re
 import signal
 import sys
@@ -104,6 +105,8 @@ STOPPING = ("train",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status, as ``amazon-ml --help`` explains it."""
+    if arguments is None:
+        _leave_notebook()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
         print(_overview())
@@ -209,6 +212,15 @@ def _plain(message: str) -> str:
 def _terminate(number: int, frame: object) -> None:
     """End at once; without a handler Lightning puts one in place that lets a prediction run to its end."""
     raise SystemExit(128 + number)
+
+
+def _leave_notebook() -> None:
+    """Drop the plotting backend of a notebook kernel, for this program and all that it starts.
+
+    A kernel exports it to the commands that it runs, and matplotlib cannot be imported where it does not know the
+    name. Pictures are drawn without a backend. A notebook that calls `main` itself keeps its own.
+    """
+    os.environ.pop("MPLBACKEND", None)
 
 
 def _set_up_logging() -> None:
