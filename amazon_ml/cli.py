@@ -159,12 +159,13 @@ def _with_own_options(verb: Verb, message: str) -> str:
 
 def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     import docstring_parser
-    from jsonargparse import ArgumentParser
+
+    from amazon_ml.arguments import Parser
 
     told = docstring_parser.parse(call.__doc__ or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
     described = {param.arg_name: param.description for param in told.params}
     types = get_type_hints(call)
-    parser = ArgumentParser(prog=f"amazon-ml {name}", description=told.short_description)
+    parser = Parser(prog=f"amazon-ml {name}", description=told.short_description)
     for parameter in inspect.signature(call).parameters.values():
         about = {"type": types[parameter.name], "help": described[parameter.name]}
         if about["type"] is bool:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amazon_ml.errors import InputError
+from amazon_ml.yaml_files import read_yaml
 
 #: Keys whose value is a list of lines.
 _LINES = ("modules", "setup", "sbatch")
@@ -72,12 +71,7 @@ def read_site(path: Path | None) -> Site:
     """
     if path is None:
         return Site()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold keys and values, such as 'partition: gpu'")
     return Site(**{key: value for key, value in content.items() if _checked(path, key, value) is not None})
