@@ -1,7 +1,6 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,19 +17,20 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from amazon_ml import ranks, stop
+from amazon_ml import ranks, stop, waiting
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.heap import keep_freed
-from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
+from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
+from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        plugins=_environment(),
+        plugins=cluster_plugins(),
         **_progress(options),
     )
     batches: list[Any] = [(torch.empty(0, dtype=torch.long), torch.empty(0, len(model.hparams["tags"])))]
@@ -166,6 +166,8 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         The arguments of ``amazon-ml`` that they are of, to start further processes with; none are
         started where torchrun or srun did.
     """
+    check_accelerator(options["trainer"])
+    check_tasks(options["trainer"])
     trainer = make_trainer(options, [], logger=False, enable_checkpointing=False)
     strategy = trainer.strategy
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
@@ -177,7 +179,9 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         environment.validate_settings(num_devices=here, num_nodes=hosts)
     except ValueError as error:
         raise InputError(f"trainer: {error}") from None
+    check_address(environment.main_address)
     with ExitStack() as stack:
+        stack.enter_context(waiting.watched())
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
             stack.enter_context(ranks.started(here, command, meet))
@@ -199,26 +203,6 @@ def _refuse_what_no_ranks_can(options: Options, strategy: pl.strategies.Parallel
         )
     if own["sync_batchnorm"] and strategy.root_device.type == "cpu":
         raise InputError("trainer.sync_batchnorm: PyTorch's needs GPUs; leave it out, or use a larger data.batch_size")
-
-
-def _launched(trainer: Mapping[str, Any]) -> dict[str, int]:
-    """Devices and hosts as torchrun or srun started processes for, where the options leave them open."""
-    if trainer["devices"] != "auto" or trainer["num_nodes"] != 1:
-        return {}
-    if TorchElasticEnvironment.detect():
-        here = int(os.environ["LOCAL_WORLD_SIZE"])
-        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
-    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
-        hosts = int(os.environ["SLURM_NNODES"])
-        return {"devices": int(os.environ["SLURM_NTASKS"]) // hosts, "num_nodes": hosts}
-    return {}
-
-
-def _environment() -> list[Any]:
-    """Keep Lightning from requeueing a job of Slurm: it saves in a signal handler, where processes wait for ever."""
-    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
-        return [SLURMEnvironment(auto_requeue=False)]
-    return []
 
 
 @contextmanager
@@ -245,19 +229,23 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
     norms = [SyncNorms()] if options["trainer"]["sync_batchnorm"] else []
     settings = {
         **options["trainer"],
-        **_launched(options["trainer"]),
+        **launched(options["trainer"]),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
-        "plugins": [*plugins, *norms, *_environment()],
+        "plugins": [*plugins, *norms, *cluster_plugins()],
         "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
         **own,
     }
     try:
-        return pl.Trainer(**settings)
+        trainer = pl.Trainer(**settings)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(f"trainer: {error}") from None
+    if not isinstance(trainer.strategy, pl.strategies.ParallelStrategy):
+        # Lightning has it from variables of Slurm, and has no logger write elsewhere.
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    return trainer
 
 
 def _fit(
