@@ -152,6 +152,7 @@ def find_batch(arguments: list[str]) -> None:
     parser.add_argument("--limit", type=int, default=512, help="the largest batch to try")
     parser.add_argument("--steps", type=int, default=5, help="steps to time for each size; their median counts")
     _, options = parse_train(arguments, parser)
+    check_accelerator(options["trainer"])
     limit, steps = options.pop("limit"), options.pop("steps")
     if limit < _SMALLEST or steps < 1:
         raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")

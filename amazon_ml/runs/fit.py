@@ -185,7 +185,8 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
             stack.enter_context(ranks.started(here, command, meet))
-        strategy.setup_environment()
+        with waiting.wait():
+            strategy.setup_environment()
         stack.enter_context(ranks.together())
         yield
 
