@@ -16,6 +16,8 @@ from amazon_ml.yaml_files import check_depth, read_yaml, read_yaml_text
 
 #: What each plain type is called in a message.
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+#: Types that a list is written for.
+_LISTS = (list, Sequence)
 #: Keys that do not fit, in jsonargparse's words; it gives the value at the end.
 _MISFIT = re.compile(r'Parser key "([\w.]+)":(.*)', re.DOTALL)
 _VALUE = re.compile(r"(?:Given value|Got value): (.*)\Z", re.DOTALL)
@@ -152,7 +154,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 def _list_item(kind: Any) -> Any:
     """Give the type of an option's list items, where those are words or numbers and a plain word is no other value."""
     members = _members(kind)
-    items = [get_args(member)[0] for member in members if get_origin(member) is list]
+    items = [get_args(member)[0] for member in members if get_origin(member) in _LISTS]
     return items[0] if items and items[0] in (str, int, float) and str not in members else None
 
 
@@ -175,7 +177,7 @@ def _form_of(kind: Any) -> str:
     origin = get_origin(kind)
     if origin is Literal:
         return " or ".join(map(str, get_args(kind)))
-    if origin is list:
+    if origin in _LISTS:
         (item,) = get_args(kind)
         plain = {str: "'[forest, river]' or forest,river", int: "'[0, 1]' or 0,1", float: "'[0.5, 0.5]' or 0.5,0.5"}
         return "a list, such as " + plain.get(item, "'[{D4: {p: 1.0}}]'")
