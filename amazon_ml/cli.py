@@ -127,6 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(_with_own_options(VERBS[name], str(error)), 2)
     except (WorkError, OSError) as error:
         return _say(error, 1)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if (limit := _limit_reached(error)) is None:
+            raise
+        return _say(limit, 1)
     except stop.Stopped as stopped:
         return _say(stopped, stopped.STATUS)
     except KeyboardInterrupt:
@@ -213,6 +217,27 @@ def _plain(message: str) -> str:
 def _terminate(number: int, frame: object) -> None:
     """End at once; without a handler Lightning puts one in place that lets a prediction run to its end."""
     raise SystemExit(128 + number)
+
+
+#: What errors say that a limit of the process has caused, and what is to be done about it.
+_LIMITS = {
+    r"can't allocate memory|failed to map segment|Cannot allocate memory|bad_alloc": (
+        "memory is full: use a smaller data.batch_size or data.size, fewer data.workers, or raise the limit (ulimit -v)"
+    ),
+    r"Too many open files|ancdata": (
+        "too many files are open: raise the limit (ulimit -n 4096), or use fewer data.workers"
+    ),
+    r"can't start new thread|Resource temporarily unavailable": (
+        "no thread can be started: raise the limit (ulimit -u), or use fewer data.workers"
+    ),
+}  # fmt: skip
+
+
+def _limit_reached(error: BaseException) -> str | None:
+    """Tell which limit of the process an error is of; none where it is of something else."""
+    said = "can't allocate memory" if isinstance(error, MemoryError) else str(error)
+    told = next((told for signs, told in _LIMITS.items() if re.search(signs, said)), None)
+    return told and f"{told} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})"
 
 
 def _leave_notebook() -> None:

@@ -115,3 +115,13 @@ def test_importing_prints_nothing() -> None:
     code = "; ".join(f"import {module}" for module in modules)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"), [("ulimit -n 64", "ulimit -n"), ("ulimit -v 1500000", "ulimit -v")], ids=["files", "memory"]
+)
+def test_limits_of_the_process_are_said_without_a_traceback(limit: str, named: str, demo_tiles: Path) -> None:
+    call = f"{limit}; exec {sys.executable} -m amazon_ml.cli data check {demo_tiles} --workers 1"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True)
+    assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0 or done.stdout or named in done.stderr
