@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import TINY
 
 from amazon_ml.cli import main
 from amazon_ml.errors import InputError
-from amazon_ml.runs import launch
 from amazon_ml.runs.config import parse_train
 from amazon_ml.runs.launch import check_accelerator, check_tasks, cluster_plugins, launched
 
@@ -145,7 +145,7 @@ def test_odd_variables_are_named(
 # ---------------------------------------------------------------- what is not there
 
 
-@pytest.mark.skipif(launch.torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("verb", ["train", "find lr", "find batch"])
 def test_gpu_that_is_not_there_is_said_before_anything_is_read(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

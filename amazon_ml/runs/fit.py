@@ -135,7 +135,9 @@ def _read_checkpoint(path: Path) -> _Reached:
 def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> None:
     """Refuse a checkpoint of another network."""
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    if reached.step and (odd := sorted(key for key in own | reached.shapes if own.get(key) != reached.shapes.get(key))):
+    if reached.step and (
+        odd := sorted(key for key in {*own, *reached.shapes} if own.get(key) != reached.shapes.get(key))
+    ):
         raise InputError(
             f"{folder.last} is of another network than the options make (it differs in {odd[0]}); delete it to begin "
             "the fold anew"
