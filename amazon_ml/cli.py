@@ -236,8 +236,8 @@ _LIMITS = {
 def _limit_reached(error: BaseException) -> str | None:
     """Tell which limit of the process an error is of; none where it is of something else."""
     said = "can't allocate memory" if isinstance(error, MemoryError) else str(error)
-    told = next((told for signs, told in _LIMITS.items() if re.search(signs, said)), None)
-    return told and f"{told} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})"
+    remedy = next((text for signs, text in _LIMITS.items() if re.search(signs, said)), None)
+    return remedy and f"{remedy} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})"
 
 
 def _leave_notebook() -> None:

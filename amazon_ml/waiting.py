@@ -1,7 +1,7 @@
 """Waits for other processes that a signal ends.
 
-PyTorch waits in C++, where Python's signal handlers do not run, for half an hour or for days. A thread is told of each
-signal by the interpreter, sees whether its handler has run, and ends the process where that does not come to pass.
+PyTorch waits in C++, where Python's signal handlers do not run, for half an hour or for days. The interpreter passes
+each signal to a thread. The thread sees whether the handler has run, and ends the process where it has not.
 """
 
 import contextlib
@@ -107,7 +107,7 @@ def _end_unless_handled(sign: signal.Signals) -> None:
             return
     for work in _state.before_end:
         work(sign)
-    log.error("%s by %s while it waited for other processes", *_told(sign))
+    log.error("%s by %s while it waited for other processes", *_named(sign))
     logging.shutdown()
     os._exit(status(sign))
 
@@ -122,7 +122,7 @@ def _patience(sign: signal.Signals) -> float:
     return _INTERRUPT if sign == signal.SIGINT else _ELSEWHERE
 
 
-def _told(sign: signal.Signals) -> tuple[str, str]:
+def _named(sign: signal.Signals) -> tuple[str, str]:
     return ("interrupted" if sign == signal.SIGINT else "stopped"), sign.name
 
 

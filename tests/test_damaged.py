@@ -105,13 +105,13 @@ def test_odd_packed_store_is_named(
     elif fault == "cut":
         (store / "tiles.npy").write_bytes((store / "tiles.npy").read_bytes()[:5000])
     else:
-        told = json.loads((store / "store.json").read_text())
-        rows = told["tiles"]
+        description = json.loads((store / "store.json").read_text())
+        rows = description["tiles"]
         for column in rows.values() if isinstance(rows, dict) else ():
             column[1] = column[0]
         if isinstance(rows, list):
             rows[1] = rows[0]
-        (store / "store.json").write_text(json.dumps(told))
+        (store / "store.json").write_text(json.dumps(description))
     assert _train(tmp_path / "run", demo_tiles, "--data.packed", str(store)) == 2
     said = capsys.readouterr().err
     assert str(store) in said and "data pack" in said

@@ -66,15 +66,15 @@ def _fault_of_key(path: Path) -> str | None:
     if content is None or fault:
         return fault
     try:
-        told = json.loads(content)
+        held = json.loads(content)
     except (ValueError, RecursionError):
         return "is not JSON, or is cut short"
-    if not isinstance(told, dict):
+    if not isinstance(held, dict):
         return "does not hold keys and values"
-    missing = [key for key in _KEYS if not isinstance(told.get(key), str) or not told[key]]
+    missing = [key for key in _KEYS if not isinstance(held.get(key), str) or not held[key]]
     if missing:
         return f"lacks {' and '.join(missing)}"
-    odd = [key for key in _KEYS if not told[key].isascii() or not told[key].isprintable() or " " in told[key]]
+    odd = [key for key in _KEYS if not held[key].isascii() or not held[key].isprintable() or " " in held[key]]
     return f"has signs in {' and '.join(odd)} that none has" if odd else None
 
 

@@ -126,9 +126,9 @@ def _read_checkpoint(path: Path) -> _Reached:
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
         return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
     except Exception as error:  # torch.load fails in as many ways as there are broken files
-        told = f"it lacks {error}" if isinstance(error, KeyError) else error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(
-            f"{path} is broken, or of another program; delete it to begin the fold anew ({told})"
+            f"{path} is broken, or of another program; delete it to begin the fold anew ({reason})"
         ) from error
 
 
