@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import logging
+import os
 import re
 import signal
 import sys
@@ -105,6 +106,8 @@ STOPPING = ("train",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status, as ``amazon-ml --help`` explains it."""
+    if arguments is None:
+        _leave_notebook()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
         print(_overview())
@@ -125,6 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(_with_own_options(VERBS[name], str(error)), 2)
     except (WorkError, OSError) as error:
         return _say(error, 1)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if (limit := _limit_reached(error)) is None:
+            raise
+        return _say(limit, 1)
     except stop.Stopped as stopped:
         return _say(stopped, stopped.STATUS)
     except KeyboardInterrupt:
@@ -157,12 +164,13 @@ def _with_own_options(verb: Verb, message: str) -> str:
 
 def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     import docstring_parser
-    from jsonargparse import ArgumentParser
+
+    from amazon_ml.arguments import Parser
 
     told = docstring_parser.parse(call.__doc__ or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
     described = {param.arg_name: param.description for param in told.params}
     types = get_type_hints(call)
-    parser = ArgumentParser(prog=f"amazon-ml {name}", description=told.short_description)
+    parser = Parser(prog=f"amazon-ml {name}", description=told.short_description)
     for parameter in inspect.signature(call).parameters.values():
         about = {"type": types[parameter.name], "help": described[parameter.name]}
         if about["type"] is bool:
@@ -211,6 +219,36 @@ def _plain(message: str) -> str:
 def _terminate(number: int, frame: object) -> None:
     """End at once; without a handler Lightning puts one in place that lets a prediction run to its end."""
     raise SystemExit(128 + number)
+
+
+#: What errors say that a limit of the process has caused, and what is to be done about it.
+_LIMITS = {
+    r"can't allocate memory|failed to map segment|Cannot allocate memory|bad_alloc": (
+        "memory is full: use a smaller data.batch_size or data.size, fewer data.workers, or raise the limit (ulimit -v)"
+    ),
+    r"Too many open files|ancdata": (
+        "too many files are open: raise the limit (ulimit -n 4096), or use fewer data.workers"
+    ),
+    r"can't start new thread|Resource temporarily unavailable": (
+        "no thread can be started: raise the limit (ulimit -u), or use fewer data.workers"
+    ),
+}  # fmt: skip
+
+
+def _limit_reached(error: BaseException) -> str | None:
+    """Tell which limit of the process an error is of; none where it is of something else."""
+    said = "can't allocate memory" if isinstance(error, MemoryError) else str(error)
+    remedy = next((text for signs, text in _LIMITS.items() if re.search(signs, said)), None)
+    return remedy and f"{remedy} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})"
+
+
+def _leave_notebook() -> None:
+    """Drop the plotting backend of a notebook kernel, for this program and all that it starts.
+
+    A kernel exports it to the commands that it runs, and matplotlib cannot be imported where it does not know the
+    name. Pictures are drawn without a backend. A notebook that calls `main` itself keeps its own.
+    """
+    os.environ.pop("MPLBACKEND", None)
 
 
 def _set_up_logging() -> None:

@@ -61,6 +61,8 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not JSON that anything of ours writes: it is nested too deep") from None
 
 
 def _no_number(name: str) -> None:

@@ -26,6 +26,7 @@ from amazon_ml.report.tables import console
 from amazon_ml.runs.config import parse_train, train_parser
 from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
 from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.launch import check_accelerator
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def find_rate(arguments: list[str]) -> None:
     parser.add_argument("--highest", type=float, default=1.0, help="learning rate of the last step")
     parser.add_argument("--steps", type=int, default=100, help="how many steps")
     run, options = parse_train(arguments, parser)
+    check_accelerator(options["trainer"])
     lowest, highest, steps = (options.pop(key) for key in ("lowest", "highest", "steps"))
     if not 0 < lowest < highest < math.inf or steps < 10:
         raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
@@ -150,6 +152,7 @@ def find_batch(arguments: list[str]) -> None:
     parser.add_argument("--limit", type=int, default=512, help="the largest batch to try")
     parser.add_argument("--steps", type=int, default=5, help="steps to time for each size; their median counts")
     _, options = parse_train(arguments, parser)
+    check_accelerator(options["trainer"])
     limit, steps = options.pop("limit"), options.pop("steps")
     if limit < _SMALLEST or steps < 1:
         raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")

@@ -31,17 +31,20 @@ with warnings.catch_warnings():
     import pytorch_lightning as pl
     import timm
     from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+        LightningEnvironment,
         SLURMEnvironment,
         TorchElasticEnvironment,
     )
     from pytorch_lightning.plugins.io import TorchCheckpointIO
     from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]
 
 # What it says at this level is about hardware that is not there and services that are not used.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 __all__ = [
+    "LightningEnvironment",
     "MisconfigurationException",
     "SLURMEnvironment",
     "TorchCheckpointIO",
@@ -49,5 +52,6 @@ __all__ = [
     "param_groups_layer_decay",
     "param_groups_weight_decay",
     "pl",
+    "rank_zero_only",
     "timm",
 ]

@@ -5,6 +5,7 @@ Outside of `together`, and in it on one device, there is one process, and everyt
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from amazon_ml import waiting
 from amazon_ml.errors import InputError, WorkError
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def first_does(work: Callable[[], _T]) -> _T:
     if not _talk:
         return work()
     given: list[Any] = [work() if rank() == 0 else None]
-    dist.broadcast_object_list(given, src=0, group=_talk)
+    with waiting.wait():
+        dist.broadcast_object_list(given, src=0, group=_talk)
     result: _T = given[0]
     return result
 
@@ -63,7 +66,8 @@ def gathered(part: _T) -> list[_T]:
     if not _talk:
         return [part]
     parts = [part] * count()
-    dist.all_gather_object(parts, part, group=_talk)
+    with waiting.wait():
+        dist.all_gather_object(parts, part, group=_talk)
     return parts
 
 
@@ -72,7 +76,8 @@ def most(number: int) -> int:
     if not _talk:
         return number
     largest = torch.tensor(int(number))
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=_talk)
+    with waiting.wait():
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=_talk)
     return int(largest)
 
 
@@ -103,8 +108,9 @@ def share(tensors: Iterable[torch.Tensor]) -> None:
     """Set tensors to what they are in the first process."""
     if not _talk:
         return
-    for tensor in tensors:
-        dist.broadcast(tensor.detach(), src=0, group=_talk if tensor.device.type == "cpu" else None)
+    with waiting.wait():
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0, group=_talk if tensor.device.type == "cpu" else None)
 
 
 @contextmanager
@@ -122,11 +128,13 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
     """
     former, over = dict(os.environ), threading.Event()
     os.environ.update(environment, LOCAL_RANK="0", LOCAL_WORLD_SIZE=str(processes))
-    whole = [sys.executable, "-m", "amazon_ml.cli", *command]
+    # With -P, since the current folder may hold files of the names of modules.
+    whole = [sys.executable, "-P", "-m", "amazon_ml.cli", *command]
     others = [subprocess.Popen(whole, env={**os.environ, "LOCAL_RANK": str(n)}) for n in range(1, processes)]
     threading.Thread(target=_end_with, args=(others, over), daemon=True).start()
     try:
-        yield
+        with waiting.before_end(lambda _: _stop(others, seconds=0)):
+            yield
     finally:
         over.set()
         _stop(others, _GRACE)
@@ -161,14 +169,16 @@ def together() -> Iterator[None]:
     They end when all are done, or with the message and the status of the first that fails.
     """
     global _talk
-    _talk = dist.new_group(backend="gloo", timeout=_WAIT)
+    with waiting.wait():
+        _talk = dist.new_group(backend="gloo", timeout=_WAIT)
     if rank():
         logging.getLogger("amazon_ml").setLevel(logging.ERROR)  # the first says it for all
     try:
         store = _open_store()
         try:
-            yield
-            first_does(lambda: None)
+            with waiting.before_end(lambda sign: _leave_word(store, sign)):
+                yield
+                first_does(lambda: None)
         except BaseException as error:
             _end(error, store)
     finally:
@@ -184,17 +194,30 @@ def _open_store() -> TCPStore:
         first_does(lambda: store.port)
         return store
     port = first_does(lambda: 0)
-    return TCPStore(host, port, all_hosts, is_master=False, timeout=timedelta(minutes=5))
+    with waiting.wait():
+        return TCPStore(host, port, all_hosts, is_master=False, timeout=timedelta(minutes=5))
+
+
+def _leave_word(store: TCPStore, sign: signal.Signals) -> None:
+    """Tell the others the status of this process, which a signal ends while it waits for them."""
+    leaving = threading.Thread(target=_first_failure, args=(store, waiting.status(sign)), daemon=True)
+    leaving.start()
+    leaving.join(1)  # where the first process does not answer, there is nobody to know
+
+
+def _first_failure(store: TCPStore, status: int) -> bool:
+    """Note the exit status of a failure, unless there was one before; tells whether it is the first."""
+    if store.add("failures", 1) > 1:
+        return False
+    store.set("status", str(status))
+    return True
 
 
 def _end(error: BaseException, store: TCPStore) -> None:
     """Raise an error as it is in the process that fails first, and in the others an exit of the same status."""
     try:
-        if store.add("failures", 1) > 1:
-            status = int(store.get("status"))
-        else:
-            store.set("status", str(_status(error)))
-            status = None
+        with waiting.wait():
+            status = None if _first_failure(store, _status(error)) else int(store.get("status"))
     except RuntimeError:  # the first process is gone, and has said why, or was killed
         status = 1 if isinstance(error, RuntimeError) else None
     if status is not None:

@@ -54,6 +54,16 @@ def reclaim() -> None:
             signal.signal(sign, _note)
 
 
+def listening() -> bool:
+    """Whether this process heeds the signals, so that it ends with the status of `Stopped`."""
+    return _request.listening
+
+
+def holding() -> bool:
+    """Whether the work at hand ends itself at a good moment."""
+    return _request.held
+
+
 def asked() -> bool:
     """Whether this process was asked to stop."""
     return _request.sign is not None

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import amazon_ml
-from amazon_ml.cli import VERBS, main
+from amazon_ml.cli import VERBS, _limit_reached, main
 from amazon_ml.runs.config import train_parser
 
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
-LAYERS = ("errors", "terminal", "regular", "files", "outputs", "heap", "stop", "labels", "decisions", "ranks",
-          "lightning", "data", "models", "runs", "report", "kaggle", "bench", "cluster", "finish", "train", "find",
-          "blend", "audit", "compare", "cli")  # fmt: skip
+LAYERS = ("errors", "terminal", "regular", "yaml_files", "arguments", "files", "outputs", "heap", "stop",
+          "waiting", "labels", "decisions", "ranks", "lightning", "data", "models", "runs", "report", "kaggle",
+          "bench", "cluster", "finish", "train", "find", "blend", "audit", "compare", "cli")  # fmt: skip
 
 
 def test_help_answers_within_a_second() -> None:
@@ -115,3 +115,15 @@ def test_importing_prints_nothing() -> None:
     code = "; ".join(f"import {module}" for module in modules)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and done.stderr == ""
+
+
+def test_limits_of_the_process_are_told_from_other_errors() -> None:
+    import numpy as np
+    import torch
+
+    for allocate in (lambda: np.empty(1 << 50), lambda: torch.empty(1 << 50)):
+        with pytest.raises((MemoryError, RuntimeError)) as full:
+            allocate()
+        assert "ulimit -v" in str(_limit_reached(full.value))
+    assert "ulimit -n" in str(_limit_reached(RuntimeError("unable to open shared memory: Too many open files (24)")))
+    assert _limit_reached(RuntimeError("shapes do not fit")) is None

@@ -4,13 +4,15 @@ import re
 import shlex
 import shutil
 import subprocess
-from dataclasses import fields
+import unicodedata
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import TINY
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amazon_ml.cli import main
@@ -169,6 +171,99 @@ def test_any_word_reaches_the_program_as_it_is(words: list[str]) -> None:
     fake = "srun() { shift 2; printf '%s\\0' \"$@\"; }\nSLURM_ARRAY_TASK_ID=7\n"
     done = subprocess.run(["bash"], input=(fake + text).encode(), capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [*words, "7", "7/3"]
+
+
+#: Any text that a file system or a YAML file can hold.
+ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+#: What a field makes of a text, by the name of the field.
+FIELDS: dict[str, Callable[[str], tuple[Job, Site]]] = {
+    "about": lambda text: (replace(job(Path("/x"), "train"), about=text), Site()),
+    "name": lambda text: (replace(job(Path("/x"), "train"), name=text), Site()),
+    "folder": lambda text: (job(Path("/x") / text, "train"), Site()),
+    "word": lambda text: (job(Path("/x"), "train", text), Site()),
+    "store": lambda text: (job(Path("/x"), "train", store=Path("/s") / text), Site(scratch="$DISK")),
+    "scratch": lambda text: (job(Path("/x"), "train", store=Path("/s")), Site(scratch=text)),
+    "account": lambda text: (job(Path("/x"), "train"), Site(account=text)),
+    "partition": lambda text: (job(Path("/x"), "train"), Site(partition=text)),
+    "memory": lambda text: (job(Path("/x"), "train"), Site(memory=text)),
+    "time": lambda text: (job(Path("/x"), "train"), Site(time=text)),
+    "sbatch": lambda text: (job(Path("/x"), "train"), Site(sbatch=[f"--comment={text}"])),
+    "modules": lambda text: (job(Path("/x"), "train"), Site(modules=[text])),
+}
+#: Slurm's commands, the program and modules as functions that say what they were called with, and nothing else on PATH.
+_STUBS = """
+said() { printf '%s\\0' "$@"; printf '\\n'; }
+srun() { said "$@"; }; module() { said "$@" >&2; }; squeue() { :; }; scontrol() { :; }
+command_not_found_handle() { echo "RAN $*"; }
+PATH=/nowhere DISK=/disk SLURM_JOB_NUM_NODES=1
+"""
+_NASTY = [
+    "a\ntouch x",
+    "a\rb",
+    "x; touch y",
+    "$(touch y)",
+    "`touch y`",
+    '"; touch y; "',
+    "'; touch y; '",
+    "a b%j",
+    "#",
+    "\\",
+]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(FIELDS)), ANY | st.sampled_from(_NASTY))
+def test_any_text_of_any_field_is_refused_or_runs_nothing(field: str, text: str) -> None:
+    try:
+        written = script(*FIELDS[field](text))
+    except InputError:
+        assert any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
+        return
+    done = subprocess.run(["/bin/bash"], input=(_STUBS + written).encode(), capture_output=True)
+    assert done.returncode == 0 and b"RAN " not in done.stdout + done.stderr, done.stderr
+    (*_, work) = done.stdout.decode().removesuffix("\0\n").split("\0\n")
+    assert work.split("\0")[-1] == text if field == "word" else "train" in work.split("\0")
+    if field in ("account", "partition", "time"):
+        assert f"--{field}={text}" in options(written)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\u2028"])
+@pytest.mark.parametrize(
+    "option", ["--run", "--partition", "--memory", "site: account", "site: partition", "site: sbatch", "site: setup",
+               "site: modules", "site: scratch"],
+)  # fmt: skip
+def test_line_breaks_in_a_call_are_refused_before_anything_is_written(
+    option: str, sign: str, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, site, key = f"a{sign}touch b", tmp_path / "site.yaml", option.removeprefix("site: ")
+    lists = {"sbatch": [f"--comment={text}"], "setup": [text], "modules": [text]}
+    site.write_text(yaml.safe_dump({key: lists.get(key, text)} if key != option else {}))
+    run = str(tmp_path / (text if option == "--run" else "run"))
+    own = [option, text] if option in ("--partition", "--memory") else []
+    assert main(["slurm", "train", "--site", str(site), *own, "--run", run, "--data.root", str(demo_tiles), *TINY]) == 2
+    said = capsys.readouterr().err
+    assert key.removeprefix("--") in said and "\n" not in said.strip() and sign not in said.strip()
+    assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]
+
+
+@pytest.mark.parametrize("option", ["--tiles", "--out"])
+def test_line_breaks_in_a_prediction_are_refused(
+    option: str, trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"--tiles": str(demo_tiles / "test-jpg"), "--out": str(tmp_path / "tags.csv")}
+    given[option] = str(tmp_path / "a\ntouch b.csv")
+    words = [word for pair in given.items() for word in pair]
+    assert main(["slurm", "predict", str(trained), *words, "--shards=2"]) == 2
+    assert option in told(capsys) and list(tmp_path.iterdir()) == []
+
+
+def test_job_does_not_run_modules_of_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("open('touched', 'w')\nraise SystemExit(3)\n")
+    text = script(job(Path("/x"), "--version"), Site())
+    done = subprocess.run(
+        ["bash"], input='srun() { shift; "$@"; }\n' + text, cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 0 and not (tmp_path / "touched").exists(), done.stderr
 
 
 def test_store_is_copied_to_the_disk_that_the_node_names(tmp_path: Path) -> None:

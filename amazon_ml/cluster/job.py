@@ -1,5 +1,6 @@
 """The text of a job script: plain data in, a page of shell out that one can read, keep and hand in by oneself."""
 
+import re
 import shlex
 import signal
 import sys
@@ -7,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from amazon_ml.cluster.site import Site
+from amazon_ml.cluster.site import Site, check_site, check_text
 from amazon_ml.stop import Stopped
 
 #: Number of this task of an array, in a script.
 TASK = "$SLURM_ARRAY_TASK_ID"
+#: Words in which it stands for the number.
+_OF_TASK = re.compile(re.escape(TASK) + r"(?:/\d+)?")
+#: What the shell takes for more than text and variables, between double quotes.
+_BEYOND_VARIABLES = re.compile(r"[\\\"`]|\$(?!\w|\{\w+\})")
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,13 @@ def script(job: Job, site: Site) -> str:
         What is done.
     site
         How jobs are run here.
+
+    Raises
+    ------
+    InputError
+        Where a name would end the line that it stands in.
     """
+    _check(job, site)
     paragraphs = (
         _head(job, site),
         f"# {job.about}\n# Written by amazon-ml; hand it in with: sbatch {shlex.quote(str(job.script))}",
@@ -114,6 +125,16 @@ case $$status in $stopped | $usr1 | $term)
   fi ;;
 esac
 exit $$status""")
+
+
+def _check(job: Job, site: Site) -> None:
+    """Refuse what would end a line. Words of the command are quoted, and may hold anything."""
+    check_site(site, "site: ")
+    for name, value in (
+        ("the current folder", Path.cwd()), ("job", job.name), ("job", job.about), ("folder of scripts", job.folder),
+        ("packed store", job.store or ""),
+    ):  # fmt: skip
+        check_text(value, name)
 
 
 def _head(job: Job, site: Site) -> str:
@@ -161,7 +182,7 @@ def _copy(job: Job, site: Site) -> str:
 
 
 def _work(job: Job, site: Site) -> str:
-    words = [f'"{word}"' if word.startswith(TASK) else shlex.quote(word) for word in job.words]
+    words = [f'"{word}"' if _OF_TASK.fullmatch(word) else shlex.quote(word) for word in job.words]
     if job.store and site.scratch:
         words += ["--data.packed", _copied(job.store, site.scratch)]
     # srun does not take it over from sbatch, and would bind each process to one core.
@@ -179,9 +200,14 @@ def _end(job: Job) -> str:
 
 def _copied(store: Path, scratch: str) -> str:
     """Give the place of a copy in words of the shell, which knows on the node what the scratch disk is called."""
-    return f'"{scratch}"/{shlex.quote(store.name)}'
+    return f'"{_BEYOND_VARIABLES.sub(_escaped, scratch)}"/{shlex.quote(store.name)}'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\{match[0]}"
 
 
 def _amazon_ml(site: Site) -> str:
     """Name the program where the site sets up an environment of its own; else it is the one that is running."""
-    return "amazon-ml" if site.setup else shlex.join([sys.executable, "-m", "amazon_ml.cli"])
+    # With -P, since the current folder may hold files of the names of modules.
+    return "amazon-ml" if site.setup else shlex.join([sys.executable, "-P", "-m", "amazon_ml.cli"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from amazon_ml.cluster.job import TASK, Job
+from amazon_ml.cluster.site import check_text
 from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.errors import InputError
 from amazon_ml.outputs import check_outputs
@@ -73,6 +74,8 @@ def predict_jobs(
     check_outputs([out, broken])
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
         raise InputError("--gpus_per_node must be 0 or 1: each shard is one process; --at_once must be at least 1")
+    for name, value in (("run", run), ("--tiles", tiles), ("--out", out)):
+        check_text(value, name)
     chosen = site_with(site, time=time, partition=partition, memory=memory)
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
     if submit:

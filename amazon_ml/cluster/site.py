@@ -2,14 +2,13 @@
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amazon_ml.errors import InputError
-from amazon_ml.regular import check_regular
+from amazon_ml.yaml_files import read_yaml
 
 #: Keys whose value is a list of lines.
 _LINES = ("modules", "setup", "sbatch")
@@ -17,6 +16,8 @@ _LINES = ("modules", "setup", "sbatch")
 _NUMBERS = {"cpus_per_task": 1, "grace": 1}
 #: What `sbatch --time` takes, without the forms that are easily mistaken for minutes.
 _TIME = re.compile(r"(?:(\d+)-)?(\d{1,2}):(\d{2}):(\d{2})")
+#: Categories of Unicode that end lines, are not seen, or cannot be written: controls, separators of lines, surrogates.
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
 #: How many seconds too early Slurm may be with a signal, as sbatch's manual says.
 _EARLY = 60
 
@@ -73,16 +74,42 @@ def read_site(path: Path | None) -> Site:
     """
     if path is None:
         return Site()
-    check_regular(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold keys and values, such as 'partition: gpu'")
     return Site(**{key: value for key, value in content.items() if _checked(path, key, value) is not None})
+
+
+def check_text(value: object, name: str) -> None:
+    """Refuse what would end a line of a script: the rest of it would be another option, or a command.
+
+    Parameters
+    ----------
+    value
+        What is written into a script: text, or a path.
+    name
+        The option or the key that it comes from, for the message.
+
+    Raises
+    ------
+    InputError
+        For line breaks, other control characters, and names of files that are not UTF-8.
+    """
+    odd = next((sign for sign in str(value) if unicodedata.category(sign) in _NO_TEXT), None)
+    if odd is not None:
+        raise InputError(
+            f"{name}: {str(value)!r} holds {odd!r}; line breaks and other control characters cannot be part of a job "
+            "script: use another name"
+        )
+
+
+def check_site(site: Site, source: str) -> None:
+    """Refuse values that `check_text` refuses, wherever they are from."""
+    for each in fields(Site):
+        value = getattr(site, each.name)
+        for text in value if isinstance(value, list) else [value]:
+            shown = text.replace("\t", " ") if each.name == "setup" else text  # which is shell in any case
+            check_text(shown, f"{source}{each.name}")
 
 
 def check_time(time: str | None, told: str) -> None:

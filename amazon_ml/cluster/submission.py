@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.cluster.job import Job, script
-from amazon_ml.cluster.site import Site, check_time, read_site
+from amazon_ml.cluster.site import Site, check_site, check_text, check_time, read_site
 from amazon_ml.cluster.slurm import is_live, submit
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json, write_text
@@ -24,7 +24,12 @@ def job_folder(path: Path) -> Path:
 def site_with(path: Path | None, **options: Any) -> Site:
     """Read a site, with the options of the command line in the place of its own."""
     check_time(options.get("time"), "--time")
-    return replace(read_site(path), **{key: value for key, value in options.items() if value is not None})
+    for name, value in options.items():
+        check_text(value, f"--{name}")
+    check_text(Path.cwd(), "the current folder")
+    site = replace(read_site(path), **{key: value for key, value in options.items() if value is not None})
+    check_site(site, f"{path}: ")
+    return site
 
 
 def write_jobs(jobs: list[Job], site: Site, *, hand_in: bool) -> None:
@@ -33,8 +38,8 @@ def write_jobs(jobs: list[Job], site: Site, *, hand_in: bool) -> None:
     Each starts when the one before has ended, however it ended: what is missing then is told best by the work
     that misses it, while a job that waits for a success that never comes says nothing.
     """
-    for job in jobs:
-        write_text(job.script, script(job, site))
+    for job, text in [(job, script(job, site)) for job in jobs]:  # all or none
+        write_text(job.script, text)
         log.info("wrote %s", job.script)
     if not hand_in:
         log.info("nothing is handed in; --submit does that")

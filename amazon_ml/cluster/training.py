@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from amazon_ml.cluster.job import TASK, Job
-from amazon_ml.cluster.site import check_grace
+from amazon_ml.cluster.site import check_grace, check_text
 from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.pack import default_store
@@ -48,6 +48,8 @@ def train_jobs(arguments: list[str]) -> None:
     if own["nodes"] < 1 or own["gpus_per_node"] < 0 or (own["at_once"] or 1) < 1:
         raise InputError("--nodes and --at_once must be at least 1, and --gpus_per_node at least 0")
     check_grace(site)
+    for name, value in (("--run", run.path), ("data.packed", options["data"]["packed"] or "")):
+        check_text(value, name)
     _spread(options, own["nodes"], own["gpus_per_node"])
     if hand_in:
         refuse_live(run.path)

@@ -85,6 +85,13 @@ class PackedStore:
                 f"{path / ARRAY} holds {self.images.dtype} of shape {self.images.shape}, but {DESCRIPTION} says "
                 f"uint8 of {expected}; remove the store, and run amazon-ml data pack again"
             )
+        if not self.images.flags.c_contiguous:  # each tile would be gathered from all over the file
+            raise InputError(f"{path / ARRAY} is in Fortran order; remove the store, and run amazon-ml data pack again")
+        if not self.tiles.index.is_unique:
+            twice = self.names[int(self.tiles.index.duplicated().argmax())]
+            raise InputError(
+                f"{path / DESCRIPTION} has {twice} twice; remove the store, and run amazon-ml data pack again"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedStore, (self.path,)

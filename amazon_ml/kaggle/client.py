@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.kaggle.credentials import check_files, find_faults
 
 #: The competition that the package is named after.
 PLANET_COMPETITION = "planet-understanding-the-amazon-from-space"
@@ -44,6 +45,7 @@ def sign_in() -> Any:
     WorkError
         When Kaggle cannot be reached.
     """
+    check_files()
     with explained("signing in"):
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
@@ -55,7 +57,18 @@ def sign_in() -> Any:
         except SystemExit as ended:
             if ended.code != 1:  # not the client's own way to say no, but a signal
                 raise
-            raise InputError(f"no credentials for Kaggle, or none that still count; {_CREDENTIALS}") from None
+            faults = find_faults()
+            raise InputError(faults or f"no credentials for Kaggle, or none that still count; {_CREDENTIALS}") from None
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):  # the client takes any JSON for keys and values
+            if faults := find_faults():
+                raise InputError(faults) from None
+            raise
     return api
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -247,6 +247,39 @@ def _peak_memory(device: torch.device) -> float:
 _LOGGED = {"f2": "fbeta", "precision": "precision", "recall": "recall", "average_precision": "average_precision"}
 
 
+def read_figures(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
+    """Read figures of earlier epochs, which training writes and does not depend on.
+
+    Parameters
+    ----------
+    path
+        A CSV of the run.
+    columns
+        Those that it must have; ``epoch`` and ``step`` hold numbers.
+
+    Returns
+    -------
+    The table. None where there is none; a file that is empty or damaged, as after a power cut, is set aside with a
+    warning.
+    """
+    if not path.exists():
+        return None
+    check_regular(path)
+    try:
+        table = pd.read_csv(path)
+        for column in columns:
+            if column not in table:
+                raise ValueError(f"it has no column {column}")
+            if column in ("epoch", "step") and not pd.api.types.is_numeric_dtype(table[column]):
+                raise ValueError(f"{column} holds other things than numbers")
+    except ValueError as error:  # as those of pandas are
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        log.warning("%s is damaged (%s); it is set aside as %s, and its curves begin anew", path, error, aside.name)
+        return None
+    return table
+
+
 class PerTagTable(pl.Callback):
     """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send them to the loggers.
 
@@ -268,9 +301,7 @@ class PerTagTable(pl.Callback):
             return
         table = cast(TileTagger, module).per_tag
         now = table.assign(epoch=trainer.current_epoch)[["epoch", *table.columns]]
-        if self.path.exists():
-            check_regular(self.path)
-            former = pd.read_csv(self.path)
+        if (former := read_figures(self.path, ("epoch", "tag"))) is not None:
             now = pd.concat([former[former["epoch"] < trainer.current_epoch], now])
         write_table(self.path, now)
         by_tag = table.set_index("tag")

@@ -27,6 +27,12 @@ _T = TypeVar("_T")
 #: What is said of a network whose logits are no numbers; none comes back from there.
 DIVERGED = "the network's output is not finite: training diverged; lower --model.lr, in a new --run"
 
+#: Arguments of timm that read a file, or that no file of options can hold.
+_FILES_AND_OBJECTS = {
+    "cache_dir", "checkpoint_path", "features_only", "kwargs_filter", "pretrained_cfg", "pretrained_cfg_overlay",
+    "pretrained_filter_fn", "pretrained_strict", "scriptable",
+}  # fmt: skip
+
 
 class TileTagger(pl.LightningModule):
     """A timm backbone with one logit a tag, trained with binary cross-entropy on logits or another loss.
@@ -147,6 +153,11 @@ class TileTagger(pl.LightningModule):
             raise InputError("model.ema and model.swa: choose one of them")
         if not 0 <= (ema or 0) < 1 or not 0 < (1 if swa is None else swa) <= 1:
             raise InputError("model.ema must be in 0..1 and below 1, model.swa above 0 and 1 at most")
+        if foreign := sorted(backbone_args.keys() & _FILES_AND_OBJECTS):
+            raise InputError(
+                f"model.backbone_args: {', '.join(foreign)} is not taken from a configuration; model.weights names a "
+                "file of weights"
+            )
         own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
         if own:
             raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")

@@ -56,8 +56,11 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     start = torch.get_rng_state()
     try:
         fresh = _create(name, **arguments)
-    except (TypeError, AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(f"model.backbone: timm cannot make {name} with {arguments}: {error}") from None
+    except Exception as error:  # each backbone fails in its own ways at arguments that it does not know
+        raise InputError(
+            f"model.backbone: timm cannot make {name} with {arguments}: {type(error).__name__}: {error}; "
+            "see model.backbone_args"
+        ) from None
     if not source["pretrained"]:
         return fresh
     state = _packaged_weights(name) if weights is None else None

@@ -1,4 +1,4 @@
-"""Pictures of tiles with their tags."""
+"""Pictures of tiles with their tags. They use no pyplot, so that no plotting backend is chosen or changed."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -258,10 +258,14 @@ def _refuse_odd(content: dict[str, Any]) -> None:
         raise ValueError(f"tiles.size is {size}, predict.batch_size is {batch_size}")
 
 
-def _networks(run: Run) -> Networks | Blended:
+def _networks(run: Run, inside: tuple[Path, ...] = ()) -> Networks | Blended:
     if run.blend.exists():
+        around = (*inside, run.path.resolve())
+        if around[-1] in inside:
+            raise InputError(f"{run.blend}: a blend cannot be a member of itself; blend the runs anew")
         blend = read_blend(run)
-        return Blended(run.path, tuple(_networks(member) for member in blend.members), run.tags(), blend.blender)
+        members = tuple(_networks(member, around) for member in blend.members)
+        return Blended(run.path, members, run.tags(), blend.blender)
     trainer = run.options()["trainer"]
     weights = tuple(_weights(run).values())
     return _described(run.path, describe(run), weights, {key: trainer[key] for key in _ANYWHERE})

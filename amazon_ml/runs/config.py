@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentParser
 
+from amazon_ml.arguments import Parser
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
@@ -27,6 +27,13 @@ _TRAINER_BY_RUN = {
     "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
     "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
 }  # fmt: skip
+#: Those that Lightning takes as an object, too. A file can name a class only by a path that is imported, whatever
+#: lies there, so that these take names only.
+_TRAINER_BY_NAME: dict[str, tuple[Any, str | None, str]] = {
+    "accelerator": (str, "auto", "hardware that trains: auto, cpu, gpu, or another of Lightning's names"),
+    "strategy": (str, "auto", "how processes train together: auto, ddp or ddp_find_unused_parameters_true"),
+    "profiler": (Literal["simple", "advanced", "pytorch", "xla"] | None, None, "what measures the time of each part"),
+}
 #: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
 #: Where the tiles lie is free, too: that they are the same ones is told by their hash. That a network is trained by
 #: one number of processes is seen to where they are counted, since torchrun and srun set it, too.
@@ -57,9 +64,9 @@ _TRAINS = (
 )
 
 
-def train_parser(verb: str = "train", does: str = _TRAINS) -> ArgumentParser:
+def train_parser(verb: str = "train", does: str = _TRAINS) -> Parser:
     """Make the parser of ``amazon-ml train``, or of another verb that takes the same options."""
-    parser = ArgumentParser(prog=f"amazon-ml {verb}", description=does)
+    parser = Parser(prog=f"amazon-ml {verb}", description=does)
     parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
     parser.add_argument("--run", type=str | None, help="run folder (default: runs/ and the name of the last --config)")
     parser.add_argument(
@@ -75,11 +82,13 @@ def train_parser(verb: str = "train", does: str = _TRAINS) -> ArgumentParser:
     )  # fmt: skip
     parser.add_class_arguments(PlanetDataModule, "data", skip=_DATA_BY_RUN)
     parser.add_class_arguments(TileTagger, "model", skip=_MODEL_BY_RUN)
-    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_BY_RUN)
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_BY_RUN | _TRAINER_BY_NAME.keys())
+    for name, (kind, default, meaning) in _TRAINER_BY_NAME.items():
+        parser.add_argument(f"--trainer.{name}", type=kind, default=default, help=meaning)
     return parser
 
 
-def parse_train(arguments: list[str], parser: ArgumentParser | None = None) -> tuple[Run, Options]:
+def parse_train(arguments: list[str], parser: Parser | None = None) -> tuple[Run, Options]:
     """Parse the arguments of ``amazon-ml train``; a wrong key or value exits with status 2."""
     _check_configs(arguments)
     parsed = (parser or train_parser()).parse_args(arguments)

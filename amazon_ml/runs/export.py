@@ -1,6 +1,8 @@
 """A run in forms for elsewhere: its bundle, and one ONNX file."""
 
+import glob
 import logging
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +35,7 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
         raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
     check_outputs([onnx])
     if onnx is not None:
+        _clear_parts(onnx)
         worst = _write_onnx(onnx, open_bundle(run))
         log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
     elif is_bundle(run):
@@ -42,6 +45,15 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
         folder.options()  # a lock would make the folder where there is none
         with locked(folder):
             write_bundle(folder)
+
+
+def _clear_parts(path: Path) -> None:
+    """Remove what exports to the same file left behind when they were killed."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = re.fullmatch(r"\.(\d+)\.part", part.name.removeprefix(f".{path.name}"))
+        if part.is_file() and not part.is_symlink() and not (number and Path(f"/proc/{number[1]}").exists()):
+            part.unlink(missing_ok=True)
+            log.info("removed %s, which an export that was killed has left", part)
 
 
 def _write_onnx(path: Path, bundle: Bundle) -> float:

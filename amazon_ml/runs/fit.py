@@ -1,12 +1,11 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,23 +17,27 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from amazon_ml import ranks, stop
+from amazon_ml import ranks, stop, waiting
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.heap import keep_freed
-from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
-from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
+from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
+from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, read_figures, resume_points
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
+from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
 
 log = logging.getLogger(__name__)
+
+#: Columns that learning curves have in any case.
+_CURVES = ("epoch", "step")
 
 
 def prepare_tiles(run: Run, options: Options) -> Catalog:
@@ -88,6 +91,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     if reached is None:
         load_weights(folder.weights, model)
     else:
+        _check_fits(folder, reached, model)
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
         _fit(folder, options, data, model, seed, reached)
@@ -103,10 +107,11 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
 
 @dataclass(frozen=True)
 class _Reached:
-    """How far training has come: its step, and the row of the last epoch that ended, as `EpochLine` keeps it."""
+    """How far training has come: its step, the row of the last epoch that ended, and the shapes of the weights."""
 
     step: int
     row: Mapping[str, float]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def _reached(folder: FoldFolder) -> _Reached | None:
@@ -120,9 +125,25 @@ def _read_checkpoint(path: Path) -> _Reached:
     check_regular(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
+        shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
+        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
     except Exception as error:  # torch.load fails in as many ways as there are broken files
-        raise InputError(f"{path} is broken; delete it to begin the fold anew ({error})") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(
+            f"{path} is broken, or of another program; delete it to begin the fold anew ({reason})"
+        ) from error
+
+
+def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> None:
+    """Refuse a checkpoint of another network."""
+    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    if reached.step and (
+        odd := sorted(key for key in {*own, *reached.shapes} if own.get(key) != reached.shapes.get(key))
+    ):
+        raise InputError(
+            f"{folder.last} is of another network than the options make (it differs in {odd[0]}); delete it to begin "
+            "the fold anew"
+        )
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
@@ -141,7 +162,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        plugins=_environment(),
+        plugins=cluster_plugins(),
         **_progress(options),
     )
     batches: list[Any] = [(torch.empty(0, dtype=torch.long), torch.empty(0, len(model.hparams["tags"])))]
@@ -168,6 +189,8 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         The arguments of ``amazon-ml`` that they are of, to start further processes with; none are
         started where torchrun or srun did.
     """
+    check_accelerator(options["trainer"])
+    check_tasks(options["trainer"])
     trainer = make_trainer(options, [], logger=False, enable_checkpointing=False)
     strategy = trainer.strategy
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
@@ -179,11 +202,14 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         environment.validate_settings(num_devices=here, num_nodes=hosts)
     except ValueError as error:
         raise InputError(f"trainer: {error}") from None
+    check_address(environment.main_address)
     with ExitStack() as stack:
+        stack.enter_context(waiting.watched())
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
             stack.enter_context(ranks.started(here, command, meet))
-        strategy.setup_environment()
+        with waiting.wait():
+            strategy.setup_environment()
         stack.enter_context(ranks.together())
         yield
 
@@ -201,26 +227,6 @@ def _refuse_what_no_ranks_can(options: Options, strategy: pl.strategies.Parallel
         )
     if own["sync_batchnorm"] and strategy.root_device.type == "cpu":
         raise InputError("trainer.sync_batchnorm: PyTorch's needs GPUs; leave it out, or use a larger data.batch_size")
-
-
-def _launched(trainer: Mapping[str, Any]) -> dict[str, int]:
-    """Devices and hosts as torchrun or srun started processes for, where the options leave them open."""
-    if trainer["devices"] != "auto" or trainer["num_nodes"] != 1:
-        return {}
-    if TorchElasticEnvironment.detect():
-        here = int(os.environ["LOCAL_WORLD_SIZE"])
-        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
-    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
-        hosts = int(os.environ["SLURM_NNODES"])
-        return {"devices": int(os.environ["SLURM_NTASKS"]) // hosts, "num_nodes": hosts}
-    return {}
-
-
-def _environment() -> list[Any]:
-    """Keep Lightning from requeueing a job of Slurm: it saves in a signal handler, where processes wait for ever."""
-    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
-        return [SLURMEnvironment(auto_requeue=False)]
-    return []
 
 
 @contextmanager
@@ -247,19 +253,23 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
     norms = [SyncNorms()] if options["trainer"]["sync_batchnorm"] else []
     settings = {
         **options["trainer"],
-        **_launched(options["trainer"]),
+        **launched(options["trainer"]),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
-        "plugins": [*plugins, *norms, *_environment()],
+        "plugins": [*plugins, *norms, *cluster_plugins()],
         "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
         **own,
     }
     try:
-        return pl.Trainer(**settings)
+        trainer = pl.Trainer(**settings)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise InputError(f"trainer: {error}") from None
+    if not isinstance(trainer.strategy, pl.strategies.ParallelStrategy):
+        # Lightning has it from variables of Slurm, and has no logger write elsewhere.
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    return trainer
 
 
 def _fit(
@@ -332,10 +342,8 @@ def _tell_unreached(options: Options) -> None:
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
-    for path in (_aside(folder), folder.metrics):
-        check_regular(path)
-    parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
-    if parts:
+    tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+    if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         former = former[former["step"] < start.step]
         told = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
@@ -347,9 +355,10 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
 
 def _join_metrics(folder: FoldFolder) -> None:
     if _aside(folder).exists():
-        parts = [pd.read_csv(_aside(folder))] + ([pd.read_csv(folder.metrics)] if folder.metrics.exists() else [])
-        write_table(folder.metrics, pd.concat(parts).drop_duplicates())
-        _aside(folder).unlink()
+        tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+        if parts := [table for table in tables if table is not None]:
+            write_table(folder.metrics, pd.concat(parts).drop_duplicates())
+        _aside(folder).unlink(missing_ok=True)
 
 
 def _aside(folder: FoldFolder) -> Path:

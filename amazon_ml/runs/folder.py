@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 
 from amazon_ml import files
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_table
 from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.regular import check_regular
+from amazon_ml.yaml_files import read_yaml
 
 #: What was asked of a run, as `config.yaml` holds it.
 Options = dict[str, Any]
@@ -165,13 +165,9 @@ class Run:
 
     def options(self) -> Options:
         """Read what was asked; an `InputError` where this is no run."""
-        check_regular(self.config)
-        try:
-            options = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except OSError:
-            raise InputError(f"{self.path} is not a run: it has no {self.config.name}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.config} is not YAML: {str(error).splitlines()[0]}") from None
+        if not self.config.exists():
+            raise InputError(f"{self.path} is not a run: it has no {self.config.name}")
+        options = read_yaml(self.config)
         if not isinstance(options, dict) or not all(isinstance(options.get(key), dict) for key in ("data", "model")):
             raise InputError(f"{self.config} is not the configuration of a run")
         return _Record(self.config, options)

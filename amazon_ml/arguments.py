@@ -1,0 +1,189 @@
+"""The parser of the verbs: it takes lists as people write them, and says in one line what does not fit."""
+
+import difflib
+import json
+import re
+import types
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+
+from jsonargparse import ArgumentParser, Namespace
+
+from amazon_ml.errors import InputError
+from amazon_ml.yaml_files import check_depth, read_yaml, read_yaml_text
+
+#: What each plain type is called in a message.
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+#: Types that a list is written for.
+_LISTS = (list, Sequence)
+#: Keys that do not fit, in jsonargparse's words; it gives the value at the end.
+_MISFIT = re.compile(r'Parser key "([\w.]+)":(.*)', re.DOTALL)
+_VALUE = re.compile(r"(?:Given value|Got value): (.*)\Z", re.DOTALL)
+_IN_GROUP = re.compile(r"Group '([\w.]+)' does not accept option '([^']*)'")
+_ALONE = re.compile(r"Option '([^']*)' is not accepted")
+_UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
+
+
+class Parser(ArgumentParser):
+    """Parse a verb's options and the YAML files that ``--config`` names; what is wrong ends with status 2.
+
+    Lists may be written as in YAML, ``--tags '[forest, river]'``, or with commas, ``--tags forest,river``.
+    """
+
+    def parse_args(  # type: ignore[override]  # the verbs hand over words only
+        self, args: Sequence[str] | None = None, **options: Any
+    ) -> Namespace:
+        """Parse the words of a call.
+
+        Raises
+        ------
+        InputError
+            Where a file of ``--config`` cannot be read as YAML, or a value is nested too deep.
+        """
+        words = list(self._with_lists(args or ()))
+        for word in words:
+            check_depth(word, word.partition("=")[0][:40])
+        for file in _configs(words):
+            _check_config(file)
+        try:
+            parsed: Namespace = super().parse_args(words, **options)
+        except (UnicodeDecodeError, RecursionError) as error:  # of a file that a file names
+            raise InputError(f"a configuration cannot be read: {error}") from None
+        return parsed
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with one line on what does not fit, and status 2."""
+        self.exit(2, f"amazon-ml: {self._plain(message)}\n")
+
+    def _with_lists(self, words: Sequence[str]) -> Iterator[str]:
+        """Write values of list options as YAML, where they are names or numbers with commas between."""
+        option = None
+        for word in words:
+            name, equals, value = word.partition("=")
+            if word.startswith("--") and equals:
+                yield f"{name}={_as_list(self._type(name), value)}"
+                option = None
+            else:
+                yield _as_list(self._type(option), word) if option else word
+                option = word if word.startswith("--") else None
+
+    def _type(self, option: str | None) -> Any:
+        return getattr(self._option_string_actions.get(option or ""), "_typehint", None)
+
+    def _plain(self, message: str) -> str:
+        for pattern, tell in self._tellers():
+            if match := pattern.search(message):
+                return tell(match)
+        return f"{' '.join(message.split())}; see {self.prog} --help"
+
+    def _tellers(self) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
+        return (
+            (_UNKNOWN, self._unknown),
+            (_IN_GROUP, lambda match: self._no_key(f"{match[1]}.{match[2]}")),
+            (_ALONE, lambda match: self._no_key(match[1])),
+            (_MISFIT, self._misfit),
+        )
+
+    def _misfit(self, match: re.Match[str]) -> str:
+        while inner := _MISFIT.search(match[2]):  # a file that a file names
+            match = inner
+        key, value = match[1], _VALUE.search(match[2])
+        if not value:
+            return f"--{key}: {' '.join(match[2].split())}"
+        form = _form(self._type(f"--{key}"))
+        return f"{self._place(key)}--{key}: {value[1].strip()} does not fit; it takes {form}"
+
+    def _no_key(self, key: str) -> str:
+        return f"{self._place(key)}there is no option {key}{self._near(key)}; see {self.prog} --help"
+
+    def _unknown(self, match: re.Match[str]) -> str:
+        first = next((word for word in match[1].split() if word.startswith("-")), None)
+        if first is None:
+            return f"unexpected word {match[1]!r}: a list is one word with commas or in brackets, such as --tags a,b"
+        name = first.partition("=")[0].lstrip("-")
+        return f"there is no option {match[1]}{self._near(name)}; see {self.prog} --help"
+
+    def _near(self, key: str) -> str:
+        known = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+        near = difflib.get_close_matches(key, known, n=1)
+        return f"; did you mean --{near[0]}?" if near else ""
+
+    def _place(self, key: str) -> str:
+        """Tell the file and the line that set a key, where no option of the call does."""
+        words = list(self.args or ())
+        if any(word.partition("=")[0] == f"--{key}" for word in words):
+            return ""
+        lines = ((file, _line(file, key.split("."))) for file in reversed(list(_configs(words))))
+        return next((f"{file}, line {line}: " for file, line in lines if line), "")
+
+
+def _configs(words: Sequence[str]) -> Iterator[Path]:
+    """Give the files of ``--config``; text in their place is left to the parser."""
+    values = [next_word for word, next_word in pairwise(words) if word == "--config"]
+    values += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    yield from (Path(value) for value in values if "\n" not in value and Path(value).exists())
+
+
+def _check_config(path: Path) -> None:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
+        raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
+
+
+def _line(path: Path, keys: Sequence[str]) -> int | None:
+    """Find the line of a key in a YAML file that was read before."""
+    import yaml
+
+    node, line = yaml.compose(read_yaml_text(path), Loader=yaml.SafeLoader), None
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next(((name, value) for name, value in pairs if name.value == key), None)
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _list_item(kind: Any) -> Any:
+    """Give the type of an option's list items, where those are words or numbers and a plain word is no other value."""
+    members = _members(kind)
+    items = [get_args(member)[0] for member in members if get_origin(member) in _LISTS]
+    return items[0] if items and items[0] in (str, int, float) and str not in members else None
+
+
+def _as_list(kind: Any, value: str) -> str:
+    item = _list_item(kind)
+    parts = [part.strip() for part in value.split(",")]
+    if item is None or value.lstrip().startswith("[") or value.strip() in ("", "null", "~") or not all(parts):
+        return value
+    if len(parts) == 1 and item is not str:
+        return value
+    return json.dumps(parts, ensure_ascii=False) if item is str else f"[{', '.join(parts)}]"
+
+
+def _form(kind: Any) -> str:
+    """Say in words what an option takes."""
+    return " or ".join(dict.fromkeys(_form_of(member) for member in _members(kind)))
+
+
+def _form_of(kind: Any) -> str:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    if origin in _LISTS:
+        (item,) = get_args(kind)
+        plain = {str: "'[forest, river]' or forest,river", int: "'[0, 1]' or 0,1", float: "'[0.5, 0.5]' or 0.5,0.5"}
+        return "a list, such as " + plain.get(item, "'[{D4: {p: 1.0}}]'")
+    if origin is dict:
+        _, value = get_args(kind)
+        if get_origin(value) is list:
+            return "keys and lists, such as '{r: [0, 1000]}'"
+        return f"keys and values, such as '{{key: { {int: 3, float: 0.5}.get(value, 'value') }}}'"
+    return _WORDS.get(kind, "text")

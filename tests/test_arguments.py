@@ -1,0 +1,187 @@
+"""The words of a call and the files of ``--config``: lists as people write them, one message for each fault."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amazon_ml.arguments import Parser
+from amazon_ml.cli import main
+from amazon_ml.errors import InputError
+from amazon_ml.runs.config import parse_train
+from amazon_ml.yaml_files import MAX_DEPTH, check_depth, read_yaml
+
+WORDS = st.text(st.characters(categories=["L", "Nd"], include_characters="_ '\"{}#:"), min_size=1).map(str.strip)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Call a verb that must end with status 2 and one line, and give the line."""
+    try:
+        status = main(list(words))
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    said = capsys.readouterr().err.splitlines()
+    assert status == 2 and len(said) == 1, said
+    return said[0]
+
+
+# ---------------------------------------------------------------- lists
+
+
+@given(st.lists(WORDS.filter(lambda word: word not in ("", "null", "~")), min_size=1))
+def test_tags_with_commas_are_those_tags(tags: list[str]) -> None:
+    parser = Parser()
+    parser.add_argument("--tags", type=list[str] | None)
+    assert parser.parse_args([f"--tags={','.join(tags)}"]).tags == tags
+    assert parser.parse_args(["--tags", ", ".join(tags)]).tags == tags
+
+
+@pytest.mark.parametrize(
+    ("words", "section", "key", "value"),
+    [
+        (["--data.tags", "forest,river"], "data", "tags", ["forest", "river"]),
+        (["--data.tags=[forest, river]"], "data", "tags", ["forest", "river"]),
+        (["--data.tags", "forest"], "data", "tags", ["forest"]),
+        (["--data.tags", "null"], "data", "tags", None),
+        (["--data.tags", "1,0"], "data", "tags", ["1", "0"]),
+        (["--model.mean=.5,.25,1"], "model", "mean", [0.5, 0.25, 1.0]),
+        (["--trainer.devices=0,1"], "trainer", "devices", "0,1"),  # means GPUs 0 and 1 to Lightning
+    ],
+)
+def test_lists_of_train(words: list[str], section: str, key: str, value: object) -> None:
+    assert parse_train(["--data.root", "x", *words])[1][section][key] == value
+
+
+@pytest.mark.parametrize(
+    ("given", "folds"), [("0,1", [0, 1]), ("[2, 0]", [2, 0]), ("1", [1]), ("all", "all"), ("0, 2", [0, 2])]
+)
+def test_folds(given: str, folds: object) -> None:
+    assert parse_train(["--data.root", "x", "--folds", given])[1]["folds"] == folds
+
+
+def test_tags_with_commas_in_other_verbs(demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", str(demo_tiles), "--tags", "forest,river"]) in (1, 2)  # they are not of this table
+    assert "does not fit" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--data.tags", "forest", "river"], ["'river'", "a,b"]),
+        (["--data.tags", "forest,", "river"], ["--data.tags", "forest,", "[forest, river]"]),
+        (["--data.tags=[forest"], ["--data.tags", "[forest"]),
+        (["--folds", "0-2"], ["--folds", "0-2", "[0, 1]"]),
+        (["--folds", "0,,1"], ["--folds", "0,,1", "[0, 1]"]),
+        (["--data.tif_limits", "r=0,1000"], ["--data.tif_limits", "r=0,1000", "{r: [0, 1000]}"]),
+        (["--data.size", "large"], ["--data.size", "large", "a whole number"]),
+        (["--data.colours", "png"], ["--data.colours", "png", "jpg or tif"]),
+        (["--data.sise", "3"], ["--data.sise", "--data.size"]),
+        (["--config", "none.yaml"], ["--config", "none.yaml"]),
+        (["--data.augment", "[" * 100_000], ["levels"]),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], words: list[str], named: list[str]
+) -> None:
+    line = refused(capsys, "train", "--data.root", "x", *words)
+    assert all(part in line for part in named) and len(line) < 300
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"data:\n  root: x\n  size: abc\n", ["line 3", "data.size", "abc"]),
+        (b"data: {root: x}\nmodel: {backbon: resnet18}\n", ["line 2", "model.backbon", "model.backbone"]),
+        (b"data: [\n", ["line 2"]),
+        (b"- 3\n", ["list"]),
+        (b"", ["empty"]),
+        (b"\0\0\0\0", []),
+        (b"\xff\xfed\0a\0", ["UTF-8"]),
+        (b"data: " + b"[" * 100_000 + b"]" * 100_000, ["line 1", "levels"]),
+        (b"data:\n  " + b"- " * 100_000 + b"x\n", ["line 2", "levels"]),
+        (b"data: &a {root: *a}\n", ["data.root"]),
+    ],
+)
+def test_faults_of_a_file_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, named: list[str]
+) -> None:
+    (tmp_path / "odd.yaml").write_bytes(content)
+    line = refused(capsys, "train", "--config", str(tmp_path / "odd.yaml"))
+    assert all(part in line for part in ["odd.yaml", *named])
+
+
+def test_file_with_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfdata: {root: x, size: 64}\n")
+    assert parse_train(["--config", str(tmp_path / "a.yaml")])[1]["data"]["size"] == 64
+
+
+def test_folder_and_pipe_are_no_files_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "regular" in refused(capsys, "train", "--config", str(tmp_path / "pipe.yaml"))
+    assert "regular" in refused(capsys, "train", "--config", str(tmp_path))
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3)))
+def test_plain_values_are_read_as_they_were_written(value: object) -> None:
+    text = yaml.safe_dump(value, allow_unicode=True)
+    check_depth(text, "here")
+    assert yaml.safe_load(text) == value
+
+
+@pytest.mark.parametrize("around", ["[{}]", "{{a: {}}}", "- {}"])
+def test_depth_has_a_limit(around: str, tmp_path: Path) -> None:
+    text = "x"
+    for _ in range(MAX_DEPTH):
+        text = around.format(text)
+    check_depth(text, "here")
+    (tmp_path / "deep.yaml").write_text(around.format(text))
+    with pytest.raises(InputError, match=r"deep\.yaml, line 1"):
+        read_yaml(tmp_path / "deep.yaml")
+
+
+# ---------------------------------------------------------------- no code by its name
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["trainer: {profiler: {class_path: marker.X}}", "trainer: {profiler: marker.X}",
+     "trainer: {strategy: {class_path: marker.X}}", "trainer: {accelerator: {class_path: marker.X}}",
+     "trainer: {callbacks: [{class_path: marker.X}]}", "trainer: {plugins: {class_path: marker.X}}",
+     "trainer: {logger: {class_path: marker.X}}", "trainer: {class_path: marker.X}", "model: {class_path: marker.X}",
+     "data: {class_path: marker.X}", "data: {augment: [{marker.X: {}}]}", "data: {augment: [{class_path: marker.X}]}",
+     "model: {loss: marker.X}", "model: {backbone: 'local-dir:.'}", "model: {backbone: marker.X}",
+     "model: {backbone_args: {pretrained_cfg: marker.X}}", "model: {backbone_args: {act_layer: marker.X}}",
+     "model: {backbone_args: {checkpoint_path: marker.py}}",
+     "loggers: {marker: {}}", "loggers: {marker.X: {}}"],
+)  # fmt: skip
+def test_configuration_imports_no_module_that_it_names(
+    where: str, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "marker.py").write_text("open('touched', 'w')\nclass X: pass\n")
+    base = {"data": {"root": str(demo_tiles), "size": 32}, "model": {"backbone": "test_resnet", "pretrained": False}}
+    for section, value in yaml.safe_load(where).items():
+        base[section] = {**base.get(section, {}), **value}
+    (tmp_path / "foreign.yaml").write_text(yaml.safe_dump(base))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    line = refused(capsys, "train", "--config", "foreign.yaml", "--run", "run", "--trainer.accelerator=cpu")
+    assert not (tmp_path / "touched").exists()
+    assert "Traceback" not in line
+
+
+def test_help_of_a_foreign_class_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "marker.py").write_text("open('touched', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for option in ("strategy", "profiler", "accelerator"):
+        refused(capsys, "train", f"--trainer.{option}.help", "marker.X")
+    assert not (tmp_path / "touched").exists()

@@ -1,0 +1,241 @@
+"""How a process was started: allocations of Slurm without srun, missing GPUs and hosts, and waits that signals end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY
+
+from amazon_ml.cli import main
+from amazon_ml.errors import InputError
+from amazon_ml.runs.config import parse_train
+from amazon_ml.runs.launch import check_accelerator, check_tasks, cluster_plugins, launched
+
+#: What salloc, a Jupyter job, or a plain line of an sbatch script has in its environment.
+ALLOCATION = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "4", "SLURM_NNODES": "1", "SLURM_NODELIST": "c1"}
+#: What srun adds for each of its processes.
+STEP = {**ALLOCATION, "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2",
+        "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}  # fmt: skip
+#: Seconds in which a signal must end a wait, on a busy machine, after it has begun.
+SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
+        monkeypatch.delenv(name)
+
+
+def _set(patch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        patch.setenv(name, value)
+
+
+def _trainer(*words: str) -> dict[str, object]:
+    trainer: dict[str, object] = parse_train(["--data.root", "x", *words])[1]["trainer"]
+    return trainer
+
+
+# ---------------------------------------------------------------- allocations
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"SLURM_NTASKS": "2"},
+        {"SLURM_NTASKS_PER_NODE": "4"},
+        {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"},  # a batch script
+        {"SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"},  # salloc's own step
+        {"SLURM_JOB_NAME": "interactive"},
+        {"SLURM_NNODES": "2"},
+    ],
+)
+def test_one_process_of_an_allocation_for_several_is_refused_before_it_waits(
+    more: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _set(monkeypatch, {**ALLOCATION, **more})
+    assert main(["train", "--run", str(tmp_path / "run"), "--data.root", "nowhere", *TINY]) == 2
+    said = capsys.readouterr().err
+    tasks = more.get("SLURM_NTASKS", "4")
+    assert f"{tasks} tasks" in said and "srun" in said and "--trainer.devices 1" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--trainer.devices=2"], ["--trainer.num_nodes=2", "--trainer.devices=1"]])
+def test_more_than_one_device_is_refused_there_too(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, ALLOCATION)
+    with pytest.raises(InputError):
+        check_tasks(_trainer(*words))
+
+
+@pytest.mark.parametrize("devices", ["1", "[0]", "0,"])
+def test_one_device_is_one_process_in_any_allocation(devices: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, ALLOCATION)
+    check_tasks(_trainer(f"--trainer.devices={devices}"))
+    assert [type(plugin).__name__ for plugin in cluster_plugins()] == ["LightningEnvironment"]
+
+
+def test_one_process_trains_and_predicts_in_an_allocation(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, {**ALLOCATION, "SLURM_PROCID": "3", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
+    run, out = tmp_path / "run", tmp_path / "tags.csv"
+    data = ["--data.root", str(demo_tiles), *TINY, "--trainer.devices=1", "--trainer.max_epochs=1"]
+    assert main(["train", "--run", str(run), *data]) == 0
+    assert pd.read_csv(run / "fold-0" / "metrics.csv")["val_f2"].count() == 1
+    assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
+    assert main(["evaluate", str(run), "--data", str(demo_tiles)]) == 0
+    assert main(["find", "lr", "--run", str(tmp_path / "lr"), *data, "--steps=10"]) == 0
+
+
+def test_processes_of_srun_are_taken_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, STEP)
+    check_tasks(_trainer())
+    assert launched(_trainer()) == {"devices": 2, "num_nodes": 2}
+    (environment,) = cluster_plugins()
+    assert (environment.world_size(), environment.global_rank(), environment.node_rank()) == (4, 1, 0)
+    assert environment.creates_processes_externally and not environment.auto_requeue
+    environment.validate_settings(2, 2)
+    with pytest.raises(ValueError, match="leave out"):
+        environment.validate_settings(4, 1)
+
+
+def test_step_of_one_task_is_a_process_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {**STEP, "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS_PER_NODE": "4"})
+    check_tasks(_trainer("--trainer.devices=2"))
+    assert launched(_trainer()) == {}
+    assert [type(plugin).__name__ for plugin in cluster_plugins()] == ["LightningEnvironment"]
+
+
+def test_torchrun_within_a_step_is_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {**ALLOCATION, "TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "4"})
+    check_tasks(_trainer())
+    assert launched(_trainer()) == {"devices": 2, "num_nodes": 2} and cluster_plugins() == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({**STEP, "SLURM_STEP_NUM_TASKS": "3"}, "--ntasks-per-node"),
+        ({**STEP, "SLURM_NODEID": ""}, "SLURM_NODEID"),
+        ({**STEP, "SLURM_PROCID": "first"}, "SLURM_PROCID"),
+        ({"SLURM_NTASKS": "x"}, "SLURM_NTASKS"),
+        ({"TORCHELASTIC_RUN_ID": "x"}, "LOCAL_WORLD_SIZE"),
+        ({"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "1"}, "WORLD_SIZE"),
+    ],
+)
+def test_odd_variables_are_named(
+    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _set(monkeypatch, variables)
+    assert main(["train", "--data.root", "nowhere", *TINY]) == 2
+    assert named in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- what is not there
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("verb", ["train", "find lr", "find batch"])
+def test_gpu_that_is_not_there_is_said_before_anything_is_read(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planet = Path(__file__).parents[1] / "configs" / "planet.yaml"
+    assert main([*verb.split(), "--config", str(planet), "--data.root", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert "--trainer.accelerator cpu" in said and "thumbnails.yaml" in said and "nowhere" not in said
+
+
+def test_cpu_is_always_there() -> None:
+    check_accelerator({"accelerator": "cpu"})
+    check_accelerator({"accelerator": "auto"})
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 300])
+def test_host_that_does_not_resolve_is_said_in_time(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    _set(monkeypatch, {**STEP, "MASTER_ADDR": name})
+    assert main(["train", "--run", str(tmp_path / "run"), "--data.root", "nowhere", *TINY]) == 2
+    said = capsys.readouterr().err
+    assert name in said and "MASTER_ADDR" in said and time.monotonic() - began < 30
+
+
+# ---------------------------------------------------------------- waits
+
+
+@contextmanager
+def _one_of_two(run: Path, rank: int, launcher: str) -> Iterator[subprocess.Popen[str]]:
+    """Start one of two processes, and give it once it waits for the other, which never comes."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        if rank:
+            other.listen()
+        else:
+            other.close()
+        with _started(run, rank, port, launcher) as process:
+            try:
+                if rank:
+                    other.settimeout(120)
+                    connection, _ = other.accept()  # whom it asks says nothing
+                else:
+                    connection = _connected(port)
+                with connection:
+                    time.sleep(0.5)
+                    yield process
+            finally:
+                process.kill()
+
+
+def _started(run: Path, rank: int, port: int, launcher: str) -> subprocess.Popen[str]:
+    meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    elastic = {"TORCHELASTIC_RUN_ID": "x", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+               "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}  # fmt: skip
+    own = elastic if launcher == "torchrun" else {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(run), "--data.root", "nowhere", *TINY,
+         *([] if launcher == "torchrun" else ["--trainer.devices=2"])],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **meet, **own},
+    )  # fmt: skip
+
+
+def _connected(port: int) -> socket.socket:
+    """Connect to the first process, once it waits for others to do so."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("rank", "launcher", "sign", "status"),
+    [
+        (0, "torchrun", signal.SIGTERM, 85),
+        (1, "torchrun", signal.SIGINT, 130),
+        (1, "hand", signal.SIGTERM, 85),
+    ],
+)
+def test_signal_ends_a_wait_for_processes_that_never_come(
+    rank: int, launcher: str, sign: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    with _one_of_two(tmp_path / "run", rank, launcher) as process:
+        began = time.monotonic()
+        process.send_signal(sign)
+        said = process.communicate(timeout=SECONDS)[1]
+    assert process.returncode == status, said
+    assert time.monotonic() - began < SECONDS and "Traceback" not in said and sign.name in said

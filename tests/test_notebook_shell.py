@@ -1,0 +1,50 @@
+"""Commands that a notebook kernel runs: it exports its plotting backend, which they must not depend on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BACKENDS = ("module://matplotlib_inline.backend_inline", "nonsense")
+
+
+def _shell(backend: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "amazon_ml.cli", *words],
+        capture_output=True, text=True, env={**os.environ, "MPLBACKEND": backend},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_training_starts_whatever_the_backend(backend: str) -> None:
+    done = _shell(backend, "train", "--help")
+    assert done.returncode == 0 and "usage: amazon-ml train" in done.stdout, done.stderr
+
+
+def test_work_is_done_whatever_the_backend(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    backend, out = BACKENDS[0], tmp_path / "tags.csv"
+    predicted = _shell(backend, "predict", str(trained), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out))
+    assert predicted.returncode == 0 and len(out.read_text().splitlines()) == 21, predicted.stderr
+    checked = _shell(backend, "data", "check", str(demo_tiles))
+    assert checked.returncode in (0, 1) and "Traceback" not in checked.stderr
+
+
+def test_picture_of_a_sweep_is_drawn_whatever_the_backend(demo_tiles: Path, tmp_path: Path) -> None:
+    from conftest import TINY
+
+    done = _shell(
+        BACKENDS[1], "find", "lr", "--run", str(tmp_path), "--data.root", str(demo_tiles), *TINY, "--steps=10"
+    )
+    assert done.returncode == 0 and (tmp_path / "lr.png").read_bytes().startswith(b"\x89PNG"), done.stderr
+
+
+def test_notebook_that_calls_from_python_keeps_its_backend() -> None:
+    code = (
+        "import os; from amazon_ml.cli import main; main(['submit', 'lint', 'nowhere.csv']);"
+        "import amazon_ml.report.figures, matplotlib;"
+        "assert os.environ['MPLBACKEND'] == 'svg' and matplotlib.get_backend() == 'svg'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "svg"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
