@@ -6,8 +6,9 @@ from pathlib import Path
 from amazon_ml.decisions.blending import WAYS
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.blend import make_blend
-from amazon_ml.runs.folder import Run, locked
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.tiles import listed_tiles
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.pack import default_store
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
-from amazon_ml.runs.folder import Options, Run, locked
+from amazon_ml.runs.folder import Options, Run
 from amazon_ml.runs.gather import missing_folds
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, open_store
 from amazon_ml.errors import WorkError
-from amazon_ml.files import locked, written_whole
+from amazon_ml.files import atomic_write
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def copy_store(store: Path, copy: Path) -> None:
         if room < needed:
             raise WorkError(f"{copy.parent} has {room / 1e9:.1f} GB left, and {store} takes {needed / 1e9:.1f}")
         for name in (ARRAY, DESCRIPTION):  # the description last: without it, it is no store
-            with written_whole(copy / name) as temporary:
+            with atomic_write(copy / name) as temporary:
                 shutil.copyfile(store / name, temporary)
         open_store(copy)
     log.info("copied %s to %s", store, copy)

@@ -30,7 +30,8 @@ from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.images import Image, resize
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import locked, read_json, write_json, write_text
+from amazon_ml.files import read_json, write_json, write_text
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 

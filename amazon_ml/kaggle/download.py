@@ -18,7 +18,7 @@ from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.tiles import find_tiles
 from amazon_ml.data.progress import watched
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import locked, read_json, write_json
+from amazon_ml.files import read_json, write_json
 from amazon_ml.kaggle.archives import (
     BrokenArchiveError,
     in_units,
@@ -30,6 +30,7 @@ from amazon_ml.kaggle.archives import (
     unpack,
 )
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 

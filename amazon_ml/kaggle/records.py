@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import locked, read_json
+from amazon_ml.files import read_json
+from amazon_ml.locks import locked
 from amazon_ml.runs.folder import Run
 
 #: A submission: ``time``, ``competition``, ``file``, ``sha256``, ``message``, ``status``; its number ``ref``, once it

@@ -25,7 +25,7 @@ from amazon_ml.data.bands import TileReader, read_reader, reader_from
 from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, sha256_of, write_json, written_whole
+from amazon_ml.files import atomic_write, read_json, sha256_of, write_json
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
@@ -302,7 +302,7 @@ def _checked(folder: Path, name: str, sha256: str) -> Path:
 
 def _place(source: Path, target: Path) -> None:
     """Give weights a second name, or a copy where the disk has no such: they are replaced, never changed."""
-    with written_whole(target) as temporary:
+    with atomic_write(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:

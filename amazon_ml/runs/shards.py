@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amazon_ml import files
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import read_json, write_json, write_table
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ class Parts:
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the plan for this process."""
-        return files.locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
+        return locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
 
     def part_lock(self, number: int) -> AbstractContextManager[None]:
         """Hold one part for this process, beside others that hold other parts."""
         busy = f"another process is working on {self.part(number)}; wait for it"
-        return files.locked(self.path / f".part-{number:05d}.lock", busy)
+        return locked(self.path / f".part-{number:05d}.lock", busy)
 
 
 def parse_shard(text: str) -> Shard:

@@ -1,0 +1,80 @@
+"""Files that a user names to be written: what is there is not lost without a word."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from amazon_ml.errors import InputError
+
+#: Endings of tiles; no table, page or network is written in their place.
+_IMAGES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | None], inputs: Iterable[Path | None] = (), *, overwrite: bool = False
+) -> None:
+    """Refuse files that must not be written; call it before any work is done for them.
+
+    Parameters
+    ----------
+    outputs
+        Files to write by the options that name them, such as ``{"--json": path}``; ``None`` where one was not given.
+    inputs
+        What is read, and must stay: files, and folders below which nothing may be written. ``None`` is passed over.
+    overwrite
+        Whether other files that are there may be replaced.
+
+    Raises
+    ------
+    InputError
+        For an output that is an input, by whatever name; that two options name; that is an image, a folder or a
+        device; that cannot be where it is named; or that is there, without `overwrite`.
+    """
+    kept = [path for path in inputs if path is not None]
+    seen: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        told, place = f"{option} {path}", _place(path)
+        if place in seen:
+            raise InputError(f"{told} is also the file of {seen[place]}; name another one")
+        seen[place] = option
+        _check_parent(told, place)
+        if any(_is_of(path, place, one) for one in kept):
+            raise InputError(f"{told} is a file that is read, or belongs to what is read; name another one")
+        _check_existing(told, path, overwrite=overwrite)
+
+
+def _place(path: Path) -> Path:
+    """Give the one name of a place: its folder without links, and the file's own name."""
+    whole = Path(os.path.abspath(path)) if path.name in ("", ".", "..") else path  # noqa: PTH100 (keeps links)
+    return whole.parent.resolve() / whole.name
+
+
+def _is_of(path: Path, place: Path, kept: Path) -> bool:
+    """Whether an output is an input: the same place, the same file by another name, or a place in its folder."""
+    held = _place(kept)
+    if (
+        held == place
+        or path.resolve() == kept.resolve()
+        or (kept.is_dir() and kept.resolve() in path.resolve().parents)
+    ):
+        return True
+    return path.exists() and kept.exists() and path.samefile(kept)
+
+
+def _check_parent(told: str, place: Path) -> None:
+    there = next(folder for folder in place.parents if os.path.lexists(folder))
+    if not there.is_dir():
+        raise InputError(f"{told}: {there} is no folder; name another place")
+
+
+def _check_existing(told: str, path: Path, *, overwrite: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if path.exists() and not path.is_file():
+        raise InputError(f"{told} is a folder or no regular file; name another one")
+    if path.suffix.lower() in _IMAGES:
+        raise InputError(f"{told} is there, and its name is that of an image; name another one")
+    if not overwrite:
+        raise InputError(f"{told} is there already; name another file, or replace it with --overwrite")
