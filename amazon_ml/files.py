@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path)
-        _clear_leftovers(path)
+        clear_leftovers(path)
         temporary, lock = _new_beside(path)
         yield temporary
         temporary.replace(path)
@@ -67,7 +67,7 @@ def _new_beside(path: Path) -> tuple[Path, int]:
         os.close(handle)
 
 
-def _clear_leftovers(path: Path) -> None:
+def clear_leftovers(path: Path) -> None:
     """Remove temporary files of the same target whose process was killed: nobody holds their lock any more."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
     with suppress(OSError):  # the folder cannot be listed, or another process removed the file

@@ -18,7 +18,7 @@ from amazon_ml.errors import InputError, WorkError
 
 log = logging.getLogger(__name__)
 
-#: Neither empties a file nor follows a link nor waits for the other end of a pipe. Writing is what NFS needs for a lock.
+#: Neither empties a file nor follows a link nor waits for the other end of a pipe. NFS needs writing for a lock.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: What opening says of something that is no regular file: a link, a folder, a socket, a device.
 _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV}

@@ -48,19 +48,19 @@ def check_outputs(
 def _place(path: Path) -> Path:
     """Give the one name of a place: its folder without links, and the file's own name."""
     whole = Path(os.path.abspath(path)) if path.name in ("", ".", "..") else path  # noqa: PTH100 (keeps links)
-    return whole.parent.resolve() / whole.name
+    return _real(whole.parent) / whole.name
 
 
 def _is_of(path: Path, place: Path, kept: Path) -> bool:
     """Whether an output is an input: the same place, the same file by another name, or a place in its folder."""
-    held = _place(kept)
-    if (
-        held == place
-        or path.resolve() == kept.resolve()
-        or (kept.is_dir() and kept.resolve() in path.resolve().parents)
-    ):
+    written, held = _real(path), _real(kept)
+    if _place(kept) == place or written == held or (held.is_dir() and held in (*written.parents, *place.parents)):
         return True
     return path.exists() and kept.exists() and path.samefile(kept)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails on a link to itself
 
 
 def _check_parent(told: str, place: Path) -> None:

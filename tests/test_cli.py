@@ -15,9 +15,9 @@ from amazon_ml.runs.config import train_parser
 
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
-LAYERS = ("errors", "files", "locks", "outputs", "heap", "stop", "labels", "decisions", "ranks", "lightning", "data", "models", "runs",
-          "report", "kaggle", "bench", "cluster", "finish", "train", "find", "blend", "audit", "compare",
-          "cli")  # fmt: skip
+LAYERS = ("errors", "files", "locks", "outputs", "heap", "stop", "labels", "decisions", "ranks", "lightning", "data",
+          "models", "runs", "report", "kaggle", "bench", "cluster", "finish", "train", "find", "blend", "audit",
+          "compare", "cli")  # fmt: skip
 
 
 def test_help_answers_within_a_second() -> None:

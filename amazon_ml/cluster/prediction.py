@@ -5,7 +5,9 @@ from pathlib import Path
 from amazon_ml.cluster.job import TASK, Job
 from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.errors import InputError
-from amazon_ml.runs.predict import plan_shards
+from amazon_ml.outputs import check_outputs
+from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.predict import inputs_of, plan_shards
 from amazon_ml.runs.shards import Parts, refuse_ending
 
 
@@ -23,6 +25,7 @@ def predict_jobs(
     at_once: int | None = None,
     requeue: bool = True,
     submit: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write job scripts that tag a folder of tiles in shards, and put them together.
 
@@ -55,6 +58,8 @@ def predict_jobs(
         Queue a shard again that was pushed out.
     submit
         Hand the jobs in.
+    overwrite
+        Replace a table that is there.
     """
     refuse_ending(out)
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
@@ -63,6 +68,7 @@ def predict_jobs(
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
     if submit:
         refuse_live(parts.path)
+    check_outputs({"--out": out}, inputs_of(run, open_bundle(run), tiles), overwrite=overwrite)
     plan_shards(run, tiles, parts, shards)
     folder = job_folder(parts.path)
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))
@@ -77,5 +83,5 @@ def predict_jobs(
         requeue=requeue,
     )
     about = f"Puts the parts together as {out.name}, or tells which are missing."
-    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute())), folder)
+    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), "--overwrite"), folder)
     write_jobs([predict, merge], chosen, hand_in=submit)

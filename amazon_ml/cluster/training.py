@@ -14,7 +14,7 @@ from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.pack import default_store
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
-from amazon_ml.runs.access import locked
+from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
 from amazon_ml.runs.folder import Options, Run
 from amazon_ml.runs.gather import missing_folds
@@ -69,6 +69,7 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
     """
     if not Path(options["data"]["root"]).is_dir():
         raise InputError(f"data.root: there is no folder {options['data']['root']}")
+    check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         keep_options(run, options)
         there = _folds(run, options)

@@ -100,6 +100,7 @@ def download(
     if dataset is None:
         competition = competition or PLANET_COMPETITION
     asked = {"data set": dataset, "competition": competition}
+    _check_own(folder / ".download")
     with locked(folder / ".download" / "lock", f"another download into {folder} is running; wait for it, or stop it"):
         for kind, name in asked.items():
             if name:
@@ -107,11 +108,25 @@ def download(
     _tell_layout(folder)
 
 
+def _check_own(folder: Path) -> None:
+    """Refuse a folder of a download that is a link, or in which there is one: files are removed below it."""
+    linked = [path for path in (folder, *_entries(folder)) if path.is_symlink()]
+    if linked:
+        raise InputError(f"{linked[0]} is a link; nothing is written through it: remove it")
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
     """Bring all files of a data set or a competition that are not there yet."""
     title = f"{kind} {name}"
     workshop = folder / ".download" / title.replace(" ", "-").replace("/", "-")
     note = workshop / "journal.json"
+    _check_own(workshop)
+    if any(_entries(workshop)) and not note.exists():
+        raise InputError(f"{workshop} holds files of no download: it has no {note.name}; move it away")
     journal = _read_journal(note, skip)
     if journal.offered and not any(journal.lacks(file, folder) for file in journal.offered):
         log.info("%s is in %s already; nothing is downloaded. To fetch it anew, remove %s", title, folder, note)
@@ -126,6 +141,7 @@ def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
     left = [offer for offer in offers if journal.lacks(offer.name, folder)]
     twice = 2 * sum(offer.size for offer in left)  # packed and unpacked; tiles hardly shrink when they are packed
     need_space(folder, twice - _bytes_in(workshop), f"downloading and unpacking {title}")
+    write_json(note, asdict(journal))  # first: without it, nothing says that the folder is ours
     for offer in left:
         came = _bring_file(offer, folder, workshop, skip)
         journal.came[offer.name] = came

@@ -9,10 +9,12 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from amazon_ml.data.catalog.layout import find_layout, known_tables
 from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.report import Report, check
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.tables import console
 
 
@@ -20,6 +22,7 @@ def check_folder(
     folder: Path, *, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
     name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
     examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
+    overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Find what would spoil training on a folder of tiles, before it is trained on.
 
@@ -50,6 +53,8 @@ def check_folder(
         File for all that was found.
     leave_out
         CSV to write, for data.leave_out: the names of the tagged tiles that faults are about.
+    overwrite
+        Replace files that are there.
 
     Raises
     ------
@@ -58,6 +63,10 @@ def check_folder(
     """
     if examples < 1 or (workers is not None and workers < 1):
         raise InputError("--examples and --workers must be at least 1")
+    outputs = {"--json": json, "--leave_out": leave_out}
+    if any(outputs.values()):
+        inputs = [find_layout(folder, table, images).table, *known_tables(folder)]
+        check_outputs(outputs, inputs, overwrite=overwrite)
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, workers=workers or os.cpu_count() or 1,

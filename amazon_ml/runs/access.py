@@ -7,7 +7,7 @@ may be one, since writing would reach files elsewhere.
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ _SECTIONS = ("seed", "beta", "data", "model")
 
 def locked(run: Run, *, wait: bool = False) -> AbstractContextManager[None]:
     """Hold what the folds of a run share for this process; the lock falls with the process, however it ends."""
-    check_no_links(run)
+    check_writable(run)
     if wait:
         return locks.locked(run.path / ".lock", f"waiting for another process to let go of {run.path}", wait=True)
     return locks.locked(run.path / ".lock", _busy(run.path))
@@ -47,9 +47,14 @@ def _busy(path: Path) -> str:
     return f"another process is working on {path}; wait for it, or choose another --run"
 
 
-def check_no_links(run: Run) -> None:
+def check_writable(run: Run) -> None:
     """Refuse a run in which something of its own is a link, a pipe or a device; call it before writing there."""
-    for path in _own_paths(run.path):
+    check_no_links(_present(run.path))
+
+
+def check_no_links(paths: Iterable[Path]) -> None:
+    """Refuse paths that are links, pipes or devices, as soon as one is met."""
+    for path in paths:
         kind = stat.S_IFMT(path.lstat().st_mode)
         if kind == stat.S_IFLNK:
             raise InputError(f"{path} is a link; nothing is written through it: put a copy in its place, or remove it")
@@ -57,8 +62,8 @@ def check_no_links(run: Run) -> None:
             raise InputError(f"{path} is neither a file nor a folder; remove it")
 
 
-def _own_paths(folder: Path) -> Iterator[Path]:
-    """List what is a run's own, a folder before what it holds; what a caller refuses is not entered."""
+def _present(folder: Path) -> Iterator[Path]:
+    """List what is there of a run's own, a folder before what it holds; what a caller refuses is not entered."""
     for path in _entries(folder):
         if path.name in OWN or _FOLD.fullmatch(path.name):
             yield path

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,6 +142,11 @@ def is_bundle(path: Path) -> bool:
     return (path / _CONTENT).is_file()
 
 
+def bundle_paths(path: Path) -> list[Path]:
+    """List the files of a bundle; none for another folder."""
+    return [path / _CONTENT, *path.glob("*.safetensors")] if is_bundle(path) else []
+
+
 def open_bundle(path: Path) -> Bundle:
     """Open a run as it is now, or a bundle.
 
@@ -195,7 +201,7 @@ def write_bundle(run: Run) -> None:
     }
     write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
     for file in run.bundle.glob("*.safetensors"):
-        if file.name not in weights:
+        if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
             file.unlink()
     log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
 
@@ -303,6 +309,7 @@ def _checked(folder: Path, name: str, sha256: str) -> Path:
 def _place(source: Path, target: Path) -> None:
     """Give weights a second name, or a copy where the disk has no such: they are replaced, never changed."""
     with atomic_write(target) as temporary:
+        temporary.unlink()  # a second name takes a free place
         try:
             os.link(source, temporary)
         except OSError:

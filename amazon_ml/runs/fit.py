@@ -2,10 +2,9 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_table
+from amazon_ml.files import clear_leftovers, write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
@@ -97,7 +96,15 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
             table = probability_table(names, tags, predict(model, loader(), options))
             ranks.first_does(partial(write_table, path, table))
     # The weights are kept; nothing is left to resume.
-    ranks.first_does(lambda: shutil.rmtree(folder.checkpoints, ignore_errors=True))
+    ranks.first_does(lambda: _remove_checkpoint(folder))
+
+
+def _remove_checkpoint(folder: FoldFolder) -> None:
+    """Remove the checkpoint, and its folder where nothing else lies in it."""
+    folder.last.unlink(missing_ok=True)
+    clear_leftovers(folder.last)
+    with suppress(OSError):
+        folder.checkpoints.rmdir()
 
 
 @dataclass(frozen=True)
@@ -330,6 +337,7 @@ def _tell_unreached(options: Options) -> None:
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
+    (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning writes into a file that is there
     parts = [pd.read_csv(path) for path in (_aside(folder), folder.metrics) if path.exists()]
     if parts:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both

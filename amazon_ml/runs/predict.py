@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import TileReader, name_bands
-from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.layout import known_tables, read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.sources import TileFiles
@@ -23,13 +23,16 @@ from amazon_ml.files import sha256_of, write_table
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
+from amazon_ml.outputs import check_outputs
+from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.blend import refuse_apart, stack_tables
-from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
+from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
 from amazon_ml.runs.fit import on_gpu, predict
-from amazon_ml.runs.folder import probability_table
+from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.shards import (
     Parts,
     Shard,
+    check_parts,
     keep_plan,
     parse_shard,
     read_shard,
@@ -43,7 +46,7 @@ Listing = Callable[[TileReader], pd.DataFrame]
 log = logging.getLogger(__name__)
 
 
-def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None) -> None:
+def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None, overwrite: bool = False) -> None:
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
 
     Parameters
@@ -59,19 +62,33 @@ def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = No
     shard
         Tag one part of the tiles, such as 3/16, counted from 0; a part that is there is left as it is.
         Once all are there, amazon-ml merge makes one table of them.
+    overwrite
+        Replace a file that is there.
     """
     if shard is not None:
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers)
         return
     refuse_ending(out)
-    table = _tag(open_bundle(run), partial(_chosen, _tiles_below(tiles), tiles), workers)
+    bundle = open_bundle(run)
+    check_outputs({"--out": out}, inputs_of(run, bundle, tiles), overwrite=overwrite)
+    table = _tag(bundle, partial(_chosen, _tiles_below(tiles), tiles), workers)
     write_table(out, table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
+    """List what prediction reads, which nothing may be written onto: the networks with their runs, and tables."""
+    members = _members(bundle.networks)
+    folders = [source, *(member.source for member in members)]
+    runs = [path for folder in folders if not is_bundle(folder) for path in own_paths(Run(folder))]
+    weights = [file for member in members for file in member.weights]
+    return [*runs, *bundle_paths(source), *weights, *(known_tables(tiles) if tiles and tiles.is_dir() else [])]
 
 
 def plan_shards(run: Path, tiles: Path, parts: Parts, count: int) -> Bundle:
     """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
     bundle = open_bundle(run)
+    check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
             refuse_other_plan(parts, count, _made_of(bundle))
