@@ -15,7 +15,10 @@ from amazon_ml.runs.folder import Run
 log = logging.getLogger(__name__)
 
 
-def compare(runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, page: Path | None = None, overwrite: bool = False) -> None:
+def compare(
+    runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, page: Path | None = None,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
     Every run is decided anew by one rule, so that a difference is one of networks. It is noise where

@@ -245,7 +245,7 @@ def _built_aside(folder: Path) -> Iterator[Path]:
     prefix = f".{folder.name}.amazon-ml-demo-"
     for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
         with suppress(OSError), _locked(leftover) as free:
-            if free and (_MARKER in (names := os.listdir(leftover)) or not names):
+            if free and ((leftover / _MARKER).is_file() or not any(leftover.iterdir())):
                 shutil.rmtree(leftover, ignore_errors=True)
     aside = folder.parent / f"{prefix}{secrets.token_hex(8)}"
     try:

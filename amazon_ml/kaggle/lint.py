@@ -105,7 +105,12 @@ class Lint:
 
 
 def lint_submission(
-    file: Path, *, run: Path | None = None, sample: Path | None = None, examples: int = 3, json: Path | None = None,
+    file: Path,
+    *,
+    run: Path | None = None,
+    sample: Path | None = None,
+    examples: int = 3,
+    json: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Check a submission before it is sent: names, order, tags, label logic, and how frequent tags are.

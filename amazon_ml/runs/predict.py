@@ -46,7 +46,10 @@ Listing = Callable[[TileReader], pd.DataFrame]
 log = logging.getLogger(__name__)
 
 
-def predict_tiles(run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None, overwrite: bool = False) -> None:
+def predict_tiles(
+    run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
 
     Parameters
