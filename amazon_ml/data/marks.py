@@ -20,7 +20,7 @@ PLAN, JOURNAL = "plan.json", "journal.jsonl"
 _NAMES = (ARRAY, DESCRIPTION, PLAN, JOURNAL)
 _TEMPORARY = re.compile(rf"\.({'|'.join(map(re.escape, _NAMES))})\.[0-9a-f]{{16}}\.part")
 #: What a description of a store says, and a plan of one.
-_KEYS = {"size", "reader", "made_by", "tiles"}
+_KEYS = {"size", "reader", "tiles"}
 
 
 def check_store(folder: Path) -> None:

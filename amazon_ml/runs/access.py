@@ -55,7 +55,10 @@ def check_writable(run: Run) -> None:
 def check_no_links(paths: Iterable[Path]) -> None:
     """Refuse paths that are links, pipes or devices, as soon as one is met."""
     for path in paths:
-        kind = stat.S_IFMT(path.lstat().st_mode)
+        try:
+            kind = stat.S_IFMT(path.lstat().st_mode)
+        except FileNotFoundError:  # a temporary file of a process at work
+            continue
         if kind == stat.S_IFLNK:
             raise InputError(f"{path} is a link; nothing is written through it: put a copy in its place, or remove it")
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
@@ -75,7 +78,10 @@ def _present(folder: Path) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
@@ -90,6 +96,7 @@ def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
     before
         Names that may be there before the run begins.
     """
+    check_writable(run)  # first, since a configuration is read here
     if os.path.lexists(run.path) and not run.path.is_dir():
         raise InputError(f"--run {run.path} is no folder; choose another")
     if is_run(run):
@@ -101,14 +108,15 @@ def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
 
 def is_run(run: Run) -> bool:
     """Whether a folder holds a run or a blend, begun at least; an `InputError` where its config.yaml is another's."""
+    blend = run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
     if run.config.exists():
         options = run.options()
-        if not run.blend.exists() and (missing := [key for key in (*_SECTIONS, "trainer") if key not in options]):
+        if not blend and (missing := [key for key in (*_SECTIONS, "trainer") if key not in options]):
             raise InputError(
                 f"{run.config} was not written by a run: it has no {listed(missing)}; choose another --run"
             )
         return True
-    return run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
+    return blend
 
 
 def _is_blend(content: object) -> bool:
