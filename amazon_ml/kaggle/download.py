@@ -17,7 +17,7 @@ from typing import Any
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.tiles import find_tiles
 from amazon_ml.data.progress import watched
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.files import read_json, write_json
 from amazon_ml.kaggle.archives import (
     BrokenArchiveError,
@@ -34,6 +34,8 @@ from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
+#: What lies in the folder of one download, beside hidden files.
+_WORKSHOP = ("journal.json", "fetched", "ready")
 #: Pages that a listing may have, against a service that always has one more.
 _MAX_PAGES = 1000
 
@@ -125,8 +127,9 @@ def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
     workshop = folder / ".download" / title.replace(" ", "-").replace("/", "-")
     note = workshop / "journal.json"
     _check_own(workshop)
-    if any(_entries(workshop)) and not note.exists():
-        raise InputError(f"{workshop} holds files of no download: it has no {note.name}; move it away")
+    foreign = [path.name for path in _entries(workshop) if path.name[0] != "." and path.name not in _WORKSHOP]
+    if foreign:
+        raise InputError(f"{workshop} holds {listed(foreign)}, which is of no download; move it away")
     journal = _read_journal(note, skip)
     if journal.offered and not any(journal.lacks(file, folder) for file in journal.offered):
         log.info("%s is in %s already; nothing is downloaded. To fetch it anew, remove %s", title, folder, note)
@@ -141,7 +144,6 @@ def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
     left = [offer for offer in offers if journal.lacks(offer.name, folder)]
     twice = 2 * sum(offer.size for offer in left)  # packed and unpacked; tiles hardly shrink when they are packed
     need_space(folder, twice - _bytes_in(workshop), f"downloading and unpacking {title}")
-    write_json(note, asdict(journal))  # first: without it, nothing says that the folder is ours
     for offer in left:
         came = _bring_file(offer, folder, workshop, skip)
         journal.came[offer.name] = came

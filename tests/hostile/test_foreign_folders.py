@@ -217,7 +217,7 @@ def test_a_download_removes_nothing_behind_links(linked: str, here: Path, capsys
 
 def test_a_download_uses_no_folder_of_the_users(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workshop = here / "planet" / ".download" / "data-set-a-b"
-    _written("ready/thesis.txt", "fetched/b.zip/b.zip")(workshop)
+    _written("thesis.txt", "ready/a.jpg")(workshop)
     before = snapshot(workshop)
     assert main(["data", "download", "planet", "--dataset=a/b"]) == 2
     assert str(Path("planet/.download/data-set-a-b")) in capsys.readouterr().err
