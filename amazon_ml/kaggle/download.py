@@ -136,10 +136,10 @@ def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
         return
     api = sign_in()
     with explained(title):
-        listed = OFFERS[kind](api, name)
-    offers = [offer for offer in listed if not is_skipped(offer.name, skip)]
+        offered = OFFERS[kind](api, name)
+    offers = [offer for offer in offered if not is_skipped(offer.name, skip)]
     if not offers:
-        raise WorkError(f"{title} offers no file" + (f" but what fits {list(skip)}" if listed else ""))
+        raise WorkError(f"{title} offers no file" + (f" but what fits {list(skip)}" if offered else ""))
     journal = Journal(list(skip), {offer.name: offer.size for offer in offers}, journal.came)
     left = [offer for offer in offers if journal.lacks(offer.name, folder)]
     twice = 2 * sum(offer.size for offer in left)  # packed and unpacked; tiles hardly shrink when they are packed
