@@ -54,7 +54,7 @@ def _place(path: Path) -> Path:
 def _is_of(path: Path, place: Path, kept: Path) -> bool:
     """Whether an output is an input: the same place, the same file by another name, or a place in its folder."""
     written, held = _real(path), _real(kept)
-    if _place(kept) == place or written == held or (held.is_dir() and held in (*written.parents, *place.parents)):
+    if _place(kept) == place or written == held or held in (*written.parents, *place.parents):
         return True
     return path.exists() and kept.exists() and path.samefile(kept)
 

@@ -110,7 +110,10 @@ def is_run(run: Run) -> bool:
     """Whether a folder holds a run or a blend, begun at least; an `InputError` where its config.yaml is another's."""
     blend = run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
     if run.config.exists():
-        options = run.options()
+        try:
+            options = run.options()
+        except InputError as error:
+            raise InputError(f"{error}; choose another --run") from None
         if not blend and (missing := [key for key in (*_SECTIONS, "trainer") if key not in options]):
             raise InputError(
                 f"{run.config} was not written by a run: it has no {listed(missing)}; choose another --run"

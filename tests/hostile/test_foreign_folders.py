@@ -58,8 +58,19 @@ def _written(*names: str, content: str = "mine") -> Callable[[Path], None]:
 
 _PLAN = json.dumps({"size": 8, "reader": {}, "made_by": {}, "tiles": {}})
 
+
+def _planned_and_noted(folder: Path) -> None:
+    _written("plan.json", content=_PLAN)(folder)
+    _written("notes.txt")(folder)
+
+
+def _planned_and_linked(folder: Path) -> None:
+    _written("plan.json", content=_PLAN)(folder)
+    (folder / "tiles.npy").symlink_to(Path("home/thesis.txt").absolute())
+
+
 #: What may lie where a store, or a part of one, is to be, and is none.
-FOREIGN: dict[str, Callable[[Path], None]] = {
+FOREIGN: dict[str, Callable[[Path], object]] = {
     "notes": _written("notes.txt"),
     "folders": _written("a/b/photo.jpg"),
     "hidden": _written(".git/config"),
@@ -69,15 +80,10 @@ FOREIGN: dict[str, Callable[[Path], None]] = {
     "a plan of something else": _written("plan.json", content='{"steps": ["walk the dog"]}'),
     "a plan that is no JSON": _written("plan.json", "journal.jsonl", "tiles.npy"),
     "a journal": _written("journal.jsonl"),
-    "a plan and notes": lambda folder: [_written("plan.json", content=_PLAN)(folder), _written("x.txt")(folder)][0],
+    "a plan and notes": _planned_and_noted,
     "a shop": _written("store.json", content='{"shop": "bread"}'),
-    "linked files": lambda folder: [folder.mkdir(), _link(folder)][0],  # type: ignore[func-returns-value]
+    "linked files": _planned_and_linked,
 }
-
-
-def _link(folder: Path) -> None:
-    (folder / "plan.json").write_text(_PLAN)
-    (folder / "tiles.npy").symlink_to(Path("home/thesis.txt").absolute())
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
