@@ -99,10 +99,8 @@ def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
     check_writable(run)  # first, since a configuration is read here
     if os.path.lexists(run.path) and not run.path.is_dir():
         raise InputError(f"--run {run.path} is no folder; choose another")
-    if is_run(run):
-        return
     foreign = [path.name for path in _entries(run.path) if path.name[0] != "." and path.name not in before]
-    if foreign:
+    if foreign and not is_run(run):  # in this order, since another process may be about to begin the run
         raise InputError(f"--run {run.path} holds {listed(foreign)}, and is no run; choose a new or an empty folder")
 
 

@@ -205,6 +205,17 @@ def test_no_device_or_pipe_is_replaced(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5 and (tmp_path / "pipe").is_fifo()
 
 
+def test_a_file_of_lightnings_that_has_a_second_name_is_not_written_into(tmp_path: Path) -> None:
+    from amazon_ml.runs.fit import _Reached, _set_former_metrics_aside
+
+    fold = FoldFolder(tmp_path / "fold-0")
+    fold.path.mkdir()
+    (tmp_path / "backup.yaml").write_text("mine")  # as cp -al leaves it
+    (fold.path / "hparams.yaml").hardlink_to(tmp_path / "backup.yaml")
+    _set_former_metrics_aside(fold, _Reached(0, {}))
+    assert contents(tmp_path) == {"backup.yaml": "mine"}
+
+
 def test_the_end_of_training_removes_its_own_checkpoint_only(tmp_path: Path) -> None:
     from amazon_ml.runs.fit import _remove_checkpoint
 

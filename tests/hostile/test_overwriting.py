@@ -283,3 +283,87 @@ def test_a_file_of_the_users_is_kept(command: list[str], files: Path, capsys: py
     if command[0] != "bench":
         assert main([*command, "--overwrite"]) in (0, 1)  # 1 where faults are found
         assert (files / "mine.json").read_text() != MINE
+
+
+# ---------------------------------------------------------------- with trained networks
+
+
+@pytest.fixture
+def run(trained: Path, demo_tiles: Path, here: Path) -> Path:
+    """Copy a trained run and its tables, and make a blend and parts of a prediction beside them."""
+    shutil.copytree(trained, here / "run")
+    (here / "demo").mkdir()
+    for name in ("train_v2.csv", "sample_submission_v2.csv"):
+        shutil.copy(demo_tiles / name, here / "demo")
+    for folder in ("train-jpg", "test-jpg"):
+        (here / "demo" / folder).symlink_to(demo_tiles / folder)
+    (here / "parts").mkdir()
+    (here / "parts" / "plan.json").write_text('{"tiles": 1, "batch": 1, "shards": 1, "made_of": ""}')
+    (here / "parts" / "tiles.csv").write_text("image_name,path,tif\na,a.jpg,\n")
+    pd.DataFrame({"image_name": ["a"], "tags": ["clear"]}).to_parquet(here / "parts" / "part-00000.parquet")
+    return here / "run"
+
+
+_PREDICT = ["predict", "run", "--tiles", "demo", "--out"]
+_EVALUATE = ["evaluate", "run", "--data", "demo", "--json"]
+_EXPORT = ["export", "run", "--onnx"]
+_SHARDS = ["slurm", "predict", "run", "--tiles", "demo", "--shards=1", "--out"]
+ONTO_NETWORKS = [
+    [*_PREDICT, "run/oof.parquet"],
+    [*_PREDICT, "run/fold-0/valid.parquet"],
+    [*_PREDICT, "run/fold-0/new.csv"],
+    [*_PREDICT, "run/bundle/tags.csv"],
+    [*_PREDICT, "run/neighbours.csv"],
+    [*_PREDICT, "demo/train_v2.csv"],
+    [*_PREDICT, "demo/sample_submission_v2.csv"],
+    ["predict", "run/bundle", "--tiles", "demo", "--out", "demo/train_v2.csv"],
+    [*_EVALUATE, "run/metrics.json"],
+    [*_EVALUATE, "run/bundle/bundle.json"],
+    [*_EVALUATE, "demo/train_v2.csv"],
+    [*_EVALUATE[:-1], "--leave_out", "names.csv", "--json", "names.csv"],
+    ["evaluate", "run/bundle", "--data", "demo", "--json", "run/bundle/bundle.json"],
+    [*_EXPORT, "run/fold-0/model.safetensors"],
+    [*_EXPORT, "run/bundle/fold-0.safetensors"],
+    ["export", "run/bundle", "--onnx", "run/bundle/fold-0.safetensors"],
+    [*_SHARDS, "run/oof.parquet"],
+    [*_SHARDS, "demo/train_v2.csv"],
+    ["merge", "parts", "--out", "parts/part-00000.parquet"],
+    ["merge", "parts", "--out", "parts/tiles.csv"],
+    ["merge", "parts", "--out", "link.parquet"],
+]
+
+
+def test_no_command_writes_onto_networks_and_what_they_read(
+    run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "names.csv").write_text("image_name\n")
+    (here / "link.parquet").symlink_to("parts/part-00000.parquet")
+    before = hash_all(here)
+    for command in ONTO_NETWORKS:
+        for more in ([], ["--overwrite"]):
+            assert main([*command, *more]) == 2, command
+            assert command[-1] in capsys.readouterr().err
+    assert hash_all(here) == before
+
+
+def test_predictions_scores_and_networks_of_the_users_are_kept(
+    run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("mine.csv", "mine.json"):
+        (here / name).write_text(MINE)
+    for command in (_PREDICT, _EVALUATE, _EXPORT, _SHARDS, ["merge", "parts", "--out"]):
+        name = "mine.json" if command in (_EVALUATE, _EXPORT) else "mine.csv"
+        assert main([*command, name]) == 2, command
+        assert "--overwrite" in capsys.readouterr().err and (here / name).read_text() == MINE
+    assert main(["merge", "parts", "--out", "mine.csv", "--overwrite"]) == 0
+    assert (here / "mine.csv").read_text() == "image_name,tags\na,clear\n"
+
+
+def test_networks_of_a_blend_are_protected_with_it(run: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(run, here / "other")
+    assert main(["blend", "run", "other", "--run", "both"]) == 0
+    before = hash_all(here)
+    for name in ("other/oof.parquet", "run/test.parquet", "both/oof.parquet"):
+        assert main(["predict", "both", "--tiles", "demo", "--out", name, "--overwrite"]) == 2
+        assert name in capsys.readouterr().err
+    assert hash_all(here) == before
