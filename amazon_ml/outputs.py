@@ -35,14 +35,14 @@ def check_outputs(
     for option, path in outputs.items():
         if path is None:
             continue
-        told, place = f"{option} {path}", _place(path)
+        named, place = f"{option} {path}", _place(path)
         if place in seen:
-            raise InputError(f"{told} is also the file of {seen[place]}; name another one")
+            raise InputError(f"{named} is also the file of {seen[place]}; name another one")
         seen[place] = option
-        _check_parent(told, place)
+        _check_parent(named, place)
         if any(_is_of(path, place, one) for one in kept):
-            raise InputError(f"{told} is a file that is read, or belongs to what is read; name another one")
-        _check_existing(told, path, overwrite=overwrite)
+            raise InputError(f"{named} is a file that is read, or belongs to what is read; name another one")
+        _check_existing(named, path, overwrite=overwrite)
 
 
 def _place(path: Path) -> Path:
@@ -63,18 +63,18 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve fails on a link to itself
 
 
-def _check_parent(told: str, place: Path) -> None:
+def _check_parent(named: str, place: Path) -> None:
     there = next(folder for folder in place.parents if os.path.lexists(folder))
     if not there.is_dir():
-        raise InputError(f"{told}: {there} is no folder; name another place")
+        raise InputError(f"{named}: {there} is no folder; name another place")
 
 
-def _check_existing(told: str, path: Path, *, overwrite: bool) -> None:
+def _check_existing(named: str, path: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if path.exists() and not path.is_file():
-        raise InputError(f"{told} is a folder or no regular file; name another one")
+        raise InputError(f"{named} is a folder or no regular file; name another one")
     if path.suffix.lower() in _IMAGES:
-        raise InputError(f"{told} is there, and its name is that of an image; name another one")
+        raise InputError(f"{named} is there, and its name is that of an image; name another one")
     if not overwrite:
-        raise InputError(f"{told} is there already; name another file, or replace it with --overwrite")
+        raise InputError(f"{named} is there already; name another file, or replace it with --overwrite")

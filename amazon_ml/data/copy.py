@@ -28,6 +28,7 @@ def copy_store(store: Path, copy: Path) -> None:
     copy = Path(os.path.realpath(copy))  # a scratch disk may lie behind a link
     with locked(copy.with_name(f".{copy.name}.lock"), f"waiting for another process to copy {store}", wait=True):
         if _is_copy(store, copy):
+            (copy / PLAN).unlink(missing_ok=True)  # of a process that was killed at its end
             log.info("%s is there", copy)
             return
         check_store(copy)

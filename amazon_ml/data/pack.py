@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -128,7 +128,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
     catalog
         The tiles.
     store
-        Folder to make; an older store there is replaced once the new one is whole.
+        Folder to make; an older store there is replaced once the new one is whole, and nothing else is.
     size
         Edge of the square that tiles are scaled to, pixels.
     reader
@@ -151,6 +151,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
     with locked(store.with_name(f".{store.name}.lock"), busy):
         plan = _Plan.of(catalog, size, reader)
         if _is_right(store, catalog, plan):
+            _tidy(store)
             log.info("%s holds these %s tiles already; nothing to do", store, f"{len(plan.files):,}")
             return
         partial, former = store.with_name(f"{store.name}.partial"), _former(store)
@@ -317,9 +318,15 @@ def _finish(partial: Path, store: Path) -> None:
     if store.exists():
         store.rename(former)
     partial.rename(store)
-    for left in (store / PLAN, store / JOURNAL):
-        left.unlink()
-    remove_store(former)
+    _tidy(store)
+
+
+def _tidy(store: Path) -> None:
+    """Remove what packing needed beside the store, also where a process was killed before it could."""
+    for left in (PLAN, JOURNAL):
+        (store / left).unlink(missing_ok=True)
+    with suppress(InputError, OSError):  # a folder that is no store is not ours, and not in the way
+        remove_store(_former(store))
 
 
 def _former(store: Path) -> Path:

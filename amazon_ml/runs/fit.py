@@ -101,9 +101,9 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
 
 def _remove_checkpoint(folder: FoldFolder) -> None:
     """Remove the checkpoint, and its folder where nothing else lies in it."""
-    folder.last.unlink(missing_ok=True)
     clear_leftovers(folder.last)
     with suppress(OSError):
+        folder.last.unlink(missing_ok=True)
         folder.checkpoints.rmdir()
 
 

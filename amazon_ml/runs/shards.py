@@ -86,13 +86,14 @@ def check_parts(parts: Parts) -> None:
         raise InputError(f"--out {parts.path}: the parts need a folder; name another one")
     if not parts.path.exists():
         return
-    check_no_links([*parts.path.iterdir()])
-    if parts.plan.exists():
+    there = sorted(parts.path.iterdir())
+    check_no_links(there)
+    if parts.plan.exists():  # looked for after the rest, which another process may write now, the plan first
         _plan(parts)
         return
-    foreign = [path.name for path in parts.path.iterdir() if path.name[0] != "." and not _is_listing(path)]
+    foreign = [path.name for path in there if path.name[0] != "." and not _is_listing(path)]
     if foreign:
-        raise InputError(f"--out {parts.path} holds {listed(sorted(foreign))}, which are no parts; name another folder")
+        raise InputError(f"--out {parts.path} holds {listed(foreign)}, which are no parts; name another folder")
 
 
 def _is_listing(path: Path) -> bool:

@@ -128,6 +128,18 @@ def test_what_a_killed_packing_leaves_is_gone_on_with(left: tuple[str, ...], til
     assert (tiles / "packed-rgb-8" / "store.json").is_file() and not partial.exists()
 
 
+def test_what_packing_leaves_when_it_is_killed_at_its_end_is_removed(tiles: Path) -> None:
+    assert main(PACK) == 0
+    store, former = tiles / "packed-rgb-8", tiles / ".packed-rgb-8.old"
+    shutil.copytree(store, former)
+    (store / "plan.json").write_text(_PLAN)
+    assert main(PACK) == 0
+    assert not former.exists() and sorted(path.name for path in store.iterdir()) == ["store.json", "tiles.npy"]
+    _written("notes.txt")(former)
+    assert main(PACK) == 0
+    assert snapshot(former) == {"notes.txt": b"mine".hex()}
+
+
 def test_an_array_that_has_a_second_name_is_not_written_into(tiles: Path, here: Path) -> None:
     assert main(PACK) == 0
     partial = (tiles / "packed-rgb-8").rename(tiles / "packed-rgb-8.partial")
