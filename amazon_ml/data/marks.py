@@ -18,7 +18,8 @@ from amazon_ml.files import read_json
 PLAN, JOURNAL = "plan.json", "journal.jsonl"
 
 _NAMES = (ARRAY, DESCRIPTION, PLAN, JOURNAL)
-_TEMPORARY = re.compile(rf"\.({'|'.join(map(re.escape, _NAMES))})\.[0-9a-f]{{16}}\.part")
+#: Temporary files of these, and what NFS and macOS leave in any folder.
+_HIDDEN = re.compile(rf"\.({'|'.join(map(re.escape, _NAMES))})\.[0-9a-f]{{16}}\.part|\.nfs[0-9a-f]+|\.DS_Store")
 #: What a description of a store says, and a plan of one.
 _KEYS = {"size", "reader", "tiles"}
 
@@ -57,7 +58,7 @@ def remove_store(folder: Path) -> None:
 
 
 def _is_part(path: Path) -> bool:
-    named = path.name in _NAMES or _TEMPORARY.fullmatch(path.name) is not None
+    named = path.name in _NAMES or _HIDDEN.fullmatch(path.name) is not None
     return named and stat.S_ISREG(path.lstat().st_mode)
 
 
