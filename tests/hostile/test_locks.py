@@ -71,16 +71,19 @@ def test_a_file_that_is_there_keeps_its_content(linked: bool, treasure: Path) ->
 
 
 def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:
-    read, write = os.pipe()
+    (ended, end), (begun, begin) = os.pipe(), os.pipe()
     with locked(tmp_path / "a.lock", "busy"):
         child = os.fork()
         if not child:  # lives on after the lock of its parent has fallen
-            os.close(write)
-            os.read(read, 1)
+            os.close(end)
+            os.write(begin, b"!")
+            os.read(ended, 1)
             os._exit(0)
-    assert not is_locked(tmp_path / "a.lock")
-    os.close(write)
+    assert os.read(begun, 1) == b"!" and not is_locked(tmp_path / "a.lock")
+    os.close(end)
     assert os.waitpid(child, 0)[1] == 0
+    for pipe in (ended, begin, begun):
+        os.close(pipe)
 
 
 def _train(root: Path) -> list[str]:
