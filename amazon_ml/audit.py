@@ -11,6 +11,7 @@ from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.report.audit_page import write_audit_page
+from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run, read_oof
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     options = folder.options()
     if not options["data"]["hold_out"]:
         raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
+    check_writable(folder)
     names, tags, p, true = read_oof(folder)
     found = contradictions(p, true).head(top)
     if found.empty:

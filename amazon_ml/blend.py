@@ -6,8 +6,9 @@ from pathlib import Path
 from amazon_ml.decisions.blending import WAYS
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
+from amazon_ml.runs.access import check_run_folder, locked
 from amazon_ml.runs.blend import make_blend
-from amazon_ml.runs.folder import Run, locked
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.tiles import listed_tiles
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
         raise InputError(f"--run {run} is one of the runs to blend; choose another")
     if folder.config.exists() and not folder.blend.exists():
         raise InputError(f"--run {run} holds another run; choose another")
+    check_run_folder(folder)
     for member in members:
         member.options()  # refuses what is no run, before a lock makes the folder of the blend
     with locked(folder):

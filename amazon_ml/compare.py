@@ -8,13 +8,17 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 from amazon_ml.outputs import check_outputs
 from amazon_ml.report.comparison import print_comparison, write_comparison_page
+from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.folder import Run
 
 log = logging.getLogger(__name__)
 
 
-def compare(runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, page: Path | None = None) -> None:
+def compare(
+    runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, page: Path | None = None,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
     Every run is decided anew by one rule, so that a difference is one of networks. It is noise where
@@ -32,6 +36,8 @@ def compare(runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, 
         File for all that was found.
     page
         HTML file of the same tables and a drawing; it needs no other file.
+    overwrite
+        Replace files that are there.
 
     Raises
     ------
@@ -42,7 +48,8 @@ def compare(runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, 
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}")
     if len({path.resolve() for path in runs}) < max(2, len(runs)):
         raise InputError("name two different runs or more")
-    check_outputs([json, page])
+    inputs = [path for run in runs for path in own_paths(Run(run))]
+    check_outputs({"--json": json, "--page": page}, inputs, overwrite=overwrite)
     found = compare_runs([Run(path) for path in runs], rule)
     print_comparison(found)
     if json is not None:

@@ -1,47 +1,96 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed. Locks on folders."""
+"""Files that are either whole or not there: written under a temporary name, then renamed."""
 
 import fcntl
 import hashlib
 import json
-import logging
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.regular import check_regular
 
-log = logging.getLogger(__name__)
-
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving without an error it replaces `path`.
+
+    The temporary file is new and empty, under a name that nobody can guess. A link in the place of `path` is
+    replaced; what it points to is not touched.
 
     Raises
     ------
     WorkError
         When the folder cannot be written to, or the disk is full; `path` is then as it was.
+    InputError
+        When `path` is a device, a pipe or a socket.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary, lock = None, -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_replaceable(path)
+        clear_leftovers(path)
+        temporary, lock = _new_beside(path)
         yield temporary
         temporary.replace(path)
     except OSError as error:
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # not there, or no folder that it could be in
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):  # it has its name by now
+                temporary.unlink()
+            os.close(lock)
+
+
+def _check_replaceable(path: Path) -> None:
+    if os.path.lexists(path):
+        kind = stat.S_IFMT(path.lstat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR):  # a folder cannot be replaced anyway
+            raise InputError(f"{path} is no regular file; name another one")
+
+
+def _new_beside(path: Path) -> tuple[Path, int]:
+    """Make a temporary file, and lock it, so that others see that a process is at work on it."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # a file system without locks: a leftover stays there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
+            return temporary, handle
+        os.close(handle)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove temporary files of the same target whose process was killed: nobody holds their lock any more."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
+    with suppress(OSError):  # the folder cannot be listed, or another process removed the file
+        for name in os.listdir(path.parent):  # noqa: PTH208 (names alone, of folders with many tiles)
+            if ours.fullmatch(name):
+                _remove_unlocked(path.with_name(name))
+
+
+def _remove_unlocked(leftover: Path) -> None:
+    with suppress(OSError):  # a link, or a process is at work on it
+        handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -71,7 +120,7 @@ def _no_number(name: str) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table whole, as Parquet or CSV after the ending of `path`."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
@@ -83,70 +132,3 @@ def sha256_of(path: Path) -> str:
     check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextmanager
-def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file for this process; the lock falls with the process, however it ends.
-
-    Parameters
-    ----------
-    path
-        The lock file.
-    busy
-        What is told when another process holds it.
-    wait
-        Whether to wait until it is free.
-
-    Raises
-    ------
-    WorkError
-        When the file cannot be made, or the file system knows no locks.
-    InputError
-        With the message `busy`, when another process holds it and `wait` is false.
-    """
-    check_regular(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
-    except OSError as error:
-        raise WorkError(f"cannot write to {path.parent}: {error.strerror}") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise InputError(busy) from None
-            log.info(busy)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:
-            raise WorkError(f"cannot lock {path}: {error.strerror}; use another file system") from error
-        _locks.add(stream)
-        try:
-            yield
-        finally:
-            _locks.remove(stream)
-
-
-_locks: set[TextIO] = set()
-
-
-def _drop_locks() -> None:
-    """Let go of them in a forked process, which would hold them for as long as it outlives this one."""
-    for stream in _locks:
-        stream.close()
-    _locks.clear()
-
-
-os.register_at_fork(after_in_child=_drop_locks)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process, this one or another, holds a lock file."""
-    if not path.exists():
-        return False
-    try:
-        with locked(path, "held"):
-            return False
-    except InputError:
-        return True

@@ -23,6 +23,7 @@ from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.report.figures import draw_sweep
 from amazon_ml.report.tables import console
+from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import parse_train, train_parser
 from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
 from amazon_ml.runs.folder import Options, Run
@@ -63,6 +64,7 @@ def find_rate(arguments: list[str]) -> None:
     lowest, highest, steps = (options.pop(key) for key in ("lowest", "highest", "steps"))
     if not 0 < lowest < highest < math.inf or steps < 10:
         raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
+    check_run_folder(run, BEFORE_TRAINING)
     found = sweep(options, np.geomspace(lowest, highest, steps))
     suggested = suggest_rate(found)
     write_table(run.path / "lr.csv", found)

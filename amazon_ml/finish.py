@@ -12,8 +12,9 @@ from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
 from amazon_ml.report.tables import print_scores
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Run, locked, read_oof
+from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
 from amazon_ml.runs.tiles import listed_tiles
 from amazon_ml.runs.tune import keep_rule

@@ -10,10 +10,11 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
+from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
 from amazon_ml.runs.config import keep_options, parse_train, write_options
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.fit import fit_fold, fold_data, joined, prepare_tiles
-from amazon_ml.runs.folder import Options, Run, locked, locked_fold, write_truth
+from amazon_ml.runs.folder import Options, Run, write_truth
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.provenance import keep_provenance, read_processes
 
@@ -60,6 +61,7 @@ def train(run: Run, options: Options) -> dict[str, Any]:
 
 def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[int]]:
     """Write what the folds share, or see that it is the same; take hold of the folds that are asked for."""
+    check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         keep_options(run, options)
         catalog = prepare_tiles(run, options)

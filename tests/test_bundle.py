@@ -30,7 +30,7 @@ def said(bundle: Path) -> Any:
 
 
 def predicted(source: Path, tiles: Path, out: Path) -> pd.DataFrame:
-    assert main(["predict", str(source), "--tiles", str(tiles), "--out", str(out)]) == 0
+    assert main(["predict", str(source), "--tiles", str(tiles), "--out", str(out), "--overwrite"]) == 0
     return pd.read_parquet(out).set_index("image_name")
 
 

@@ -320,8 +320,8 @@ def test_a_table_whose_files_all_lack(root: Path) -> None:
 
 def test_what_cannot_be_written_is_told(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["data", "check", str(clean), "--json", str(tmp_path / "file" / "check.json")]) == 1
-    assert "cannot write" in capsys.readouterr().err
+    assert main(["data", "check", str(clean), "--json", str(tmp_path / "file" / "check.json")]) == 2
+    assert f"{tmp_path / 'file'} is no folder" in capsys.readouterr().err
 
 
 def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_path: Path) -> None:

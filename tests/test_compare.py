@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> dict[str, Path]:
 
 def compared(tmp_path: Path, *words: str | Path) -> dict[str, Any]:
     out = tmp_path / "found.json"
-    assert main(["compare", *map(str, words), "--json", str(out)]) == 0
+    assert main(["compare", *map(str, words), "--json", str(out), "--overwrite"]) == 0
     found: dict[str, Any] = json.loads(out.read_text())
     return found
 

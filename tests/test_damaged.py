@@ -118,11 +118,9 @@ def test_odd_packed_store_is_named(
 
 
 def test_parts_of_a_killed_export_are_cleared(trained: Path, tmp_path: Path) -> None:
-    from amazon_ml.runs.export import _clear_parts
-
-    out = tmp_path / "net[1].onnx"
-    for name in (".net[1].onnx.999999999.part", ".net[1].onnx.abc123.part"):
+    out, mine = tmp_path / "net[1].onnx", f".net[1].onnx.{'0' * 16}.part"
+    for name in (mine, ".net[1].onnx.abc.part", f".net1.onnx.{'0' * 16}.part"):
         (tmp_path / name).write_bytes(b"half")
-    (tmp_path / ".net1.onnx.abc.part").write_bytes(b"of somebody else")
-    _clear_parts(out)
-    assert [path.name for path in tmp_path.iterdir()] == [".net1.onnx.abc.part"]
+    assert main(["export", str(trained), "--onnx", str(out)]) == 0
+    assert out.is_file() and not (tmp_path / mine).exists()
+    assert (tmp_path / ".net[1].onnx.abc.part").exists() and (tmp_path / f".net1.onnx.{'0' * 16}.part").exists()

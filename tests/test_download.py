@@ -19,8 +19,8 @@ from test_archives import files_in, pack_7z, pack_tar, pack_zip
 from amazon_ml.cli import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.progress import watched
-from amazon_ml.files import locked
 from amazon_ml.kaggle import client
+from amazon_ml.locks import locked
 
 MIRROR = "somebody/tiles"
 

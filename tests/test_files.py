@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import is_locked, locked, read_json, sha256_of, write_json, write_table, write_text, written_whole
+from amazon_ml.files import atomic_write, read_json, sha256_of, write_json, write_table, write_text
+from amazon_ml.locks import is_locked, locked
 
 
 def test_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "a.txt"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         assert not path.exists()
         assert temporary.parent == path.parent  # renaming is only atomic within one file system
@@ -24,7 +25,7 @@ def test_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
 def test_error_in_between_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(KeyError), written_whole(path) as temporary:
+    with pytest.raises(KeyError), atomic_write(path) as temporary:
         temporary.write_text("new, but only ha")
         raise KeyError("stop")
     assert path.read_text() == "old"
@@ -32,7 +33,7 @@ def test_error_in_between_leaves_the_old_file_and_nothing_else(tmp_path: Path) -
 
 
 def test_error_before_anything_is_written_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), written_whole(tmp_path / "a.txt"):
+    with pytest.raises(KeyError), atomic_write(tmp_path / "a.txt"):
         raise KeyError("stop")
     assert list(tmp_path.iterdir()) == []
 
@@ -40,7 +41,8 @@ def test_error_before_anything_is_written_leaves_nothing(tmp_path: Path) -> None
 def test_full_disk_is_a_work_error_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(WorkError, match=r"cannot write .*a\.txt: No space left"), written_whole(path) as temporary:
+    with pytest.raises(WorkError, match=r"cannot write .*a\.txt: No space left"), atomic_write(path) as temporary:
+        temporary.unlink()
         temporary.symlink_to("/dev/full")
         temporary.write_text("new")
     assert path.read_text() == "old"
@@ -135,7 +137,7 @@ def test_sha256_of_known_bytes(tmp_path: Path) -> None:
 def test_a_lock_is_for_one_process_and_falls_with_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.lock"
     program = (
-        "import sys; from pathlib import Path; from amazon_ml.files import locked\n"
+        "import sys; from pathlib import Path; from amazon_ml.locks import locked\n"
         "with locked(Path(sys.argv[1]), 'busy'): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(path)]

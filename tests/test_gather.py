@@ -16,7 +16,8 @@ from conftest import TINY
 
 from amazon_ml.cli import main
 from amazon_ml.finish import gather
-from amazon_ml.runs.folder import Run, locked, locked_fold
+from amazon_ml.runs.access import locked, locked_fold
+from amazon_ml.runs.folder import Run
 
 RESULTS = ("oof.parquet", "test.parquet", "decision.json", "metrics.json", "submission.csv")
 

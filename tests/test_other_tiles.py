@@ -225,7 +225,7 @@ def test_any_bytes_are_a_header_or_none(data: bytes, start: bytes) -> None:
 @pytest.mark.parametrize("name", ["pipe.jpg", "pipe.tif"])
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name}.*no regular file"):
+    with pytest.raises(InputError, match=rf"{name}.*not a regular file"):
         TileReader()(str(tmp_path / name))
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from conftest import write_sealed
 
-from amazon_ml import files
 from amazon_ml.cli import main
 from amazon_ml.errors import WorkError
+from amazon_ml.locks import locked
 from amazon_ml.runs.saving import save_table
 
 TILES = 20
@@ -260,5 +260,5 @@ def test_weights_that_are_no_regular_file(
 
 def test_files_are_locked_without_waiting_for_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(ValueError, match="FIFO"), files.locked(tmp_path / ".lock", "busy"):
+    with pytest.raises(ValueError, match="lock file"), locked(tmp_path / ".lock", "busy"):
         pass

@@ -28,7 +28,8 @@ from amazon_ml.data.loading import _start_worker
 from amazon_ml.errors import WorkError
 from amazon_ml.models.callbacks import WholeCheckpoints
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.folder import Run, locked_fold
+from amazon_ml.runs.access import locked_fold
+from amazon_ml.runs.folder import Run
 from amazon_ml.stop import Stopped
 
 EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.backbone_args={drop_rate: 0.3}"]

@@ -28,8 +28,9 @@ from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
 from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.access import locked_fold
 from amazon_ml.runs.fit import predict
-from amazon_ml.runs.folder import Run, locked_fold
+from amazon_ml.runs.folder import Run
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -26,8 +26,9 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import per_class
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Run, locked, probability_table, write_truth
+from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.tune import tune
 
 

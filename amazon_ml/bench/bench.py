@@ -37,6 +37,7 @@ def bench(
     backbone: str = "regnetx_002",
     only: Literal["cut-offs", "loading", "training", "gpu"] | None = None,
     json: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Measure cut-off search, loading and training against plain baselines, on generated tiles.
 
@@ -57,10 +58,12 @@ def bench(
         where there is a GPU.
     json
         File for the figures.
+    overwrite
+        Replace a file that is there.
     """
     if rounds < 1 or tiles < 64:
         raise InputError("--rounds must be at least 1, and --tiles at least 64")
-    check_outputs([json])
+    check_outputs({"--json": json}, overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
         "cut-offs": lambda _: cut_offs(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),

@@ -7,7 +7,8 @@ from amazon_ml.cluster.site import check_text
 from amazon_ml.cluster.submission import job_folder, refuse_live, site_with, write_jobs
 from amazon_ml.errors import InputError
 from amazon_ml.outputs import check_outputs
-from amazon_ml.runs.predict import plan_shards
+from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.predict import inputs_of, plan_shards
 from amazon_ml.runs.saving import check_defuse
 from amazon_ml.runs.shards import Parts, refuse_ending
 from amazon_ml.runs.skipping import Policy
@@ -30,6 +31,7 @@ def predict_jobs(
     broken: Path | None = None,
     defuse: bool = False,
     submit: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write job scripts that tag a folder of tiles in shards, and put them together.
 
@@ -68,10 +70,11 @@ def predict_jobs(
         Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
     submit
         Hand the jobs in.
+    overwrite
+        Replace a table that is there.
     """
     refuse_ending(out)
     check_defuse(out, defuse)
-    check_outputs([out, broken])
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
         raise InputError("--gpus_per_node must be 0 or 1: each shard is one process; --at_once must be at least 1")
     for name, value in (("run", run), ("--tiles", tiles), ("--out", out)):
@@ -80,6 +83,8 @@ def predict_jobs(
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
     if submit:
         refuse_live(parts.path)
+    inputs = inputs_of(run, open_bundle(run), tiles)
+    check_outputs({"--out": out, "--broken": broken}, inputs, overwrite=overwrite)
     plan_shards(run, tiles, parts, shards, Policy(skip_broken, listing=broken))
     folder = job_folder(parts.path)
     skip = ("--skip_broken", "true") if skip_broken else ()
@@ -96,5 +101,5 @@ def predict_jobs(
         requeue=requeue,
     )
     about = f"Puts the parts together as {out.name}, or tells which are missing."
-    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), *plain), folder)
+    merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), "--overwrite", *plain), folder)
     write_jobs([predict, merge], chosen, hand_in=submit)

@@ -15,8 +15,9 @@ from amazon_ml.data.pack import default_store
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.regular import check_regular
+from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
-from amazon_ml.runs.folder import Options, Run, locked
+from amazon_ml.runs.folder import Options, Run
 from amazon_ml.runs.gather import missing_folds
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def plan_jobs(run: Run, options: Options, **own: Any) -> list[Job]:
     """
     if not Path(options["data"]["root"]).is_dir():
         raise InputError(f"data.root: there is no folder {options['data']['root']}")
+    check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         keep_options(run, options)
         there = _folds(run, options)

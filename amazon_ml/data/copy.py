@@ -1,12 +1,15 @@
 """A packed store copied to a faster disk, such as one of the node that trains."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
+from amazon_ml.data.marks import PLAN, check_store
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, open_store
 from amazon_ml.errors import WorkError
-from amazon_ml.files import locked, written_whole
+from amazon_ml.files import atomic_write, write_text
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -19,20 +22,25 @@ def copy_store(store: Path, copy: Path) -> None:
     store
         The store.
     copy
-        Where the copy goes; another store there is replaced.
+        Where the copy goes; another store there is replaced, and nothing else.
     """
     original = open_store(store)
+    copy = Path(os.path.realpath(copy))  # a scratch disk may lie behind a link
     with locked(copy.with_name(f".{copy.name}.lock"), f"waiting for another process to copy {store}", wait=True):
         if _is_copy(store, copy):
+            (copy / PLAN).unlink(missing_ok=True)  # of a process that was killed at its end
             log.info("%s is there", copy)
             return
+        check_store(copy)
         room, needed = shutil.disk_usage(copy.parent).free, original.images.nbytes
         if room < needed:
             raise WorkError(f"{copy.parent} has {room / 1e9:.1f} GB left, and {store} takes {needed / 1e9:.1f}")
+        write_text(copy / PLAN, (store / DESCRIPTION).read_text(encoding="utf-8"))  # says that the folder is ours
         for name in (ARRAY, DESCRIPTION):  # the description last: without it, it is no store
-            with written_whole(copy / name) as temporary:
+            with atomic_write(copy / name) as temporary:
                 shutil.copyfile(store / name, temporary)
         open_store(copy)
+        (copy / PLAN).unlink()
     log.info("copied %s to %s", store, copy)
 
 

@@ -118,7 +118,7 @@ def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
     offset = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
     count_of, entry, inline = ("Q", 20, 8) if big else ("H", 12, 4)
     if offset >= size:
-        return int(offset)
+        return int(offset) + 1
     width = struct.calcsize(count_of)
     count = struct.unpack(f"{order}{count_of}", os.pread(descriptor, width, offset))[0]
     directory = os.pread(descriptor, min(count, 4096) * entry, offset + width)

@@ -9,6 +9,7 @@ import glob
 import io
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -244,9 +245,9 @@ def _built_aside(folder: Path) -> Iterator[Path]:
     prefix = f".{folder.name}.amazon-ml-demo-"
     for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
         with suppress(OSError), _locked(leftover) as free:
-            if free:
+            if free and ((leftover / _MARKER).is_file() or not any(leftover.iterdir())):
                 shutil.rmtree(leftover, ignore_errors=True)
-    aside = folder.parent / f"{prefix}{os.getpid()}"
+    aside = folder.parent / f"{prefix}{secrets.token_hex(8)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
@@ -266,7 +267,7 @@ def _built_aside(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock a folder until the block or the process ends; say whether that could be done."""
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -330,6 +331,7 @@ def write_demo(folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: 
     test, additional = _test_names(test_tiles)
     train = [f"train_{i}" for i in range(tiles)]
     with _built_aside(folder) as aside:
+        (aside / _MARKER).write_text(description, encoding="utf-8")  # first: it says that the folder is ours
         tags = _write_tiles(aside / "train-jpg", train, size, seed, split=0)
         _write_tiles(aside / "test-jpg", test, size, seed, split=1)
         _write_tiles(aside / "test-jpg-additional", additional, size, seed, split=2)
@@ -337,5 +339,4 @@ def write_demo(folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: 
         # As in the competition's file: test_* by number, but file_* by spelling.
         listed = [(name, _CONSTANT_TAGS) for name in [*test, *sorted(additional)]]
         _write_table(aside / "sample_submission_v2.csv", listed)
-        (aside / _MARKER).write_text(description, encoding="utf-8")
     log.info("%s holds %d training and %d test tiles", folder, tiles, test_tiles)

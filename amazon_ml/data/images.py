@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from amazon_ml.data.formats import refusal_of
+from amazon_ml.data.formats import described, refusal_of
 from amazon_ml.data.headers import INKS, Header, check_pixels, lacks_scans, parse_header
 from amazon_ml.errors import InputError
 from amazon_ml.regular import check_regular, open_regular, unopened
@@ -160,16 +160,17 @@ def _read_whole(path: Path, max_pixels: int) -> bytes:
             data = stream.read()
     except OSError as error:
         raise InputError(unopened(path, error)) from None
-    if refusal := refusal_of(data):
-        raise InputError(f"{path} {refusal}")
     return data
 
 
 def _checked_header(path: Path, data: bytes, max_pixels: int) -> Header:
     header = parse_header(data)
+    if header is not None:
+        check_pixels(path, header.width, header.height, max_pixels)
+    if refusal := refusal_of(data):
+        raise InputError(f"{path} {refusal}")
     if header is None:
-        raise InputError(f"{path} is not an image that can be read; JPG, PNG, WebP and BMP are")
-    check_pixels(path, header.width, header.height, max_pixels)
+        raise InputError(f"{path} is not an image that can be read{described(data)}")
     return header
 
 

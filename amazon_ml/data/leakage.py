@@ -7,11 +7,12 @@ import numpy as np
 
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.layout import find_layout, known_tables
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
-from amazon_ml.outputs import check_outputs
+from amazon_ml.outputs import check_outputs, check_place
 
 
 def examine_folds(
@@ -19,7 +20,7 @@ def examine_folds(
     seed: int = 0, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
     name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
     allow_missing: bool = False, allow_untagged: bool = False, merge_rows: bool = False,
-    leave_out: Path | None = None, json: Path | None = None,
+    leave_out: Path | None = None, json: Path | None = None, overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
 
@@ -61,6 +62,8 @@ def examine_folds(
         CSV of names of tiles that are not used: the ``data.leave_out`` of the training to come.
     json
         File for the figures.
+    overwrite
+        Replace the file for the figures where it is there; folds that are there are read in any case.
 
     Returns
     -------
@@ -69,7 +72,11 @@ def examine_folds(
     """
     if not 0 <= seed < 2**32:
         raise InputError("--seed must be in 0..2**32 - 1")
-    check_outputs([json, *([] if folds.exists() else [folds])])
+    if not folds.exists():
+        check_place(folds)
+    if json is not None:
+        inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, table, images).table, leave_out]
+        check_outputs({"--json": json}, [*inputs, *known_tables(folder)], overwrite=overwrite)
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -30,14 +30,14 @@ from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.images import MAX_PIXELS, Image, resize
 from amazon_ml.data.limits import compare_values, fit_reader
+from amazon_ml.data.marks import JOURNAL, PLAN, check_store, remove_store
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import locked, read_json, write_json, write_text
+from amazon_ml.files import read_json, write_json, write_text
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
-#: What a partial store is to become, and which blocks of it are done, a line each.
-_PLAN, _JOURNAL = "plan.json", "journal.jsonl"
 #: Tiles that are decoded by one thread and written at once.
 _BLOCK = 128
 
@@ -146,7 +146,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
     catalog
         The tiles.
     store
-        Folder to make; an older store there is replaced once the new one is whole.
+        Folder to make; an older store there is replaced once the new one is whole, and nothing else is.
     size
         Edge of the square that tiles are scaled to, pixels.
     reader
@@ -169,9 +169,12 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
     with locked(store.with_name(f".{store.name}.lock"), busy):
         plan = _Plan.of(catalog, size, reader)
         if _is_right(store, catalog, plan):
+            _tidy(store)
             log.info("%s holds these %s tiles already; nothing to do", store, f"{len(plan.files):,}")
             return
-        partial = store.with_name(f"{store.name}.partial")
+        partial, former = store.with_name(f"{store.name}.partial"), _former(store)
+        for folder in (store, partial, former):
+            check_store(folder)
         try:
             _fill(partial, plan, reader, workers or os.cpu_count() or 1)
             _finish(partial, store)
@@ -229,7 +232,7 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
     blocks = plan.blocks()
     tiles_done = sum(map(len, done))
     _check_space(partial, int(np.prod(plan.shape[1:])) * (len(plan.files) - tiles_done))
-    with (partial / ARRAY).open("r+b") as array, (partial / _JOURNAL).open("a", encoding="utf-8") as journal:
+    with (partial / ARRAY).open("r+b") as array, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
         np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
         array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
         with _progress(len(plan.files), tiles_done) as advance:
@@ -250,17 +253,17 @@ def _resumed(partial: Path, plan: _Plan) -> list[list[str]]:
     """Find the blocks that are done, as hashes of their tiles; a store with another plan is begun anew."""
     described = plan.described()
     done: list[list[str]] = []
-    whole = all((partial / name).is_file() for name in (_PLAN, _JOURNAL, ARRAY))
-    if whole and read_json(partial / _PLAN) == described:
-        lines = (partial / _JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = all((partial / name).is_file() for name in (PLAN, JOURNAL, ARRAY))
+    if whole and (partial / ARRAY).stat().st_nlink == 1 and read_json(partial / PLAN) == described:
+        lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
         done = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
         log.info("%s tiles are packed already", f"{sum(map(len, done)):,}")
     else:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_store(partial)
         partial.mkdir(parents=True)
+        write_json(partial / PLAN, described)  # first: without it, nothing says that the folder is ours
         (partial / ARRAY).touch()
-    write_text(partial / _JOURNAL, "".join(json.dumps(hashes) + "\n" for hashes in done))
-    write_json(partial / _PLAN, described)
+    write_text(partial / JOURNAL, "".join(json.dumps(hashes) + "\n" for hashes in done))
     return done
 
 
@@ -328,11 +331,22 @@ def _progress(tiles: int, done: int) -> Iterator[Callable[[int], None]]:
 
 def _finish(partial: Path, store: Path) -> None:
     """Give the whole store its name; what stood there is removed behind it."""
-    old = store.with_name(f"{store.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    former = _former(store)
+    remove_store(former)
     if store.exists():
-        store.rename(old)
+        store.rename(former)
     partial.rename(store)
-    for left in (store / _PLAN, store / _JOURNAL):
-        left.unlink()
-    shutil.rmtree(old, ignore_errors=True)
+    _tidy(store)
+
+
+def _tidy(store: Path) -> None:
+    """Remove what packing needed beside the store, also where a process was killed before it could."""
+    for left in (PLAN, JOURNAL):
+        (store / left).unlink(missing_ok=True)
+    with suppress(InputError, OSError):  # a folder that is no store is not ours, and not in the way
+        remove_store(_former(store))
+
+
+def _former(store: Path) -> Path:
+    """Name the place of a former store while the new one takes its own."""
+    return store.with_name(f".{store.name}.old")

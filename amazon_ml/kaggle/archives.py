@@ -5,6 +5,7 @@ bytes than are allowed are refused before anything is unpacked.
 """
 
 import filecmp
+import os
 import shutil
 import stat
 import tarfile
@@ -110,7 +111,7 @@ def move_into(source: Path, target: Path) -> None:
     """
     for path in _files(source):
         there = target / path.relative_to(source)
-        if there.exists() and not (there.is_file() and filecmp.cmp(path, there, shallow=False)):
+        if os.path.lexists(there) and not (there.is_file() and filecmp.cmp(path, there, shallow=False)):
             raise InputError(f"{there} is there already and differs from what would be written; move it, "
                              "or name another folder")  # fmt: skip
     try:

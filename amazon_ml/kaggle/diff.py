@@ -10,10 +10,13 @@ from amazon_ml.files import write_json
 from amazon_ml.kaggle.form import run_around, separator_of
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.labels import split_tags
+from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_diff
+from amazon_ml.runs.access import own_paths
+from amazon_ml.runs.folder import Run
 
 
-def diff_submissions(a: Path, b: Path, *, json: Path | None = None) -> None:
+def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> None:
     """Tell how many tiles two submissions answer differently, and in which tags.
 
     Parameters
@@ -24,12 +27,16 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None) -> None:
         Another.
     json
         File for all that differs, tile by tile.
+    overwrite
+        Replace a file that is there.
 
     Raises
     ------
     InputError
         When one is no submission that can be read.
     """
+    runs = [path for run in map(run_around, (a, b)) if run for path in own_paths(Run(run))]
+    check_outputs({"--json": json}, [a, b, *runs], overwrite=overwrite)
     found = {"a": str(a), "b": str(b), **diff(_answers(a), _answers(b))}
     print_diff(found)
     if json is not None:

@@ -17,8 +17,8 @@ from typing import Any
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.tiles import find_tiles
 from amazon_ml.data.progress import watched
-from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import locked, read_json, write_json
+from amazon_ml.errors import InputError, WorkError, listed
+from amazon_ml.files import read_json, write_json
 from amazon_ml.kaggle.archives import (
     BrokenArchiveError,
     in_units,
@@ -30,9 +30,12 @@ from amazon_ml.kaggle.archives import (
     unpack,
 )
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
+from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
+#: What lies in the folder of one download, beside hidden files.
+_WORKSHOP = ("journal.json", "fetched", "ready")
 #: Pages that a listing may have, against a service that always has one more.
 _MAX_PAGES = 1000
 
@@ -99,6 +102,7 @@ def download(
     if dataset is None:
         competition = competition or PLANET_COMPETITION
     asked = {"data set": dataset, "competition": competition}
+    _check_own(folder / ".download")
     with locked(folder / ".download" / "lock", f"another download into {folder} is running; wait for it, or stop it"):
         for kind, name in asked.items():
             if name:
@@ -106,21 +110,36 @@ def download(
     _tell_layout(folder)
 
 
+def _check_own(folder: Path) -> None:
+    """Refuse a folder of a download that is a link, or in which there is one: files are removed below it."""
+    linked = [path for path in (folder, *_entries(folder)) if path.is_symlink()]
+    if linked:
+        raise InputError(f"{linked[0]} is a link; nothing is written through it: remove it")
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def _bring(kind: str, name: str, folder: Path, skip: Sequence[str]) -> None:
     """Bring all files of a data set or a competition that are not there yet."""
     title = f"{kind} {name}"
     workshop = folder / ".download" / title.replace(" ", "-").replace("/", "-")
     note = workshop / "journal.json"
+    _check_own(workshop)
+    foreign = [path.name for path in _entries(workshop) if path.name[0] != "." and path.name not in _WORKSHOP]
+    if foreign:
+        raise InputError(f"{workshop} holds {listed(foreign)}, which is of no download; move it away")
     journal = _read_journal(note, skip)
     if journal.offered and not any(journal.lacks(file, folder) for file in journal.offered):
         log.info("%s is in %s already; nothing is downloaded. To fetch it anew, remove %s", title, folder, note)
         return
     api = sign_in()
     with explained(title):
-        listed = OFFERS[kind](api, name)
-    offers = [offer for offer in listed if not is_skipped(offer.name, skip)]
+        offered = OFFERS[kind](api, name)
+    offers = [offer for offer in offered if not is_skipped(offer.name, skip)]
     if not offers:
-        raise WorkError(f"{title} offers no file" + (f" but what fits {list(skip)}" if listed else ""))
+        raise WorkError(f"{title} offers no file" + (f" but what fits {list(skip)}" if offered else ""))
     journal = Journal(list(skip), {offer.name: offer.size for offer in offers}, journal.came)
     left = [offer for offer in offers if journal.lacks(offer.name, folder)]
     twice = 2 * sum(offer.size for offer in left)  # packed and unpacked; tiles hardly shrink when they are packed

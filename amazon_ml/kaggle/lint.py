@@ -19,6 +19,7 @@ from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
 from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_lint
+from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
 
 KINDS = {
@@ -104,7 +105,13 @@ class Lint:
 
 
 def lint_submission(
-    file: Path, *, run: Path | None = None, sample: Path | None = None, examples: int = 3, json: Path | None = None
+    file: Path,
+    *,
+    run: Path | None = None,
+    sample: Path | None = None,
+    examples: int = 3,
+    json: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Check a submission before it is sent: names, order, tags, label logic, and how frequent tags are.
 
@@ -123,6 +130,8 @@ def lint_submission(
         How many cases of a kind are shown; the JSON holds all.
     json
         File for all that was found.
+    overwrite
+        Replace a file that is there.
 
     Raises
     ------
@@ -131,8 +140,8 @@ def lint_submission(
     """
     if examples < 1:
         raise InputError("--examples must be at least 1")
-    check_outputs([json])
     run = run or run_around(file)
+    check_outputs({"--json": json}, [file, sample, *(own_paths(Run(run)) if run else [])], overwrite=overwrite)
     found = lint(read_submission(file), find_form(run, sample), expect(run))
     print_lint(asdict(found), found.findings, examples)
     if json is not None:

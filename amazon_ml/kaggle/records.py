@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import locked, read_json
+from amazon_ml.files import read_json
+from amazon_ml.locks import locked
+from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
 
 #: A submission: ``time``, ``competition``, ``file``, ``sha256``, ``message``, ``status``; its number ``ref``, once it
@@ -27,6 +29,7 @@ def kept(run: Path | None) -> Iterator[list[Record]]:
         yield []
         return
     Run(run).options()
+    check_writable(Run(run))
     with locked(run / ".submissions.lock", f"another process is sending a submission of {run}; wait for it"):
         yield _read(run)
 

@@ -9,13 +9,15 @@ import pandas as pd
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.kaggle.form import find_form
+from amazon_ml.outputs import check_outputs
+from amazon_ml.runs.access import check_writable, own_paths
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_probabilities
 
 log = logging.getLogger(__name__)
 
 
-def make_submission(run: Path, sample: Path | None = None, out: Path | None = None) -> None:
+def make_submission(run: Path, sample: Path | None = None, out: Path | None = None, *, overwrite: bool = False) -> None:
     """Write the submission of a run, from its test probabilities and its decision.
 
     Parameters
@@ -28,9 +30,15 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
         tags, and the order of test.parquet for others.
     out
         File to write; submission.csv in the run by default.
+    overwrite
+        Replace `out` where it is there; submission.csv of the run always is.
     """
     folder = Run(run)
     form = find_form(run, sample)
+    path = out or folder.submission
+    if (path.parent.resolve(), path.name) != (folder.path.resolve(), folder.submission.name):
+        check_outputs({"--out": path}, [*own_paths(folder), sample], overwrite=overwrite)
+    check_writable(folder)
     decision = read_decision(folder)
     names, p = read_probabilities(folder.test, decision.tags)
     place = pd.Series(np.arange(len(names)), index=names)
@@ -48,6 +56,5 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     empty = [name for name, row in zip(form.names, tags, strict=True) if not row]
     if empty:
         raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")
-    path = out or folder.submission
     write_table(path, pd.DataFrame({"image_name": form.names, "tags": tags}))
     log.info("wrote %s: %s rows in the order of %s", path, f"{len(form.names):,}", form.source)

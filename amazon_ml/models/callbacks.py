@@ -16,7 +16,7 @@ import torch
 
 from amazon_ml import ranks, stop
 from amazon_ml.data.loading import Batch
-from amazon_ml.files import write_table, written_whole
+from amazon_ml.files import atomic_write, write_table
 from amazon_ml.lightning import TorchCheckpointIO, pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.regular import check_regular
@@ -129,7 +129,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Save, and have it on the disk before the former one goes."""
         content = io.BytesIO()  # written from here, since PyTorch hides what the disk says behind an error of its own
         torch.save(checkpoint, content)
-        with written_whole(Path(path)) as temporary, temporary.open("wb") as stream:
+        with atomic_write(Path(path)) as temporary, temporary.open("wb") as stream:
             stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())

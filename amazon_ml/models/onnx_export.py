@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import written_whole
+from amazon_ml.files import atomic_write
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS, VIEWS
 
@@ -92,7 +92,7 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts
     need_onnx()
     network = network.eval()
     tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # on PyTorch's own use of what it will give up
             try:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import written_whole
+from amazon_ml.files import atomic_write
 from amazon_ml.lightning import timm
 from amazon_ml.regular import check_regular
 
@@ -195,7 +195,7 @@ def _no_weights(name: str, weights: str | None, error: Exception) -> str:
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's weights as safetensors, whole or not at all."""
     state = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(state))  # save_file would let nobody else read it
 
 

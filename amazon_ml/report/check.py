@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.data.bands import parse_bands
+from amazon_ml.data.catalog.layout import find_layout, known_tables
 from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.reading import PixelReading
 from amazon_ml.data.check.report import Report, check
@@ -28,6 +29,7 @@ def check_folder(
     examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
     bands: str = "rgb", colours: Literal["jpg", "tif"] | None = None, tif_order: str | None = None,
     tif_limits: dict[str, list[float]] | None = None, max_pixels: int = MAX_PIXELS,
+    overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Find what would spoil training on a folder of tiles, before it is trained on.
 
@@ -76,6 +78,8 @@ def check_folder(
         For each band of a TIF, by its letter, the values that become 0 and 255.
     max_pixels
         Pixels of an image file at the most, by its header.
+    overwrite
+        Replace files that are there.
 
     Raises
     ------
@@ -84,9 +88,12 @@ def check_folder(
     """
     if examples < 1 or (workers is not None and workers < 1):
         raise InputError("--examples and --workers must be at least 1")
-    check_outputs([json, leave_out])
     pixels = PixelReading(parse_bands(bands), colours, tif_order, tif_limits, max_pixels)
     pixels.validate()
+    outputs = {"--json": json, "--leave_out": leave_out}
+    if any(outputs.values()):
+        inputs = [find_layout(folder, table, images).table, exclude, *known_tables(folder)]
+        check_outputs(outputs, inputs, overwrite=overwrite)
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,

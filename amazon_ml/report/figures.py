@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from amazon_ml.data.images import Image
-from amazon_ml.files import written_whole
+from amazon_ml.files import atomic_write
 
 #: Inches: the edge of a tile, the space between two, and the height of a line.
 _TILE, _GAP, _LINE = 1.9, 0.1, 0.16
@@ -57,7 +57,7 @@ def draw_tiles(
         for n, (text, colour) in enumerate(lines):
             lower = top - _TILE - _LINE * (n + 0.3)
             figure.text(left / width, lower / height, text, fontsize=7, color=colour, va="top", parse_math=False)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
@@ -82,7 +82,7 @@ def draw_sweep(path: Path, sweep: pd.DataFrame, suggested: float) -> None:
     margin = 0.1 * before.max()
     axis.set_ylim(before.min() - margin, before.max() + margin)  # what diverges would hide the rest
     axis.legend()
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from amazon_ml.data.bands import TileReader, read_reader, reader_from
 from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, sha256_of, write_json, written_whole
+from amazon_ml.files import atomic_write, read_json, sha256_of, write_json
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
@@ -147,6 +148,11 @@ def is_bundle(path: Path) -> bool:
     return (path / _CONTENT).is_file()
 
 
+def bundle_paths(path: Path) -> list[Path]:
+    """List the files of a bundle; none for another folder."""
+    return [path / _CONTENT, *path.glob("*.safetensors")] if is_bundle(path) else []
+
+
 def open_bundle(path: Path) -> Bundle:
     """Open a run as it is now, or a bundle.
 
@@ -205,7 +211,7 @@ def write_bundle(run: Run) -> None:
     }
     write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
     for file in run.bundle.glob("*.safetensors"):
-        if file.name not in weights:
+        if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
             file.unlink()
     log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
 
@@ -317,7 +323,8 @@ def _checked(folder: Path, name: str, sha256: str) -> Path:
 
 def _place(source: Path, target: Path) -> None:
     """Give weights a second name, or a copy where the disk has no such: they are replaced, never changed."""
-    with written_whole(target) as temporary:
+    with atomic_write(target) as temporary:
+        temporary.unlink()  # a second name takes a free place
         try:
             os.link(source, temporary)
         except OSError:

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import os
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,11 +135,11 @@ def keep_options(run: Run, options: Options) -> None:
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
-            aside = run.folds.with_name("folds.before.csv")  # kept, since somebody may have made them
-            run.folds.replace(aside)
+            aside = _set_aside(run.folds)
             log.warning("%s are set aside as %s: %s changed", run.folds, aside.name,
                         ", ".join(sorted(_MAKE_FOLDS.intersection(changed))))  # fmt: skip
-        run.bands.unlink(missing_ok=True)
+        if run.bands.exists():
+            _set_aside(run.bands)
     elif changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(
@@ -145,6 +147,15 @@ def keep_options(run: Run, options: Options) -> None:
         )
     if not begun:
         write_options(run, options)
+
+
+def _set_aside(path: Path) -> Path:
+    """Give a file another name, since somebody may have made it; another file that was set aside before is kept."""
+    names = (f"{path.stem}.before{number}{path.suffix}" for number in chain([""], map("-{}".format, count(2))))
+    for aside in map(path.with_name, names):
+        if not os.path.lexists(aside) or (aside.is_file() and aside.read_bytes() == path.read_bytes()):
+            return path.replace(aside)
+    raise AssertionError  # there are always more names
 
 
 def write_options(run: Run, options: Options) -> None:

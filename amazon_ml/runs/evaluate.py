@@ -8,6 +8,7 @@ from typing import Any
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.broken import check_whole, describe_broken
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
+from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
@@ -17,7 +18,7 @@ from amazon_ml.files import write_json
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
-from amazon_ml.runs.predict import predict_listed
+from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 def evaluate(
     run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, leave_out: Path | None = None,
-    allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None,
-    workers: int | None = None,
+    allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None, workers: int | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -53,13 +54,17 @@ def evaluate(
         File for the scores.
     workers
         Loader processes; by default none on the CPU, one a core beside a GPU.
+    overwrite
+        Replace a file that is there.
 
     Returns
     -------
     The scores, as they are written to `json`.
     """
-    check_outputs([json])
     bundle = open_bundle(run)
+    if json is not None:
+        inputs = [*inputs_of(run, bundle, data), find_layout(data, table, images).table, leave_out]
+        check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
     how["allow_untagged"] = allow_untagged or bundle.table.get("allow_untagged", False)

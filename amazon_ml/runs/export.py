@@ -1,8 +1,6 @@
 """A run in forms for elsewhere: its bundle, and one ONNX file."""
 
-import glob
 import logging
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,14 +8,15 @@ from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
 from amazon_ml.outputs import check_outputs
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import Bundle, Networks, is_bundle, open_bundle, write_bundle
-from amazon_ml.runs.folder import Run, locked
-from amazon_ml.runs.predict import load_taggers
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.predict import inputs_of, load_taggers
 
 log = logging.getLogger(__name__)
 
 
-def export(run: Path, *, onnx: Path | None = None) -> None:
+def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> None:
     """Write a run's bundle anew, or the networks of a run or a bundle as one ONNX file.
 
     The ONNX file takes uint8 tiles of shape (tiles, size, size, bands), read and resized as for training, and
@@ -30,13 +29,15 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
         Run folder, trained and tuned, or a bundle.
     onnx
         ONNX file to write.
+    overwrite
+        Replace an ONNX file that is there.
     """
     if Run(run).blend.exists():
         raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
-    check_outputs([onnx])
     if onnx is not None:
-        _clear_parts(onnx)
-        worst = _write_onnx(onnx, open_bundle(run))
+        bundle = open_bundle(run)
+        check_outputs({"--onnx": onnx}, inputs_of(run, bundle), overwrite=overwrite)
+        worst = _write_onnx(onnx, bundle)
         log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
     elif is_bundle(run):
         raise InputError(f"{run} is a bundle already; name an ONNX file with --onnx, or a run")
@@ -45,15 +46,6 @@ def export(run: Path, *, onnx: Path | None = None) -> None:
         folder.options()  # a lock would make the folder where there is none
         with locked(folder):
             write_bundle(folder)
-
-
-def _clear_parts(path: Path) -> None:
-    """Remove what exports to the same file left behind when they were killed."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = re.fullmatch(r"\.(\d+)\.part", part.name.removeprefix(f".{path.name}"))
-        if part.is_file() and not part.is_symlink() and not (number and Path(f"/proc/{number[1]}").exists()):
-            part.unlink(missing_ok=True)
-            log.info("removed %s, which an export that was killed has left", part)
 
 
 def _write_onnx(path: Path, bundle: Bundle) -> float:

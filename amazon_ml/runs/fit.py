@@ -1,10 +1,9 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_table
+from amazon_ml.files import clear_leftovers, write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
 from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, read_figures, resume_points
@@ -102,7 +101,15 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
             table = probability_table(names, tags, predict(model, loader(), options))
             ranks.first_does(partial(write_table, path, table))
     # The weights are kept; nothing is left to resume.
-    ranks.first_does(lambda: shutil.rmtree(folder.checkpoints, ignore_errors=True))
+    ranks.first_does(lambda: _remove_checkpoint(folder))
+
+
+def _remove_checkpoint(folder: FoldFolder) -> None:
+    """Remove the checkpoint, and its folder where nothing else lies in it."""
+    clear_leftovers(folder.last)
+    with suppress(OSError):
+        folder.last.unlink(missing_ok=True)
+        folder.checkpoints.rmdir()
 
 
 @dataclass(frozen=True)
@@ -342,6 +349,7 @@ def _tell_unreached(options: Options) -> None:
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
+    (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning writes into a file that is there
     tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
     if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both

@@ -1,8 +1,7 @@
-"""The run folder: what lies where, and the locks that keep two processes apart."""
+"""The run folder: what lies where, and how its tables are read."""
 
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml import files
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_table
 from amazon_ml.labels import MultiHot, TagSet
+from amazon_ml.locks import is_locked
 from amazon_ml.regular import check_regular
 from amazon_ml.yaml_files import read_yaml
 
@@ -157,7 +156,7 @@ class Run:
 
     def begun(self) -> bool:
         """Whether there is any training to lose, or a process at work on a fold."""
-        return any(fold.weights.exists() or fold.last.exists() or files.is_locked(fold.lock) for fold in self._folds())
+        return any(fold.weights.exists() or fold.last.exists() or is_locked(fold.lock) for fold in self._folds())
 
     def _folds(self) -> list["FoldFolder"]:
         numbers = [re.fullmatch(r"fold-(\d+)", path.name) for path in self.path.glob("fold-*")]
@@ -290,22 +289,6 @@ def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float
 
 def _encode(tags: Sequence[str], truth: pd.Series) -> MultiHot:
     return TagSet(tuple(tags)).encode(truth.tolist(), separator=_SEPARATOR)
-
-
-def locked(run: Run, *, wait: bool = False) -> AbstractContextManager[None]:
-    """Hold what the folds of a run share for this process; the lock falls with the process, however it ends."""
-    if wait:
-        return files.locked(run.path / ".lock", f"waiting for another process to let go of {run.path}", wait=True)
-    return files.locked(run.path / ".lock", _busy(run.path))
-
-
-def locked_fold(fold: FoldFolder) -> AbstractContextManager[None]:
-    """Hold one fold of a run for this process, beside others that hold other folds."""
-    return files.locked(fold.lock, _busy(fold.path))
-
-
-def _busy(path: Path) -> str:
-    return f"another process is working on {path}; wait for it, or choose another --run"
 
 
 def probability_table(

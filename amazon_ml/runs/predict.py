@@ -16,7 +16,7 @@ import pandas as pd
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.broken import find_broken, is_broken
 from amazon_ml.data.catalog.contents import check_folder, no_images
-from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.layout import known_tables, read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.limits import compare_values
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
@@ -27,15 +27,17 @@ from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import load_weights
-from amazon_ml.outputs import check_outputs
+from amazon_ml.outputs import check_outputs, check_place
+from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.blend import refuse_apart, stack_tables
-from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
+from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
 from amazon_ml.runs.fit import on_gpu, predict
-from amazon_ml.runs.folder import probability_table
+from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
     Shard,
+    check_parts,
     keep_plan,
     parse_shard,
     read_shard,
@@ -72,7 +74,7 @@ class Predicted:
 
 def predict_tiles(
     run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None,
-    skip_broken: bool = False, broken: Path | None = None, defuse: bool = False,
+    skip_broken: bool = False, broken: Path | None = None, defuse: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
 
@@ -96,27 +98,39 @@ def predict_tiles(
     defuse
         Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula: those that begin
         with = + - or @.
+    overwrite
+        Replace a file that is there.
     """
     policy = Policy(skip_broken, listing=broken)
-    check_outputs([broken])
     if shard is not None:
+        check_outputs({"--broken": broken}, overwrite=overwrite)
         if defuse:
             raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers, policy)
         return
     refuse_ending(out)
     check_defuse(out, defuse)
-    check_outputs([out])
     bundle = open_bundle(run)
+    check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
     table = _tag(bundle, listed, tiles, out, workers, policy, known)
     save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
 
+def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
+    """List what prediction reads, which nothing may be written onto: the networks with their runs, and tables."""
+    members = _members(bundle.networks)
+    folders = [source, *(member.source for member in members)]
+    runs = [path for folder in folders if not is_bundle(folder) for path in own_paths(Run(folder))]
+    weights = [file for member in members for file in member.weights]
+    return [*runs, *bundle_paths(source), *weights, *(known_tables(tiles) if tiles and tiles.is_dir() else [])]
+
+
 def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
     """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
     bundle = open_bundle(run)
+    check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
             refuse_other_plan(parts, count, _made_of(bundle))
@@ -134,7 +148,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: 
         if part.exists():
             log.info("%s is there", part)
             return
-        check_outputs([part])
+        check_place(part)
         planned = read_shard(parts, shard.number, tiles)
         policy = replace(policy, may_be_all=True)
         listed, known = _readable(bundle.networks, planned, tiles, policy)

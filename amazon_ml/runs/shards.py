@@ -13,6 +13,7 @@ shards, and comes out the same to the bit.
 """
 
 import logging
+import os
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,14 +23,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amazon_ml import files
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.files import read_json, write_json, write_table
+from amazon_ml.locks import locked
 from amazon_ml.outputs import check_outputs
 from amazon_ml.regular import check_regular
+from amazon_ml.runs.access import check_no_links
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 
 log = logging.getLogger(__name__)
+
+#: Columns of the list of tiles.
+_COLUMNS = ("image_name", "path", "tif")
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,36 @@ class Parts:
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the plan for this process."""
-        return files.locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
+        return locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
 
     def part_lock(self, number: int) -> AbstractContextManager[None]:
         """Hold one part for this process, beside others that hold other parts."""
         busy = f"another process is working on {self.part(number)}; wait for it"
-        return files.locked(self.path / f".part-{number:05d}.lock", busy)
+        return locked(self.path / f".part-{number:05d}.lock", busy)
+
+
+def check_parts(parts: Parts) -> None:
+    """Refuse a folder that holds something else than parts; hidden files, such as a lock, may be there."""
+    if os.path.lexists(parts.path) and not parts.path.is_dir():
+        raise InputError(f"--out {parts.path}: the parts need a folder; name another one")
+    if not parts.path.exists():
+        return
+    there = sorted(parts.path.iterdir())
+    check_no_links(there)
+    if parts.plan.exists():  # looked for after the rest, which another process may write now, the plan first
+        _plan(parts)
+        return
+    foreign = [path.name for path in there if path.name[0] != "." and not _is_listing(path)]
+    if foreign:
+        raise InputError(f"--out {parts.path} holds {listed(foreign)}, which are no parts; name another folder")
+
+
+def _is_listing(path: Path) -> bool:
+    """Whether a file is the list of tiles that is written before the plan is."""
+    if path.name != Parts(path.parent).tiles.name or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.readline(1000).rstrip() == ",".join(_COLUMNS).encode()
 
 
 def parse_shard(text: str) -> Shard:
@@ -114,7 +143,7 @@ def keep_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
             f"{len(tiles):,} tiles are {batches:,} batches of {batch:,}, for 1 to {batches:,} shards, not {count:,}"
         )
     below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
-    write_table(parts.tiles, below)
+    write_table(parts.tiles, below[list(_COLUMNS)])
     plan = {"tiles": len(tiles), "batch": batch, "shards": count, "made_of": made_of}
     write_json(parts.plan, plan)  # last: with it, the folder counts as planned
 
@@ -163,7 +192,7 @@ def missing_parts(parts: Parts) -> list[int]:
     return [number for number in range(_plan(parts)["shards"]) if not parts.part(number).exists()]
 
 
-def merge(parts: Path, *, out: Path, defuse: bool = False) -> None:
+def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = False) -> None:
     """Put the parts of a prediction together; the table is the one that is written without shards.
 
     Parameters
@@ -174,12 +203,15 @@ def merge(parts: Path, *, out: Path, defuse: bool = False) -> None:
         File to write, .parquet or .csv.
     defuse
         Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
+    overwrite
+        Replace a file that is there.
     """
     refuse_ending(out)
     check_defuse(out, defuse)
-    check_outputs([out])
     folder = Parts(parts)
     missing, plan = missing_parts(folder), _plan(folder)
+    numbered = [folder.part(number) for number in range(plan["shards"])]
+    check_outputs({"--out": out}, [folder.plan, folder.tiles, *numbered], overwrite=overwrite)
     if missing:
         raise InputError(
             f"{parts} lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}; "
@@ -224,7 +256,7 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
 def _plan(parts: Parts) -> dict[str, Any]:
     plan: dict[str, Any] = read_json(parts.plan)
     if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
-        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; delete {parts.path}")
+        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; choose another --out")
     return plan
 
 

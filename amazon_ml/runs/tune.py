@@ -19,9 +19,10 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of, write_json
 from amazon_ml.labels import MultiHot, declared
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import refuse_lost, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
-from amazon_ml.runs.folder import Run, locked, read_oof
+from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)

@@ -128,6 +128,12 @@ def read_mapping(root: Path) -> dict[str, str]:
     return dict(zip(mended["old"], mended["new"], strict=True))
 
 
+def known_tables(root: Path) -> list[Path]:
+    """List the competition's tables in a folder: tags, sample submissions, the mapping of names."""
+    known = (*PLANET_TABLES, *SAMPLES, MAPPING)
+    return [folder.path / name for folder in _survey(root) for name in folder.csvs if name in known]
+
+
 def _survey(root: Path) -> Iterator[_Folder]:
     for listing in walk(root, depth=_DEPTH, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
         yield _Folder(

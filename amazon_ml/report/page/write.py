@@ -24,6 +24,7 @@ from amazon_ml.report.page.score import score_section
 from amazon_ml.report.page.tags import tags_section
 from amazon_ml.report.page.thumbnails import data_uri
 from amazon_ml.report.page.together import together_section
+from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.tiles import listed_tiles
 
@@ -53,6 +54,7 @@ def report(run: Path, *, tiles: Path | None = None, saliency: bool = True) -> No
     """
     folder = Run(run)
     folder.options()  # a folder that is no run is refused before its tiles are looked for
+    check_writable(folder)
     write_report(folder, listed_tiles(folder, tiles), saliency=saliency)
 
 
