@@ -25,7 +25,8 @@ from amazon_ml.report.figures import draw_sweep
 from amazon_ml.report.tables import console
 from amazon_ml.runs.config import parse_train, train_parser
 from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
-from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 

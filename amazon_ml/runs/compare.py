@@ -18,7 +18,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.labels import declared
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import IDLE, Options, Run, flatten, read_oof
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.options import IDLE, Options, flatten
 
 #: What is compared tile by tile, and how its interval is made where not by bootstrap.
 _INTERVALS = {"log_loss": {"interval": normal_interval}}

@@ -30,7 +30,8 @@ from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCh
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
-from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
+from amazon_ml.runs.folder import FoldFolder, Run, probability_table
+from amazon_ml.runs.options import Options
 from amazon_ml.runs.loggers import open_loggers
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.labels import MultiHot
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Options, Run, read_oof
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.options import Options
 
 
 @dataclass(frozen=True)
