@@ -234,7 +234,7 @@ def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int)
 
 def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
     run = Run(scratch)
-    return fold_data(run, options, 0, prepare_tiles(run, options))
+    return fold_data(run, options, 0, prepare_tiles(run, options).catalog)
 
 
 def _first_epoch(model: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from amazon_ml.data.bands import read_reader
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
@@ -15,7 +14,7 @@ from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
-from amazon_ml.runs.tiles import listed_tiles
+from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import keep_rule
 
 log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
     decided = read_decision(run).rule.decide(p)
     picked = pick_varied(true, 18, seed=0)
     tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
-    read = read_reader(run.bands)
+    read = read_bands(run)
     images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
     source = "Generated tiles" if metrics["generated"] else "Tiles"
     part = "not trained on" if metrics["held_out"] else "trained on"

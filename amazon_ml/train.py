@@ -80,7 +80,7 @@ def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[
             check_tiles(run, catalog)
         else:
             record_tiles(run, catalog, data.store)
-        task = keep_provenance(run, options, catalog, processes)
+        task = keep_provenance(run, options, catalog, processes, begun=begun)
         for fold in folds:
             _bind(run.fold(fold), task)
         write_options(run, options)

@@ -16,8 +16,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
 from amazon_ml.runs.folder import Run, locked
-from amazon_ml.runs.options import Options
 from amazon_ml.runs.gather import missing_folds
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 

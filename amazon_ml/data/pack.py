@@ -27,8 +27,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from amazon_ml import __version__
 from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands, parse_bands, read_reader
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.images import Image, resize
-from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, open_store, refuse_changed
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import locked, read_json, write_json, write_text
 

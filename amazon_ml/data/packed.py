@@ -5,9 +5,7 @@ A store is a folder of two files: ``tiles.npy``, uint8 of shape (tiles, size, si
 `amazon_ml.data.pack` makes one.
 """
 
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,13 @@ import pandas as pd
 
 from amazon_ml.data.bands import reader_from
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table
 from amazon_ml.data.images import Image
 from amazon_ml.data.symmetry import gather
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 
 ARRAY, DESCRIPTION = "tiles.npy", "store.json"
-#: What tells a tile from others: a name may stand among the labelled tiles and again among the untagged.
-_KEY = ["labelled", "image_name"]
-#: Equal where a file has the bytes that were packed, and not merely as many.
-_SIZES, _TIMES = ["bytes", "tif_bytes"], ["mtime_ns", "tif_mtime_ns"]
 
 
 class PackedStore:
@@ -70,7 +65,7 @@ class PackedStore:
         try:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
-            self.tiles = pd.DataFrame(description["tiles"]).set_index(_KEY)[[*_SIZES, *_TIMES, "hash"]]
+            self.tiles = pd.DataFrame(description["tiles"]).set_index(KEY)[[*SIZES, *TIMES, "hash"]]
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is broken ({error}); remove it, and run amazon-ml data pack again") from None
@@ -110,7 +105,7 @@ class PackedStore:
         found = self.tiles.index.get_indexer(pd.MultiIndex.from_tuples([(labelled, name) for name in wanted]))
         if (found < 0).any():
             missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
-            raise InputError(f"{self.path} lacks {_counted(missing)}; run amazon-ml data pack again")
+            raise InputError(f"{self.path} lacks {count_names(missing)}; run amazon-ml data pack again")
         return np.asarray(found, dtype=np.int64)
 
 
@@ -139,60 +134,11 @@ def refuse_changed(store: PackedStore, catalog: Catalog, *, partial: bool = Fals
     InputError
         When a tile was added, removed or changed.
     """
-    now, then = file_table(catalog), store.tiles
-    added = now.index.difference(then.index)
-    removed = then.index.difference(now.index)[: 0 if partial else None]
-    both = now.loc[now.index.intersection(then.index, sort=False)]
-    was = then.loc[both.index]
-    resized = (both[_SIZES] != was[_SIZES]).any(axis=1)
-    touched = ~resized & (both[_TIMES] != was[_TIMES]).any(axis=1)
-    hashes = [hash_files(*paths) for paths in both.loc[touched, ["path", "tif"]].to_numpy()]
-    rewritten = both[touched].index[was.loc[touched, "hash"].to_numpy() != np.array(hashes, dtype=object)]
-    changed = [name for index in (added, removed, both.index[resized], rewritten) for _, name in index]
+    changes = compare_files(store.tiles, file_table(catalog))
+    removed = changes.removed[: 0 if partial else None]
+    changed = [name for index in (changes.added, removed, changes.changed) for _, name in index]
     if changed:
         raise InputError(
-            f"the folder has changed since {store.path} was packed: {_counted(changed)}; run amazon-ml data pack again"
+            f"the folder has changed since {store.path} was packed: {count_names(changed)}; "
+            "run amazon-ml data pack again"
         )
-
-
-def file_table(catalog: Catalog) -> pd.DataFrame:
-    """List the tiles of a folder, labelled ones first, with sizes (bytes) and times (ns) of their files.
-
-    Returns
-    -------
-    Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns``, by ``labelled`` and
-    ``image_name``. Sizes and times are 0 where there is no TIF.
-    """
-    parts = [part[["image_name", "path", "tif"]] for part in (catalog.labelled, catalog.unlabelled)]
-    table = pd.concat(parts, ignore_index=True)
-    table["labelled"] = np.arange(len(table)) < len(catalog.labelled)
-    for column, prefix in (("path", ""), ("tif", "tif_")):
-        stats = np.array([size_and_time(path) for path in table[column]], dtype=np.int64).reshape(-1, 2)
-        table[f"{prefix}bytes"], table[f"{prefix}mtime_ns"] = stats[:, 0], stats[:, 1]
-    return table.set_index(_KEY)
-
-
-def size_and_time(path: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds; zeros for no file."""
-    if not path:
-        return 0, 0
-    try:
-        about = os.stat(path)  # noqa: PTH116 (for each of 100,000 tiles)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return about.st_size, about.st_mtime_ns
-
-
-def hash_files(*paths: str) -> str:
-    """Hexadecimal BLAKE2b, 16 bytes long, over the bytes of the files; ``""`` stands for none."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in filter(None, paths):
-        try:
-            digest.update(Path(path).read_bytes())
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return digest.hexdigest()
-
-
-def _counted(names: Sequence[str]) -> str:
-    return f"{len(names):,} tile{'s'[: len(names) > 1]}, such as {names[0]}"

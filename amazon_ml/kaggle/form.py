@@ -10,6 +10,7 @@ from amazon_ml.data.catalog.table import read_names
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, declared
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def official_names() -> list[str]:
 
 
 def _tested_names(folder: Run) -> list[str]:
+    check_recorded(folder.test)
     try:
         return [str(name) for name in pd.read_parquet(folder.test, columns=["image_name"])["image_name"]]
     except FileNotFoundError:

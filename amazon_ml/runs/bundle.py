@@ -21,7 +21,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from amazon_ml.data.bands import TileReader, read_reader, reader_from
+from amazon_ml.data.bands import TileReader, reader_from
 from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
@@ -29,6 +29,8 @@ from amazon_ml.files import read_json, sha256_of, write_json, written_whole
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
+from amazon_ml.runs.tiles import read_bands
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "predict": {"batch_size": int},
     "table": {"name_column": str | None, "tags_column": str | None, "tag_separator": str | None, "allow_missing": bool},
 }  # fmt: skip
+#: What a bundle tells of changes by hand that were accepted; commands tell paths of this machine.
+_ACCEPTED = ("time", "files")
 #: Where and how a bundle is run; a run says it itself.
 _ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
 
@@ -167,7 +171,7 @@ def describe(run: Run) -> dict[str, Any]:
         "format": FORMAT,
         "tags": list(run.tags()),
         "table": {key: data[key] for key in _TABLE},
-        "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
+        "tiles": {**asdict(read_bands(run)), "size": data["size"], "resizing": RESIZING},
         "network": _network_options(model),
         "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
         "data": _without(run.facts()["data"], "root"),
@@ -187,10 +191,11 @@ def write_bundle(run: Run) -> None:
         _place(file, run.bundle / name)
     content = {
         **describe(run),
-        "decision": read_json(run.decision),
-        "metrics": _without(read_json(run.metrics), "tiles_of"),
+        "decision": read_recorded(run.decision),
+        "metrics": _without(read_recorded(run.metrics), "tiles_of"),
         "folds": facts["folds"],
         "trained_with": facts["made_with"],
+        "accepted": [{key: one[key] for key in _ACCEPTED} for one in facts.get("accepted", [])],
         "weights": {name: sha256_of(run.bundle / name) for name in weights},
     }
     write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
@@ -273,6 +278,10 @@ def _weights(run: Run) -> dict[str, Path]:
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
     refuse_lost(run)
+    task = str(run.facts()["task"])
+    for fold in folds:
+        check_task(fold.path, task)
+        check_recorded(fold.weights)
     return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 

@@ -13,8 +13,8 @@ from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import has_hash, write_text
-from amazon_ml.runs.options import Options, flatten, hash_options, is_free, options_text
 from amazon_ml.runs.loggers import check_loggers
+from amazon_ml.runs.options import Options, flatten, hash_options, is_free, options_text
 
 log = logging.getLogger(__name__)
 

@@ -30,18 +30,19 @@ from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCh
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
+from amazon_ml.runs import hashes
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
-from amazon_ml.runs.options import Options
 from amazon_ml.runs.loggers import open_loggers
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 
 
-def prepare_tiles(run: Run, options: Options) -> Catalog:
+def prepare_tiles(run: Run, options: Options) -> PlanetDataModule:
     """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
     data = _data(run, options, fold=0)
     data.prepare_data()
-    return data.catalog
+    return data
 
 
 def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> PlanetDataModule:
@@ -76,7 +77,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
         parts.append((folder.test, test, data.test_dataloader))
-    reached, there = ranks.first_does(lambda: (_reached(folder), [path.exists() for path, _, _ in parts]))
+    reached, there = ranks.first_does(lambda: (_reached(folder), [hashes.is_unchanged(path) for path, _, _ in parts]))
     if reached is None and all(there):
         log.info("%s is finished", folder.path)
         return
@@ -86,6 +87,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     own = {**source, "in_chans": len(data.bands), "size": options["data"]["size"]}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags))
     if reached is None:
+        hashes.check_recorded(folder.weights)
         load_weights(folder.weights, model)
     else:
         for path, _, _ in parts:
@@ -96,7 +98,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         if not done:
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
             table = probability_table(names, tags, predict(model, loader(), options))
-            ranks.first_does(partial(write_table, path, table))
+            ranks.first_does(partial(hashes.write_table, path, table, made_of=[folder.weights]))
     # The weights are kept; nothing is left to resume.
     ranks.first_does(lambda: shutil.rmtree(folder.checkpoints, ignore_errors=True))
 
@@ -304,7 +306,8 @@ def _fit(
 
 def _keep(folder: FoldFolder, model: TileTagger) -> None:
     _join_metrics(folder)
-    save_weights(folder.weights, model)
+    with hashes.recorded(folder.weights) as temporary:
+        save_weights(temporary, model)
 
 
 def _tell_batch(options: Options) -> None:

@@ -249,6 +249,18 @@ class FoldFolder:
 _SEPARATOR = "|"
 
 
+def check_trained(run: Run) -> None:
+    """Check what a begun run goes on from: what its folds share, and what they hold."""
+    for path in (run.provenance, run.tiles):
+        if not path.exists():
+            raise InputError(f"{path} is gone; put it back, or choose another --run")
+    for path in (run.provenance, run.folds, run.bands, run.tiles):
+        check_recorded(path)
+    for fold in run.begun_folds():
+        for path in fold.trusted():
+            check_recorded(path, sources=False)  # probabilities of a former network are made anew
+
+
 def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
     """Write the labelled tiles and their tags."""
     strings = tags.decode(targets, separator=_SEPARATOR)

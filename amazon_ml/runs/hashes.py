@@ -208,6 +208,11 @@ def check_task(folder: Path, task: str) -> None:
         )
 
 
+def has_task(folder: Path) -> bool:
+    """Whether a fold folder tells what the fold is trained for."""
+    return _load(folder).task is not None
+
+
 def read_recorded(path: Path) -> Any:
     """Check and read JSON of a run."""
     check_recorded(path)
@@ -237,6 +242,8 @@ def _remedy(path: Path, *, known: bool = True) -> str:
 
 def _makes(path: Path) -> str:
     run = run_of(path)
+    if path.parent == run and (run / "blend.json").exists() and _MAKES.get(path.name) == "gather":
+        return "blend the runs anew"
     if path.parent == run and path.name in _MAKES:
         return f"make it anew with amazon-ml {_MAKES[path.name]} {run}"
     return f"delete it, and run the command that trained {run}: it predicts anew"

@@ -33,8 +33,17 @@ _CONSTANT = (
 )
 
 
-def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int) -> str:
+def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int, *, begun: bool) -> str:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed.
+
+    Parameters
+    ----------
+    run, options, catalog
+        The run, its options and its tiles.
+    processes
+        How many processes train a network.
+    begun
+        Whether the run has trained anything; else nothing can be mixed.
 
     Returns
     -------
@@ -42,7 +51,7 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int
     """
     start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
-    if run.provenance.exists() and run.begun():  # else nothing was trained that could be mixed
+    if begun:
         former = run.facts()
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
@@ -66,7 +75,7 @@ def task_of(run: Run, options: Options, facts: Mapping[str, Any]) -> str:
 
 def read_processes(run: Run) -> int:
     """Read with how many training processes a run was begun."""
-    return int(run.facts().get("processes", 1)) if run.provenance.exists() and run.begun() else 1
+    return int(run.facts().get("processes", 1)) if run.provenance.exists() else 1
 
 
 def this_start() -> dict[str, str]:
