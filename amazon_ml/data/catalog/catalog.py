@@ -48,7 +48,7 @@ class Catalog:
 
     @property
     def sha256(self) -> str:
-        """Hash of the labelled tiles' names and tags, in whatever order; two folders with one hash hold the same task."""
+        """Hash of the labelled tiles' names and tags, in any order; two folders with one hash hold the same task."""
         columns = sorted(range(len(self.tags)), key=self.tags.names.__getitem__)
         tags = [(self.tags.names[column], b"") for column in columns]
         rows = zip(self.labelled["image_name"], map(bytes, self.targets[:, columns]), strict=True)
