@@ -246,6 +246,17 @@ def _peak_memory(device: torch.device) -> float:
 _LOGGED = {"f2": "fbeta", "precision": "precision", "recall": "recall", "average_precision": "average_precision"}
 
 
+class TaskMark(pl.Callback):
+    """Keep in each checkpoint what it is trained for, so that one of another run is noticed."""
+
+    def __init__(self, task: str | None) -> None:
+        self.task = task
+
+    def state_dict(self) -> dict[str, str | None]:
+        """Give the task."""
+        return {"task": self.task}
+
+
 class PerTagTable(pl.Callback):
     """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send them to the loggers.
 

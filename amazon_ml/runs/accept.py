@@ -15,9 +15,9 @@ from amazon_ml.runs.hashes import (
     adopt,
     bind,
     check_recorded,
-    has_task,
     hash_file,
     is_recorded,
+    read_task,
     write_json,
 )
 from amazon_ml.runs.provenance import task_of, this_start
@@ -50,9 +50,9 @@ def accept(run: Path) -> None:
         had_bundle = folder.bundle.exists()
         if changed:
             withdraw_bundle(folder)  # it must not tell of the former file
+        _note(folder, note)  # first: what is accepted is told, wherever this process is killed
         for path in changed:
             adopt(path)
-        _note(folder, note)
     for path in changed:
         log.info("accepted %s", path)
     if not changed:
@@ -86,7 +86,7 @@ def _note(run: Run, files: dict[str, str]) -> None:
     if task is None and not run.blend.exists():
         facts["task"] = task = task_of(run, run.options(checked=False), facts)
     for fold in run.begun_folds():
-        if not has_task(fold.path):
+        if read_task(fold.path) is None:
             bind(fold.path, str(task))
     if files:
         accepted: list[dict[str, Any]] = [*facts.get("accepted", ()), {**this_start(), "user": _user(), "files": files}]

@@ -26,7 +26,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, SLURMEnvironment, TorchElasticEnvironment, pl
-from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, resume_points
+from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, TaskMark, WholeCheckpoints, resume_points
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -115,15 +115,19 @@ def _reached(folder: FoldFolder) -> _Reached | None:
     """Tell what training goes on from; none where it is done."""
     if folder.weights.exists():
         return None
-    return _read_checkpoint(folder.last) if folder.last.exists() else _Reached(0, {})
+    return _read_checkpoint(folder) if folder.last.exists() else _Reached(0, {})
 
 
-def _read_checkpoint(path: Path) -> _Reached:
+def _read_checkpoint(folder: FoldFolder) -> _Reached:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
+        content = torch.load(folder.last, map_location="cpu", weights_only=True)
+        reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}))
+        task = content["callbacks"].get("TaskMark", {}).get("task")
     except Exception as error:  # torch.load fails in as many ways as there are broken files
-        raise InputError(f"{path} is broken; delete it to begin the fold anew ({error})") from error
+        raise InputError(f"{folder.last} is broken; delete it to begin the fold anew ({error})") from error
+    if task != hashes.read_task(folder.path):
+        raise InputError(f"{folder.last} is a checkpoint of another run; put its own back, or delete it to begin anew")
+    return reached
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
@@ -278,7 +282,8 @@ def _fit(
     _tell_unreached(options)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
-    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
+    mark = TaskMark(hashes.read_task(folder.path))
+    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
     with open_loggers(folder, {} if ranks.rank() else options["loggers"]) as services:
         trainer = make_trainer(

@@ -19,7 +19,6 @@ from typing import Any
 
 import pandas as pd
 
-from amazon_ml import files
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, sha256_of, written_whole
 from amazon_ml.runs.options import hash_options, read_options
@@ -132,8 +131,7 @@ def write_text(path: Path, text: str, made_of: Iterable[Path] = ()) -> None:
 
 def write_json(path: Path, content: Any, made_of: Iterable[Path] = ()) -> None:
     """Write JSON of a run and record its hash."""
-    with recorded(path, made_of) as temporary:
-        files.write_json(temporary, content)
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", made_of)
 
 
 def write_table(path: Path, table: pd.DataFrame, made_of: Iterable[Path] = ()) -> None:
@@ -208,9 +206,9 @@ def check_task(folder: Path, task: str) -> None:
         )
 
 
-def has_task(folder: Path) -> bool:
-    """Whether a fold folder tells what the fold is trained for."""
-    return _load(folder).task is not None
+def read_task(folder: Path) -> str | None:
+    """Read what a fold is trained for; none where its folder does not tell."""
+    return _load(folder).task
 
 
 def read_recorded(path: Path) -> Any:
