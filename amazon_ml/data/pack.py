@@ -29,7 +29,7 @@ from amazon_ml.data.bands import TileReader, check_order, fit_reader, name_bands
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.images import Image, resize
-from amazon_ml.data.packed import ARRAY, BLOCK, DESCRIPTION, check_pixels, hash_block, open_store, refuse_changed
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, check_pixels, hash_block, open_store, refuse_changed
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import locked, read_json, write_json, write_text
 
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: What a partial store is to become, and which blocks of it are done, a line each.
 _PLAN, _JOURNAL = "plan.json", "journal.jsonl"
+#: Tiles that are decoded by one thread and written at once; their pixels have one hash.
+_BLOCK = 128
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -190,7 +192,7 @@ class _Plan:
         return len(self.files), self.size, self.size, len(self.how["reader"]["bands"])
 
     def blocks(self) -> list[pd.DataFrame]:
-        return [self.files.iloc[start : start + BLOCK] for start in range(0, len(self.files), BLOCK)]
+        return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
 
     def described(self) -> dict[str, Any]:
         """As JSON: the plan."""
@@ -200,7 +202,8 @@ class _Plan:
         """As JSON: the finished store, with the hashes of all tiles and blocks, and the time of the array."""
         plan = self.described()
         tiles = {**plan["tiles"], "hash": [one for block in blocks for one in block.files]}
-        return {**plan, "tiles": tiles, "blocks": [block.pixels for block in blocks], "mtime_ns": mtime_ns}
+        pixels = {"block": _BLOCK, "blocks": [block.pixels for block in blocks], "mtime_ns": mtime_ns}
+        return {**plan, **pixels, "tiles": tiles}
 
 
 def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:

@@ -31,8 +31,6 @@ ARRAY, DESCRIPTION = "tiles.npy", "store.json"
 
 log = logging.getLogger(__name__)
 
-#: Tiles whose pixels have one hash together.
-BLOCK = 128
 #: Blocks that are read where nothing hints at a change; 25 MB each for 256 px.
 _SAMPLE = 3
 _ANEW = "remove the store, and run amazon-ml data pack again"
@@ -60,8 +58,10 @@ class PackedStore:
         Names of their bands.
     reader
         How they were read.
+    block
+        How many tiles have one hash of their pixels.
     blocks
-        Hashes of the array, a `BLOCK` of tiles each.
+        These hashes.
     mtime_ns
         Time of the array's file when it was written, in nanoseconds.
     tiles
@@ -84,6 +84,7 @@ class PackedStore:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
             self.tiles = pd.DataFrame(description["tiles"]).set_index(KEY)[[*SIZES, *TIMES, "hash"]]
+            self.block = max(int(description["block"]), 1)
             self.blocks, self.mtime_ns = list(map(str, description["blocks"])), int(description["mtime_ns"])
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -157,7 +158,7 @@ def check_pixels(store: PackedStore, *, whole: bool = False) -> None:
         Where a block has other pixels.
     """
     file, numbers = store.path / ARRAY, np.arange(len(store.blocks))
-    if len(numbers) != -(-len(store) // BLOCK):
+    if len(numbers) != -(-len(store) // store.block):
         raise InputError(f"{store.path / DESCRIPTION} does not tell a hash for each block of {file}; {_ANEW}")
     if file.stat().st_mtime_ns != store.mtime_ns:
         log.info("reading all of %s, which was copied or changed: its time is not that of packing", file)
@@ -165,12 +166,12 @@ def check_pixels(store: PackedStore, *, whole: bool = False) -> None:
         numbers = np.random.default_rng().permutation(numbers)[:_SAMPLE]
 
     def is_packed(number: int) -> bool:
-        return hash_block(store.images[number * BLOCK : (number + 1) * BLOCK]) == store.blocks[number]
+        return hash_block(store.images[number * store.block : (number + 1) * store.block]) == store.blocks[number]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, right in zip(numbers.tolist(), pool.map(is_packed, numbers.tolist()), strict=True):
             if not right:
-                names = store.names[number * BLOCK : (number + 1) * BLOCK]
+                names = store.names[number * store.block : (number + 1) * store.block]
                 raise InputError(f"{file} has other pixels than were packed, among {names[0]} to {names[-1]}; {_ANEW}")
 
 
