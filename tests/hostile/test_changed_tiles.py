@@ -43,7 +43,9 @@ def jpg(tiles: Path, name: str) -> Path:
 def repaint(path: Path, *, same_size: bool = False) -> None:
     """Put other pixels in the place of a tile's, as a file of the same length if need be."""
     before = path.read_bytes()
-    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    pixels = cv2.imread(str(path))
+    assert pixels is not None
+    cv2.imwrite(str(path), 255 - pixels)
     if same_size:
         path.write_bytes((path.read_bytes() + bytes(len(before)))[: len(before)])
 
