@@ -48,6 +48,7 @@ def test_a_section_that_was_emptied_is_told_by_every_command(
         assert main([*command.split(), str(copied), *more]) == 2, command
         assert f"{copied / file} lacks {section}." in capsys.readouterr().err, command
     shutil.copy(trained / file, copied)
+    as_written(copied)
     assert main(["gather", str(copied), "--partial", "true"]) == 0
 
 
@@ -58,6 +59,7 @@ def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, 
     with pytest.raises(InputError, match=r"provenance\.json is not the provenance of a run"):
         Run(copied).facts()
     shutil.copy(trained / "provenance.json", copied)
+    as_written(copied)
 
 
 def test_what_is_there_is_told_as_it_was_written(trained: Path) -> None:
