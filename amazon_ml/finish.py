@@ -11,7 +11,7 @@ from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
 from amazon_ml.report.tables import print_scores
-from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.decision import asked_before, read_decision
 from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
 from amazon_ml.runs.tiles import listed_tiles, read_bands
@@ -43,6 +43,7 @@ def gather(run: Path, *, partial: bool = False) -> None:
                 f"{run}: folds {missing} are not finished; train them with --folds, or take what is there "
                 "with --partial true"
             )
+        asked_before(folder)  # before anything is written: it refuses a changed decision
         gather_folds(folder)
         finish(folder, listed_tiles(folder))
 

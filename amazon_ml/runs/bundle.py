@@ -186,9 +186,6 @@ def write_bundle(run: Run) -> None:
     """Write a run's bundle; what one hands on tells no paths of this machine."""
     read_decision(run)  # a broken one is not handed on
     facts, weights = run.facts(), _weights(run)
-    withdraw_bundle(run)
-    for name, file in weights.items():
-        _place(file, run.bundle / name)
     content = {
         **describe(run),
         "decision": read_recorded(run.decision),
@@ -196,13 +193,22 @@ def write_bundle(run: Run) -> None:
         "folds": facts["folds"],
         "trained_with": facts["made_with"],
         "accepted": [{key: one[key] for key in _ACCEPTED} for one in facts.get("accepted", [])],
-        "weights": {name: sha256_of(run.bundle / name) for name in weights},
     }
+    withdraw_bundle(run)
+    for name, file in weights.items():
+        _place(file, run.bundle / name)
+    content["weights"] = {name: sha256_of(run.bundle / name) for name in weights}
     write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
     for file in run.bundle.glob("*.safetensors"):
         if file.name not in weights:
             file.unlink()
     log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
+
+
+def check_bundled(run: Run) -> None:
+    """Check what `write_bundle` needs beside a decision and scores, before a new decision is written."""
+    _weights(run)
+    describe(run)
 
 
 def seal(content: dict[str, Any]) -> str:

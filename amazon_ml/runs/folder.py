@@ -259,6 +259,7 @@ def check_trained(run: Run) -> None:
     for fold in run.begun_folds():
         for path in fold.trusted():
             check_recorded(path, sources=False)  # probabilities of a former network are made anew
+    check_recorded(run.decision, sources=False)  # the next one is of the same rule
 
 
 def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:

@@ -19,7 +19,7 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of
 from amazon_ml.labels import MultiHot, declared
-from amazon_ml.runs.bundle import refuse_lost, withdraw_bundle, write_bundle
+from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, locked, read_oof
 from amazon_ml.runs.hashes import write_json
@@ -64,7 +64,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         before = asked_before(folder)
         rule = before if before in (*RULES, BEST) else DEFAULT
     if folder.finished_folds():
-        refuse_lost(folder)  # before anything is written: there would be no bundle for the decision
+        check_bundled(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
     options, data = folder.options(), folder.facts()["data"]
     beta, seed = float(options["beta"]), int(options["seed"])

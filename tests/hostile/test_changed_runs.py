@@ -159,7 +159,6 @@ def test_every_verb_that_reads_a_changed_file_refuses_it(
         assert main(call(verb, run, demo_tiles, trained)) == 2, verb
         shown = last_line(capsys)
         assert (str(run / file) in shown and "amazon-ml accept" in shown) or "made of another" in shown, (verb, shown)
-        (run / "oof.parquet").write_bytes(before[run / "oof.parquet"])  # gather may have begun
     assert {path: path.read_bytes() for path in before} == before
     assert (run / "bundle" / "bundle.json").read_bytes() == bundle
 
@@ -237,7 +236,7 @@ def test_an_accepted_decision_is_used_and_told_of(run: Path, demo_tiles: Path) -
     other_thresholds(run / "decision.json")
     assert main(["accept", str(run)]) == 0
     (note,) = accepted(run)
-    assert set(note["files"]) == {"decision.json"} and note["user"] and note["time"] and "accept" in note["command"]
+    assert set(note["files"]) == {"decision.json"} and note["user"] and note["time"]
     assert main(call("predict", run, demo_tiles, run)) == 0
     bundle = json.loads((run / "bundle" / "bundle.json").read_text())
     assert bundle["decision"] == json.loads((run / "decision.json").read_text())
