@@ -283,7 +283,7 @@ def _weights(run: Run) -> dict[str, Path]:
     folds = run.finished_folds()
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
-    refuse_lost(run)
+    _refuse_lost(run)
     task = str(run.facts()["task"])
     for fold in folds:
         check_task(fold.path, task)
@@ -291,7 +291,7 @@ def _weights(run: Run) -> dict[str, Path]:
     return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 
-def refuse_lost(run: Run) -> None:
+def _refuse_lost(run: Run) -> None:
     """Refuse a run of which a network is gone or cut short, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")
