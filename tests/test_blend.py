@@ -146,7 +146,9 @@ def test_broken_blend_json_is_named(
     for member in content["members"]:
         member["path"] = str((blended / member["path"]).resolve())
     run = Path(shutil.copytree(blended, tmp_path / "blend"))
-    (run / "blend.json").write_text(json.dumps({**content, **change}))
+    write_text(run / "blend.json", json.dumps({**content, **change}))
+    for name in ("oof.parquet", "test.parquet"):
+        write_table(run / name, pd.read_parquet(run / name), made_of=[run / "blend.json"])
     as_written(run)
     out = tmp_path / "p.csv"
     assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 2

@@ -187,7 +187,7 @@ def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_p
 
 def test_a_trained_run_and_its_blend_tell_how_they_were_made(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    for name in ("config.yaml", "provenance.json", "truth.csv", "bands.json", "oof.parquet"):
+    for name in ("config.yaml", "provenance.json", "truth.csv", "bands.json", "oof.parquet", "hashes.json"):
         other.mkdir(exist_ok=True)
         (other / name).write_bytes((trained / name).read_bytes())
     blend = tmp_path / "blend"
