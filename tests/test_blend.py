@@ -18,6 +18,7 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import write_table, write_text
 
 TAGS = list(PLANET.names)
 
