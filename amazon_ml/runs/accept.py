@@ -50,7 +50,7 @@ def accept(run: Path) -> None:
         had_bundle = folder.bundle.exists()
         if changed:
             withdraw_bundle(folder)  # it must not tell of the former file
-        _note(folder, note)  # first: what is accepted is told, wherever this process is killed
+        _note(folder, note)  # first: the note is there, whenever this process is killed
         for path in changed:
             adopt(path)
     for path in changed:

@@ -93,7 +93,7 @@ def _try_out(decision: Decision) -> None:
 
 
 def asked_before(run: Run) -> str | None:
-    """Give the rule that was asked for when a run was tuned last; none where it was not, or none can be told.
+    """Give the rule that was asked for when a run was tuned last; none where there is none, or it cannot be read.
 
     Raises
     ------
