@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.bands import read_reader
 from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
 from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
@@ -13,6 +12,7 @@ from amazon_ml.files import write_table
 from amazon_ml.report.audit_page import write_audit_page
 from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.tiles import read_bands
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         where = {**options["data"], "root": str(tiles or options["data"]["root"])}
-        where["colours"] = read_reader(folder.bands).colours
+        where["colours"] = read_bands(folder).colours
         _draw(folder, rows, show, where)
 
 
@@ -71,7 +71,7 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: dict[str, object]) -
     gone = [name for name in names if name not in where.index]
     if gone:
         raise InputError(f"{data['root']} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
-    found, read = where.loc[names], read_reader(folder.bands)
+    found, read = where.loc[names], read_bands(folder)
     images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
     write_audit_page(folder.audit_page, shown, images, given, title=f"Tags that {folder.path.name} contradicts")

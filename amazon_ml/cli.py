@@ -82,6 +82,7 @@ VERBS = {
     "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
     "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
+    "accept": Verb("amazon_ml.runs.accept:accept", "take files of a run as a person changed them", ("run",)),
     "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
     "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),

@@ -26,8 +26,9 @@ from amazon_ml.report.tables import console
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import parse_train, train_parser
 from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
-from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.launch import check_accelerator
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +239,7 @@ def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int)
 
 def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
     run = Run(scratch)
-    return fold_data(run, options, 0, prepare_tiles(run, options))
+    return fold_data(run, options, 0, prepare_tiles(run, options).catalog)
 
 
 def _first_epoch(model: dict[str, Any]) -> dict[str, Any]:

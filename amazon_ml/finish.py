@@ -6,17 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from amazon_ml.data.bands import read_reader
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.submission import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
 from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.access import locked
-from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.decision import asked_before, read_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
-from amazon_ml.runs.tiles import listed_tiles
+from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import keep_rule
 
 log = logging.getLogger(__name__)
@@ -45,6 +44,7 @@ def gather(run: Path, *, partial: bool = False) -> None:
                 f"{run}: folds {missing} are not finished; train them with --folds, or take what is there "
                 "with --partial true"
             )
+        asked_before(folder)  # before anything is written: it refuses a changed decision
         gather_folds(folder)
         finish(folder, listed_tiles(folder))
 
@@ -92,7 +92,7 @@ def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
     decided = read_decision(run).rule.decide(p)
     picked = pick_varied(true, 18, seed=0)
     tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
-    read = read_reader(run.bands)
+    read = read_bands(run)
     images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
     source = "Generated tiles" if metrics["generated"] else "Tiles"
     part = "not trained on" if metrics["held_out"] else "trained on"

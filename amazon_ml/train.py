@@ -14,9 +14,12 @@ from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, loc
 from amazon_ml.runs.config import keep_options, parse_train, write_options
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.fit import fit_fold, fold_data, joined, prepare_tiles
-from amazon_ml.runs.folder import Options, Run, write_truth
+from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_truth
 from amazon_ml.runs.gather import gather_folds
+from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
+from amazon_ml.runs.options import Options
 from amazon_ml.runs.provenance import keep_provenance, read_processes
+from amazon_ml.runs.tile_files import check_tiles, record_tiles
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +67,35 @@ def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[
     check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         keep_options(run, options)
-        catalog = prepare_tiles(run, options)
+        begun = run.begun()
+        if begun:
+            check_trained(run)
+        data = prepare_tiles(run, options)
+        catalog = data.catalog
+        for path in (run.folds, run.bands):  # a person may write them before training
+            check_recorded(path) if begun else adopt(path)
         folds = _folds(run, options, catalog)
         processes = _training_processes(run, folds)
         for fold in folds:
             held.enter_context(locked_fold(run.fold(fold)))
-        keep_provenance(run, options, catalog, processes)
+        if begun:
+            check_tiles(run, catalog)
+        else:
+            record_tiles(run, catalog, data.store)
+        task = keep_provenance(run, options, catalog, processes, begun=begun)
+        for fold in folds:
+            _bind(run.fold(fold), task)
         write_options(run, options)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
     return catalog, folds
+
+
+def _bind(fold: FoldFolder, task: str) -> None:
+    """Record what a fold is trained for; refuse one that was begun for another run."""
+    if fold.weights.exists() or fold.last.exists():
+        check_task(fold.path, task)
+    else:
+        bind(fold.path, task)
 
 
 def _put_together(run: Run, catalog: Catalog) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.bundle import seal
 from amazon_ml.runs.folder import Run, probability_table, write_truth
+from amazon_ml.runs.hashes import adopt
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background jobs ignore Ctrl-C, and what they start does so, too: here some of it is interrupted.
@@ -92,7 +93,14 @@ def run_of(
     write_reader(folder / "bands.json", TileReader(("r", "g", "b")))
     write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
     write_table(folder / "oof.parquet", probability_table(names[: len(p)], tags, p.astype(np.float32)))
-    return folder
+    return as_written(folder)
+
+
+def as_written(run: Path) -> Path:
+    """Record the files of a run as if the run had written them so."""
+    for path in Run(run).trusted():
+        adopt(path)
+    return run
 
 
 def write_sealed(bundle: Path, content: dict[str, Any]) -> None:

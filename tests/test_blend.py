@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, run_of
+from conftest import TINY, as_written, run_of
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli import main
@@ -18,6 +18,7 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import write_table, write_text
 
 TAGS = list(PLANET.names)
 
@@ -146,7 +147,10 @@ def test_broken_blend_json_is_named(
     for member in content["members"]:
         member["path"] = str((blended / member["path"]).resolve())
     run = Path(shutil.copytree(blended, tmp_path / "blend"))
-    (run / "blend.json").write_text(json.dumps({**content, **change}))
+    write_text(run / "blend.json", json.dumps({**content, **change}))
+    for name in ("oof.parquet", "test.parquet"):
+        write_table(run / name, pd.read_parquet(run / name), made_of=[run / "blend.json"])
+    as_written(run)
     out = tmp_path / "p.csv"
     assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 2
     assert "blend.json does not tell a blend" in told(capsys) and not out.exists()
@@ -204,6 +208,7 @@ def test_rows_that_all_runs_held_out_are_blended_where_they_are_enough(
     np.testing.assert_allclose(rows(tmp_path / "blend", "oof.parquet"), both, atol=1e-7)
     rest = pd.read_parquet(pair[1] / "oof.parquet")
     rest.iloc[25:].to_parquet(pair[1] / "oof.parquet", index=False)
+    as_written(pair[1])
     assert main(["blend", str(pair[1]), str(part), "--run", str(tmp_path / "next")]) == 2
     assert "have 15 held-out tiles in common, and one has 35" in told(capsys)
     assert not (tmp_path / "next" / "oof.parquet").exists()
@@ -226,6 +231,7 @@ def test_a_member_that_is_written_to_meanwhile_is_noticed(
         describe(run, first)
         rest = pd.read_parquet(pair[1] / "oof.parquet")
         rest.iloc[:50].to_parquet(pair[1] / "oof.parquet", index=False)
+        as_written(pair[1])
 
     monkeypatch.setattr(blend_module, "_describe", train_on)
     assert main(["blend", *map(str, pair), "--run", str(tmp_path / "blend")]) == 1

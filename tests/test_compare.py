@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import run_of
+from conftest import as_written, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, log_loss
@@ -165,6 +165,7 @@ def test_order_of_tiles_and_tags_does_not_matter(runs: dict[str, Path], tmp_path
     facts = json.loads((runs["alike"] / "provenance.json").read_text())
     facts["data"]["tags"] = dict(reversed(facts["data"]["tags"].items()))
     (runs["alike"] / "provenance.json").write_text(json.dumps(facts))
+    as_written(runs["alike"])
     after = compared(tmp_path, runs["sharp"], runs["alike"])
     assert after["runs"][1]["minus_first"] == before["runs"][1]["minus_first"] and after["tags"] == before["tags"]
 
@@ -176,6 +177,7 @@ def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_p
     options["data"]["workers"] = 2  # nothing depends on this, nor on these
     options |= {"trainer": {"enable_progress_bar": False}, "loggers": {"wandb": {"project": "amazon"}}}
     config.write_text(yaml.safe_dump(options))
+    as_written(config.parent)
     found = compared(tmp_path, runs["sharp"], runs["alike"])
     assert {one["option"]: one["values"] for one in found["options"]} == {
         "model.lr": [None, 0.01],
@@ -185,7 +187,7 @@ def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_p
 
 def test_a_trained_run_and_its_blend_tell_how_they_were_made(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    for name in ("config.yaml", "provenance.json", "truth.csv", "bands.json", "oof.parquet"):
+    for name in ("config.yaml", "provenance.json", "truth.csv", "bands.json", "oof.parquet", "hashes.json"):
         other.mkdir(exist_ok=True)
         (other / name).write_bytes((trained / name).read_bytes())
     blend = tmp_path / "blend"

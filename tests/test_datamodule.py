@@ -380,7 +380,7 @@ def test_a_run_that_keeps_to_the_cpu_loads_as_if_there_were_no_gpu(
     trainer = f"--trainer.accelerator={accelerator}"
     run, options = parse_train(["--data.root", str(root), "--data.size=16", trainer, "--run", str(tmp_path / "run")])
     run.path.mkdir()
-    data = fold_data(run, options, 0, prepare_tiles(run, options))
+    data = fold_data(run, options, 0, prepare_tiles(run, options).catalog)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         assert loader.pin_memory == on_gpu
         assert (loader.num_workers > 0) == on_gpu

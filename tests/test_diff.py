@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import as_written
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ def test_tags_of_a_run_are_split_by_its_own_separator(tmp_path: Path) -> None:
     b = write(run / "b.csv", "p,bare soil")
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": ";"}, "model": {}}))
     (run / "provenance.json").write_text("{}")
+    as_written(run)
     diff_submissions(a, b, json=tmp_path / "d.json")
     assert json.loads((tmp_path / "d.json").read_text())["tags"] == [
         {"tag": "sand", "a": 1, "b": 0, "only_a": 1, "only_b": 0}

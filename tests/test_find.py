@@ -14,7 +14,7 @@ from amazon_ml.cli import main
 from amazon_ml.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.config import parse_train
-from amazon_ml.runs.folder import Options
+from amazon_ml.runs.options import Options
 
 
 def _options(tiles: Path, *more: str) -> Options:

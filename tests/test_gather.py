@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY
+from conftest import TINY, as_written
 
 from amazon_ml.cli import main
 from amazon_ml.finish import gather
@@ -150,6 +150,7 @@ def test_tiles_that_are_not_those_of_the_fold_are_named_with_the_remedy(
     valid = run / "fold-2" / "valid.parquet"
     table = pd.read_parquet(valid)
     change(table).to_parquet(valid, index=False)
+    as_written(run)
     assert main(["gather", str(run), "--partial", "true"]) == 2
     shown = told(capsys)
     tile = table["image_name"][5]
@@ -170,6 +171,7 @@ def test_untagged_tiles_that_changed_between_folds_are_refused(
 ) -> None:
     run = copy_of(trained, tmp_path)
     swap(pd.read_parquet(run / "fold-2" / "test.parquet")).to_parquet(run / "fold-2" / "test.parquet", index=False)
+    as_written(run)
     assert main(["gather", str(run), "--partial", "true"]) == 2
     assert "fold-2/test.parquet holds other tiles than the 30 untagged ones" in told(capsys)
 
@@ -193,9 +195,11 @@ def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pyte
     provenance = json.loads((run / "provenance.json").read_text())
     provenance["data"]["unlabelled"] = None
     (run / "provenance.json").write_text(json.dumps(provenance))
+    as_written(run)
     assert main(["gather", str(run)]) == 2
     assert "provenance.json: data.unlabelled is None" in told(capsys)
     shutil.copy(trained / "provenance.json", run)
+    as_written(run)
     for fold in ("fold-0", "fold-2"):
         shutil.rmtree(run / fold)
     assert main(["gather", str(run), "--partial", "true"]) == 2

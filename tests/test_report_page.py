@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from browser import Browser, find_browser
+from conftest import as_written
 from PIL import Image
 from sklearn.metrics import fbeta_score
 
@@ -89,6 +90,7 @@ def make_run(
     write_reader(run.bands, TileReader())
     write_truth(run, pd.Series(names), tag_set, true)
     probability_table(names, tags, p).to_parquet(run.oof)
+    as_written(run.path)
     keep_rule(run, rule)
     return run
 
@@ -222,6 +224,7 @@ def test_leakage_is_told_where_neighbours_are_kept(tmp_path: Path) -> None:
     write_json(run.provenance, {**facts, "folds": {"worst_relative_deviation": 0.25}})
     names = pd.read_csv(run.truth)["image_name"]
     pd.DataFrame({"image_name": names, "fold": np.arange(20) // 10}).to_csv(run.folds, index=False)
+    as_written(run.path)
     assert "not known: amazon-ml data folds" in page_of(run).text
     right = [""] * 20
     right[0], right[9] = names[1], names[10]  # within fold 0, and across: 2 of 20 tiles
@@ -237,6 +240,7 @@ def test_runs_that_are_not_scored_are_refused(tmp_path: Path, capsys: pytest.Cap
     run = make_run(tmp_path, tiles=12)
     metrics = json.loads(run.metrics.read_text())
     write_json(run.metrics, {**metrics, "tiles": 11})
+    as_written(run.path)
     with pytest.raises(InputError, match="does not fit"):
         report(run.path)
     run.metrics.unlink()
@@ -294,6 +298,7 @@ def test_where_the_network_looks_is_shown_on_tiles_that_it_did_not_train_on(trai
     shutil.copytree(trained, run.path)
     options = yaml.safe_load(run.config.read_text())
     run.config.write_text(yaml.safe_dump({**options, "data": {**options["data"], "size": 64}}))
+    as_written(run.path)
     assert main(["report", str(run.path)]) == 0
     page, held_out = Parsed(run.report), set(pd.read_parquet(run.fold(0).valid)["image_name"])
     maps = [str(image["alt"]) for image in page.all("img") if "where the network sees" in str(image["alt"])]

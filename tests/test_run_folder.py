@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import as_written
 
 from amazon_ml.cli import main
 from amazon_ml.errors import InputError
@@ -25,6 +26,7 @@ def edited(run: Path, file: str, section: str, content: Any) -> None:
     whole = yaml.safe_load(text)  # JSON is YAML, too
     whole[section] = content
     (run / file).write_text(json.dumps(whole))
+    as_written(run)
 
 
 @pytest.mark.parametrize(
@@ -46,15 +48,18 @@ def test_a_section_that_was_emptied_is_told_by_every_command(
         assert main([*command.split(), str(copied), *more]) == 2, command
         assert f"{copied / file} lacks {section}." in capsys.readouterr().err, command
     shutil.copy(trained / file, copied)
+    as_written(copied)
     assert main(["gather", str(copied), "--partial", "true"]) == 0
 
 
 @pytest.mark.parametrize("content", ["[]", "1", '{"data": []}', '{"starts": []}'])
 def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, content: str) -> None:
     (copied / "provenance.json").write_text(content)
+    as_written(copied)
     with pytest.raises(InputError, match=r"provenance\.json is not the provenance of a run"):
         Run(copied).facts()
     shutil.copy(trained / "provenance.json", copied)
+    as_written(copied)
 
 
 def test_what_is_there_is_told_as_it_was_written(trained: Path) -> None:

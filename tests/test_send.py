@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import as_written
 from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
 
 from amazon_ml.cli import main
@@ -35,6 +36,7 @@ def file(kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.Monkey
     (run / "decision.json").write_text(json.dumps({"rule": "per_tag"}))
     metrics = {"tags": [], "tiles": 100, "beta": 2.0, "f2": {"cross_fitted": {"value": 0.91234}}}
     (run / "metrics.json").write_text(json.dumps(metrics))
+    as_written(run)
     (tmp_path / "sample.csv").write_text("\n".join(ROWS) + "\n")
     (run / "submission.csv").write_text("\n".join(ROWS) + "\n")
     return run / "submission.csv"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import yaml
+from conftest import as_written
 
 from amazon_ml.decisions.thresholds import Thresholds
 from amazon_ml.errors import InputError
@@ -45,7 +46,7 @@ def run_folder(
     write_decision(Run(run), Decision("fixed", rule, tuple(tags), beta=2.0))
     values = np.asarray(probabilities, dtype=np.float32)
     write_table(run / "test.parquet", probability_table(names, stored_tags or tags, values))
-    return run
+    return as_written(run)
 
 
 def sample(path: Path, names: list[str]) -> Path:

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY
+from conftest import TINY, as_written
 from PIL import Image
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
@@ -224,6 +224,7 @@ def test_run_from_a_gpu_predicts_without_one(trained: Path, demo_tiles: Path, tm
     changed = config.replace("accelerator: cpu", "accelerator: gpu").replace("compile: false", "compile: true")
     assert changed.count("gpu") == 1 and changed.count("compile: true") == 1
     (run / "config.yaml").write_text(changed.replace("precision: null", "precision: bf16-mixed"))
+    as_written(run)
     assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import yaml
+from conftest import as_written
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli import main
@@ -44,7 +45,7 @@ def run_of(
     (folder / "provenance.json").write_text(json.dumps({"data": facts}))
     write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
     write_table(folder / "oof.parquet", probability_table(names, tags, p.astype(np.float32)))
-    return folder
+    return as_written(folder)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,7 @@ def test_decision_for_other_tags_is_refused(
     tune(run)
     content = stored(run, "decision.json")
     (run / "decision.json").write_text(json.dumps({**content, "tags": tags}))
+    as_written(run)
     assert main([verb[0], str(run), *verb[1:], str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
 
@@ -246,6 +248,7 @@ def test_broken_decision_is_refused_with_the_remedy(
 ) -> None:
     run = Path(shutil.copytree(tuned[0], tmp_path / "run"))
     (run / "decision.json").write_text(json.dumps({**stored(run, "decision.json"), **broken}))
+    as_written(run)
     assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
     assert "is not a decision: " in (told := capsys.readouterr().err) and f"amazon-ml tune {run}" in told
 
@@ -256,6 +259,7 @@ def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest
     tune(run, rule="fixed")
     text = (run / "decision.json").read_text()
     (run / "decision.json").write_text(text.replace("0.2,", "NaN,", 1))
+    as_written(run)
     assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
     assert "decision.json is not JSON" in capsys.readouterr().err
 
@@ -264,6 +268,7 @@ def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest
 def test_a_decision_that_is_broken_can_be_made_anew(tmp_path: Path, asked: object) -> None:
     run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
     (run / "decision.json").write_text(json.dumps({"asked": asked}))
+    as_written(run)
     assert tune(run)["rule"] == DEFAULT
 
 
@@ -293,6 +298,7 @@ def test_damaged_probabilities_are_refused(
     run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
     table = change(pd.read_parquet(run / "oof.parquet"))
     table.astype({"road": str} if told.startswith("is not") else {}).to_parquet(run / "oof.parquet", index=False)
+    as_written(run)
     assert main([verb, str(run)]) == 2
     assert "oof.parquet" in (shown := capsys.readouterr().err) and told in shown
     assert not (run / "decision.json").exists() and not (run / "audit.csv").exists()

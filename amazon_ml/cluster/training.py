@@ -17,8 +17,9 @@ from amazon_ml.files import write_text
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked
 from amazon_ml.runs.config import keep_options, parse_train, train_parser
-from amazon_ml.runs.folder import Options, Run
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.gather import missing_folds
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
+from amazon_ml.data.file_table import size_and_time
 from amazon_ml.data.marks import PLAN, check_store
-from amazon_ml.data.packed import ARRAY, DESCRIPTION, open_store
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, check_pixels, open_store
 from amazon_ml.errors import WorkError
 from amazon_ml.files import atomic_write, write_text
 from amazon_ml.locks import locked
@@ -39,14 +40,15 @@ def copy_store(store: Path, copy: Path) -> None:
         for name in (ARRAY, DESCRIPTION):  # the description last: without it, it is no store
             with atomic_write(copy / name) as temporary:
                 shutil.copyfile(store / name, temporary)
-        open_store(copy)
+                os.utime(temporary, ns=(0, (store / name).stat().st_mtime_ns))  # that of packing: it need not be read
+        check_pixels(open_store(copy))
         (copy / PLAN).unlink()
     log.info("copied %s to %s", store, copy)
 
 
 def _is_copy(store: Path, copy: Path) -> bool:
-    """Compare what the stores say of themselves, hashes of all tiles included, and the sizes of their arrays."""
+    """Compare what the stores say of themselves, all hashes included, and the sizes and times of their arrays."""
     if not all((copy / name).is_file() for name in (ARRAY, DESCRIPTION)):
         return False
     same_tiles = (store / DESCRIPTION).read_bytes() == (copy / DESCRIPTION).read_bytes()
-    return same_tiles and (store / ARRAY).stat().st_size == (copy / ARRAY).stat().st_size
+    return same_tiles and size_and_time(str(store / ARRAY)) == size_and_time(str(copy / ARRAY))

@@ -36,7 +36,7 @@ from amazon_ml.data.loading import (
     training_loader,
 )
 from amazon_ml.data.pack import default_store
-from amazon_ml.data.packed import PackedStore, open_store, refuse_changed
+from amazon_ml.data.packed import PackedStore, check_pixels, open_store, refuse_changed
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
@@ -217,6 +217,7 @@ class PlanetDataModule(pl.LightningDataModule):
                 "set data.colours, or pack again"
             )
         refuse_changed(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
+        check_pixels(store)
         log.info("reading tiles from %s", path)
         return store
 

@@ -28,17 +28,18 @@ from amazon_ml import __version__
 from amazon_ml.data.bands import TileReader, check_max_pixels, check_order, name_bands, parse_bands, read_reader
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.images import MAX_PIXELS, Image, resize
 from amazon_ml.data.limits import compare_values, fit_reader
 from amazon_ml.data.marks import JOURNAL, PLAN, check_store, remove_store
-from amazon_ml.data.packed import ARRAY, DESCRIPTION, file_table, hash_files, open_store, refuse_changed, size_and_time
+from amazon_ml.data.packed import ARRAY, DESCRIPTION, check_pixels, hash_block, open_store, refuse_changed
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import read_json, write_json, write_text
 from amazon_ml.locks import locked
 
 log = logging.getLogger(__name__)
 
-#: Tiles that are decoded by one thread and written at once.
+#: Tiles that are decoded by one thread and written at once; their pixels have one hash.
 _BLOCK = 128
 
 Item = TypeVar("Item")
@@ -186,6 +187,14 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
 
 
 @dataclass(frozen=True)
+class _Block:
+    """A line of the journal: hashes of the files of a block's tiles, and one of all its pixels."""
+
+    files: list[str]
+    pixels: str
+
+
+@dataclass(frozen=True)
 class _Plan:
     """What a store is to hold, before a tile is opened."""
 
@@ -206,19 +215,25 @@ class _Plan:
     def blocks(self) -> list[pd.DataFrame]:
         return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
 
-    def described(self, hashes: list[str] | None = None) -> dict[str, Any]:
-        """As JSON: the plan, and with the hashes of all tiles the finished store."""
-        tiles = self.files.drop(columns=["path", "tif"]).reset_index()
-        if hashes is not None:
-            tiles["hash"] = hashes
-        return {**self.how, "tiles": tiles.to_dict(orient="list")}
+    def described(self) -> dict[str, Any]:
+        """As JSON: the plan."""
+        return {**self.how, "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list")}
+
+    def finished(self, blocks: list[_Block], mtime_ns: int) -> dict[str, Any]:
+        """As JSON: the finished store, with the hashes of all tiles and blocks, and the time of the array."""
+        plan = self.described()
+        tiles = {**plan["tiles"], "hash": [one for block in blocks for one in block.files]}
+        pixels = {"block": _BLOCK, "blocks": [block.pixels for block in blocks], "mtime_ns": mtime_ns}
+        return {**plan, **pixels, "tiles": tiles}
 
 
 def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
     if not store.exists():
         return False
     try:
-        refuse_changed(open_store(store), catalog)
+        there = open_store(store)
+        refuse_changed(there, catalog)
+        check_pixels(there, whole=True)
     except InputError as error:
         log.info("packing anew: %s", error)
         return False
@@ -230,45 +245,58 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
     """Decode what is not there yet; a block counts as done once it is on disk and in the journal."""
     done = _resumed(partial, plan)
     blocks = plan.blocks()
-    tiles_done = sum(map(len, done))
+    tiles_done = sum(len(block.files) for block in done)
     _check_space(partial, int(np.prod(plan.shape[1:])) * (len(plan.files) - tiles_done))
     with (partial / ARRAY).open("r+b") as array, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
         np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
         array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
         with _progress(len(plan.files), tiles_done) as advance:
-            for images, hashes in _ahead(
-                lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], workers
-            ):
+            for images, block in _ahead(lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], workers):
                 array.write(images.data)
                 array.flush()
                 os.fdatasync(array.fileno())  # before the journal says so, or a power cut would leave black tiles
-                journal.write(json.dumps(hashes) + "\n")
+                journal.write(json.dumps(asdict(block)) + "\n")
                 journal.flush()
-                done.append(hashes)
+                done.append(block)
                 advance(len(images))
-    write_text(partial / DESCRIPTION, json.dumps(plan.described([one for hashes in done for one in hashes])))
+    mtime_ns = (partial / ARRAY).stat().st_mtime_ns
+    write_text(partial / DESCRIPTION, json.dumps(plan.finished(done, mtime_ns)))
 
 
-def _resumed(partial: Path, plan: _Plan) -> list[list[str]]:
-    """Find the blocks that are done, as hashes of their tiles; a store with another plan is begun anew."""
+def _resumed(partial: Path, plan: _Plan) -> list[_Block]:
+    """Find the blocks that are done; a store with another plan is begun anew."""
     described = plan.described()
-    done: list[list[str]] = []
+    done: list[_Block] = []
     whole = all((partial / name).is_file() for name in (PLAN, JOURNAL, ARRAY))
     if whole and (partial / ARRAY).stat().st_nlink == 1 and read_json(partial / PLAN) == described:
         lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
-        done = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
-        log.info("%s tiles are packed already", f"{sum(map(len, done)):,}")
+        written = [_Block(**json.loads(line)) for line in lines if line.endswith("\n")]  # the last may be cut short
+        done = _unchanged(partial / ARRAY, plan, written)
+        log.info("%s tiles are packed already", f"{sum(len(block.files) for block in done):,}")
     else:
         remove_store(partial)
         partial.mkdir(parents=True)
         write_json(partial / PLAN, described)  # first: without it, nothing says that the folder is ours
         (partial / ARRAY).touch()
-    write_text(partial / JOURNAL, "".join(json.dumps(hashes) + "\n" for hashes in done))
+    write_text(partial / JOURNAL, "".join(json.dumps(asdict(block)) + "\n" for block in done))
     return done
 
 
-def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image, list[str]]:
-    """Decode the tiles of a block, and hash their files."""
+def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
+    """Keep the blocks up to the first whose pixels are not those that were written."""
+    with array.open("rb") as stream:
+        if done:
+            np.lib.format.read_magic(stream)
+            np.lib.format.read_array_header_1_0(stream)
+        for number, block in enumerate(done):
+            pixels = stream.read(len(block.files) * int(np.prod(plan.shape[1:])))
+            if hash_block(np.frombuffer(pixels, dtype=np.uint8)) != block.pixels:
+                return done[:number]
+    return done
+
+
+def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image, _Block]:
+    """Decode the tiles of a block, and hash their files and their pixels."""
     images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
     hashes = []
     files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
@@ -280,7 +308,7 @@ def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image,
             raise InputError(f"{error}; amazon-ml data check lists all such tiles") from None
         if [*size_and_time(path), *size_and_time(tif)] != planned:
             raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
-    return images, hashes
+    return images, _Block(hashes, hash_block(images))
 
 
 def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

@@ -1,13 +1,16 @@
 """Reading a packed store: every tile of a folder, decoded once, in one memory-mapped array.
 
 A store is a folder of two files: ``tiles.npy``, uint8 of shape (tiles, size, size, bands), which
-``np.load(…, mmap_mode="r")`` reads, and ``store.json``, which says what they are and how they were made.
+``np.load(…, mmap_mode="r")`` reads, and ``store.json``, which says what they are, how they were made, and a hash of
+each block of the array.
 `amazon_ml.data.pack` makes one.
 """
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,21 @@ import pandas as pd
 
 from amazon_ml.data.bands import reader_from
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table
 from amazon_ml.data.images import Image
 from amazon_ml.data.symmetry import gather
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
-from amazon_ml.regular import check_regular, read_regular
+from amazon_ml.regular import check_regular
 
 ARRAY, DESCRIPTION = "tiles.npy", "store.json"
-#: What tells a tile from others: a name may stand among the labelled tiles and again among the untagged.
-_KEY = ["labelled", "image_name"]
-#: Equal where a file has the bytes that were packed, and not merely as many.
-_SIZES, _TIMES = ["bytes", "tif_bytes"], ["mtime_ns", "tif_mtime_ns"]
+
+
+log = logging.getLogger(__name__)
+
+#: Blocks that are read where nothing hints at a change; 25 MB each for 256 px.
+_SAMPLE = 3
+_ANEW = "remove the store, and run amazon-ml data pack again"
 
 
 class PackedStore:
@@ -52,6 +59,12 @@ class PackedStore:
         Names of their bands.
     reader
         How they were read.
+    block
+        How many tiles have one hash of their pixels.
+    blocks
+        These hashes.
+    mtime_ns
+        Time of the array's file when it was written, in nanoseconds.
     tiles
         One row a tile, by ``labelled`` and ``image_name``: sizes, times and hash of its files.
     images
@@ -72,7 +85,9 @@ class PackedStore:
         try:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
-            self.tiles = pd.DataFrame(description["tiles"]).set_index(_KEY)[[*_SIZES, *_TIMES, "hash"]]
+            self.tiles = pd.DataFrame(description["tiles"]).set_index(KEY)[[*SIZES, *TIMES, "hash"]]
+            self.block = max(int(description["block"]), 1)
+            self.blocks, self.mtime_ns = list(map(str, description["blocks"])), int(description["mtime_ns"])
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is broken ({error}); remove it, and run amazon-ml data pack again") from None
@@ -80,7 +95,7 @@ class PackedStore:
         self.names = self.tiles.index.get_level_values("image_name").tolist()
         self.labelled = int(self.tiles.index.get_level_values("labelled").to_numpy().sum())
         expected = (len(self.names), self.size, self.size, len(self.bands))
-        if self.images.shape != expected or self.images.dtype != np.uint8:
+        if self.images.shape != expected or self.images.dtype != np.uint8 or not self.images.flags.c_contiguous:
             raise InputError(
                 f"{path / ARRAY} holds {self.images.dtype} of shape {self.images.shape}, but {DESCRIPTION} says "
                 f"uint8 of {expected}; remove the store, and run amazon-ml data pack again"
@@ -119,13 +134,54 @@ class PackedStore:
         found = self.tiles.index.get_indexer(pd.MultiIndex.from_tuples([(labelled, name) for name in wanted]))
         if (found < 0).any():
             missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
-            raise InputError(f"{self.path} lacks {_counted(missing)}; run amazon-ml data pack again")
+            raise InputError(f"{self.path} lacks {count_names(missing)}; run amazon-ml data pack again")
         return np.asarray(found, dtype=np.int64)
 
 
 def open_store(path: Path) -> PackedStore:
     """Open a packed store; nothing of its tiles is read yet."""
     return PackedStore(path)
+
+
+def hash_block(images: Image) -> str:
+    """Hexadecimal BLAKE2b, 16 bytes long, of the pixels of a block of tiles."""
+    return hashlib.blake2b(images.data, digest_size=16).hexdigest()
+
+
+def check_pixels(store: PackedStore, *, whole: bool = False) -> None:
+    """Check that a store's array has the pixels that were packed.
+
+    Where the array's file has the time that it was packed with, a few blocks are read, other ones each time; else
+    all of them.
+
+    Parameters
+    ----------
+    store
+        The store.
+    whole
+        Read every block, whatever the time.
+
+    Raises
+    ------
+    InputError
+        Where a block has other pixels.
+    """
+    file, numbers = store.path / ARRAY, np.arange(len(store.blocks))
+    if len(numbers) != -(-len(store) // store.block):
+        raise InputError(f"{store.path / DESCRIPTION} does not tell a hash for each block of {file}; {_ANEW}")
+    if file.stat().st_mtime_ns != store.mtime_ns:
+        log.info("reading all of %s, which was copied or changed: its time is not that of packing", file)
+    elif not whole:
+        numbers = np.random.default_rng().permutation(numbers)[:_SAMPLE]
+
+    def is_packed(number: int) -> bool:
+        return hash_block(store.images[number * store.block : (number + 1) * store.block]) == store.blocks[number]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number, right in zip(numbers.tolist(), pool.map(is_packed, numbers.tolist()), strict=True):
+            if not right:
+                names = store.names[number * store.block : (number + 1) * store.block]
+                raise InputError(f"{file} has other pixels than were packed, among {names[0]} to {names[-1]}; {_ANEW}")
 
 
 def refuse_changed(store: PackedStore, catalog: Catalog, *, partial: bool = False) -> None:
@@ -148,60 +204,11 @@ def refuse_changed(store: PackedStore, catalog: Catalog, *, partial: bool = Fals
     InputError
         When a tile was added, removed or changed.
     """
-    now, then = file_table(catalog), store.tiles
-    added = now.index.difference(then.index)
-    removed = then.index.difference(now.index)[: 0 if partial else None]
-    both = now.loc[now.index.intersection(then.index, sort=False)]
-    was = then.loc[both.index]
-    resized = (both[_SIZES] != was[_SIZES]).any(axis=1)
-    touched = ~resized & (both[_TIMES] != was[_TIMES]).any(axis=1)
-    hashes = [hash_files(*paths) for paths in both.loc[touched, ["path", "tif"]].to_numpy()]
-    rewritten = both[touched].index[was.loc[touched, "hash"].to_numpy() != np.array(hashes, dtype=object)]
-    changed = [name for index in (added, removed, both.index[resized], rewritten) for _, name in index]
+    changes = compare_files(store.tiles, file_table(catalog))
+    removed = changes.removed[: 0 if partial else None]
+    changed = [name for index in (changes.added, removed, changes.changed) for _, name in index]
     if changed:
         raise InputError(
-            f"the folder has changed since {store.path} was packed: {_counted(changed)}; run amazon-ml data pack again"
+            f"the folder has changed since {store.path} was packed: {count_names(changed)}; "
+            "run amazon-ml data pack again"
         )
-
-
-def file_table(catalog: Catalog) -> pd.DataFrame:
-    """List the tiles of a folder, labelled ones first, with sizes (bytes) and times (ns) of their files.
-
-    Returns
-    -------
-    Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns``, by ``labelled`` and
-    ``image_name``. Sizes and times are 0 where there is no TIF.
-    """
-    parts = [part[["image_name", "path", "tif"]] for part in (catalog.labelled, catalog.unlabelled)]
-    table = pd.concat(parts, ignore_index=True)
-    table["labelled"] = np.arange(len(table)) < len(catalog.labelled)
-    for column, prefix in (("path", ""), ("tif", "tif_")):
-        stats = np.array([size_and_time(path) for path in table[column]], dtype=np.int64).reshape(-1, 2)
-        table[f"{prefix}bytes"], table[f"{prefix}mtime_ns"] = stats[:, 0], stats[:, 1]
-    return table.set_index(_KEY)
-
-
-def size_and_time(path: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds; zeros for no file."""
-    if not path:
-        return 0, 0
-    try:
-        about = os.stat(path)  # noqa: PTH116 (for each of 100,000 tiles)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return about.st_size, about.st_mtime_ns
-
-
-def hash_files(*paths: str) -> str:
-    """Hexadecimal BLAKE2b, 16 bytes long, over the bytes of the files; ``""`` stands for none."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in filter(None, paths):
-        try:
-            digest.update(read_regular(path))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return digest.hexdigest()
-
-
-def _counted(names: Sequence[str]) -> str:
-    return f"{len(names):,} tile{'s'[: len(names) > 1]}, such as {names[0]}"

@@ -11,6 +11,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, declared
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def official_names() -> list[str]:
 
 def _tested_names(folder: Run) -> list[str]:
     check_regular(folder.test)
+    check_recorded(folder.test)
     try:
         return [str(name) for name in pd.read_parquet(folder.test, columns=["image_name"])["image_name"]]
     except FileNotFoundError:

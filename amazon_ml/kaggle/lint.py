@@ -13,7 +13,7 @@ import pandas as pd
 
 from amazon_ml.data.check.findings import REMARK, Case, Finding, Kind, weigh
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import read_json, write_json
+from amazon_ml.files import write_json
 from amazon_ml.kaggle.form import Form, find_form, run_around
 from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
@@ -21,6 +21,7 @@ from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_lint
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import read_recorded
 
 KINDS = {
     "unreadable": Kind("what is not a CSV in UTF-8", "write the file anew"),
@@ -165,7 +166,7 @@ def expect(run: Path | None) -> Expected | None:
         return Expected(PLANET_COUNTS, PLANET_TILES, "the competition's training tiles")
     if not Run(run).metrics.exists():
         return None
-    metrics = read_json(Run(run).metrics)
+    metrics = read_recorded(Run(run).metrics)
     try:
         counts = {record["tag"]: int(record["decided"]) for record in metrics["tags"]}
         return Expected(counts, int(metrics["tiles"]), "what the run decided on held-out tiles")

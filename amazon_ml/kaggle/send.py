@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import read_json, sha256_of, write_json
+from amazon_ml.files import sha256_of, write_json
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
 from amazon_ml.kaggle.form import find_form, run_around
 from amazon_ml.kaggle.lint import expect, lint, refuse_faults
@@ -16,6 +16,7 @@ from amazon_ml.kaggle.records import Record, kept
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.report.submission import print_findings, print_parcel
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import read_recorded
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ def _about(run: Path | None) -> dict[str, str]:
         return {}
     about = {"run": str(run)}
     if Run(run).decision.exists():
-        about["decision"] = str(read_json(Run(run).decision).get("rule"))
+        about["decision"] = str(read_recorded(Run(run).decision).get("rule"))
     if Run(run).metrics.exists():
-        metrics = read_json(Run(run).metrics)
+        metrics = read_recorded(Run(run).metrics)
         score = metrics.get("f2", {}).get("cross_fitted", {}).get("value")
         about |= {f"F{metrics.get('beta', 2):g}, cross-fitted": f"{score:.4f}"} if score is not None else {}
     return about

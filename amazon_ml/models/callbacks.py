@@ -280,6 +280,17 @@ def read_figures(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     return table
 
 
+class TaskMark(pl.Callback):
+    """Keep in each checkpoint what it is trained for, so that one of another run is noticed."""
+
+    def __init__(self, task: str | None) -> None:
+        self.task = task
+
+    def state_dict(self) -> dict[str, str | None]:
+        """Give the task."""
+        return {"task": self.task}
+
+
 class PerTagTable(pl.Callback):
     """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send them to the loggers.
 

@@ -15,11 +15,12 @@ from amazon_ml import locks
 from amazon_ml.errors import InputError, listed
 from amazon_ml.files import read_json
 from amazon_ml.runs.folder import FoldFolder, Run
+from amazon_ml.runs.hashes import RECORD, is_recorded
 
 #: Names of a run's own files and folders, beside those of its folds.
 OWN = frozenset(
     [getattr(Run(Path()), name).name for name, value in vars(Run).items() if isinstance(value, property)]
-    + [".lock", ".submissions.lock", "neighbours.csv", "lr.csv", "lr.png", "slurm"]
+    + [".lock", ".submissions.lock", "neighbours.csv", "lr.csv", "lr.png", "slurm", RECORD]
 )
 #: What may lie in the folder of a run before it begins: folds and bands that somebody made, a sweep of `find lr`.
 BEFORE_TRAINING = frozenset({"folds.csv", "neighbours.csv", "bands.json", "lr.csv", "lr.png"})
@@ -109,7 +110,7 @@ def is_run(run: Run) -> bool:
     blend = run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
     if run.config.exists():
         try:
-            options = run.options()
+            options = run.options(checked=False)
         except InputError as error:
             raise InputError(f"{error}; choose another --run") from None
         if not blend and (missing := [key for key in (*_SECTIONS, "trainer") if key not in options]):
@@ -117,7 +118,7 @@ def is_run(run: Run) -> bool:
                 f"{run.config} was not written by a run: it has no {listed(missing)}; choose another --run"
             )
         return True
-    return blend
+    return blend or is_recorded(run.config)
 
 
 def _is_blend(content: object) -> bool:

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from amazon_ml.data.bands import read_reader, write_reader
+from amazon_ml.data.bands import write_reader
 from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
 from amazon_ml.decisions.matrices import Floats
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import read_json, sha256_of, write_json, write_table, write_text
+from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabilities, read_targets, write_truth
+from amazon_ml.runs.hashes import read_recorded, recorded, write_json, write_table, write_text
+from amazon_ml.runs.options import options_text
 from amazon_ml.runs.provenance import this_start, versions
+from amazon_ml.runs.tiles import read_bands
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,8 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     for member, sha256 in zip(members, hashes, strict=True):  # no lock of theirs is held: they may be read-only
         if sha256_of(member.oof) != sha256:
             raise WorkError(f"{member.path} was written to while it was blended; blend anew when that is done")
-    write_table(run.oof, probability_table(names.tolist(), tags, oof.astype(np.float32)))
+    table = probability_table(names.tolist(), tags, oof.astype(np.float32))
+    write_table(run.oof, table, made_of=[run.blend])
 
 
 def _describe(run: Run, first: Run) -> None:
@@ -73,8 +76,9 @@ def _describe(run: Run, first: Run) -> None:
     data = {key: options["data"][key] for key in _DATA if key in options["data"]}
     kept = {"seed": options["seed"], "beta": options["beta"], "data": data, "model": {}}
     write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
-    write_text(run.config, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
-    write_reader(run.bands, read_reader(first.bands))
+    write_text(run.config, options_text(kept))
+    with recorded(run.bands) as temporary:
+        write_reader(temporary, read_bands(first))
 
 
 def read_blend(run: Run) -> Blend:
@@ -85,7 +89,7 @@ def read_blend(run: Run) -> Blend:
     InputError
         Where ``blend.json`` is broken, and where a member is gone or is not what was blended.
     """
-    content = read_json(run.blend)
+    content = read_recorded(run.blend)
     try:
         way = WAYS[content["how"]]
         runs = tuple(_member(run, one["path"], one["oof_sha256"]) for one in content["members"])
@@ -182,4 +186,5 @@ def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:
     for member, table in zip(members, tables, strict=True):
         refuse_apart(names, table.index, f"{member.test} holds other tiles than {members[0].test}")
     blended = blender.apply(stack_tables(tables, names, tags))
-    write_table(run.test, probability_table(names.tolist(), tags, blended.astype(np.float32)))
+    table = probability_table(names.tolist(), tags, blended.astype(np.float32))
+    write_table(run.test, table, made_of=[run.blend])

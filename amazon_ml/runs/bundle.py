@@ -22,7 +22,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from amazon_ml.data.bands import TileReader, read_reader, reader_from
+from amazon_ml.data.bands import TileReader, reader_from
 from amazon_ml.data.images import LARGEST_EDGE
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
@@ -31,6 +31,8 @@ from amazon_ml.regular import check_regular
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
+from amazon_ml.runs.tiles import read_bands
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ _KINDS: dict[str, dict[str, Any]] = {
         "allow_untagged": bool, "merge_rows": bool,
     },
 }  # fmt: skip
+#: What a bundle tells of changes by hand that were accepted; commands tell paths of this machine.
+_ACCEPTED = ("time", "files")
 #: Where and how a bundle is run; a run says it itself.
 _ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
 
@@ -179,7 +183,7 @@ def describe(run: Run) -> dict[str, Any]:
         "format": FORMAT,
         "tags": list(run.tags()),
         "table": _table_options(data),
-        "tiles": {**asdict(read_reader(run.bands)), "size": data["size"], "resizing": RESIZING},
+        "tiles": {**asdict(read_bands(run)), "size": data["size"], "resizing": RESIZING},
         "network": _network_options(model),
         "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
         "data": _without(run.facts()["data"], "root"),
@@ -198,22 +202,29 @@ def write_bundle(run: Run) -> None:
     """Write a run's bundle; what one hands on tells no paths of this machine."""
     read_decision(run)  # a broken one is not handed on
     facts, weights = run.facts(), _weights(run)
+    content = {
+        **describe(run),
+        "decision": read_recorded(run.decision),
+        "metrics": _without(read_recorded(run.metrics), "tiles_of"),
+        "folds": facts["folds"],
+        "trained_with": facts["made_with"],
+        "accepted": [{key: one[key] for key in _ACCEPTED} for one in facts.get("accepted", [])],
+    }
     withdraw_bundle(run)
     for name, file in weights.items():
         _place(file, run.bundle / name)
-    content = {
-        **describe(run),
-        "decision": read_json(run.decision),
-        "metrics": _without(read_json(run.metrics), "tiles_of"),
-        "folds": facts["folds"],
-        "trained_with": facts["made_with"],
-        "weights": {name: sha256_of(run.bundle / name) for name in weights},
-    }
+    content["weights"] = {name: sha256_of(run.bundle / name) for name in weights}
     write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
     for file in run.bundle.glob("*.safetensors"):
         if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
             file.unlink()
     log.info("wrote %s: %d network%s", run.bundle, len(weights), "s" if len(weights) > 1 else "")
+
+
+def check_bundled(run: Run) -> None:
+    """Check what `write_bundle` needs beside a decision and scores, before a new decision is written."""
+    _weights(run)
+    describe(run)
 
 
 def seal(content: dict[str, Any]) -> str:
@@ -292,11 +303,15 @@ def _weights(run: Run) -> dict[str, Path]:
     folds = run.finished_folds()
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
-    refuse_lost(run)
+    _refuse_lost(run)
+    task = str(run.facts()["task"])
+    for fold in folds:
+        check_task(fold.path, task)
+        check_recorded(fold.weights)
     return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 
-def refuse_lost(run: Run) -> None:
+def _refuse_lost(run: Run) -> None:
     """Refuse a run of which a network is gone or cut short, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")

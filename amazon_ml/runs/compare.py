@@ -15,11 +15,12 @@ from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paire
 from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import fits_for
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.labels import declared
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import IDLE, Options, Run, flatten, read_oof
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.options import IDLE, Options, flatten
 
 #: What is compared tile by tile, and how its interval is made where not by bootstrap.
 _INTERVALS = {"log_loss": {"interval": normal_interval}}
@@ -178,7 +179,7 @@ def _training(run: Run) -> dict[str, Any]:
 
 def _differing(runs: Sequence[Run], options: Sequence[Options]) -> list[dict[str, Any]]:
     """List the options that differ and may matter; one that a run does not have counts as none."""
-    blends = [{"blend": read_json(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
+    blends = [{"blend": read_recorded(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
     flat = [blend | flatten(asked) for blend, asked in zip(blends, options, strict=True)]
     keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and not key.startswith("loggers."))
     values = {key: [one.get(key) for one in flat] for key in keys}

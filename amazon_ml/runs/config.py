@@ -7,17 +7,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from amazon_ml.arguments import Parser
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_text
 from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.regular import check_regular
-from amazon_ml.runs.folder import IDLE, Options, Run, flatten
-from amazon_ml.runs.loggers import SERVICES, check_loggers
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import has_hash, write_text
+from amazon_ml.runs.loggers import check_loggers
+from amazon_ml.runs.options import Options, flatten, hash_options, is_free, options_text
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +35,6 @@ _TRAINER_BY_NAME: dict[str, tuple[Any, str | None, str]] = {
     "strategy": (str, "auto", "how processes train together: auto, ddp or ddp_find_unused_parameters_true"),
     "profiler": (Literal["simple", "advanced", "pytorch", "xla"] | None, None, "what measures the time of each part"),
 }
-#: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
-#: Where the tiles lie is free, too: that they are the same ones is told by their hash. That a network is trained by
-#: one number of processes is seen to where they are counted, since torchrun and srun set it, too.
-_FREE = (
-    *IDLE, *(f"loggers.{name}" for name in SERVICES), "folds", "data.root", "data.table", "data.images",
-    "trainer.devices", "trainer.num_nodes",
-)  # fmt: skip
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
 _MAKE_FOLDS = {
     "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
@@ -127,11 +119,9 @@ def keep_options(run: Run, options: Options) -> None:
     """
     if run.blend.exists():
         raise InputError(f"{run.path} is a blend of other runs; choose another --run")
-    now = flatten(options)
-    # Options that are newer than the run have their defaults, which change nothing.
-    former = flatten(train_parser().get_defaults().as_dict()) | flatten(run.options()) if run.config.exists() else now
-    changed = [key for key in now if key not in _FREE and former.get(key) != now[key]]
-    begun = run.begun()
+    now, begun = flatten(options), run.begun()
+    former = _former_options(run, options, begun)
+    changed = [key for key in now if not is_free(key) and former.get(key) != now[key]]
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
@@ -158,6 +148,18 @@ def _set_aside(path: Path) -> Path:
     raise AssertionError  # there are always more names
 
 
+def _former_options(run: Run, options: Options, begun: bool) -> Options:
+    """Read the options of a run by their dotted names; those that are given where the run has no others."""
+    if begun and has_hash(run.config, hash_options(options)):
+        return flatten(options)  # whoever changed or removed config.yaml: it is written anew
+    if not run.config.exists():
+        if begun:
+            raise InputError(f"{run.config} is gone; put it back, or give the options that {run.path} was begun with")
+        return flatten(options)
+    # Options that are newer than the run have their defaults, which change nothing.
+    return flatten(train_parser().get_defaults().as_dict()) | flatten(run.options(checked=begun))
+
+
 def write_options(run: Run, options: Options) -> None:
     """Write config.yaml; for a begun run only once its tiles are known to be the same."""
-    write_text(run.config, yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
+    write_text(run.config, options_text(options))

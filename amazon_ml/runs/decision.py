@@ -9,8 +9,9 @@ import numpy as np
 from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, write_json
+from amazon_ml.files import read_json
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
 
 #: Fewer held-out tiles than this say nothing about cut-offs.
 LEAST_TILES = 10
@@ -35,7 +36,7 @@ def write_decision(run: Run, decision: Decision, **facts: Any) -> None:
         "tags": decision.tags,
         "parameters": rule_to_dict(decision.rule),
     }
-    write_json(run.decision, content)
+    write_json(run.decision, content, made_of=[run.oof, run.truth])
 
 
 def read_decision(run: Run) -> Decision:
@@ -47,7 +48,7 @@ def read_decision(run: Run) -> Decision:
         Where it is broken, or for other tags than the run's networks give, or for these in another order.
     """
     remedy = f"make it anew with amazon-ml tune {run.path}"
-    return decision_from(read_json(run.decision), run.tags(), run.decision, remedy)
+    return decision_from(read_recorded(run.decision), run.tags(), run.decision, remedy)
 
 
 def decision_from(content: Any, own: tuple[str, ...], source: Path, remedy: str) -> Decision:
@@ -92,7 +93,14 @@ def _try_out(decision: Decision) -> None:
 
 
 def asked_before(run: Run) -> str | None:
-    """Give the rule that was asked for when a run was tuned last; none where it was not, or none can be told."""
+    """Give the rule that was asked for when a run was tuned last; none where there is none, or it cannot be read.
+
+    Raises
+    ------
+    ChangedError
+        Where the decision was changed since, and not accepted: it would be lost.
+    """
+    check_recorded(run.decision, sources=False)  # it may be of former probabilities
     try:
         return str(read_json(run.decision)["asked"])
     except (InputError, KeyError, TypeError):

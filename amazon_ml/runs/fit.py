@@ -24,14 +24,24 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import clear_leftovers, write_table
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
-from amazon_ml.models.callbacks import EpochLine, PerTagTable, StepSeed, WholeCheckpoints, read_figures, resume_points
+from amazon_ml.models.callbacks import (
+    EpochLine,
+    PerTagTable,
+    StepSeed,
+    TaskMark,
+    WholeCheckpoints,
+    read_figures,
+    resume_points,
+)
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
-from amazon_ml.runs.folder import FoldFolder, Options, Run, probability_table
+from amazon_ml.runs import hashes
+from amazon_ml.runs.folder import FoldFolder, Run, probability_table
 from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
+from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +49,11 @@ log = logging.getLogger(__name__)
 _CURVES = ("epoch", "step")
 
 
-def prepare_tiles(run: Run, options: Options) -> Catalog:
+def prepare_tiles(run: Run, options: Options) -> PlanetDataModule:
     """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
     data = _data(run, options, fold=0)
     data.prepare_data()
-    return data.catalog
+    return data
 
 
 def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> PlanetDataModule:
@@ -78,7 +88,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
         parts.append((folder.test, test, data.test_dataloader))
-    reached, there = ranks.first_does(lambda: (_reached(folder), [path.exists() for path, _, _ in parts]))
+    reached, there = ranks.first_does(lambda: (_reached(folder), [hashes.is_unchanged(path) for path, _, _ in parts]))
     if reached is None and all(there):
         log.info("%s is finished", folder.path)
         return
@@ -88,6 +98,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     own = {**source, "in_chans": len(data.bands), "size": options["data"]["size"]}
     model = TileTagger(**{**options["model"], **own}, tags=list(tags))
     if reached is None:
+        hashes.check_recorded(folder.weights)
         load_weights(folder.weights, model)
     else:
         _check_fits(folder, reached, model)
@@ -99,7 +110,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         if not done:
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
             table = probability_table(names, tags, predict(model, loader(), options))
-            ranks.first_does(partial(write_table, path, table))
+            ranks.first_does(partial(hashes.write_table, path, table, made_of=[folder.weights]))
     # The weights are kept; nothing is left to resume.
     ranks.first_does(lambda: _remove_checkpoint(folder))
 
@@ -125,20 +136,24 @@ def _reached(folder: FoldFolder) -> _Reached | None:
     """Tell what training goes on from; none where it is done."""
     if folder.weights.exists():
         return None
-    return _read_checkpoint(folder.last) if folder.last.exists() else _Reached(0, {})
+    return _read_checkpoint(folder) if folder.last.exists() else _Reached(0, {})
 
 
-def _read_checkpoint(path: Path) -> _Reached:
-    check_regular(path)
+def _read_checkpoint(folder: FoldFolder) -> _Reached:
+    check_regular(folder.last)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(folder.last, map_location="cpu", weights_only=True)
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
-        return _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
+        reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
+        task = content["callbacks"].get("TaskMark", {}).get("task")
     except Exception as error:  # torch.load fails in as many ways as there are broken files
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(
-            f"{path} is broken, or of another program; delete it to begin the fold anew ({reason})"
+            f"{folder.last} is broken, or of another program; delete it to begin the fold anew ({reason})"
         ) from error
+    if task != hashes.read_task(folder.path):
+        raise InputError(f"{folder.last} is a checkpoint of another run; put its own back, or delete it to begin anew")
+    return reached
 
 
 def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> None:
@@ -294,7 +309,8 @@ def _fit(
     _tell_unreached(options)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
-    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag)]
+    mark = TaskMark(hashes.read_task(folder.path))
+    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
     with open_loggers(folder, {} if ranks.rank() else options["loggers"]) as services:
         trainer = make_trainer(
@@ -322,7 +338,8 @@ def _fit(
 
 def _keep(folder: FoldFolder, model: TileTagger) -> None:
     _join_metrics(folder)
-    save_weights(folder.weights, model)
+    with hashes.recorded(folder.weights) as temporary:
+        save_weights(temporary, model)
 
 
 def _tell_batch(options: Options) -> None:

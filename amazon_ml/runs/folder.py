@@ -11,29 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json, write_table
+from amazon_ml.files import read_json
 from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.locks import is_locked
 from amazon_ml.regular import check_regular
-from amazon_ml.yaml_files import read_yaml
-
-#: What was asked of a run, as `config.yaml` holds it.
-Options = dict[str, Any]
-
-#: Options that change nothing of what comes out of a run; so do those of logging services.
-IDLE = (
-    "data.packed", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
-    "trainer.log_every_n_steps", "trainer.profiler",
-)  # fmt: skip
-
-
-def flatten(options: Options, prefix: str = "") -> Options:
-    """Give options by their dotted names, such as ``data.size``; what lies deeper stays one value."""
-    flat: Options = {}
-    for key, value in options.items():
-        nested = isinstance(value, dict) and prefix.count(".") < 1
-        flat.update(flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
-    return flat
+from amazon_ml.runs.hashes import check_recorded, write_table
+from amazon_ml.runs.options import Options, read_options
 
 
 class _Record(dict[str, Any]):
@@ -76,6 +59,11 @@ class Run:
     def bands(self) -> Path:
         """How tiles are read."""
         return self.path / "bands.json"
+
+    @property
+    def tiles(self) -> Path:
+        """Sizes, times and hashes of the tiles' files when training began."""
+        return self.path / "tiles.parquet"
 
     @property
     def truth(self) -> Path:
@@ -162,17 +150,27 @@ class Run:
         numbers = [re.fullmatch(r"fold-(\d+)", path.name) for path in self.path.glob("fold-*")]
         return [self.fold(number) for number in sorted(int(match[1]) for match in numbers if match)]
 
-    def options(self) -> Options:
-        """Read what was asked; an `InputError` where this is no run."""
-        if not self.config.exists():
-            raise InputError(f"{self.path} is not a run: it has no {self.config.name}")
-        options = read_yaml(self.config)
-        if not isinstance(options, dict) or not all(isinstance(options.get(key), dict) for key in ("data", "model")):
-            raise InputError(f"{self.config} is not the configuration of a run")
-        return _Record(self.config, options)
+    def begun_folds(self) -> list["FoldFolder"]:
+        """List the folds that have weights or a checkpoint."""
+        return [fold for fold in self._folds() if fold.weights.exists() or fold.last.exists()]
 
-    def facts(self) -> dict[str, Any]:
+    def trusted(self) -> list[Path]:
+        """List the files that later steps trust, those of the folds included; each has a hash."""
+        own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.truth, self.blend, self.test,
+               self.oof, self.decision, self.metrics)  # fmt: skip
+        return [path for path in own if path.is_file()] + [path for fold in self._folds() for path in fold.trusted()]
+
+    def options(self, *, checked: bool = True) -> Options:
+        """Read what was asked; an `InputError` where this is no run, or one whose options were changed."""
+        options = _Record(self.config, read_options(self.config))
+        if checked:
+            check_recorded(self.config)
+        return options
+
+    def facts(self, *, checked: bool = True) -> dict[str, Any]:
         """Read what the run was made with; an `InputError` where its provenance is not that of a run."""
+        if checked:
+            check_recorded(self.provenance)
         facts = read_json(self.provenance)
         if not isinstance(facts, dict) or not isinstance(facts.get("data"), dict):
             raise InputError(f"{self.provenance} is not the provenance of a run")
@@ -242,9 +240,26 @@ class FoldFolder:
         """Probabilities of the untagged tiles."""
         return self.path / "test.parquet"
 
+    def trusted(self) -> list[Path]:
+        """List the files that later steps trust."""
+        return [path for path in (self.weights, self.valid, self.test) if path.is_file()]
+
 
 #: Between tags in truth.csv; a tag cannot hold it.
 _SEPARATOR = "|"
+
+
+def check_trained(run: Run) -> None:
+    """Check what a begun run goes on from: what its folds share, and what they hold."""
+    for path in (run.provenance, run.tiles):
+        if not path.exists():
+            raise InputError(f"{path} is gone; put it back, or choose another --run")
+    for path in (run.provenance, run.folds, run.bands, run.tiles):
+        check_recorded(path)
+    for fold in run.begun_folds():
+        for path in fold.trusted():
+            check_recorded(path, sources=False)  # probabilities of a former network are made anew
+    check_recorded(run.decision, sources=False)  # the next one is of the same rule
 
 
 def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
@@ -256,6 +271,7 @@ def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> 
 def read_truth(run: Run) -> pd.Series:
     """Read the tag strings of the labelled tiles, by name."""
     check_regular(run.truth)
+    check_recorded(run.truth)
     try:
         table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
         return table.set_index("image_name")["tags"]
@@ -306,6 +322,7 @@ _ANEW = "delete it, and the command that made it writes it anew"
 def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
     """Read names and probabilities, shape (tiles, tags); refused when the tags are others, or a value is none."""
     check_regular(path)
+    check_recorded(path)
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:

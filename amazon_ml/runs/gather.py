@@ -6,8 +6,8 @@ import pandas as pd
 
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table, read_probabilities, read_truth
+from amazon_ml.runs.hashes import check_recorded, check_task, write_table
 
 
 def gather_folds(run: Run) -> None:
@@ -23,15 +23,18 @@ def gather_folds(run: Run) -> None:
     finished = _finished(run, untagged)
     if not finished:
         raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train --run {run.path}")
+    for fold in finished:
+        check_task(fold.path, str(run.facts()["task"]))
     valid = [read_probabilities(fold.valid, tags) for fold in finished]
     expected = _held_out(run)
     for fold, (names, _) in zip(finished, valid, strict=True):
         _refuse_others(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
     held_out, probabilities = pd.concat([names for names, _ in valid]), np.concatenate([p for _, p in valid])
-    write_table(run.oof, probability_table(held_out.tolist(), tags, probabilities))
+    parts = [path for fold in finished for path in (fold.weights, fold.valid)]
+    write_table(run.oof, probability_table(held_out.tolist(), tags, probabilities), made_of=[run.folds, *parts])
     if untagged:
         test_names, mean = _mean_of([(fold, *read_probabilities(fold.test, tags)) for fold in finished], untagged)
-        write_table(run.test, probability_table(test_names, tags, mean))
+        write_table(run.test, probability_table(test_names, tags, mean), made_of=[fold.test for fold in finished])
 
 
 def missing_folds(run: Run) -> list[int]:
@@ -55,6 +58,7 @@ def _held_out(run: Run) -> dict[int, pd.Series]:
     names = read_truth(run).index.to_series()
     if not run.options()["data"]["hold_out"]:
         return {0: names}  # the one network validates on what it was trained on
+    check_recorded(run.folds)
     fold = read_folds(run.folds, names)
     return {int(number): names[fold == number] for number in sorted(set(fold))}
 

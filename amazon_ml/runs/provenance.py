@@ -1,10 +1,13 @@
 """Where a run comes from: enough to make it again, and to see that it cannot be."""
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of, write_json
-from amazon_ml.runs.folder import Options, Run
+from amazon_ml.files import sha256_of
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import write_json
+from amazon_ml.runs.options import Options, hash_options
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
@@ -28,18 +33,44 @@ _CONSTANT = (
 )
 
 
-def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int) -> None:
-    """Record a run's origin; on resuming, add the start and refuse data or folds that have changed."""
+def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int, *, begun: bool) -> str:
+    """Record a run's origin; on resuming, add the start and refuse data or folds that have changed.
+
+    Parameters
+    ----------
+    run, options, catalog
+        The run, its options and its tiles.
+    processes
+        How many processes train a network.
+    begun
+        Whether the run has trained anything; else nothing can be mixed.
+
+    Returns
+    -------
+    The task of the run, see `task_of`.
+    """
     start = this_start()
     facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
-    if run.provenance.exists():
+    if begun:
         former = run.facts()
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
         write_json(run.provenance, {**former, **facts, "processes": processes, "starts": [*former["starts"], start]})
-        return
-    write_json(run.provenance, {"starts": [start], "processes": processes, **facts, "made_with": versions()})
+        return str(former["task"])
+    task = task_of(run, options, facts)
+    content = {"starts": [start], "processes": processes, **facts, "task": task, "made_with": versions()}
+    write_json(run.provenance, content)
+    return task
+
+
+def task_of(run: Run, options: Options, facts: Mapping[str, Any]) -> str:
+    """Hash what the folds of a run have in common, so that a fold of another run is noticed.
+
+    It is kept as it was when the run began: a later version of the package may know more options.
+    """
+    parts = [hash_options(options), *(facts[part].get(fact) for part, fact, _ in _CONSTANT), sha256_of(run.bands)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def read_processes(run: Run) -> int:

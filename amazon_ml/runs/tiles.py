@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.bands import read_reader
+from amazon_ml.data.bands import TileReader, read_reader
 from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
+from amazon_ml.data.file_table import count_names
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run, read_truth
+from amazon_ml.runs.hashes import check_recorded
+from amazon_ml.runs.tile_files import changed_tiles
 
 log = logging.getLogger(__name__)
+
+
+def read_bands(run: Run) -> TileReader:
+    """Read how a run reads its tiles."""
+    check_recorded(run.bands)
+    return read_reader(run.bands)
 
 
 def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
@@ -29,14 +38,18 @@ def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
     """
     data = run.options()["data"]
     # The run's own tags are tags, however they look.
-    how = {**data, "tags": run.tags(), "colours": read_reader(run.bands).colours}
+    how = {**data, "tags": run.tags(), "colours": read_bands(run).colours}
     place = root or Path(data["root"])
     try:
-        tiles = read_catalog(place, **catalog_options(how)).labelled
+        catalog = read_catalog(place, **catalog_options(how))
     except InputError as error:
         log.warning("no tiles are drawn: %s", error)
         return None
+    tiles = catalog.labelled
     if not read_truth(run).index.isin(tiles["image_name"]).all():
         log.warning("no tiles are drawn: %s does not hold all tiles of %s", place, run.path)
+        return None
+    if changed := changed_tiles(run, catalog):
+        log.warning("no tiles are drawn: since %s began, %s in %s changed", run.path, count_names(changed), place)
         return None
     return tiles

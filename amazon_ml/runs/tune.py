@@ -17,12 +17,13 @@ from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
 from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of, write_json
+from amazon_ml.files import sha256_of
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.access import locked
-from amazon_ml.runs.bundle import refuse_lost, withdraw_bundle, write_bundle
+from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import write_json
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         before = asked_before(folder)
         rule = before if before in (*RULES, BEST) else DEFAULT
     if folder.finished_folds():
-        refuse_lost(folder)  # before anything is written: there would be no bundle for the decision
+        check_bundled(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
     options, data = folder.options(), folder.facts()["data"]
     beta, seed = float(options["beta"]), int(options["seed"])
@@ -114,7 +115,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
             "oof_sha256": sha256_of(folder.oof),
         },
     )
-    write_json(folder.metrics, metrics)
+    write_json(folder.metrics, metrics, made_of=[folder.oof, folder.truth])
     if folder.finished_folds():
         write_bundle(folder)
     return metrics

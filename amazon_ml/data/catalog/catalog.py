@@ -59,10 +59,14 @@ class Catalog:
 
     @property
     def sha256(self) -> str:
-        """Hash of the labelled tiles' names and tags; two folders with one hash hold the same task."""
-        digest = hashlib.sha256("\n".join(self.tags.names).encode())
-        for name, row in zip(self.labelled["image_name"], self.targets, strict=True):
-            digest.update(f"\n{name}\t".encode() + row.tobytes())
+        """Hash of the labelled tiles' names and tags, in any order; two folders with one hash hold the same task."""
+        columns = sorted(range(len(self.tags)), key=self.tags.names.__getitem__)
+        tags = [(self.tags.names[column], b"") for column in columns]
+        rows = zip(self.labelled["image_name"], map(bytes, self.targets[:, columns]), strict=True)
+        digest = hashlib.sha256(b"%d" % len(tags))
+        for name, values in [*tags, *sorted(rows)]:
+            encoded = name.encode(errors="surrogatepass")
+            digest.update(b"\n%d:%b%b" % (len(encoded), encoded, values))  # by its length, one name is not like two
         return digest.hexdigest()
 
     def subset(self, labelled: Sequence[int] | np.ndarray, unlabelled: int) -> "Catalog":

@@ -11,6 +11,7 @@ from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
 from amazon_ml.runs.folder import read_truth
+from amazon_ml.runs.hashes import check_recorded
 
 #: Held-out tiles below which the figures of a tag are hardly more than chance.
 _FEW = 30
@@ -66,6 +67,7 @@ def _leakage(results: Results) -> tuple[str, Cell]:
         pairs = touching(kept_neighbours(kept, names.rename("image_name").to_frame()))
     except InputError as error:
         return str(error), unknown
+    check_recorded(results.run.folds)
     leaks = leaking(read_folds(results.run.folds, names), pairs)
     return "their surroundings were trained on", number(float(np.mean(leaks)), ".2%")
 

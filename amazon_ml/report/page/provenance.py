@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from amazon_ml.files import read_json
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import paragraph, table, words
 from amazon_ml.report.page.results import Results
+from amazon_ml.runs.hashes import read_recorded
 
 
 def provenance_section(results: Results) -> Section:
@@ -27,7 +27,7 @@ def provenance_section(results: Results) -> Section:
         f"<details><summary>config.yaml: all that was asked</summary><pre>{asked}</pre></details>",
     ]
     if results.run.blend.exists():
-        members = [str(one["path"]) for one in read_json(results.run.blend)["members"]]
+        members = [str(one["path"]) for one in read_recorded(results.run.blend)["members"]]
         body.insert(0, paragraph(f"A blend of {escape(', '.join(members))}."))
     return Section("provenance", "Provenance", "\n".join(body))
 

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.labels import MultiHot
 from amazon_ml.runs.decision import read_decision
-from amazon_ml.runs.folder import Options, Run, read_oof
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.options import Options
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def read_results(run: Run) -> Results:
     if not run.metrics.exists():
         raise InputError(f"{run.path} is not scored yet; amazon-ml tune {run.path} does that once folds are finished")
     names, tags, p, true = read_oof(run)
-    metrics = read_json(run.metrics)
+    metrics = read_recorded(run.metrics)
     try:
         told = tuple(record["tag"] for record in metrics["tags"]), metrics["tiles"]
     except (KeyError, TypeError):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.bands import read_reader
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_text
 from amazon_ml.report.page.calibration import calibration_section
@@ -26,7 +25,8 @@ from amazon_ml.report.page.thumbnails import data_uri
 from amazon_ml.report.page.together import together_section
 from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.tiles import listed_tiles
+from amazon_ml.runs.hashes import ChangedError
+from amazon_ml.runs.tiles import listed_tiles, read_bands
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool)
         yield _without("the folder of the tiles is not there; name it with --tiles")
         return
     files = dict(zip(tiles["image_name"], zip(tiles["path"], tiles["tif"], strict=True), strict=True))
-    reader = read_reader(results.run.bands)
+    reader = read_bands(results.run)
 
     @cache  # a tile may be the worst of several tags
     def thumbnail(name: str) -> str:
@@ -126,7 +126,9 @@ def _saliency(results: Results, files: dict[str, tuple[str, str]]) -> Section | 
     from amazon_ml.report.page.saliency import saliency_section  # PyTorch, which takes seconds to import
 
     try:
-        return saliency_section(results, files, read_reader(results.run.bands))
+        return saliency_section(results, files, read_bands(results.run))
+    except ChangedError:
+        raise
     except Exception as error:  # timm has a thousand networks, and not all can be watched alike
         log.warning("the page does not show where the network looks: %s", error)
         return None

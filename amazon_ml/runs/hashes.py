@@ -1,0 +1,305 @@
+"""Hashes of the files that later steps of a run trust: recorded when a file is written, checked when it is read.
+
+Each folder of a run has a ``hashes.json``, since processes write their fold folders at the same time::
+
+    {"format": 1, "task": "…", "files": {"oof.parquet": [{"sha256": "…", "made_of": {"folds.csv": "…"}}]}}
+
+A file has two entries while it is replaced: its new hash is recorded first, then the file gets its name, then the
+former entry goes. A process that is killed at any moment leaves a file whose hash is recorded.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amazon_ml.errors import InputError
+from amazon_ml.files import atomic_write, read_json, sha256_of
+from amazon_ml.runs.options import hash_options, read_options
+
+RECORD = "hashes.json"
+_FORMAT = 1
+
+#: What training goes by. Changed below trained networks, it would make held-out tiles and scores false.
+FIXED = frozenset({"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet"})
+
+#: How a file is made anew from what it was made of, where that is not by training a fold.
+_MAKES = {"oof.parquet": "gather", "test.parquet": "gather", "decision.json": "tune", "metrics.json": "tune"}
+
+
+class ChangedError(InputError):
+    """A file of a run is not as the run wrote it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is recorded of a file.
+
+    Parameters
+    ----------
+    sha256
+        Hash of its content.
+    made_of
+        Hashes of the files that it was made of, by their paths from its folder.
+    """
+
+    sha256: str
+    made_of: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of a ``hashes.json``.
+
+    Parameters
+    ----------
+    files
+        Entries by file name; two of them while the file is replaced.
+    task
+        In a fold folder: what the fold is trained for, see `task_of`.
+    """
+
+    files: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
+    task: str | None = None
+
+
+def hash_file(path: Path, name: str | None = None) -> str:
+    """Hash a file of a run; of ``config.yaml`` the options that are not free.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Its final name, where `path` is a temporary one.
+    """
+    if (name or path.name) == "config.yaml":
+        return hash_options(read_options(path))
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+# ---------------------------------------------------------------- writing
+
+
+@contextmanager
+def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on leaving, its hash is recorded and it replaces `path`.
+
+    The caller holds the lock of the folder.
+
+    Parameters
+    ----------
+    path
+        File of a run or of a fold.
+    made_of
+        Files that its content is computed from; those that are not there are passed over.
+    """
+    with atomic_write(path) as temporary:
+        yield temporary
+        entry = Entry(hash_file(temporary, path.name), _hash_sources(path, made_of))
+        _put(path, (*_of(_load(path.parent), path.name), entry))
+    _put(path, (entry,))
+
+
+def adopt(path: Path) -> None:
+    """Record a file as it is, whoever wrote it; what it was made of stays as it was recorded."""
+    former = _of(_load(path.parent), path.name)
+    _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}),))
+
+
+def bind(folder: Path, task: str) -> None:
+    """Record what a fold is trained for."""
+    record = _load(folder)
+    if record.task != task:
+        _write(folder, Record(record.files, task))
+
+
+def write_text(path: Path, text: str, made_of: Iterable[Path] = ()) -> None:
+    """Write a text file of a run and record its hash."""
+    with recorded(path, made_of) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any, made_of: Iterable[Path] = ()) -> None:
+    """Write JSON of a run and record its hash."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", made_of)
+
+
+def write_table(path: Path, table: pd.DataFrame, made_of: Iterable[Path] = ()) -> None:
+    """Write a table of a run, Parquet or CSV, and record its hash."""
+    with recorded(path, made_of) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def check_recorded(path: Path, *, sources: bool = True) -> None:
+    """Check that a file is as the run wrote it; a file that is not there is left to its reader.
+
+    Parameters
+    ----------
+    path
+        File of a run or of a fold.
+    sources
+        Check as well that the files that it was made of are still the same.
+
+    Raises
+    ------
+    ChangedError
+        Where its hash is another one or is not recorded, and where it is older than a file that it was made of.
+    """
+    if not path.is_file():
+        return
+    entry = _matching(path) or _matching(path)  # again: another process may have replaced it in between
+    if entry is None:
+        raise ChangedError(f"{path} is not as the run wrote it: its SHA-256 is another; {_remedy(path)}")
+    for name, sha256 in entry.made_of.items() if sources else ():
+        source = path.parent / name
+        if source.is_file() and hash_file(source) != sha256:
+            raise ChangedError(f"{path} was made of another {source}; {_makes(path)}")
+
+
+def is_unchanged(path: Path) -> bool:
+    """Whether a file is there, as the run wrote it, and made of the files that are there now."""
+    try:
+        check_recorded(path)
+    except ChangedError:
+        return False
+    return path.is_file()
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether a hash of a file is recorded, be it that of the file or another one."""
+    return bool(_of(_load(path.parent), path.name))
+
+
+def has_hash(path: Path, sha256: str) -> bool:
+    """Whether a hash is recorded as that of a file, which may be another one now or gone."""
+    return any(entry.sha256 == sha256 for entry in _of(_load(path.parent), path.name))
+
+
+def check_task(folder: Path, task: str) -> None:
+    """Check that a fold was trained for this run: by the same options, tiles and folds.
+
+    Raises
+    ------
+    ChangedError
+        Where it was trained for another one.
+    """
+    if _read(folder, folder / RECORD).task != task:
+        raise ChangedError(
+            f"{folder} was trained for another run: with other options, tiles or folds; put its own folder back, or "
+            "delete it and train the fold again"
+        )
+
+
+def read_task(folder: Path) -> str | None:
+    """Read what a fold is trained for; none where its folder does not tell."""
+    return _load(folder).task
+
+
+def read_recorded(path: Path) -> Any:
+    """Check and read JSON of a run."""
+    check_recorded(path)
+    return read_json(path)
+
+
+# ---------------------------------------------------------------- hashes.json
+
+
+def _matching(path: Path) -> Entry | None:
+    entries = _of(_read(path.parent, path), path.name)
+    if not entries:
+        raise ChangedError(
+            f"{path.parent / RECORD} has no hash of {path}, so nobody knows who wrote it; {_remedy(path, known=False)}"
+        )
+    own = hash_file(path)
+    return next((entry for entry in entries if entry.sha256 == own), None)
+
+
+def _remedy(path: Path, *, known: bool = True) -> str:
+    run = run_of(path)
+    if known and path.name in FIXED:
+        again = ", or run the command that trained the run, with its options" if path.name == "config.yaml" else ""
+        return f"put it back{again}: its networks were trained by it (amazon-ml accept {run} takes other files only)"
+    return f"put it back, or take the run as it is with amazon-ml accept {run}"
+
+
+def _makes(path: Path) -> str:
+    run = run_of(path)
+    if path.parent == run and (run / "blend.json").exists() and _MAKES.get(path.name) == "gather":
+        return "blend the runs anew"
+    if path.parent == run and path.name in _MAKES:
+        return f"make it anew with amazon-ml {_MAKES[path.name]} {run}"
+    return f"delete it, and run the command that trained {run}: it predicts anew"
+
+
+def run_of(path: Path) -> Path:
+    """Give the run that a file of a run or of a fold lies in."""
+    folder = path.parent
+    is_fold = re.fullmatch(r"fold-\d+", folder.name) and not (folder / "config.yaml").exists()
+    return folder.parent if is_fold else folder
+
+
+def _hash_sources(path: Path, made_of: Iterable[Path]) -> dict[str, str]:
+    there = [source for source in made_of if source.is_file()]
+    return {source.relative_to(path.parent).as_posix(): hash_file(source) for source in there}
+
+
+def _of(record: Record, name: str) -> tuple[Entry, ...]:
+    return record.files.get(name, ())
+
+
+def _put(path: Path, entries: tuple[Entry, ...]) -> None:
+    record = _load(path.parent)
+    _write(path.parent, Record({**record.files, path.name: entries}, record.task))
+
+
+def _write(folder: Path, record: Record) -> None:
+    content = {"format": _FORMAT, **asdict(record)}
+    with atomic_write(folder / RECORD) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(content, indent=1) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())  # the hash is on the disk before the file that it is of
+
+
+def _load(folder: Path) -> Record:
+    """Read a record for writing: what is broken is written anew, and what it lacked has to be accepted."""
+    try:
+        return _read(folder, folder / RECORD)
+    except ChangedError:
+        return Record()
+
+
+def _read(folder: Path, wanted: Path) -> Record:
+    file, remedy = folder / RECORD, _remedy(wanted, known=False)
+    if not file.is_file():
+        raise ChangedError(f"{folder} has no {RECORD}, which tells whether {wanted} was changed; {remedy}")
+    try:
+        content = read_json(file)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, and this version reads {_FORMAT}")
+        task = content["task"]
+        if task is not None and not isinstance(task, str):
+            raise ValueError("its task is no text")
+        return Record({name: tuple(map(_entry, entries)) for name, entries in content["files"].items()}, task)
+    except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ChangedError(f"{file} does not tell the hashes of a run: {error}; {remedy}") from None
+
+
+def _entry(stored: Any) -> Entry:
+    made_of = {str(name): str(sha256) for name, sha256 in stored["made_of"].items()}
+    return Entry(str(stored["sha256"]), made_of)

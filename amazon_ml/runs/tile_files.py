@@ -1,0 +1,111 @@
+"""The files of a run's tiles as they were when training began, so that exchanged pixels are noticed."""
+
+import logging
+import time
+
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table, hash_tiles
+from amazon_ml.data.packed import PackedStore
+from amazon_ml.errors import InputError
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import check_recorded, write_table
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = [*SIZES, *TIMES, "hash"]
+#: Seconds after which it is worth a line how long hashing took.
+_LONG = 5
+
+
+def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
+    """Record size, time and hash of the files of a run's tiles, for a caller that holds its lock.
+
+    Parameters
+    ----------
+    run
+        A run that has trained nothing yet.
+    catalog
+        Its tiles.
+    store
+        The packed store that they are read from, which holds the hashes already.
+    """
+    now = file_table(catalog)
+    known = store.tiles["hash"].reindex(now.index) if store else pd.Series(None, index=now.index, dtype=object)
+    _write(run, _hashed(now, known))
+
+
+def check_tiles(run: Run, catalog: Catalog) -> None:
+    """Check that the files of a run's tiles are those that training began with.
+
+    Sizes and times are compared; where only times differ, as in a copied folder, so are hashes of the files' bytes.
+    Untagged tiles may be others for as long as no fold has predicted them. Which tiles are labelled is known
+    by the hash of the table.
+
+    Raises
+    ------
+    InputError
+        Where a file has other bytes.
+    """
+    then, now = _read(run), file_table(catalog)
+    changes = compare_files(then, now)
+    predicted = any(fold.test.exists() for fold in run.begun_folds())
+    for labelled, free, remedy in (
+        (True, False, "put their files back, or choose another --run"),
+        (False, not predicted, "put their files back, or delete the test.parquet of every fold and train again"),
+    ):
+        changed = _named(changes.changed, labelled)
+        if changed and not free:
+            path = str(now.loc[(labelled, changed[0]), "path"])
+            raise InputError(
+                f"{path}: the files of {count_names(changed)}, are not those that {run.path} began with; {remedy}"
+            )
+    if predicted:
+        now = now.loc[now.index.intersection(then.index, sort=False)]
+    same = now.index.difference(changes.changed)
+    hashed = _hashed(now, then["hash"].reindex(same).reindex(now.index))
+    if not hashed[_COLUMNS].equals(then[_COLUMNS]):
+        _write(run, hashed if not predicted else _updated(then, hashed))
+
+
+def changed_tiles(run: Run, catalog: Catalog) -> list[str]:
+    """Name the labelled tiles of a run whose files are others than when training began."""
+    if not run.tiles.exists():  # a blend has none
+        return []
+    then, now = _read(run), file_table(catalog)
+    return _named(compare_files(then, now.loc[now.index.intersection(then.index, sort=False)]).changed, labelled=True)
+
+
+def _named(keys: pd.Index, labelled: bool) -> list[str]:
+    return [name for one, name in keys if one == labelled]
+
+
+def _hashed(table: pd.DataFrame, known: pd.Series) -> pd.DataFrame:
+    """Add the hashes of the files, those that are not known by reading them."""
+    began, unknown = time.perf_counter(), known.isna().to_numpy()
+    hashes = known.to_numpy(dtype=object, copy=True)
+    hashes[unknown] = hash_tiles(table[unknown])
+    if (took := time.perf_counter() - began) > _LONG:
+        log.info("hashed the files of %s tiles in %.0f s", f"{unknown.sum():,}", took)
+    return table.assign(hash=hashes)
+
+
+def _updated(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    updated = then.copy()
+    updated.loc[now.index, _COLUMNS] = now[_COLUMNS]
+    return updated
+
+
+def _write(run: Run, table: pd.DataFrame) -> None:
+    write_table(run.tiles, table[_COLUMNS].reset_index())
+
+
+def _read(run: Run) -> pd.DataFrame:
+    check_recorded(run.tiles)
+    try:
+        return pd.read_parquet(run.tiles).set_index(KEY)[_COLUMNS]
+    except FileNotFoundError:
+        raise InputError(f"{run.tiles} is gone; put it back, or choose another --run") from None
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{run.tiles} does not tell the files of tiles ({error}); choose another --run") from None
