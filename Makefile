@@ -17,6 +17,8 @@ RUN ?= runs/$(basename $(notdir $(CONFIG)))
 SITE ?= configs/slurm/site.yaml
 # Tests wait for processes, too: two workers on one core; beyond eight, the longest file of tests is what takes the time.
 WORKERS ?= $(shell cores=$$(OMP_NUM_THREADS= nproc); echo $$((cores < 2 ? 2 : cores > 8 ? 8 : cores)))
+# A third of a minute for each kind of file, so that CI takes a minute; give more by hand.
+FUZZ_SECONDS ?= 20
 ARGS ?=
 # As it was given: a dollar in a message is no variable.
 override MESSAGE := $(value MESSAGE)
@@ -24,7 +26,7 @@ export MESSAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
-.PHONY: slurm-train install-slurm test-slurm test test-gpu lint format typecheck guide bench bench-gpu clean
+.PHONY: slurm-train install-slurm test-slurm test fuzz test-gpu lint format typecheck guide bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +96,14 @@ install-slurm: ## install Slurm's daemons from Debian's packages, for its tests;
 	    apt-get install -qq --no-install-recommends munge slurm-client slurmctld slurmd; } > /dev/null || \
 	  echo "Slurm could not be installed, and its tests are skipped"; \
 	fi
+
+fuzz: $(READY) ## give changed tables, bundles and images to their readers, FUZZ_SECONDS each; skipped without Atheris
+	@if $(BIN)/pip install --quiet --disable-pip-version-check --only-binary atheris --constraint constraints.txt \
+	  --editable '.[fuzz]'; then \
+	  for target in table bundle image; do \
+	    $(BIN)/python tests/fuzz.py $$target --seconds $(FUZZ_SECONDS) --findings findings || exit 1; \
+	  done; \
+	else echo "Atheris has no wheel for this Python and machine, and fuzzing is skipped"; fi
 
 test-slurm: install-slurm $(READY) ## run the tests that need Slurm, on two nodes that they start here
 	$(BIN)/python -m pytest -m slurm $(ARGS)

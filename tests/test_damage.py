@@ -1,6 +1,7 @@
 """The look at headers: it finds files cut short, refuses nothing that can be decoded, and never fails itself."""
 
 import io
+import resource
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -112,3 +113,17 @@ def test_bytes_behind_the_end_are_no_fault(place: Path) -> None:
     for name in PILLOW:
         path = stored(place, name, content(name) + b"\0" * 10)
         assert file_fault(str(path)) == "" and is_read(path)
+
+
+def test_a_png_whose_chunk_is_longer_than_the_file_takes_no_memory(tmp_path: Path) -> None:
+    """Found by fuzzing: OpenCV makes room for the length that a chunk claims, 2 GB here, before it reads it."""
+    path = tmp_path / "t.png"
+    Image.new("RGB", (9, 9)).save(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = (0x7FFFFF00).to_bytes(4, "big")
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"t\.png"):
+        read_tile(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB

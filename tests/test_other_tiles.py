@@ -35,6 +35,7 @@ from amazon_ml.data.bands import TileReader, read_reader
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.headers import parse_header
 from amazon_ml.data.images import read_tile
+from amazon_ml.data.tif import open_tif
 from amazon_ml.errors import InputError
 
 # ------------------------------------------------------------------ other tiles than those of the training
@@ -234,3 +235,11 @@ def test_a_limit_of_pixels_that_is_none_is_refused(tmp_path: Path) -> None:
     assert main(["data", "check", str(root), "--max_pixels=0"]) == 2
     with pytest.raises(InputError, match="max_pixels"):
         PlanetDataModule(str(root), max_pixels=0)
+
+
+def test_a_tif_that_announces_thousands_of_bands_is_refused_at_once(tmp_path: Path) -> None:
+    """Found by fuzzing: GDAL takes seconds for the bands of a file of 300 bytes."""
+    path = tmp_path / "t.tif"
+    write_tif(path, np.zeros((8, 8, 1001), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"t\.tif.*1,001"):
+        open_tif(path)

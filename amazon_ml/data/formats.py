@@ -161,7 +161,14 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _is_whole_png(data: bytes) -> bool:
-    return b"IEND" in data[-64:]
+    """Whether chunk follows chunk to the end; OpenCV makes room for a chunk of any length before it reads it."""
+    at = 8
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"IEND":
+            return True
+        at += 12 + length
+    return False
 
 
 def _is_declared_long(data: bytes) -> bool:

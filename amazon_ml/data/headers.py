@@ -124,7 +124,9 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    name, width, height, depth, colour = struct.unpack_from(">4sIIBB", data, 12)
+    if name != b"IHDR" or depth not in (1, 2, 4, 8, 16):
+        raise ValueError("no header of a PNG")
     transparent = _png_transparency(data)
     key = None
     if transparent is not None and colour == 0:

@@ -30,6 +30,8 @@ _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
 _FOREIGN = {"palette", "hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr"}
 #: Values that stand for "no data" in files that declare none, beside the least and the largest of their type.
 _NODATA = (0, 255, 65535, -9999, -32768)
+#: Bands of a file at the most; sensors have a few hundred.
+_MOST_BANDS = 1000
 #: Share of a file's border from which on such a value is taken for what it is.
 _BORDER = 0.5
 
@@ -93,6 +95,10 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
             warnings.simplefilter("ignore", category=rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path, driver="GTiff") as file:
                 check_pixels(path, file.width, file.height * max(1, -(-file.count // 4)), max_pixels)
+                if file.count > _MOST_BANDS:  # GDAL takes a millisecond for each, however small
+                    raise InputError(
+                        f"{path} announces {file.count:,} bands, more than {_MOST_BANDS:,}; fetch it again"
+                    )
                 interpreted = [one.name for one in file.colorinterp]
                 _check_meaning(path, file, interpreted)
                 bands = file.read()

@@ -24,6 +24,8 @@ _ODD = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u1680\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f"
     "\u3000\ufeff\ufffd]"
 )
+#: Unicode's categories of private and unassigned characters, and of halves of characters.
+_UNSEEN = frozenset(("Co", "Cn", "Cs"))
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 #: A list of strings as Python or JSON write it; nothing else in brackets is read.
 _LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?)?\s*[\])}}]")
@@ -71,9 +73,9 @@ def split_cell(cell: str, separator: str | None) -> list[str]:
 
 def odd_character(cell: str) -> Doubt | None:
     """Doubt a cell with characters that cannot be seen, or that look like others."""
-    if odd := _ODD.search(cell):
-        name = unicodedata.name(odd[0], "CONTROL CHARACTER")
-        what, remedy = f"{cell!r} holds U+{ord(odd[0]):04X} ({name})", "write a plain blank, or nothing"
+    if odd := _first_odd(cell):
+        name = unicodedata.name(odd, "a character without a name")
+        what, remedy = f"{cell!r} holds U+{ord(odd):04X} ({name})", "write a plain blank, or nothing"
     elif cell.isascii():
         return None
     elif right := _misread(cell):
@@ -84,6 +86,13 @@ def odd_character(cell: str) -> Doubt | None:
     else:
         return None
     return Doubt("odd_characters", what, remedy)
+
+
+def _first_odd(cell: str) -> str:
+    """Give the first character that no tag should hold, private and unassigned ones included; "" without such."""
+    if found := _ODD.search(cell):
+        return found[0]
+    return "" if cell.isascii() else next((letter for letter in cell if unicodedata.category(letter) in _UNSEEN), "")
 
 
 def _misread(cell: str) -> str:

@@ -31,6 +31,8 @@ __all__ = ["PLANET_TABLES", "Reading", "TagTable", "read_csv", "read_names", "re
 log = logging.getLogger(__name__)
 
 PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
+#: Blanks around a cell that mean nothing; others, such as no-break ones, are reported.
+_BLANKS = " \t\r\n\v\f"
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
-        name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(), by_line.pop(line, None)
+        name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(_BLANKS), by_line.pop(line, None)
         if not name:
             faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
                                 "the row", item=f"line {line}: there is no name"))  # fmt: skip
