@@ -19,7 +19,15 @@ from amazon_ml.runs.config import parse_train, train_parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "data" / "README.md", ROOT / "notebooks" / "README.md"])
+PAGES = sorted(
+    [
+        *DOCS.glob("*.md"),
+        ROOT / "README.md",
+        ROOT / "SECURITY.md",
+        ROOT / "data" / "README.md",
+        ROOT / "notebooks" / "README.md",
+    ]
+)
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -174,3 +182,8 @@ def test_guide_builds_without_a_warning_and_without_other_hosts(tmp_path: Path) 
         assert not re.findall(r'(?:src|<link[^>]*href)="(?:https?:)?//', html)
         # Lists and blocks of code that MkDocs took for running text, as it does where no blank line is before them.
         assert not re.findall(r"<p>[^<]*\n(?:[-*] |\d\. |\|)|```", html), page.name
+
+
+def test_security_names_tests_that_are_there() -> None:
+    named = re.findall(r"`((?:hostile/)?test_\w+\.py)`", (ROOT / "SECURITY.md").read_text())
+    assert named and [name for name in named if not (ROOT / "tests" / name).is_file()] == []
