@@ -103,7 +103,7 @@ def read_all(root: Path, **options: Any) -> tuple[TileReader, Pixels]:
 
 def checked(root: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]]]:
     out = root / "check.json"
-    status = main(["data", "check", str(root), "--json", str(out), *options])
+    status = main(["data", "check", str(root), "--json", str(out), "--overwrite", *options])
     return status, {finding["kind"]: finding for finding in json.loads(out.read_text())["findings"]}
 
 

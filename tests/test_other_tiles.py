@@ -95,7 +95,20 @@ def test_saturated_tiles_are_warned_of(run_on_tifs: Path, tmp_path: Path, caplog
     assert main(["predict", str(run_on_tifs / "run"), "--tiles", str(root), "--out", str(out)]) == 0
     assert any(record.levelname == "WARNING" and "at a limit" in record.message for record in caplog.records)
     caplog.clear()
-    assert main(["predict", str(run_on_tifs / "run"), "--tiles", str(run_on_tifs / "data"), "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(run_on_tifs / "run"),
+                "--tiles",
+                str(run_on_tifs / "data"),
+                "--out",
+                str(out),
+                "--overwrite",
+            ]
+        )
+        == 0
+    )
     assert not [record for record in caplog.records if "at a limit" in record.message]
 
 

@@ -337,7 +337,7 @@ def test_the_check_takes_the_options_of_training(
     names.write_text("image_name\nt999\n")
     call = ["data", "check", str(tiles), "--table", str(table), "--json", str(out), "--exclude", str(names)]
     assert main(call) == 1
-    assert main([*call, "--merge_rows", "--allow_untagged", "--allow_missing"]) == 0
+    assert main([*call, "--overwrite", "--merge_rows", "--allow_untagged", "--allow_missing"]) == 0
     assert json.loads(out.read_text())["tags"] == {"a": 1, "b": 2}
 
 

@@ -155,8 +155,8 @@ class TileTagger(pl.LightningModule):
             raise InputError("model.ema must be in 0..1 and below 1, model.swa above 0 and 1 at most")
         if foreign := sorted(backbone_args.keys() & _FILES_AND_OBJECTS):
             raise InputError(
-                f"model.backbone_args: {', '.join(foreign)} is not taken from a configuration; model.weights names a "
-                "file of weights"
+                f"model.backbone_args: {', '.join(foreign)} is not taken from a configuration; leave it out (weights "
+                "from a file are named with model.weights)"
             )
         own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
         if own:

@@ -147,7 +147,7 @@ def _read_checkpoint(folder: FoldFolder) -> _Reached:
         reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLine", {}), shapes)
         task = content["callbacks"].get("TaskMark", {}).get("task")
     except Exception as error:  # torch.load fails in as many ways as there are broken files
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) and isinstance(error.args[0], str) else error
         raise InputError(
             f"{folder.last} is broken, or of another program; delete it to begin the fold anew ({reason})"
         ) from error
