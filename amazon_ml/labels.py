@@ -167,14 +167,19 @@ def check_tags(names: Collection[str]) -> None:
     InputError
         With the number of tags, or the first tag that holds a control character.
     """
+    check_count(names)
+    for name in names:
+        if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
+            raise InputError(f"the tag {name!a} holds a control character; remove it from the table")
+
+
+def check_count(names: Collection[str]) -> None:
+    """Refuse more tags than a table can mean, before each is compared with each."""
     if len(names) > MOST_TAGS:
         raise InputError(
             f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}; see whether "
             "--data.tags_column and --data.tag_separator are right"
         )
-    for name in names:
-        if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
-            raise InputError(f"the tag {name!a} holds a control character; remove it from the table")
 
 
 def split_tags(tags: str, separator: str | None = None) -> list[str]:

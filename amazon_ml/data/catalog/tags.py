@@ -22,7 +22,7 @@ from amazon_ml.data.catalog.columns import TICKS, WRITE_TAGS, is_mark
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import PLANET, TagSet, declared
+from amazon_ml.labels import PLANET, TagSet, check_count, declared
 
 _BITS, _NUMBER = re.compile(r"[01]{3,}"), re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
@@ -93,6 +93,10 @@ def read_tags(
     cells = list(dict.fromkeys(row.cell for row in rows if row.whole))
     split, doubts = _split_cells(cells, separator)
     tokens = list(dict.fromkeys(tag for cell in split.values() for tag in cell))
+    try:
+        check_count(tokens)
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
     column = _no_names(split, tokens, is_given=tags is not None, marks=marks)
     if column is None:
         doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator)
