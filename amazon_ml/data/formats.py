@@ -161,12 +161,16 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _is_whole_png(data: bytes) -> bool:
-    """Whether chunk follows chunk to the end; OpenCV makes room for a chunk of any length before it reads it."""
-    at = 8
-    while at + 8 <= len(data):
+    """Whether chunk follows chunk from the header to the end, pixels among them.
+
+    OpenCV goes on behind an end without pixels, and makes room for a chunk of any length before it reads it.
+    """
+    at, has_pixels = 8, False
+    while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
         if name == b"IEND":
-            return True
+            return has_pixels and length == 0
+        has_pixels |= name == b"IDAT" and length > 0
         at += 12 + length
     return False
 
