@@ -131,6 +131,10 @@ def _check_config(path: Path) -> None:
     if not isinstance(content, dict):
         what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
         raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
+    for value in content.values():  # a section may name a file
+        named = path.parent / value if isinstance(value, str) and value.endswith((".yaml", ".yml")) else None
+        if named is not None and named.is_file():
+            read_yaml(named)
 
 
 def _line(path: Path, keys: Sequence[str]) -> int | None:

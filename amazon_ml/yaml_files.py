@@ -11,8 +11,10 @@ from amazon_ml.regular import check_regular
 #: in C ends the process where the stack does.
 MAX_DEPTH = 100
 #: Signs that begin a level at the start of a line, where blanks are all that is before them.
-_BLOCK_SIGNS = re.compile(r"^[ \t]*((?:[-?][ \t]+)*)", re.MULTILINE)
+_BLOCK_SIGNS = re.compile(r"([ \t]*)((?:[-?][ \t]+)*)")
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
+#: How many values aliases (``*name``) may add by repeating others.
+_MOST_REPEATED = 10_000
 
 
 def check_depth(text: str, source: str) -> None:
@@ -35,9 +37,23 @@ def check_depth(text: str, source: str) -> None:
         depth = max(0, depth + _BRACKETS.get(sign, 0))
         if depth > MAX_DEPTH:
             raise _too_deep(source, text, place)
-    for match in _BLOCK_SIGNS.finditer(text):
-        if len(match[1].split()) > MAX_DEPTH:
-            raise _too_deep(source, text, match.start(1))
+    _check_blocks(text, source)
+
+
+def _check_blocks(text: str, source: str) -> None:
+    """Do as `check_depth` for levels that indentation and signs at the start of a line make."""
+    open_levels: list[tuple[int, int]] = []  # columns, and how many levels begin there
+    place = 0
+    for line in text.split("\n"):
+        match = _BLOCK_SIGNS.match(line)
+        if match and match.end() < len(line) and line[match.end()] != "#":
+            column = len(match[1])
+            while open_levels and open_levels[-1][0] >= column:
+                open_levels.pop()
+            open_levels.append((column, max(1, len(match[2].split()))))
+            if sum(levels for _, levels in open_levels) > MAX_DEPTH:
+                raise _too_deep(source, text, place)
+        place += len(line) + 1
 
 
 def read_yaml(path: Path) -> Any:
@@ -46,13 +62,21 @@ def read_yaml(path: Path) -> Any:
     Raises
     ------
     InputError
-        Where there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep.
+        Where there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep, and where aliases
+        (``*name``) lead into a circle or multiply what is there.
     """
     import yaml
 
     text = read_yaml_text(path)
     try:
-        return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _Counter(path).count(node)
+        return loader.construct_document(node)
+    except InputError:
+        raise
     except yaml.YAMLError as error:
         raise InputError(f"{_where(path, error)} is not YAML: {_reason(error)}") from None
     except (RecursionError, ValueError) as error:  # such as a date that there is not
@@ -72,6 +96,40 @@ def read_yaml_text(path: Path) -> str:
         raise InputError(f"{path} is not YAML: byte {error.start} is not UTF-8; save it as UTF-8") from None
     check_depth(text, str(path))
     return text
+
+
+class _Counter:
+    """Count what YAML holds once its aliases are followed, before a value is made for each.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inside: list[Any] = []
+        self._counted: dict[Any, int] = {}
+
+    def count(self, node: Any) -> int:
+        """Count a node and all below it; an `InputError` for too many, and for a node below itself."""
+        if node in self._inside:
+            raise self._refused(node, "a value refers to itself by an alias (*name)")
+        if node not in self._counted:
+            if len(self._inside) > 2 * MAX_DEPTH:
+                raise self._refused(node, f"aliases (*name) nest more than {MAX_DEPTH} levels deep")
+            self._inside.append(node)
+            parts = node.value if isinstance(node.value, list) else ()
+            below = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+            self._counted[node] = 1 + sum(map(self.count, below))
+            self._inside.pop()
+            if self._counted[node] - len(self._counted) > _MOST_REPEATED:
+                raise self._refused(node, f"aliases (*name) repeat more than {_MOST_REPEATED:,} values")
+        return self._counted[node]
+
+    def _refused(self, node: Any, reason: str) -> InputError:
+        return InputError(f"{self._path}, line {node.start_mark.line + 1}: {reason}; write the values out")
 
 
 def _too_deep(source: str, text: str, place: int) -> InputError:

@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_said_in_one_line(
         (b"\xff\xfed\0a\0", ["UTF-8"]),
         (b"data: " + b"[" * 100_000 + b"]" * 100_000, ["line 1", "levels"]),
         (b"data:\n  " + b"- " * 100_000 + b"x\n", ["line 2", "levels"]),
-        (b"data: &a {root: *a}\n", ["data.root"]),
+        (b"data: &a {root: *a}\n", ["line 1"]),
     ],
 )
 def test_faults_of_a_file_name_it(
@@ -190,3 +190,46 @@ def test_help_of_a_foreign_class_is_not_given(
     for option in ("strategy", "profiler", "accelerator"):
         refused(capsys, "train", f"--trainer.{option}.help", "marker.X")
     assert not (tmp_path / "touched").exists()
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n" for former, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed: 1\ndata: &a {root: tiles, x: *a}\n", 2),
+        ("data:\n  root: tiles\n  augment: &a\n  - *a\n", 3),
+        (BOMB, 5),
+        ("a0: &a0 x\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 3000)), 1),
+        ("".join(f"{' ' * n}a:\n" for n in range(3000)), MAX_DEPTH + 1),
+        ("seed: 1\n" + "".join(f"{'  ' * n}- a:\n" for n in range(3000)), MAX_DEPTH + 2),
+    ],
+)
+def test_yaml_that_multiplies_itself_is_refused_with_its_line(
+    text: str, line: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = tmp_path / "e.yaml", tmp_path / "run"
+    file.write_text(text)
+    run.mkdir()
+    (run / "config.yaml").write_text(text)
+    (tmp_path / "outer.yaml").write_text("data: e.yaml\n")
+    for words in (
+        ["train", "--config", str(file)],
+        ["train", "--config", str(tmp_path / "outer.yaml")],
+        ["train", f"--data={file}"],
+    ):
+        assert f"{file}, line " in refused(capsys, *words)
+    assert f"{run / 'config.yaml'}, line " in refused(capsys, "tune", str(run))
+    with pytest.raises(InputError, match=rf"line {line}\b"):
+        read_yaml(file)
+
+
+def test_anchors_that_repeat_a_value_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("one: &a {x: [1, 2]}\ntwo: *a\nthree: {<<: *a, y: 1}\n")
+    assert read_yaml(tmp_path / "a.yaml")["three"] == {"x": [1, 2], "y": 1}
+    many = ", ".join(f"t{n}" for n in range(20_000))
+    (tmp_path / "b.yaml").write_text(f"tags: [{many}]\n")
+    assert len(read_yaml(tmp_path / "b.yaml")["tags"]) == 20_000

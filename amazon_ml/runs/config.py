@@ -17,6 +17,7 @@ from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import has_hash, write_text
 from amazon_ml.runs.loggers import check_loggers
 from amazon_ml.runs.options import Options, flatten, hash_options, is_free, options_text
+from amazon_ml.yaml_files import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +106,14 @@ def parse_train(arguments: list[str], parser: Parser | None = None) -> tuple[Run
 
 
 def _check_configs(arguments: list[str]) -> None:
-    """Refuse configurations that are no regular files, which the parser would wait for."""
+    """Refuse configurations that the parser would wait for: no regular files, and YAML that multiplies itself."""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         if option in _CONFIGS:
-            check_regular(Path(value if equals else following))
+            file = Path(value if equals else following)
+            check_regular(file)
+            if option != "--config" and file.suffix in (".yaml", ".yml") and file.is_file():
+                read_yaml(file)
 
 
 def keep_options(run: Run, options: Options) -> None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _FORMAT = 1
 
 #: What training goes by. Changed below trained networks, it would make held-out tiles and scores false.
 FIXED = frozenset({"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet"})
+
+#: Bytes from which on a file is hashed only once in a process.
+_LARGE = 2**20
 
 #: How a file is made anew from what it was made of, where that is not by training a fold.
 _MAKES = {"oof.parquet": "gather", "test.parquet": "gather", "decision.json": "tune", "metrics.json": "tune"}
@@ -82,9 +86,18 @@ def hash_file(path: Path, name: str | None = None) -> str:
     if (name or path.name) == "config.yaml":
         return hash_options(read_options(path))
     try:
-        return sha256_of(path)
+        about = path.stat()
+        if about.st_size < _LARGE:
+            return sha256_of(path)
+        return _hash_once(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+@lru_cache(maxsize=256)
+def _hash_once(path: Path, *state: int) -> str:
+    """Hash a large file once in a process, as long as it is the same one: several others may be made of it."""
+    return sha256_of(path)
 
 
 # ---------------------------------------------------------------- writing
@@ -154,7 +167,7 @@ def check_recorded(path: Path, *, sources: bool = True) -> None:
     path
         File of a run or of a fold.
     sources
-        Check as well that the files that it was made of are still the same.
+        Check as well that the files that it was made of are still the same, and those that these were made of.
 
     Raises
     ------
@@ -166,8 +179,19 @@ def check_recorded(path: Path, *, sources: bool = True) -> None:
     entry = _matching(path) or _matching(path)  # again: another process may have replaced it in between
     if entry is None:
         raise ChangedError(f"{path} is not as the run wrote it: its SHA-256 is another; {_remedy(path)}")
-    for name, sha256 in entry.made_of.items() if sources else ():
-        source = path.parent / name
+    if sources:
+        _check_sources(path, entry, set())
+
+
+def _check_sources(path: Path, entry: Entry, seen: set[Path]) -> None:
+    """Check what a file was made of, and before it what that was made of: the first step to do anew is named."""
+    seen.add(path)
+    sources = {Path(os.path.normpath(path.parent / name)): sha256 for name, sha256 in entry.made_of.items()}
+    for source, sha256 in sources.items():
+        if source not in seen and source.is_file():
+            made = next((one for one in _of(_load(source.parent), source.name) if one.sha256 == sha256), None)
+            _check_sources(source, made or Entry(sha256), seen)
+    for source, sha256 in sources.items():
         if source.is_file() and hash_file(source) != sha256:
             raise ChangedError(f"{path} was made of another {source}; {_makes(path)}")
 

@@ -257,6 +257,18 @@ def test_what_is_made_of_an_accepted_file_is_made_anew(
     assert main(call("predict", run, demo_tiles, run)) == 0
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "export", "report", "submit make", "tune"])
+def test_what_other_networks_decided_is_refused_after_their_weights_were_accepted(
+    run: Path, trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    shutil.copy(trained / "fold-2" / "model.safetensors", run / "fold-0" / "model.safetensors")
+    assert main(["accept", str(run)]) == 0 and not (run / "bundle" / "bundle.json").exists()
+    assert main(call(verb, run, demo_tiles, trained)) == 2
+    shown = last_line(capsys)
+    assert str(run / "fold-0" / "model.safetensors") in shown and "predicts anew" in shown
+    assert not (run / "bundle" / "bundle.json").exists()
+
+
 @pytest.mark.parametrize(("file", "change"), FIXED)
 def test_what_training_goes_by_is_not_accepted(
     run: Path, capsys: pytest.CaptureFixture[str], file: str, change: Change
