@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import io
 import logging
 import os
 import re
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status, as ``amazon-ml --help`` explains it."""
     if arguments is None:
         _leave_notebook()
+        _write_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
         print(_overview())
@@ -124,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in STOPPING:
         stop.listen()
     try:
+        _check_empty(words[len(name.split()) :])
         _run(name, words[len(name.split()) :])
     except InputError as error:
         return _say(_with_own_options(VERBS[name], str(error)), 2)
@@ -138,6 +141,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
     return 0
+
+
+def _write_any_text() -> None:
+    """Escape what the encoding of a terminal or a pipe lacks, where printing a tag would end the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, which would stand for the current folder where a path is expected."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            option = word[:-1] or (before if before.startswith("--") else "an argument")
+            raise InputError(f"{option} is empty; give a value, or leave it out (is a variable of the shell not set?)")
 
 
 def _run(name: str, arguments: list[str]) -> None:

@@ -392,3 +392,11 @@ def test_an_output_that_cannot_be_written_ends_the_check_before_it_begins(
         shown = capsys.readouterr()
         assert shown.out == "" and str(out) in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiles"]
+
+
+def test_names_of_which_none_can_be_used_are_reported(tmp_path: Path) -> None:
+    root = tmp_path / "tiles"
+    for n in range(3):
+        write(root / f"a\x01{n}.png", n)
+    table(root, ["a0", "a1", "a2"])
+    assert main(["data", "check", str(root)]) == 1

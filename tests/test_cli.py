@@ -1,6 +1,7 @@
 """The command line itself: help, speed of help, unknown verbs, and what may import what."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -127,3 +128,21 @@ def test_limits_of_the_process_are_told_from_other_errors() -> None:
         assert "ulimit -v" in str(_limit_reached(full.value))
     assert "ulimit -n" in str(_limit_reached(RuntimeError("unable to open shared memory: Too many open files (24)")))
     assert _limit_reached(RuntimeError("shapes do not fit")) is None
+
+
+@pytest.mark.parametrize("words", [["data", "check", ""], ["train", "--data.root", ""], ["train", "--data.root="]])
+def test_an_empty_argument_is_no_path(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+def test_devices_that_the_cpu_lacks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--run", str(tmp_path), "--data.root", str(tmp_path), "--trainer.accelerator=cpu"]
+    assert main([*words, "--trainer.devices=-1"]) == 2
+    assert "devices" in capsys.readouterr().err
+
+
+def test_text_that_a_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "amazon_ml.cli", "data", "check", str(tmp_path / "forêt")]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert done.returncode == 2 and b"Traceback" not in done.stderr and b"for\\xeat" in done.stderr

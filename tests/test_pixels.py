@@ -338,6 +338,15 @@ def test_a_band_called_alpha_that_holds_data_is_near_infrared(tmp_path: Path) ->
     np.testing.assert_array_equal(tiles[0], expected)
 
 
+@pytest.mark.parametrize("names", [("x", "y", "z"), ("red edge", "swir", "pan"), ("B1", "B5", "B7")])
+def test_names_of_bands_that_are_not_understood_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = tifs(tmp_path, lambda i: values(i, 3), names=names)
+    with pytest.raises(InputError, match=rf"{names[0]}.*data\.tif_order"):
+        read_all(root)
+    assert checked(root)[0] == 1
+    assert checked(root, "--tif_order=rgb")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("colours", "names", "letters"),
     [
@@ -348,7 +357,12 @@ def test_a_band_called_alpha_that_holds_data_is_near_infrared(tmp_path: Path) ->
         (["red", "green", "blue"], ("blue", "green", "red"), "bgr"),
         (["gray", "undefined", "undefined", "undefined"], ("Near-Infrared", "RED", "Green", "blue"), "nrgb"),
         (["gray", "undefined", "undefined"], None, "rgb"),
-        (["gray", "undefined", "undefined"], ("", "band 2", "x"), "rgb"),
+        (["gray", "undefined", "undefined"], ("", "band 2", "Layer_3"), "rgb"),
+        (["gray"] + ["undefined"] * 3, ("B4", "B3", "B2", "B8"), "rgbn"),
+        (["gray", "undefined", "undefined"], ("B2", "B3", "B4"), "bgr"),
+        (["gray"] + ["undefined"] * 3, ("SR_B4", "SR_B3", "SR_B2", "SR_B5"), "rgbn"),
+        (["gray"] + ["undefined"] * 3, ("B04_10m", "B03_10m", "B02_10m", "B08_10m"), "rgbn"),
+        (["gray"] + ["undefined"] * 3, ("Red (665 nm)", "green band", "Band 3 - Blue", "NIR1"), "rgbn"),
         (["undefined"] * 6, ("coastal", "B02", "B03", "B04", "B05", "B08"), "bgrn"),
     ],
 )

@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
+from amazon_ml.data.names import ALPHA, UNNAMED
 from amazon_ml.data.orders import Bands, agree, both, by_letter, is_named, without_values
-from amazon_ml.data.tif import ALPHA, UNNAMED, Tif, is_mask, open_tif
+from amazon_ml.data.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
 
@@ -102,7 +103,8 @@ class Expected:
     tif
         Type of the values of TIFs; ``""`` where it is not known.
     declared
-        Letters by which the TIFs name their bands; ``""`` where they do not.
+        Letters by which the TIFs name their bands; ``""`` where they do not, and `UNNAMED` for each where
+        their descriptions are not understood.
     ranges
         For each band that is scaled, by its letter: lowest value, highest value, and the larger of the
         shares of pixels at or beyond either limit.
@@ -249,7 +251,14 @@ class TileReader:
 
     def _check_declared(self, file: str, tif: Tif) -> None:
         """Refuse a file that names its bands otherwise than the order in use, and than those it was fitted to."""
-        if self.tif_order is None or not self.expected.tif or not is_named(tif.declared):
+        if self.tif_order is None or not self.expected.tif:
+            return
+        if tif.unclear and set(self.expected.declared) != {UNNAMED}:
+            raise InputError(
+                f"{file} describes its bands as {', '.join(tif.unclear)}, which is not understood; the tiles that this "
+                f"is made for hold {', '.join(self.tif_order)}; describe them so, or leave it out"
+            )
+        if not is_named(tif.declared):
             return
         if tif.alpha is not None and is_mask(tif.pixels[..., tif.alpha]) is not True:
             return  # the names are not believed where it holds data, and a band of zeros says nothing

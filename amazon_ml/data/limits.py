@@ -14,6 +14,7 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, Expected, TileReader, need_tif, split_colours
 from amazon_ml.data.headers import read_header
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Raw, read_picture
+from amazon_ml.data.names import UNNAMED
 from amazon_ml.data.orders import Bands, by_letter, find_order, without_alpha
 from amazon_ml.data.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError, listed
@@ -224,7 +225,11 @@ class _Orders:
             return False
         declared = without_alpha(tif)
         if not self.first:
-            self.first, self.declared, self.believed = file, declared if declared.strip("?") else "", alpha
+            self.first, self.declared, self.believed = (
+                file,
+                declared if declared.strip(UNNAMED) or tif.unclear else "",
+                alpha,
+            )
             self.order = self.given or find_order(tif, file)
         elif self.given is None and (found := find_order(tif, file)) != self.order:
             raise InputError(

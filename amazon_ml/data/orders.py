@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from amazon_ml.data.images import Mask, Raw
-from amazon_ml.data.tif import UNNAMED, Tif, is_mask
+from amazon_ml.data.names import UNNAMED
+from amazon_ml.data.tif import Tif, is_mask
 from amazon_ml.errors import InputError
 
 #: Letters that stand for something; any other names a band that is passed over.
@@ -58,6 +59,11 @@ def find_order(tif: Tif, file: str) -> str:
     """Name the bands of a TIF without its transparency: as the file does, else by their number."""
     declared = without_alpha(tif)
     named = [letter for letter in declared if letter != UNNAMED]
+    if tif.unclear:
+        raise InputError(
+            f"{file} describes its bands as {', '.join(tif.unclear)}, of which no red, green, blue or near infrared is "
+            "recognised; name them with --data.tif_order, such as rgbn"
+        )
     if len(set(named)) < len(named):
         raise InputError(f"{file} names two bands alike ({', '.join(declared)}); name them with data.tif_order")
     order = declared if named else _ORDERS.get(len(declared))

@@ -1,6 +1,5 @@
 """One TIF to its bands: values as they are, which of them are valid, and what the file calls each band."""
 
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +10,12 @@ import numpy.typing as npt
 
 from amazon_ml.data.headers import check_pixels
 from amazon_ml.data.images import MAX_PIXELS, Mask, Picture, Raw, check_file
+from amazon_ml.data.names import ALPHA, UNNAMED, letters_of
 from amazon_ml.errors import InputError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-#: Letter of a band that is transparency, and of one that the file does not name.
-ALPHA, UNNAMED = "a", "?"
-#: Bands that a description or a colour interpretation names. B02, B03, B04 and B08 are Sentinel-2's numbers.
-_NAMES = {
-    "r": {"r", "red", "b04"},
-    "g": {"g", "green", "b03"},
-    "b": {"b", "blue", "b02"},
-    "n": {"n", "nir", "near infrared", "nearinfrared", "b08"},
-    ALPHA: {"a", "alpha", "mask"},
-}
-_LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
+_INTERPRETED = {"red": "r", "green": "g", "blue": "b", "nir": "n", "alpha": ALPHA}
 #: Colour interpretations whose values are no brightness of a band.
 _FOREIGN = {"palette", "hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr"}
 #: Values that stand for "no data" in files that declare none, beside the least and the largest of their type.
@@ -48,11 +38,14 @@ class Tif(NamedTuple):
         transparency is not looked at here, since some files call one so that is none.
     declared
         A letter for each band, as the file names it: r, g, b, n, `ALPHA` or `UNNAMED`.
+    unclear
+        Descriptions of bands, where none of them is understood though they say something.
     """
 
     pixels: Raw
     valid: Mask | None
     declared: str
+    unclear: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> int | None:
@@ -108,7 +101,7 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
     except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TIF that can be read ({error}); fetch it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
-    return Tif(values, _valid(values, masks), _declared(descriptions, interpreted))
+    return Tif(values, _valid(values, masks), *_declared(descriptions, interpreted))
 
 
 def as_tif(picture: Picture) -> Tif:
@@ -204,15 +197,12 @@ def _valid(values: Raw, masks: list[Any] | None) -> Mask | None:
     return None if valid.all() else valid
 
 
-def _declared(descriptions: tuple[str | None, ...], interpreted: list[str]) -> str:
-    """Name each band by its description; by its colour interpretation where no description names any."""
-    described = [_letter(text) for text in descriptions]
-    if any(letter in "rgbn" for letter in described):
-        colours = [ALPHA if name == "alpha" else UNNAMED for name in interpreted]
-        return "".join(own if own != UNNAMED else other for own, other in zip(described, colours, strict=True))
-    return "".join(_letter(name) for name in interpreted)
-
-
-def _letter(text: str | None) -> str:
-    words = re.sub(r"[\W_]+", " ", text or "").strip().lower()
-    return _LETTERS.get(words, UNNAMED)
+def _declared(descriptions: tuple[str | None, ...], interpreted: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Name each band by its description; by its colour interpretation where no description says anything."""
+    described, unclear = letters_of(descriptions)
+    colours = [_INTERPRETED.get(name, UNNAMED) for name in interpreted]
+    if unclear or any(letter in "rgbn" for letter in described):
+        pairs = zip(described, colours, strict=True)
+        letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
+        return letters, () if any(letter in "rgbn" for letter in letters) else unclear
+    return "".join(colours), ()

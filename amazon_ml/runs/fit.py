@@ -286,7 +286,7 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
     }
     try:
         trainer = pl.Trainer(**settings)
-    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, TypeError, ValueError) as error:
         raise InputError(f"trainer: {error}") from None
     if not isinstance(trainer.strategy, pl.strategies.ParallelStrategy):
         # Lightning has it from variables of Slurm, and has no logger write elsewhere.

@@ -111,11 +111,17 @@ def predict_tiles(
     refuse_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
-    check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
+    outputs = {"--out": out, "--broken": broken, "--out, where it is incomplete:": _incomplete(out)}
+    check_outputs(outputs, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
     table = _tag(bundle, listed, tiles, out, workers, policy, known)
     save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
+
+
+def _incomplete(out: Path) -> Path:
+    """Name the table of the tiles that were predicted, where others could not be."""
+    return out.with_name(f"{out.stem}.incomplete{out.suffix}")
 
 
 def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
@@ -186,7 +192,7 @@ def _tag(
     separator = bundle.table["tag_separator"] or " "
     table.insert(1, "tags", tags.decode(decision.rule.decide(p), separator=separator) if len(p) else [])
     if predicted.failed:
-        aside = out.with_name(f"{out.stem}.incomplete{out.suffix}")
+        aside = _incomplete(out)
         if not policy.skip:
             save_table(aside, table)
         policy.apply(

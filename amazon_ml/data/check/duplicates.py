@@ -25,9 +25,9 @@ def near_pairs(
     Perceptual hashes name candidates, thumbnails confirm them, since hashes of clouds or closed forest
     agree by chance. The limits were chosen on the competition's tiles. Among the 2.5 thousand million
     pairs of 32,343 training tiles with those and 61,191 test tiles at 32 px, one is named, of two tiles of haze
-    without features; pairs that come next to the limits show different places. Of 124 tiles at 256 px, all are found again when
-    saved as JPEG of quality 90, also 3 levels brighter; 98 % at quality 75; 96 % moved by one pixel, and
-    half of them moved by two. Tiles of 32 px, whose noise nothing averages, are found again in one
+    without features; pairs that come next to the limits show different places. Of 124 tiles at 256 px, all are
+    found again when saved as JPEG of quality 90, also 3 levels brighter; 98 % at quality 75; 96 % moved by one
+    pixel, and half of them moved by two. Tiles of 32 px, whose noise nothing averages, are found again in one
     case of three, and none is mistaken there either.
 
     Parameters

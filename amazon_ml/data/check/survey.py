@@ -107,8 +107,8 @@ def survey(
         table=layout.table,
         tags=read.tags,
         rows=rows.assign(tags=rows["found"].map(frozenset)),
-        tagged=tagged.assign(tif=tagged["path"].map(tifs).fillna("")),
-        untagged=untagged.assign(tif=untagged["path"].map(tifs).fillna("")),
+        tagged=tagged.assign(tif=tagged["path"].map(tifs).astype(object).fillna("")),
+        untagged=untagged.assign(tif=untagged["path"].map(tifs).astype(object).fillna("")),
         surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
@@ -133,5 +133,5 @@ def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _count(tiles: pd.DataFrame, place: Path) -> int:
-    inside = [tiles[column].str.startswith(f"{place}/") for column in ("path", "tif")]
-    return int((inside[0] | inside[1]).sum())
+    files = zip(tiles["path"], tiles["tif"], strict=True)
+    return sum(any(str(path).startswith(f"{place}/") for path in pair) for pair in files)

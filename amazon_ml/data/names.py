@@ -1,0 +1,86 @@
+"""What the description of a TIF's band says: a colour, near infrared, transparency, nothing, or something else."""
+
+import re
+from collections.abc import Sequence
+
+#: Letter of a band that is transparency, and of one that the file does not name.
+ALPHA, UNNAMED = "a", "?"
+_WORDS = {
+    **dict.fromkeys(("r", "red"), "r"),
+    **dict.fromkeys(("g", "green"), "g"),
+    **dict.fromkeys(("b", "blue"), "b"),
+    **dict.fromkeys(("n", "nir", "nir1", "nearinfrared", "nearir"), "n"),
+    **dict.fromkeys(("a", "alpha", "mask", "opacity", "transparency"), ALPHA),
+}
+#: Numbers of bands: of Sentinel-2, and of Landsat 8 and 9, whose names begin with SR_.
+_SENTINEL = {2: "b", 3: "g", 4: "r", 8: "n"}
+_LANDSAT = {2: "b", 3: "g", 4: "r", 5: "n"}
+#: Words beside a name that do not change it. With any other, such as edge in "red edge", it is not understood.
+_FILLERS = frozenset((
+    "band", "bands", "channel", "layer", "reflectance", "surface", "sr", "toa", "boa", "sentinel", "landsat", "planet",
+    "planetscope", "vis", "visible", "spectral", "wavelength", "nm", "um", "m", "colour", "color", "light", "mean",
+    "median", "tif", "tiff",
+))  # fmt: skip
+#: What stands before the number of a band, or alone, in descriptions that name none.
+_GENERIC = frozenset(("", "b", "band", "bnd", "channel", "ch", "layer", "lyr", "gray", "grey", "undefined", "unknown"))
+
+
+def letters_of(descriptions: Sequence[str | None]) -> tuple[str, tuple[str, ...]]:
+    """Give each band a letter by its description.
+
+    Returns
+    -------
+    The letters, `UNNAMED` where there is none; and the descriptions that say something which is not
+    understood. ``Band 1`` and the like say nothing.
+    """
+    texts = [re.sub(r"\((gray|grey|undefined)\)", "", text or "", flags=re.IGNORECASE).strip() for text in descriptions]
+    numbers = [_number(text) for text in texts]
+    numbered = _LANDSAT if any(re.search(r"(?i)\bSR_B\d", text) for text in texts) else _SENTINEL
+    if numbered is _LANDSAT and 1 in numbers and 6 not in numbers:
+        numbered = {}  # Landsat 5 and 7 begin with blue
+    if _count_up(texts):
+        return UNNAMED * len(texts), ()
+    letters = [_letter(text, numbered) for text in texts]
+    unclear = [text for at, text in enumerate(texts) if letters[at] == UNNAMED and not _says_nothing(text, at)]
+    return "".join(letters), tuple(unclear)
+
+
+def _letter(text: str, numbered: dict[int, str]) -> str:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    plain = re.sub(r"[\W_]+", " ", spaced).strip().lower()
+    plain = re.sub(r"\bnear (infrared|ir)\b", r"near\1", plain)
+    plain = re.sub(r"\bnir (\d)\b", r"nir\1", plain)
+    words = [word for word in plain.split() if word not in _FILLERS]
+    named = {_WORDS[word] for word in words if word in _WORDS}
+    others = [word for word in words if word not in _WORDS and not re.search(r"\d", word)]
+    if others or len(named) > 1 or re.search(r"\bnir[02-9]", plain):
+        return UNNAMED
+    if named:
+        return named.pop()
+    number = _number(text)
+    return UNNAMED if number is None else numbered.get(number, UNNAMED)
+
+
+def _number(text: str) -> int | None:
+    """Find the number in B4, B04, SR_B4 and T21_B04_10m; None where there is none, or several."""
+    found = re.findall(r"(?i)(?:^|[\W_])b(\d{1,2})(?=$|[\W_])", text)
+    return int(found[0]) if len(found) == 1 else None
+
+
+def _says_nothing(text: str, at: int) -> bool:
+    stem, number = _parted(text)
+    return stem.lower() in _GENERIC and stem != "B" and number in (None, at, at + 1)
+
+
+def _count_up(texts: Sequence[str]) -> bool:
+    """Whether all descriptions are the same, save for a number that counts the bands."""
+    stems, numbers = zip(*map(_parted, texts), strict=True)
+    if len(texts) < 2 or len(set(stems)) > 1 or re.search(r"(?:B|_b)$", stems[0]):
+        return False
+    return set(numbers) == {None} or list(numbers) in ([*range(len(texts))], [*range(1, len(texts) + 1)])
+
+
+def _parted(text: str) -> tuple[str, int | None]:
+    """Part a description from the number at its end."""
+    stem, number = re.fullmatch(r"(.*?)(\d*)", text, flags=re.DOTALL).groups()  # type: ignore[union-attr]
+    return stem.rstrip(" _.-#:"), int(number) if number else None
