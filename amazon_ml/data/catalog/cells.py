@@ -26,6 +26,8 @@ _ODD = re.compile(
 )
 #: Unicode's categories of private and unassigned characters, and of halves of characters.
 _UNSEEN = frozenset(("Co", "Cn", "Cs"))
+#: A question mark within a word: an encoding that lacks a letter leaves it.
+_LOST = re.compile(r"\w+\?\w+")
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 #: A list of strings as Python or JSON write it; nothing else in brackets is read.
 _LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?)?\s*[\])}}]")
@@ -76,6 +78,8 @@ def odd_character(cell: str) -> Doubt | None:
     if odd := _first_odd(cell):
         name = unicodedata.name(odd, "a character without a name")
         what, remedy = f"{cell!r} holds U+{ord(odd):04X} ({name})", "write a plain blank, or nothing"
+    elif lost := _LOST.search(cell):
+        what, remedy = f"{lost[0]!r} has a letter that was lost in an encoding", "save the table anew as CSV UTF-8"
     elif cell.isascii():
         return None
     elif right := _misread(cell):
