@@ -113,6 +113,14 @@ READ: Mapping[str, tuple[str | bytes, dict[str, Any]]] = {
                                  "2,t002.png,field\n3,t003.png,field forest\n", {}),
     "marks beside tags": ("image,tags,cloud,snow\nt000,forest river,1,0\nt001,river,0,0\nt002,field,0,1\n"
                           "t003,field forest,0,0\n", {}),
+    "an index of pandas": (",image,tags\n0,t000,forest river\n1,t001,river\n2,t002,field\n3,t003,field forest\n", {}),
+    "one of the tags beside them": (
+        "image,tags,first,name\nt000,forest river,forest,t000\nt001,river,river,t001\nt002,field,field,t002\n"
+        "t003,field forest,field,t003\n", {}),
+    "the named one of two": ("image,tags,label\nt000,forest river,river\nt001,river,field\nt002,field,a\n"
+                             "t003,field forest,b\n", {"tags_column": "tags"}),
+    "boxes": ("image,tags,x,y,w,h\nt000,forest,0.1,0.2,0.3,0.4\nt000,river,0.2,0.1,0.1,0.1\nt001,river,0,0,1,1\n"
+              "t002,field,1,1,0,0\nt003,field,0.1,0,0,1\nt003,forest,0.1,0,0.5,0.1\n", {"merge_rows": True}),
     "a row a tag": ("image,tags\nt000,forest\nt000,river\nt001,river\nt002,field\nt003,field\nt003,forest\n",
                     {"merge_rows": True}),
     "rows twice": (plain(["forest river", "river", "field", "field forest"]) + "t001,river\n", {"merge_rows": True}),
@@ -194,6 +202,20 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
     "no header": ("t000.png,a\nt001.png,b\n", {}, [], ["header"]),
     "names for tags": ("image,tags\nt000,a\nt001,b\n", {"tags_column": "image"}, [], ["'image'", "tags_column"]),
     "two columns of a name": ("image,tags,Tags\nt000,a,b\nt001,b,c\n", {}, [], ["2 columns named 'tags'"]),
+    "spread tags": ("image,tags,,\nt000,a,b,\nt001,b,,\n", {}, [], ["line 2", "'b'", "column 3"]),
+    "spread over short rows": ("image,tags,,\nt000,a\nt001,a,b\n", {}, [], ["line 3", "'b'"]),
+    "spread by pandas": ("image,tags,Unnamed: 2\nt000,a,b\nt001,b,\n", {}, [], ["line 2", "'b'"]),
+    "a column twice": ("image,label,label.1\nt000,a,b\nt001,b,\n", {}, [], ["label.1", "line 2", "tags_column"]),
+    "a second letter": ("image,label,label_b\nt000,a,c\nt001,b,\n", {}, [], ["label_b", "tags_column"]),
+    "a second word": ("image,label,second_label\nt000,a,c\nt001,b,\n", {}, [], ["second_label", "tags_column"]),
+    "tag and label": ("image,tag,label\nt000,a,c\nt001,b,d\n", {}, [], ["'label'", "'tag'", "tags_column"]),
+    "tags under another name": ("image,tags,also\nt000,a,b\nt001,b,b\n", {}, [], ["'also'", "line 2"]),
+    "a value beside a tag": (
+        "image,tag,value\nt000,a,0\nt000,b,1\nt001,a,1\nt001,b,0\n", {"merge_rows": True}, [], ["'value'"]),
+    "a share beside a tag": (
+        "image,tag,score\nt000,a,0.9\nt000,b,0.1\nt001,a,0.2\nt001,b,0.8\n", {}, [], ["'score'"]),
+    "two columns of names": ("image,filename,tags\nt000,t001,a\nt001,t000,b\nt002,t003,a\nt003,t002,b\n", {}, [],
+                             ["'image'", "'filename'", "name_column", "line 2"]),
     "a row cut short": ("image,tags\nt000,a b\nt001\n", {}, ["broken_rows"], ["line 3"]),
     "other delimiters below": ("image,tags\nt000;a b\nt001;b\n", {}, [], ["line 2"]),
     "one tile by two names": (

@@ -21,6 +21,7 @@ from amazon_ml.data.catalog.columns import (
 from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
+from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tags, refuse_spread, value_column
 from amazon_ml.data.catalog.tags import Row, count_tags, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -142,6 +143,9 @@ def scan_table(
     if name_at == tags_at:
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
                          "ones with --data.name_column and --data.tags_column")  # fmt: skip
+    refuse_spread(records, min(name_at, tags_at))
+    if reading.tags_column is None:
+        refuse_second_tags(records, tags_at, name_at, reading.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
     if reading.leave_out is not None:
         rows, faults = _without(rows, faults, path, reading.leave_out)
@@ -164,6 +168,10 @@ def scan_table(
         "line": [row.line for row in rows],
         "untagged": column.untagged,
     })  # fmt: skip
+    value = value_column(records, tags_at, name_at)
+    if value and (frame["found"].map(len) <= 1).all() and _differ(frame):
+        raise InputError(f"{path} has a row a tag, and column {value!r} says whether, or how much, each tag is there; "
+                         "remove the rows of tags that a tile does not have, and that column")  # fmt: skip
     repeated = [] if reading.merge_rows else _repeated(frame)
     if reading.merge_rows:
         frame = _merge(path, frame)
@@ -218,6 +226,7 @@ def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[
     if wanted is not None or len(known) < 2 or joins is None:
         return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
     counts = [joins([clean_name(cells[column]) for _, cells in records.rows]) for column in known]
+    refuse_second_names(records, known, counts)
     chosen = known[counts.index(max(counts))]
     log.info("%s: the names are in column %r", records.path, records.header[chosen])
     return find_column(records.path, records.header, records.header[chosen], NAME_COLUMNS, "data.name_column")
@@ -272,6 +281,13 @@ def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path)
         raise InputError(f"{leave_out} leaves nothing of {table}")
     log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]
+
+
+def _differ(rows: pd.DataFrame) -> bool:
+    """Whether the rows of some tile have different tags."""
+    first: dict[str, frozenset[str]] = {}
+    pairs = zip(rows["image_name"], map(frozenset, rows["found"]), strict=True)
+    return any(first.setdefault(name, found) != found for name, found in pairs)
 
 
 def _repeated(rows: pd.DataFrame) -> list[Fault]:
