@@ -206,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the changes; give another one to try others")
     parser.add_argument("--findings", type=Path, default=Path())
     parser.add_argument("inputs", nargs="*", help="inputs to repeat, instead of fuzzing")
     given = parser.parse_args()
@@ -224,7 +225,8 @@ def main() -> None:
 
         given.findings.mkdir(parents=True, exist_ok=True)
         how = [f"-max_total_time={given.seconds}", f"-artifact_prefix={given.findings}/", f"-max_len={_LARGEST}",
-               "-timeout=10", "-rss_limit_mb=1500", "-verbosity=0", "-print_final_stats=1"]  # fmt: skip
+               f"-seed={given.seed}", "-timeout=60", "-rss_limit_mb=1500", "-verbosity=0",
+               "-print_final_stats=1"]  # fmt: skip
         atheris.Setup([sys.argv[0], *how, *(given.inputs or [str(seeds)])], one)
         atheris.Fuzz()
 
