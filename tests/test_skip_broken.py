@@ -117,6 +117,18 @@ def test_what_was_predicted_is_not_lost_to_a_tile_that_cannot_be_decoded(
         pd.testing.assert_frame_equal(pd.read_csv(table).set_index("image_name"), expected)
 
 
+def test_the_rows_of_the_others_replace_no_file(
+    bundle: Path, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(tiles, 5)
+    of_the_user = tmp_path / "tags.incomplete.csv"
+    of_the_user.write_text("mine\n")
+    assert predict(bundle, tiles, tmp_path / "tags.csv", "--overwrite") == 2
+    assert of_the_user.read_text() == "mine\n"
+    kept = tmp_path / "tags.incomplete-2.csv"
+    assert str(kept) in message(capsys) and rows(kept) == without(5)
+
+
 def test_a_tile_that_vanishes_meanwhile_is_left_out(
     bundle: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

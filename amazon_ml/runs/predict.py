@@ -1,9 +1,11 @@
 """Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
 
 import hashlib
+import itertools
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -111,8 +113,7 @@ def predict_tiles(
     refuse_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
-    outputs = {"--out": out, "--broken": broken, "--out, where it is incomplete:": _incomplete(out)}
-    check_outputs(outputs, inputs_of(run, bundle, tiles), overwrite=overwrite)
+    check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
     table = _tag(bundle, listed, tiles, out, workers, policy, known)
     save_table(out, defused(table) if defuse else table)
@@ -120,8 +121,10 @@ def predict_tiles(
 
 
 def _incomplete(out: Path) -> Path:
-    """Name the table of the tiles that were predicted, where others could not be."""
-    return out.with_name(f"{out.stem}.incomplete{out.suffix}")
+    """Choose a free name for the table of the tiles that were predicted, where others could not be."""
+    path = out.with_name(f"{out.stem}.incomplete{out.suffix}")
+    others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], others) if not os.path.lexists(name))
 
 
 def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
