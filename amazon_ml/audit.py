@@ -1,11 +1,13 @@
 """Wrong tags, perhaps: labels that are contradicted by networks that never saw the tile."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
+from amazon_ml.data.config import DataConfig
 from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
@@ -38,8 +40,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     if top < 1 or show < 0:
         raise InputError("--top must be at least 1, --show not below 0")
     folder = Run(run)
-    options = folder.options()
-    if not options["data"]["hold_out"]:
+    config = folder.read_config()
+    if not config.data.hold_out:
         raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
     check_writable(folder)
     names, tags, p, true = read_oof(folder)
@@ -58,19 +60,22 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     write_table(folder.audit, rows)
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
-        where = {**options["data"], "root": str(tiles or options["data"]["root"])}
-        where["colours"] = read_bands(folder).colours
-        _draw(folder, rows, show, where)
+        _draw(
+            folder,
+            rows,
+            show,
+            replace(config.data, root=str(tiles or config.data.root), colours=read_bands(folder).colours),
+        )
 
 
-def _draw(folder: Run, rows: pd.DataFrame, show: int, data: dict[str, object]) -> None:
+def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     shown = rows[rows["image_name"].isin(rows["image_name"].unique()[:show])]
     names = shown["image_name"].unique()
-    catalog = read_catalog(Path(str(data["root"])), **catalog_options(data))
+    catalog = read_catalog(Path(data.root), **catalog_options(data))
     where = catalog.labelled.reset_index().set_index("image_name")
     gone = [name for name in names if name not in where.index]
     if gone:
-        raise InputError(f"{data['root']} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
+        raise InputError(f"{data.root} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
     found, read = where.loc[names], read_bands(folder)
     images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]

@@ -47,7 +47,7 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
         raise InputError(f"--run {run} holds another run; choose another")
     check_run_folder(folder)
     for member in members:
-        member.options()  # refuses what is no run, before a lock makes the folder of the blend
+        member.read_config()  # refuses what is no run, before a lock makes the folder of the blend
     with locked(folder):
         make_blend(folder, members, how)
         finish(folder, listed_tiles(folder))

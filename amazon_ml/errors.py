@@ -9,7 +9,18 @@ class InputError(ValueError):
 
     The message names the file, the row and the value where there are any, and says what to do.
     The command line prints it as a single line and exits with status 2.
+
+    Parameters
+    ----------
+    message
+        What is wrong, where, and what to do.
+    option
+        Name of the parameter or the setting that is wrong, such as ``data.size``; empty where it is none.
     """
+
+    def __init__(self, message: str, *, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class WorkError(RuntimeError):

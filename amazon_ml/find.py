@@ -6,13 +6,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.table import Table
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.datamodule import PlanetDataModule
@@ -20,15 +20,14 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
 from amazon_ml.lightning import pl
-from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.config import ModelConfig
+from amazon_ml.models.tagger import TileTagger, make_tagger
 from amazon_ml.report.figures import draw_sweep
-from amazon_ml.report.tables import console
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
-from amazon_ml.runs.config import parse_train, train_parser
+from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.launch import check_accelerator
-from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -49,38 +48,42 @@ _BARE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def find_rate(arguments: list[str]) -> None:
-    """Run ``amazon-ml find lr``: train at rising rates, see where the loss falls, and where it diverges."""
-    parser = train_parser(
-        "find lr",
-        "Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr; "
-        "tile size and frozen layers are those of the first epoch. "
-        "Writes lr.csv and lr.png to the run folder, and nothing else.",
-    )
-    parser.add_argument("--lowest", type=float, default=1e-6, help="learning rate of the first step")
-    parser.add_argument("--highest", type=float, default=1.0, help="learning rate of the last step")
-    parser.add_argument("--steps", type=int, default=100, help="how many steps")
-    run, options = parse_train(arguments, parser)
-    check_accelerator(options["trainer"])
-    lowest, highest, steps = (options.pop(key) for key in ("lowest", "highest", "steps"))
+def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> float:
+    """Train at rising rates, see where the loss falls and where it diverges; writes lr.csv and lr.png to the run.
+
+    Parameters
+    ----------
+    config
+        The configuration; tile size and frozen layers are those of its first epoch.
+    lowest, highest
+        Learning rates of the first and the last step.
+    steps
+        Number of steps, at least 10.
+
+    Returns
+    -------
+    The suggested rate.
+    """
+    check_accelerator(config.trainer)
     if not 0 < lowest < highest < math.inf or steps < 10:
         raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
+    run = Run(config.folder)
     check_run_folder(run, BEFORE_TRAINING)
-    found = sweep(options, np.geomspace(lowest, highest, steps))
+    found = sweep(config, np.geomspace(lowest, highest, steps))
     suggested = suggest_rate(found)
     write_table(run.path / "lr.csv", found)
     draw_sweep(run.path / "lr.png", found, suggested)
     log.info("wrote %s and lr.png", run.path / "lr.csv")
-    console().print(f"--model.lr={suggested:.2g}", highlight=False)
+    return suggested
 
 
-def sweep(options: Options, rates: np.ndarray) -> pd.DataFrame:
+def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
     """Train a fresh network, each step at the next rate, until its loss diverges (Smith 2017).
 
     Parameters
     ----------
-    options
-        As `parse_train` gives them.
+    config
+        The configuration.
     rates
         Learning rates of the head, rising; other layers have their share of them.
 
@@ -89,14 +92,14 @@ def sweep(options: Options, rates: np.ndarray) -> pd.DataFrame:
     A row a batch: ``step``, ``learning_rate``, ``loss`` and ``smoothed_loss``.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        data = _first_fold(Path(scratch), options)
-        pl.seed_everything(options["seed"], verbose=False)
-        tagger = _tagger({**options, "model": _first_epoch(options["model"])}, data)
+        data = _first_fold(Path(scratch), config)
+        pl.seed_everything(config.seed, verbose=False)
+        tagger = _tagger(replace(config, model=_first_epoch(config.model)), data)
         frequencies = training_frequencies(data)
         tagger.loss.learn_frequencies(frequencies)
         tagger.start_from_frequencies(frequencies)
         rising = RisingRate(rates)
-        trainer = make_trainer(options, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
+        trainer = make_trainer(config.trainer, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
             trainer.fit(tagger, datamodule=data)
     if not rising.rows:
@@ -145,53 +148,40 @@ def suggest_rate(found: pd.DataFrame) -> float:
     return float(found["learning_rate"].iloc[least]) / 10
 
 
-def find_batch(arguments: list[str]) -> None:
-    """Run ``amazon-ml find batch``: double the batch until memory is full, and time the steps."""
-    parser = train_parser(
-        "find batch",
-        "Train on batches of 8, 16, 32 … tiles until memory is full or --limit is reached; tell the images/s of each "
-        "size, and from which size on a larger batch is no faster. Writes nothing.",
-    )
-    parser.add_argument("--limit", type=int, default=512, help="the largest batch to try")
-    parser.add_argument("--steps", type=int, default=5, help="steps to time for each size; their median counts")
-    _, options = parse_train(arguments, parser)
-    check_accelerator(options["trainer"])
-    limit, steps = options.pop("limit"), options.pop("steps")
-    if limit < _SMALLEST or steps < 1:
-        raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")
-    speeds, full = measure_batches(options, limit, steps)
-    table = Table(title=f"{options['model']['backbone']}, {options['data']['size']} px", title_justify="left")
-    for heading in ("batch", "images/s"):
-        table.add_column(heading, justify="right")
-    for size, speed in speeds.items():
-        table.add_row(str(size), f"{speed:,.0f}")
-    console().print(table)
-    end = f"{2 * max(speeds)} do not fit in memory" if full else f"{max(speeds)} fit in memory"
-    console().print(f"--data.batch_size={enough(speeds)} is as fast as any; {end}", highlight=False)
-
-
-def measure_batches(options: Options, limit: int, steps: int) -> tuple[dict[int, float], bool]:
+def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tuple[dict[int, float], bool]:
     """Time training steps on batches of doubling size.
 
     Tiles are noise that is made once: neither speed nor memory depend on what is on them, and loading
     is not measured.
 
+    Parameters
+    ----------
+    config
+        The configuration.
+    limit
+        The largest batch to try, at least 8.
+    steps
+        Steps to time for each size; their median counts.
+
     Returns
     -------
     Images/s of each size, and whether memory ended it.
     """
+    check_accelerator(config.trainer)
+    if limit < _SMALLEST or steps < 1:
+        raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")
     with tempfile.TemporaryDirectory() as scratch:
-        data = _first_fold(Path(scratch), options)
-    tagger = _tagger({**options, "model": {**options["model"], "progressive": {}, "unfreeze": {}}}, data)
+        data = _first_fold(Path(scratch), config)
+    tagger = _tagger(replace(config, model=replace(config.model, progressive={}, unfreeze={})), data)
     speeds: dict[int, float] = {}
     for size in _doubled(_SMALLEST, limit):
         try:
-            speeds[size] = size / _seconds_a_step(tagger, options, size, steps)
+            speeds[size] = size / _seconds_a_step(tagger, config, size, steps)
         except Exception as error:
             if not out_of_memory(error):
                 raise
             if not speeds:
-                raise WorkError(f"not even {size} tiles of {options['data']['size']} px fit in memory") from error
+                raise WorkError(f"not even {size} tiles of {config.data.size} px fit in memory") from error
             return speeds, True
         log.info("batches of %d: %.0f images/s", size, speeds[size])
     return speeds, False
@@ -222,35 +212,35 @@ class StepClock(pl.Callback):
         self.ends.append(time.perf_counter())
 
 
-def _seconds_a_step(tagger: TileTagger, options: Options, size: int, steps: int) -> float:
-    edge, bands, tags = options["data"]["size"], tagger.hparams["in_chans"], len(tagger.hparams["tags"])
+def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int) -> float:
+    edge, bands, tags = config.data.size, tagger.hparams["in_chans"], len(tagger.hparams["tags"])
     batch = {
         "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
         "target": torch.zeros(size, tags),
     }
-    if on_gpu(options):  # as loaders give them; from other memory, each step would wait for its tiles
+    if on_gpu(config.trainer):  # as loaders give them; from other memory, each step would wait for its tiles
         batch = {key: value.pin_memory() for key, value in batch.items()}
     clock, count = StepClock(), steps + 2  # the first step pays for what is made once
-    trainer = make_trainer(options, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)
+    trainer = make_trainer(config.trainer, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)
     with interruptible(trainer):
         trainer.fit(tagger, DataLoader([batch] * count, batch_size=None))  # type: ignore[arg-type]
     return statistics.median(np.diff(clock.ends[1:]).tolist())
 
 
-def _first_fold(scratch: Path, options: Options) -> PlanetDataModule:
+def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
     run = Run(scratch)
-    return fold_data(run, options, 0, prepare_tiles(run, options).catalog)
+    return fold_data(run, config, 0, prepare_tiles(run, config).catalog)
 
 
-def _first_epoch(model: dict[str, Any]) -> dict[str, Any]:
+def _first_epoch(model: ModelConfig) -> ModelConfig:
     """Leave out what changes in later epochs, which a sweep of many steps would come to."""
-    by_epoch = ("progressive", "unfreeze")
-    return {**model, **{key: {epoch: to for epoch, to in model[key].items() if epoch == 0} for key in by_epoch}}
+    progressive = {epoch: edge for epoch, edge in model.progressive.items() if epoch == 0}
+    return replace(model, progressive=progressive, unfreeze={k: n for k, n in model.unfreeze.items() if k == 0})
 
 
-def _tagger(options: Options, data: PlanetDataModule) -> TileTagger:
-    own = {"in_chans": len(data.bands), "size": options["data"]["size"], "ema": None, "swa": None}
-    return TileTagger(**{**options["model"], **own}, tags=list(data.catalog.tags.names))
+def _tagger(config: RunConfig, data: PlanetDataModule) -> TileTagger:
+    model = replace(config.model, ema=None, swa=None)
+    return make_tagger(model, data.catalog.tags.names, config.data.size, len(data.bands))
 
 
 def _doubled(first: int, limit: int) -> Iterator[int]:

@@ -34,7 +34,7 @@ def gather(run: Path, *, partial: bool = False) -> None:
         Take the folds that are finished, though not all are.
     """
     folder = Run(run)
-    folder.options()  # a lock would make the folder where there is none
+    folder.read_config()  # a lock would make the folder where there is none
     if folder.blend.exists():
         raise InputError(f"{run} is a blend of other runs; it has no folds")
     with locked(folder, wait=True):

@@ -11,28 +11,21 @@ from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
-from amazon_ml.runs.config import keep_options, parse_train, write_options
+from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.fit import fit_fold, fold_data, joined, prepare_tiles
 from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_truth
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
-from amazon_ml.runs.options import Options
 from amazon_ml.runs.provenance import keep_provenance, read_processes
+from amazon_ml.runs.stored_config import save_config, write_config
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
 
 log = logging.getLogger(__name__)
 
 
-def main(arguments: list[str]) -> None:
-    """Run ``amazon-ml train``."""
-    run, options = parse_train(arguments)
-    with joined(options, ["train", *arguments]):
-        train(run, options)
-
-
-def train(run: Run, options: Options) -> dict[str, Any]:
-    """Run the whole job into a run folder.
+def train(config: RunConfig) -> dict[str, Any]:
+    """Run the whole job into a run folder, in as many processes as the configuration asks for.
 
     Several processes may each train other folds of one run at the same time. What the folds share is
     held by one of them at a time, for as long as it takes to set up, and to gather what is finished. Of processes
@@ -40,41 +33,44 @@ def train(run: Run, options: Options) -> dict[str, Any]:
 
     Parameters
     ----------
-    run
-        Where everything is written. A folder that was begun with the same options is finished.
-    options
-        As `parse_train` gives them.
+    config
+        What is asked. A run folder that was begun with the same options is finished.
 
     Returns
     -------
     The content of metrics.json.
     """
-    began = time.perf_counter()
+    with joined(config):
+        return _train(config)
+
+
+def _train(config: RunConfig) -> dict[str, Any]:
+    began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
-        catalog, folds = ranks.first_does(lambda: _set_up(run, options, held))
+        catalog, folds = ranks.first_does(lambda: _set_up(run, config, held))
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
         for fold in folds:
-            data = fold_data(run, options, fold, catalog)
-            fit_fold(run.fold(fold), options, data, options["seed"] + fold)
+            data = fold_data(run, config, fold, catalog)
+            fit_fold(run.fold(fold), config, data, config.seed + fold)
     metrics = ranks.first_does(lambda: _put_together(run, catalog))
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
 
 
-def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[int]]:
+def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list[int]]:
     """Write what the folds share, or see that it is the same; take hold of the folds that are asked for."""
     check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
-        keep_options(run, options)
+        save_config(run, config)
         begun = run.begun()
         if begun:
             check_trained(run)
-        data = prepare_tiles(run, options)
+        data = prepare_tiles(run, config)
         catalog = data.catalog
         for path in (run.folds, run.bands):  # a person may write them before training
             check_recorded(path) if begun else adopt(path)
-        folds = _folds(run, options, catalog)
+        folds = _folds(run, config, catalog)
         processes = _training_processes(run, folds)
         for fold in folds:
             held.enter_context(locked_fold(run.fold(fold)))
@@ -82,10 +78,10 @@ def _set_up(run: Run, options: Options, held: ExitStack) -> tuple[Catalog, list[
             check_tiles(run, catalog)
         else:
             record_tiles(run, catalog, data.store)
-        task = keep_provenance(run, options, catalog, processes, begun=begun)
+        task = keep_provenance(run, config, catalog, processes, begun=begun)
         for fold in folds:
             _bind(run.fold(fold), task)
-        write_options(run, options)
+        write_config(run, config)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
     return catalog, folds
 
@@ -115,16 +111,15 @@ def _training_processes(run: Run, folds: list[int]) -> int:
     return processes
 
 
-def _folds(run: Run, options: Options, catalog: Catalog) -> list[int]:
-    if not options["data"]["hold_out"]:
+def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
+    if not config.data.hold_out:
         return [0]
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     there = sorted(set(fold))
-    asked = there if options["folds"] == "all" else sorted(set(options["folds"]))
-    if not asked or not set(asked) <= set(there):
-        raise InputError(
-            f"--folds {options['folds']}: there are the folds {there} in {run.folds}; folds are counted from 0"
-        )
+    try:
+        asked = config.folds_of(there)
+    except InputError as error:
+        raise InputError(f"{error}; they are those of {run.folds}") from None
     held_out = int(fold.isin(asked).sum())
     if held_out < LEAST_TILES:
         raise InputError(

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads
 from hypothesis import settings
 from kaggle_server import KaggleServer
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import TileReader, write_reader
 from amazon_ml.data.demo import write_demo
 from amazon_ml.files import write_table

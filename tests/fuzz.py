@@ -180,7 +180,7 @@ def image_seeds(folder: Path) -> None:
 
 def make_bundle(folder: Path) -> None:
     """Train for a step, and lay the bundle of that run into a folder."""
-    from amazon_ml.cli import main
+    from amazon_ml.cli.main import main
     from amazon_ml.data.demo import write_demo
 
     write_demo(folder / "demo", tiles=40, test_tiles=2, size=16)

@@ -13,7 +13,7 @@ import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import TileReader
 from amazon_ml.data.datamodule import PlanetDataModule
 

@@ -15,7 +15,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 
 TILES, SIZE = 24, 16
 TAGS = ("forest river", "field", "forest")

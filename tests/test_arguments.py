@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from asked import config_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amazon_ml.arguments import Parser
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
+from amazon_ml.cli.parser import Parser
 from amazon_ml.errors import InputError
-from amazon_ml.runs.config import parse_train
 from amazon_ml.yaml_files import MAX_DEPTH, check_depth, read_yaml
 
 WORDS = st.text(st.characters(categories=["L", "Nd"], include_characters="_ '\"{}#:"), min_size=1).map(str.strip)
@@ -51,14 +51,14 @@ def test_tags_with_commas_are_those_tags(tags: list[str]) -> None:
     ],
 )
 def test_lists_of_train(words: list[str], section: str, key: str, value: object) -> None:
-    assert parse_train(["--data.root", "x", *words])[1][section][key] == value
+    assert getattr(getattr(config_of(["--data.root", "x", *words]), section), key) == value
 
 
 @pytest.mark.parametrize(
     ("given", "folds"), [("0,1", [0, 1]), ("[2, 0]", [2, 0]), ("1", [1]), ("all", "all"), ("0, 2", [0, 2])]
 )
 def test_folds(given: str, folds: object) -> None:
-    assert parse_train(["--data.root", "x", "--folds", given])[1]["folds"] == folds
+    assert config_of(["--data.root", "x", "--folds", given]).folds == folds
 
 
 def test_tags_with_commas_in_other_verbs(demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,7 @@ def test_faults_of_a_file_name_it(
 
 def test_file_with_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfdata: {root: x, size: 64}\n")
-    assert parse_train(["--config", str(tmp_path / "a.yaml")])[1]["data"]["size"] == 64
+    assert config_of(["--config", str(tmp_path / "a.yaml")]).data.size == 64
 
 
 def test_folder_and_pipe_are_no_files_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.decisions.audit import contradictions

@@ -15,7 +15,7 @@ import torch
 from conftest import TINY
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.decisions.fbeta import fbeta
 from amazon_ml.errors import InputError

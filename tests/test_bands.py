@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import (
     COLOURS,
     TileReader,

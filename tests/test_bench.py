@@ -9,7 +9,7 @@ import torch
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Ratio, Reading, figures, taken
 from amazon_ml.bench.training import Setting, training
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 
 
 def test_the_ratio_is_that_of_the_times() -> None:

@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, as_written, run_of
 from sklearn.metrics import fbeta_score
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.decisions.blending import WAYS, cross_blend
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.synthetic import draw_rows

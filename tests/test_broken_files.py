@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.tiles import find_tiles, list_tiles
 from amazon_ml.data.catalog.walk import walk

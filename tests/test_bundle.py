@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import TINY, write_sealed
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import timm
 from amazon_ml.models.tagger import TileTagger

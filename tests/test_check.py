@@ -15,7 +15,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.check.findings import KINDS
 from amazon_ml.data.check.registration import compare

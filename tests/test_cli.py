@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from asked import TRAIN_PARSER
 
 import amazon_ml
-from amazon_ml.cli import VERBS, _limit_reached, main
-from amazon_ml.runs.config import train_parser
+from amazon_ml.cli.main import VERBS, _limit_reached, main
 
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
@@ -45,7 +45,7 @@ def test_each_verb_tells_its_options(verb: str, capsys: pytest.CaptureFixture[st
 
 
 def test_every_option_of_train_says_what_it_means() -> None:
-    silent = [action.dest for action in train_parser()._actions if not (action.help or "").strip()]
+    silent = [action.dest for action in TRAIN_PARSER._actions if not (action.help or "").strip()]
     assert silent == []
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, log_loss
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.decisions.crossfit import cross_decide
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import logit, sigmoid

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from asked import config_of
 
 from amazon_ml.lightning import timm
-from amazon_ml.runs.config import parse_train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
@@ -43,24 +43,24 @@ def test_every_config_is_tested() -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_config_parses_to_a_run_of_its_name(name: str) -> None:
-    run, options = parse_train([f"--config={CONFIGS / name}"])
-    assert run.path == Path("runs") / Path(name).stem
-    assert timm.is_model(options["model"]["backbone"])
+    config = config_of([f"--config={CONFIGS / name}"])
+    assert config.folder == Path("runs") / Path(name).stem
+    assert timm.is_model(config.model.backbone)
 
 
 @pytest.mark.parametrize("base", WHOLE)
 @pytest.mark.parametrize("preset", STACKED)
 def test_presets_stack(base: str, preset: str) -> None:
-    _, plain = parse_train([f"--config={CONFIGS / base}"])
-    _, options = parse_train([f"--config={CONFIGS / base}", f"--config={CONFIGS / preset}"])
-    assert options["data"]["root"] == plain["data"]["root"]
+    plain = config_of([f"--config={CONFIGS / base}"])
+    config = config_of([f"--config={CONFIGS / base}", f"--config={CONFIGS / preset}"])
+    assert config.data.root == plain.data.root
     asked = yaml.safe_load((CONFIGS / preset).read_text(encoding="utf-8"))
     for group, values in asked.items():
-        assert {key: options[group][key] for key in values} == values
+        assert {key: getattr(getattr(config, group), key) for key in values} == values
 
 
 def test_options_win_over_configs_and_later_configs_over_earlier() -> None:
     demo, limit = (f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/limit.yaml"))
-    assert parse_train([demo, limit])[1]["trainer"]["max_epochs"] == 1
-    assert parse_train([limit, demo])[1]["trainer"]["max_epochs"] == 20
-    assert parse_train([demo, limit, "--trainer.max_epochs=5"])[1]["trainer"]["max_epochs"] == 5
+    assert config_of([demo, limit]).trainer.max_epochs == 1
+    assert config_of([limit, demo]).trainer.max_epochs == 20
+    assert config_of([demo, limit, "--trainer.max_epochs=5"]).trainer.max_epochs == 5

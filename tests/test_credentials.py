@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kaggle_server import KEY, PLANET, TOKEN, USER, KaggleServer
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 
 WHOLE = json.dumps({"username": USER, "key": KEY})
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
 from amazon_ml.models.callbacks import read_figures

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from asked import config_of
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -34,8 +35,8 @@ from amazon_ml.data.loading import (
 from amazon_ml.data.pack import pack_folder
 from amazon_ml.data.sources import TileFiles
 from amazon_ml.errors import InputError
-from amazon_ml.runs.config import parse_train
 from amazon_ml.runs.fit import fold_data, prepare_tiles
+from amazon_ml.runs.folder import Run
 
 TILES, UNTAGGED, SIZE = 23, 5, 16
 TAGS = ("forest", "river", "road")
@@ -378,9 +379,10 @@ def test_a_run_that_keeps_to_the_cpu_loads_as_if_there_were_no_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     trainer = f"--trainer.accelerator={accelerator}"
-    run, options = parse_train(["--data.root", str(root), "--data.size=16", trainer, "--run", str(tmp_path / "run")])
+    config = config_of(["--data.root", str(root), "--data.size=16", trainer, "--run", str(tmp_path / "run")])
+    run = Run(config.folder)
     run.path.mkdir()
-    data = fold_data(run, options, 0, prepare_tiles(run, options).catalog)
+    data = fold_data(run, config, 0, prepare_tiles(run, config).catalog)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         assert loader.pin_memory == on_gpu
         assert (loader.num_workers > 0) == on_gpu

@@ -19,11 +19,12 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from asked import config_of
 from conftest import TINY
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from amazon_ml import ranks
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.loading import TileDataset, tile_loader
 from amazon_ml.data.sources import TileSource
@@ -33,7 +34,6 @@ from amazon_ml.models import callbacks
 from amazon_ml.models.averaging import AveragedWeights
 from amazon_ml.models.layers import batch_norms
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.config import parse_train
 from amazon_ml.runs.fit import make_trainer
 
 #: Of 16 tiles a batch, so that processes have shares of several batches.
@@ -163,7 +163,7 @@ def dying(self, trainer, module, batch, batch_idx):
         os.kill(os.getpid(), signal.SIGKILL)
     start(self, trainer, module, batch, batch_idx)
 callbacks.StepSeed.on_train_batch_start = dying
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 sys.exit(main())
 """
 
@@ -246,8 +246,8 @@ def test_what_several_processes_cannot_do_is_refused_at_once(
 
 
 def test_norms_of_all_processes_keep_their_activations() -> None:
-    options = parse_train([*TINY, "--data.root=tiles", "--trainer.sync_batchnorm=true"])[1]
-    norms = make_trainer(options, [], logger=False)._accelerator_connector._layer_sync
+    config = config_of([*TINY, "--data.root=tiles", "--trainer.sync_batchnorm=true"])
+    norms = make_trainer(config.trainer, [], logger=False)._accelerator_connector._layer_sync
     tagger = TileTagger(["a", "b"], "test_efficientnet", pretrained=False, size=32).eval()
     keys, images = list(tagger.state_dict()), torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():

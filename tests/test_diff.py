@@ -9,7 +9,7 @@ from conftest import as_written
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.diff import diff, diff_submissions
 

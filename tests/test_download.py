@@ -16,7 +16,7 @@ import pytest
 from kaggle_server import KEY, PLANET, SIGNATURE, TOKEN, KaggleServer
 from test_archives import files_in, pack_7z, pack_tar, pack_zip
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.progress import watched
 from amazon_ml.kaggle import client

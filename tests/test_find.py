@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from asked import config_of
 from conftest import TINY
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.config import parse_train
-from amazon_ml.runs.options import Options
+from amazon_ml.runs.config import RunConfig
 
 
-def _options(tiles: Path, *more: str) -> Options:
-    return parse_train(["--data.root", str(tiles), *TINY, *more])[1]
+def _options(tiles: Path, *more: str) -> RunConfig:
+    return config_of(["--data.root", str(tiles), *TINY, *more])
 
 
 def _curve(losses: list[float]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from conftest import TINY
 
 from amazon_ml.bench.measure import figures, taken
 from amazon_ml.bench.training import Setting, training
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.augment import D4, Augmentation
 from amazon_ml.data.bands import TileReader
 from amazon_ml.data.catalog.catalog import read_catalog

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asked import TRAIN_PARSER, config_of
 
-from amazon_ml.cli import VERBS, main
+from amazon_ml.cli.main import VERBS, main
 from amazon_ml.report.options import options_page
-from amazon_ml.runs.config import parse_train, train_parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -151,7 +151,7 @@ def test_whole_commands_of_training_parse(page: Path, monkeypatch: pytest.Monkey
     for command in commands(page.read_text()):
         named = re.findall(r"configs/[\w./-]+\.yaml", command)
         if command.startswith("train ") and named and all(map(Path.is_file, map(Path, named))):
-            parse_train(shlex.split(command)[1:])  # ends the test by SystemExit, were it refused
+            config_of(shlex.split(command)[1:])  # ends the test by SystemExit, were it refused
 
 
 def test_page_on_options_is_what_the_code_says() -> None:
@@ -159,7 +159,7 @@ def test_page_on_options_is_what_the_code_says() -> None:
 
 
 def test_page_on_options_has_each_with_its_default() -> None:
-    page, defaults = options_page(), train_parser().get_defaults()
+    page, defaults = options_page(), TRAIN_PARSER.get_defaults()
     rows = dict(re.findall(r"^\| `([\w.]+)` \| `.*?` \| (\S.*?) \|", page, re.MULTILINE))
     asked = {name.removeprefix("--") for name in options("train")} - {
         "help", "config", "print_config", "data", "model", "trainer",

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from asked import config_of
 from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.cluster.job import TASK, Job, script
 from amazon_ml.cluster.site import Site, read_site
 from amazon_ml.cluster.slurm import Task, _numbers, is_live, submit, tasks_of
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.runs.config import parse_train
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
 
@@ -319,9 +319,8 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
     train = ["--run", str(run), "--data.root", str(demo_tiles), *TINY]
     assert main(["slurm", "train", *own, *train]) == 0
     asked = run / "slurm" / "train.yaml"
-    _, expected = parse_train([*train, "--folds=all", "--trainer.num_nodes=2", "--trainer.devices=4"])
-    expected["trainer"]["devices"] = 4  # of YAML, and not of the command line
-    assert parse_train(["--config", str(asked)])[1] == expected
+    expected = config_of([*train, "--folds=all", "--trainer.num_nodes=2", "--trainer.devices=4"])
+    assert config_of(["--config", str(asked), "--run", str(run)]) == expected
     given = options((run / "slurm" / "train.sbatch").read_text())
     assert {"--partition=fast", "--time=01:00:00", "--array=0-2%2", "--nodes=2", "--gpus-per-node=4"} <= set(given)
     assert not (run / "slurm" / "jobs.json").exists()

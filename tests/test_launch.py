@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from asked import config_of
 from conftest import TINY
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.runs.config import parse_train
 from amazon_ml.runs.launch import check_accelerator, check_tasks, cluster_plugins, launched
+from amazon_ml.runs.trainer import TrainerConfig
 
 #: What salloc, a Jupyter job, or a plain line of an sbatch script has in its environment.
 ALLOCATION = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "4", "SLURM_NNODES": "1", "SLURM_NODELIST": "c1"}
@@ -40,9 +41,8 @@ def _set(patch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         patch.setenv(name, value)
 
 
-def _trainer(*words: str) -> dict[str, object]:
-    trainer: dict[str, object] = parse_train(["--data.root", "x", *words])[1]["trainer"]
-    return trainer
+def _trainer(*words: str) -> TrainerConfig:
+    return config_of(["--data.root", "x", *words]).trainer
 
 
 # ---------------------------------------------------------------- allocations
@@ -157,8 +157,8 @@ def test_gpu_that_is_not_there_is_said_before_anything_is_read(
 
 
 def test_cpu_is_always_there() -> None:
-    check_accelerator({"accelerator": "cpu"})
-    check_accelerator({"accelerator": "auto"})
+    check_accelerator(TrainerConfig(accelerator="cpu"))
+    check_accelerator(TrainerConfig(accelerator="auto"))
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 300])

@@ -16,7 +16,7 @@ from conftest import TINY
 from sklearn.metrics import average_precision_score, fbeta_score, precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET

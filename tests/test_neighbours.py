@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.borders import (
     LARGEST_RATIO,
     Lines,

@@ -37,7 +37,7 @@ def test_work_is_done_whatever_the_backend(trained: Path, demo_tiles: Path, tmp_
 
 def test_notebook_that_calls_from_python_keeps_its_backend() -> None:
     code = (
-        "import os; from amazon_ml.cli import main; main(['submit', 'lint', 'nowhere.csv']);"
+        "import os; from amazon_ml.cli.main import main; main(['submit', 'lint', 'nowhere.csv']);"
         "import amazon_ml.report.figures, matplotlib;"
         "assert os.environ['MPLBACKEND'] == 'svg' and matplotlib.get_backend() == 'svg'"
     )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.tiles import list_tiles
 from amazon_ml.data.images import read_tile, resize

@@ -30,7 +30,7 @@ from made_tiles import (
 )
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import TileReader, read_reader
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.headers import parse_header

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data import pack as packing
 from amazon_ml.data.augment import symmetric
 from amazon_ml.data.bands import TileReader
@@ -167,7 +167,7 @@ def test_another_way_of_reading_is_packed_anew(folder: Path) -> None:
 
 
 PACK = (
-    "import sys; from amazon_ml.data import pack; from amazon_ml.cli import main; pack._BLOCK = 8\n"
+    "import sys; from amazon_ml.data import pack; from amazon_ml.cli.main import main; pack._BLOCK = 8\n"
     "sys.exit(main(['data', 'pack', sys.argv[1], '--size', '256', '--workers', '1']))"
 )
 

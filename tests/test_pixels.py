@@ -32,7 +32,7 @@ from made_tiles import (
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import COLOURS, TileReader, read_reader
 from amazon_ml.data.images import read_picture, read_tile
 from amazon_ml.data.limits import fit_limits

@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.check.report import check
 from amazon_ml.data.images import read_tile

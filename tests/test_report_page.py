@@ -21,7 +21,7 @@ from conftest import as_written
 from PIL import Image
 from sklearn.metrics import fbeta_score
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.bands import TileReader, write_reader
 from amazon_ml.decisions.per_tag import fbeta_by_cut_off
 from amazon_ml.errors import InputError

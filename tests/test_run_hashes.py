@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amazon_ml.errors import InputError
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import FREE, hash_config
 from amazon_ml.runs.hashes import (
     RECORD,
     ChangedError,
@@ -21,7 +23,6 @@ from amazon_ml.runs.hashes import (
     write_json,
     write_text,
 )
-from amazon_ml.runs.options import FREE, hash_options
 
 
 class Killed(BaseException):
@@ -147,15 +148,14 @@ def test_what_a_fold_is_trained_for_outlives_its_files(tmp_path: Path) -> None:
 
 
 def test_free_options_do_not_count_and_others_do() -> None:
-    def options(**changes: object) -> dict[str, object]:
-        whole: dict[str, dict[str, object]] = {"data": {"root": "a", "size": 32, "workers": None}, "model": {"lr": 0.1}}
-        for name, value in changes.items():
-            section, _, key = name.partition("__")
-            whole.setdefault(section, {})[key] = value
-        return dict(whole)
+    def hashed(**changes: object) -> str:
+        return hash_config(RunConfig.load([], {"data.root": "a", **changes}))
 
-    base = hash_options(options())
-    for name in (*(key.replace(".", "__") for key in FREE if "." in key), "loggers__wandb"):
-        assert hash_options(options(**{name: "other"})) == base, name
-    for name in ("data__size", "model__lr", "data__tag_separator", "trainer__precision"):
-        assert hash_options(options(**{name: "other"})) != base, name
+    base, others = hashed(), {"trainer.profiler": "simple", "data.packed": "b", "folds": [1], "loggers": {"wandb": {}}}
+    for name in (*FREE, "loggers"):
+        assert (
+            hashed(**{name: others.get(name, "other" if name.startswith("data.") and name != "data.workers" else 1)})
+            == base
+        ), name
+    for name, value in {"data.size": 8, "model.lr": 1, "data.tag_separator": ";", "trainer.precision": "64"}.items():
+        assert hashed(**{name: value}) != base, name

@@ -16,7 +16,7 @@ import yaml
 from conftest import as_written
 from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.kaggle import outcomes, send
 from amazon_ml.kaggle.records import kept
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import write_sealed
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import WorkError
 from amazon_ml.locks import locked
 from amazon_ml.runs.saving import save_table

@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY
 from slurm_cluster import missing_daemons, running_cluster, wait_until
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.cluster.job import TASK, Job, script
 from amazon_ml.cluster.site import Site
 from amazon_ml.cluster.slurm import submit, tasks_of

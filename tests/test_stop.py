@@ -23,7 +23,7 @@ import torch
 from conftest import TINY
 
 from amazon_ml import stop
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.loading import _start_worker
 from amazon_ml.errors import WorkError
 from amazon_ml.models.callbacks import WholeCheckpoints

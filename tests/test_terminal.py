@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MOST_TAGS, TagSet
 from amazon_ml.report.figures import draw_tiles

@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl

@@ -16,7 +16,7 @@ import yaml
 from conftest import as_written
 from sklearn.metrics import fbeta_score
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.decisions.calibration import calibration_error
 from amazon_ml.decisions.crossfit import cross_decide
 from amazon_ml.decisions.expected import Structure

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.config import RgbSource
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
 from amazon_ml.data.names import ALPHA, UNNAMED
 from amazon_ml.data.orders import Bands, agree, both, by_letter, is_named, without_values
@@ -145,7 +146,7 @@ class TileReader:
     bands: tuple[str, ...] = COLOURS
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tif_order: str | None = None
-    colours: str = "jpg"
+    colours: RgbSource = "jpg"
     expected: Expected = field(default_factory=Expected)
     max_pixels: int = MAX_PIXELS
 

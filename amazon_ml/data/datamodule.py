@@ -23,6 +23,7 @@ from amazon_ml.data.bands import (
 )
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.folds import read_folds, write_folds
 from amazon_ml.data.images import LARGEST_EDGE, MAX_PIXELS
 from amazon_ml.data.limits import fit_reader
@@ -41,6 +42,7 @@ from amazon_ml.data.soften import soften_targets
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import pl
+from amazon_ml.settings import build, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +193,10 @@ class PlanetDataModule(pl.LightningDataModule):
     def catalog(self) -> Catalog:
         """The tiles of the folder, or so many as the limit allows; read once."""
         hp = self.hparams
-        catalog = read_catalog(Path(hp["root"]), **catalog_options(hp))
+        catalog = read_catalog(
+            Path(hp["root"]),
+            **catalog_options(build(ReadingConfig, {one.name: hp[one.name] for one in settings_of(ReadingConfig)})),
+        )
         limit = hp["limit"]
         if limit is None:
             return catalog

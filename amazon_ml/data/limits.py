@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, Expected, TileReader, need_tif, split_colours
+from amazon_ml.data.config import RgbSource
 from amazon_ml.data.headers import read_header
 from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Raw, read_picture
 from amazon_ml.data.names import UNNAMED
@@ -101,7 +102,7 @@ def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> Limits:
 def fit_reader(
     tiles: pd.DataFrame,
     bands: tuple[str, ...],
-    colours: str,
+    colours: RgbSource,
     order: str | None = None,
     limits: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,

@@ -28,7 +28,7 @@ def kept(run: Path | None) -> Iterator[list[Record]]:
     if run is None:
         yield []
         return
-    Run(run).options()
+    Run(run).read_config()
     check_writable(Run(run))
     with locked(run / ".submissions.lock", f"another process is sending a submission of {run}; wait for it"):
         yield _read(run)

@@ -1,7 +1,7 @@
 """The network: uint8 tiles in, one logit a tag out, and how it is trained."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import pandas as pd
@@ -16,11 +16,13 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.lightning import pl
 from amazon_ml.models.averaging import equal, exponential
+from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import preprocess
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
+from amazon_ml.settings import to_plain
 
 _T = TypeVar("_T")
 
@@ -348,6 +350,11 @@ class TileTagger(pl.LightningModule):
         done = step / self.trainer.estimated_stepping_batches if step else 0.0
         done = min(done, 1 - (self.hparams["swa"] or 0))
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
+
+
+def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, in_chans: int) -> TileTagger:
+    """Make a network of its options, for tiles of so many pixels an edge and so many channels."""
+    return TileTagger(list(tags), size=size, in_chans=in_chans, **to_plain(model))
 
 
 def _is_share(value: Any) -> bool:

@@ -1,15 +1,18 @@
-"""The page docs/configuration.md: every option of training, as ``amazon-ml train --help`` has them."""
+"""The page docs/configuration.md: every option of training, as the classes of settings declare them."""
 
-import ast
-import re
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import yaml
-from jsonargparse import DefaultHelpFormatter, Namespace
 
+from amazon_ml.data.config import DataConfig
 from amazon_ml.files import write_text
-from amazon_ml.runs.config import train_parser
+from amazon_ml.models.config import ModelConfig
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.settings import Setting, settings_of
 
 _HEAD = """\
 <!-- Written from the code by `make guide`; changes belong there. -->
@@ -23,86 +26,60 @@ data:
   size: 128
 ```
 
-`--config FILE` reads such a file. Several stack, later ones winning, and options on the command line win over all:
+`--config` reads such a file, or a configuration that ships with the package, by its name. Several stack, later ones
+winning, and options on the command line win over all:
 
 ```
-amazon-ml train --config configs/planet.yaml --config configs/ablation/ema.yaml --data.size 128
+amazon-ml train --config planet --config ablation/ema --data.size 128
 ```
+
+In Python, `RunConfig.load(["planet", "ablation/ema"], {"data.size": 128})` is the same.
 
 `--print_config` shows what comes out of it, and trains nothing. Unknown keys and values of another type are refused. A
 run keeps all of its options as `config.yaml`, which `--config` reads again.
 """
-_TITLES = {
-    "run": "The run",
-    "data": "`data`: tiles, batches and folds",
-    "model": "`model`: the network, and how it learns",
-    "trainer": "`trainer`: epochs, devices, precision",
+_SECTIONS: dict[str, tuple[str, type]] = {
+    "": ("The run", RunConfig),
+    "data.": ("`data`: tiles, batches and folds", DataConfig),
+    "model.": ("`model`: the network, and how it learns", ModelConfig),
+    "trainer.": ("`trainer`: epochs, devices, precision", TrainerConfig),
 }
-#: Said of options whose meaning is told elsewhere.
-_TOLD = {
-    "trainer": "These go to Lightning's Trainer as they are. `amazon-ml train --help` has their meaning, and\n"
+_NOTES = {
+    "trainer.": "These go to Lightning's Trainer under the same names;\n"
     "[its documentation](https://lightning.ai/docs/pytorch/stable/common/trainer.html) has more.\n"
 }
-#: An option in the help, its name on the line of its meaning or on the one before.
-_OPTION = re.compile(
-    r"^  --(?P<name>[\w.]+)[ ,].*?\s{2,}(?!-)(?P<meaning>\S.*?) \((?P<required>required, )?type: (?P<type>.*?)"
-    r"(?:, default: .*)?\)$",
-    re.MULTILINE,
-)
-
-
-class _OneLine(DefaultHelpFormatter):
-    """The format of the help, with a line a meaning however long."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100_000)  # type: ignore[no-untyped-call]
 
 
 def options_page() -> str:
     """Give the page as Markdown: a section for each part of the configuration, a row for each option."""
-    parser = train_parser()
-    parser.formatter_class = _OneLine
-    defaults = parser.get_defaults()
-    sections: dict[str, list[re.Match[str]]] = {section: [] for section in _TITLES}
-    for option in _OPTION.finditer(parser.format_help()):
-        section, dot, _ = option["name"].partition(".")
-        sections[section if dot else "run"].append(option)
-    return "\n".join([_HEAD, *(_section(name, options, defaults) for name, options in sections.items())])
+    return "\n".join([_HEAD, *(_section(prefix, *about) for prefix, about in _SECTIONS.items())])
 
 
-def _section(name: str, options: list[re.Match[str]], defaults: Namespace) -> str:
-    told = _TOLD.get(name)
-    columns = ["option", "type", "default", "meaning"][: 3 if told else 4]
-    rows = [columns, ["---"] * len(columns), *(_row(option, defaults)[: len(columns)] for option in options)]
+def _section(prefix: str, title: str, kind: type) -> str:
+    columns = ["option", "type", "default", "meaning"]
+    rows = [columns, ["---"] * len(columns), *(_row(prefix, setting) for setting in settings_of(kind))]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return "\n".join([f"## {_TITLES[name]}\n", *([told] if told else []), table])
+    return "\n".join([f"## {title}\n", *([_NOTES[prefix]] if prefix in _NOTES else []), table])
 
 
-def _row(option: re.Match[str], defaults: Namespace) -> list[str]:
-    name, kind, meaning = option["name"], ast.parse(option["type"], mode="eval").body, option["meaning"]
-    default = "required" if option["required"] else f"`{_yaml(defaults[name])}`"
-    return [f"`{name}`", f"`{_type(kind)}`", default, meaning.replace("``", "`")]
+def _row(prefix: str, setting: Setting) -> list[str]:
+    default = "required" if setting.default is dataclasses.MISSING else f"`{_yaml(setting.default)}`"
+    meaning = " ".join(setting.meaning.split()).replace("``", "`")
+    return [f"`{prefix}{setting.name}`", f"`{_type(setting.type)}`", default, meaning]
 
 
-def _type(node: ast.expr) -> str:
+def _type(kind: Any) -> str:
     """Write a type with words, since a bar would end the cell of a table."""
-    match node:
-        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
-            return f"{_type(inner)} or null"
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=several)):
-            return " or ".join(map(_type, several))
-        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=several)):
-            # Python hands out an equal union that it has met before, whose order may be another.
-            return " or ".join(sorted(map(_type, several), key=lambda word: (word == "null", word)))
-        case ast.Subscript(value=ast.Name(id="Union" | "Literal"), slice=one):
-            return _type(one)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return f"{_type(left)} or {_type(right)}"
-        case ast.Subscript(value=outer, slice=inner):
-            return f"{_type(outer)}[{_type(inner)}]"
-        case ast.Tuple(elts=several):
-            return ", ".join(map(_type, several))
-    return ast.unparse(node)
+    inner, origin = get_args(kind), get_origin(kind)
+    if kind is type(None):
+        return "null"
+    if not inner:
+        return kind.__name__ if isinstance(kind, type) else str(kind).removeprefix("typing.")
+    if origin in (list, dict, tuple):
+        return f"{origin.__name__}[{', '.join(map(_type, inner))}]"
+    if not isinstance(origin, type):  # Literal
+        return " or ".join(map(repr, inner))
+    return " or ".join(map(_type, inner))
 
 
 def _yaml(value: object) -> str:

@@ -41,7 +41,7 @@ def accept(run: Path) -> None:
         Run folder, or a blend.
     """
     folder = Run(run)
-    folder.options(checked=False)  # a lock would make the folder where there is none
+    folder.read_config(checked=False)  # a lock would make the folder where there is none
     with locked(folder), ExitStack() as held:
         for fold in folder.begun_folds():
             held.enter_context(locked_fold(fold))
@@ -85,7 +85,7 @@ def _note(run: Run, files: dict[str, str]) -> None:
     facts = run.facts(checked=False)
     task = facts.get("task")
     if task is None and not run.blend.exists():
-        facts["task"] = task = task_of(run, run.options(checked=False), facts)
+        facts["task"] = task = task_of(run, run.read_config(checked=False), facts)
     for fold in run.begun_folds():
         if read_task(fold.path) is None:
             bind(fold.path, str(task))

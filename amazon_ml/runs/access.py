@@ -27,8 +27,6 @@ BEFORE_TRAINING = frozenset({"folds.csv", "neighbours.csv", "bands.json", "lr.cs
 #: Folders of a run in which everything is its own.
 _INNER = ("bundle", "slurm")
 _FOLD = re.compile(r"fold-\d+")
-#: What every configuration says that was written by a run, or by a blend.
-_SECTIONS = ("seed", "beta", "data", "model")
 
 
 def locked(run: Run, *, wait: bool = False) -> AbstractContextManager[None]:
@@ -110,13 +108,9 @@ def is_run(run: Run) -> bool:
     blend = run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
     if run.config.exists():
         try:
-            options = run.options(checked=False)
+            run.read_config(checked=False)
         except InputError as error:
             raise InputError(f"{error}; choose another --run") from None
-        if not blend and (missing := [key for key in (*_SECTIONS, "trainer") if key not in options]):
-            raise InputError(
-                f"{run.config} was not written by a run: it has no {listed(missing)}; choose another --run"
-            )
         return True
     return blend or is_recorded(run.config)
 

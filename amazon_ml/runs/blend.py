@@ -15,10 +15,11 @@ from amazon_ml.decisions.matrices import Floats
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabilities, read_targets, write_truth
 from amazon_ml.runs.hashes import read_recorded, recorded, write_json, write_table, write_text
-from amazon_ml.runs.options import options_text
 from amazon_ml.runs.provenance import this_start, versions
 from amazon_ml.runs.tiles import read_bands
 
@@ -26,10 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Of the out-of-fold tiles of the member with the fewest, the share that all members must have in common.
 LEAST_SHARED = 0.5
-
-#: Options of a run that its blend is used with: where the tiles lie, and how their tags are read.
-_DATA = ("root", "table", "images", "leave_out", "tags", "name_column", "tags_column", "tag_separator",
-         "allow_missing", "allow_untagged", "merge_rows", "bands", "colours", "hold_out")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     names, targets = _shared_rows(members), read_targets(first)
     hashes = [sha256_of(member.oof) for member in members]
     p, true = _out_of_fold(members, names, tags), targets.loc[names].to_numpy()
-    oof, blender = cross_blend(way, p, true, seed=int(first.options()["seed"])), way.fit(p, true)
+    oof, blender = cross_blend(way, p, true, seed=first.read_config().seed), way.fit(p, true)
     run.oof.unlink(missing_ok=True)  # written last, so that nothing reads half of one blend and half of another
     kept = [
         {"path": _relative(member.path, run.path), "oof_sha256": sha256}
@@ -71,12 +68,11 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
 
 def _describe(run: Run, first: Run) -> None:
     """Write what a run tells of itself; a blend has of its first member what concerns the tiles."""
-    options, facts = first.options(), first.facts()["data"]
+    config, facts = first.read_config(), first.facts()["data"]
     starts = run.facts()["starts"] if run.provenance.exists() else []
-    data = {key: options["data"][key] for key in _DATA if key in options["data"]}
-    kept = {"seed": options["seed"], "beta": options["beta"], "data": data, "model": {}}
+    kept = RunConfig(data=config.data, seed=config.seed, beta=config.beta)  # no network of its own
     write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
-    write_text(run.config, options_text(kept))
+    write_text(run.config, config_text(kept))
     with recorded(run.bands) as temporary:
         write_reader(temporary, read_bands(first))
 
@@ -145,7 +141,7 @@ def _refuse_others(members: Sequence[Run]) -> None:
     first, tags = members[0], members[0].tags()
     true = read_targets(first)
     for member in members:
-        if not member.options()["data"]["hold_out"]:
+        if not member.read_config().data.hold_out:
             raise InputError(f"{member.path} was trained on every tile, so it has no out-of-fold rows to blend")
         apart = sorted(set(tags).symmetric_difference(member.tags()))
         if apart:

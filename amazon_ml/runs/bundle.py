@@ -23,16 +23,19 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from amazon_ml.data.bands import TileReader, reader_from
-from amazon_ml.data.images import LARGEST_EDGE
+from amazon_ml.data.config import DataConfig, TableConfig
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.files import atomic_write, read_json, sha256_of, write_json
+from amazon_ml.models.config import ModelConfig
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
 from amazon_ml.runs.tiles import read_bands
+from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.settings import build
 
 log = logging.getLogger(__name__)
 
@@ -42,29 +45,11 @@ FORMAT = 1
 RESIZING = "area, cubic when enlarging"
 _CONTENT, _SEAL = "bundle.json", "sha256"
 #: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
-_NETWORK = ("backbone", "backbone_args", "loss", "tta", "channels_last")
-#: Such options that older runs and bundles lack; their default is what was done before.
-_NEWER = ("tta_mean",)
-#: Options that say how a tag table is read.
-_TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing")
-#: Such options that older runs and bundles lack.
-_NEWER_TABLE = ("allow_untagged", "merge_rows")
-#: What kinds of values those are that nothing else looks at before tiles are read.
-_KINDS: dict[str, dict[str, Any]] = {
-    "network": {
-        "backbone": str, "backbone_args": dict, "loss": str, "tta": str, "tta_mean": str, "channels_last": bool,
-    },
-    "tiles": {"size": int},
-    "predict": {"batch_size": int},
-    "table": {
-        "name_column": str | None, "tags_column": str | None, "tag_separator": str | None, "allow_missing": bool,
-        "allow_untagged": bool, "merge_rows": bool,
-    },
-}  # fmt: skip
+_NETWORK = ("backbone", "backbone_args", "loss", "tta", "tta_mean", "channels_last")
+#: Options that say how a tag table is read; where it lies is for every call to say.
+_TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing", "allow_untagged", "merge_rows")
 #: What a bundle tells of changes by hand that were accepted; commands tell paths of this machine.
 _ACCEPTED = ("time", "files")
-#: Where and how a bundle is run; a run says it itself.
-_ANYWHERE = {"accelerator": "auto", "enable_progress_bar": None}
 
 
 @dataclass(frozen=True)
@@ -80,22 +65,25 @@ class Networks:
     tags
         In the order of the networks' outputs.
     model
-        What `TileTagger` is made with beside the tags.
+        Options of the networks, as far as prediction needs them.
+    size
+        Edge of the tiles, pixels.
     read
         How tiles are read.
     batch_size
         Tiles at once.
     trainer
-        ``accelerator``, ``precision`` and ``enable_progress_bar``.
+        Where and how networks are run.
     """
 
     source: Path
     weights: tuple[Path, ...]
     tags: tuple[str, ...]
-    model: dict[str, Any]
+    model: ModelConfig
+    size: int
     read: TileReader
     batch_size: int
-    trainer: dict[str, Any]
+    trainer: TrainerConfig
 
 
 @dataclass(frozen=True)
@@ -143,7 +131,7 @@ class Bundle:
 
     networks: Networks | Blended
     decision: Decision
-    table: dict[str, Any]
+    table: TableConfig
     data_sha256: str
 
 
@@ -171,31 +159,30 @@ def open_bundle(path: Path) -> Bundle:
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
     decision = read_decision(run)
-    data, sha256 = run.options()["data"], str(run.facts()["data"]["sha256"])
-    return Bundle(_networks(run), decision, _table_options(data), sha256)
+    sha256 = str(run.facts()["data"]["sha256"])
+    return Bundle(_networks(run), decision, build(TableConfig, _table(run.read_config().data)), sha256)
 
 
 def describe(run: Run) -> dict[str, Any]:
     """Tell what prediction has to know of a run, as plain data."""
-    options = run.options()
-    data, model = options["data"], options["model"]
+    config = run.read_config()
     return {
         "format": FORMAT,
         "tags": list(run.tags()),
-        "table": _table_options(data),
-        "tiles": {**asdict(read_bands(run)), "size": data["size"], "resizing": RESIZING},
-        "network": _network_options(model),
-        "predict": {"batch_size": data["predict_batch_size"], "precision": options["trainer"]["precision"]},
+        "table": _table(config.data),
+        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "resizing": RESIZING},
+        "network": _network(config.model),
+        "predict": {"batch_size": config.data.predict_batch_size, "precision": config.trainer.precision},
         "data": _without(run.facts()["data"], "root"),
     }
 
 
-def _network_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: options[key] for key in _NETWORK} | {key: options[key] for key in _NEWER if key in options}
+def _network(model: ModelConfig) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in _NETWORK}
 
 
-def _table_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: options[key] for key in _TABLE} | {key: options[key] for key in _NEWER_TABLE if key in options}
+def _table(data: TableConfig) -> dict[str, Any]:
+    return {name: getattr(data, name) for name in _TABLE}
 
 
 def write_bundle(run: Run) -> None:
@@ -254,25 +241,13 @@ def _read_bundle(path: Path) -> Bundle:
             raise InputError(f"{file} names no weights")
         anew = "export the bundle anew from its run"
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
-        table = _table_options(content["table"])
-        networks = _described(path, content, weights, _ANYWHERE)
-        _refuse_odd(content)
+        table = build(TableConfig, content["table"], strict=True)
+        networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
         return Bundle(networks, decision, table, str(content["data"]["sha256"]))
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} does not say what a bundle has to say: {error!r}; export it anew") from None
-
-
-def _refuse_odd(content: dict[str, Any]) -> None:
-    """Raise a `ValueError` for a value that prediction would fail on without a word, or take for another one."""
-    for section, kinds in _KINDS.items():
-        for key, kind in kinds.items():
-            if key in content[section] and not isinstance(content[section][key], kind):
-                raise ValueError(f"{section}.{key} is {content[section][key]!r}")
-    size, batch_size = content["tiles"]["size"], content["predict"]["batch_size"]
-    if not 8 <= size <= LARGEST_EDGE or batch_size < 1:
-        raise ValueError(f"tiles.size is {size}, predict.batch_size is {batch_size}")
 
 
 def _networks(run: Run, inside: tuple[Path, ...] = ()) -> Networks | Blended:
@@ -283,19 +258,17 @@ def _networks(run: Run, inside: tuple[Path, ...] = ()) -> Networks | Blended:
         blend = read_blend(run)
         members = tuple(_networks(member, around) for member in blend.members)
         return Blended(run.path, members, run.tags(), blend.blender)
-    trainer = run.options()["trainer"]
-    weights = tuple(_weights(run).values())
-    return _described(run.path, describe(run), weights, {key: trainer[key] for key in _ANYWHERE})
+    return _described(run.path, describe(run), tuple(_weights(run).values()), run.read_config().trainer)
 
 
-def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...], trainer: dict[str, Any]) -> Networks:
-    tiles = content["tiles"]
-    read = reader_from(tiles)
-    own = {"size": int(tiles["size"]), "in_chans": len(read.bands)}
-    model = {**_network_options(content["network"]), **own}
-    how = {**trainer, "precision": content["predict"]["precision"]}
-    tags = tuple(map(str, content["tags"]))
-    return Networks(source, weights, tags, model, read, int(content["predict"]["batch_size"]), how)
+def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...], trainer: TrainerConfig) -> Networks:
+    tiles, batch_size = content["tiles"], content["predict"]["batch_size"]
+    model = build(ModelConfig, {**content["network"], "pretrained": False}, strict=True)
+    # Sizes have the ranges that they have in training.
+    size = build(DataConfig, {"root": "", "size": tiles["size"], "predict_batch_size": batch_size}, strict=True).size
+    return Networks(
+        source, weights, tuple(map(str, content["tags"])), model, size, reader_from(tiles), batch_size, trainer
+    )
 
 
 def _weights(run: Run) -> dict[str, Path]:

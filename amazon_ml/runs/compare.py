@@ -17,10 +17,11 @@ from amazon_ml.decisions.rules import fits_for
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
 from amazon_ml.regular import check_regular
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import IDLE, flatten
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
-from amazon_ml.runs.options import IDLE, Options, flatten
 
 #: What is compared tile by tile, and how its interval is made where not by bootstrap.
 _INTERVALS = {"log_loss": {"interval": normal_interval}}
@@ -53,8 +54,8 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
     rows = [_held_out(run) for run in runs]
     tags, names = runs[0].tags(), _shared(runs, rows)
     true = _common_truth(runs, rows, names)
-    options = [run.options() for run in runs]
-    beta, seed = float(options[0]["beta"]), int(options[0]["seed"])
+    configs = [run.read_config() for run in runs]
+    beta, seed = configs[0].beta, configs[0].seed
     fits, level = fits_for(Structure.of(declared(tags))), shared_level(len(runs) - 1)
     scores, decided = [], []
     for p, _ in rows:
@@ -86,13 +87,13 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
             for label, run, (p, _), own in zip(_labels(runs), runs, rows, scores, strict=True)
         ],
         "tags": _per_tag(tags, true, decided, beta, level),
-        "options": _differing(runs, options),
+        "options": _differing(runs, configs),
     }
 
 
 def _held_out(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read out-of-fold probabilities and the truth of the same tiles, by name and tag."""
-    if not run.options()["data"]["hold_out"]:
+    if not run.read_config().data.hold_out:
         raise InputError(f"{run.path} was trained on every tile, so it has no held-out tiles to compare on")
     names, tags, p, true = read_oof(run)
     table = pd.DataFrame(p, index=pd.Index(names), columns=list(tags))
@@ -177,10 +178,10 @@ def _training(run: Run) -> dict[str, Any]:
     }
 
 
-def _differing(runs: Sequence[Run], options: Sequence[Options]) -> list[dict[str, Any]]:
+def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
     """List the options that differ and may matter; one that a run does not have counts as none."""
     blends = [{"blend": read_recorded(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
-    flat = [blend | flatten(asked) for blend, asked in zip(blends, options, strict=True)]
+    flat = [{**blend, **flatten(config)} for blend, config in zip(blends, configs, strict=True)]
     keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and not key.startswith("loggers."))
     values = {key: [one.get(key) for one in flat] for key in keys}
     return [

@@ -1,169 +1,162 @@
-"""The configuration of a run: options and YAML, checked against the types that take them."""
+"""The configuration of a run: all options of `train`, as one typed value."""
 
-import logging
-import math
-import os
-from itertools import chain, count
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from amazon_ml.arguments import Parser
-from amazon_ml.data.datamodule import PlanetDataModule
+from pydantic import Field
+
+from amazon_ml.data.config import DataConfig
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl
-from amazon_ml.models.tagger import TileTagger
-from amazon_ml.regular import check_regular
-from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import has_hash, write_text
-from amazon_ml.runs.loggers import check_loggers
-from amazon_ml.runs.options import Options, flatten, hash_options, is_free, options_text
+from amazon_ml.models.config import ModelConfig
+from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.settings import PathText, build, settings
 from amazon_ml.yaml_files import read_yaml
 
-log = logging.getLogger(__name__)
-
-#: Set by the run itself.
-_DATA_BY_RUN = {"fold", "folds_file", "bands_file", "seed", "on_gpu"}
-_MODEL_BY_RUN = {"tags", "size", "in_chans"}
-_TRAINER_BY_RUN = {
-    "logger", "callbacks", "default_root_dir", "enable_checkpointing", "use_distributed_sampler",
-    "reload_dataloaders_every_n_epochs", "inference_mode", "plugins", "model_registry", "fast_dev_run",
-    "overfit_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps", "barebones",
-}  # fmt: skip
-#: Those that Lightning takes as an object, too. A file can name a class only by a path that is imported, whatever
-#: lies there, so that these take names only.
-_TRAINER_BY_NAME: dict[str, tuple[Any, str | None, str]] = {
-    "accelerator": (str, "auto", "hardware that trains: auto, cpu, gpu, or another of Lightning's names"),
-    "strategy": (str, "auto", "how processes train together: auto, ddp or ddp_find_unused_parameters_true"),
-    "profiler": (Literal["simple", "advanced", "pytorch", "xla"] | None, None, "what measures the time of each part"),
-}
-#: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
-_MAKE_FOLDS = {
-    "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
-    "data.allow_untagged", "data.merge_rows",
-    "data.leave_out", "data.bands", "data.colours", "data.n_folds", "data.fold_by", "data.limit",
-}  # fmt: skip
-#: Where ``~`` stands for the home folder.
-_PATHS = (
-    ("data", "root"), ("data", "table"), ("data", "images"), ("data", "packed"), ("data", "leave_out"),
-    ("data", "soften"),
-    ("model", "weights"),
-)  # fmt: skip
+_Fold = Annotated[int, Field(ge=0)]
 
 
-#: Options that take a YAML file.
-_CONFIGS = ("--config", "--data", "--model", "--trainer")
+@settings
+class RunConfig:
+    """All options of a run.
 
-_TRAINS = (
-    "Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
-    "The same command resumes a run that was stopped."
-)
+    Parameters
+    ----------
+    data
+        Options of the tiles; see `DataConfig`.
+    model
+        Options of the network; see `ModelConfig`.
+    trainer
+        Options of training; see `TrainerConfig`.
+    run
+        Run folder (default: ``runs/`` and the name of the last configuration).
+    folds
+        Folds to train a network for, each held out once: one, a list, or ``all``; processes at work on other folds
+        of the run do not disturb each other.
+    seed
+        Seed of folds, order, augmentation and weights.
+    beta
+        Weight of recall in the F-beta that thresholds are tuned for.
+    loggers
+        Logging services beside CSV and TensorBoard, ``wandb`` or ``mlflow``, with arguments of Lightning's logger.
 
-
-def train_parser(verb: str = "train", does: str = _TRAINS) -> Parser:
-    """Make the parser of ``amazon-ml train``, or of another verb that takes the same options."""
-    parser = Parser(prog=f"amazon-ml {verb}", description=does)
-    parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones win")
-    parser.add_argument("--run", type=str | None, help="run folder (default: runs/ and the name of the last --config)")
-    parser.add_argument(
-        "--folds", type=Literal["all"] | int | list[int], default=[0],
-        help="folds to train a network for, each held out once: one, a list, or all; processes at work on other "
-        "folds of the run do not disturb each other",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="seed of folds, order, augmentation and weights")
-    parser.add_argument("--beta", type=float, default=2.0, help="weight of recall in the F-beta that is tuned for")
-    parser.add_argument(
-        "--loggers", type=dict[str, dict[str, Any]], default={},
-        help="logging services beside CSV and TensorBoard, wandb or mlflow, with arguments of Lightning's logger",
-    )  # fmt: skip
-    parser.add_class_arguments(PlanetDataModule, "data", skip=_DATA_BY_RUN)
-    parser.add_class_arguments(TileTagger, "model", skip=_MODEL_BY_RUN)
-    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_BY_RUN | _TRAINER_BY_NAME.keys())
-    for name, (kind, default, meaning) in _TRAINER_BY_NAME.items():
-        parser.add_argument(f"--trainer.{name}", type=kind, default=default, help=meaning)
-    return parser
-
-
-def parse_train(arguments: list[str], parser: Parser | None = None) -> tuple[Run, Options]:
-    """Parse the arguments of ``amazon-ml train``; a wrong key or value exits with status 2."""
-    _check_configs(arguments)
-    parsed = (parser or train_parser()).parse_args(arguments)
-    configs = parsed.pop("config") or []
-    folder = parsed.pop("run")
-    if folder is None:
-        folder = Path("runs") / (Path(str(configs[-1])).stem if configs else "default")
-    options: Options = parsed.as_dict()
-    if isinstance(options["folds"], int):
-        options["folds"] = [options["folds"]]
-    if not 0 < options["beta"] < math.inf:
-        raise InputError("--beta must be more than 0, and finite")
-    if not 0 <= options["seed"] < 2**32:
-        raise InputError("--seed must be in 0..2**32 - 1")
-    check_loggers(options["loggers"])
-    for section, key in _PATHS:
-        if options[section][key] is not None:
-            options[section][key] = str(Path(options[section][key]).expanduser())
-    return Run(Path(folder).expanduser()), options
-
-
-def _check_configs(arguments: list[str]) -> None:
-    """Refuse configurations that the parser would wait for: no regular files, and YAML that multiplies itself."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if option in _CONFIGS:
-            file = Path(value if equals else following)
-            check_regular(file)
-            if option != "--config" and file.suffix in (".yaml", ".yml") and file.is_file():
-                read_yaml(file)
-
-
-def keep_options(run: Run, options: Options) -> None:
-    """Store the options in a new run; in an old one, refuse options that would mix two experiments.
-
-    A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
+    Examples
+    --------
+    >>> config = RunConfig.load("demo", {"data.size": 128})
+    >>> config.data.size, config.run
+    (128, 'runs/demo')
     """
-    if run.blend.exists():
-        raise InputError(f"{run.path} is a blend of other runs; choose another --run")
-    now, begun = flatten(options), run.begun()
-    former = _former_options(run, options, begun)
-    changed = [key for key in now if not is_free(key) and former.get(key) != now[key]]
-    if changed and not begun:
-        run.provenance.unlink(missing_ok=True)
-        if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
-            aside = _set_aside(run.folds)
-            log.warning("%s are set aside as %s: %s changed", run.folds, aside.name,
-                        ", ".join(sorted(_MAKE_FOLDS.intersection(changed))))  # fmt: skip
-        if run.bands.exists():
-            _set_aside(run.bands)
-    elif changed:
-        told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
-        raise InputError(
-            f"{run.path} was made with other options ({told}). Choose another folder with --run, or delete this one"
-        )
-    if not begun:
-        write_options(run, options)
+
+    data: DataConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    run: PathText | None = None
+    folds: Literal["all"] | _Fold | list[_Fold] = field(default_factory=lambda: [0])
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    loggers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls, source: str | Path | Sequence[str | Path], overrides: Mapping[str, object] | None = None
+    ) -> "RunConfig":
+        """Read a configuration.
+
+        Parameters
+        ----------
+        source
+            Name of a configuration that comes with the package, such as ``demo``, or a YAML file; of several, later
+            ones win.
+        overrides
+            Dotted name of an option to its value, such as ``{"data.size": 128}``; these win over all files.
+
+        Raises
+        ------
+        InputError
+            With the file or the option that is wrong.
+        """
+        sources = [source] if isinstance(source, str | Path) else list(source)
+        values: dict[str, Any] = {"run": default_run(sources)}
+        for path in map(find_config, sources):
+            _merge(values, read_sections(path))
+        for option, value in (overrides or {}).items():
+            section, dot, name = option.partition(".")
+            _merge(values, {section: {name: value}} if dot else {section: value})
+        return build(cls, values)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.run or default_run([]))
+
+    def folds_of(self, there: Sequence[int]) -> list[int]:
+        """Pick the folds to train, rising, out of those that there are.
+
+        Raises
+        ------
+        InputError
+            Where one is not there.
+        """
+        asked = [self.folds] if isinstance(self.folds, int) else self.folds
+        chosen = list(there) if asked == "all" else sorted(set(asked))
+        if not chosen or not set(chosen) <= set(there):
+            raise InputError(f"--folds {self.folds}: there are the folds {list(there)}; folds are counted from 0")
+        return chosen
 
 
-def _set_aside(path: Path) -> Path:
-    """Give a file another name, since somebody may have made it; another file that was set aside before is kept."""
-    names = (f"{path.stem}.before{number}{path.suffix}" for number in chain([""], map("-{}".format, count(2))))
-    for aside in map(path.with_name, names):
-        if not os.path.lexists(aside) or (aside.is_file() and aside.read_bytes() == path.read_bytes()):
-            return path.replace(aside)
-    raise AssertionError  # there are always more names
+def default_run(sources: Sequence[str | Path]) -> str:
+    """Name the run folder after the last configuration."""
+    return f"runs/{Path(sources[-1]).stem if sources else 'default'}"
 
 
-def _former_options(run: Run, options: Options, begun: bool) -> Options:
-    """Read the options of a run by their dotted names; those that are given where the run has no others."""
-    if begun and has_hash(run.config, hash_options(options)):
-        return flatten(options)  # whoever changed or removed config.yaml: it is written anew
-    if not run.config.exists():
-        if begun:
-            raise InputError(f"{run.config} is gone; put it back, or give the options that {run.path} was begun with")
-        return flatten(options)
-    # Options that are newer than the run have their defaults, which change nothing.
-    return flatten(train_parser().get_defaults().as_dict()) | flatten(run.options(checked=begun))
+def find_config(source: str | Path) -> Path:
+    """Find a configuration: a file, or one that comes with the package, by its name without the ending.
+
+    Raises
+    ------
+    InputError
+        Where there is neither.
+    """
+    path = Path(source).expanduser()
+    if path.exists() or path.suffix:
+        return path
+    for folder in _shipped():
+        if (named := folder / f"{source}.yaml").is_file():
+            return named
+    names = sorted(
+        str(file.relative_to(folder).with_suffix("")) for folder in _shipped() for file in folder.rglob("*.yaml")
+    )
+    raise InputError(
+        f"there is no configuration {source}: it is no file, and those of the package are {', '.join(names)}"
+    )
 
 
-def write_options(run: Run, options: Options) -> None:
-    """Write config.yaml; for a begun run only once its tiles are known to be the same."""
-    write_text(run.config, options_text(options))
+def _shipped() -> list[Path]:
+    """Where configurations of the package lie: inside it where it is installed, else beside it in a clone."""
+    package = Path(__file__).parents[1]
+    return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """Read a file of options; a section may name another file, which is read from its folder.
+
+    Raises
+    ------
+    InputError
+        Where it does not hold options.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
+        raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
+    return content
+
+
+def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Put later options in place of earlier ones, section by section; the value of an option is replaced whole."""
+    for name, value in later.items():
+        if isinstance(value, dict) and isinstance(values.get(name, {}), dict) and name in ("data", "model", "trainer"):
+            values[name] = {**values.get(name, {}), **value}
+        else:
+            values[name] = value

@@ -1,14 +1,16 @@
 """The score of a run or a bundle on another labelled folder."""
 
 import logging
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.broken import check_whole, describe_broken
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
@@ -66,13 +68,15 @@ def evaluate(
         inputs = [*inputs_of(run, bundle, data), find_layout(data, table, images).table, leave_out]
         check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
-    how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
-    how["allow_untagged"] = allow_untagged or bundle.table.get("allow_untagged", False)
-    how["merge_rows"] = merge_rows or bundle.table.get("merge_rows", False)
+    how = replace(
+        bundle.table, table=_text(table), images=_text(images), leave_out=_text(leave_out), tags=list(decision.tags),
+        allow_untagged=allow_untagged or bundle.table.allow_untagged,
+        merge_rows=merge_rows or bundle.table.merge_rows,
+    )  # fmt: skip
 
     @cache
-    def read(bands: str, colours: str) -> Catalog:
-        return read_catalog(data, **catalog_options({**how, "bands": bands, "colours": colours}))
+    def read(bands: str, colours: Literal["jpg", "tif"]) -> Catalog:
+        return read_catalog(data, **catalog_options(ReadingConfig(**asdict(how), bands=bands, colours=colours)))
 
     def tiles_for(reader: TileReader) -> Catalog:
         return read(name_bands(reader.bands), reader.colours)
@@ -106,6 +110,10 @@ def evaluate(
     if json is not None:
         write_json(json, metrics)
     return metrics
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:

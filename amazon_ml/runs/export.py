@@ -43,7 +43,7 @@ def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> N
         raise InputError(f"{run} is a bundle already; name an ONNX file with --onnx, or a run")
     else:
         folder = Run(run)
-        folder.options()  # a lock would make the folder where there is none
+        folder.read_config()  # a lock would make the folder where there is none
         with locked(folder):
             write_bundle(folder)
 
@@ -51,7 +51,7 @@ def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> N
 def _write_onnx(path: Path, bundle: Bundle) -> float:
     networks, decision = bundle.networks, bundle.decision
     assert isinstance(networks, Networks)
-    size = networks.model["size"]
+    size = networks.size
     facts = {
         "tags": decision.tags,
         "size": size,

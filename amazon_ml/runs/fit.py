@@ -1,10 +1,11 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,14 +35,17 @@ from amazon_ml.models.callbacks import (
     resume_points,
 )
 from amazon_ml.models.layers import SyncNorms
-from amazon_ml.models.tagger import DIVERGED, TileTagger
+from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
 from amazon_ml.runs import hashes
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
 from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
-from amazon_ml.runs.options import Options
+from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.settings import to_plain
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +53,16 @@ log = logging.getLogger(__name__)
 _CURVES = ("epoch", "step")
 
 
-def prepare_tiles(run: Run, options: Options) -> PlanetDataModule:
+def prepare_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
     """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
-    data = _data(run, options, fold=0)
+    data = _data(run, config, fold=0)
     data.prepare_data()
     return data
 
 
-def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> PlanetDataModule:
+def fold_data(run: Run, config: RunConfig, fold: int, catalog: Catalog) -> PlanetDataModule:
     """Make the data module of one fold of a run, of tiles that were prepared."""
-    data = _data(run, options, fold)
+    data = _data(run, config, fold)
     data.catalog = catalog
     data.setup()
     return data
@@ -69,19 +73,19 @@ def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
     return torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
 
 
-def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
+def _data(run: Run, config: RunConfig, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
-        **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"],
-        on_gpu=on_gpu(options),
+        **to_plain(config.data), fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=config.seed,
+        on_gpu=on_gpu(config.trainer),
     )  # fmt: skip
 
 
-def on_gpu(options: Options) -> bool:
+def on_gpu(trainer: TrainerConfig) -> bool:
     """Whether a GPU does the work: where there is one, and the options do not keep to the CPU."""
-    return torch.cuda.is_available() and options["trainer"]["accelerator"] != "cpu"
+    return torch.cuda.is_available() and trainer.accelerator != "cpu"
 
 
-def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed: int) -> None:
+def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed: int) -> None:
     """Train and predict one fold; what is finished already is skipped, what was begun goes on."""
     tags = data.catalog.tags.names
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
@@ -94,9 +98,8 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         return
     pl.seed_everything(seed, verbose=False)
     first = reached is not None and not reached.step
-    source = {} if first else {"pretrained": False, "weights": None}  # which the first start alone needs
-    own = {**source, "in_chans": len(data.bands), "size": options["data"]["size"]}
-    model = TileTagger(**{**options["model"], **own}, tags=list(tags))
+    source = config.model if first else replace(config.model, pretrained=False, weights=None)
+    model = make_tagger(source, tags, config.data.size, len(data.bands))
     if reached is None:
         hashes.check_recorded(folder.weights)
         load_weights(folder.weights, model)
@@ -104,12 +107,12 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         _check_fits(folder, reached, model)
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
-        _fit(folder, options, data, model, seed, reached)
+        _fit(folder, config, data, model, seed, reached)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
-            table = probability_table(names, tags, predict(model, loader(), options))
+            table = probability_table(names, tags, predict(model, loader(), config.trainer))
             ranks.first_does(partial(hashes.write_table, path, table, made_of=[folder.weights]))
     # The weights are kept; nothing is left to resume.
     ranks.first_does(lambda: _remove_checkpoint(folder))
@@ -168,24 +171,24 @@ def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> Non
         )
 
 
-def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> npt.NDArray[np.float32]:
+def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) -> npt.NDArray[np.float32]:
     """Probabilities of every tile of a loader's dataset, in its order: float32 of shape (tiles, tags).
 
     Each process predicts what its loader gives, and all get everything. Without a GPU, the CPU does it,
     so that a run from a GPU can be used anywhere.
     """
     keep_freed()
-    gpu = on_gpu(options)
+    gpu = on_gpu(how)
     model.float()  # as it will be read from its file, whatever precision it was trained in
     trainer = pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=[torch.cuda.current_device()] if gpu else 1,  # the one that was trained on, where one was
-        precision=options["trainer"]["precision"] if gpu else None,
+        precision=how.precision if gpu else None,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         plugins=cluster_plugins(),
-        **_progress(options),
+        **_progress(how),
     )
     batches: list[Any] = [(torch.empty(0, dtype=torch.long), torch.empty(0, len(model.hparams["tags"])))]
     if len(loader):  # of few tiles, a process may have none
@@ -200,25 +203,22 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
 
 
 @contextmanager
-def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
+def joined(config: RunConfig) -> Iterator[None]:
     """Work in as many processes as the options ask for, which end together; see `amazon_ml.ranks.together`.
 
     Parameters
     ----------
-    options
-        As `parse_train` gives them.
-    command
-        The arguments of ``amazon-ml`` that they are of, to start further processes with; none are
-        started where torchrun or srun did.
+    config
+        The configuration. Further processes are started with it, unless torchrun or srun has started them.
     """
-    check_accelerator(options["trainer"])
-    check_tasks(options["trainer"])
-    trainer = make_trainer(options, [], logger=False, enable_checkpointing=False)
+    check_accelerator(config.trainer)
+    check_tasks(config.trainer)
+    trainer = make_trainer(config.trainer, [], logger=False, enable_checkpointing=False)
     strategy = trainer.strategy
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
         yield
         return
-    _refuse_what_no_ranks_can(options, strategy)
+    _refuse_what_no_ranks_can(config, strategy)
     environment, here, hosts = strategy.cluster_environment, trainer.num_devices, trainer.num_nodes
     try:
         environment.validate_settings(num_devices=here, num_nodes=hosts)
@@ -229,25 +229,34 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
         stack.enter_context(waiting.watched())
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
-            stack.enter_context(ranks.started(here, command, meet))
+            stack.enter_context(ranks.started(here, stack.enter_context(_command(config)), meet))
         with waiting.wait():
             strategy.setup_environment()
         stack.enter_context(ranks.together())
         yield
 
 
-def _refuse_what_no_ranks_can(options: Options, strategy: pl.strategies.ParallelStrategy) -> None:
+@contextmanager
+def _command(config: RunConfig) -> Iterator[list[str]]:
+    """Give the words of a call that trains by this configuration, which lies in a file for so long."""
+    with tempfile.TemporaryDirectory(prefix="amazon-ml-") as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(config_text(config), encoding="utf-8")
+        yield ["train", "--config", str(file), "--run", str(config.folder)]
+
+
+def _refuse_what_no_ranks_can(config: RunConfig, strategy: pl.strategies.ParallelStrategy) -> None:
     """Refuse options that would fail in the middle of an epoch, or train something else, in several processes."""
-    own, ddp = options["trainer"], pl.strategies.DDPStrategy
+    own, ddp = config.trainer, pl.strategies.DDPStrategy
     starts = pl.strategies.launchers._SubprocessScriptLauncher
     if not isinstance(strategy, ddp) or not isinstance(strategy.launcher, starts):
-        raise InputError(f"trainer.strategy: {own['strategy']} cannot run here; use ddp")
-    if options["model"]["unfreeze"] and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise InputError(f"trainer.strategy: {own.strategy} cannot run here; use ddp")
+    if config.model.unfreeze and not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise InputError(
             "model.unfreeze: processes that train together wait for the gradients of frozen weights, too; "
             "set trainer.strategy to ddp_find_unused_parameters_true"
         )
-    if own["sync_batchnorm"] and strategy.root_device.type == "cpu":
+    if own.sync_batchnorm and strategy.root_device.type == "cpu":
         raise InputError("trainer.sync_batchnorm: PyTorch's needs GPUs; leave it out, or use a larger data.batch_size")
 
 
@@ -262,24 +271,26 @@ def interruptible(trainer: pl.Trainer) -> Iterator[None]:
         raise
 
 
-def _progress(options: Options) -> dict[str, Any]:
+def _progress(how: TrainerConfig) -> dict[str, Any]:
     """Bars need a terminal, and the first process draws them; elsewhere the lines of `EpochLine` tell the same."""
-    shown = ranks.rank() == 0 and Console().is_terminal and options["trainer"]["enable_progress_bar"] is not False
+    shown = ranks.rank() == 0 and Console().is_terminal and how.enable_progress_bar is not False
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
 
-def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequence[Any] = (), **own: Any) -> pl.Trainer:
+def make_trainer(
+    how: TrainerConfig, callbacks: list[pl.Callback], plugins: Sequence[Any] = (), **own: Any
+) -> pl.Trainer:
     """Make a trainer with the settings of a run; `own` ones take their place."""
     keep_freed()
-    progress = _progress(options)
-    norms = [SyncNorms()] if options["trainer"]["sync_batchnorm"] else []
+    progress = _progress(how)
+    norms = [SyncNorms()] if how.sync_batchnorm else []
     settings = {
-        **options["trainer"],
-        **launched(options["trainer"]),
+        **to_plain(how),
+        **launched(how),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
         "plugins": [*plugins, *norms, *cluster_plugins()],
-        "enable_model_summary": bool(options["trainer"]["enable_model_summary"]),
+        "enable_model_summary": bool(how.enable_model_summary),
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
         **own,
@@ -295,7 +306,7 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
 
 
 def _fit(
-    folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int, start: _Reached
+    folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, seed: int, start: _Reached
 ) -> None:
     if min(len(data.train_rows), len(data.valid_rows)) < ranks.count():
         raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({ranks.count()})")
@@ -305,16 +316,16 @@ def _fit(
         log.info("resuming %s at step %d", folder.path, start.step)
     else:
         model.start_from_frequencies(frequencies)
-    _tell_batch(options)
-    _tell_unreached(options)
+    _tell_batch(config)
+    _tell_unreached(config)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
     mark = TaskMark(hashes.read_task(folder.path))
     callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
-    with open_loggers(folder, {} if ranks.rank() else options["loggers"]) as services:
+    with open_loggers(folder, {} if ranks.rank() else config.loggers) as services:
         trainer = make_trainer(
-            options,
+            config.trainer,
             callbacks,
             logger=[
                 pl.loggers.CSVLogger(folder.path, "", ""),
@@ -342,25 +353,25 @@ def _keep(folder: FoldFolder, model: TileTagger) -> None:
         save_weights(temporary, model)
 
 
-def _tell_batch(options: Options) -> None:
+def _tell_batch(config: RunConfig) -> None:
     """Say what a step is of: more processes make it one of more tiles, and no learning rate is changed for that."""
-    tiles, batches = options["data"]["batch_size"], options["trainer"]["accumulate_grad_batches"]
+    tiles, batches = config.data.batch_size, config.trainer.accumulate_grad_batches
     if ranks.count() > 1:
         log.info("%d processes: a step is of %d tiles, %d in each; the learning rate is %g as it is set, whatever "
                  "their number", ranks.count(), ranks.count() * tiles * batches, tiles * batches,
-                 options["model"]["lr"])  # fmt: skip
+                 config.model.lr)  # fmt: skip
 
 
-def _tell_unreached(options: Options) -> None:
+def _tell_unreached(config: RunConfig) -> None:
     """Warn of what is to change in epochs that training does not come to."""
-    model, epochs = options["model"], options["trainer"]["max_epochs"]
+    model, epochs = config.model, config.trainer.max_epochs
     if epochs in (None, -1):
         return
-    reached = {epoch: edge for epoch, edge in model["progressive"].items() if epoch < epochs}
-    if reached and (edge := reached[max(reached)]) != options["data"]["size"]:
+    reached = {epoch: edge for epoch, edge in model.progressive.items() if epoch < epochs}
+    if reached and (edge := reached[max(reached)]) != config.data.size:
         log.warning("model.progressive: training ends on tiles of %d px, and predictions are made at %d px (data.size)",
-                    edge, options["data"]["size"])  # fmt: skip
-    if late := [epoch for epoch in model["unfreeze"] if epoch >= epochs]:
+                    edge, config.data.size)  # fmt: skip
+    if late := [epoch for epoch in model.unfreeze if epoch >= epochs]:
         log.warning("model.unfreeze: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 
 

@@ -15,8 +15,9 @@ from amazon_ml.files import read_json
 from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.locks import is_locked
 from amazon_ml.regular import check_regular
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import read_config
 from amazon_ml.runs.hashes import check_recorded, write_table
-from amazon_ml.runs.options import Options, read_options
 
 
 class _Record(dict[str, Any]):
@@ -160,12 +161,12 @@ class Run:
                self.oof, self.decision, self.metrics)  # fmt: skip
         return [path for path in own if path.is_file()] + [path for fold in self._folds() for path in fold.trusted()]
 
-    def options(self, *, checked: bool = True) -> Options:
+    def read_config(self, *, checked: bool = True) -> RunConfig:
         """Read what was asked; an `InputError` where this is no run, or one whose options were changed."""
-        options = _Record(self.config, read_options(self.config))
+        config = read_config(self.config)
         if checked:
             check_recorded(self.config)
-        return options
+        return config
 
     def facts(self, *, checked: bool = True) -> dict[str, Any]:
         """Read what the run was made with; an `InputError` where its provenance is not that of a run."""

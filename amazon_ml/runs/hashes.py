@@ -22,7 +22,7 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.files import atomic_write, read_json, sha256_of
-from amazon_ml.runs.options import hash_options, read_options
+from amazon_ml.runs.config_file import hash_config, read_config
 
 RECORD = "hashes.json"
 _FORMAT = 1
@@ -84,7 +84,7 @@ def hash_file(path: Path, name: str | None = None) -> str:
         Its final name, where `path` is a temporary one.
     """
     if (name or path.name) == "config.yaml":
-        return hash_options(read_options(path))
+        return hash_config(read_config(path))
     try:
         about = path.stat()
         if about.st_size < _LARGE:

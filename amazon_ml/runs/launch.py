@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from amazon_ml.errors import InputError
 from amazon_ml.lightning import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from amazon_ml.runs.trainer import TrainerConfig
 
 #: From this number on, steps of Slurm are no steps of srun: the batch script itself, or the shell of an allocation.
 _SPECIAL_STEPS = 2**32 - 16
@@ -67,9 +67,9 @@ class _StepEnvironment(SLURMEnvironment):
         """Leave it out: `_step` has read them."""
 
 
-def launched(trainer: Mapping[str, Any]) -> dict[str, int]:
+def launched(trainer: TrainerConfig) -> dict[str, int]:
     """Devices and hosts as torchrun or srun started processes for, where the options leave them open."""
-    if trainer["devices"] != "auto" or trainer["num_nodes"] != 1:
+    if trainer.devices != "auto" or trainer.num_nodes != 1:
         return {}
     if TorchElasticEnvironment.detect():
         here, world = _needed("LOCAL_WORLD_SIZE"), _needed("WORLD_SIZE")
@@ -93,7 +93,7 @@ def cluster_plugins() -> list[Any]:
     return [LightningEnvironment()] if "SLURM_NTASKS" in os.environ else []
 
 
-def check_accelerator(trainer: Mapping[str, Any]) -> None:
+def check_accelerator(trainer: TrainerConfig) -> None:
     """Refuse a GPU that is not there, before anything is read.
 
     Raises
@@ -101,14 +101,14 @@ def check_accelerator(trainer: Mapping[str, Any]) -> None:
     InputError
         With the options that train without one.
     """
-    name = trainer["accelerator"]
+    name = trainer.accelerator
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there["gpu"] = any(there.values())
     if not there.get(name, True):
         raise InputError(_NO_GPU.format(name=name))
 
 
-def check_tasks(trainer: Mapping[str, Any]) -> None:
+def check_tasks(trainer: TrainerConfig) -> None:
     """Refuse to train in one process of an allocation that is for several, unless one is what is requested.
 
     Raises
@@ -119,8 +119,8 @@ def check_tasks(trainer: Mapping[str, Any]) -> None:
     tasks = _number("SLURM_NTASKS") or 1
     if tasks == 1 or _step() or TorchElasticEnvironment.detect():
         return
-    devices, by_hand = _devices(trainer["devices"]), os.environ.get("SLURM_JOB_NAME") in _BY_HAND
-    if trainer["num_nodes"] == 1 and (devices == 1 or (by_hand and devices)):
+    devices, by_hand = _devices(trainer.devices), os.environ.get("SLURM_JOB_NAME") in _BY_HAND
+    if trainer.num_nodes == 1 and (devices == 1 or (by_hand and devices)):
         return
     raise InputError(
         f"this allocation of Slurm is for {tasks} tasks (SLURM_NTASKS), and this is one process that srun did not "

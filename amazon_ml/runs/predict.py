@@ -27,7 +27,7 @@ from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
-from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.tagger import TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
 from amazon_ml.outputs import check_outputs, check_place
 from amazon_ml.runs.access import own_paths
@@ -192,7 +192,7 @@ def _tag(
     kept = ~predicted.names.isin(predicted.failed).to_numpy()
     p = predicted.p[kept]
     table = probability_table(predicted.names[kept], decision.tags, p)
-    separator = bundle.table["tag_separator"] or " "
+    separator = bundle.table.tag_separator or " "
     table.insert(1, "tags", tags.decode(decision.rule.decide(p), separator=separator) if len(p) else [])
     if predicted.failed:
         aside = _incomplete(out)
@@ -245,14 +245,13 @@ def predict_listed(networks: Networks | Blended, listing: Listing, workers: int 
 
 def _predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> Predicted:
     """Predict the tiles of a catalog's table, averaged over the networks."""
-    files = TolerantFiles(tiles, networks.read, networks.model["size"])
+    files = TolerantFiles(tiles, networks.read, networks.size)
     compare_values(networks.read, tiles)
-    options = {"trainer": networks.trainer}
-    gpu = on_gpu(options)
+    gpu = on_gpu(networks.trainer)
     loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers, on_gpu=gpu), on_gpu=gpu)
     total = np.zeros((len(tiles), len(networks.tags)), dtype=np.float64)
     for tagger in load_taggers(networks):
-        total += predict(tagger, loader, options)
+        total += predict(tagger, loader, networks.trainer)
     names = tiles["image_name"]
     failed = {str(names.iloc[row]): fault for row, fault in files.failures().items()}
     return Predicted(names, (total / len(networks.weights)).astype(np.float32), failed)
@@ -262,7 +261,7 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
     """Make each network, one after the other."""
     for file in networks.weights:
         try:
-            tagger = TileTagger(list(networks.tags), pretrained=False, **networks.model)
+            tagger = make_tagger(networks.model, networks.tags, networks.size, len(networks.read.bands))
         except InputError as error:
             raise InputError(f"{networks.source}: {error}") from None
         load_weights(file, tagger)

@@ -18,9 +18,10 @@ from amazon_ml.data.demo import is_generated
 from amazon_ml.data.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import write_json
-from amazon_ml.runs.options import Options, hash_options
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
@@ -33,12 +34,12 @@ _CONSTANT = (
 )
 
 
-def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int, *, begun: bool) -> str:
+def keep_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: int, *, begun: bool) -> str:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed.
 
     Parameters
     ----------
-    run, options, catalog
+    run, config, catalog
         The run, its options and its tiles.
     processes
         How many processes train a network.
@@ -50,7 +51,7 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int
     The task of the run, see `task_of`.
     """
     start = this_start()
-    facts = {"data": _data_facts(options, catalog), "folds": _fold_facts(run, options, catalog)}
+    facts = {"data": _data_facts(config, catalog), "folds": _fold_facts(run, config, catalog)}
     if begun:
         former = run.facts()
         for part, fact, what in _CONSTANT:
@@ -58,18 +59,18 @@ def keep_provenance(run: Run, options: Options, catalog: Catalog, processes: int
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
         write_json(run.provenance, {**former, **facts, "processes": processes, "starts": [*former["starts"], start]})
         return str(former["task"])
-    task = task_of(run, options, facts)
+    task = task_of(run, config, facts)
     content = {"starts": [start], "processes": processes, **facts, "task": task, "made_with": versions()}
     write_json(run.provenance, content)
     return task
 
 
-def task_of(run: Run, options: Options, facts: Mapping[str, Any]) -> str:
+def task_of(run: Run, config: RunConfig, facts: Mapping[str, Any]) -> str:
     """Hash what the folds of a run have in common, so that a fold of another run is noticed.
 
     It is kept as it was when the run began: a later version of the package may know more options.
     """
-    parts = [hash_options(options), *(facts[part].get(fact) for part, fact, _ in _CONSTANT), sha256_of(run.bands)]
+    parts = [hash_config(config), *(facts[part].get(fact) for part, fact, _ in _CONSTANT), sha256_of(run.bands)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -86,13 +87,13 @@ def this_start() -> dict[str, str]:
     }
 
 
-def _data_facts(options: Options, catalog: Catalog) -> dict[str, Any]:
+def _data_facts(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     return {
-        "root": str(Path(options["data"]["root"]).resolve()),
+        "root": str(Path(config.data.root).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
-        "soften_sha256": _soften_hash(options["data"]["soften"]),
+        "soften_sha256": _soften_hash(config.data.soften),
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),
         "tags": support,
@@ -105,11 +106,11 @@ def _soften_hash(table: str | None) -> str | None:
     return sha256_of(Path(table)) if table else None
 
 
-def _fold_facts(run: Run, options: Options, catalog: Catalog) -> dict[str, Any]:
+def _fold_facts(run: Run, config: RunConfig, catalog: Catalog) -> dict[str, Any]:
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     return {
         "sha256": sha256_of(run.folds),
-        "seed": options["seed"],
+        "seed": config.seed,
         "sizes": fold.value_counts().sort_index().tolist(),
         "worst_relative_deviation": round(worst_deviation(catalog.targets, fold), 4),
     }

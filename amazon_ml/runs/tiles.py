@@ -1,6 +1,7 @@
 """Where the tiles of a run are, if they still are."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -36,10 +37,9 @@ def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
     -------
     The ``labelled`` table of a catalog, or None with a warning.
     """
-    data = run.options()["data"]
     # The run's own tags are tags, however they look.
-    how = {**data, "tags": run.tags(), "colours": read_bands(run).colours}
-    place = root or Path(data["root"])
+    how = replace(run.read_config().data, tags=list(run.tags()), colours=read_bands(run).colours)
+    place = root or Path(how.root)
     try:
         catalog = read_catalog(place, **catalog_options(how))
     except InputError as error:

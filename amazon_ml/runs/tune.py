@@ -1,7 +1,6 @@
 """From a run's out-of-fold probabilities to its decision and its scores."""
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +53,7 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     folder = Run(run)
     if rule not in (*RULES, BEST, None):
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
-    folder.options()  # a lock would make the folder where there is none
+    folder.read_config()  # a lock would make the folder where there is none
     with locked(folder):
         return keep_rule(folder, rule)
 
@@ -67,10 +66,8 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     if folder.finished_folds():
         check_bundled(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
-    options, data = folder.options(), folder.facts()["data"]
-    beta, seed = float(options["beta"]), int(options["seed"])
-    if not 0 < beta < math.inf:
-        raise InputError(f"{folder.config}: beta is {beta:g}; it must be more than 0, and finite")
+    config, data = folder.read_config(), folder.facts()["data"]
+    beta, seed = config.beta, config.seed
     if len(p) < LEAST_TILES:
         raise InputError(
             f"{folder.path} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}"
@@ -81,7 +78,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     per_tile = {name: fbeta_per_tile(true, answer, beta) for name, answer in answers.items()}
     chosen = list(fits)[simplest([per_tile[name] for name in fits])] if rule == BEST else rule
     fitted = fits[chosen](p, true, beta)
-    held_out = bool(options["data"]["hold_out"])
+    held_out = config.data.hold_out
     metrics = {
         "tiles_of": data["root"],
         "generated": data["generated"],

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import TINY, as_written
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.runs.folder import Run
 
 Change = Callable[[Path], None]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import TINY
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.packed import check_pixels, open_store
 from amazon_ml.errors import InputError

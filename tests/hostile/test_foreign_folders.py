@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.marks import check_store, remove_store
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.archives import move_into
-from amazon_ml.runs.config import keep_options, parse_train
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts, check_parts
+from amazon_ml.runs.stored_config import save_config
 
 PACK = ["data", "pack", "tiles", "--size=8"]
 
@@ -253,10 +253,10 @@ def test_unpacked_files_replace_no_link(here: Path) -> None:
 def test_folds_and_bands_of_the_users_are_set_aside_beside_earlier_ones(here: Path) -> None:
     words = ["--run", "run", "--data.root", "nowhere", "--trainer.accelerator=cpu"]
     _written("folds.before.csv", "folds.before-2.csv", "bands.before.json", content="the first")(here / "run")
-    keep_options(*parse_train(words))
+    save_config(Run(here / "run"), config_of(words))
     for number in range(3):
         _written("folds.csv", "bands.json", content=f"mine {number}")(here / "run")
-        keep_options(*parse_train([*words, "--seed", str(number + 1)]))
+        save_config(Run(here / "run"), config_of([*words, "--seed", str(number + 1)]))
     texts = {path.name: path.read_text() for path in Run(here / "run").path.glob("*.before*")}
     assert texts == {
         "folds.before.csv": "the first",

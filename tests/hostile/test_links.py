@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import run_of
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.files import atomic_write, write_json, write_text
 from amazon_ml.runs.access import OWN, check_writable

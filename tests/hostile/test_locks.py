@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.locks import is_locked, locked
 from amazon_ml.runs.access import locked_fold

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import TINY, run_of
 
-from amazon_ml.cli import main
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from amazon_ml.data.catalog.tiles import (
     image_files,
     list_tiles,
 )
+from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -55,7 +56,7 @@ class Catalog:
     labelled: pd.DataFrame
     targets: MultiHot
     unlabelled: pd.DataFrame
-    colours: str = "jpg"
+    colours: RgbSource = "jpg"
 
     @property
     def sha256(self) -> str:
@@ -94,7 +95,7 @@ def read_catalog(
     allow_untagged: bool = False,
     merge_rows: bool = False,
     bands: Sequence[str] = COLOURS,
-    colours: str | None = None,
+    colours: RgbSource | None = None,
     leave_out: Path | None = None,
 ) -> Catalog:
     """Read the catalog of a folder.
@@ -164,12 +165,12 @@ def read_catalog(
     )
 
 
-def catalog_options(data: Mapping[str, Any]) -> dict[str, Any]:
+def catalog_options(data: ReadingConfig) -> dict[str, Any]:
     """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(data[key]) if data[key] else None for key in ("table", "images", "leave_out")}
-    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours")
-    newer = {key: bool(data.get(key)) for key in ("allow_untagged", "merge_rows")}  # runs made before lack them
-    return {**paths, **{key: data[key] for key in plain}, **newer, "bands": parse_bands(data["bands"])}
+    paths = {key: Path(value) if (value := getattr(data, key)) else None for key in ("table", "images", "leave_out")}
+    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours", "allow_untagged",
+             "merge_rows")  # fmt: skip
+    return {**paths, **{key: getattr(data, key) for key in plain}, "bands": parse_bands(data.bands)}
 
 
 def names_with_files(layout: Layout) -> Callable[[Sequence[str]], int]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from amazon_ml.data.bands import need_tif
 from amazon_ml.data.catalog.walk import Identity, walk
+from amazon_ml.data.config import RgbSource
 from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import UNWRITABLE
@@ -97,7 +98,7 @@ def find_tiles(
     return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs}), faults
 
 
-def choose_colours(files: pd.DataFrame) -> str:
+def choose_colours(files: pd.DataFrame) -> RgbSource:
     """Decide whether colours come from ``jpg`` or ``tif``: from JPGs where there are any, or no files at all."""
     return "tif" if len(files) and files["path"].map(is_tif).all() else "jpg"
 

@@ -10,6 +10,7 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, TileReader, check_max_pixels, check_order, need_tif
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.findings import Case
+from amazon_ml.data.config import RgbSource
 from amazon_ml.data.images import MAX_PIXELS, Mask, read_picture
 from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.progress import mapped
@@ -27,7 +28,7 @@ class PixelReading:
     """How training would read the tiles: the data options of these names."""
 
     bands: tuple[str, ...] = COLOURS
-    colours: str | None = None
+    colours: RgbSource | None = None
     tif_order: str | None = None
     tif_limits: Mapping[str, Sequence[float]] | None = None
     max_pixels: int = MAX_PIXELS
@@ -38,7 +39,7 @@ class PixelReading:
         check_max_pixels(self.max_pixels)
 
 
-def reading_faults(tiles: pd.DataFrame, colours: str, how: PixelReading, workers: int) -> Iterator[Case]:
+def reading_faults(tiles: pd.DataFrame, colours: RgbSource, how: PixelReading, workers: int) -> Iterator[Case]:
     """Fit a reader to the tagged tiles, as training does, and read all tiles with it.
 
     Parameters

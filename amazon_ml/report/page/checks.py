@@ -29,7 +29,7 @@ def checks_section(results: Results) -> Section:
         *_fold_rows(results, facts.get("folds")),
         *_logic_rows(results),
     ]
-    root = escape(str(results.options["data"]["root"]))
+    root = escape(results.config.data.root)
     note = f"Broken, repeated and mismatched files are found by <code>amazon-ml data check {root}</code>."
     return Section("data", "Data and leakage", table(("", "count", "remark"), rows) + paragraph(note, "note"))
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
+from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
-from amazon_ml.runs.options import Options
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Results:
     ----------
     run
         Its folder.
-    options
+    config
         What was asked.
     metrics
         Content of metrics.json.
@@ -38,7 +38,7 @@ class Results:
     """
 
     run: Run
-    options: Options
+    config: RunConfig
     metrics: dict[str, Any]
     tags: tuple[str, ...]
     names: pd.Series
@@ -81,7 +81,7 @@ def read_results(run: Run) -> Results:
     InputError
         Where it is no run, or one that is not tuned and scored.
     """
-    options = run.options()
+    config = run.read_config()
     if not run.metrics.exists():
         raise InputError(f"{run.path} is not scored yet; amazon-ml tune {run.path} does that once folds are finished")
     names, tags, p, true = read_oof(run)
@@ -92,4 +92,4 @@ def read_results(run: Run) -> Results:
         told = None
     if told != (tags, len(p)):
         raise InputError(f"{run.metrics} does not fit {run.oof}; amazon-ml tune {run.path} writes it anew")
-    return Results(run, options, metrics, tags, names, p, true, read_decision(run).rule.decide(p))
+    return Results(run, config, metrics, tags, names, p, true, read_decision(run).rule.decide(p))

@@ -54,7 +54,7 @@ def saliency_section(results: Results, read: dict[str, tuple[str, str]], reader:
     cards = []
     for tag, tile in picked:
         name = str(results.names.iloc[tile])
-        image = resize(reader(*read[name]), networks.model["size"])
+        image = resize(reader(*read[name]), networks.size)
         heat = grad_cam(tagger, image, tag)
         if heat is None:
             return None

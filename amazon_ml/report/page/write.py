@@ -53,7 +53,7 @@ def report(run: Path, *, tiles: Path | None = None, saliency: bool = True) -> No
         Show where the network looks on a few tiles; this loads the network, all else does without.
     """
     folder = Run(run)
-    folder.options()  # a folder that is no run is refused before its tiles are looked for
+    folder.read_config()  # a folder that is no run is refused before its tiles are looked for
     check_writable(folder)
     write_report(folder, listed_tiles(folder, tiles), saliency=saliency)
 
@@ -86,7 +86,7 @@ def write_report(run: Run, tiles: pd.DataFrame | None, *, saliency: bool = True)
 
 
 def _lead(results: Results) -> str:
-    network = results.options["model"].get("backbone") or "a blend of runs"
+    network = "a blend of runs" if results.run.blend.exists() else results.config.model.backbone
     root = escape(str(results.metrics["tiles_of"]))
     told = [
         paragraph(

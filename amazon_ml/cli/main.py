@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import inspect
 import io
 import logging
 import os
@@ -12,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from amazon_ml import __version__, stop
 from amazon_ml.errors import InputError, WorkError
@@ -31,8 +30,6 @@ class Verb:
         One line for ``amazon-ml --help``.
     positionals
         Parameters given by place; all others are options.
-    parses
-        The function takes the arguments as they stand, since it has a parser of its own.
     prints
         What of `amazon_ml.report.tables` prints that which the function gives.
     """
@@ -40,7 +37,6 @@ class Verb:
     target: str
     summary: str
     positionals: tuple[str, ...] = ()
-    parses: bool = False
     prints: str | None = None
 
 
@@ -64,11 +60,11 @@ VERBS = {
     "data copy": Verb(
         "amazon_ml.data.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
     ),
-    "train": Verb("amazon_ml.train:main", "fit, predict held-out tiles, tune, score, tag; resumes", parses=True),
+    "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
     "gather": Verb("amazon_ml.finish:gather", "put folds together that were trained apart, and finish", ("run",)),
     "blend": Verb("amazon_ml.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
-    "find lr": Verb("amazon_ml.find:find_rate", "sweep the learning rate, suggest one; options of train", parses=True),
-    "find batch": Verb("amazon_ml.find:find_batch", "measure speed by batch size; options of train", parses=True),
+    "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
+    "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
     "tune": Verb(
         "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
     ),
@@ -90,9 +86,7 @@ VERBS = {
     "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
     "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
     "submit scores": Verb("amazon_ml.kaggle.scores:fetch_scores", "fetch scores of what a run sent", ("run",)),
-    "slurm train": Verb(
-        "amazon_ml.cluster.training:train_jobs", "train on a cluster, a fold a task; options of train", parses=True
-    ),
+    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
     "slurm predict": Verb(
         "amazon_ml.cluster.prediction:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
     ),
@@ -160,13 +154,12 @@ def _check_empty(arguments: Sequence[str]) -> None:
 
 def _run(name: str, arguments: list[str]) -> None:
     verb = VERBS[name]
+    from amazon_ml.cli.signature import arguments_of
+
     call = _called(verb)
-    if verb.parses:
-        call(arguments)
-    else:
-        result = call(**_parse(name, verb, call, arguments))
-        if verb.prints:
-            getattr(importlib.import_module("amazon_ml.report.tables"), verb.prints)(result)
+    result = call(**arguments_of(name, call, verb.positionals, arguments))
+    if verb.prints:
+        getattr(importlib.import_module("amazon_ml.report.tables"), verb.prints)(result)
 
 
 def _called(verb: Verb) -> Callable[..., Any]:
@@ -177,31 +170,10 @@ def _called(verb: Verb) -> Callable[..., Any]:
 
 def _with_own_options(verb: Verb, message: str) -> str:
     """Name options of tiles as a verb does that has them without ``data``: ``--table``, not ``--data.table``."""
-    own = () if verb.parses else inspect.signature(_called(verb)).parameters
+    from amazon_ml.cli.signature import option_names
+
+    own = option_names(_called(verb))
     return re.sub(r"--data\.(\w+)", lambda named: f"--{named[1]}" if named[1] in own else named[0], message)
-
-
-def _parse(name: str, verb: Verb, call: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
-    import docstring_parser
-
-    from amazon_ml.arguments import Parser
-
-    told = docstring_parser.parse(call.__doc__ or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
-    described = {param.arg_name: param.description for param in told.params}
-    types = get_type_hints(call)
-    parser = Parser(prog=f"amazon-ml {name}", description=told.short_description)
-    for parameter in inspect.signature(call).parameters.values():
-        about = {"type": types[parameter.name], "help": described[parameter.name]}
-        if about["type"] is bool:
-            about |= {"nargs": "?", "const": True}  # so that --yes means --yes true
-        if parameter.name in verb.positionals:
-            several = {"type": get_args(about["type"])[0], "nargs": "+"} if get_origin(about["type"]) is list else {}
-            parser.add_argument(parameter.name, **{**about, **several})
-        elif parameter.default is parameter.empty:
-            parser.add_argument(f"--{parameter.name}", required=True, **about)
-        else:
-            parser.add_argument(f"--{parameter.name}", default=parameter.default, **about)
-    return dict(vars(parser.parse_args(arguments)))
 
 
 def _overview() -> str:
@@ -279,7 +251,3 @@ def _set_up_logging() -> None:
     rich.setFormatter(SafeFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[rich if sys.stderr.isatty() else plain])
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,6 +5,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
@@ -12,7 +13,9 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 from jsonargparse import ArgumentParser, Namespace
 
 from amazon_ml.errors import InputError
-from amazon_ml.yaml_files import check_depth, read_yaml, read_yaml_text
+from amazon_ml.runs.config import read_sections
+from amazon_ml.settings import settings_of
+from amazon_ml.yaml_files import check_depth, read_yaml_text
 
 #: What each plain type is called in a message.
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
@@ -52,6 +55,16 @@ class Parser(ArgumentParser):
         except (UnicodeDecodeError, RecursionError) as error:  # of a file that a file names
             raise InputError(f"a configuration cannot be read: {error}") from None
         return parsed
+
+    def add_settings(self, kind: type, prefix: str = "") -> None:
+        """Add an option for each setting that a class declares, with the prefix before its name."""
+        group = self.add_argument_group(prefix.rstrip(".") or None)
+        for setting in settings_of(kind):
+            given: dict[str, Any] = {"required": True} if setting.default is MISSING else {"default": setting.default}
+            flag: dict[str, Any] = (
+                {"nargs": "?", "const": True} if setting.type is bool else {}
+            )  # so that --yes means --yes true
+            group.add_argument(f"--{prefix}{setting.name}", type=setting.type, help=setting.meaning, **given, **flag)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with one line on what does not fit, and status 2."""
@@ -119,6 +132,18 @@ class Parser(ArgumentParser):
         return next((f"{file}, line {line}: " for file, line in lines if line), "")
 
 
+def with_values_of(words: Sequence[str], option: str, change: Callable[[str], str]) -> list[str]:
+    """Change the values of an option among the words of a call, written as one word or as two."""
+    changed = list(words)
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == option and equals:
+            changed[place] = f"{name}={change(value)}"
+        elif name == option and place + 1 < len(words):
+            changed[place + 1] = change(words[place + 1])
+    return changed
+
+
 def _configs(words: Sequence[str]) -> Iterator[Path]:
     """Give the files of ``--config``; text in their place is left to the parser."""
     values = [next_word for word, next_word in pairwise(words) if word == "--config"]
@@ -127,14 +152,10 @@ def _configs(words: Sequence[str]) -> Iterator[Path]:
 
 
 def _check_config(path: Path) -> None:
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
-        raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
-    for value in content.values():  # a section may name a file
+    for value in read_sections(path).values():  # a section may name a file
         named = path.parent / value if isinstance(value, str) and value.endswith((".yaml", ".yml")) else None
         if named is not None and named.is_file():
-            read_yaml(named)
+            read_sections(named)
 
 
 def _line(path: Path, keys: Sequence[str]) -> int | None:
@@ -187,7 +208,7 @@ def _form_of(kind: Any) -> str:
         return "a list, such as " + plain.get(item, "'[{D4: {p: 1.0}}]'")
     if origin is dict:
         _, value = get_args(kind)
-        if get_origin(value) is list:
+        if get_origin(value) in (list, tuple):
             return "keys and lists, such as '{r: [0, 1000]}'"
         return f"keys and values, such as '{{key: { {int: 3, float: 0.5}.get(value, 'value') }}}'"
     return _WORDS.get(kind, "text")

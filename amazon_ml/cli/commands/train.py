@@ -1,0 +1,64 @@
+"""Training, and what is measured before it: ``train``, ``find lr``, ``find batch``."""
+
+from rich.table import Table
+
+from amazon_ml.find import enough, find_rate, measure_batches
+from amazon_ml.report.tables import console
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.train import train as train_run
+
+
+def train(config: RunConfig) -> None:
+    """Train, predict the held-out tiles, tune thresholds, score, tag the test tiles; a stopped run is resumed.
+
+    Parameters
+    ----------
+    config
+        Options of the run.
+    """
+    train_run(config)
+
+
+def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> None:
+    """Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr.
+
+    Tile size and frozen layers are those of the first epoch. Writes lr.csv and lr.png to the run folder, and no
+    other file.
+
+    Parameters
+    ----------
+    config
+        Options of the run.
+    lowest
+        Learning rate of the first step.
+    highest
+        Learning rate of the last step.
+    steps
+        Number of steps.
+    """
+    console().print(f"--model.lr={find_rate(config, lowest, highest, steps):.2g}", highlight=False)
+
+
+def find_batch(config: RunConfig, *, limit: int = 512, steps: int = 5) -> None:
+    """Train on batches of 8, 16, 32 … tiles until memory is full, and show the images/s of each size.
+
+    Says from which size on a larger batch is no faster. Writes no file.
+
+    Parameters
+    ----------
+    config
+        Options of the run.
+    limit
+        The largest batch to try.
+    steps
+        Steps to time for each size; their median counts.
+    """
+    speeds, full = measure_batches(config, limit, steps)
+    table = Table(title=f"{config.model.backbone}, {config.data.size} px", title_justify="left")
+    for heading in ("batch", "images/s"):
+        table.add_column(heading, justify="right")
+    for size, speed in speeds.items():
+        table.add_row(str(size), f"{speed:,.0f}")
+    console().print(table)
+    end = f"{2 * max(speeds)} do not fit in memory" if full else f"{max(speeds)} fit in memory"
+    console().print(f"--data.batch_size={enough(speeds)} is as fast as any; {end}", highlight=False)

@@ -1,0 +1,121 @@
+"""From the words of a call to the arguments of a verb's function, whose signature and docstring declare its options."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
+
+import docstring_parser
+
+from amazon_ml.cli.parser import Parser, with_values_of
+from amazon_ml.runs.config import RunConfig, default_run, find_config
+from amazon_ml.settings import build, settings_of
+
+_CONFIG = (
+    "configuration that ships with the package, by its name, or YAML file with any of these options; later ones win"
+)
+
+
+def arguments_of(
+    verb: str, call: Callable[..., Any], positionals: Sequence[str], words: Sequence[str]
+) -> dict[str, Any]:
+    """Parse the words of a call.
+
+    A parameter that is a class of settings stands for an option for each of its settings; a `RunConfig` for all
+    options of training, in their sections.
+
+    Parameters
+    ----------
+    verb
+        Name of the verb, for its help.
+    call
+        The function of the verb.
+    positionals
+        Parameters that are given by place; all others are options.
+    words
+        What follows the verb.
+
+    Raises
+    ------
+    InputError
+        For a value that does not fit.
+    """
+    parser = parser_of(verb, call, tuple(positionals))
+    values = parser.parse_args(with_values_of(words, "--config", lambda value: str(find_config(value)))).as_dict()
+    return {name: _taken(kind, name, values) for name, kind in _types(call).items()}
+
+
+def parser_of(verb: str, call: Callable[..., Any], positionals: Sequence[str]) -> Parser:
+    """Make the parser of a verb."""
+    text = docstring_parser.parse(inspect.getdoc(call) or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
+    meanings = {param.arg_name: param.description for param in text.params}
+    parser = Parser(prog=f"amazon-ml {verb}", description=text.short_description)
+    for name, kind in _types(call).items():
+        if kind is RunConfig:
+            _add_config(parser)
+        elif _is_settings(kind):
+            parser.add_settings(kind)
+        else:
+            _add_option(parser, inspect.signature(call).parameters[name], kind, meanings[name], name in positionals)
+    return parser
+
+
+def option_names(call: Callable[..., Any]) -> set[str]:
+    """List the options of a verb's function, by their names without dashes."""
+    names: set[str] = set()
+    for name, kind in _types(call).items():
+        if kind is RunConfig:
+            names |= {setting.name for setting in settings_of(RunConfig)}
+            names |= {f"{section}.{one.name}" for section, part in _sections().items() for one in settings_of(part)}
+        elif _is_settings(kind):
+            names |= {setting.name for setting in settings_of(kind)}
+        else:
+            names.add(name)
+    return names
+
+
+@cache
+def _types(call: Callable[..., Any]) -> dict[str, Any]:
+    hints = get_type_hints(call)
+    return {name: hints[name] for name in inspect.signature(call).parameters}
+
+
+def _sections() -> dict[str, type]:
+    hints = get_type_hints(RunConfig)
+    return {name: kind for name, kind in hints.items() if _is_settings(kind)}
+
+
+def _is_settings(kind: Any) -> TypeGuard[type]:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument("--config", action="config", help=_CONFIG)
+    parser.add_settings(RunConfig)
+    for section, kind in _sections().items():
+        parser.add_settings(kind, f"{section}.")
+
+
+def _add_option(parser: Parser, parameter: inspect.Parameter, kind: Any, meaning: str | None, by_place: bool) -> None:
+    about: dict[str, Any] = {"type": kind, "help": meaning}
+    if kind is bool:
+        about |= {"nargs": "?", "const": True}  # so that --yes means --yes true
+    if by_place:
+        if get_origin(kind) is list:
+            about |= {"type": get_args(kind)[0], "nargs": "+"}
+        parser.add_argument(parameter.name, **about)
+    elif parameter.default is parameter.empty:
+        parser.add_argument(f"--{parameter.name}", required=True, **about)
+    else:
+        parser.add_argument(f"--{parameter.name}", default=parameter.default, **about)
+
+
+def _taken(kind: Any, name: str, values: dict[str, Any]) -> Any:
+    """Take the value of a parameter out of those that were parsed."""
+    if not _is_settings(kind):
+        return values[name]
+    own = {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
+    if kind is RunConfig and own["run"] is None:
+        own["run"] = default_run([str(config) for config in values["config"] or []])
+    return build(kind, own)

@@ -1,0 +1,99 @@
+"""Options of the network: its backbone and weights, its loss, and how it learns."""
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from amazon_ml.settings import PathText, settings
+
+_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Epoch = Annotated[int, Field(ge=0)]
+
+
+@settings
+class ModelConfig:
+    """A timm backbone with one logit a tag, and how it is trained.
+
+    Parameters
+    ----------
+    backbone
+        Any timm model name.
+    pretrained
+        Start from ImageNet weights, out of an installed package or timm's hub.
+    weights
+        File with such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+    backbone_args
+        Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
+    progressive
+        Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as ``{0: 64, 4: 128, 8:
+        256}``: an epoch on small tiles costs a fraction of one on whole ones. Predictions are made at the size of
+        the tiles always, so end there.
+    mean
+        Mean of each channel in 0..1 that is subtracted; that of the backbone's weights by default.
+    std
+        Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
+    loss
+        Name of the loss: ``bce``, ``pos_weight``, ``smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
+        ``weather``; it also says how logits become probabilities.
+    loss_args
+        Arguments of the loss, such as ``{gamma: 2.0}`` for ``focal``.
+    lr
+        Highest learning rate of AdamW.
+    weight_decay
+        AdamW's decoupled weight decay; norms and biases have none.
+    layer_decay
+        Share of the learning rate that each layer has of that of the layer above it; the head has `lr`. Early layers
+        of pretrained networks need little change: 0.7 to 0.9 suits fine-tuning.
+    unfreeze
+        Epoch to how many stages of the backbone train from that epoch on, counted from the head, such as ``{0: 1,
+        1: 2, 2: all}`` (Howard and Ruder 2018). The others keep their weights and the running statistics of their
+        batch norms. Several devices need the strategy ``ddp_find_unused_parameters_true``.
+    schedule
+        ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``, stepped every batch.
+    warmup
+        Share of the steps in which the learning rate rises, in 0..1.
+    ema
+        Validate and keep an exponential moving average of the weights, of this decay, such as 0.999.
+    swa
+        Validate and keep the equal average of the weights of this last share of the steps, such as 0.25 (stochastic
+        weight averaging, Izmailov et al. 2018). In it, the learning rate stays where `schedule` has brought it.
+    tta
+        Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
+    tta_mean
+        What is averaged over the views: ``probability`` or ``logit``.
+    channels_last
+        Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
+    compile
+        Compile the backbone with ``torch.compile``; worth its minute on a GPU.
+    """
+
+    backbone: str = "resnet50"
+    pretrained: bool = True
+    weights: PathText | None = None
+    backbone_args: dict[str, Any] = field(default_factory=dict)
+    progressive: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
+    mean: list[float] | None = None
+    std: list[_Rate] | None = None
+    loss: str = "bce"
+    loss_args: dict[str, float | None] = field(default_factory=dict)
+    lr: _Rate = 1e-3
+    weight_decay: _Decay = 0.05
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    unfreeze: dict[_Epoch, Annotated[int, Field(ge=1)] | Literal["all"]] = field(default_factory=dict)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    warmup: _Share = 0.25
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    swa: Annotated[float, Field(gt=0, le=1)] | None = None
+    tta: Literal["none", "flips", "d4"] = "none"
+    tta_mean: Literal["probability", "logit"] = "probability"
+    channels_last: bool = True
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _check_averages(self) -> "ModelConfig":
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("cannot have both ema and swa: choose one of them")
+        return self

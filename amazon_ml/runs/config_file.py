@@ -1,0 +1,79 @@
+"""The configuration of a run as `config.yaml` holds it: which options are free, and a hash of those that are not."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amazon_ml.errors import InputError
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.settings import build, to_plain
+from amazon_ml.yaml_files import read_yaml
+
+#: Options that change no result of a run; so do those of logging services.
+IDLE = (
+    "data.packed", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "trainer.log_every_n_steps", "trainer.profiler",
+)  # fmt: skip
+#: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
+#: Where the tiles lie is free, too: their hashes tell that they are the same. The number of processes that train a
+#: network is checked where they are counted, since torchrun and srun set it, too.
+FREE = (
+    *IDLE, "folds", "data.root", "data.table", "data.images", "trainer.devices", "trainer.num_nodes",
+)  # fmt: skip
+
+
+#: Options that every configuration has that was written by a run.
+_WRITTEN = {"data", "model", "trainer", "seed", "beta"}
+
+
+def is_free(key: str) -> bool:
+    """Whether an option, by its dotted name, may change in a begun run."""
+    return key in FREE or key.split(".")[0] == "loggers"
+
+
+def flatten(config: RunConfig) -> dict[str, object]:
+    """Give the options of a run by their dotted names, such as ``data.size``, with plain values."""
+    flat: dict[str, object] = {}
+    for name, value in _plain(config).items():
+        is_section = dataclasses.is_dataclass(getattr(config, name))
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if is_section else {name: value}
+    return flat
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read the configuration of a run.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or where the file is another one.
+    """
+    if not path.exists():
+        raise InputError(f"{path.parent} is not a run: it has no {path.name}")
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not content.keys() >= _WRITTEN:
+        raise InputError(f"{path} is not the configuration of a run")
+    try:
+        return build(RunConfig, content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def config_text(config: RunConfig) -> str:
+    """Give a configuration as `config.yaml` holds it."""
+    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def hash_config(config: RunConfig) -> str:
+    """Hexadecimal SHA-256 of the options that are not free: a person may edit the others in `config.yaml`."""
+    settled = {key: value for key, value in flatten(config).items() if not is_free(key)}
+    return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    """Give a configuration as plain values, without the place of the run, which may be moved."""
+    return {name: value for name, value in to_plain(config).items() if name != "run"}

@@ -1,0 +1,125 @@
+"""Typed settings: frozen dataclasses whose values are checked when they are made, whoever makes them.
+
+A room declares its options as one such class: the name, the type, the range, the default and, in the docstring,
+the meaning of each. The command line, YAML files, Python and the page on options all read that one place.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
+
+import docstring_parser
+import pydantic
+from pydantic import AfterValidator, ConfigDict, TypeAdapter
+from pydantic_core import ErrorDetails
+
+from amazon_ml.errors import InputError
+
+_T = TypeVar("_T")
+
+#: A path as it was written; ``~`` stands for the home folder.
+PathText = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def settings(kind: type[_T]) -> type[_T]:
+    """Make a class a frozen dataclass of settings; its fields are given by name.
+
+    A value that does not fit its field raises `pydantic.ValidationError`; `build` makes an `InputError` of it.
+    """
+    frozen = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+    return cast(type[_T], frozen(kind))
+
+
+def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) -> _T:
+    """Make settings of plain values, such as those of a YAML file; strictly, text is no number.
+
+    Raises
+    ------
+    InputError
+        With the dotted name of the option, its value and what it takes.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(values), strict=strict)
+    except pydantic.ValidationError as error:
+        raise _misfit(kind, error.errors(include_url=False)[0]) from None
+
+
+def _misfit(kind: type, fault: ErrorDetails) -> InputError:
+    """Say in one line which option has a value that does not fit."""
+    option = _option(kind, fault["loc"])
+    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return InputError(f"there is no option {option}", option=option)
+    if fault["type"] in ("missing", "missing_argument"):
+        return InputError(f"{option} is needed", option=option)
+    meaning = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not option or dataclasses.is_dataclass(_types(kind).get(option)):  # of several fields together
+        return InputError(meaning, option=option)
+    return InputError(f"{option} {meaning}, not {fault['input']!r}", option=option)
+
+
+def _option(kind: type, place: Sequence[int | str]) -> str:
+    """Give the dotted name of the option that a fault is of; what lies deeper is part of its value."""
+    names: list[str] = []
+    for name in map(str, place):
+        names.append(name)
+        kind = _types(kind).get(name, str)
+        if not dataclasses.is_dataclass(kind):
+            break
+    return ".".join(names)
+
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option as a person sees it.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    type
+        Its plain type, without the range.
+    default
+        Its default; `dataclasses.MISSING` where it has to be given.
+    meaning
+        What it does, in a sentence or two.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    meaning: str
+
+
+@cache
+def settings_of(kind: type) -> tuple[Setting, ...]:
+    """List the options that a class of settings declares, in their order; nested settings are left out."""
+    hints, meanings = _types(kind), _meanings(kind)
+    return tuple(
+        Setting(field.name, hints[field.name], _default(field), meanings[field.name])
+        for field in dataclasses.fields(kind)
+        if not dataclasses.is_dataclass(hints[field.name])
+    )
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    texts = [docstring_parser.parse_from_object(one) for one in reversed(kind.__mro__[:-1])]
+    return {param.arg_name: param.description or "" for text in texts for param in text.params}
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    factory: Callable[[], Any] | Any = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def to_plain(value: Any) -> Any:
+    """Give settings as plain values for YAML or JSON: dictionaries, lists, numbers and text."""
+    return TypeAdapter(type(value)).dump_python(value)
