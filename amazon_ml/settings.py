@@ -5,6 +5,7 @@ the meaning of each. The command line, YAML files, Python and the page on option
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +44,9 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
         With the dotted name of the option, its value and what it takes.
     """
     try:
-        return TypeAdapter(kind).validate_python(dict(values), strict=strict)
+        if strict:  # as of JSON: values of another type are not taken for what they might mean
+            return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
+        return TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
         raise _misfit(kind, error.errors(include_url=False)[0]) from None
 

@@ -17,8 +17,6 @@ RgbSource = Literal["jpg", "tif"]
 
 _Edge = Annotated[int, Field(ge=8, le=LARGEST_EDGE)]
 _Count = Annotated[int, Field(ge=1)]
-_Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @settings
@@ -116,12 +114,10 @@ class DataConfig(ReadingConfig):
     augment
         Steps that change training tiles, one after the other: each the name of a transform of albumentations, or of
         ours (``Haze``, ``Clouds``), with its arguments.
-    mixup_alpha
-        Mix whole training batches by mixup: alpha of the Beta distribution that shares are drawn from.
-    cutmix_alpha
-        The same by cutmix; with both, one of them is drawn for each batch.
-    mix_prob
-        Share of the batches that are mixed, in 0..1.
+    mix
+        Mixing of whole training batches: ``mixup`` and ``cutmix`` (alpha of the Beta distribution that shares are
+        drawn from; with both, one is drawn for each batch) and ``p``, the share of batches that are mixed, such as
+        ``{mixup: 0.2, p: 0.5}``.
     n_folds
         Number of folds.
     fold_by
@@ -146,9 +142,7 @@ class DataConfig(ReadingConfig):
     predict_batch_size: _Count = 256
     workers: Annotated[int, Field(ge=0)] | None = None
     augment: list[dict[str, dict[str, Any]]] = field(default_factory=lambda: [{"D4": {"p": 1.0}}])
-    mixup_alpha: _Alpha | None = None
-    cutmix_alpha: _Alpha | None = None
-    mix_prob: _Share = 1.0
+    mix: dict[str, float] | None = None
     n_folds: Annotated[int, Field(ge=2)] = 5
     fold_by: Literal["tags", "scenes"] = "tags"
     hold_out: bool = True

@@ -5,7 +5,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from amazon_ml.data.config import DataConfig
 from amazon_ml.errors import InputError
@@ -15,6 +15,10 @@ from amazon_ml.settings import PathText, build, settings
 from amazon_ml.yaml_files import read_yaml
 
 _Fold = Annotated[int, Field(ge=0)]
+#: One fold is a list of one.
+_Folds = Annotated[
+    Literal["all"] | _Fold | list[_Fold], AfterValidator(lambda one: [one] if isinstance(one, int) else one)
+]
 
 
 @settings
@@ -52,7 +56,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     run: PathText | None = None
-    folds: Literal["all"] | _Fold | list[_Fold] = field(default_factory=lambda: [0])
+    folds: _Folds = field(default_factory=lambda: [0])
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
     loggers: dict[str, dict[str, Any]] = field(default_factory=dict)

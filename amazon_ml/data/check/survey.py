@@ -14,6 +14,7 @@ from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import Reading, scan_table
 from amazon_ml.data.catalog.tiles import ambiguous_names, choose_colours, choose_files, find_tiles
+from amazon_ml.data.config import RgbSource
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
@@ -62,7 +63,7 @@ class Survey:
     surplus: list[str]
     colourless: list[str]
     counts: dict[str, int]
-    colours: str
+    colours: RgbSource
     table_faults: list[Fault]
     slips: list[str]
     differences: dict[str, str]
@@ -76,7 +77,7 @@ def survey(
     table: Path | None = None,
     images: Path | None = None,
     bands: Sequence[str] = COLOURS,
-    colours: str | None = None,
+    colours: RgbSource | None = None,
 ) -> Survey:
     """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
 
