@@ -70,6 +70,7 @@ KINDS = {
     "mixed_formats": Kind("formats of tiles", "all are read as RGB", REMARK),
     "reading": Kind("what keeps training from reading the tiles", "set the option that it names, or mend the files"),
     "refused": Kind("tiles that training would refuse", "mend them, or leave them out"),
+    "empty_bands": Kind("bands that show nothing", "scale their values, or leave them out with data.bands"),
     "odd_depths": Kind("tiles of another depth than most", "convert all to one depth"),
     "deep": Kind("images of 16 bits", "they are scaled by limits that the run stores", REMARK),
     "masked_parts": Kind("tiles with masked or transparent pixels", "these become 0, or the index 0", REMARK),

@@ -11,7 +11,7 @@ from amazon_ml.data.bands import COLOURS, TileReader, check_max_pixels, check_or
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.findings import Case
 from amazon_ml.data.images import MAX_PIXELS, Mask, read_picture
-from amazon_ml.data.limits import fit_reader
+from amazon_ml.data.limits import empty_bands_of, fit_reader
 from amazon_ml.data.progress import mapped
 from amazon_ml.data.tif import as_tif, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError
@@ -69,6 +69,7 @@ def reading_faults(tiles: pd.DataFrame, colours: str, how: PixelReading, workers
     except InputError as error:
         yield Case("reading", str(error))
         return
+    yield from (Case("empty_bands", said) for said in empty_bands_of(reader, whole[whole["tagged"].astype(bool)]))
     yield from _tiles_read(whole, reader, workers)
 
 
