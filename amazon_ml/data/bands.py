@@ -243,6 +243,8 @@ class TileReader:
         return masked(_to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
 
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
+        if expected and pixels.dtype == np.uint16 and file.lower().endswith((".jpg", ".jpeg")):
+            raise InputError(f"{file} is no JPG: it holds 16-bit values; give it the ending .png, or convert it")
         if expected and pixels.dtype != expected:
             raise InputError(
                 f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; "
