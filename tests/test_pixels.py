@@ -510,3 +510,13 @@ def test_a_band_that_is_the_same_all_over_is_a_fault_and_training_warns(
     assert status == 1 and "empty_bands" in findings
     read_all(root)
     assert "band r" in caplog.text
+
+
+@pytest.mark.parametrize(("tiles", "folds", "status"), [(1, 2, 1), (3, 5, 1), (3, 3, 0), (5, 5, 0)])
+def test_fewer_tiles_than_folds_are_a_fault(tmp_path: Path, tiles: int, folds: int, status: int) -> None:
+    root = folder(tmp_path, lambda p, i: write_png(p, rgb8(i)), ".png", tiles)
+    (root / "labels.csv").write_text("image,tags\n" + "".join(f"t{i},{'a b'[i % 2 :]}\n" for i in range(tiles)))
+    found, findings = checked(root, f"--n_folds={folds}")
+    assert ("few_tiles" in findings) == bool(status)
+    if tiles > 1:  # one tile has the same tags as all
+        assert found == status

@@ -58,6 +58,7 @@ KINDS = {
     "missing_tiles": Kind("rows without a file, which are left out", "nothing, if that is meant", REMARK),
     "shared_files": Kind("files that several rows name", "keep one of these rows"),
     "file_names": Kind("files whose names cannot be used", "rename or remove them"),
+    "few_tiles": Kind("fewer tagged tiles than folds", "add tiles, or set data.n_folds to 2 or more"),
     "surplus_files": Kind("files without a row", "they are not used", REMARK),
     "colourless": Kind(
         "tiles without tags that lack the image which colours are read from", "they get no prediction", REMARK
