@@ -101,7 +101,8 @@ def check_folder(
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
-        merge_rows=merge_rows, leave_out=exclude, n_folds=n_folds, workers=workers or os.cpu_count() or 1, pixels=pixels,
+        merge_rows=merge_rows, leave_out=exclude, n_folds=n_folds, workers=workers or os.cpu_count() or 1,
+        pixels=pixels,
     )  # fmt: skip
     _print(report, examples)
     if json is not None:
