@@ -365,4 +365,6 @@ def _index_to_uint8(a: Raw, b: Raw) -> Image:
 
 
 def _to_uint8(values: npt.NDArray[np.float32]) -> Image:
-    return np.nan_to_num(np.rint(values), nan=0.0).clip(0, 255).astype(np.uint8)
+    levels = np.clip(np.rint(values), 0, 255)
+    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it looks for infinities, which are clipped
+    return levels.astype(np.uint8)
