@@ -4,6 +4,7 @@ import io
 import resource
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 
 from amazon_ml.data.damage import file_fault
 from amazon_ml.data.formats import HEAD, content_of, declared_length
+from amazon_ml.data.headers import fault_of_scans
 from amazon_ml.data.images import SUFFIXES, read_tile
 from amazon_ml.data.tif import read_tif
 from amazon_ml.errors import InputError
@@ -131,3 +133,64 @@ def test_a_png_with_other_chunks_takes_no_memory(tmp_path: Path, change: dict[by
     with pytest.raises(InputError, match=r"t\.png"):
         read_tile(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP", b"tEXt", b"eXIf"])
+def test_texts_of_a_png_are_not_inflated(tmp_path: Path, name: bytes) -> None:
+    packed = zlib.compressobj(9)
+    text = b"".join([packed.compress(b"a" * 2**20) for _ in range(256)]) + packed.flush()
+    start = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}.get(name, b"a\0")
+    chunk = start + text
+    chunk = len(chunk).to_bytes(4, "big") + name + chunk + zlib.crc32(name + chunk).to_bytes(4, "big")
+    path = tmp_path / "t.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    data = path.read_bytes()
+    at = data.index(b"IDAT") - 4
+    path.write_bytes(data[:at] + chunk * 4 + data[at:])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (read_tile(path) == pixels).all()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_a_png_that_is_longer_than_its_decoder_takes_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    Image.new("1", (9, 9)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = (90_000_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"long\.png.*90,000,000"):
+        read_tile(path)
+
+
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_a_jpeg_of_many_scans_is_refused_at_once(tmp_path: Path, thumbnail: bool) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), (9, 99, 200)).save(stream, "JPEG", progressive=True)
+    data = stream.getvalue()
+    assert fault_of_scans(data) == ""
+    starts = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    if thumbnail:  # holds the start of a scan before the frame of the image
+        small = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(small, "JPEG")
+        inside = small.getvalue()
+        segment = b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside
+        data = data[:2] + segment + data[2:]
+        starts = [at + len(segment) for at in starts]
+    last = data[starts[-1] : -2]
+    path = tmp_path / "t.jpg"
+    path.write_bytes(data[:-2] + last * 500 + data[-2:])
+    with pytest.raises(InputError, match=r"t\.jpg.*100 scans"):
+        read_tile(path)
+    path.write_bytes(data[: starts[-1]] + data[-2:])
+    with pytest.raises(InputError, match=r"t\.jpg"):
+        read_tile(path)
+
+
+def test_a_file_with_the_ending_of_another_format_gets_one_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "t0.jpg"
+    Image.new("RGB", (9, 9)).save(path, "TIFF")
+    assert ".tif" in file_fault(str(path))
+    with pytest.raises(InputError, match=r"t0\.jpg.*ending \.tif"):
+        read_tile(path)

@@ -112,6 +112,21 @@ def test_saturated_tiles_are_warned_of(run_on_tifs: Path, tmp_path: Path, caplog
     assert not [record for record in caplog.records if "at a limit" in record.message]
 
 
+def test_a_band_at_its_limit_all_over_is_refused(
+    run_on_tifs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(i: int) -> Pixels:
+        bands = values(i)
+        bands[..., 3] = 3999
+        return bands
+
+    root = tifs(tmp_path / "data", full, tiles=4)
+    out = tmp_path / "p.csv"
+    assert main(["predict", str(run_on_tifs / "run"), "--tiles", str(root), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "band n" in said and ".tif" in said and not out.exists()
+
+
 def test_other_names_of_bands_than_those_of_the_training_are_refused(run_on_tifs: Path, tmp_path: Path) -> None:
     read = read_reader(run_on_tifs / "run" / "bands.json")
     assert (read.expected.tif, read.tif_order) == ("uint16", "bgrn")

@@ -1,6 +1,7 @@
 """What a file says of its pixels is believed: masks, depth, names of bands; check and training agree on it."""
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from amazon_ml.data.images import read_picture, read_tile
 from amazon_ml.data.limits import fit_limits
 from amazon_ml.data.orders import by_letter
 from amazon_ml.data.tif import open_tif
+from amazon_ml.data.values import values_alone
 from amazon_ml.errors import InputError
 
 # ------------------------------------------------------------------ masks of TIFs
@@ -454,3 +456,67 @@ def test_check_and_training_agree(tmp_path: Path, name: str) -> None:
     else:
         with pytest.raises(InputError):
             read_all(root, **options)
+
+
+# ------------------------------------------------------------------ values that stand alone, bands that show nothing
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(65535, "uint16"), (0, "uint16"), (-32768, "int16"), (-9999, "int16"), (-32767, "int16"), (9999, "int16"),
+     (-99999, "int32"), (-99999, "float32"), (-3.4e38, "float32"), (1e20, "float32"), (1e38, "float64")],
+)  # fmt: skip
+def test_a_value_within_one_band_that_stretches_limits_is_named(tmp_path: Path, value: float, dtype: str) -> None:
+    def write(path: Path, i: int) -> None:
+        bands = 1000 + values(i, 3, dtype, 0, 1000)
+        if i == 3:
+            bands[5:20, 5:20, 1] = value
+        write_tif(path, bands)
+
+    root = folder(tmp_path, write, ".tif")
+    with pytest.raises(InputError, match=rf"band g.*t0*3\.tif.*-a_nodata {re.escape(f'{value:g}')}"):
+        read_all(root)
+    assert "reading" in checked(root)[1]
+    read_all(root, tif_limits={letter: [1000, 2000] for letter in "rgb"})
+
+
+def test_values_that_are_many_stand_with_the_others() -> None:
+    rng = np.random.default_rng(0)
+    bright = np.concatenate([rng.normal(2000, 300, 50_000), rng.uniform(2000, 30_000, 5000)]).round()
+    assert values_alone(np.minimum(bright, 12_000)) == []
+    assert values_alone(rng.integers(0, 4, 1000).astype(float)) == []
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp"])
+def test_tiles_of_0_and_1_are_a_fault_and_training_warns(
+    tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(path: Path, i: int) -> None:
+        pixels = values(i, 3, "uint8", 0, 2)
+        write_tif(path, pixels) if ending == ".tif" else Image.fromarray(pixels).save(path)
+
+    root = folder(tmp_path, write, ending)
+    status, findings = checked(root)
+    assert status == 1 and "empty_bands" in findings
+    read_all(root)
+    assert "no value is above 1" in caplog.text
+
+
+def test_a_band_that_is_the_same_all_over_is_a_fault_and_training_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = folder(tmp_path, lambda p, i: write_png(p, rgb8(i) * np.array([1, 1, 0], dtype=np.uint8)), ".png")
+    status, findings = checked(root)
+    assert status == 1 and "empty_bands" in findings
+    read_all(root)
+    assert "band r" in caplog.text
+
+
+@pytest.mark.parametrize(("tiles", "folds", "status"), [(1, 2, 1), (3, 5, 1), (3, 3, 0), (5, 5, 0)])
+def test_fewer_tiles_than_folds_are_a_fault(tmp_path: Path, tiles: int, folds: int, status: int) -> None:
+    root = folder(tmp_path, lambda p, i: write_png(p, rgb8(i)), ".png", tiles)
+    (root / "labels.csv").write_text("image,tags\n" + "".join(f"t{i},{'a b'[i % 2 :]}\n" for i in range(tiles)))
+    found, findings = checked(root, f"--n_folds={folds}")
+    assert ("few_tiles" in findings) == bool(status)
+    if tiles > 1:  # one tile has the same tags as all
+        assert found == status

@@ -51,7 +51,7 @@ def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> str:
     kind = content_of(head)
     check = _CHECKS.get(kind)
     if check is None:  # OpenCV reads some formats beside the usual ones; it is asked by the header, too
-        readable = bool(kind == "TIFF" or cv2.haveImageReader(path))
+        readable = kind != "TIFF" and cv2.haveImageReader(path)
         return "" if readable else f"{path} is not an image that can be read{described(head)}"
     if kind == "WebP" and is_animated(head):
         return f"{path} {refusal_of(head)}"

@@ -96,6 +96,8 @@ def content_of(head: bytes) -> str:
 def described(data: bytes) -> str:
     """Go on with a sentence that says a file is no image: what it seems to be, and what to do."""
     kind = content_of(data[:HEAD])
+    if kind == "TIFF":
+        return ": it is a TIF; give it the ending .tif"
     if kind in IMAGES:
         return f": it begins as a {kind}, and is damaged; fetch it again"
     what = f": it is {with_article(kind)}" if kind else ""

@@ -11,11 +11,19 @@ from amazon_ml.errors import InputError
 
 #: Bytes at the start of a file that hold its header, save where much is stored before the size.
 HEAD = 65536
+#: First bytes of a PNG.
+PNG = b"\x89PNG\r\n\x1a\n"
 #: Spaces of the colours of a JPEG that holds inks.
 INKS = ("CMYK", "YCCK")
-#: Markers of a JPEG: start of frame of any coding, of the progressive one, start of scan, end of the image.
+#: Pixels along an edge of a file at the most: libpng and OpenCV take no more.
+_LONGEST = 1_000_000
+#: Scans of a progressive JPEG at the most; encoders write twelve or fewer, and each takes time.
+_MOST_SCANS = 100
+#: Chunks of a PNG that hold texts, profiles and notes of a camera.
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+#: Markers of a JPEG: start of frame of any coding, of the progressive ones, start of scan, end of the image.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_PROGRESSIVE, _SCAN, _END = 0xC2, 0xDA, 0xD9
+_PROGRESSIVE, _SCAN, _END = frozenset({0xC2, 0xCA}), 0xDA, 0xD9
 #: What follows 0xFF within coded data, or as padding of a marker.
 _IN_DATA = frozenset({0, *range(0xD0, 0xD8), 0xFF})
 
@@ -87,26 +95,65 @@ def check_pixels(path: Path, width: int, height: int, most: int) -> None:
         )
 
 
-def lacks_scans(data: bytes) -> bool:
-    """Whether a progressive JPEG ends before its last refinement, of which libjpeg does not warn."""
-    if data.find(b"\xff\xc2", 0, data.find(b"\xff\xda")) < 0:
-        return False
+def check_edges(path: Path, width: int, height: int) -> None:
+    """Refuse an image that is longer than its decoder takes."""
+    if max(width, height) > _LONGEST:
+        raise InputError(
+            f"{path} announces {width:,} x {height:,} pixels, more than {_LONGEST:,} along an edge; cut it into tiles"
+        )
+
+
+def fault_of_scans(data: bytes) -> str:
+    """Say what is wrong with the scans of a progressive JPEG, of which libjpeg does not warn; ``""`` if nothing is.
+
+    It ends before its last refinement, or it has so many scans that they take minutes.
+    """
+    if not _is_progressive(data):
+        return ""
     missing: dict[int, set[int]] = {}  # of each component the coefficients that are not exact yet
-    at = 2
+    at, scans = 2, 0
     while 0 <= at < len(data) - 4:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at + 4 : at + 2 + length]
         if marker in _FRAMES:
-            if marker != _PROGRESSIVE:
-                return False
+            if marker not in _PROGRESSIVE:
+                return ""
             missing = {segment[6 + 3 * i]: set(range(64)) for i in range(segment[5])}
         elif marker == _SCAN:
+            scans += 1
+            if scans > _MOST_SCANS:
+                return f"it has more than {_MOST_SCANS} scans; save it anew"
             components, (first, last, bits) = segment[1 : 1 + 2 * segment[0] : 2], segment[-3:]
             if bits & 15 == 0:
                 for component in components:
                     missing.get(component, set()).difference_update(range(first, last + 1))
         at = _next_marker(data, at + 2 + length)
-    return any(missing.values())
+    return "it lacks its last scans; fetch it again" if any(missing.values()) else ""
+
+
+def _is_progressive(data: bytes) -> bool:
+    """Whether the first frame of a JPEG is progressive; a thumbnail within a segment before it does not count."""
+    at = 2
+    while 0 <= at < len(data) - 4:
+        marker = data[at + 1]
+        if marker in _FRAMES or marker == _SCAN:
+            return marker in _PROGRESSIVE
+        at = _next_marker(data, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+    return False
+
+
+def without_texts(data: bytes) -> bytes:
+    """Leave out the chunks of a PNG that hold no pixel, and that the decoder would inflate: to a GB each."""
+    if not any(name in data for name in _TEXTS):
+        return data
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if name not in _TEXTS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _next_marker(data: bytes, at: int) -> int:
@@ -173,7 +220,7 @@ def _bmp(data: bytes) -> Header:
 
 _PARSERS: dict[bytes, Callable[[bytes], Header]] = {
     b"\xff\xd8": _jpeg,
-    b"\x89PNG\r\n\x1a\n": _png,
+    PNG: _png,
     b"RIFF": _webp,
     b"BM": _bmp,
 }

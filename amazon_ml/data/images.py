@@ -11,7 +11,16 @@ import numpy.typing as npt
 import simplejpeg
 
 from amazon_ml.data.formats import described, refusal_of
-from amazon_ml.data.headers import INKS, Header, check_pixels, lacks_scans, parse_header
+from amazon_ml.data.headers import (
+    INKS,
+    PNG,
+    Header,
+    check_edges,
+    check_pixels,
+    fault_of_scans,
+    parse_header,
+    without_texts,
+)
 from amazon_ml.errors import InputError
 from amazon_ml.regular import check_regular, open_regular, unopened
 
@@ -167,6 +176,7 @@ def _checked_header(path: Path, data: bytes, max_pixels: int) -> Header:
     header = parse_header(data)
     if header is not None:
         check_pixels(path, header.width, header.height, max_pixels)
+        check_edges(path, header.width, header.height)
     if refusal := refusal_of(data):
         raise InputError(f"{path} {refusal}")
     if header is None:
@@ -176,6 +186,8 @@ def _checked_header(path: Path, data: bytes, max_pixels: int) -> Header:
 
 def _decode(data: bytes, path: Path, flags: int) -> Any:
     image = None
+    if data.startswith(PNG):
+        data = without_texts(data)
     with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if image is None:
@@ -200,8 +212,8 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> Image:
 
 def _strict(data: bytes, colours: str, path: Path) -> Image:
     """Decode a JPEG; what libjpeg only warns of, such as missing data that it fills with grey, is refused."""
-    if lacks_scans(data):
-        raise InputError(f"{path} is a damaged JPEG (it lacks its last scans); fetch it again")
+    if fault := fault_of_scans(data):
+        raise InputError(f"{path} is a damaged JPEG: {fault}")
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colours, strict=True), dtype=np.uint8)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """How the tiles of a folder are read: limits of 16-bit values, and what other tiles must be to be read alike."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,27 +14,26 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, Expected, TileReader, need_tif, split_colours
 from amazon_ml.data.config import RgbSource
 from amazon_ml.data.headers import read_header
-from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Raw, read_picture
+from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Raw, read_picture
 from amazon_ml.data.names import UNNAMED
 from amazon_ml.data.orders import Bands, by_letter, find_order, without_alpha
 from amazon_ml.data.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata
+from amazon_ml.data.values import PERCENTILES, empty_bands, squeezed, values_alone
 from amazon_ml.errors import InputError, listed
 
 log = logging.getLogger(__name__)
 
 Limits = dict[str, tuple[float, float]]
 
-#: TIF values below the first and above the second of these percentiles are clipped.
-PERCENTILES = (1.0, 99.0)
 _SAMPLE_TILES, _SAMPLE_PIXELS = 500, 4096
-#: Limits squeeze values where so large a share of the pixels falls on fewer levels of 256 than these.
-_SQUEEZED, _LEVELS = 0.99, 8
 #: Bytes that tell the depth of an image.
 _HEAD = 64
 #: Tiles that are compared with those of the training, at the most.
 _COMPARED = 100
 #: Share of pixels at a limit that is worth a warning, where it is so many times that of the training.
 _SATURATED, _TIMES = 0.1, 5.0
+#: Share of pixels at a limit that is all of them, and the tiles that must agree on it if all bands are so.
+_FULL, _ENOUGH = 0.999, 3
 #: Share of values outside of the range of the training from which on tiles are of another kind.
 _OUTSIDE = 0.9
 
@@ -45,6 +44,7 @@ class _Sample:
 
     drawn: dict[str, list[Raw]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
+    files: dict[str, list[str]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
     nodata: dict[float, int] = field(default_factory=dict)
 
@@ -59,6 +59,7 @@ class _Sample:
             if len(flat):
                 self.drawn.setdefault(letter, []).append(flat[rng.integers(len(flat), size=_SAMPLE_PIXELS)])
                 self.shares.setdefault(letter, []).append(len(flat) / band.size)
+                self.files.setdefault(letter, []).append(file)
 
     def look_for_nodata(self, tile: Tif) -> None:
         """Look for a value that stands for "no data" in a tile; 8-bit values are taken as they are."""
@@ -80,6 +81,11 @@ class _Sample:
             pixels = np.concatenate([part[:n] for part, n in zip(parts, counts, strict=True)]).astype(np.float64)
             fair[letter] = pixels[~np.isin(pixels, list(self.nodata))]
         return fair
+
+    def file_with(self, letter: str, value: float) -> str:
+        """Name a file whose band has a value, among those that were drawn."""
+        drawn = zip(self.drawn[letter], self.files[letter], strict=True)
+        return next((file for part, file in drawn if (part == value).any()), self.files[letter][0])
 
     def dtype(self) -> str:
         """Type of the values; files of two types are refused."""
@@ -142,9 +148,10 @@ def fit_reader(
             nodata=tuple(sorted({*fitted.nodata, *of_images.nodata})),
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
-    return TileReader(
-        bands, fitted.limits if given is None else given, fitted.order or order, colours, expected, max_pixels
-    )
+    limits_used = fitted.limits if given is None else given
+    reader = TileReader(bands, limits_used, fitted.order or order, colours, expected, max_pixels)
+    warn_of_empty_bands(reader, tiles)
+    return reader
 
 
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
@@ -154,12 +161,12 @@ def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
     it. Tiles are refused where nearly all values of each band lie outside of the range of the training: 16-bit
     values for 12-bit ones, for instance.
     """
+    warn_of_empty_bands(reader, tiles)
     scaled = {letter: limits for letter, limits in reader.limits.items() if letter in reader.expected.ranges}
     if not scaled or tiles.empty:
         return
-    drawn = np.unique(np.linspace(0, len(tiles) - 1, min(_COMPARED, len(tiles))).astype(int))
     found: dict[str, list[tuple[float, float]]] = {}
-    for path, tif in tiles[["path", "tif"]].iloc[drawn].itertuples(index=False):
+    for path, tif in _some_files(tiles):
         with suppress(InputError):
             for letter, pair in _shares(reader, path, tif, scaled).items():
                 found.setdefault(letter, []).append(pair)
@@ -170,11 +177,59 @@ def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
             f"{100 * shares[letter][1]:.0f} % of the values in tiles such as {tiles['path'].iloc[0]} lie outside of "
             f"{low:g} to {high:g} (band {letter}), which those of the training lie in; scale them as those are"
         )
+    _check_saturated(reader, shares, max(map(len, found.values()), default=0), tiles["path"].iloc[0])
     for letter, (now, _) in shares.items():
         then = reader.expected.ranges[letter][2]
         if now > max(_SATURATED, _TIMES * then):
             log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, and %.0f %% were "
                         "in training; their values may be scaled otherwise", letter, 100 * now, 100 * then)  # fmt: skip
+
+
+def _check_saturated(reader: TileReader, shares: Mapping[str, Any], tiles: int, file: str) -> None:
+    """Refuse a band that is at a limit all over, where it hardly was in training; one bright tile may be a cloud."""
+    full = [
+        letter for letter, (now, _) in shares.items() if now > _FULL and reader.expected.ranges[letter][2] < _SATURATED
+    ]
+    if full and (len(full) < len(shares) or tiles >= _ENOUGH):
+        low, high = reader.limits[full[0]]
+        raise InputError(
+            f"all values of band {full[0]} in tiles such as {file} lie at or beyond the limits {low:g} to {high:g} of "
+            "the training, where few did; scale them as those of the training are"
+        )
+
+
+def empty_bands_of(reader: TileReader, tiles: pd.DataFrame) -> list[str]:
+    """Say which bands show nothing in up to 100 tiles; those that the reader refuses are passed over."""
+    constant, dark, taken = empty_bands(_tiles_read(reader, tiles), reader.bands)
+    if not taken:
+        return []
+    looked = f"in all {taken} tiles that were looked at, such as {tiles['path'].iloc[0]}"
+    if dark:
+        return [f"no value is above 1 of 255 {looked}; scale them to 0..255, or store 0..1 as float TIFs"]
+    return [f"band {band} is {value} all over {looked}; it shows nothing"
+            for band, value in constant.items()]  # fmt: skip
+
+
+def warn_of_empty_bands(reader: TileReader, tiles: pd.DataFrame) -> None:
+    """Warn of the bands that show nothing."""
+    for sentence in empty_bands_of(reader, tiles):
+        log.warning("%s", sentence)
+
+
+def _tiles_read(reader: TileReader, tiles: pd.DataFrame) -> Iterator[Image]:
+    for path, tif in _some_files(tiles):
+        try:
+            tile = reader(path, tif)
+        except InputError:
+            continue
+        yield tile
+
+
+def _some_files(tiles: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Give image and TIF of up to 100 tiles, evenly drawn."""
+    if len(tiles):
+        drawn = np.unique(np.linspace(0, len(tiles) - 1, min(_COMPARED, len(tiles))).astype(int))
+        yield from tiles[["path", "tif"]].iloc[drawn].itertuples(index=False, name=None)
 
 
 @dataclass(frozen=True)
@@ -207,7 +262,7 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
     if not len(drawn):
         return _Fit(order=order)
     orders.report()
-    limits, ranges = _limits_of(sample.pixels(), given, files[drawn[0]])
+    limits, ranges = _limits_of(sample, given, files[drawn[0]])
     sample.report("TIFs", len(drawn))
     return _Fit(limits, ranges, sample.dtype(), orders.order, orders.declared, tuple(sorted(sample.nodata)))
 
@@ -277,21 +332,22 @@ def _fit_images(images: Sequence[str], given: Limits | None, seed: int, max_pixe
         picture = read_picture(Path(images[tile]), max_pixels)
         sample.add(split_colours(picture), images[tile], rng)
         sample.look_for_nodata(as_tif(picture))
-    limits, ranges = _limits_of(sample.pixels(), given, images[drawn[0]])
+    limits, ranges = _limits_of(sample, given, images[drawn[0]])
     sample.report("images", len(drawn))
     log.info("images hold 16-bit values; they are scaled by percentiles of them, or by data.tif_limits")
     return _Fit(limits, ranges, nodata=tuple(sample.nodata))
 
 
 def _limits_of(
-    pixels: Mapping[str, npt.NDArray[np.float64]], given: Limits | None, file: str
+    sample: _Sample, given: Limits | None, file: str
 ) -> tuple[Limits, dict[str, tuple[float, float, float]]]:
     """Give limits and ranges of each band; limits that leave too few levels are refused, or warned of where given."""
     limits: Limits = {}
     ranges = {}
-    for letter, values in pixels.items():
+    for letter, values in sample.pixels().items():
         if not len(values):
             raise InputError(f"band {letter} holds no number in TIFs such as {file}")
+        _check_alone(sample, letter, values, given)
         low, high = np.percentile(values, PERCENTILES)
         limits[letter] = (float(low), float(high if high > low else low + 1))
         low, high = (given or limits).get(letter, limits[letter])
@@ -304,15 +360,19 @@ def _limits_of(
     return limits, ranges
 
 
-def squeezed(letter: str, values: npt.NDArray[np.float64], low: float, high: float) -> str:
-    """Say so where limits leave nearly all pixels on a few of 256 levels, though their values are many."""
-    levels = np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.int64)
-    counts = np.sort(np.bincount(levels, minlength=256))[::-1]
-    few = counts[: _LEVELS - 1].sum() >= _SQUEEZED * len(values)
-    if not few or len(np.unique(values)) < 4 * _LEVELS:
-        return ""
-    share = 100 * counts[: _LEVELS - 1].sum() / len(values)
-    return f"band {letter}: limits {low:g} to {high:g} leave {share:.1f} % of the pixels on {_LEVELS - 1} of 256 levels"
+def _check_alone(sample: _Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:
+    """Look for values that may stand for "no data": refused where limits depend on them, else warned of."""
+    for alone in values_alone(values):
+        said = (
+            f"band {letter}: {100 * alone.share:.2g} % of the pixels are {alone.value:g}, far away from all others, in "
+            f"files such as {sample.file_with(letter, alone.value)}; it may stand for no data"
+        )
+        if alone.stretches and letter not in (given or {}):
+            raise InputError(
+                f"{said}, and it stretches the limits: declare it in the files (gdal_edit.py -a_nodata "
+                f"{alone.value:g}), or set data.tif_limits"
+            )
+        log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", said)
 
 
 def _shares(reader: TileReader, path: str, tif: str, scaled: Limits) -> dict[str, tuple[float, float]]:

@@ -67,6 +67,11 @@ def find_order(tif: Tif, file: str) -> str:
     if len(set(named)) < len(named):
         raise InputError(f"{file} names two bands alike ({', '.join(declared)}); name them with data.tif_order")
     order = declared if named else _ORDERS.get(len(declared))
+    if order is None and len(declared) == 1:
+        raise InputError(
+            f"{file} has 1 band{' beside its transparency' if tif.alpha is not None else ''}; repeat it with "
+            "gdal_translate -b 1 -b 1 -b 1, or train on it alone with --data.tif_order r --data.bands r"
+        )
     if order is None:
         count = len(declared)
         raise InputError(f"{file} has {count} band{'s' * (count != 1)}; name them with data.tif_order, such as bgrn")

@@ -29,7 +29,7 @@ def check_folder(
     examples: int = 3, workers: int | None = None, json: Path | None = None, leave_out: Path | None = None,
     bands: str = "rgb", colours: Literal["jpg", "tif"] | None = None, tif_order: str | None = None,
     tif_limits: dict[str, list[float]] | None = None, max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    n_folds: int = 5, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Find what would spoil training on a folder of tiles, before it is trained on.
 
@@ -78,6 +78,8 @@ def check_folder(
         For each band of a TIF, by its letter, the values that become 0 and 255.
     max_pixels
         Pixels of an image file at the most, by its header.
+    n_folds
+        Folds of the training to come, which needs as many tiles.
     overwrite
         Replace files that are there.
 
@@ -88,6 +90,8 @@ def check_folder(
     """
     if examples < 1 or (workers is not None and workers < 1):
         raise InputError("--examples and --workers must be at least 1")
+    if n_folds < 2:
+        raise InputError(f"--n_folds must be at least 2, not {n_folds}")
     pixels = PixelReading(parse_bands(bands), colours, tif_order, tif_limits, max_pixels)
     pixels.validate()
     outputs = {"--json": json, "--leave_out": leave_out}
@@ -97,7 +101,8 @@ def check_folder(
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
-        merge_rows=merge_rows, leave_out=exclude, workers=workers or os.cpu_count() or 1, pixels=pixels,
+        merge_rows=merge_rows, leave_out=exclude, n_folds=n_folds, workers=workers or os.cpu_count() or 1,
+        pixels=pixels,
     )  # fmt: skip
     _print(report, examples)
     if json is not None:

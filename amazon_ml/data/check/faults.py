@@ -58,6 +58,13 @@ def file_faults(survey: Survey, *, allow_missing: bool) -> Iterator[Case]:
     yield from (Case("shared_names", name) for name in survey.tagged.loc[shared, "image_name"])
 
 
+def few_tiles(survey: Survey, n_folds: int) -> Iterator[Case]:
+    """Look at whether the tagged tiles with a file are enough for the folds."""
+    count = int(survey.tagged["path"].notna().sum())
+    if 0 < count < n_folds:  # where none has a file, that is the fault
+        yield Case("few_tiles", f"{count} tagged tile{'s' * (count != 1)}, {n_folds} folds")
+
+
 def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
     """Look at each image by itself."""
     broken = tiles[tiles["fault"] != ""]

@@ -58,6 +58,7 @@ KINDS = {
     "missing_tiles": Kind("rows without a file, which are left out", "nothing, if that is meant", REMARK),
     "shared_files": Kind("files that several rows name", "keep one of these rows"),
     "file_names": Kind("files whose names cannot be used", "rename or remove them"),
+    "few_tiles": Kind("fewer tagged tiles than folds", "add tiles, or set data.n_folds to 2 or more"),
     "surplus_files": Kind("files without a row", "they are not used", REMARK),
     "colourless": Kind(
         "tiles without tags that lack the image which colours are read from", "they get no prediction", REMARK
@@ -70,6 +71,7 @@ KINDS = {
     "mixed_formats": Kind("formats of tiles", "all are read as RGB", REMARK),
     "reading": Kind("what keeps training from reading the tiles", "set the option that it names, or mend the files"),
     "refused": Kind("tiles that training would refuse", "mend them, or leave them out"),
+    "empty_bands": Kind("bands that show nothing", "scale their values, or leave them out with data.bands"),
     "odd_depths": Kind("tiles of another depth than most", "convert all to one depth"),
     "deep": Kind("images of 16 bits", "they are scaled by limits that the run stores", REMARK),
     "masked_parts": Kind("tiles with masked or transparent pixels", "these become 0, or the index 0", REMARK),

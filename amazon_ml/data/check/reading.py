@@ -12,7 +12,7 @@ from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.findings import Case
 from amazon_ml.data.config import RgbSource
 from amazon_ml.data.images import MAX_PIXELS, Mask, read_picture
-from amazon_ml.data.limits import fit_reader
+from amazon_ml.data.limits import empty_bands_of, fit_reader
 from amazon_ml.data.progress import mapped
 from amazon_ml.data.tif import as_tif, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError
@@ -70,6 +70,7 @@ def reading_faults(tiles: pd.DataFrame, colours: RgbSource, how: PixelReading, w
     except InputError as error:
         yield Case("reading", str(error))
         return
+    yield from (Case("empty_bands", said) for said in empty_bands_of(reader, whole[whole["tagged"].astype(bool)]))
     yield from _tiles_read(whole, reader, workers)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.table import Reading
-from amazon_ml.data.check.faults import duplicate_faults, file_faults, image_faults, table_faults, tif_faults
+from amazon_ml.data.check.faults import duplicate_faults, few_tiles, file_faults, image_faults, table_faults, tif_faults
 from amazon_ml.data.check.findings import Finding, weigh
 from amazon_ml.data.check.reading import PixelReading, reading_faults
 from amazon_ml.data.check.scan import scan
@@ -61,13 +61,14 @@ def check(
     allow_untagged: bool = False,
     merge_rows: bool = False,
     leave_out: Path | None = None,
+    n_folds: int = 2,
     workers: int = 2,
     pixels: PixelReading = PixelReading(),  # noqa: B008 (frozen)
 ) -> Report:
     """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
 
-    Folders and table are found as `read_catalog` finds them, with the same options; `workers` is the
-    number of threads, `reading` how training would read the tiles.
+    Folders and table are found as `read_catalog` finds them, with the same options; `n_folds` is the
+    number of folds of the training, `workers` of threads, `pixels` how training would read the tiles.
 
     Raises
     ------
@@ -82,6 +83,7 @@ def check(
     cases = chain(
         table_faults(seen),
         file_faults(seen, allow_missing=allow_missing),
+        few_tiles(seen, n_folds),
         image_faults(tiles),
         reading_faults(tiles, seen.colours, pixels, workers),
         duplicate_faults(tiles, thumbnails, workers),
