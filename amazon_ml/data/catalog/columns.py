@@ -60,6 +60,11 @@ def known_columns(columns: Sequence[str], known: Sequence[str], *, exact: bool =
     return [keys.index(key) for key in dict.fromkeys(sought) if key in keys]
 
 
+def is_title(cell: str, titles: Collection[str]) -> bool:
+    """Whether a cell holds the name of a column: one of `titles`, or one that is known."""
+    return _key(cell) in {_key(name) for name in (*NAME_COLUMNS, *TAGS_COLUMNS, *titles)}
+
+
 def _key(column: str) -> str:
     return re.sub(r"[\s_-]+", "", column).casefold()
 

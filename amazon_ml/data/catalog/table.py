@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,16 +12,19 @@ from amazon_ml.data.catalog.columns import (
     TAGS_COLUMNS,
     describe_marks,
     find_column,
+    is_title,
     known_columns,
     mark_columns,
     refuse_marks,
     refuse_numbered,
 )
-from amazon_ml.data.catalog.faults import Fault, raise_faults
+from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
+from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows, say_twice
 from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tags, refuse_spread, value_column
-from amazon_ml.data.catalog.tags import Row, count_tags, near_slips, read_tags
+from amazon_ml.data.catalog.swallowed import mark_swallowed
+from amazon_ml.data.catalog.tags import count_tags, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
@@ -143,6 +145,7 @@ def scan_table(
     if name_at == tags_at:
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
                          "ones with --data.name_column and --data.tags_column")  # fmt: skip
+    records = mark_swallowed(records, name_at, tags_at, reading.tag_separator)
     refuse_spread(records, min(name_at, tags_at))
     if reading.tags_column is None:
         refuse_second_tags(records, tags_at, name_at, reading.tag_separator)
@@ -169,13 +172,13 @@ def scan_table(
         "untagged": column.untagged,
     })  # fmt: skip
     value = value_column(records, tags_at, name_at)
-    if value and (frame["found"].map(len) <= 1).all() and _differ(frame):
+    if value and (frame["found"].map(len) <= 1).all() and differ(frame):
         raise InputError(f"{path} has a row a tag, and column {value!r} says whether, or how much, each tag is there; "
                          "remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    repeated = [] if reading.merge_rows else _repeated(frame)
+    repeated = [] if reading.merge_rows else find_repeated(frame)
     if reading.merge_rows:
-        frame = _merge(path, frame)
-    untagged = [] if reading.allow_untagged else _untagged(frame)
+        frame = merge_rows(path, frame)
+    untagged = [] if reading.allow_untagged else find_untagged(frame)
     own_list = reading.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
     return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], slips, records)
@@ -193,7 +196,7 @@ def read_names(table: Path) -> list[str]:
     frame = pd.DataFrame({"image_name": names, "line": lines})
     again = frame[frame["image_name"].duplicated(keep=False)]
     if len(again):
-        raise InputError(f"cannot take names: {table}: {_twice(again)}; keep one row of each")
+        raise InputError(f"cannot take names: {table}: {say_twice(again)}; keep one row of each")
     return names
 
 
@@ -235,7 +238,7 @@ def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[
 def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
     """Make rows of records; a broken row with a name is among rows and faults."""
     column, path = records.header[name_at], records.path
-    titles = (column.lower(), records.header[tags_at].lower())
+    titles = (column, records.header[tags_at])
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
@@ -243,8 +246,10 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
         if not name:
             faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
                                 "the row", item=f"line {line}: there is no name"))  # fmt: skip
-        elif cell.lower() == titles[1] and cells[name_at].strip().lower() == titles[0]:
-            faults.append(Fault("header_again", line, f"the header {column},{records.header[tags_at]} stands again",
+        elif broken and not name.isprintable():
+            faults.append(broken)
+        elif is_title(name, titles) and is_title(cell, titles):
+            faults.append(Fault("header_again", line, f"a header stands again: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
             rows.append(Row(name, cell, line, broken is None))
@@ -259,6 +264,7 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
         records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
         raise_faults(table, records.faults)
         column = find_column(table, records.header, None, NAME_COLUMNS, "data.name_column")
+        raise_faults(table, mark_swallowed(records, column).faults)
         names = [clean_name(cells[column]) for _, cells in records.rows]
         lines = [line for line, _ in records.rows]
         if "" in names:
@@ -281,74 +287,3 @@ def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path)
         raise InputError(f"{leave_out} leaves nothing of {table}")
     log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]
-
-
-def _differ(rows: pd.DataFrame) -> bool:
-    """Whether the rows of some tile have different tags."""
-    first: dict[str, frozenset[str]] = {}
-    pairs = zip(rows["image_name"], map(frozenset, rows["found"]), strict=True)
-    return any(first.setdefault(name, found) != found for name, found in pairs)
-
-
-def _repeated(rows: pd.DataFrame) -> list[Fault]:
-    """Find names on several rows, each with its lines, and say what kind of table that is."""
-    again = rows[rows["image_name"].duplicated(keep=False)]
-    if again.empty:
-        return []
-    groups = list(again.groupby("image_name", sort=False))
-    same = [len(set(map(frozenset, group["found"]))) == 1 for _, group in groups]
-    if all(same):
-        hint = "each has the same tags there; keep one row of each, or set --data.merge_rows true"
-    elif (again["found"].map(len) <= 1).all():
-        hint = "the table has a row a tag; join the rows of each tile with --data.merge_rows true"
-    else:
-        hint = (
-            "their tags differ; keep the right row of each, or, where each row holds some of the tags, join them "
-            "with --data.merge_rows true"
-        )
-    said = f"{_twice(again)}; {hint}"
-    return [
-        Fault("repeated_rows" if alike else "contradictory_rows", int(group["line"].iloc[0]), said, hint, (str(name),),
-              item=f"{name} on lines {', '.join(map(str, group['line']))}", said=said)
-        for alike, (name, group) in zip(same, groups, strict=True)
-    ]  # fmt: skip
-
-
-def _twice(again: pd.DataFrame) -> str:
-    first = again["image_name"].iloc[0]
-    lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
-    return f"{again['image_name'].nunique():,} names stand more than once, such as {first} on lines {lines}"
-
-
-def _merge(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Join the rows of each name, in the order of their first."""
-    if not rows["image_name"].duplicated().any():
-        return rows
-    merged: dict[str, dict[str, Any]] = {}
-    for row in ({str(key): value for key, value in row.items()} for row in rows.to_dict("records")):
-        before = merged.get(row["image_name"])
-        if before is None:
-            merged[row["image_name"]] = row
-        else:
-            found = tuple(dict.fromkeys((*before["found"], *row["found"])))
-            merged[row["image_name"]] = {
-                **before,
-                "found": found,
-                "tags": f"{before['tags']} {row['tags']}".strip(),
-                "untagged": before["untagged"] and row["untagged"],
-            }
-    log.info("%s: %d rows are joined to %d tiles", path, len(rows), len(merged))
-    return pd.DataFrame(list(merged.values()))
-
-
-def _untagged(rows: pd.DataFrame) -> list[Fault]:
-    without = rows[rows["untagged"]]
-    places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
-    said = (
-        f"{len(places):,} tiles have no tag, such as {listed([f'{name} (line {line})' for name, line in places])}; "
-        "tag them, or set --data.allow_untagged true if they are meant to have none"
-    )
-    return [
-        Fault("untagged_rows", line, "no tag", "tag it", (name,), f"{name} (line {line})", said)
-        for name, line in places
-    ]
