@@ -72,9 +72,8 @@ def same_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens:
     """Doubt a column with the same tags on all tiles."""
     found: dict[str, set[str]] = {}
     for row in rows:
-        if row.whole:
-            found.setdefault(row.name, set()).update(split[row.cell])
-    if not tokens or any(len(tags) != len(tokens) for tags in found.values()):
+        found.setdefault(row.name, set()).update(split.get(row.cell, ()))
+    if not tokens or not all(row.whole for row in rows) or any(len(tags) != len(tokens) for tags in found.values()):
         return None
     if len(tokens) > 1 and len(found) < _SAME:
         return None

@@ -15,7 +15,7 @@ _PLAIN_SEPARATORS = (",", ";", "|", "\t", "\n")
 _NEVER_WITHIN = re.compile(r"(?i)<br\s*/?>|%(?:20|2c|3b|7c|2f|09|0a|0d)|[•‣∙◦●¦~]|(?<!l)·|·(?!l)")
 _BETWEEN = frozenset(("and", "or"))
 #: A run of marks between letters; ``_``, ``-``, ``.`` and the apostrophe are parts of names.
-_MARKS = re.compile(r"(?<=\w)(?:[^\w\s.'\u2019-]|->|(?<=[^\w\s.'\u2019-])-)+(?=\w)")
+_MARKS = re.compile(r"(?<=\w)\s*(?:[^\w\s.'\u2019-]|->|(?<=[^\w\s.'\u2019-])-)+\s*(?=\w)")
 _JOINERS = re.compile(r"(?<=[^\W_])[_.-]+(?=[^\W_])")
 #: Share of the parts that must stand in several places; some words are both a key and a value.
 _RECURRING = 0.25
@@ -55,13 +55,19 @@ def several_beside(token: str, others: Collection[str], separator: str, *, never
         )
     for mark in (*SEPARATORS, "\t", "\n") if never else _PLAIN_SEPARATORS:
         parts = split_tags(token, mark) if mark in token else []
-        if parts and (never or mark in separator or any(part in others for part in parts) or len(parts) == 1):
+        is_other = never and not _is_phrase(token, mark)
+        if parts and (is_other or mark in separator or any(part in others for part in parts) or len(parts) == 1):
             return parted(token, mark)
     words = token.split()
     if never and len(words) > 1 and any(word in others for word in words):
         return Doubt("separators", f"{token!r} holds blanks, and {separator!r} stands in no row",
                      "leave --data.tag_separator out where blanks part tags")  # fmt: skip
     return never_within(token)
+
+
+def _is_phrase(token: str, mark: str) -> bool:
+    """Whether commas stand as in ``Developed, Open Space``: one tag for who gives another separator."""
+    return mark == "," and not re.search(r"\s,|,(?! )", token)
 
 
 def in_list(token: str, others: Collection[str]) -> Doubt | None:
@@ -91,7 +97,7 @@ def parted(token: str, mark: str) -> Doubt:
 
 def made_of_others(token: str, others: Collection[str], *, one: bool) -> Doubt | None:
     """Doubt a tag that is made of other tags of the table: of one of them, where `one`, else of nothing else."""
-    parts, marks = _MARKS.split(token), _MARKS.findall(token)
+    parts, marks = _MARKS.split(token), [mark.strip() for mark in _MARKS.findall(token)]
     known = [part for part in parts if part in others]
     if marks and (known if one else len(known) == len(parts)):
         return Doubt("separators", f"{token!r} looks like several tags: it has {marks[0]!r} beside the tag "
@@ -106,7 +112,7 @@ def recurring(tokens: Iterable[str]) -> dict[str, Doubt]:
     """
     by_mark: dict[str, list[tuple[str, list[str]]]] = {}
     for token in tokens:
-        marks = set(_MARKS.findall(token))
+        marks = set(map(str.strip, _MARKS.findall(token)))
         if len(marks) == 1:
             by_mark.setdefault(marks.pop(), []).append((token, _MARKS.split(token)))
     doubts: dict[str, Doubt] = {}

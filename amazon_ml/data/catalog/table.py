@@ -10,6 +10,7 @@ import pandas as pd
 from amazon_ml.data.catalog.columns import (
     NAME_COLUMNS,
     TAGS_COLUMNS,
+    count_columns,
     describe_marks,
     find_column,
     is_title,
@@ -24,7 +25,7 @@ from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows, say_twice
 from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tags, refuse_spread, value_column
 from amazon_ml.data.catalog.swallowed import mark_swallowed
-from amazon_ml.data.catalog.tags import count_tags, near_slips, read_tags
+from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
@@ -89,6 +90,8 @@ class TagTable:
         What training refuses, in the order of its weight.
     slips
         A sentence on each rare tag that looks like a frequent one, where the list is that of the table.
+    phrases
+        A sentence on each two tags that may be one name with a blank.
     records
         The file as a CSV.
     """
@@ -98,6 +101,7 @@ class TagTable:
     tags: TagSet
     faults: list[Fault]
     slips: list[str]
+    phrases: list[str]
     records: Records
 
 
@@ -115,6 +119,8 @@ def read_table(
     raise_faults(path, table.faults)
     for slip in table.slips:
         log.warning("%s: %s; if it is a slip, mend the table", path, slip)
+    for phrase in table.phrases:
+        log.warning("%s: %s", path, phrase)
     return table
 
 
@@ -158,6 +164,12 @@ def scan_table(
 
     def marks() -> str:
         columns = mark_columns(records, (name_at, tags_at))
+        if (
+            len(columns) < 2
+            and reading.tags_column is not None
+            and (counts := count_columns(records, name_at, tags_at))
+        ):
+            return describe_marks(records, [tags_at, *counts])
         return describe_marks(records, columns) if len(columns) > 1 else ""
 
     column = read_tags(
@@ -181,7 +193,9 @@ def scan_table(
     untagged = [] if reading.allow_untagged else find_untagged(frame)
     own_list = reading.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
-    return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], slips, records)
+    phrases = find_phrases(frame["found"].tolist()) if own_list and reading.tag_separator is None else []
+    faults = [*faults, *repeated, *column.faults, *untagged]
+    return TagTable(path, frame, column.tags, faults, slips, phrases, records)
 
 
 def read_names(table: Path) -> list[str]:

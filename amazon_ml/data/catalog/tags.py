@@ -4,6 +4,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from amazon_ml.data.catalog.cells import (
@@ -21,6 +22,9 @@ from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.separators import joined_by_a_name_mark, recurring
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import PLANET, TagSet, check_count, declared
+
+#: Two tags must stand side by side on so many tiles before they may be one name.
+_PHRASE = 3
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,18 @@ def near_slips(counts: Mapping[str, int]) -> list[str]:
         if near and count * 20 < counts[near[0]]:
             slips.append(f"{tag!r} on {count} tiles looks like {near[0]!r} on {counts[near[0]]}")
     return slips
+
+
+def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
+    """Say of each two tags that only stand side by side that they may be one name, such as ``Dense Forest``."""
+    counts = count_tags(found)
+    pairs = Counter(pair for tags in found for pair in set(pairwise(tags)))
+    return [
+        f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, say "
+        "what parts tags with --data.tag_separator, or write it with _"
+        for (first, second), count in pairs.items()
+        if count >= _PHRASE and first != second and count == counts[first] == counts[second]
+    ]
 
 
 def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:

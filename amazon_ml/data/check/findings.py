@@ -56,6 +56,9 @@ KINDS = {
     "untagged_rows": Kind("rows without a tag", "tag them, remove them, or set allow_untagged if they are meant"),
     "untagged_tiles": Kind("tiles that are meant to have no tag", "nothing, if that is so", REMARK),
     "similar_tags": Kind("rare tags that look like frequent ones", "mend the table if they are slips", REMARK),
+    "phrases": Kind(
+        "tags that only stand side by side", "if they are one name, say what parts tags with tag_separator", REMARK
+    ),
     "label_logic": Kind("rows that break the label logic", "look at these tiles, and mend their tags", _NOISE),
     "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", REMARK),
     "missing_files": Kind("rows without a file", "complete the folder, or set allow_missing"),
