@@ -15,6 +15,7 @@ from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.labels import TagSet
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
@@ -67,6 +68,8 @@ def evaluate(
         check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
+    written = TagSet(tuple(decision.tags)).separator(bundle.table["tag_separator"])
+    how["tag_separator"] = None if written == " " else written  # a table that predict wrote is read, too
     how["allow_untagged"] = allow_untagged or bundle.table.get("allow_untagged", False)
     how["merge_rows"] = merge_rows or bundle.table.get("merge_rows", False)
 

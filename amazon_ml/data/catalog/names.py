@@ -1,5 +1,6 @@
 """Names of tiles: one form of each, whatever program wrote it."""
 
+import re
 import unicodedata
 
 from amazon_ml.data.images import SUFFIXES
@@ -10,12 +11,16 @@ _OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
 
 
 def clean_name(name: str) -> str:
-    """Give a name of a table the form that file names have: ``/`` between folders, no ``./`` in front, no ending."""
+    """Give a name of a table the form that file names have: one ``/`` between folders, no ``./``, no ending."""
     name = name.strip()
+    if name[:7].lower() == "file://":
+        name = name[7:]
     if "\\" in name:
         name = name.replace("\\", "/")
     if not name.isascii():
         name = composed(name.strip(_OUTER))
+    if "//" in name or "/./" in name:
+        name = re.sub(r"/(\.?/)+", "/", name)
     while name.startswith("./"):
         name = name[2:].lstrip("/")
     return without_suffix(name)

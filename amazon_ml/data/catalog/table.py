@@ -1,7 +1,7 @@
 """Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from amazon_ml.data.catalog.columns import (
     refuse_numbered,
 )
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
+from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows, say_twice
@@ -27,7 +28,7 @@ from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tag
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import TagSet
+from amazon_ml.labels import TagSet, unescaped
 
 __all__ = ["PLANET_TABLES", "Reading", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
            "without_suffix"]  # fmt: skip
@@ -70,6 +71,7 @@ class Reading:
     def __post_init__(self) -> None:
         if self.tag_separator == "":
             raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
+        object.__setattr__(self, "tag_separator", unescaped(self.tag_separator))
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,7 @@ class TagTable:
     records: Records
 
 
-def read_table(
-    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
-) -> TagTable:
+def read_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
     """Read a table of names and tags as `scan_table` does; the first fault is raised.
 
     Raises
@@ -124,9 +124,7 @@ def read_table(
     return table
 
 
-def scan_table(
-    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
-) -> TagTable:
+def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
     """Read what can be read of a table of names and tags, and find all that training refuses.
 
     Parameters
@@ -136,7 +134,7 @@ def scan_table(
     reading
         How it is read.
     joins
-        Counts the names that have a file, by which one of several columns of names is chosen.
+        Tells the names that have a file, by which one of several columns of names is chosen.
 
     Raises
     ------
@@ -157,7 +155,7 @@ def scan_table(
         refuse_second_tags(records, tags_at, name_at, reading.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
     if reading.leave_out is not None:
-        rows, faults = _without(rows, faults, path, reading.leave_out)
+        rows, faults = _without(rows, faults, path, reading.leave_out, joins)
 
     if not any(row.whole for row in rows):
         raise_faults(path, faults)
@@ -237,12 +235,12 @@ def _find_tags(records: Records, wanted: str | None) -> int:
     return find_column(records.path, records.header, wanted, TAGS_COLUMNS, "data.tags_column")
 
 
-def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[str]], int] | None) -> int:
+def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -> int:
     """Find the column of names; of several that are known, the first of those with most files."""
     known = known_columns(records.header, NAME_COLUMNS)
     if wanted is not None or len(known) < 2 or joins is None:
         return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
-    counts = [joins([clean_name(cells[column]) for _, cells in records.rows]) for column in known]
+    counts = [joins.count(clean_name(cells[column]) for _, cells in records.rows) for column in known]
     refuse_second_names(records, known, counts)
     chosen = known[counts.index(max(counts))]
     log.info("%s: the names are in column %r", records.path, records.header[chosen])
@@ -277,7 +275,12 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
     try:
         records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
         raise_faults(table, records.faults)
-        column = find_column(table, records.header, None, NAME_COLUMNS, "data.name_column")
+        known = known_columns(records.header, NAME_COLUMNS)
+        if not known:
+            shown = listed(list(map(repr, records.header)))
+            raise InputError(f"{table} has no column of names; its first line has {shown}. Write a header above the "
+                             "names, such as image_name")  # fmt: skip
+        column = find_column(table, records.header, records.header[known[0]], NAME_COLUMNS, "data.name_column")
         raise_faults(table, mark_swallowed(records, column).faults)
         names = [clean_name(cells[column]) for _, cells in records.rows]
         lines = [line for line, _ in records.rows]
@@ -289,9 +292,15 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
     return names, lines
 
 
-def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path) -> tuple[list[Row], list[Fault]]:
+def _without(
+    rows: list[Row], faults: list[Fault], table: Path, leave_out: Path, joins: TileNames | None
+) -> tuple[list[Row], list[Fault]]:
     names = frozenset(_read_names(leave_out, may_be_empty=True)[0])  # a name may have two reasons
     unknown = names.difference(row.name for row in rows)
+    if unknown and joins is not None:  # the list names files by another path than the table
+        meant = {joins.find(name): name for name in unknown} | {None: ""}
+        found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
+        names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
     if unknown and unknown == names:
         raise InputError(f"{leave_out} names no tile of {table}; give the list of another table, or none")
     if unknown:
