@@ -227,8 +227,9 @@ def _refuse_missing(
     near, name, count = Differences(files["image_name"].tolist(), table.records), missing[0], len(table.rows)
     if len(missing) == count:
         hint = near.explain(name)
-        raise InputError(f"none of the {count:,} tiles in {table.path} has a {sought}; name it with --data.images"
-                         f"{hint and f'. Look: {hint}'}")  # fmt: skip
+        said = f"none of the {count:,} tiles in {table.path} has a {sought}"
+        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with --data.images" if hint
+                         else f"{said}; name the folder of images with --data.images")  # fmt: skip
     said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"

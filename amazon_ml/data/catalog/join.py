@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 
-from amazon_ml.data.catalog.names import INVISIBLE, clean_name, composed
+from amazon_ml.data.catalog.names import INVISIBLE, clean_name, composed, is_rounded
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.images import TIF_SUFFIXES
 
@@ -143,6 +143,10 @@ def _last(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
+def _without_marks(name: str) -> str:
+    return re.sub(r"^[\W_]+|[\W_]+$", "", name)
+
+
 def _numbers(name: str) -> str:
     plain = re.sub(r"\.0+$", "", name)
     return "-".join(str(int(digits)) for digits in re.findall(r"[0-9]+", plain)) or name
@@ -162,6 +166,7 @@ _DIFFERENCES: tuple[tuple[str, Callable[[str], str], str], ...] = (
      "keep that column as text when the table is saved"),
     ("an ending that is no image's", _without_ending, "remove it"),
     ("the folder in front", _last, "write the path below the folder of images, or name that with --data.images"),
+    ("marks in front or behind, such as quotes", _without_marks, "remove them"),
     ("the letters around the number", _numbers, "write the whole name"),
     ("several things (folder, case, zeros, ending)", _all, "write it as the file has it"),
 )  # fmt: skip
@@ -194,6 +199,8 @@ class Differences:
 
     def of(self, name: str) -> str:
         """Say what differs between a name and a file; "" where no file is like it."""
+        if is_rounded(name):
+            return "a spreadsheet rounded it; save the table anew from where it came, with that column as text"
         for (what, key, remedy), index in zip(_DIFFERENCES, self._indexes, strict=True):
             like = index.get(key(name), [])
             if len(like) == 1:

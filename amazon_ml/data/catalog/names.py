@@ -9,6 +9,14 @@ from amazon_ml.data.images import SUFFIXES
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 _OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
 
+#: A large number as a spreadsheet shows it; the digits behind are lost.
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+?\d+", re.IGNORECASE)
+
+
+def is_rounded(name: str) -> bool:
+    """Whether a spreadsheet made a name a number, and rounded it: ``1.23E+12``."""
+    return _ROUNDED.fullmatch(name) is not None
+
 
 def clean_name(name: str) -> str:
     """Give a name of a table the form that file names have: one ``/`` between folders, no ``./``, no ending."""

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.names import is_rounded
 from amazon_ml.errors import listed
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ def find_repeated(rows: pd.DataFrame) -> list[Fault]:
         return []
     groups = list(again.groupby("image_name", sort=False))
     same = [len(set(map(frozenset, group["found"]))) == 1 for _, group in groups]
-    if all(same):
+    if again["image_name"].map(is_rounded).all():
+        hint = "a spreadsheet rounded the names; save the table anew from where it came, with that column as text"
+    elif all(same):
         hint = "each has the same tags there; keep one row of each, or set --data.merge_rows true"
     elif (again["found"].map(len) <= 1).all():
         hint = "the table has a row a tag; join the rows of each tile with --data.merge_rows true"

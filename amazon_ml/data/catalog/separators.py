@@ -29,8 +29,10 @@ def several(token: str) -> Doubt | None:
         return parted(token, token)
     if token.casefold() in _BETWEEN:
         return Doubt("separators", f"{token!r} stands between tags", "part tags by blanks alone")
+    if doubt := never_within(token):
+        return doubt
     mark = next((mark for mark in SEPARATORS if mark in token.strip("+")), None)
-    return parted(token, mark) if mark is not None else never_within(token)
+    return parted(token, mark) if mark is not None else None
 
 
 def several_beside(token: str, others: Collection[str], separator: str, *, never: bool) -> Doubt | None:

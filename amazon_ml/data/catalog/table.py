@@ -72,6 +72,7 @@ class Reading:
         if self.tag_separator == "":
             raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
         object.__setattr__(self, "tag_separator", unescaped(self.tag_separator))
+        object.__setattr__(self, "tags", self.tags and tuple(map(str, self.tags)))  # classes may be numbers
 
 
 @dataclass(frozen=True)
