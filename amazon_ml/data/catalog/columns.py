@@ -64,9 +64,14 @@ def known_columns(columns: Sequence[str], known: Sequence[str], *, exact: bool =
     return [keys.index(key) for key in dict.fromkeys(sought) if key in keys]
 
 
-def is_title(cell: str, titles: Collection[str]) -> bool:
-    """Whether a cell holds the name of a column: one of `titles`, or one that is known."""
-    return _key(cell) in {_key(name) for name in (*NAME_COLUMNS, *TAGS_COLUMNS, *titles)}
+def title_keys(titles: Collection[str]) -> frozenset[str]:
+    """Give what `is_title` compares with: the known names of columns, and some more."""
+    return frozenset(_key(name) for name in (*NAME_COLUMNS, *TAGS_COLUMNS, *titles))
+
+
+def is_title(cell: str, keys: frozenset[str]) -> bool:
+    """Whether a cell holds the name of a column."""
+    return _key(cell) in keys
 
 
 def _key(column: str) -> str:

@@ -18,6 +18,7 @@ from amazon_ml.data.catalog.columns import (
     mark_columns,
     refuse_marks,
     refuse_numbered,
+    title_keys,
 )
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.join import TileNames
@@ -251,7 +252,7 @@ def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -
 def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
     """Make rows of records; a broken row with a name is among rows and faults."""
     column, path = records.header[name_at], records.path
-    titles = (column, records.header[tags_at])
+    titles = title_keys((column, records.header[tags_at]))
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
@@ -261,7 +262,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
                                 "the row", item=f"line {line}: there is no name"))  # fmt: skip
         elif broken and not name.isprintable():
             faults.append(broken)
-        elif is_title(name, titles) and is_title(cell, titles):
+        elif is_title(cell, titles) and is_title(name, titles):
             faults.append(Fault("header_again", line, f"a header stands again: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
