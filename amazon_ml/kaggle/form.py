@@ -58,7 +58,11 @@ def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
 
 def separator_of(run: Path | None) -> str:
     """Tell what stands between the tags of a run's submission; a space where there is no run."""
-    return str((run and Run(run).options()["data"].get("tag_separator")) or " ")
+    if run is None:
+        return " "
+    folder = Run(run)
+    wanted = folder.options()["data"].get("tag_separator")
+    return declared(folder.tags()).separator(wanted)
 
 
 def run_around(file: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """The score of a run or a bundle on another labelled folder."""
 
 import logging
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.labels import TagSet
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
@@ -22,6 +24,9 @@ from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
+
+#: Options of the table that evaluate has itself.
+_OWN = {"table", "images", "leave_out", "allow_untagged", "merge_rows"}
 
 
 def evaluate(
@@ -67,12 +72,17 @@ def evaluate(
         check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
     how = {**bundle.table, "table": table, "images": images, "leave_out": leave_out, "tags": decision.tags}
+    written = TagSet(tuple(decision.tags)).separator(bundle.table["tag_separator"])
+    how["tag_separator"] = None if written == " " else written  # a table that predict wrote is read, too
     how["allow_untagged"] = allow_untagged or bundle.table.get("allow_untagged", False)
     how["merge_rows"] = merge_rows or bundle.table.get("merge_rows", False)
 
     @cache
     def read(bands: str, colours: str) -> Catalog:
-        return read_catalog(data, **catalog_options({**how, "bands": bands, "colours": colours}))
+        try:
+            return read_catalog(data, **catalog_options({**how, "bands": bands, "colours": colours}))
+        except InputError as error:
+            raise InputError(_with_own_remedy(str(error), run)) from None
 
     def tiles_for(reader: TileReader) -> Catalog:
         return read(name_bands(reader.bands), reader.colours)
@@ -106,6 +116,15 @@ def evaluate(
     if json is not None:
         write_json(json, metrics)
     return metrics
+
+
+def _with_own_remedy(message: str, run: Path) -> str:
+    """Say of options of training that they are none here, where a message names one."""
+    named = set(re.findall(r"--data\.(\w+)", message)) - _OWN
+    if not named:
+        return message
+    plain = re.sub(r"--(data\.(\w+))", lambda found: found[1] if found[2] in named else found[0], message)
+    return f"{plain}. evaluate has no such option, since {run} keeps its own; write the table as that run reads it"
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
