@@ -122,6 +122,21 @@ class TagSet:
             raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}")
         return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in array]
 
+    def separator(self, wanted: str | None = None) -> str:
+        """Choose what stands between tags where they are written, so that they can be read back.
+
+        Parameters
+        ----------
+        wanted
+            What parts tags in the table; any white space by default.
+
+        Returns
+        -------
+        `wanted`, or a blank; where a tag holds that, a semicolon; and a bar where tags hold both.
+        """
+        marks = (unescaped(wanted) or " ", ";", "|")
+        return next(mark for mark in marks if not any(mark in name for name in self.names) or mark == "|")
+
     def logic_faults(self, encoded: npt.ArrayLike) -> dict[str, npt.NDArray[np.intp]]:
         """Report rows that break the label logic; nothing is changed or refused.
 
@@ -180,6 +195,11 @@ def check_count(names: Collection[str]) -> None:
             f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}; see whether "
             "--data.tags_column and --data.tag_separator are right"
         )
+
+
+def unescaped(separator: str | None) -> str | None:
+    r"""Give a separator as it stands in a table: a shell passes on the two letters ``\t`` for a tab."""
+    return separator and separator.replace("\\t", "\t").replace("\\n", "\n")
 
 
 def split_tags(tags: str, separator: str | None = None) -> list[str]:

@@ -307,3 +307,22 @@ def test_check_and_training_agree(case: str, tmp_path: Path, monkeypatch: pytest
         )
         meant = Counter(frozenset(TAGS[number % len(TAGS)].split()) for number in range(TILES))
         assert (meant - learnt).total() == folder.others
+
+
+def test_tags_with_blanks_are_written_so_that_they_are_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run, predicted = tmp_path / "tiles", tmp_path / "run", tmp_path / "predicted.csv"
+    cells = ("['Broad-leaved forest', 'Sands, dunes']", "['Broad-leaved forest']", "['Sea']")
+    jpgs(root)
+    table(root, [f'{name(number)},"{cells[number % 3]}"' for number in range(TILES)])
+    assert main(["train", f"--data.root={root}", f"--run={run}", *LITTLE]) == 0
+    assert main(["predict", str(run), "--tiles", str(root), "--out", str(predicted)]) == 0
+    written = {tag for row in pd.read_csv(predicted)["tags"] for tag in row.split(";")}
+    assert written <= {"Broad-leaved forest", "Sands, dunes", "Sea"}
+    for labels in (predicted, root / "labels.csv"):
+        assert main(["evaluate", str(run), "--data", str(root), "--table", str(labels)]) == 0
+    (root / "other.csv").write_text("image_name,tags\nt000,Sea/Lake\n")
+    assert main(["evaluate", str(run), "--data", str(root), "--table", str(root / "other.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "line 2" in said and "--data.tag_separator" not in said and str(run) in said

@@ -428,7 +428,7 @@ def test_misnamed_tifs_are_compared_with_the_tile_that_they_show(root: Path) -> 
 def test_a_folder_of_tifs_alone(clean: Path, tmp_path: Path) -> None:
     shutil.copytree(clean / "train-tif-v2", tmp_path / "images")
     (tmp_path / "tags.csv").write_text(
-        "file;tags\n".replace(";", ",") + "".join(f"train_{i},a b\n" for i in range(WITH_TIF))
+        "file;tags\n".replace(";", ",") + "".join(f"train_{i},{'a ' * (i % 5 > 1)}b\n" for i in range(WITH_TIF))
     )
     assert check(tmp_path).findings == ()
     shutil.copy(tmp_path / "images" / "train_0.tif", tmp_path / "images" / "train_5.tif")
@@ -439,11 +439,11 @@ def test_any_tagged_folder_with_its_own_separator(tmp_path: Path) -> None:
     for i in range(4):
         (tmp_path / f"part {i % 2}").mkdir(exist_ok=True)
         write_jpg(tmp_path / f"part {i % 2}" / f"{i}.jpg", scenery(i))
-    rows = [f"part {i % 2}/{i}.jpg;dense forest|river" for i in range(4)]
+    rows = [f"part {i % 2}/{i}.jpg;dense forest{'|river' * (i > 0)}" for i in range(4)]
     (tmp_path / "labels.csv").write_text("\n".join(["Image,Labels", *(row.replace(";", ",") for row in rows)]))
     report = check(tmp_path, tag_separator="|")
     assert report.findings == ()
-    assert report.tags == {"dense forest": 4, "river": 4}
+    assert report.tags == {"dense forest": 4, "river": 3}
     assert found(check(tmp_path, tag_separator="|", tags=["river"])) == {
         "unknown_tags": tuple(f"part {i % 2}/{i}: dense forest" for i in range(4))
     }

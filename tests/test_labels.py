@@ -148,3 +148,22 @@ def test_sound_table_and_tags_without_rules_have_no_faults() -> None:
 def test_tag_set_refuses(names: tuple[str, ...], rules: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         TagSet(names, **rules)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "written"),
+    [
+        (("a", "b"), None, " "),
+        (("a", "b"), ",", ","),
+        (("a", "b"), "\\t", "\t"),
+        (("bare ground", "b"), None, ";"),
+        (("bare ground", "b"), "|", "|"),
+        (("sands, dunes", "b"), ",", ";"),
+        (("x; y", "b c"), None, "|"),
+    ],
+)
+def test_what_stands_between_tags_stands_in_none(names: tuple[str, ...], wanted: str | None, written: str) -> None:
+    tags = TagSet(names)
+    assert tags.separator(wanted) == written
+    (line,) = tags.decode([[1, 1]], separator=written)
+    assert tags.encode([line], separator=written).tolist() == [[1, 1]]

@@ -124,7 +124,61 @@ READ: Mapping[str, tuple[str | bytes, dict[str, Any]]] = {
     "a row a tag": ("image,tags\nt000,forest\nt000,river\nt001,river\nt002,field\nt003,field\nt003,forest\n",
                     {"merge_rows": True}),
     "rows twice": (plain(["forest river", "river", "field", "field forest"]) + "t001,river\n", {"merge_rows": True}),
+    "a blank before quotes": (
+        'image, tags\nt000, "forest river"\nt001, "river"\nt002, field\nt003, "field forest"\n', {}),
+    "lines between tags beside a note": (
+        'image,tags,note\nt000,"forest\nriver","flat, wet\nand green, too"\nt001,river,\nt002,field,\n'
+        't003,"field\nforest",\n', {}),
+    "a list over lines": (
+        'image,tags\nt000,"[\n""forest"",\n""river""\n]"\nt001,"[""river""]"\nt002,"[""field""]"\n'
+        't003,"[""field"",\n""forest""]"\n', {}),
+    "commas over lines": (
+        'image,tags\nt000,"forest,\nriver"\nt001,river\nt002,field\nt003,"field,\nforest"\n', {"tag_separator": ","}),
+    "a tab as two letters": (
+        plain(["forest\triver", "river", "field", "field\tforest"]), {"tag_separator": "\\t"}),
+    "a line as two letters": (
+        plain(['"forest\nriver"', "river", "field", '"field\nforest"']), {"tag_separator": "\\n"}),
+    "marks inside of a joined file": (
+        "\ufeff\ufeffimage,tags\nt000,forest river\n\ufefft001,river\n\ufeff\"t002\",field\nt003,field forest\n", {}),
+    "double slashes": ("image,tags\nimages//t000.png,forest river\nimages/./t001.png,river\n"
+                       ".//images/t002.png,field\nimages/../images/t003.png,field forest\n", {}),
+    "numbers beside class codes": ("image,label,size\nt000,forest river,3\nt001,river,0\nt002,field,7\n"
+                                   "t003,field forest,0\n", {"tags_column": "label"}),
 }  # fmt: skip
+
+#: Tables whose tags look odd and are right: content, options, and the tags.
+RIGHT: Mapping[str, tuple[str, dict[str, Any], set[str]]] = {
+    "a phrase with commas in a list": (
+        "image,tags\nt000,\"['Broad-leaved forest', 'Sands, dunes']\"\nt001,\"['Broad-leaved forest']\"\n", {},
+        {"Broad-leaved forest", "Sands, dunes"}),
+    "a phrase with a comma": ('image,tags\nt000,"Developed, Open Space"\nt001,"Developed, Low"\nt002,Water\n',
+                              {"tag_separator": "|"}, {"Developed, Open Space", "Developed, Low", "Water"}),
+    "a word of two other tags": ("image,tags\nt000,bare ground\nt001,bare_ground\nt002,bare\n", {},
+                                 {"bare", "ground", "bare_ground"}),
+    "keys": ("image,tags\nt000,landuse=forest natural=water\nt001,landuse=grass\nt002,water=river\n", {},
+             {"landuse=forest", "natural=water", "landuse=grass", "water=river"}),
+    "a dash": ("image,tags\nt000,Broad\u2013leaved x\nt001,x\n", {}, {"Broad\u2013leaved", "x"}),
+    "the dot of Catalan": ("image,tags\nt000,col\u00b7lina x\nt001,x\n", {}, {"col\u00b7lina", "x"}),
+    "an emoji in its form": ("image,tags\nt000,\u2744\ufe0f x\nt001,x\n", {}, {"\u2744\ufe0f", "x"}),
+    "Thai": ("image,tags\nt000,\u0e1b\u0e48\u0e32 x\nt001,x\n", {}, {"\u0e1b\u0e48\u0e32", "x"}),
+    "Hindi": ("image,tags\nt000,\u0928\u094d\u200d\u092f x\nt001,x\n", {}, {"\u0928\u094d\u200d\u092f", "x"}),
+    "codes": ("image,tags\nt000,311 312\nt001,111\nt002,10\n", {}, {"311", "312", "111", "10"}),
+    "codes with points": ("image,tags\nt000,1.1 1.2\nt001,1.0\n", {"tags": ["1.1", "1.2", "1.0"]},
+                          {"1.1", "1.2", "1.0"}),
+    "two versions": ("image,tags\nt000,v1.1 x\nt001,v11\n", {}, {"v1.1", "v11", "x"}),
+    "class codes beside a number": ("image,class_id,count\nt000,3,0\nt001,0,4\n", {"tags_column": "class_id"},
+                                    {"3", "0"}),
+    "numbers as the list": ("image,tags\nt000,5 6\nt001,7\n", {"tags": [5, 6, 7]}, {"5", "6", "7"}),
+    "words like those for no value": ("image,tags\nt000,x blank\nt001,void\n", {}, {"x", "blank", "void"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_odd_tags_that_are_right_are_read(case: str, tiles: Path, write: Callable[[str | bytes], Path]) -> None:
+    content, options, tags = RIGHT[case]
+    catalog, _ = both(tiles, table=write(content), **options)
+    assert isinstance(catalog, Catalog), catalog
+    assert set(catalog.tags.names) == tags
 
 
 @pytest.mark.parametrize("case", READ)
@@ -218,6 +272,33 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
                              ["'image'", "'filename'", "name_column", "line 2"]),
     "a row cut short": ("image,tags\nt000,a b\nt001\n", {}, ["broken_rows"], ["line 3"]),
     "other delimiters below": ("image,tags\nt000;a b\nt001;b\n", {}, [], ["line 2"]),
+    "a cell that takes rows": ('image,tags\nt000,"a b\nt001,c\nt002,a"\nt003,b\n', {}, ["broken_rows"],
+                               ["line 2", "t001,c"]),
+    "a name that takes rows": ('image,tags\n"t000,a b\nt001",c\nt002,a b\nt003,b\n', {}, ["broken_rows"], ["line 2"]),
+    "a note that takes rows": (
+        'image,tags,note\nt000,a,"x\nt001,b,y"\nt002,a b,\nt003,b,\n', {}, ["broken_rows"], ["line 2", "t001,b"]),
+    "a cell that takes rows, with commas": (
+        'image,tags\nt000,"a,b\nt001,c"\nt002,a\nt003,"a,b"\n', {"tag_separator": ","}, ["broken_rows"], ["line 2"]),
+    "tags that are joined by _": ("image,tags\nt000,a_b\nt001,b_a\nt002,a\nt003,b\n", {}, ["separators"],
+                                  ["line 2", "tag_separator '_'"]),
+    "signs of unequal length": ("image,label\nt000,110\nt001,1000\nt002,11\n", {}, ["marks"], ["'110'"]),
+    "signs behind b": ("image,label\nt000,b0110\nt001,b1010\n", {}, ["marks"], ["'b0110'"]),
+    "signs with marks": ("image,label\nt000,0-1-1\nt001,1_0_1\n", {}, ["marks"], ["'0-1-1'"]),
+    "letters for signs": ("image,label\nt000,YNN\nt001,NYY\n", {}, ["marks"], ["'YNN'"]),
+    "counts of tags": ("image,forest,river\nt000,3,0\nt001,0,2\n", {"tags_column": "forest"}, ["marks"],
+                       ["'3'", "river '0'"]),
+    "names of masks": ("image,label\nt000,t000_mask.png\nt001,masks/t001.tif\n", {}, ["no_tags"],
+                       ["t000_mask.png", "tags_column"]),
+    "names again": ("image,label\nt000,t000\nt001,images/t001.png\n", {}, ["no_tags"], ["tags_column"]),
+    "another value on each row": ("image,label\n" + "".join(f"t{i:03},v{i}\n" for i in range(10)),
+                                  {"allow_missing": True}, ["no_tags"], ["'v0'", "tags_column"]),
+    "the same tags everywhere": ("image,label\nt000,a b\nt001,b a\nt002,a b a\n", {}, ["one_tag"], ["'a', 'b'"]),
+    "no tag at all": ("image,tags\nt000,\nt001,\n", {"allow_untagged": True, "tags": ["a"]}, [], ["no tag"]),
+    "a second header": ("image,label\nt000,a b\n\ufeffimage_name,labels\nt001,b\n", {}, ["header_again"], ["line 3"]),
+    "a second header, swapped": ("image,label\nt000,a b\nlabel,image\nt001,b\n", {}, ["header_again"], ["line 3"]),
+    "a string of two tags": ("image,tags\nt000,\"['a,b']\"\nt001,\"['b']\"\n", {}, ["separators"], ["line 2"]),
+    "rounded names": ("image,tags\n1.23E+12,a\n1.23E+12,b\n", {}, ["contradictory_rows", "missing_files"],
+                      ["1.23E+12", "spreadsheet"]),
     "one tile by two names": (
         "image,tags\nt000,a\nimages/t000,b\nt001,b\n", {}, ["shared_files"], ["line 2", "line 3"]),
 }  # fmt: skip
@@ -233,8 +314,106 @@ def test_a_table_is_refused_with_line_and_remedy(case: str, tiles: Path, write: 
     assert found == kinds
 
 
+@pytest.mark.parametrize("mark", [":", "::", "#", "@", "*", "^", ">", "->", "=", "!", "\u2013", "\u2014", "`", "$"])
+def test_a_mark_between_parts_that_are_tags_elsewhere_is_doubted(
+    mark: str, tiles: Path, write: Callable[[str | bytes], Path]
+) -> None:
+    for cells in ((f"forest{mark}river", "river"), (f"a{mark}b", f"b{mark}c", f"a{mark}c")):
+        message, kinds = refused(tiles, table=write(plain([*cells, *["x y"] * (4 - len(cells))])))
+        assert "line 2" in message and f"--data.tag_separator {mark!r}" in message and kinds == ["separators"]
+        catalog, _ = both(tiles, table=write(plain([*cells, *["x y"] * (4 - len(cells))])), tag_separator=mark)
+        assert isinstance(catalog, Catalog) and "x y" in catalog.tags.names
+    catalog, _ = both(tiles, table=write(plain([f"p{mark}q", "x", "y", "x y"])))
+    assert isinstance(catalog, Catalog) and f"p{mark}q" in catalog.tags.names
+
+
+@pytest.mark.parametrize("mark", ["\u00b7", "\u2022", "\u00a6", "~", "<br>", "<BR/>", "%20", "%2C", "%7c"])
+def test_a_mark_that_stands_in_no_name_is_always_doubted(
+    mark: str, tiles: Path, write: Callable[[str | bytes], Path]
+) -> None:
+    message, kinds = refused(tiles, table=write(plain(["x", f"p{mark}q", "y", "x y"])))
+    assert "line 3" in message and f"--data.tag_separator {mark!r}" in message and kinds == ["separators"]
+    catalog, _ = both(tiles, table=write(plain(["x", f"p{mark}q", "y", "x"])), tag_separator=mark)
+    assert isinstance(catalog, Catalog) and catalog.tags.names == ("p", "q", "x", "y")
+
+
 @pytest.mark.parametrize(
-    "word", ["nan", "NaN", "NA", "N/A", "n/a", "None", "null", "-", "--", "?", "#N/A", "<NA>", "unknown"]
+    "code", ["FE0F", "034F", "115F", "1160", "3164", "FFA0", "2800", "FFFC", "17B4", "E0100", "200D"]
+)
+def test_a_character_that_cannot_be_seen_is_named(code: str, tiles: Path, write: Callable[[str | bytes], Path]) -> None:
+    message, kinds = refused(tiles, table=write(plain(["b", f"forest{chr(int(code, 16))} b", "forest", "b"])))
+    assert "line 3" in message and f"U+{code}" in message and kinds == ["odd_characters"]
+
+
+def test_an_accent_without_a_letter_is_named(tiles: Path, write: Callable[[str | bytes], Path]) -> None:
+    message, kinds = refused(tiles, table=write(plain(["b", "\u0301forest b", "forest", "b"])))
+    assert "line 3" in message and "U+0301" in message and kinds == ["odd_characters"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("bareground", "bare_ground"), ("bare.ground", "bare_ground"), ("bareGround", "bare-ground"), ("type1", "type-1"),
+     ("\u2744\ufe0f", "\u2744")],
+)  # fmt: skip
+def test_two_spellings_are_one_tag_but_for_the_list(
+    one: str, other: str, tiles: Path, write: Callable[[str | bytes], Path]
+) -> None:
+    table = write(plain([f"{one} x", other, "x", "x y"]))
+    message, kinds = refused(tiles, table=table)
+    assert repr(one) in message and repr(other) in message and kinds == ["spellings"]
+    catalog, _ = both(tiles, table=table, tags=[one, other, "x", "y"])
+    assert isinstance(catalog, Catalog)
+
+
+def test_tags_that_only_stand_side_by_side_are_remarked_on(
+    tiles: Path, write: Callable[[str | bytes], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    cells = ["Dense Forest", "Dense Forest River", "River", "Dense Forest"]
+    catalog, report = both(tiles, table=write(plain(cells)))
+    assert isinstance(catalog, Catalog) and isinstance(report, Report)
+    assert [finding.count for finding in report.findings if finding.kind == "phrases"] == [1]
+    assert "'Dense' and 'Forest'" in caplog.text and "tag_separator" in caplog.text
+    for others in (["Dense Forest", "Forest", "Dense Forest", "Dense Forest"], ["a b", "b a", "c", "a b"]):
+        _, report = both(tiles, table=write(plain(others)))
+        assert isinstance(report, Report) and "phrases" not in {finding.kind for finding in report.findings}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "nan",
+        "NaN",
+        "NA",
+        "N/A",
+        "n/a",
+        "None",
+        "null",
+        "-",
+        "--",
+        "?",
+        "#N/A",
+        "<NA>",
+        "unknown",
+        "N.A",
+        "n-a",
+        "n_a",
+        "no_data",
+        "NoData",
+        "no-tag",
+        "untagged",
+        "Unlabeled",
+        "tbd",
+        "TODO",
+        "undef",
+        "unspecified",
+        "unk",
+        "nul",
+        "pd.NA",
+        "numpy.nan",
+        "inf",
+        "-inf",
+        "empty",
+    ],
 )
 def test_a_word_for_no_value_is_a_tag_only_where_the_list_has_it(
     word: str, tiles: Path, write: Callable[[str | bytes], Path]
@@ -297,6 +476,10 @@ FAR_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
     "a folder": ("/data/set/t00{i}.png", ["'/data/set/t000'", "'t000'", "folder"]),
     "an ending": ("t00{i}.npy", ["'t000.npy'", "'t000'", "ending"]),
     "a blank": ("t 00{i}", ["'t 000'", "'t000'", "blank"]),
+    "quotes": ("'t00{i}'", ["'t000'", "marks"]),
+    "a spreadsheet's text": ('"=""t00{i}"""', ["'t000'", "marks"]),
+    "a colon": ("t00{i}:", ["'t000:'", "'t000'", "marks"]),
+    "rounded numbers": ("1.23{i}E+12", ["1.230E+12", "spreadsheet"]),
 }
 
 
@@ -307,6 +490,47 @@ def test_a_join_that_fails_says_what_differs(case: str, tiles: Path, write: Call
     message, kinds = refused(tiles, table=table)
     assert [name for name in named if name not in message] == []
     assert kinds == ["missing_files"]
+
+
+def test_names_may_lead_through_links_and_upwards(tiles: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tiles)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tiles").symlink_to(tiles)
+    for place in (tiles, tmp_path / "link"):
+        for root in (tiles, tmp_path / "link"):
+            table = tmp_path / "data" / "labels.csv"
+            table.write_text(
+                f"image,tags\n../link/images/t000.png,forest river\n{place}/images/t001.png,river\n"
+                f"{place}//images/./t002.png,field\nfile://{place}/images/t003.png,field forest\n"
+            )
+            catalog, _ = both(root, table=table)
+            assert isinstance(catalog, Catalog) and meaning(catalog) == MEANT
+
+
+@pytest.mark.parametrize("name", ["t001", "images/t001.png", "./images//t001.png", "{root}/images/t001.png"])
+@pytest.mark.parametrize("own", ["t00{i}", "images/t00{i}.png"])
+def test_a_list_to_leave_out_may_name_files_by_another_path(
+    name: str, own: str, tiles: Path, write: Callable[[str | bytes], Path], tmp_path: Path
+) -> None:
+    table = write("image,tags\n" + "".join(f"{own.format(i=i)},a {'b' * (i % 2)}\n" for i in range(4)))
+    names = tmp_path / "names.csv"
+    names.write_text(f"image_name\n{name.format(root=tiles)}\n")
+    catalog, _ = both(tiles, table=table, leave_out=names)
+    assert isinstance(catalog, Catalog) and list(meaning(catalog)) == ["t000", "t002", "t003"]
+    names.write_text("elsewhere/t001.png\n")
+    message, _ = refused(tiles, table=table, leave_out=names)
+    assert str(names) in message and "header" in message
+
+
+@pytest.mark.parametrize(("file", "named"), [("labels.tsv", "--table"), ("labels.xlsx", "CSV UTF-8")])
+def test_a_table_with_another_ending_is_named(
+    file: str, named: str, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").symlink_to(tiles / "images")
+    (tmp_path / file).write_text("image\ttags\nt000\ta b\nt001\tb\n")
+    assert main(["data", "check", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert file in said and named in said
 
 
 def test_another_column_that_fits_is_named(tiles: Path, write: Callable[[str | bytes], Path]) -> None:
@@ -367,7 +591,7 @@ def test_the_check_takes_the_options_of_training(
 
 CLEAN = ["forest", "river", "field", "bare_ground", "type-2", "forêt"]
 TAGS = [*CLEAN, "Forest", "bare ground", "N/A", "nan", "0", "1", "yes"]
-JOINERS = [" ", ",", ", ", ";", "|", "/", "\t", " and ", "+"]
+JOINERS = [" ", ",", ", ", ";", "|", "/", "\t", " and ", "+", "\u2022", "~", "<br>", "%20"]
 
 
 def as_list(tags: Sequence[str]) -> str:
@@ -403,7 +627,9 @@ def tables(draw: st.DrawFn) -> tuple[bytes, list[dict[str, set[str]]], str | Non
     for name, tags in pairs:
         meant[0].setdefault(name, set()).update(tags)
         # Who gives a separator says that blanks part no tags.
-        blank = joiner in (" ", " and ") and separator is not None and separator.strip() not in ("", joiner.strip())
+        blank = (
+            joiner in (" ", " and ", ", ") and separator is not None and separator.strip() not in ("", joiner.strip())
+        )
         whole = {joiner.join(tags)} - {""} if blank else set(tags)
         meant[1].setdefault(name, set()).update(whole)
     return text.encode(encoding, errors="replace"), meant, separator, draw(st.booleans())

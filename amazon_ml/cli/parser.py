@@ -24,6 +24,10 @@ _LISTS = (list, Sequence)
 #: Keys that do not fit, in jsonargparse's words; it gives the value at the end.
 _MISFIT = re.compile(r'Parser key "([\w.]+)":(.*)', re.DOTALL)
 _VALUE = re.compile(r"(?:Given value|Got value): (.*)\Z", re.DOTALL)
+#: What jsonargparse says behind a value of a list.
+_EXPECTED = re.compile(r"\n\s+- Expected")
+#: A list in brackets, of items without quotes.
+_PLAIN_LIST = re.compile(r"""\[([^\[\]{}'":#&*!|>%@`\n]*)\]""")
 _IN_GROUP = re.compile(r"Group '([\w.]+)' does not accept option '([^']*)'")
 _ALONE = re.compile(r"Option '([^']*)' is not accepted")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
@@ -106,7 +110,7 @@ class Parser(ArgumentParser):
         if not value:
             return f"--{key}: {' '.join(match[2].split())}"
         form = _form(self._type(f"--{key}"))
-        return f"{self._place(key)}--{key}: {value[1].strip()} does not fit; it takes {form}"
+        return f"{self._place(key)}--{key}: {_EXPECTED.split(value[1])[0].strip()} does not fit; it takes {form}"
 
     def _no_key(self, key: str) -> str:
         return f"{self._place(key)}there is no option {key}{self._near(key)}; see {self.prog} --help"
@@ -185,6 +189,8 @@ def _list_item(kind: Any) -> Any:
 
 def _as_list(kind: Any, value: str) -> str:
     item = _list_item(kind)
+    if item is str and (plain := _PLAIN_LIST.fullmatch(value.strip())):
+        value = plain[1]  # numbers and words such as yes are names here
     parts = [part.strip() for part in value.split(",")]
     if item is None or value.lstrip().startswith("[") or value.strip() in ("", "null", "~") or not all(parts):
         return value
@@ -204,7 +210,8 @@ def _form_of(kind: Any) -> str:
         return " or ".join(map(str, get_args(kind)))
     if origin in _LISTS:
         (item,) = get_args(kind)
-        plain = {str: "'[forest, river]' or forest,river", int: "'[0, 1]' or 0,1", float: "'[0.5, 0.5]' or 0.5,0.5"}
+        words = "'[forest, river]' or forest,river (write a number in quotes)"
+        plain = {str: words, int: "'[0, 1]' or 0,1", float: "'[0.5, 0.5]' or 0.5,0.5"}
         return "a list, such as " + plain.get(item, "'[{D4: {p: 1.0}}]'")
     if origin is dict:
         _, value = get_args(kind)

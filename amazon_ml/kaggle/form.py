@@ -58,7 +58,10 @@ def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
 
 def separator_of(run: Path | None) -> str:
     """Tell what stands between the tags of a run's submission; a space where there is no run."""
-    return (run and Run(run).read_config().data.tag_separator) or " "
+    if run is None:
+        return " "
+    folder = Run(run)
+    return declared(folder.tags()).separator(folder.read_config().data.tag_separator)
 
 
 def run_around(file: Path) -> Path | None:

@@ -1,22 +1,24 @@
 """The score of a run or a bundle on another labelled folder."""
 
 import logging
+import re
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.broken import check_whole, describe_broken
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
-from amazon_ml.data.config import ReadingConfig
+from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.thresholds import START, fixed
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
+from amazon_ml.labels import TagSet
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
@@ -24,6 +26,9 @@ from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import where_lost
 
 log = logging.getLogger(__name__)
+
+#: Options of the table that evaluate has itself.
+_OWN = {"table", "images", "leave_out", "allow_untagged", "merge_rows"}
 
 
 def evaluate(
@@ -68,15 +73,20 @@ def evaluate(
         inputs = [*inputs_of(run, bundle, data), find_layout(data, table, images).table, leave_out]
         check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
+    written = TagSet(tuple(decision.tags)).separator(bundle.table.tag_separator)
     how = replace(
         bundle.table, table=_text(table), images=_text(images), leave_out=_text(leave_out), tags=list(decision.tags),
+        tag_separator=None if written == " " else written,  # a table that predict wrote is read, too
         allow_untagged=allow_untagged or bundle.table.allow_untagged,
         merge_rows=merge_rows or bundle.table.merge_rows,
     )  # fmt: skip
 
     @cache
-    def read(bands: str, colours: Literal["jpg", "tif"]) -> Catalog:
-        return read_catalog(data, **catalog_options(ReadingConfig(**asdict(how), bands=bands, colours=colours)))
+    def read(bands: str, colours: RgbSource) -> Catalog:
+        try:
+            return read_catalog(data, **catalog_options(ReadingConfig(**asdict(how), bands=bands, colours=colours)))
+        except InputError as error:
+            raise InputError(_with_own_remedy(str(error), run)) from None
 
     def tiles_for(reader: TileReader) -> Catalog:
         return read(name_bands(reader.bands), reader.colours)
@@ -114,6 +124,15 @@ def evaluate(
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def _with_own_remedy(message: str, run: Path) -> str:
+    """Say of options of training that they are none here, where a message names one."""
+    named = set(re.findall(r"--data\.(\w+)", message)) - _OWN
+    if not named:
+        return message
+    plain = re.sub(r"--(data\.(\w+))", lambda found: found[1] if found[2] in named else found[0], message)
+    return f"{plain}. evaluate has no such option, since {run} keeps its own; write the table as that run reads it"
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:

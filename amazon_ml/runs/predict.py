@@ -192,7 +192,7 @@ def _tag(
     kept = ~predicted.names.isin(predicted.failed).to_numpy()
     p = predicted.p[kept]
     table = probability_table(predicted.names[kept], decision.tags, p)
-    separator = bundle.table.tag_separator or " "
+    separator = tags.separator(bundle.table.tag_separator)
     table.insert(1, "tags", tags.decode(decision.rule.decide(p), separator=separator) if len(p) else [])
     if predicted.failed:
         aside = _incomplete(out)

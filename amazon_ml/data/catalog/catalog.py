@@ -2,9 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, parse_bands
 from amazon_ml.data.catalog.contents import no_images, unread_images
-from amazon_ml.data.catalog.join import Differences, locate, long_names, shared_files
+from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import Reading, TagTable, read_table
 from amazon_ml.data.catalog.tiles import (
     ambiguous_names,
@@ -173,17 +171,11 @@ def catalog_options(data: ReadingConfig) -> dict[str, Any]:
     return {**paths, **{key: getattr(data, key) for key in plain}, "bands": parse_bands(data.bands)}
 
 
-def names_with_files(layout: Layout) -> Callable[[Sequence[str]], int]:
-    """Give a function that counts the names with a file; the folders are walked when it is called first."""
-
-    @cache
-    def known() -> frozenset[str]:
-        files = [path for place in layout.places for path in image_files(place, True)]
-        return frozenset(
-            name for path in files for name in (composed(path.stem), *long_names(path, name_places(layout)))
-        )
-
-    return lambda names: len(known().intersection(names))
+def names_with_files(layout: Layout) -> TileNames:
+    """Give what tells names with a file from others; the folders are walked when it is asked first."""
+    return TileNames(
+        lambda: [path for place in layout.places for path in image_files(place, True)], name_places(layout)
+    )
 
 
 def name_places(layout: Layout) -> tuple[Path, ...]:
@@ -236,8 +228,9 @@ def _refuse_missing(
     near, name, count = Differences(files["image_name"].tolist(), table.records), missing[0], len(table.rows)
     if len(missing) == count:
         hint = near.explain(name)
-        raise InputError(f"none of the {count:,} tiles in {table.path} has a {sought}; name it with --data.images"
-                         f"{hint and f'. Look: {hint}'}")  # fmt: skip
+        said = f"none of the {count:,} tiles in {table.path} has a {sought}"
+        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with --data.images" if hint
+                         else f"{said}; name the folder of images with --data.images")  # fmt: skip
     said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"

@@ -21,6 +21,10 @@ _YES_OR_NO = frozenset(
 )  # fmt: skip
 #: Ticks: what stands in a column a tag beside empty cells.
 TICKS = frozenset("x✓✔☑")
+#: Within the name of a column of numbers that are no counts of a tag.
+_NO_COUNTS = re.compile(
+    r"tag|label|class|categor|type|code|id$|^id|index|fold|split|cluster|region|scene|year|month|day|^[xywh]$|row|col"
+)
 _ZERO_OR_ONE = re.compile(r"[+-]?[01](\.0*)?")
 
 
@@ -60,6 +64,16 @@ def known_columns(columns: Sequence[str], known: Sequence[str], *, exact: bool =
     return [keys.index(key) for key in dict.fromkeys(sought) if key in keys]
 
 
+def title_keys(titles: Collection[str]) -> frozenset[str]:
+    """Give what `is_title` compares with: the known names of columns, and some more."""
+    return frozenset(_key(name) for name in (*NAME_COLUMNS, *TAGS_COLUMNS, *titles))
+
+
+def is_title(cell: str, keys: frozenset[str]) -> bool:
+    """Whether a cell holds the name of a column."""
+    return _key(cell) in keys
+
+
 def _key(column: str) -> str:
     return re.sub(r"[\s_-]+", "", column).casefold()
 
@@ -73,6 +87,24 @@ def mark_columns(records: Records, apart_from: Collection[int] = ()) -> list[int
         if column not in apart_from and cells and (ticks or all(map(is_mark, cells))):
             found.append(column)
     return found
+
+
+def count_columns(records: Records, name_at: int, tags_at: int) -> list[int]:
+    """List the other columns of counts, where the column of tags holds counts, too: one column a tag.
+
+    A column whose name says that it holds classes or tags holds no counts.
+    """
+    found = [
+        at
+        for at, column in enumerate(records.header)
+        if at != name_at and not _NO_COUNTS.search(column.casefold()) and _are_counts(records, at)
+    ]
+    return [at for at in found if at != tags_at] if tags_at in found else []
+
+
+def _are_counts(records: Records, at: int) -> bool:
+    cells = {cells[at].strip() for line, cells in records.rows if line not in records.broken} - {""}
+    return "0" in cells and all(re.fullmatch(r"\d{1,3}", cell) for cell in cells)
 
 
 def describe_marks(records: Records, marks: Sequence[int]) -> str:

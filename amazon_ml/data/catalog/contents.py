@@ -7,7 +7,7 @@ from pathlib import Path
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.formats import ARCHIVES, HEAD, IMAGES, content_of, with_article
 from amazon_ml.data.images import SUFFIXES
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
 from amazon_ml.regular import open_regular
 
 #: Endings of archives; of some formats the content tells nothing.
@@ -17,6 +17,10 @@ _UNREAD = (
     ".jp2", ".j2k", ".jpe", ".jfif", ".jxl", ".gif", ".avif", ".heic", ".heif", ".npy", ".npz", ".h5", ".hdf5", ".nc",
     ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
 )  # fmt: skip
+#: Endings of tables: of text, which are read where they are named, and of other kinds.
+_TABLES, _WORKBOOKS = (".tsv", ".txt", ".tab"), (".xlsx", ".xls", ".ods", ".numbers", ".parquet", ".json")
+#: What names of files begin with that are notes.
+_NO_TABLES = ("readme", "licen", "requirements", "credits", "changelog", "copying")
 #: Files whose content is looked at.
 _SNIFFED = 200
 #: Endings that a message counts.
@@ -83,6 +87,23 @@ def archives_in(folder: Path) -> str:
             if name.lower().endswith(_PACKED):
                 return f"{listing.path / name} is an archive; unpack it"
     return ""
+
+
+def other_tables(folder: Path) -> str:
+    """Say what may be the table in a folder without a CSV, and how it is read; ``""`` without such."""
+    files = [
+        listing.path / name
+        for listing in walk(folder, depth=1)
+        for name in listing.files
+        if name.lower().endswith((*_TABLES, *_WORKBOOKS)) and not name.lower().startswith(_NO_TABLES)
+    ]
+    if len(files) > 1:
+        return (
+            f"{listed(files)} may be tables: name the right one with --data.table, and save a spreadsheet as CSV UTF-8"
+        )
+    if files and files[0].name.lower().endswith(_WORKBOOKS):
+        return f"{files[0]} may be the table: save it as CSV UTF-8"
+    return f"{files[0]} may be the table: name it with --data.table" if files else ""
 
 
 def _remedy(files: Sequence[Path]) -> str:

@@ -3,8 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from amazon_ml.errors import InputError
+
+
+class Row(NamedTuple):
+    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is whole there."""
+
+    name: str
+    cell: str
+    line: int
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,15 @@ class Fault:
             return f"{table}: {self.said}"
         place = f"{table} is not a CSV that can be read: line" if self.unread else f"{table} line"
         return f"{place} {self.line}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a cell is not read: a kind of fault, what was seen, and what to do about it."""
+
+    kind: str
+    what: str
+    remedy: str
 
 
 def raise_faults(table: Path, faults: Sequence[Fault]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images
+from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
@@ -182,7 +182,7 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         return found[0]
     if found:
         raise InputError(f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.table")
-    packed = archives_in(root)
+    packed = archives_in(root) or other_tables(root)
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
         + (packed or "name the folder of tiles (--data.root in training), or the table with --data.table")

@@ -39,6 +39,8 @@ class Records:
         The lines that cannot be read.
     broken
         Lines of the rows that are among `rows` and `faults`.
+    delimiter
+        What parts columns.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Records:
     rows: list[tuple[int, list[str]]]
     faults: list[Fault]
     broken: frozenset[int]
+    delimiter: str = ","
 
 
 def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool = False) -> Records:
@@ -70,7 +73,9 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     delimiter, skipped = _find_delimiter(text, known)
     if delimiter != ",":
         log.info("%s: columns are parted by %r", path, delimiter)
-    records, stray = split_records(text, delimiter)
+    # Some programs put a blank behind the delimiter, also in front of a quote.
+    blanks = re.search(rf'{re.escape(delimiter)} +"', text) is not None
+    records, stray = split_records(text, delimiter, skip_blanks=blanks)
     records = [record for record in records if record[0] > skipped and any(map(str.strip, record[1]))]
     if not records:
         raise InputError(f"{path} is not a CSV that can be read: {stray[0] if stray else 'it is empty'}")
@@ -89,25 +94,31 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
             faults.append(_broken(line, said))
             broken.add(line)
     padded = [(line, cells + [""] * (width - len(cells)) if len(cells) < width else cells) for line, cells in rows]
-    return Records(path, header, header_line, padded, faults, frozenset(broken))
+    return Records(path, header, header_line, padded, faults, frozenset(broken), delimiter)
 
 
-def split_records(text: str, delimiter: str = ",") -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Split a CSV into its records, each with the line where it starts; and name lines with stray quotes."""
+def split_records(
+    text: str, delimiter: str = ",", *, skip_blanks: bool = False
+) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Split a CSV into its records, each with the line where it starts; and name lines with stray quotes.
+
+    With `skip_blanks`, a quote behind a delimiter and blanks begins a quoted cell.
+    """
     try:
-        return list(_records(text, delimiter)), []
+        return list(_records(text, delimiter, skip_blanks)), []
     except csv.Error:  # a quote that is not closed takes all that follows for its own: split line by line
         records, faults = [], []
         for number, line in enumerate(_LINE_END.split(text), start=1):
             try:
-                records += [(number, fields) for _, fields in _records(line, delimiter)]
+                records += [(number, fields) for _, fields in _records(line, delimiter, skip_blanks)]
             except csv.Error as error:
                 faults.append(f"line {number}: {error}")
         return records, faults
 
 
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader, line = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), 1
+def _records(text: str, delimiter: str, skip_blanks: bool) -> Iterator[tuple[int, list[str]]]:
+    stream, line = io.StringIO(text, newline=""), 1
+    reader = csv.reader(stream, strict=True, delimiter=delimiter, skipinitialspace=skip_blanks)
     for fields in reader:
         yield line, fields
         line = reader.line_num + 1

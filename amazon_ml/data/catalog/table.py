@@ -1,30 +1,35 @@
 """Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from amazon_ml.data.catalog.columns import (
     NAME_COLUMNS,
     TAGS_COLUMNS,
+    count_columns,
     describe_marks,
     find_column,
+    is_title,
     known_columns,
     mark_columns,
     refuse_marks,
     refuse_numbered,
+    title_keys,
 )
-from amazon_ml.data.catalog.faults import Fault, raise_faults
+from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
+from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
+from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows, say_twice
 from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tags, refuse_spread, value_column
-from amazon_ml.data.catalog.tags import Row, count_tags, near_slips, read_tags
+from amazon_ml.data.catalog.swallowed import mark_swallowed
+from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import TagSet
+from amazon_ml.labels import TagSet, unescaped
 
 __all__ = ["PLANET_TABLES", "Reading", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
            "without_suffix"]  # fmt: skip
@@ -67,6 +72,8 @@ class Reading:
     def __post_init__(self) -> None:
         if self.tag_separator == "":
             raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
+        object.__setattr__(self, "tag_separator", unescaped(self.tag_separator))
+        object.__setattr__(self, "tags", self.tags and tuple(map(str, self.tags)))  # classes may be numbers
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ class TagTable:
         What training refuses, in the order of its weight.
     slips
         A sentence on each rare tag that looks like a frequent one, where the list is that of the table.
+    phrases
+        A sentence on each two tags that may be one name with a blank.
     records
         The file as a CSV.
     """
@@ -96,12 +105,11 @@ class TagTable:
     tags: TagSet
     faults: list[Fault]
     slips: list[str]
+    phrases: list[str]
     records: Records
 
 
-def read_table(
-    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
-) -> TagTable:
+def read_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
     """Read a table of names and tags as `scan_table` does; the first fault is raised.
 
     Raises
@@ -113,12 +121,12 @@ def read_table(
     raise_faults(path, table.faults)
     for slip in table.slips:
         log.warning("%s: %s; if it is a slip, mend the table", path, slip)
+    for phrase in table.phrases:
+        log.warning("%s: %s", path, phrase)
     return table
 
 
-def scan_table(
-    path: Path, reading: Reading | None = None, joins: Callable[[Sequence[str]], int] | None = None
-) -> TagTable:
+def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
     """Read what can be read of a table of names and tags, and find all that training refuses.
 
     Parameters
@@ -128,7 +136,7 @@ def scan_table(
     reading
         How it is read.
     joins
-        Counts the names that have a file, by which one of several columns of names is chosen.
+        Tells the names that have a file, by which one of several columns of names is chosen.
 
     Raises
     ------
@@ -143,18 +151,25 @@ def scan_table(
     if name_at == tags_at:
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
                          "ones with --data.name_column and --data.tags_column")  # fmt: skip
+    records = mark_swallowed(records, name_at, tags_at, reading.tag_separator)
     refuse_spread(records, min(name_at, tags_at))
     if reading.tags_column is None:
         refuse_second_tags(records, tags_at, name_at, reading.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
     if reading.leave_out is not None:
-        rows, faults = _without(rows, faults, path, reading.leave_out)
+        rows, faults = _without(rows, faults, path, reading.leave_out, joins)
 
     if not any(row.whole for row in rows):
         raise_faults(path, faults)
 
     def marks() -> str:
         columns = mark_columns(records, (name_at, tags_at))
+        if (
+            len(columns) < 2
+            and reading.tags_column is not None
+            and (counts := count_columns(records, name_at, tags_at))
+        ):
+            return describe_marks(records, [tags_at, *counts])
         return describe_marks(records, columns) if len(columns) > 1 else ""
 
     column = read_tags(
@@ -169,16 +184,18 @@ def scan_table(
         "untagged": column.untagged,
     })  # fmt: skip
     value = value_column(records, tags_at, name_at)
-    if value and (frame["found"].map(len) <= 1).all() and _differ(frame):
+    if value and (frame["found"].map(len) <= 1).all() and differ(frame):
         raise InputError(f"{path} has a row a tag, and column {value!r} says whether, or how much, each tag is there; "
                          "remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    repeated = [] if reading.merge_rows else _repeated(frame)
+    repeated = [] if reading.merge_rows else find_repeated(frame)
     if reading.merge_rows:
-        frame = _merge(path, frame)
-    untagged = [] if reading.allow_untagged else _untagged(frame)
+        frame = merge_rows(path, frame)
+    untagged = [] if reading.allow_untagged else find_untagged(frame)
     own_list = reading.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
-    return TagTable(path, frame, column.tags, [*faults, *repeated, *column.faults, *untagged], slips, records)
+    phrases = find_phrases(frame["found"].tolist()) if own_list and reading.tag_separator is None else []
+    faults = [*faults, *repeated, *column.faults, *untagged]
+    return TagTable(path, frame, column.tags, faults, slips, phrases, records)
 
 
 def read_names(table: Path) -> list[str]:
@@ -193,7 +210,7 @@ def read_names(table: Path) -> list[str]:
     frame = pd.DataFrame({"image_name": names, "line": lines})
     again = frame[frame["image_name"].duplicated(keep=False)]
     if len(again):
-        raise InputError(f"cannot take names: {table}: {_twice(again)}; keep one row of each")
+        raise InputError(f"cannot take names: {table}: {say_twice(again)}; keep one row of each")
     return names
 
 
@@ -220,12 +237,12 @@ def _find_tags(records: Records, wanted: str | None) -> int:
     return find_column(records.path, records.header, wanted, TAGS_COLUMNS, "data.tags_column")
 
 
-def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[str]], int] | None) -> int:
+def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -> int:
     """Find the column of names; of several that are known, the first of those with most files."""
     known = known_columns(records.header, NAME_COLUMNS)
     if wanted is not None or len(known) < 2 or joins is None:
         return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
-    counts = [joins([clean_name(cells[column]) for _, cells in records.rows]) for column in known]
+    counts = [joins.count(clean_name(cells[column]) for _, cells in records.rows) for column in known]
     refuse_second_names(records, known, counts)
     chosen = known[counts.index(max(counts))]
     log.info("%s: the names are in column %r", records.path, records.header[chosen])
@@ -235,7 +252,7 @@ def _find_names(records: Records, wanted: str | None, joins: Callable[[Sequence[
 def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
     """Make rows of records; a broken row with a name is among rows and faults."""
     column, path = records.header[name_at], records.path
-    titles = (column.lower(), records.header[tags_at].lower())
+    titles = title_keys((column, records.header[tags_at]))
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
@@ -243,8 +260,10 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
         if not name:
             faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
                                 "the row", item=f"line {line}: there is no name"))  # fmt: skip
-        elif cell.lower() == titles[1] and cells[name_at].strip().lower() == titles[0]:
-            faults.append(Fault("header_again", line, f"the header {column},{records.header[tags_at]} stands again",
+        elif broken and not name.isprintable():
+            faults.append(broken)
+        elif is_title(cell, titles) and is_title(name, titles):
+            faults.append(Fault("header_again", line, f"a header stands again: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
             rows.append(Row(name, cell, line, broken is None))
@@ -258,7 +277,13 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
     try:
         records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
         raise_faults(table, records.faults)
-        column = find_column(table, records.header, None, NAME_COLUMNS, "data.name_column")
+        known = known_columns(records.header, NAME_COLUMNS)
+        if not known:
+            shown = listed(list(map(repr, records.header)))
+            raise InputError(f"{table} has no column of names; its first line has {shown}. Write a header above the "
+                             "names, such as image_name")  # fmt: skip
+        column = find_column(table, records.header, records.header[known[0]], NAME_COLUMNS, "data.name_column")
+        raise_faults(table, mark_swallowed(records, column).faults)
         names = [clean_name(cells[column]) for _, cells in records.rows]
         lines = [line for line, _ in records.rows]
         if "" in names:
@@ -269,9 +294,15 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
     return names, lines
 
 
-def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path) -> tuple[list[Row], list[Fault]]:
+def _without(
+    rows: list[Row], faults: list[Fault], table: Path, leave_out: Path, joins: TileNames | None
+) -> tuple[list[Row], list[Fault]]:
     names = frozenset(_read_names(leave_out, may_be_empty=True)[0])  # a name may have two reasons
     unknown = names.difference(row.name for row in rows)
+    if unknown and joins is not None:  # the list names files by another path than the table
+        meant = {joins.find(name): name for name in unknown} | {None: ""}
+        found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
+        names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
     if unknown and unknown == names:
         raise InputError(f"{leave_out} names no tile of {table}; give the list of another table, or none")
     if unknown:
@@ -281,74 +312,3 @@ def _without(rows: list[Row], faults: list[Fault], table: Path, leave_out: Path)
         raise InputError(f"{leave_out} leaves nothing of {table}")
     log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]
-
-
-def _differ(rows: pd.DataFrame) -> bool:
-    """Whether the rows of some tile have different tags."""
-    first: dict[str, frozenset[str]] = {}
-    pairs = zip(rows["image_name"], map(frozenset, rows["found"]), strict=True)
-    return any(first.setdefault(name, found) != found for name, found in pairs)
-
-
-def _repeated(rows: pd.DataFrame) -> list[Fault]:
-    """Find names on several rows, each with its lines, and say what kind of table that is."""
-    again = rows[rows["image_name"].duplicated(keep=False)]
-    if again.empty:
-        return []
-    groups = list(again.groupby("image_name", sort=False))
-    same = [len(set(map(frozenset, group["found"]))) == 1 for _, group in groups]
-    if all(same):
-        hint = "each has the same tags there; keep one row of each, or set --data.merge_rows true"
-    elif (again["found"].map(len) <= 1).all():
-        hint = "the table has a row a tag; join the rows of each tile with --data.merge_rows true"
-    else:
-        hint = (
-            "their tags differ; keep the right row of each, or, where each row holds some of the tags, join them "
-            "with --data.merge_rows true"
-        )
-    said = f"{_twice(again)}; {hint}"
-    return [
-        Fault("repeated_rows" if alike else "contradictory_rows", int(group["line"].iloc[0]), said, hint, (str(name),),
-              item=f"{name} on lines {', '.join(map(str, group['line']))}", said=said)
-        for alike, (name, group) in zip(same, groups, strict=True)
-    ]  # fmt: skip
-
-
-def _twice(again: pd.DataFrame) -> str:
-    first = again["image_name"].iloc[0]
-    lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
-    return f"{again['image_name'].nunique():,} names stand more than once, such as {first} on lines {lines}"
-
-
-def _merge(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Join the rows of each name, in the order of their first."""
-    if not rows["image_name"].duplicated().any():
-        return rows
-    merged: dict[str, dict[str, Any]] = {}
-    for row in ({str(key): value for key, value in row.items()} for row in rows.to_dict("records")):
-        before = merged.get(row["image_name"])
-        if before is None:
-            merged[row["image_name"]] = row
-        else:
-            found = tuple(dict.fromkeys((*before["found"], *row["found"])))
-            merged[row["image_name"]] = {
-                **before,
-                "found": found,
-                "tags": f"{before['tags']} {row['tags']}".strip(),
-                "untagged": before["untagged"] and row["untagged"],
-            }
-    log.info("%s: %d rows are joined to %d tiles", path, len(rows), len(merged))
-    return pd.DataFrame(list(merged.values()))
-
-
-def _untagged(rows: pd.DataFrame) -> list[Fault]:
-    without = rows[rows["untagged"]]
-    places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
-    said = (
-        f"{len(places):,} tiles have no tag, such as {listed([f'{name} (line {line})' for name, line in places])}; "
-        "tag them, or set --data.allow_untagged true if they are meant to have none"
-    )
-    return [
-        Fault("untagged_rows", line, "no tag", "tag it", (name,), f"{name} (line {line})", said)
-        for name, line in places
-    ]

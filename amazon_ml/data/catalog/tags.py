@@ -1,39 +1,30 @@
 """The tags of a table: each cell becomes tags, the tag list is decided, and what no training can use is found."""
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from amazon_ml.data.catalog.cells import (
-    Doubt,
     doubt_token,
     in_brackets,
     no_value,
-    odd_character,
     read_list,
-    spelling,
     split_cell,
 )
-from amazon_ml.data.catalog.columns import TICKS, WRITE_TAGS, is_mark
-from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.column_doubts import NUMBER, no_names, no_tags, same_tags
+from amazon_ml.data.catalog.columns import is_mark
+from amazon_ml.data.catalog.faults import Doubt, Fault, Row
+from amazon_ml.data.catalog.letters import odd_character, spelling
 from amazon_ml.data.catalog.names import composed
+from amazon_ml.data.catalog.separators import joined_by_a_name_mark, recurring
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import PLANET, TagSet, check_count, declared
 
-_BITS, _NUMBER = re.compile(r"[01]{3,}"), re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
-
-
-class Row(NamedTuple):
-    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is whole there."""
-
-    name: str
-    cell: str
-    line: int
-    whole: bool = True
+#: Two tags must stand side by side on so many tiles before they may be one name.
+_PHRASE = 3
 
 
 @dataclass(frozen=True)
@@ -91,17 +82,21 @@ def read_tags(
     """
     given = tuple(map(composed, tags)) if tags is not None else PLANET.names if planet else None
     cells = list(dict.fromkeys(row.cell for row in rows if row.whole))
-    split, doubts = _split_cells(cells, separator)
+    split, doubts, are_lists = _split_cells(cells, separator)
     tokens = list(dict.fromkeys(tag for cell in split.values() for tag in cell))
     try:
         check_count(tokens)
     except InputError as error:
         raise InputError(f"{table}: {error}") from None
-    column = _no_names(split, tokens, is_given=tags is not None, marks=marks)
+    if given is not None and not tokens and not doubts:
+        raise InputError(f"{table} names no tag at all")
+    column = no_names(tokens, is_given=tags is not None, marks=marks)
+    if column is None and given is None:
+        column = no_tags(rows, split, tokens)
     if column is None:
-        doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator)
+        doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator, are_lists=are_lists)
     if column is None and tags is None and not doubts:
-        column = _one_tag(rows, split, tokens)
+        column = same_tags(rows, split, tokens)
     faults = [_column_fault(rows, split, column)] if column else []
     faults += [_fault(row, doubts[row.cell]) for row in rows if row.whole and row.cell in doubts]
     sound = {cell: found for cell, found in split.items() if cell not in doubts}
@@ -131,13 +126,32 @@ def near_slips(counts: Mapping[str, int]) -> list[str]:
     return slips
 
 
+def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
+    """Say of each two tags that only stand side by side that they may be one name, such as ``Dense Forest``."""
+    counts = count_tags(found)
+    pairs = Counter(pair for tags in found for pair in set(pairwise(tags)))
+    return [
+        f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, say "
+        "what parts tags with --data.tag_separator, or write it with _"
+        for (first, second), count in pairs.items()
+        if count >= _PHRASE and first != second and count == counts[first] == counts[second]
+    ]
+
+
 def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
     """Count the tiles of each tag."""
     return Counter(tag for tags in found for tag in set(tags))
 
 
-def _split_cells(cells: Sequence[str], separator: str | None) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt]]:
-    """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere."""
+def _split_cells(
+    cells: Sequence[str], separator: str | None
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt], bool]:
+    """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere.
+
+    Returns
+    -------
+    The tags of each cell, the doubts, and whether all cells are lists.
+    """
     filled = [cell for cell in cells if cell]
     lists = {cell: read_list(cell) for cell in filled}
     split: dict[str, tuple[str, ...]] = dict.fromkeys(cells, ())
@@ -157,62 +171,33 @@ def _split_cells(cells: Sequence[str], separator: str | None) -> tuple[dict[str,
             split[cell] = (cell,)  # whole, since N/A may hold a separator; it is doubted where the list lacks it
         else:
             split[cell] = tuple(split_cell(cell, separator))
-    return split, doubts
+    return split, doubts, all_lists
 
 
 def _doubt_cells(
-    split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], given: frozenset[str], separator: str | None
-) -> dict[str, Doubt]:
+    split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], given: frozenset[str], separator: str | None, *,
+    are_lists: bool,
+) -> dict[str, Doubt]:  # fmt: skip
     """Doubt the cells with a tag that is none, looks like several, or like one with something more."""
     never = separator is not None and not any(separator in cell for cell in split)
     others = frozenset(tokens)
-    numbers = all(map(_NUMBER.fullmatch, tokens))
+    numbers = all(map(NUMBER.fullmatch, tokens))
     doubts = {}
+    if not are_lists and (separator is None or not separator.strip(" ") or never):
+        doubts = recurring(tokens) | joined_by_a_name_mark(tokens, split.values())
     for token in tokens:
-        doubt = None
-        if token not in given:
-            doubt = doubt_token(token, others - {token}, separator, never=never)
-            if doubt is None and not given and not numbers and _is_value(token):
-                doubt = Doubt("no_value", f"{token!r} stands among names of tags",
-                              "write names of tags alone, or list all tags with --data.tags if it is one")  # fmt: skip
-        if doubt is None and separator is None and len(token.split()) > 1:
-            doubt = Doubt("separators", f"the tag {token!r} holds a blank, which parts tags in what is written",
-                          "say what parts them there: --data.tag_separator ';'")  # fmt: skip
+        doubt = doubt_token(token, others - {token}, separator, never=never, is_string=are_lists)
+        if doubt is None and not given and not numbers and _is_value(token):
+            doubt = Doubt("no_value", f"{token!r} stands among names of tags",
+                          "write names of tags alone, or list all tags with --data.tags if it is one")  # fmt: skip
         if doubt is not None:
             doubts[token] = doubt
+    doubts = {token: doubt for token, doubt in doubts.items() if token not in given}
     return {
         cell: next(doubts[tag] for tag in found if tag in doubts)
         for cell, found in split.items()
         if any(tag in doubts for tag in found)
     }
-
-
-def _no_names(
-    split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], *, is_given: bool, marks: Callable[[], str]
-) -> Doubt | None:
-    """Doubt a column that holds no names of tags, but 0 and 1, yes and no, ticks, or numbers."""
-    if not tokens:
-        return None
-    numbers = not is_given and all(map(_NUMBER.fullmatch, tokens))
-    fractions = numbers and any("." in token or "e" in token.lower() for token in tokens)
-    digits = numbers and all(map(_BITS.fullmatch, tokens)) and len(set(map(len, tokens))) == 1
-    ticks = not is_given and {token.casefold() for token in tokens} <= TICKS
-    odd = fractions or digits or ticks or all(map(is_mark, tokens))
-    beside = marks() if odd or numbers else ""
-    if not odd and not beside:  # other numbers are those of classes, where there is not one column a tag beside them
-        return None
-    shown = listed(list(map(repr, tokens)))
-    what = f"the column of tags holds {shown}, which are no names of tags"
-    return Doubt("marks", f"{what}; the table has {beside}" if beside else what, WRITE_TAGS)
-
-
-def _one_tag(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]) -> Doubt | None:
-    """Doubt a column with one and the same tag on all tiles."""
-    if len(tokens) != 1 or not all(split[row.cell] for row in rows if row.whole):
-        return None
-    return Doubt("one_tag", f"all {len(rows):,} tiles have the one tag {tokens[0]!r}, so there is nothing to learn",
-                 "name the right column with --data.tags_column, or list the tags with --data.tags if others are to "
-                 "come")  # fmt: skip
 
 
 def _column_fault(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
@@ -222,7 +207,7 @@ def _column_fault(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], dou
 
 def _is_value(token: str) -> bool:
     """Whether a tag is a number or a word such as yes; a letter alone may be a tag."""
-    return bool(_NUMBER.fullmatch(token)) or (len(token) > 1 and is_mark(token))
+    return bool(NUMBER.fullmatch(token)) or (len(token) > 1 and is_mark(token))
 
 
 def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:

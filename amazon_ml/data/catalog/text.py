@@ -2,6 +2,7 @@
 
 import codecs
 import logging
+import re
 from pathlib import Path
 
 from amazon_ml.errors import InputError
@@ -35,6 +36,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_INNER_MARK = re.compile(r"(\A|[\r\n])\ufeff+")
 #: Share of zeros at every second byte from which on text is UTF-16.
 _ZEROS = 0.2
 
@@ -64,6 +66,8 @@ def read_text(path: Path) -> str:
         if data.startswith(first):
             raise _refusal(path, kind)
     text = _decode(path, data)
+    if "\ufeff" in text:  # tables that were joined, or marked twice, have marks in front of later lines
+        text = _INNER_MARK.sub(r"\1", text)
     start = text[:20].lstrip().lower()
     for first_letters, kind in _OTHER_TEXTS:
         if start.startswith(first_letters):

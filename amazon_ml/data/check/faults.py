@@ -27,6 +27,7 @@ def table_faults(survey: Survey) -> Iterator[Case]:
     if "untagged_rows" not in refused:  # they are meant
         yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
     yield from (Case("similar_tags", slip) for slip in survey.slips)
+    yield from (Case("phrases", phrase) for phrase in survey.phrases)
     yield from _logic_faults(survey)
     used = frozenset(chain.from_iterable(survey.rows["tags"]))
     yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)

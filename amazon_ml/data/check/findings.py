@@ -41,7 +41,11 @@ KINDS = {
         "a column of 0 and 1, yes and no, or numbers, where names of tags are expected",
         "write the tags of each tile into one column, such as forest river, and name it with tags_column",
     ),
-    "one_tag": Kind("one and the same tag on all tiles", "name the right column with tags_column"),
+    "one_tag": Kind("the same tags on all tiles", "name the right column with tags_column"),
+    "no_tags": Kind(
+        "a column of names of files or tiles, or with another value on each tile, where tags are expected",
+        "name the right column with tags_column",
+    ),
     "odd_characters": Kind("tags with blanks or characters that cannot be seen", "write plain blanks, or nothing"),
     "lists": Kind("lists as text that are not read", "write the tags alone, or every row as ['forest', 'river']"),
     "no_value": Kind("words for no value, where tags are expected", "leave the cell empty, or list the tag in tags"),
@@ -52,6 +56,9 @@ KINDS = {
     "untagged_rows": Kind("rows without a tag", "tag them, remove them, or set allow_untagged if they are meant"),
     "untagged_tiles": Kind("tiles that are meant to have no tag", "nothing, if that is so", REMARK),
     "similar_tags": Kind("rare tags that look like frequent ones", "mend the table if they are slips", REMARK),
+    "phrases": Kind(
+        "tags that only stand side by side", "if they are one name, say what parts tags with tag_separator", REMARK
+    ),
     "label_logic": Kind("rows that break the label logic", "look at these tiles, and mend their tags", _NOISE),
     "unseen_tags": Kind("tags of the list that no tile has", "nothing can be learnt about them", REMARK),
     "missing_files": Kind("rows without a file", "complete the folder, or set allow_missing"),

@@ -49,6 +49,8 @@ class Survey:
         What training refuses of the table.
     slips
         A sentence on each rare tag that looks like a frequent one.
+    phrases
+        A sentence on each two tags that may be one name with a blank.
     differences
         Of each name without a file, what differs between it and a file that is like it.
     broken_names
@@ -66,6 +68,7 @@ class Survey:
     colours: RgbSource
     table_faults: list[Fault]
     slips: list[str]
+    phrases: list[str]
     differences: dict[str, str]
     broken_names: list[str]
 
@@ -116,6 +119,7 @@ def survey(
         colours=colours,
         table_faults=read.faults,
         slips=read.slips,
+        phrases=read.phrases,
         differences={name: said for name in missing if (said := differences.of(name))},
         broken_names=[
             *broken_mapping,
