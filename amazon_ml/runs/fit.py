@@ -30,9 +30,9 @@ from amazon_ml.models.callbacks import (
     StepSeed,
     TaskMark,
     WholeCheckpoints,
-    read_figures,
     resume_points,
 )
+from amazon_ml.models.figures import read_figures
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -44,9 +44,6 @@ from amazon_ml.runs.loggers import open_loggers
 from amazon_ml.runs.options import Options
 
 log = logging.getLogger(__name__)
-
-#: Columns that learning curves have in any case.
-_CURVES = ("epoch", "step")
 
 
 def prepare_tiles(run: Run, options: Options) -> PlanetDataModule:
@@ -367,7 +364,7 @@ def _tell_unreached(options: Options) -> None:
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
     (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning writes into a file that is there
-    tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+    tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
     if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         former = former[former["step"] < start.step]
@@ -380,7 +377,7 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
 
 def _join_metrics(folder: FoldFolder) -> None:
     if _aside(folder).exists():
-        tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+        tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
         if parts := [table for table in tables if table is not None]:
             write_table(folder.metrics, pd.concat(parts).drop_duplicates())
         _aside(folder).unlink(missing_ok=True)
