@@ -39,7 +39,7 @@ from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
 from amazon_ml.runs import hashes
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
-from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
+from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, check_world, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
 from amazon_ml.runs.options import Options
 
@@ -211,6 +211,7 @@ def joined(options: Options, command: Sequence[str]) -> Iterator[None]:
     check_accelerator(options["trainer"])
     check_tasks(options["trainer"])
     trainer = make_trainer(options, [], logger=False, enable_checkpointing=False)
+    check_world(options["trainer"], trainer.world_size)
     strategy = trainer.strategy
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
         yield
