@@ -10,7 +10,7 @@ from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
 from amazon_ml.regular import check_regular
 from amazon_ml.report.audit_page import write_audit_page
-from amazon_ml.runs.access import check_writable
+from amazon_ml.runs.access import check_writable, locked
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import is_unchanged, write_table
 from amazon_ml.runs.tiles import read_bands
@@ -59,7 +59,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             "contradiction": found["contradiction"].round(4),
         }
     )
-    write_table(folder.audit, rows)  # with its hash, by which an edited one is noticed
+    with locked(folder, wait=True):
+        write_table(folder.audit, rows)  # with its hash, by which an edited one is noticed
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         where = {**options["data"], "root": str(tiles or options["data"]["root"])}

@@ -63,8 +63,10 @@ def find_rate(arguments: list[str]) -> None:
     run, options = parse_train(arguments, parser)
     check_accelerator(options["trainer"])
     lowest, highest, steps = (options.pop(key) for key in ("lowest", "highest", "steps"))
-    if not 0 < lowest < highest < math.inf or steps < 10:
-        raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
+    if not 0 < lowest < highest < math.inf:
+        raise InputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}")
+    if steps < 10:
+        raise InputError(f"--steps {steps}: a sweep takes 10 steps at least")
     check_run_folder(run, BEFORE_TRAINING)
     found = sweep(options, np.geomspace(lowest, highest, steps))
     suggested = suggest_rate(found)

@@ -46,9 +46,14 @@ from amazon_ml.runs.options import Options
 log = logging.getLogger(__name__)
 
 
+def open_tiles(run: Run, options: Options) -> PlanetDataModule:
+    """Make the data module of a run's tiles; it reads nothing yet, and writes what folds share when it is prepared."""
+    return _data(run, options, fold=0)
+
+
 def prepare_tiles(run: Run, options: Options) -> PlanetDataModule:
     """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
-    data = _data(run, options, fold=0)
+    data = open_tiles(run, options)
     data.prepare_data()
     return data
 
