@@ -241,9 +241,7 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     check_defuse(out, defuse)
     folder = Parts(parts)
     if not folder.plan.exists():
-        raise InputError(
-            f"{parts} holds no {folder.plan.name}; name the folder that predict --shard wrote its parts to"
-        )
+        raise InputError(f"there is no {folder.plan}; name the folder that predict --shard wrote its parts to")
     missing, plan = missing_parts(folder), _plan(folder)
     numbered = [folder.part(number) for number in range(plan["shards"])]
     inputs = [folder.plan, folder.tiles, *numbered, *tables_around(Path(plan.get("root") or os.devnull))]
