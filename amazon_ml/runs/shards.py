@@ -187,6 +187,8 @@ def save_part(parts: Parts, number: int, table: pd.DataFrame) -> None:
 def _check_part(parts: Parts, number: int) -> None:
     """Refuse a part that is not as its shard wrote it."""
     path, record = parts.part(number), parts.record(number)
+    if not record.exists():
+        raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
     content = read_json(record)
     if not isinstance(content, dict) or "sha256" not in content:
         raise WorkError(f"{record} does not hold the hash of a part; delete {path}, and predict its shard again")
@@ -220,7 +222,7 @@ def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
 
 def missing_parts(parts: Parts) -> list[int]:
     """List the shards that have no part yet."""
-    return [number for number in range(_plan(parts)["shards"]) if not parts.is_done(number)]
+    return [number for number in range(_plan(parts)["shards"]) if not parts.part(number).exists()]
 
 
 def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = False) -> None:
