@@ -10,16 +10,17 @@ from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
 from amazon_ml.data.config import DataConfig
 from amazon_ml.decisions.audit import contradictions
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
+from amazon_ml.regular import check_regular
 from amazon_ml.report.audit_page import write_audit_page
-from amazon_ml.runs.access import check_writable
+from amazon_ml.runs.access import check_writable, locked
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import is_unchanged, write_table
 from amazon_ml.runs.tiles import read_bands
 
 log = logging.getLogger(__name__)
 
 
-def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = None) -> None:
+def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = None, overwrite: bool = False) -> None:
     """List the tags that a run's networks contradict most: audit.csv, and audit.html to look at.
 
     Both are written into the run. The CSV can be given back to training, to leave its tiles out
@@ -36,6 +37,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         Tiles on the page.
     tiles
         Folder of the tiles, if it is no longer where the run found it.
+    overwrite
+        Replace an audit.csv that somebody edited, or that an older version wrote.
     """
     if top < 1 or show < 0:
         raise InputError("--top must be at least 1, --show not below 0")
@@ -44,6 +47,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     if not config.data.hold_out:
         raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
     check_writable(folder)
+    _check_unedited(folder, overwrite=overwrite)
     names, tags, p, true = read_oof(folder)
     found = contradictions(p, true).head(top)
     if found.empty:
@@ -57,7 +61,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             "contradiction": found["contradiction"].round(4),
         }
     )
-    write_table(folder.audit, rows)
+    with locked(folder, wait=True):
+        write_table(folder.audit, rows)  # with its hash, by which an edited one is noticed
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         _draw(
@@ -65,6 +70,16 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             rows,
             show,
             replace(config.data, root=str(tiles or config.data.root), colours=read_bands(folder).colours),
+        )
+
+
+def _check_unedited(run: Run, *, overwrite: bool) -> None:
+    """Refuse to replace a list that is not as this command wrote it."""
+    check_regular(run.audit)
+    if not overwrite and run.audit.exists() and not is_unchanged(run.audit):
+        raise InputError(
+            f"{run.audit} was edited since it was written; give it another name to keep it, or replace it with "
+            "--overwrite"
         )
 
 

@@ -65,8 +65,10 @@ def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, ste
     The suggested rate.
     """
     check_accelerator(config.trainer)
-    if not 0 < lowest < highest < math.inf or steps < 10:
-        raise InputError("--lowest must be above 0 and below --highest, and --steps at least 10")
+    if not 0 < lowest < highest < math.inf:
+        raise InputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}")
+    if steps < 10:
+        raise InputError(f"--steps {steps}: a sweep takes 10 steps at least")
     run = Run(config.folder)
     check_run_folder(run, BEFORE_TRAINING)
     found = sweep(config, np.geomspace(lowest, highest, steps))

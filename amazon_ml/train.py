@@ -10,10 +10,11 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.finish import finish
+from amazon_ml.models.weights import check_weights_file
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.fit import fit_fold, fold_data, joined, prepare_tiles
+from amazon_ml.runs.fit import fit_fold, fold_data, joined, open_tiles
 from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_truth
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
@@ -61,12 +62,16 @@ def _train(config: RunConfig) -> dict[str, Any]:
 def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list[int]]:
     """Write what the folds share, or see that it is the same; take hold of the folds that are asked for."""
     check_run_folder(run, BEFORE_TRAINING)
+    data = open_tiles(run, config)
+    if not run.begun():  # before the folder of the run is made: a wrong option leaves nothing
+        check_weights_file(config.model.weights)
+        data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
         save_config(run, config)
         begun = run.begun()
         if begun:
             check_trained(run)
-        data = prepare_tiles(run, config)
+        data.prepare_data()
         catalog = data.catalog
         for path in (run.folds, run.bands):  # a person may write them before training
             check_recorded(path) if begun else adopt(path)

@@ -13,7 +13,7 @@ from conftest import TINY
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json
-from amazon_ml.models.callbacks import read_figures
+from amazon_ml.models.figures import read_figures
 from amazon_ml.runs.bundle import _networks
 from amazon_ml.runs.folder import Run
 
@@ -30,9 +30,22 @@ def test_json_that_is_nested_too_deep_is_named(text: str, tmp_path: Path) -> Non
         read_json(tmp_path / "deep.json")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0" * 500, b"\xff\xfe", b"a,b\n1,2\n", b"epoch,step\nx,y\n", b"epoch,step\n1,2,3\n1,2,3,4\n"]
-)
+#: Figures as no training writes them.
+DAMAGED = {
+    "empty": b"",
+    "zeroed": b"\0" * 500,
+    "no UTF-8": b"\xff\xfe",
+    "of another program": b"a,b\n1,2\n",
+    "words": b"epoch,step\nx,y\n",
+    "rows of several lengths": b"epoch,step\n1,2,3\n1,2,3,4\n",
+    "no rows": b"epoch,step\n",
+    "endless epochs": b"epoch,step\ninf,3\n1e300,3\n",
+    "negative epochs": b"epoch,step\n-4,3\n",
+    "scores in words": b"epoch,step,val_f2\n0,3,good\n",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_figures_are_set_aside(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_bytes(content)
@@ -45,6 +58,22 @@ def test_whole_figures_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("epoch,step\n0,4\n")
     table = read_figures(tmp_path / "a.csv", ("epoch", "step"))
     assert table is not None and table["step"].tolist() == [4]
+
+
+@pytest.mark.parametrize("kind", ["empty", "zeroed", "of another program", "scores in words"])
+def test_runs_with_damaged_curves_are_shown_without_them(
+    kind: str, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    for name in ("metrics.csv", "per_tag.csv"):
+        (run / "fold-0" / name).write_bytes(DAMAGED[kind])
+    assert "Fold 0 ends" in (run / "report.html").read_text()
+    assert main(["report", str(run), "--saliency", "false"]) == 0
+    page = (run / "report.html").read_text()
+    assert "Fold 0 ends" not in page and "Fold 2 ends" in page
+    assert f"{run / 'fold-0' / 'metrics.csv'} is damaged" in caplog.text
+    assert (run / "fold-0" / "metrics.csv").read_bytes() == DAMAGED[kind]  # only training sets it aside
+    assert main(["compare", str(run), str(trained)]) == 0
 
 
 def test_training_goes_on_beside_damaged_curves(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:

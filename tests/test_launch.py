@@ -18,7 +18,7 @@ from conftest import TINY
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.runs.launch import check_accelerator, check_tasks, cluster_plugins, launched
+from amazon_ml.runs.launch import check_accelerator, check_tasks, check_world, cluster_plugins, launched
 from amazon_ml.runs.trainer import TrainerConfig
 
 #: What salloc, a Jupyter job, or a plain line of an sbatch script has in its environment.
@@ -239,3 +239,15 @@ def test_signal_ends_a_wait_for_processes_that_never_come(
         said = process.communicate(timeout=SECONDS)[1]
     assert process.returncode == status, said
     assert time.monotonic() - began < SECONDS and "Traceback" not in said and sign.name in said
+
+
+@pytest.mark.parametrize("names", [("WORLD_SIZE", "RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")])
+def test_one_process_of_several_does_not_train_alone(names: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = TrainerConfig()
+    _set(monkeypatch, dict(zip(names, ("2", "1"), strict=True)))
+    with pytest.raises(InputError, match=names[0]):
+        check_world(auto, 1)
+    check_world(auto, 2)
+    check_world(TrainerConfig(devices=1), 1)
+    _set(monkeypatch, {names[0]: "1"})
+    check_world(auto, 1)

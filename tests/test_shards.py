@@ -129,6 +129,11 @@ def test_parts_that_are_missing_or_damaged_are_named_with_the_remedy(
     parts.part(1).write_bytes(parts.part(0).read_bytes()[:100])
     assert main(merge) == 1
     assert f"{parts.part(1)} is no part of a prediction" in told(capsys)
+    assert main(command(bundle, demo_tiles, parts.path, "1/2")) == 0  # it has no hash, so it is predicted
+    table = pd.read_parquet(parts.part(0))
+    table.assign(clear=0.5).to_parquet(parts.part(0), index=False)
+    assert main(merge) == 1
+    assert f"{parts.part(0)} is not as its shard wrote it" in told(capsys)
     assert main([*merge[:-1], str(tmp_path / "tags.txt")]) == 2
     assert not out.exists()
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, figures, taken
 from amazon_ml.bench.training import Setting, cut_offs, training
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo import write_demo
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
@@ -63,7 +64,7 @@ def bench(
     """
     if rounds < 1 or tiles < 64:
         raise InputError("--rounds must be at least 1, and --tiles at least 64")
-    check_outputs({"--json": json}, overwrite=overwrite)
+    check_outputs({"--json": json}, tables_around(data) if data else (), overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
         "cut-offs": lambda _: cut_offs(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),

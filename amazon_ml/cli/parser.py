@@ -33,6 +33,14 @@ _ALONE = re.compile(r"Option '([^']*)' is not accepted")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 
 
+#: What options take whose type does not say it.
+_SHOWN = {
+    "data.augment": "a list of transforms with their arguments, such as '[{D4: {p: 1.0}}]' or '[{D4: {}}]'",
+    "loggers": "names of services with arguments, wandb or mlflow, such as '{wandb: {project: tiles}}' (CSV and "
+    "TensorBoard are written in any case)",
+}
+
+
 class Parser(ArgumentParser):
     """Parse a verb's options and the YAML files that ``--config`` names; what is wrong ends with status 2.
 
@@ -77,14 +85,23 @@ class Parser(ArgumentParser):
     def _with_lists(self, words: Sequence[str]) -> Iterator[str]:
         """Write values of list options as YAML, where they are names or numbers with commas between."""
         option = None
+        given: set[str] = set()
         for word in words:
             name, equals, value = word.partition("=")
+            if word.startswith("--"):
+                self._check_once(name, given)
             if word.startswith("--") and equals:
                 yield f"{name}={_as_list(self._type(name), value)}"
                 option = None
             else:
                 yield _as_list(self._type(option), word) if option else word
                 option = word if word.startswith("--") else None
+
+    def _check_once(self, option: str, given: set[str]) -> None:
+        """Refuse a list of names that two options give, since the second would replace the first."""
+        if option in given and _list_item(self._type(option)) is str:
+            raise InputError(f"{option} is given twice; write one list, such as {option} forest,river")
+        given.add(option)
 
     def _type(self, option: str | None) -> Any:
         return getattr(self._option_string_actions.get(option or ""), "_typehint", None)
@@ -109,7 +126,7 @@ class Parser(ArgumentParser):
         key, value = match[1], _VALUE.search(match[2])
         if not value:
             return f"--{key}: {' '.join(match[2].split())}"
-        form = _form(self._type(f"--{key}"))
+        form = _SHOWN.get(key) or _form(self._type(f"--{key}"))
         return f"{self._place(key)}--{key}: {_EXPECTED.split(value[1])[0].strip()} does not fit; it takes {form}"
 
     def _no_key(self, key: str) -> str:

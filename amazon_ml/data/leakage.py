@@ -7,7 +7,8 @@ import numpy as np
 
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.catalog.layout import find_layout, known_tables
+from amazon_ml.data.catalog.layout import find_layout
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
@@ -76,7 +77,7 @@ def examine_folds(
         check_place(folds)
     if json is not None:
         inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, table, images).table, leave_out]
-        check_outputs({"--json": json}, [*inputs, *known_tables(folder)], overwrite=overwrite)
+        check_outputs({"--json": json}, [*inputs, *tables_around(folder)], overwrite=overwrite)
     catalog = read_catalog(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
         tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,

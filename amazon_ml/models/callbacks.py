@@ -5,7 +5,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +18,8 @@ from amazon_ml import ranks, stop
 from amazon_ml.data.loading import Batch
 from amazon_ml.files import atomic_write, write_table
 from amazon_ml.lightning import TorchCheckpointIO, pl
+from amazon_ml.models.figures import read_figures
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -245,39 +245,6 @@ def _peak_memory(device: torch.device) -> float:
 
 #: Figures of a tag as loggers call them, and their columns.
 _LOGGED = {"f2": "fbeta", "precision": "precision", "recall": "recall", "average_precision": "average_precision"}
-
-
-def read_figures(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
-    """Read figures of earlier epochs, which training writes and does not depend on.
-
-    Parameters
-    ----------
-    path
-        A CSV of the run.
-    columns
-        Those that it must have; ``epoch`` and ``step`` hold numbers.
-
-    Returns
-    -------
-    The table. None where there is none; a file that is empty or damaged, as after a power cut, is set aside with a
-    warning.
-    """
-    if not path.exists():
-        return None
-    check_regular(path)
-    try:
-        table = pd.read_csv(path)
-        for column in columns:
-            if column not in table:
-                raise ValueError(f"it has no column {column}")
-            if column in ("epoch", "step") and not pd.api.types.is_numeric_dtype(table[column]):
-                raise ValueError(f"{column} holds other things than numbers")
-    except ValueError as error:  # as those of pandas are
-        aside = path.with_name(f"{path.name}.damaged")
-        path.replace(aside)
-        log.warning("%s is damaged (%s); it is set aside as %s, and its curves begin anew", path, error, aside.name)
-        return None
-    return table
 
 
 class TaskMark(pl.Callback):

@@ -49,8 +49,7 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         raise InputError(f"model.backbone: timm has no {name!r}" + (f"; it has {', '.join(near)}" if near else ""))
     source: dict[str, Any] = {"pretrained": pretrained or weights is not None}
     if weights is not None:
-        if not Path(weights).is_file():
-            raise InputError(f"model.weights: there is no file {weights}")
+        check_weights_file(weights)
         source["pretrained_cfg_overlay"] = {"file": weights}
     arguments["num_classes"] = tags
     start = torch.get_rng_state()
@@ -73,6 +72,18 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         raise InputError(_no_weights(name, weights, error)) from error
     _check_filled(name, filled, fresh, weights)
     return filled
+
+
+def check_weights_file(weights: str | None) -> None:
+    """Refuse ``model.weights`` that lead to no regular file; none are right."""
+    if weights is None:
+        return
+    try:
+        check_regular(Path(weights))
+    except InputError as error:
+        raise InputError(f"model.weights: {error}; name a .safetensors file or a PyTorch state dict") from None
+    if not Path(weights).is_file():
+        raise InputError(f"model.weights: there is no file {weights}")
 
 
 def _check_filled(name: str, filled: nn.Module, fresh: nn.Module, weights: str | None) -> None:

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.data.bands import parse_bands
-from amazon_ml.data.catalog.layout import find_layout, known_tables
+from amazon_ml.data.catalog.layout import find_layout
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.reading import PixelReading
 from amazon_ml.data.check.report import Report, check
@@ -96,7 +97,7 @@ def check_folder(
     pixels.validate()
     outputs = {"--json": json, "--leave_out": leave_out}
     if any(outputs.values()):
-        inputs = [find_layout(folder, table, images).table, exclude, *known_tables(folder)]
+        inputs = [find_layout(folder, table, images).table, exclude, *tables_around(folder)]
         check_outputs(outputs, inputs, overwrite=overwrite)
     report = check(
         folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from amazon_ml import locks
+from amazon_ml.data.catalog.nearby import tables_of
 from amazon_ml.errors import InputError, listed
 from amazon_ml.files import read_json
 from amazon_ml.runs.folder import FoldFolder, Run
@@ -120,6 +121,17 @@ def _is_blend(content: object) -> bool:
 
 
 def own_paths(run: Run) -> list[Path]:
-    """List the files of a run, there or not, and the folders in which all is its own, for `check_outputs`."""
+    """List what no output may replace, for `check_outputs`.
+
+    These are the files of a run, there or not, the folders in which all is its own, and the tables it was trained from.
+    """
     folds = [path for path in _entries(run.path) if _FOLD.fullmatch(path.name)]
-    return [*(run.path / name for name in OWN), *folds]
+    return [*(run.path / name for name in OWN), *folds, *_tables(run)]
+
+
+def _tables(run: Run) -> list[Path]:
+    try:
+        data = run.read_config(checked=False).data
+        return tables_of(Path(data.root), Path(data.table) if data.table else None)
+    except InputError:  # a run that cannot be read is refused by its reader
+        return []

@@ -16,7 +16,7 @@ from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import fits_for
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
-from amazon_ml.regular import check_regular
+from amazon_ml.models.figures import read_curves
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import IDLE, flatten
 from amazon_ml.runs.decision import LEAST_TILES
@@ -162,10 +162,8 @@ def _per_tag(tags: Sequence[str], true: Hot, decided: Sequence[Hot], beta: float
 
 def _training(run: Run) -> dict[str, Any]:
     """Tell how fast and how long a run was trained, as far as its curves do."""
-    paths = [fold.metrics for fold in run.finished_folds() if fold.metrics.exists()]
-    for path in paths:
-        check_regular(path)
-    curves = [pd.read_csv(path) for path in paths]
+    read = [read_curves(fold.metrics) for fold in run.finished_folds()]
+    curves = [curve for curve in read if curve is not None]
     together = pd.concat([pd.DataFrame(), *curves])
     speeds, seconds = (
         together[name].dropna() if name in together else pd.Series(dtype=float)

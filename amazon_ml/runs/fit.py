@@ -31,9 +31,9 @@ from amazon_ml.models.callbacks import (
     StepSeed,
     TaskMark,
     WholeCheckpoints,
-    read_figures,
     resume_points,
 )
+from amazon_ml.models.figures import read_figures
 from amazon_ml.models.layers import SyncNorms
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights, save_weights
@@ -42,20 +42,22 @@ from amazon_ml.runs import hashes
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
-from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
+from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, check_world, cluster_plugins, launched
 from amazon_ml.runs.loggers import open_loggers
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.settings import to_plain
 
 log = logging.getLogger(__name__)
 
-#: Columns that learning curves have in any case.
-_CURVES = ("epoch", "step")
+
+def open_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
+    """Make the data module of a run's tiles; it reads nothing yet, and writes what folds share when it is prepared."""
+    return _data(run, config, fold=0)
 
 
 def prepare_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
     """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
-    data = _data(run, config, fold=0)
+    data = open_tiles(run, config)
     data.prepare_data()
     return data
 
@@ -214,6 +216,7 @@ def joined(config: RunConfig) -> Iterator[None]:
     check_accelerator(config.trainer)
     check_tasks(config.trainer)
     trainer = make_trainer(config.trainer, [], logger=False, enable_checkpointing=False)
+    check_world(config.trainer, trainer.world_size)
     strategy = trainer.strategy
     if not isinstance(strategy, pl.strategies.ParallelStrategy) or strategy.cluster_environment is None:
         yield
@@ -378,7 +381,7 @@ def _tell_unreached(config: RunConfig) -> None:
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
     (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning writes into a file that is there
-    tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+    tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
     if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         former = former[former["step"] < start.step]
@@ -391,7 +394,7 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
 
 def _join_metrics(folder: FoldFolder) -> None:
     if _aside(folder).exists():
-        tables = [read_figures(path, _CURVES) for path in (_aside(folder), folder.metrics)]
+        tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
         if parts := [table for table in tables if table is not None]:
             write_table(folder.metrics, pd.concat(parts).drop_duplicates())
         _aside(folder).unlink(missing_ok=True)

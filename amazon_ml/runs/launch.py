@@ -128,6 +128,42 @@ def check_tasks(trainer: TrainerConfig) -> None:
     )
 
 
+#: Variables of launchers that start every process of a job, and whether this one is one of several by them.
+_WORLD = {"WORLD_SIZE": "RANK", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK", "PMI_SIZE": "PMI_RANK"}
+
+
+def check_world(trainer: TrainerConfig, joined: int) -> None:
+    """Refuse to train alone in a process that a launcher started as one of several.
+
+    A number of devices or of nodes that is requested says what is meant, and so does a launcher that is understood.
+
+    Parameters
+    ----------
+    trainer
+        Options of the trainer.
+    joined
+        How many processes work together.
+
+    Raises
+    ------
+    InputError
+        With the variables that say so, and both ways out.
+    """
+    if joined > 1 or trainer.num_nodes != 1 or _devices(trainer.devices) or TorchElasticEnvironment.detect():
+        return
+    if _step():
+        return
+    for size, place in _WORLD.items():
+        if place == "PMI_RANK" and "SLURM_NTASKS" in os.environ:  # srun sets it, and `check_tasks` has seen to it
+            continue
+        if place in os.environ and (_number(size) or 1) > 1:
+            raise InputError(
+                f"{size}={os.environ[size]} and {place}={os.environ[place]} in the environment say that this is one "
+                "process of several, and nothing joins them: start them with torchrun or srun, let this one start "
+                "them with --trainer.devices, or train in this process alone with --trainer.devices 1"
+            )
+
+
 def check_address(name: str) -> None:
     """Refuse a first host whose name is not known here: connecting to it would be tried for half an hour.
 

@@ -18,7 +18,8 @@ import pandas as pd
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.broken import find_broken, is_broken
 from amazon_ml.data.catalog.contents import check_folder, no_images
-from amazon_ml.data.catalog.layout import known_tables, read_mapping
+from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.limits import compare_values
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
@@ -45,6 +46,7 @@ from amazon_ml.runs.shards import (
     read_shard,
     refuse_ending,
     refuse_other_plan,
+    save_part,
     save_skipped,
 )
 from amazon_ml.runs.skipping import REFUSE, Policy
@@ -105,7 +107,8 @@ def predict_tiles(
     """
     policy = Policy(skip_broken, listing=broken)
     if shard is not None:
-        check_outputs({"--broken": broken}, overwrite=overwrite)
+        if broken is not None:
+            check_outputs({"--broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
         if defuse:
             raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers, policy)
@@ -133,7 +136,7 @@ def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[P
     folders = [source, *(member.source for member in members)]
     runs = [path for folder in folders if not is_bundle(folder) for path in own_paths(Run(folder))]
     weights = [file for member in members for file in member.weights]
-    return [*runs, *bundle_paths(source), *weights, *(known_tables(tiles) if tiles and tiles.is_dir() else [])]
+    return [*runs, *bundle_paths(source), *weights, *(tables_around(tiles) if tiles else [])]
 
 
 def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
@@ -154,7 +157,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: 
     bundle = plan_shards(run, tiles, parts, shard.count, policy)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
-        if part.exists():
+        if parts.is_done(shard.number):
             log.info("%s is there", part)
             return
         check_place(part)
@@ -163,7 +166,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: 
         listed, known = _readable(bundle.networks, planned, tiles, policy)
         table = _tag(bundle, listed, tiles, part, workers, policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
-        save_table(part, table)
+        save_part(parts, shard.number, table)
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 

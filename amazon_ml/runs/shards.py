@@ -6,6 +6,7 @@ The folder of parts holds the list that every process goes by, however the folde
       plan.json                 how many shards, of which networks and decision
       tiles.csv                 image_name, path, tif: what is cut, in the order of the table to come
       part-00003.parquet        the rows of one shard; whole or not there
+      hashes/part-00003.json    the hash of that file, which `merge` checks
       part-00003.skipped.csv    tiles that its rows lack, since they cannot be read; only where there are such
 
 Shards end where batches of prediction end, so that every tile is predicted among the same others as without
@@ -23,8 +24,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
-from amazon_ml.files import read_json, write_json, write_table
+from amazon_ml.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.locks import locked
 from amazon_ml.outputs import check_outputs
 from amazon_ml.regular import check_regular
@@ -76,6 +78,14 @@ class Parts:
     def skipped(self, number: int) -> Path:
         """Name the list of the tiles that one shard leaves out, since they cannot be read."""
         return self.path / f"part-{number:05d}.skipped.csv"
+
+    def record(self, number: int) -> Path:
+        """Name the file with the hash of one part; each has its own, since processes write parts at the same time."""
+        return self.path / "hashes" / f"part-{number:05d}.json"
+
+    def is_done(self, number: int) -> bool:
+        """Whether one part is there, and its hash."""
+        return self.part(number).exists() and self.record(number).exists()
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the plan for this process."""
@@ -144,7 +154,7 @@ def keep_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
         )
     below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
     write_table(parts.tiles, below[list(_COLUMNS)])
-    plan = {"tiles": len(tiles), "batch": batch, "shards": count, "made_of": made_of}
+    plan = {"tiles": len(tiles), "batch": batch, "shards": count, "made_of": made_of, "root": str(root.absolute())}
     write_json(parts.plan, plan)  # last: with it, the folder counts as planned
 
 
@@ -164,6 +174,29 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
+
+
+def save_part(parts: Parts, number: int, table: pd.DataFrame) -> None:
+    """Write one part, and then its hash, without which the part counts as not there."""
+    parts.record(number).parent.mkdir(exist_ok=True)
+    parts.record(number).unlink(missing_ok=True)
+    save_table(parts.part(number), table)
+    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number))})
+
+
+def _check_part(parts: Parts, number: int) -> None:
+    """Refuse a part that is not as its shard wrote it."""
+    path, record = parts.part(number), parts.record(number)
+    if not record.exists():
+        raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
+    content = read_json(record)
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise WorkError(f"{record} does not hold the hash of a part; delete {path}, and predict its shard again")
+    check_regular(path)
+    if sha256_of(path) != content["sha256"]:
+        raise WorkError(
+            f"{path} is not as its shard wrote it: its SHA-256 is another; delete it, and predict its shard again"
+        )
 
 
 def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
@@ -209,9 +242,12 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     refuse_ending(out)
     check_defuse(out, defuse)
     folder = Parts(parts)
+    if not folder.plan.exists():
+        raise InputError(f"there is no {folder.plan}; name the folder that predict --shard wrote its parts to")
     missing, plan = missing_parts(folder), _plan(folder)
     numbered = [folder.part(number) for number in range(plan["shards"])]
-    check_outputs({"--out": out}, [folder.plan, folder.tiles, *numbered], overwrite=overwrite)
+    inputs = [folder.plan, folder.tiles, *numbered, *tables_around(Path(plan.get("root") or os.devnull))]
+    check_outputs({"--out": out}, inputs, overwrite=overwrite)
     if missing:
         raise InputError(
             f"{parts} lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}; "
@@ -222,7 +258,9 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     for number in range(plan["shards"]):
         left_out = _skipped(folder, number)
         expected = names[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
-        tables.append(_part(folder.part(number), expected[~np.isin(expected, left_out)]))
+        table = _part(folder.part(number), expected[~np.isin(expected, left_out)])
+        _check_part(folder, number)
+        tables.append(table)
         skipped += len(left_out)
     table = pd.concat(tables, ignore_index=True)
     save_table(out, defused(table) if defuse else table)

@@ -10,6 +10,8 @@ import pytest
 from asked import config_of
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.catalog.layout import find_layout
+from amazon_ml.data.catalog.tiles import image_files
 from amazon_ml.data.demo import write_demo
 from amazon_ml.data.marks import check_store, remove_store
 from amazon_ml.errors import InputError
@@ -266,3 +268,28 @@ def test_folds_and_bands_of_the_users_are_set_aside_beside_earlier_ones(here: Pa
         "bands.before.json": "the first",
         **{f"bands.before-{number + 2}.json": f"mine {number}" for number in range(3)},
     }
+
+
+OURS = [("config.yaml", "hashes.json"), ("plan.json", "tiles.csv"), ("lr.csv", "lr.png")]
+
+
+@pytest.mark.parametrize("names", OURS)
+def test_what_commands_wrote_beside_tiles_is_no_part_of_them(names: tuple[str, str], here: Path) -> None:
+    _written("labels.csv", "tiles/a.jpg")(here / "set")
+    _written(*names, "truth.csv", "tiles.png", "fold-0/metrics.csv")(here / "set" / "r")
+    assert find_layout(here / "set").table == here / "set" / "labels.csv"
+    assert list(image_files(here / "set", below=True)) == [here / "set" / "tiles" / "a.jpg"]
+
+
+@pytest.mark.parametrize("wrong", [["--data.root", "nowhere"], ["--data.root", "tiles", "--data.table", "none.csv"],
+                                   ["--data.root", "tiles", "--model.weights", "pipe"],
+                                   ["--data.root", "tiles", "--model.weights", "tiles"],
+                                   ["--data.root", "tiles", "--model.weights", "/dev/zero"],
+                                   ["--data.root", "tiles", "--model.weights", "none.pth"]])  # fmt: skip
+def test_a_wrong_option_leaves_no_run_folder(
+    wrong: list[str], tiles: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(here / "pipe")
+    assert main(["train", "--run", "run", "--trainer.accelerator=cpu", *wrong]) == 2
+    assert wrong[-1] in capsys.readouterr().err
+    assert not (here / "run").exists()

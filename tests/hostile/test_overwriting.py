@@ -12,6 +12,7 @@ import yaml
 from conftest import TINY, run_of
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
@@ -368,3 +369,57 @@ def test_networks_of_a_blend_are_protected_with_it(run: Path, here: Path, capsys
         assert main(["predict", "both", "--tiles", "demo", "--out", name, "--overwrite"]) == 2
         assert name in capsys.readouterr().err
     assert hash_all(here) == before
+
+
+# ---------------------------------------------------------------- tag tables around the tiles
+
+#: Places of a tag table, by the folder of tiles below ``set`` that a command is given.
+TABLES = [("set/labels.csv", "set/tiles"), ("set/tiles/labels.csv", "set/tiles"), ("set/labels.csv", "set/tiles/deep")]
+
+
+@pytest.mark.parametrize(("table", "tiles"), TABLES)
+@pytest.mark.parametrize("header", ["image_name,tags\na,clear", "Filename;Labels\na.png;clear", "id,label\n1,b"])
+def test_tag_tables_around_the_tiles_are_found(header: str, table: str, tiles: str, here: Path) -> None:
+    (here / "set/tiles/deep").mkdir(parents=True)
+    (here / table).write_text(header)
+    assert (here / table).resolve() in {path.resolve() for path in tables_around(Path(tiles))}
+
+
+@pytest.mark.parametrize("text", ["image_name,tags,clear\na,clear,0.9\n", "image_name,reason\na,cut off\n", "", "\0\0"])
+def test_tables_that_commands_wrote_may_be_replaced(text: str, here: Path) -> None:
+    (here / "set/tiles").mkdir(parents=True)
+    (here / "set/out.csv").write_text(text)
+    assert tables_around(Path("set/tiles")) == []
+
+
+def test_no_verb_replaces_the_tag_table_beside_its_tiles(
+    run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "set").mkdir()
+    shutil.copytree(here / "demo" / "test-jpg", here / "set" / "tiles")
+    (here / "set" / "labels.csv").write_text("image_name,tags\ntest_0,clear primary\n")
+    of_run = str(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"]) + "/train_v2.csv"
+    before = hash_all(here), Path(of_run).read_bytes()
+    predict = ["predict", "run", "--tiles", "set/tiles"]
+    for command in (
+        [*predict, "--out", "set/labels.csv"],
+        [*predict, "--out", "new.csv", "--broken", "set/labels.csv"],
+        [*predict, "--shard=0/1", "--out", "new", "--broken", "set/labels.csv"],
+        [*predict, "--out", of_run],
+        ["export", "run", "--onnx", of_run],
+        ["submit", "make", "run", "--out", of_run],
+    ):
+        assert main([*command, "--overwrite"]) == 2, command
+        assert Path(command[-1]).name in capsys.readouterr().err
+    assert (hash_all(here), Path(of_run).read_bytes()) == before
+
+
+def test_an_edited_audit_is_replaced_only_when_that_is_asked_for(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    audit = ["audit", "run", "--top=5", "--show=0"]
+    assert main(audit) == 0 and main(audit) == 0  # its own is written anew
+    file = run / "audit.csv"
+    file.write_text(edited := file.read_text().replace("image_name", "image_name,checked"))
+    assert main(audit) == 2
+    assert "audit.csv" in (said := capsys.readouterr().err) and "--overwrite" in said
+    assert file.read_text() == edited
+    assert main([*audit, "--overwrite"]) == 0 and file.read_text() != edited

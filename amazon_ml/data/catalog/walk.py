@@ -11,6 +11,16 @@ from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
 
+#: Files by which folders of this package's are known: runs, parts of predictions, packed stores, sweeps. None of them
+#: holds tiles or tag tables of the user's, though tables and pictures lie in them.
+_OURS = (
+    {"config.yaml", "hashes.json"},
+    {"plan.json", "tiles.csv"},
+    {"plan.json", "tiles.npy"},
+    {"store.json", "tiles.npy"},
+    {"lr.csv", "lr.png"},
+)
+
 #: What tells a folder from others, by whatever path it is reached.
 Identity = tuple[int, int]
 
@@ -48,7 +58,8 @@ def walk(
     """Visit a folder and those below it.
 
     A folder that links lead to as well is visited once, under its own path where that lies below `root`. So a link
-    to a folder above it is no way into a circle; one to a folder above `root` is not followed at all.
+    to a folder above it is no way into a circle; one to a folder above `root` is not followed at all. Runs, parts of
+    predictions and packed stores below `root` are passed over.
 
     Parameters
     ----------
@@ -92,6 +103,8 @@ def _visit(
             continue  # a link that leads up and out would bring in all that lies beside
         seen.add(identity)
         listing, links = _list(here, level)
+        if level and any(ours.issubset(listing.files) for ours in _OURS):
+            continue
         yield listing
         if depth is not None and level >= depth:
             continue

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.decisions.thresholds import START
-from amazon_ml.regular import check_regular
+from amazon_ml.models.figures import read_curves
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
@@ -18,13 +18,8 @@ _COLUMNS = ("val_f2", "val_loss", "train_loss_epoch")
 
 def curves_section(results: Results) -> Section | None:
     """Draw the curves of the finished folds; None where there are none, as for a blend."""
-    for fold in results.run.finished_folds():
-        check_regular(fold.metrics)
-    folds = {
-        fold.number: _by_epoch(pd.read_csv(fold.metrics))
-        for fold in results.run.finished_folds()
-        if fold.metrics.exists()
-    }
+    read = {fold.number: read_curves(fold.metrics) for fold in results.run.finished_folds()}
+    folds = {number: _by_epoch(table) for number, table in read.items() if table is not None}
     folds = {number: curve for number, curve in folds.items() if len(curve)}
     if not folds:
         return None

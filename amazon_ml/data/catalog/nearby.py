@@ -1,0 +1,84 @@
+"""Tag tables in a folder of tiles and in the folders above it, which no output may replace."""
+
+import csv
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, known_columns
+from amazon_ml.data.catalog.layout import SAMPLES, find_layout, known_tables
+from amazon_ml.data.catalog.records import DELIMITERS
+from amazon_ml.data.catalog.table import PLANET_TABLES
+from amazon_ml.data.catalog.tiles import MAPPING
+from amazon_ml.errors import InputError
+from amazon_ml.regular import open_regular
+
+#: How many folders above the tiles a tag table is looked for: ``SET/images/train`` and ``SET/labels.csv``.
+_ABOVE = 2
+#: Bytes that are read of a table, to see its header and its first row.
+_HEAD = 2**16
+
+
+def tables_around(tiles: Path) -> list[Path]:
+    """List tag tables, sample submissions and the mapping of names: in a folder, and beside and above it."""
+    if not tiles.is_dir():
+        return []
+    folders = [tiles.absolute(), *tiles.absolute().parents[:_ABOVE]]
+    if (real := tiles.resolve()) != tiles.absolute():
+        folders += [real, *real.parents[:_ABOVE]]
+    beside = [path for folder in folders for path in _csvs(folder) if _is_known(path) or _has_tags(path)]
+    return [*known_tables(tiles), *beside]
+
+
+def tables_of(root: Path, table: Path | None = None) -> list[Path]:
+    """List the tables that a run was trained from, as far as they are still there."""
+    found = [] if table is None else [table]
+    with suppress(InputError):  # the folder may be gone, or hold other tables by now
+        found += [find_layout(root, table).table, *known_tables(root)]
+    return found
+
+
+def _csvs(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.lower().endswith((".csv", ".tsv", ".txt"))]
+    except OSError:
+        return []
+
+
+def _is_known(path: Path) -> bool:
+    return path.name in (*PLANET_TABLES, *SAMPLES, MAPPING)
+
+
+def _has_tags(path: Path) -> bool:
+    """Whether a table has columns of names and tags, and is no prediction, which has a probability a tag as well."""
+    rows = _first_rows(path)
+    if not rows:
+        return False
+    header = rows[0]
+    names, tags = known_columns(header, NAME_COLUMNS), known_columns(header, TAGS_COLUMNS)
+    if not names or not tags:
+        return False
+    predicted = header[:2] == ["image_name", "tags"] and len(header) > 2
+    return not (predicted and all(_is_share(cell) for row in rows[1:] for cell in row[2:]))
+
+
+def _first_rows(path: Path) -> list[list[str]]:
+    """Read the header and the first row of a table; nothing of a file that cannot be read."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as stream:
+            lines = stream.read(_HEAD).decode("utf-8-sig", errors="replace").splitlines()[:2]
+    except (OSError, InputError):
+        return []
+    delimiter = max(DELIMITERS, key=lines[0].count) if lines else ","
+    try:
+        return list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:
+        return []
+
+
+def _is_share(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) <= 1
+    except ValueError:
+        return False
