@@ -54,7 +54,7 @@ _PATHS = (
 _CONFIGS = ("--config", "--data", "--model", "--trainer")
 
 _TRAINS = (
-    "Train, predict the held-out tiles, tune the cut-offs, score, tag the test tiles. "
+    "Train, predict the held-out tiles, tune the thresholds, score, tag the test tiles. "
     "The same command resumes a run that was stopped."
 )
 
