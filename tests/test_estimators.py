@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -39,7 +39,7 @@ CLASSES: list[type[MultiLabelRule]] = [
     FixedThreshold, GlobalThreshold, PerClassThresholds, BaggedThresholds, ShrunkThresholds, ExpectedFBeta,
     StackedExpectedFBeta,
 ]  # fmt: skip
-RULES = [*(kind() for kind in CLASSES), SimplestRule([("a", FixedThreshold()), ("b", GlobalThreshold())])]
+RULES = [*(kind() for kind in CLASSES), SimplestRule([("a", FixedThreshold()), ("b", GlobalThreshold())], n_parts=3)]
 
 
 class AnyNumbers:
@@ -66,7 +66,18 @@ def adapted(kind: type[MultiLabelRule]) -> type[MultiLabelRule]:
     return globals()[name]  # type: ignore[no-any-return]
 
 
-@parametrize_with_checks([adapted(kind)() for kind in CLASSES])
+#: Checks that are left out, and why.
+LEFT_OUT = {
+    "check_positive_only_tag_during_fit": (
+        "it asks for the words 'Negative values in data'; a rule refuses numbers above 1 as well, and names the range, "
+        "the place and the value instead (test_wrong_input_is_refused)"
+    ),
+}
+
+
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [adapted(kind)() for kind in CLASSES], expected_failed_checks=lambda _: LEFT_OUT
+)
 def test_checks_of_scikit_learn(estimator: MultiLabelRule, check: Any) -> None:
     check(estimator)
 
@@ -157,7 +168,7 @@ def test_rules_work_in_the_tools_of_scikit_learn() -> None:
 
 
 def test_importing_the_rules_names_needs_no_scikit_learn() -> None:
-    program = "import sys, amazon_ml.decisions as d, amazon_ml.decisions.rules; print(*{'sklearn', 'torch'} & set(sys.modules))"
+    program = "import sys, amazon_ml.decisions.rules; print(*{'sklearn', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -187,7 +187,8 @@ class BaggedThresholds(ThresholdRule):
 class ShrunkThresholds(ThresholdRule):
     """One threshold a tag: averaged over bootstraps, drawn to a common threshold as far as left-out tiles ask for.
 
-    How far is decided out of bag: each tile is scored with the bootstraps that lack it (Breiman 2001, *Random forests*).
+    How far is decided out of bag: each tile is scored with the bootstraps that lack it (Breiman 2001, *Random
+    forests*).
     With few tiles the thresholds stay near a common one. See `amazon_ml.decisions.shrink`.
 
     Parameters
