@@ -1,8 +1,12 @@
 """The decision rules as scikit-learn estimators: its own checks, and its tools around them."""
 
+import doctest
+import importlib
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,3 +182,30 @@ def test_every_public_name_can_be_imported_and_no_other() -> None:
     assert set(amazon_ml.decisions.__all__) <= set(dir(amazon_ml.decisions))
     with pytest.raises(AttributeError):
         amazon_ml.decisions.Oracle  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "constraints",
+        "crossfit",
+        "expected",
+        "expected_rules",
+        "fbeta",
+        "rules",
+        "selection",
+        "threshold_rules",
+        "thresholds",
+    ],
+)
+def test_examples_of_the_docstrings_run(module: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(f"amazon_ml.decisions.{module}"))
+    assert tried and not failed
+
+
+def test_code_of_the_page_on_decisions_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "decisions.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "decisions.md", "exec"), names)
+    assert names["tags"].shape == (500, 4) and len(capsys.readouterr().out.splitlines()) == 3
