@@ -197,7 +197,7 @@ def test_every_public_name_can_be_imported_and_no_other() -> None:
         "threshold_rules",
         "thresholds",
     ],
-)
+)  # fmt: skip
 def test_examples_of_the_docstrings_run(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"amazon_ml.decisions.{module}"))
     assert tried and not failed
