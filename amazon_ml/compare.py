@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from amazon_ml.decisions.rules import DEFAULT, RULES
+from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 from amazon_ml.outputs import check_outputs
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def compare(
-    runs: list[Path], *, rule: str = DEFAULT, json: Path | None = None, page: Path | None = None,
+    runs: list[Path], *, rule: str = DEFAULT_RULE, json: Path | None = None, page: Path | None = None,
     overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
-    Every run is decided anew by one rule, so that a difference is one of networks. It is noise where
+    Every run is predicted anew by one rule, so that a difference is one of networks. It is noise where
     its interval, a bootstrap's over tiles, holds 0; the more runs are compared, the wider intervals are.
     The runs are not changed.
 
@@ -31,7 +31,7 @@ def compare(
         Run folders of the same tags and labels, blends among them if need be; the first is the one
         that the others are compared to.
     rule
-        Rule that decides: fixed, global, shrunk, bagged, per_class, expected, expected_structured or stacked.
+        Rule that decides: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
     json
         File for all that was found.
     page

@@ -89,7 +89,7 @@ def _report(run: Run, tiles: pd.DataFrame | None) -> None:
 
 def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
     names, tags, p, true = read_oof(run)
-    decided = read_decision(run).rule.decide(p)
+    predicted = read_decision(run).rule.predict(p)
     picked = pick_varied(true, 18, seed=0)
     tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
     read = read_bands(run)
@@ -97,4 +97,4 @@ def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
     source = "Generated tiles" if metrics["generated"] else "Tiles"
     part = "not trained on" if metrics["held_out"] else "trained on"
     title = f"{source} the network was {part}, with the tags it gave them"
-    draw_tiles(run.picture, images, tags, true[picked], decided[picked], title=title)
+    draw_tiles(run.picture, images, tags, true[picked], predicted[picked], title=title)

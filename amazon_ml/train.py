@@ -128,7 +128,7 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
     held_out = int(fold.isin(asked).sum())
     if held_out < LEAST_TILES:
         raise InputError(
-            f"folds {asked} hold out {held_out} of {len(fold)} tiles; cut-offs need {LEAST_TILES} at least: "
+            f"folds {asked} hold out {held_out} of {len(fold)} tiles; thresholds need {LEAST_TILES} at least: "
             "ask for more --folds, or fewer of them with --data.n_folds"
         )
     return asked

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.lightning import pl
@@ -347,4 +347,4 @@ def test_kept_weights_are_those_that_predict(undisturbed: dict[str, Path], avera
     run = Run(undisturbed[average])
     curves = pd.read_csv(run.fold(0).metrics)
     _, _, p, true = read_oof(run)
-    assert curves["val_f2"].dropna().iloc[-1] == pytest.approx(fbeta(true, p >= 0.2), abs=1e-6)
+    assert curves["val_f2"].dropna().iloc[-1] == pytest.approx(fbeta_score(true, p >= 0.2), abs=1e-6)

@@ -197,7 +197,7 @@ def _rename(content: Any) -> None:
 
 
 def _shorten(content: Any) -> None:
-    content["decision"]["parameters"]["values"].pop()
+    content["decision"]["parameters"]["thresholds"].pop()
 
 
 def _outside(content: Any) -> None:

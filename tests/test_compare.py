@@ -13,14 +13,15 @@ import yaml
 from conftest import as_written, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import fbeta_score, log_loss
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
+from sklearn.metrics import log_loss
 
 from amazon_ml.cli.main import main
-from amazon_ml.decisions.crossfit import cross_decide
+from amazon_ml.decisions.crossfit import cross_predict
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paired, paired_per_tag, shared_level
-from amazon_ml.decisions.rules import RULES
+from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 
@@ -88,7 +89,7 @@ def test_several_comparisons_widen_each_interval() -> None:
 def test_differences_of_each_tag_equal_scikit_learn(seed: int, tiles: int, beta: float) -> None:
     true, a, b = np.random.default_rng(seed).integers(0, 2, size=(3, tiles, 4))
     found = paired_per_tag(true, a, b, beta, resamples=50)
-    one, other = (fbeta_score(true, x, beta=beta, average=None, zero_division=0) for x in (a, b))
+    one, other = (sklearn_fbeta_score(true, x, beta=beta, average=None, zero_division=0) for x in (a, b))
     np.testing.assert_allclose(found["value"], one - other, atol=1e-12)
     assert (found["low"] <= found["high"]).all()
 
@@ -119,13 +120,13 @@ def test_scores_and_differences_of_runs(runs: dict[str, Path], tmp_path: Path) -
     per_tile, losses = [], []
     for p, record in zip((P, blurred(3.0)), found["runs"], strict=True):
         stored = p.astype(np.float32)
-        decided = cross_decide(RULES["global"].fit, stored, TRUE, seed=3)
-        per_tile.append(fbeta_per_tile(TRUE, decided))
+        predicted = cross_predict(make_rules()["global"], stored, TRUE, seed=3)
+        per_tile.append(fbeta_per_tile(TRUE, predicted))
         losses.append(log_loss_per_tile(TRUE, stored))
-        expected = fbeta_score(TRUE, decided, beta=2, average="samples", zero_division=0)
+        expected = sklearn_fbeta_score(TRUE, predicted, beta=2, average="samples", zero_division=0)
         assert record["cross_fitted"]["value"] == pytest.approx(expected)
         assert record["log_loss"]["value"] == pytest.approx(losses[-1].mean())
-        tags = fbeta_score(TRUE, decided, beta=2, average=None, zero_division=0)
+        tags = sklearn_fbeta_score(TRUE, predicted, beta=2, average=None, zero_division=0)
         place = found["runs"].index(record)
         np.testing.assert_allclose([tag["fbeta"][place] for tag in found["tags"]], tags)
     first, second = found["runs"]

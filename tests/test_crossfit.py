@@ -1,49 +1,58 @@
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from amazon_ml.decisions.crossfit import (
-    Fit,
     bootstrap_interval,
-    choosing,
-    cross_decide,
+    cross_predict,
     score,
     simplest,
     standard_error,
 )
-from amazon_ml.decisions.fbeta import fbeta, fbeta_per_tile
+from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
+from amazon_ml.decisions.selection import SimplestRule
 from amazon_ml.decisions.synthetic import draw_rows
-from amazon_ml.decisions.thresholds import Thresholds, fixed, per_class
+from amazon_ml.decisions.threshold_rules import FixedThreshold, PerClassThresholds, ThresholdRule
+from amazon_ml.decisions.thresholds import apply_thresholds
 
 Floats = npt.NDArray[np.float64]
 
 
-class Spy:
-    """A rule fitter that records the rows that each rule was fitted on, and those that it decided.
+class Record:
+    """The rows that clones of a rule were fitted on, and those that they predicted; clones share it."""
+
+    def __init__(self) -> None:
+        self.fitted: list[set[int]] = []
+        self.predicted: list[list[int]] = []
+        self.betas: list[float] = []
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class Spy(ThresholdRule):
+    """A rule that predicts the first tag for all tiles but tile 0, and records its rows.
 
     The first probability of tile i is i / 1000, which names the tile.
     """
 
-    def __init__(self) -> None:
-        self.fitted: list[set[int]] = []
-        self.decided: list[list[int]] = []
-        self.betas: list[float] = []
+    def __init__(self, record: Record, *, beta: float = 2.0) -> None:
+        self.record = record
+        self.beta = beta
 
-    def __call__(self, p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
+    def _find(self, p: Floats, true: npt.NDArray[np.bool_]) -> Floats:
         # The truth has to come along with its tiles.
-        np.testing.assert_array_equal(np.asarray(true)[:, 0], tiles_of(p) % 2)
-        self.fitted.append(set(tiles_of(p).tolist()))
-        self.betas.append(beta)
-        spy = self
+        np.testing.assert_array_equal(true[:, 0], tiles_of(p) % 2)
+        self.record.fitted.append(set(tiles_of(p).tolist()))
+        self.record.betas.append(self.beta)
+        return np.array([0.0005, 2.0])
 
-        class Recording(Thresholds):
-            def decide(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-                spy.decided.append(tiles_of(probabilities).tolist())
-                return super().decide(probabilities)
-
-        return Recording((0.0005, 2.0), at_least_one=False)
+    def _predict(self, p: Floats) -> npt.NDArray[np.uint8]:
+        self.record.predicted.append(tiles_of(p).tolist())
+        return apply_thresholds(p, self.thresholds_, at_least_one=False)
 
 
 def tiles_of(p: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -60,47 +69,48 @@ def named_tiles(count: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
 
 @pytest.mark.parametrize(("count", "parts"), [(20, 5), (23, 5), (7, 2), (6, 6)])
 def test_every_tile_is_decided_once_by_a_rule_fitted_on_all_other_parts(count: int, parts: int) -> None:
-    spy = Spy()
+    spy = Record()
     p, true = named_tiles(count)
-    decided = cross_decide(spy, p, true, parts=parts, beta=1.5)
-    assert len(spy.fitted) == len(spy.decided) == parts
-    assert sorted(tile for tiles in spy.decided for tile in tiles) == list(range(count))
-    for fitted, part in zip(spy.fitted, spy.decided, strict=True):
+    predicted = cross_predict(Spy(spy, beta=1.5), p, true, parts=parts)
+    assert len(spy.fitted) == len(spy.predicted) == parts
+    assert sorted(tile for tiles in spy.predicted for tile in tiles) == list(range(count))
+    for fitted, part in zip(spy.fitted, spy.predicted, strict=True):
         assert fitted == set(range(count)) - set(part)
         assert count // parts <= len(part) <= count // parts + 1
     assert spy.betas == [1.5] * parts
     # The rule of the spy turns the first tag on for all tiles but tile 0.
-    assert decided.tolist() == [[int(tile > 0), 0] for tile in range(count)]
-    assert decided.dtype == np.uint8
+    assert predicted.tolist() == [[int(tile > 0), 0] for tile in range(count)]
+    assert predicted.dtype == np.uint8
 
 
 def test_parts_are_those_of_the_seed() -> None:
     def parts_with(seed: int) -> list[list[int]]:
-        spy = Spy()
-        cross_decide(spy, *named_tiles(40), seed=seed)
-        return spy.decided
+        spy = Record()
+        cross_predict(Spy(spy), *named_tiles(40), seed=seed)
+        return spy.predicted
 
     assert parts_with(1) == parts_with(1)
     assert parts_with(1) != parts_with(2)
 
 
 def test_parts_are_not_runs_of_neighbouring_tiles() -> None:
-    spy = Spy()
-    cross_decide(spy, *named_tiles(50), parts=5)
-    assert all(max(part) - min(part) > 15 for part in spy.decided)
+    spy = Record()
+    cross_predict(Spy(spy), *named_tiles(50), parts=5)
+    assert all(max(part) - min(part) > 15 for part in spy.predicted)
 
 
 def test_lists_are_taken_as_arrays() -> None:
     p, true = named_tiles(12)
     np.testing.assert_array_equal(
-        cross_decide(per_class, p.tolist(), true.tolist(), parts=3), cross_decide(per_class, p, true, parts=3)
+        cross_predict(PerClassThresholds(), p.tolist(), true.tolist(), parts=3),
+        cross_predict(PerClassThresholds(), p, true, parts=3),
     )
 
 
 @pytest.mark.parametrize("parts", [-1, 0, 1, 11])
 def test_impossible_numbers_of_parts_are_refused(parts: int) -> None:
     with pytest.raises(ValueError, match=f"10 tiles in {parts} parts"):
-        cross_decide(per_class, *named_tiles(10), parts=parts)
+        cross_predict(PerClassThresholds(), *named_tiles(10), parts=parts)
 
 
 def test_noise_flatters_the_fitted_score_and_not_the_cross_fitted_one() -> None:
@@ -108,8 +118,8 @@ def test_noise_flatters_the_fitted_score_and_not_the_cross_fitted_one() -> None:
     fitted, honest = [], []
     for _ in range(10):
         p, true = rng.random((100, 8)), (rng.random((100, 8)) < 0.2).astype(np.uint8)
-        fitted.append(fbeta(true, per_class(p, true).decide(p)))
-        honest.append(fbeta(true, cross_decide(per_class, p, true)))
+        fitted.append(fbeta_score(true, PerClassThresholds().fit(p, true).predict(p)))
+        honest.append(fbeta_score(true, cross_predict(PerClassThresholds(), p, true)))
     assert np.mean(fitted) > np.mean(honest) + 0.01
     assert np.all(np.array(fitted) >= honest)
 
@@ -192,51 +202,53 @@ def test_simplest_within_an_error_of_the_best_is_chosen() -> None:
     assert simplest([noise - 0.9, noise - 0.1, noise]) == 0
 
 
-def wrong(p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
-    return Thresholds((0.99,) * np.asarray(p).shape[1])
-
-
 def test_choice_takes_what_holds_on_other_tiles() -> None:
     rng = np.random.default_rng(1)
     p = rng.random((400, 4))
     true = (p > 0.8).astype(np.uint8)
     true[~true.any(axis=1), 0] = 1
-    fits: dict[str, Fit] = {"wrong": wrong, "fixed": fixed, "per_class": per_class}
-    np.testing.assert_array_equal(choosing(fits)(p, true, 2.0).decide(p), per_class(p, true, 2.0).decide(p))
+    rules = [("wrong", FixedThreshold(0.99)), ("fixed", FixedThreshold()), ("per_class", PerClassThresholds())]
+    chosen = SimplestRule(rules).fit(p, true)
+    assert chosen.name_ == "per_class"
+    np.testing.assert_array_equal(chosen.predict(p), PerClassThresholds().fit(p, true).predict(p))
 
 
-class Memory(Thresholds):
+class Memory(FixedThreshold):
     """Knows every tile it was fitted on, and gives other tiles all tags."""
 
-    def decide(self, probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-        known = {tuple(row): answer for row, answer in zip(self.p, self.true, strict=True)}  # type: ignore[attr-defined]
-        return np.array(
-            [known.get(tuple(row), np.ones(len(row))) for row in np.asarray(probabilities).tolist()], np.uint8
-        )
+    def _find(self, p: Floats, true: npt.NDArray[np.bool_]) -> Floats:
+        self.known_ = {tuple(row): answer for row, answer in zip(p.tolist(), true.tolist(), strict=True)}
+        return super()._find(p, true)
 
-
-def remember(p: npt.ArrayLike, true: npt.ArrayLike, beta: float) -> Thresholds:
-    rule = Memory((0.5,))
-    vars(rule).update(p=np.asarray(p).tolist(), true=np.asarray(true).tolist())
-    return rule
+    def _predict(self, p: Floats) -> npt.NDArray[np.uint8]:
+        return np.array([self.known_.get(tuple(row), np.ones(len(row))) for row in p.tolist()], np.uint8)
 
 
 def test_choice_is_not_taken_in_by_a_rule_that_knows_its_tiles() -> None:
     p, true = draw_rows(100, seed=1)
-    assert fbeta(true, remember(p, true, 2.0).decide(p)) == 1
-    assert choosing({"fixed": fixed, "memory": remember})(p, true, 2.0) == fixed(p, true)
+    assert Memory().fit(p, true).score(p, true) == 1
+    assert SimplestRule([("fixed", FixedThreshold()), ("memory", Memory())]).fit(p, true).name_ == "fixed"
 
 
 def test_choice_leaves_small_gains_to_the_simpler_rule_even_where_they_are_certain() -> None:
-    # Both rules are right on one half of the tiles and wrong on the other; the first gives ten tiles a surplus tag.
+    # Both rules are right on one half of the tiles and wrong on the other; the first gives ten tiles a false positive.
     p = np.tile([0.9, 0.0, 0.1], (400, 1))
     p[:10, 1] = 0.3
     true = np.tile([[1, 0, 0], [0, 0, 1]], (200, 1))
-    ways = {"low": Thresholds((0.2,) * 3), "high": Thresholds((0.5,) * 3)}
-    fits: dict[str, Fit] = {name: lambda p, true, beta, way=way: way for name, way in ways.items()}  # type: ignore[misc]
-    scores = [fbeta_per_tile(true, way.decide(p)) for way in ways.values()]
+    rules = [("low", FixedThreshold(0.2)), ("high", FixedThreshold(0.5))]
+    scores = [fbeta_per_tile(true, rule.fit(p, true).predict(p)) for _, rule in rules]
     assert simplest(scores, paired=True) == 1
-    assert choosing(fits)(p, true, 2.0) is ways["low"]
+    assert SimplestRule(rules).fit(p, true).name_ == "low"
+
+
+class Drawn(FixedThreshold):
+    """Thresholds that are drawn, whatever the tiles are."""
+
+    def _find(self, p: Floats, true: npt.NDArray[np.bool_]) -> Floats:
+        return np.array(np.random.default_rng(int(self.threshold)).random(p.shape[1]))
+
+    def _predict(self, p: Floats) -> npt.NDArray[np.uint8]:
+        return apply_thresholds(p, self.thresholds_)
 
 
 def test_choice_is_made_without_the_tiles_it_is_scored_on() -> None:
@@ -244,13 +256,9 @@ def test_choice_is_made_without_the_tiles_it_is_scored_on() -> None:
     rng = np.random.default_rng(4)
     flattered, honest = [], []
 
-    def drawn(seed: int) -> Fit:
-        values = tuple(np.random.default_rng(seed).random(6).tolist())
-        return lambda p, true, beta: Thresholds(values)
-
-    fits = {str(seed): drawn(seed) for seed in range(12)}
+    rules = [(str(seed), Drawn(seed)) for seed in range(12)]
     for _ in range(12):
         p, true = rng.random((60, 6)), (rng.random((60, 6)) < 0.3).astype(np.uint8)
-        flattered.append(max(fbeta(true, cross_decide(fit, p, true)) for fit in fits.values()))
-        honest.append(fbeta(true, cross_decide(choosing(fits), p, true)))
+        flattered.append(max(fbeta_score(true, cross_predict(rule, p, true)) for _, rule in rules))
+        honest.append(fbeta_score(true, cross_predict(SimplestRule(rules), p, true)))
     assert np.mean(flattered) > np.mean(honest) + 0.005

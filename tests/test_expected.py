@@ -9,26 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
-from amazon_ml.decisions.calibration import Platt
-from amazon_ml.decisions.expected import Expected, Structure, expected, joint_sizes, maximise
-from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.expected import joint_sizes, maximise, most_expected
+from amazon_ml.decisions.expected_rules import ExpectedFBeta
+from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.synthetic import draw_rows
-from amazon_ml.decisions.thresholds import START, Thresholds
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import PLANET, TagSet
 
 Floats = npt.NDArray[np.float64]
 Model = list[tuple[frozenset[int], float]]
 
-STRUCTURES = [
-    Structure(),
-    Structure(exactly_one=(0, 1, 2)),
-    Structure(exactly_one=(0, 1, 2), alone=(2,)),
-    Structure(exactly_one=(1, 3), alone=(3, 1)),
-    Structure(alone=(0,)),
-    Structure(alone=(0, 2)),
-    Structure(exactly_one=(0, 1), alone=(2,)),
+CONSTRAINTS = [
+    LabelConstraints(),
+    LabelConstraints(exactly_one=(0, 1, 2)),
+    LabelConstraints(exactly_one=(0, 1, 2), alone=(2,)),
+    LabelConstraints(exactly_one=(1, 3), alone=(3, 1)),
+    LabelConstraints(alone=(0,)),
+    LabelConstraints(alone=(0, 2)),
+    LabelConstraints(exactly_one=(0, 1), alone=(2,)),
 ]
 
 
@@ -36,10 +37,10 @@ def subsets(of: list[int]) -> Iterator[tuple[int, ...]]:
     return chain.from_iterable(combinations(of, size) for size in range(len(of) + 1))
 
 
-def every_truth(p: list[float], structure: Structure) -> Model:
-    """Write out what the structure says: each possible set of true tags with its probability."""
-    alone = list(structure.alone)
-    choice = [tag for tag in structure.exactly_one if tag not in alone]
+def every_truth(p: list[float], constraints: LabelConstraints) -> Model:
+    """Write out what the constraints says: each possible set of true tags with its probability."""
+    alone = list(constraints.alone)
+    choice = [tag for tag in constraints.exactly_one if tag not in alone]
     free = [tag for tag in range(len(p)) if tag not in alone + choice]
     total = sum(p[tag] for tag in alone + choice)
     if not choice:
@@ -68,13 +69,13 @@ tag_probabilities = st.one_of(st.floats(0.01, 0.99), st.sampled_from([0.05, 0.2,
 @settings(max_examples=250)
 @given(
     st.integers(4, 6).flatmap(lambda tags: hnp.arrays(np.float64, (2, tags), elements=tag_probabilities)),
-    st.sampled_from(STRUCTURES),
+    st.sampled_from(CONSTRAINTS),
     st.sampled_from([0.5, 1.0, 2.0, 4.0]),
 )
-def test_no_set_of_tags_has_a_greater_expected_score(p: Floats, structure: Structure, beta: float) -> None:
-    decided = maximise(joint_sizes(p, structure), beta)
-    for row, answer in zip(p.tolist(), decided, strict=True):
-        model = every_truth(row, structure)
+def test_no_set_of_tags_has_a_greater_expected_score(p: Floats, constraints: LabelConstraints, beta: float) -> None:
+    predicted = maximise(joint_sizes(p, constraints), beta)
+    for row, answer in zip(p.tolist(), predicted, strict=True):
+        model = every_truth(row, constraints)
         assert sum(chance for _, chance in model) == pytest.approx(1)
         best = max(expected_score(frozenset(tags), model, beta) for tags in subsets(list(range(len(row)))) if tags)
         found = expected_score(frozenset(np.flatnonzero(answer).tolist()), model, beta)
@@ -82,78 +83,80 @@ def test_no_set_of_tags_has_a_greater_expected_score(p: Floats, structure: Struc
 
 
 @settings(max_examples=100)
-@given(hnp.arrays(np.float64, (3, 5), elements=st.floats(0, 1)), st.sampled_from(STRUCTURES))
-def test_joint_equals_the_truths_written_out(p: Floats, structure: Structure) -> None:
-    alone_or_one = [*structure.alone, *structure.exactly_one]
+@given(hnp.arrays(np.float64, (3, 5), elements=st.floats(0, 1)), st.sampled_from(CONSTRAINTS))
+def test_joint_equals_the_truths_written_out(p: Floats, constraints: LabelConstraints) -> None:
+    alone_or_one = [*constraints.alone, *constraints.exactly_one]
     p[:, alone_or_one] = p[:, alone_or_one].clip(0.01)
-    joint = joint_sizes(p, structure)
+    joint = joint_sizes(p, constraints)
     for row, found in zip(p.tolist(), joint, strict=True):
         written = np.zeros((5, 6))
-        for truth, chance in every_truth(row, structure):
+        for truth, chance in every_truth(row, constraints):
             written[list(truth), len(truth)] += chance
         np.testing.assert_allclose(found, written, atol=1e-9)
 
 
 def test_marginals_that_fit_the_structure_are_kept() -> None:
     p = np.array([[0.5, 0.2, 0.1, 0.2, 0.7, 0.05]])  # the first four add to 1; no other above 1 - 0.2
-    structure = Structure(exactly_one=(0, 1, 2, 3), alone=(3,))
-    np.testing.assert_allclose(joint_sizes(p, structure).sum(axis=2), p, atol=1e-12)
+    constraints = LabelConstraints(exactly_one=(0, 1, 2, 3), alone=(3,))
+    np.testing.assert_allclose(joint_sizes(p, constraints).sum(axis=2), p, atol=1e-12)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("constraints", CONSTRAINTS)
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-300, 0.5])
-def test_certain_and_impossible_tags_give_tags_all_the_same(structure: Structure, value: float) -> None:
+def test_certain_and_impossible_tags_give_tags_all_the_same(constraints: LabelConstraints, value: float) -> None:
     p = np.full((4, 6), value)
-    joint = joint_sizes(p, structure)
+    joint = joint_sizes(p, constraints)
     assert np.isfinite(joint).all() and (joint >= 0).all()
     assert maximise(joint, 2.0).any(axis=1).all()
 
 
 def test_structure_is_looked_up_by_name() -> None:
     tags = TagSet(("a", "b", "c", "d"), exactly_one=("d", "b"), alone=("b",))
-    assert Structure.of(tags) == Structure(exactly_one=(3, 1), alone=(1,))
-    assert Structure.of(PLANET) == Structure(exactly_one=(0, 1, 2, 3), alone=(3,))
-    assert Structure.of(TagSet(("a", "b"))) == Structure()
+    assert LabelConstraints.of(tags) == LabelConstraints(exactly_one=(3, 1), alone=(1,))
+    assert LabelConstraints.of(PLANET) == LabelConstraints(exactly_one=(0, 1, 2, 3), alone=(3,))
+    assert LabelConstraints.of(TagSet(("a", "b"))) == LabelConstraints()
 
 
 def test_two_tags_that_exclude_each_other_may_both_be_answered() -> None:
     # By hand: {0} alone expects 0.6, {0, 1} expects 5/(4·1+2) = 0.83 whichever is true; with beta 0.1 only 0.50.
-    joint = joint_sizes(np.array([[0.6, 0.4, 0.0]]), Structure(exactly_one=(0, 1)))
+    joint = joint_sizes(np.array([[0.6, 0.4, 0.0]]), LabelConstraints(exactly_one=(0, 1)))
     assert maximise(joint, 2.0).tolist() == [[1, 1, 0]]
     assert maximise(joint, 0.1).tolist() == [[1, 0, 0]]
 
 
-def test_on_average_over_its_own_model_it_beats_cut_offs() -> None:
+def test_on_average_over_its_own_model_it_beats_thresholds() -> None:
     rng = np.random.default_rng(0)
     p = rng.beta(0.4, 0.8, size=(20_000, 6))
     true = rng.random(p.shape) < p
-    identity = Platt((1.0,) * 6, (0.0,) * 6)
-    found = fbeta(true, Expected(2.0, identity).decide(p))
-    assert found == fbeta_score(true, Expected(2.0, identity).decide(p), beta=2, average="samples", zero_division=0)
-    for cut in (0.1, START, 0.3, 0.4):
-        assert found > fbeta(true, Thresholds((cut,) * 6).decide(p)) + 0.002
+    answers = most_expected(p, 2.0)
+    found = fbeta_score(true, answers)
+    assert found == sklearn_fbeta_score(true, answers, beta=2, average="samples", zero_division=0)
+    for cut in (0.1, DEFAULT_THRESHOLD, 0.3, 0.4):
+        assert found > fbeta_score(true, apply_thresholds(p, (cut,) * 6)) + 0.002
 
 
 def test_truth_that_breaks_the_structure_is_taken() -> None:
     p, true = draw_rows(2000, seed=1)
     rng = np.random.default_rng(0)
     broken = rng.permuted(true, axis=1)  # any tags together, weather among them
-    structure = Structure.of(PLANET)
+    constraints = LabelConstraints.of(PLANET)
     assert PLANET.logic_faults(broken)
-    rule = expected(p, broken, 2.0, structure)
-    decided = rule.decide(p)
-    assert decided.shape == p.shape and decided.any(axis=1).all()
+    rule = ExpectedFBeta(constraints=constraints).fit(p, broken)
+    predicted = rule.predict(p)
+    assert predicted.shape == p.shape and predicted.any(axis=1).all()
 
 
 def test_structure_that_holds_helps() -> None:
     p, true = draw_rows(6000, seed=2)
     half = slice(0, 3000), slice(3000, None)
     with_, without = (
-        fbeta(true[half[1]], expected(p[half[0]], true[half[0]], 2.0, how).decide(p[half[1]]))
-        for how in (Structure.of(PLANET), Structure())
+        fbeta_score(true[half[1]], ExpectedFBeta(constraints=how).fit(p[half[0]], true[half[0]]).predict(p[half[1]]))
+        for how in (LabelConstraints.of(PLANET), LabelConstraints())
     )
     assert with_ > without + 0.003
 
 
 def test_no_tiles_give_no_answers() -> None:
-    assert Expected(2.0, Platt((1.0,) * 3, (0.0,) * 3)).decide(np.zeros((0, 3))).shape == (0, 3)
+    assert most_expected(np.zeros((0, 3)), 2.0).shape == (0, 3)
+    rule = ExpectedFBeta().fit(*draw_rows(20, seed=2))
+    assert rule.predict(np.zeros((0, 17))).shape == (0, 17)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
-from amazon_ml.decisions.fbeta import fbeta, fbeta_per_tile
+from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
 
-Hot = npt.NDArray[np.uint8]
+MultiHot = npt.NDArray[np.uint8]
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> tuple[Hot, Hot]:
+def answers(draw: st.DrawFn) -> tuple[MultiHot, MultiHot]:
     # scikit-learn takes a single column for a binary problem, hence at least two tags.
     shape = draw(st.tuples(st.integers(1, 12), st.integers(2, 6)))
     bits = hnp.arrays(np.uint8, shape, elements=st.integers(0, 1))
@@ -30,21 +30,22 @@ EMPTY_ROWS = (
 @settings(max_examples=150)
 @example(EMPTY_ROWS, 2.0)
 @given(answers(), st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0, 7.5]))
-def test_fbeta_equals_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
-    true, decided = pair
-    expected = fbeta_score(true, decided, beta=beta, average="samples", zero_division=0)
-    assert fbeta(true, decided, beta) == pytest.approx(expected, abs=1e-12)
+def test_fbeta_equals_scikit_learn(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
+    true, predicted = pair
+    expected = sklearn_fbeta_score(true, predicted, beta=beta, average="samples", zero_division=0)
+    assert fbeta_score(true, predicted, beta) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=50)
 @example(EMPTY_ROWS, 2.0)
 @given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
-def test_each_tile_equals_scikit_learn_on_that_tile(pair: tuple[Hot, Hot], beta: float) -> None:
-    true, decided = pair
+def test_each_tile_equals_scikit_learn_on_that_tile(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
+    true, predicted = pair
     expected = [
-        fbeta_score(true[[i]], decided[[i]], beta=beta, average="samples", zero_division=0) for i in range(len(true))
+        sklearn_fbeta_score(true[[i]], predicted[[i]], beta=beta, average="samples", zero_division=0)
+        for i in range(len(true))
     ]
-    np.testing.assert_allclose(fbeta_per_tile(true, decided, beta), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(fbeta_per_tile(true, predicted, beta), expected, rtol=0, atol=1e-12)
 
 
 def test_missed_tag_costs_more_than_a_surplus_one_under_f2() -> None:
@@ -54,11 +55,11 @@ def test_missed_tag_costs_more_than_a_surplus_one_under_f2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("true", "decided"), [(np.ones((2, 3)), np.ones((3, 2))), (np.ones(3), np.ones(3)), (np.ones((2, 3)), np.ones(3))]
+    ("true", "predicted"), [(np.ones((2, 3)), np.ones((3, 2))), (np.ones(3), np.ones(3)), (np.ones((2, 3)), np.ones(3))]
 )
-def test_other_shapes_are_refused(true: npt.ArrayLike, decided: npt.ArrayLike) -> None:
+def test_other_shapes_are_refused(true: npt.ArrayLike, predicted: npt.ArrayLike) -> None:
     with pytest.raises(ValueError, match="one shape"):
-        fbeta_per_tile(true, decided)
+        fbeta_per_tile(true, predicted)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.5, 2, -1])
@@ -72,7 +73,7 @@ def test_what_is_neither_0_nor_1_is_refused(value: float) -> None:
 
 @settings(max_examples=50)
 @given(answers(), st.randoms(use_true_random=False))
-def test_order_of_tiles_has_no_influence(pair: tuple[Hot, Hot], random: Random) -> None:
-    true, decided = pair
+def test_order_of_tiles_has_no_influence(pair: tuple[MultiHot, MultiHot], random: Random) -> None:
+    true, predicted = pair
     order = random.sample(range(len(true)), len(true))
-    assert fbeta(true[order], decided[order]) == pytest.approx(fbeta(true, decided), abs=1e-15)
+    assert fbeta_score(true[order], predicted[order]) == pytest.approx(fbeta_score(true, predicted), abs=1e-15)

@@ -279,9 +279,9 @@ def test_submission_in_a_run_is_held_against_the_run(
 ) -> None:
     assert main(["submit", "lint", str(trained / "submission.csv"), "--json", str(tmp_path / "a.json")]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
-    assert (found["rows"], found["expected"]) == (30, "what the run decided on held-out tiles")
+    assert (found["rows"], found["expected"]) == (30, "what the run predicted on held-out tiles")
     metrics = json.loads((trained / "metrics.json").read_text())
-    expected = {record["tag"]: record["decided"] / metrics["tiles"] for record in metrics["tags"]}
+    expected = {record["tag"]: record["predicted"] / metrics["tiles"] for record in metrics["tags"]}
     assert {record["tag"]: record["expected"] for record in found["tags"]} == pytest.approx(expected)
 
     elsewhere = tmp_path / "copy.csv"

@@ -52,7 +52,7 @@ def test_figures_of_each_tag_equal_scikit_learn_on_the_stored_probabilities(run:
     rows = labelled.labelled.reset_index(drop=True).reset_index().set_index("image_name").loc[p.index, "index"]
     true, on = labelled.targets[rows.to_numpy()], p.to_numpy() >= 0.2
     assert last["support"].tolist() == true.sum(axis=0).tolist()
-    assert last["decided"].tolist() == on.sum(axis=0).tolist()
+    assert last["predicted"].tolist() == on.sum(axis=0).tolist()
     for name, expected in (
         ("precision", precision_score(true, on, average=None, zero_division=0)),
         ("recall", recall_score(true, on, average=None, zero_division=0)),

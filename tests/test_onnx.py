@@ -69,8 +69,8 @@ def test_explains_itself(exported: Path, trained: Path) -> None:
     decision = json.loads((trained / "decision.json").read_text())
     assert facts["decision"]["rule"] == decision["rule"] and facts["decision"]["beta"] == decision["beta"]
     tiles = random_tiles(50, 32, 3)
-    decided = rule_from_dict(facts["decision"]["parameters"]).decide(run_onnx(exported, tiles))
-    assert decided.shape == (50, 17)
+    predicted = rule_from_dict(facts["decision"]["parameters"]).predict(run_onnx(exported, tiles))
+    assert predicted.shape == (50, 17)
 
 
 @pytest.mark.parametrize(

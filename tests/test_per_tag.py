@@ -10,30 +10,30 @@ from test_fbeta import answers
 
 from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
 
-Hot = npt.NDArray[np.uint8]
+MultiHot = npt.NDArray[np.uint8]
 
 
 @settings(max_examples=100)
 @given(answers(), st.sampled_from([0.5, 1.0, 2.0]))
-def test_scores_of_tags_equal_scikit_learn(pair: tuple[Hot, Hot], beta: float) -> None:
-    true, decided = pair
+def test_scores_of_tags_equal_scikit_learn(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
+    true, predicted = pair
     precision, recall, f, support = precision_recall_fscore_support(
-        true, decided, beta=beta, average=None, zero_division=0
+        true, predicted, beta=beta, average=None, zero_division=0
     )
-    table = score_per_tag(true, decided, beta)
+    table = score_per_tag(true, predicted, beta)
     for column, expected in (("precision", precision), ("recall", recall), ("fbeta", f), ("support", support)):
         np.testing.assert_allclose(table[column], expected, rtol=0, atol=1e-12, err_msg=column)
-    assert table["decided"].tolist() == [sum(int(row[tag]) for row in decided) for tag in range(true.shape[1])]
+    assert table["predicted"].tolist() == [sum(int(row[tag]) for row in predicted) for tag in range(true.shape[1])]
 
 
 @settings(max_examples=50)
 @given(answers(), st.sampled_from([1.0, 2.0]))
-def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[Hot, Hot], beta: float) -> None:
-    true, decided = pair
-    gains = score_per_tag(true, decided, beta)["gain"]
-    now = fbeta_score(true, decided, beta=beta, average="samples", zero_division=0)
+def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
+    true, predicted = pair
+    gains = score_per_tag(true, predicted, beta)["gain_if_perfect"]
+    now = fbeta_score(true, predicted, beta=beta, average="samples", zero_division=0)
     for tag, gain in enumerate(gains):
-        mended = decided.copy()
+        mended = predicted.copy()
         mended[:, tag] = true[:, tag]
         then = fbeta_score(true, mended, beta=beta, average="samples", zero_division=0)
         assert gain == pytest.approx(then - now, abs=1e-12)
@@ -41,13 +41,13 @@ def test_gain_is_that_of_mending_the_tag_alone(pair: tuple[Hot, Hot], beta: floa
 
 @settings(max_examples=50)
 @given(answers())
-def test_confusions_are_counted_tile_by_tile(pair: tuple[Hot, Hot]) -> None:
-    true, decided = pair
+def test_confusions_are_counted_tile_by_tile(pair: tuple[MultiHot, MultiHot]) -> None:
+    true, predicted = pair
     expected = np.zeros((true.shape[1],) * 2, dtype=int)
-    for y, d in zip(true.tolist(), decided.tolist(), strict=True):
+    for y, d in zip(true.tolist(), predicted.tolist(), strict=True):
         for missed, surplus in np.ndindex(expected.shape):
             expected[missed, surplus] += y[missed] > d[missed] and d[surplus] > y[surplus]
-    np.testing.assert_array_equal(confusions(true, decided), expected)
+    np.testing.assert_array_equal(confusions(true, predicted), expected)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([3, 1000]))

@@ -49,7 +49,7 @@ def test_picking_from_fewer_tiles_than_asked_takes_all(tiles: int) -> None:
     assert sorted(pick_varied(np.zeros((tiles, 3), np.uint8), 18, seed=0)) == list(range(tiles))
 
 
-def test_picture_shows_the_tiles_and_no_caption_is_cut_off(demo_tiles: Path, tmp_path: Path) -> None:
+def test_picture_shows_the_tiles_and_no_caption_is_threshold(demo_tiles: Path, tmp_path: Path) -> None:
     catalog = read_catalog(demo_tiles)
     images, true = [read_tile(Path(path)) for path in catalog.labelled["path"][:8]], catalog.targets[:8]
     draw_tiles(tmp_path / "few.png", images, catalog.tags.names, true, true, title="Generated tiles")

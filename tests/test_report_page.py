@@ -19,11 +19,11 @@ import yaml
 from browser import Browser, find_browser
 from conftest import as_written
 from PIL import Image
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.bands import TileReader, write_reader
-from amazon_ml.decisions.per_tag import fbeta_by_cut_off
+from amazon_ml.decisions.per_tag import fbeta_by_threshold
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 from amazon_ml.finish import finish
@@ -107,12 +107,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("beta", [0.5, 2.0])
-def test_score_by_cut_off_is_that_of_scikit_learn(beta: float) -> None:
+def test_score_by_threshold_is_that_of_scikit_learn(beta: float) -> None:
     rng = np.random.default_rng(1)
     true, p = (rng.random((80, 3)) < [0.5, 0.1, 0]).astype(np.uint8), rng.integers(0, 11, (80, 3)) / 10
     cuts = np.array([0.0, 0.05, 0.3, 0.7, 1.0, 1.1])
-    expected = [fbeta_score(true, p >= cut, beta=beta, average=None, zero_division=0) for cut in cuts]
-    np.testing.assert_allclose(fbeta_by_cut_off(true, p, cuts, beta), expected)
+    expected = [sklearn_fbeta_score(true, p >= cut, beta=beta, average=None, zero_division=0) for cut in cuts]
+    np.testing.assert_allclose(fbeta_by_threshold(true, p, cuts, beta), expected)
 
 
 def test_scales_and_ticks() -> None:
@@ -127,8 +127,8 @@ def test_scales_and_ticks() -> None:
 
 def test_tiles_are_picked_by_hand_computed_order() -> None:
     p = np.array([0.9, 0.8, 0.3, 0.6, 0.1, 0.21], dtype=np.float32)
-    true, decided = np.array([1, 1, 1, 0, 1, 0], np.uint8), np.array([1, 1, 1, 1, 0, 0], np.uint8)
-    picked = pick_for_tag(p, true, decided, cut=0.2, count=2)
+    true, predicted = np.array([1, 1, 1, 0, 1, 0], np.uint8), np.array([1, 1, 1, 1, 0, 0], np.uint8)
+    picked = pick_for_tag(p, true, predicted, cut=0.2, count=2)
     assert {kind: tiles.tolist() for kind, tiles in picked.items()} == {
         "best": [0, 1],
         "worst": [4, 3],  # 0.9 and 0.6 away from the truth
@@ -159,7 +159,7 @@ def test_page_tells_the_scores_and_needs_nothing_from_elsewhere(made: Run) -> No
     assert all(value and value.startswith(("#", "data:")) for value in loaded)
     anchors = {link["href"] for link in page.all("a")}
     assert anchors == {f"#{section}" for section in page.sections()}
-    assert page.sections() == ["score", "tags", "cut-offs", "calibration", "together", "tiles", "data", "provenance"]
+    assert page.sections() == ["score", "tags", "thresholds", "calibration", "together", "tiles", "data", "provenance"]
 
 
 def test_everything_that_is_seen_is_also_told(made: Run) -> None:
@@ -183,8 +183,8 @@ def test_names_from_outside_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["stacked", "expected"])
-def test_rules_without_cut_offs_have_a_page(tmp_path: Path, rule: str) -> None:
-    assert f"rule, {rule}, has no cut-offs" in page_of(make_run(tmp_path, rule=rule)).text
+def test_rules_without_thresholds_have_a_page(tmp_path: Path, rule: str) -> None:
+    assert f"rule, {rule}, has no thresholds" in page_of(make_run(tmp_path, rule=rule)).text
 
 
 def test_a_single_tag_goes_with_no_other(tmp_path: Path) -> None:

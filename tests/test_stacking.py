@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from amazon_ml.decisions.crossfit import cross_decide, standard_error
-from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.crossfit import cross_predict, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import logit, sigmoid
-from amazon_ml.decisions.rules import fits_for
+from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.stacking import stack
 from amazon_ml.decisions.synthetic import draw_rows
 
@@ -44,12 +44,12 @@ def test_fitted_inside_the_cross_fit_noise_gives_no_gain() -> None:
     true = (rng.random((tiles, tags)) < 0.3).astype(np.uint8)
     true[~true.any(axis=1), 0] = 1
     p = sigmoid(rng.normal(-1, 3, size=(tiles, 20 * tags)))
-    fit = fits_for(Structure())["stacked"]
+    rules = make_rules(constraints=LabelConstraints())
     constant = np.zeros_like(true)
     constant[:, np.argsort(-true.mean(axis=0))[:4]] = 1
-    seen = fbeta_per_tile(true, fit(p, true, 2.0).decide(p))
-    inside = fbeta_per_tile(true, cross_decide(fit, p, true))
-    leaked = fbeta_per_tile(true, cross_decide(fits_for(Structure())["expected"], stack(p, true).apply(p), true))
+    seen = fbeta_per_tile(true, rules["stacked"].fit(p, true).predict(p))
+    inside = fbeta_per_tile(true, cross_predict(rules["stacked"], p, true))
+    leaked = fbeta_per_tile(true, cross_predict(rules["expected"], stack(p, true).apply(p), true))
     nothing = fbeta_per_tile(true, constant)
     gain = {name: (scores - nothing).mean() for name, scores in (("in", inside), ("seen", seen), ("out", leaked))}
     assert gain["in"] < 2 * standard_error(inside - nothing)

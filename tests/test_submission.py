@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import as_written
 
-from amazon_ml.decisions.thresholds import Thresholds
+from amazon_ml.decisions import FixedThreshold
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.kaggle.form import official_names
@@ -42,7 +42,8 @@ def run_folder(
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": separator}, "model": {}}))
     facts = {"root": str(where / "tiles"), "tags": dict.fromkeys(tags, 0)}
     (run / "provenance.json").write_text(json.dumps({"data": facts}))
-    rule = Thresholds((cut,) * len(tags), at_least_one)
+    row = np.ones((1, len(tags)))
+    rule = FixedThreshold(cut).fit(row, row if at_least_one else 0 * row)
     write_decision(Run(run), Decision("fixed", rule, tuple(tags), beta=2.0))
     values = np.asarray(probabilities, dtype=np.float32)
     write_table(run / "test.parquet", probability_table(names, stored_tags or tags, values))
@@ -116,7 +117,7 @@ def test_without_a_sample_other_tags_keep_the_order_of_the_tiles_and_their_separ
     assert submitted(run / "submission.csv") == [("b", "bare soil;soil"), ("a", "bare soil;sand"), ("c", "sand")]
 
 
-def test_tile_below_every_cut_off_gets_its_most_probable_tag(tmp_path: Path) -> None:
+def test_tile_below_every_threshold_gets_its_most_probable_tag(tmp_path: Path) -> None:
     run = run_folder(tmp_path, ["a", "b"], [[0.1, 0.3, 0.2], [0.02, 0.01, 0.0]])
     make_submission(run, sample(tmp_path / "s.csv", ["a", "b"]))
     assert submitted(run / "submission.csv") == [("a", "primary"), ("b", "clear")]

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
-from amazon_ml.decisions.fbeta import fbeta
-from amazon_ml.decisions.thresholds import START, Thresholds, fixed, global_, per_class
+from amazon_ml.decisions.fbeta import fbeta_score
+from amazon_ml.decisions.threshold_rules import FixedThreshold, GlobalThreshold, PerClassThresholds
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 
-Hot = npt.NDArray[np.uint8]
+MultiHot = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-Rows = tuple[Floats, Hot]
+Rows = tuple[Floats, MultiHot]
 
 # Few distinct values, so that ties abound; the start itself, the ends, and neighbouring floats are among them.
 LADDER = [0.0, 0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0]
@@ -43,7 +44,7 @@ def rows(draw: st.DrawFn, *, all_tagged: bool | None = None, ladder: tuple[float
     return p, true
 
 
-def slow_score(p: Floats, true: Hot, cuts: list[float], at_least_one: bool, beta: int) -> Fraction:
+def slow_score(p: Floats, true: MultiHot, cuts: list[float], at_least_one: bool, beta: int) -> Fraction:
     """Mean F-beta in exact arithmetic from sets; shares nothing with the package."""
     total = Fraction(0)
     for probabilities, truth in zip(p.tolist(), true.tolist(), strict=True):
@@ -57,31 +58,31 @@ def slow_score(p: Floats, true: Hot, cuts: list[float], at_least_one: bool, beta
 
 
 def every_cut(p: Floats, tag: int) -> list[float]:
-    """A cut-off for each way to part the distinct probabilities: at each of them, and above all."""
+    """A threshold for each way to part the distinct probabilities: at each of them, and above all."""
     return [*sorted(set(p[:, tag].tolist())), 2.0]
 
 
 @settings(max_examples=300)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
-def test_no_change_of_a_single_cut_off_improves_the_score(data: Rows, beta: int) -> None:
+def test_no_change_of_a_single_threshold_improves_the_score(data: Rows, beta: int) -> None:
     p, true = data
-    rule = per_class(p, true, beta)
-    found = slow_score(p, true, list(rule.values), rule.at_least_one, beta)
+    rule = PerClassThresholds(beta=beta).fit(p, true)
+    found = slow_score(p, true, list(rule.thresholds_), rule.at_least_one_, beta)
     for tag in range(p.shape[1]):
         for cut in every_cut(p, tag):
-            cuts = [*rule.values[:tag], cut, *rule.values[tag + 1 :]]
-            better = slow_score(p, true, cuts, rule.at_least_one, beta)
-            assert better <= found + Fraction(1, 10**9), f"tag {tag} at {cut} instead of {rule.values[tag]}"
+            cuts = [*rule.thresholds_[:tag].tolist(), cut, *rule.thresholds_[tag + 1 :].tolist()]
+            better = slow_score(p, true, cuts, rule.at_least_one_, beta)
+            assert better <= found + Fraction(1, 10**9), f"tag {tag} at {cut} instead of {rule.thresholds_[tag]}"
 
 
 @settings(max_examples=200)
 @given(rows())
 def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
     p, true = data[0][:, :1], data[1][:, :1]
-    rule = per_class(p, true)
-    best = max(slow_score(p, true, [cut], rule.at_least_one, 2) for cut in every_cut(p, 0))
-    assert slow_score(p, true, list(rule.values), rule.at_least_one, 2) >= best - Fraction(1, 10**9)
+    rule = PerClassThresholds().fit(p, true)
+    best = max(slow_score(p, true, [cut], rule.at_least_one_, 2) for cut in every_cut(p, 0))
+    assert slow_score(p, true, list(rule.thresholds_), rule.at_least_one_, 2) >= best - Fraction(1, 10**9)
 
 
 @settings(max_examples=300)
@@ -89,20 +90,23 @@ def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
 @given(rows(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
     p, true = data
-    fitted, start = per_class(p, true, beta).decide(p), fixed(p, true, beta).decide(p)
-    assert fbeta(true, fitted, beta) >= fbeta(true, start, beta) - 1e-9
+    fitted, start = (
+        PerClassThresholds(beta=beta).fit(p, true).predict(p),
+        FixedThreshold(beta=beta).fit(p, true).predict(p),
+    )
+    assert fbeta_score(true, fitted, beta) >= fbeta_score(true, start, beta) - 1e-9
 
 
 @settings(max_examples=300)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
-def test_global_cut_off_is_the_best_there_is(data: Rows, beta: int) -> None:
+def test_global_threshold_is_the_best_there_is(data: Rows, beta: int) -> None:
     p, true = data
-    rule, tags = global_(p, true, beta), p.shape[1]
-    assert len(set(rule.values)) == 1
-    every = [*sorted(set(p.ravel().tolist())), 2.0, START]
-    best = max(slow_score(p, true, [value] * tags, rule.at_least_one, beta) for value in every)
-    assert slow_score(p, true, list(rule.values), rule.at_least_one, beta) >= best - Fraction(1, 10**9)
+    rule, tags = GlobalThreshold(beta=beta).fit(p, true), p.shape[1]
+    assert len(set(rule.thresholds_)) == 1
+    every = [*sorted(set(p.ravel().tolist())), 2.0, DEFAULT_THRESHOLD]
+    best = max(slow_score(p, true, [value] * tags, rule.at_least_one_, beta) for value in every)
+    assert slow_score(p, true, list(rule.thresholds_), rule.at_least_one_, beta) >= best - Fraction(1, 10**9)
 
 
 def synthetic(tiles: int, tags: int, seed: int) -> Rows:
@@ -114,14 +118,14 @@ def synthetic(tiles: int, tags: int, seed: int) -> Rows:
     return 1 / (1 + np.exp(-logits)), true
 
 
-def classic_loop(p: Floats, true: Hot) -> list[float]:
+def classic_loop(p: Floats, true: MultiHot) -> list[float]:
     """The search that competitors used: 100 steps for each tag in turn, once round."""
     cuts = [0.2] * p.shape[1]
     for tag in range(p.shape[1]):
         scores = []
         for step in range(100):
             cuts[tag] = step / 100
-            scores.append(fbeta_score(true, p > np.array(cuts), beta=2, average="samples", zero_division=0))
+            scores.append(sklearn_fbeta_score(true, p > np.array(cuts), beta=2, average="samples", zero_division=0))
         cuts[tag] = int(np.argmax(scores)) / 100
     return cuts
 
@@ -129,19 +133,21 @@ def classic_loop(p: Floats, true: Hot) -> list[float]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_not_below_the_classic_loop_over_scikit_learn(seed: int) -> None:
     p, true = synthetic(250, 6, seed)
-    classic = fbeta_score(true, p > np.array(classic_loop(p, true)), beta=2, average="samples", zero_division=0)
-    fitted = fbeta_score(true, per_class(p, true).decide(p), beta=2, average="samples", zero_division=0)
-    start = fbeta_score(true, p > START, beta=2, average="samples", zero_division=0)
+    classic = sklearn_fbeta_score(true, p > np.array(classic_loop(p, true)), beta=2, average="samples", zero_division=0)
+    fitted = sklearn_fbeta_score(
+        true, PerClassThresholds().fit(p, true).predict(p), beta=2, average="samples", zero_division=0
+    )
+    start = sklearn_fbeta_score(true, p > DEFAULT_THRESHOLD, beta=2, average="samples", zero_division=0)
     assert fitted >= classic > start
 
 
 @settings(max_examples=200)
 @given(rows())
-def test_moved_cut_offs_part_distinct_probabilities(data: Rows) -> None:
+def test_moved_thresholds_part_distinct_probabilities(data: Rows) -> None:
     p, true = data
-    for tag, cut in enumerate(per_class(p, true).values):
+    for tag, cut in enumerate(PerClassThresholds().fit(p, true).thresholds_):
         column = p[:, tag]
-        if cut not in (START, 0.0):
+        if cut not in (DEFAULT_THRESHOLD, 0.0):
             below, above = column[column < cut], column[column >= cut]
             # Where floats leave no room between two neighbours, the cut is the upper one, which it turns on.
             room = not len(below) or not len(above) or np.nextafter(below.max(), 2) < above.min()
@@ -154,10 +160,10 @@ def test_moved_cut_offs_part_distinct_probabilities(data: Rows) -> None:
 def test_equal_probabilities_of_a_tag_are_decided_alike(data: Rows) -> None:
     p, true = data
     # Without the tag for otherwise empty tiles, which looks at a tile's other probabilities, too.
-    decided = Thresholds(per_class(p, true).values, at_least_one=False).decide(p)
+    predicted = apply_thresholds(np.asarray(p), PerClassThresholds().fit(p, true).thresholds_, at_least_one=False)
     for tag in range(p.shape[1]):
         for value in set(p[:, tag].tolist()):
-            assert len(set(decided[p[:, tag] == value, tag].tolist())) == 1
+            assert len(set(predicted[p[:, tag] == value, tag].tolist())) == 1
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -168,36 +174,38 @@ def test_adjacent_floats_are_parted(kind: type[np.float32] | type[np.float64], l
     # The second tag keeps every tile from being empty; the first is right exactly for the upper neighbour.
     p = np.array([[under, 1], [over, 1], [under, 1], [over, 1]], dtype=kind)
     true = np.array([[0, 1], [1, 1], [0, 1], [1, 1]])
-    rule = per_class(p, true)
-    np.testing.assert_array_equal(rule.decide(p), true)
-    np.testing.assert_array_equal(Thresholds(tuple(json.loads(json.dumps(rule.values)))).decide(p), true)
+    rule = PerClassThresholds().fit(p, true)
+    np.testing.assert_array_equal(rule.predict(p), true)
+    np.testing.assert_array_equal(
+        apply_thresholds(np.asarray(p), json.loads(json.dumps(rule.thresholds_.tolist()))), true
+    )
 
 
 def test_probability_zero_can_be_on_and_one_can_be_off() -> None:
     p = np.array([[0.0, 1.0, 0.9], [0.0, 1.0, 0.9], [0.0, 1.0, 0.9]])
     true = np.array([[1, 0, 1], [1, 0, 1], [1, 0, 1]])
-    np.testing.assert_array_equal(per_class(p, true).decide(p), true)
+    np.testing.assert_array_equal(PerClassThresholds().fit(p, true).predict(p), true)
 
 
 def test_largest_float_below_one_can_be_off() -> None:
     p = np.array([[np.nextafter(1.0, 0.0), 0.9]] * 3)
     true = np.array([[0, 1]] * 3)
-    np.testing.assert_array_equal(per_class(p, true).decide(p), true)
+    np.testing.assert_array_equal(PerClassThresholds().fit(p, true).predict(p), true)
 
 
 def test_tag_without_positives_is_never_on_and_tag_on_every_tile_always() -> None:
     rng = np.random.default_rng(3)
     p = rng.random((50, 3))
     true = np.stack([np.zeros(50), np.ones(50), rng.random(50) < p[:, 2]], axis=1)
-    decided = per_class(p, true).decide(p)
-    assert not decided[:, 0].any()
-    assert decided[:, 1].all()
+    predicted = PerClassThresholds().fit(p, true).predict(p)
+    assert not predicted[:, 0].any()
+    assert predicted[:, 1].all()
 
 
-def test_cut_off_that_is_best_already_is_kept() -> None:
+def test_threshold_that_is_best_already_is_kept() -> None:
     # 0.2 parts them rightly, as does every cut in (0.1, 0.6].
     p, true = np.array([[0.1, 0.9], [0.6, 0.9]]), np.array([[0, 1], [1, 1]])
-    assert per_class(p, true).values == (START, START)
+    assert PerClassThresholds().fit(p, true).thresholds_.tolist() == [DEFAULT_THRESHOLD] * 2
 
 
 def test_of_equally_good_cuts_the_nearest_is_taken() -> None:
@@ -205,7 +213,7 @@ def test_of_equally_good_cuts_the_nearest_is_taken() -> None:
     # are 1 2 1 2 1 | 0 1 2 sixths, the bar at 0.2: of the three best cuts that between 0.6 and 0.5 is the nearest.
     p = np.column_stack([[0.9, 0.8, 0.7, 0.6, 0.5, 0.15, 0.14, 0.13], np.ones(8)])
     true = np.column_stack([[1, 1, 0, 1, 0, 0, 1, 1], np.ones(8)])
-    assert per_class(p, true, 1.0).values[0] == pytest.approx(0.55)
+    assert PerClassThresholds(beta=1.0).fit(p, true).thresholds_[0] == pytest.approx(0.55)
 
 
 @settings(max_examples=150)
@@ -214,29 +222,33 @@ def test_order_of_tiles_has_no_influence(data: Rows, random: np.random.Generator
     p, true = data
     order = list(range(len(p)))
     random.shuffle(order)
-    rule, shuffled = per_class(p, true), per_class(p[order], true[order])
-    assert shuffled == rule
-    np.testing.assert_array_equal(shuffled.decide(p[order]), rule.decide(p)[order])
+    rule, shuffled = PerClassThresholds().fit(p, true), PerClassThresholds().fit(p[order], true[order])
+    assert shuffled.to_dict() == rule.to_dict()
+    np.testing.assert_array_equal(shuffled.predict(p[order]), rule.predict(p)[order])
 
 
 def test_order_of_tiles_has_no_influence_on_a_large_table() -> None:
     p, true = synthetic(3000, 17, seed=4)
     order = np.random.default_rng(0).permutation(len(p))
-    assert per_class(p[order], true[order]).values == per_class(p, true).values
+    shuffled, straight = PerClassThresholds().fit(p[order], true[order]), PerClassThresholds().fit(p, true)
+    np.testing.assert_array_equal(shuffled.thresholds_, straight.thresholds_)
 
 
 def test_fitting_leaves_its_arguments_alone_and_repeats_itself() -> None:
     p, true = synthetic(300, 5, seed=5)
     before = p.copy(), true.copy()
-    first, second = per_class(p, true), per_class(p, true)
-    assert first == second
+    first, second = PerClassThresholds().fit(p, true), PerClassThresholds().fit(p, true)
+    assert first.to_dict() == second.to_dict()
     np.testing.assert_array_equal(p, before[0])
     np.testing.assert_array_equal(true, before[1])
 
 
-def test_beta_moves_the_cut_offs() -> None:
+def test_beta_moves_the_thresholds() -> None:
     p, true = synthetic(2000, 5, seed=6)
-    lenient, strict = per_class(p, true, 3.0).decide(p), per_class(p, true, 0.5).decide(p)
+    lenient, strict = (
+        PerClassThresholds(beta=3.0).fit(p, true).predict(p),
+        PerClassThresholds(beta=0.5).fit(p, true).predict(p),
+    )
     assert lenient.sum() > 1.2 * strict.sum()
 
 
@@ -244,50 +256,58 @@ def test_beta_moves_the_cut_offs() -> None:
 @given(rows(all_tagged=True), rows())
 def test_no_tile_is_left_empty_where_every_tile_had_a_tag(data: Rows, others: Rows) -> None:
     p, true = data
-    rule = per_class(p, true)
+    rule = PerClassThresholds().fit(p, true)
     unseen = np.resize(others[0], (len(others[0]), p.shape[1]))
-    assert rule.at_least_one
-    assert fixed(p, true).at_least_one
-    assert rule.decide(p).any(axis=1).all()
-    assert rule.decide(unseen).any(axis=1).all()
+    assert rule.at_least_one_
+    assert FixedThreshold().fit(p, true).at_least_one_
+    assert rule.predict(p).any(axis=1).all()
+    assert rule.predict(unseen).any(axis=1).all()
 
 
-def test_tile_that_reaches_no_cut_off_gets_its_most_probable_tag() -> None:
+def test_tile_that_reaches_no_threshold_gets_its_most_probable_tag() -> None:
     p = [[0.1, 0.4, 0.3], [0.1, 0.9, 0.6], [0.3, 0.3, 0.1]]
-    assert Thresholds((0.5, 0.5, 0.5)).decide(p).tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
-    assert Thresholds((0.5, 0.5, 0.5), at_least_one=False).decide(p).tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert apply_thresholds(np.asarray(p), (0.5, 0.5, 0.5)).tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert apply_thresholds(np.asarray(p), (0.5, 0.5, 0.5), at_least_one=False).tolist() == [
+        [0, 0, 0],
+        [0, 1, 1],
+        [0, 0, 0],
+    ]
 
 
 def test_empty_answers_are_allowed_where_the_truth_has_them() -> None:
     p = np.array([[0.9, 0.1], [0.05, 0.02], [0.1, 0.8]])
     true = np.array([[1, 0], [0, 0], [0, 1]])
-    rule = per_class(p, true)
-    assert not rule.at_least_one
-    assert not fixed(p, true).at_least_one
-    np.testing.assert_array_equal(rule.decide(p), true)
+    rule = PerClassThresholds().fit(p, true)
+    assert not rule.at_least_one_
+    assert not FixedThreshold().fit(p, true).at_least_one_
+    np.testing.assert_array_equal(rule.predict(p), true)
 
 
-def test_reaching_a_cut_off_exactly_turns_the_tag_on() -> None:
-    assert Thresholds((0.5, 0.5)).decide([[0.5, np.nextafter(0.5, 0)]]).tolist() == [[1, 0]]
-    assert Thresholds((0.5, 0.5)).decide([[0.5, 0.5]]).dtype == np.uint8
+def test_reaching_a_threshold_exactly_turns_the_tag_on() -> None:
+    assert apply_thresholds(np.asarray([[0.5, np.nextafter(0.5, 0)]]), (0.5, 0.5)).tolist() == [[1, 0]]
+    assert apply_thresholds(np.asarray([[0.5, 0.5]]), (0.5, 0.5)).dtype == np.uint8
 
 
 def test_fixed_is_two_tenths_for_every_tag() -> None:
-    assert fixed(np.zeros((2, 3)), [[1, 0, 0], [0, 1, 0]]) == Thresholds((0.2, 0.2, 0.2), at_least_one=True)
+    rule = FixedThreshold().fit(np.zeros((2, 3)), [[1, 0, 0], [0, 1, 0]])
+    assert rule.thresholds_.tolist() == [0.2] * 3 and rule.at_least_one_
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.001, 1.001])
 def test_probabilities_out_of_range_are_refused(value: float) -> None:
     p = np.full((3, 2), 0.5)
     p[1, 1] = value
-    for use in (lambda: per_class(p, np.ones((3, 2))), lambda: Thresholds((0.2, 0.2)).decide(p)):
-        with pytest.raises(ValueError, match=r"finite and in 0\.\.1"):
+    for use in (
+        lambda: PerClassThresholds().fit(p, np.ones((3, 2))),
+        lambda: FixedThreshold().fit(np.ones((3, 2)), np.ones((3, 2))).predict(p),
+    ):
+        with pytest.raises(ValueError, match=r"finite and in 0\.\.1|NaN|infinity"):
             use()
 
 
 def test_truth_that_is_not_a_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 or 1"):
-        per_class(np.full((2, 2), 0.5), [[1.0, 0.0], [float("nan"), 1.0]])
+    with pytest.raises(ValueError, match="NaN"):
+        PerClassThresholds().fit(np.full((2, 2), 0.5), [[1.0, 0.0], [float("nan"), 1.0]])
 
 
 @pytest.mark.parametrize(
@@ -295,18 +315,19 @@ def test_truth_that_is_not_a_number_is_refused() -> None:
     [((3, 2), (2, 3)), ((3,), (3,)), ((0, 2), (0, 2)), ((2, 0), (2, 0)), ((3, 2), (3, 2, 1))],
 )
 def test_other_shapes_are_refused(p: tuple[int, ...], true: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="shape"):
-        per_class(np.zeros(p), np.zeros(true))
+    with pytest.raises(ValueError, match=r"shape|2D array|inconsistent|0 (sample|feature)|dim 3"):
+        PerClassThresholds().fit(np.zeros(p), np.zeros(true))
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1)])
 def test_decide_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"\(tiles, 3\)"):
-        Thresholds((0.2, 0.2, 0.2)).decide(np.zeros(shape))
+    rule = FixedThreshold().fit(np.zeros((1, 3)), np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"3 features|2D array|dim 3"):
+        rule.predict(np.zeros(shape))
 
 
 def test_competition_size_takes_no_time() -> None:
     p, true = synthetic(40_479, 17, seed=7)
     began = time.process_time()
-    per_class(p, true)
+    PerClassThresholds().fit(p, true)
     assert time.process_time() - began < 1.5  # loose: machines are busy

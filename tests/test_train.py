@@ -82,7 +82,7 @@ def test_scores_equal_scikit_learn_on_the_stored_files(trained: Path, demo_tiles
     table = pd.read_csv(demo_tiles / "train_v2.csv").set_index("image_name")["tags"].loc[oof.index]
     true = np.array([[tag in tags.split() for tag in PLANET.names] for tags in table])
     p = oof.to_numpy(np.float64)
-    for name, cuts in (("fixed_0.2", np.full(17, 0.2)), ("fitted", np.array(decision["parameters"]["values"]))):
+    for name, cuts in (("fixed_0.2", np.full(17, 0.2)), ("fitted", np.array(decision["parameters"]["thresholds"]))):
         on = p >= cuts
         on[np.arange(len(p)), p.argmax(axis=1)] |= ~on.any(axis=1)
         assert metrics["f2"][name]["value"] == pytest.approx(
@@ -642,7 +642,7 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--trainer.accelerator=abacus"], "trainer: "),
         (["--seed=-1"], "--seed must be in"),
         (["--data.limit=0"], "data.limit must be at least 1"),
-        (["--data.limit=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; cut-offs need 10"),
+        (["--data.limit=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; thresholds need 10"),
         (["--data.tag_separator="], "data.tag_separator is empty"),
         (["--data.augment=[{Normalize: {}}]"], "steps must keep uint8"),
         (["--data.augment=[{CenterCrop: {height: 8, width: 8}}]"], "steps must keep uint8, 32 x 32 px"),

@@ -14,17 +14,17 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import as_written
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
 from amazon_ml.decisions.calibration import calibration_error
-from amazon_ml.decisions.crossfit import cross_decide
-from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.crossfit import cross_predict
 from amazon_ml.decisions.logistic import sigmoid
-from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
+from amazon_ml.decisions.rules import DEFAULT_RULE, RULES, make_rules
 from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.synthetic import draw_rows
-from amazon_ml.decisions.thresholds import per_class
+from amazon_ml.decisions.threshold_rules import PerClassThresholds
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.access import locked
@@ -66,11 +66,11 @@ def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, dict[
     _, true = draw_rows(900, seed=6)
     fixed = p >= np.float64(0.2)
     fixed[np.arange(len(p)), p.argmax(axis=1)] |= ~fixed.any(axis=1)
-    baseline = fbeta_score(true, fixed, beta=2, average="samples")
-    fits = fits_for(Structure.of(PLANET))
+    baseline = sklearn_fbeta_score(true, fixed, beta=2, average="samples")
+    rules = make_rules(constraints=LabelConstraints.of(PLANET))
     for name in ("fixed", "shrunk", "stacked"):
         score = metrics["rules"][name]
-        f2 = fbeta_score(true, cross_decide(fits[name], p, true, seed=3), beta=2, average="samples")
+        f2 = sklearn_fbeta_score(true, cross_predict(rules[name], p, true, seed=3), beta=2, average="samples")
         assert score["value"] == pytest.approx(f2, abs=1e-12)
         assert score["minus_fixed"]["value"] == pytest.approx(f2 - baseline, abs=1e-12)
         assert score["interval"][0] < f2 < score["interval"][1]
@@ -81,13 +81,15 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
     run, metrics = tuned
     decision = stored(run, "decision.json")
     # The label logic is worth more here than whatever simpler rules know.
-    assert decision["rule"] == metrics["rule"] == "expected_structured" and decision["asked"] == "best"
+    assert decision["rule"] == metrics["rule"] == "expected_constrained" and decision["asked"] == "best"
     assert decision["cross_fitted"] == metrics["rules"]["best"]
     assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"]["best"]["value"]
     assert metrics["f2"]["fitted"]["value"] > metrics["f2"]["cross_fitted"]["value"]
     p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
-    fitted = fits_for(Structure.of(PLANET))["expected_structured"](p, draw_rows(900, seed=6)[1], 2.0)
-    assert read_decision(Run(run)).rule == fitted
+    fitted = make_rules(constraints=LabelConstraints.of(PLANET))["expected_constrained"].fit(
+        p, draw_rows(900, seed=6)[1]
+    )
+    assert read_decision(Run(run)).rule.to_dict() == fitted.to_dict()
 
 
 def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, dict[str, Any]]) -> None:
@@ -105,7 +107,7 @@ def test_where_the_score_is_lost_is_told(tuned: tuple[Path, dict[str, Any]]) -> 
     _, true = draw_rows(900, seed=6)
     assert [record["tag"] for record in metrics["tags"]] == list(PLANET.names)
     for record, support in zip(metrics["tags"], true.sum(axis=0), strict=True):
-        assert record["support"] == support and record["gain"] >= -1e-9
+        assert record["support"] == support and record["gain_if_perfect"] >= -1e-9
         low, high = record["own_threshold"]
         assert 0 <= low <= high <= 1.0001 and 0 <= record["ece"] <= 1
         assert record["threshold"] is None  # the rule that is best here has none
@@ -118,25 +120,27 @@ def test_everything_told_of_a_rule_is_of_its_cross_fitted_answers(tmp_path: Path
     p = p.astype(np.float32)
     run = run_of(tmp_path / "run", p, true)
     metrics = tune(run, rule="per_class")
-    decided, fitted = cross_decide(per_class, p, true, seed=3), per_class(p, true)
+    predicted, fitted = cross_predict(PerClassThresholds(), p, true, seed=3), PerClassThresholds().fit(p, true)
     f2 = {name: entry["value"] for name, entry in metrics["f2"].items()}
-    assert f2["cross_fitted"] == pytest.approx(fbeta_score(true, decided, beta=2, average="samples"))
+    assert f2["cross_fitted"] == pytest.approx(sklearn_fbeta_score(true, predicted, beta=2, average="samples"))
     assert f2["cross_fitted_minus_fixed"] == pytest.approx(f2["cross_fitted"] - f2["fixed_0.2"])
-    assert f2["fitted"] == pytest.approx(fbeta_score(true, fitted.decide(p), beta=2, average="samples"))
+    assert f2["fitted"] == pytest.approx(sklearn_fbeta_score(true, fitted.predict(p), beta=2, average="samples"))
     ranked = np.argsort(-true.mean(axis=0), kind="stable")
     same = [np.isin(np.arange(17), ranked[:k]) * np.ones_like(true) for k in range(1, 18)]
-    assert f2["constant"] == pytest.approx(max(fbeta_score(true, one, beta=2, average="samples") for one in same))
+    assert f2["constant"] == pytest.approx(
+        max(sklearn_fbeta_score(true, one, beta=2, average="samples") for one in same)
+    )
     table = pd.DataFrame(metrics["tags"])
-    assert table["decided"].tolist() == decided.sum(axis=0).tolist() != fitted.decide(p).sum(axis=0).tolist()
-    assert table["threshold"].tolist() == fitted.to_dict()["values"]
+    assert table["predicted"].tolist() == predicted.sum(axis=0).tolist() != fitted.predict(p).sum(axis=0).tolist()
+    assert table["threshold"].tolist() == fitted.thresholds_.tolist()
     np.testing.assert_allclose(table["ece"], calibration_error(p, true))
-    own = sigmoid(np.quantile(bootstrap(p, true, seed=3).own, [0.05, 0.95], axis=0))
+    own = sigmoid(np.quantile(bootstrap(p, true, random_state=3).own, [0.05, 0.95], axis=0))
     np.testing.assert_allclose(np.array(table["own_threshold"].tolist()), own.T)
-    faults = {fault: len(rows) for fault, rows in PLANET.logic_faults(decided).items()}
-    assert metrics["logic_faults"] == {"truth": {}, "decided": faults} and faults
+    faults = {fault: len(rows) for fault, rows in PLANET.logic_faults(predicted).items()}
+    assert metrics["logic_faults"] == {"truth": {}, "predicted": faults} and faults
     for pair in metrics["confusions"]:
-        missed, surplus = (PLANET.names.index(pair[key]) for key in ("missed", "surplus"))
-        both = (true[:, missed] > decided[:, missed]) & (true[:, surplus] < decided[:, surplus])
+        missed, surplus = (PLANET.names.index(pair[key]) for key in ("missed", "false_positive"))
+        both = (true[:, missed] > predicted[:, missed]) & (true[:, surplus] < predicted[:, surplus])
         assert pair["tiles"] == both.sum()
 
 
@@ -164,7 +168,7 @@ def test_every_rule_can_be_kept(rule: str, tmp_path: Path) -> None:
     metrics = tune(run, rule=rule)
     assert metrics["rule"] == rule
     assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"][rule]["value"]
-    answer = read_decision(Run(run)).rule.decide(p)
+    answer = read_decision(Run(run)).rule.predict(p)
     assert answer.shape == true.shape and answer.any(axis=1).all()
 
 
@@ -175,19 +179,19 @@ def test_ten_tiles_are_enough_and_nine_are_not(tmp_path: Path) -> None:
     assert main(["tune", str(run)]) == 2
 
 
-def test_other_tags_have_no_structure(tmp_path: Path) -> None:
+def test_other_tags_have_no_constraints(tmp_path: Path) -> None:
     tags = tuple(f"kind {n}" for n in range(17))
-    metrics = tune(run_of(tmp_path / "run", *draw_rows(200, seed=2), tags), rule="expected_structured")
-    assert metrics["rules"]["expected"] == metrics["rules"]["expected_structured"]
-    assert metrics["logic_faults"] == {"truth": {}, "decided": {}}
+    metrics = tune(run_of(tmp_path / "run", *draw_rows(200, seed=2), tags), rule="expected_constrained")
+    assert metrics["rules"]["expected"] == metrics["rules"]["expected_constrained"]
+    assert metrics["logic_faults"] == {"truth": {}, "predicted": {}}
 
 
-def test_tags_of_the_competition_in_another_order_keep_their_structure(tmp_path: Path) -> None:
+def test_tags_of_the_competition_in_another_order_keep_their_constraints(tmp_path: Path) -> None:
     p, true = draw_rows(400, seed=2)
     metrics = [
         tune(run_of(tmp_path / str(step), p[:, ::step], true[:, ::step], PLANET.names[::step])) for step in (1, -1)
     ]
-    scores = [entry["rules"]["expected_structured"]["value"] for entry in metrics]
+    scores = [entry["rules"]["expected_constrained"]["value"] for entry in metrics]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3) and scores[0] > metrics[0]["rules"]["expected"]["value"]
 
 
@@ -222,8 +226,10 @@ def test_decision_for_other_tags_is_refused(
     assert message in capsys.readouterr().err
 
 
-CUTS: dict[str, Any] = {"kind": "thresholds", "at_least_one": True, "amount": None}
-MAXIMISER: dict[str, Any] = {"kind": "expected", "beta": 2, "structure": {"exactly_one": [], "alone": []}}
+THRESHOLDS: dict[str, Any] = {"kind": "PerClassThresholds", "beta": 2, "at_least_one": True}
+MAXIMISER: dict[str, Any] = {
+    "kind": "ExpectedFBeta", "beta": 2, "columns": 17, "constraints": {"exactly_one": [], "alone": []},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -234,13 +240,13 @@ MAXIMISER: dict[str, Any] = {"kind": "expected", "beta": 2, "structure": {"exact
         {"beta": "two"},
         {"beta": 0},
         {"tags": 3},
-        {"parameters": {**CUTS, "values": [0.2] * 16}},
+        {"parameters": {**THRESHOLDS, "thresholds": [0.2] * 16}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "platt", "slope": [1] * 17, "intercept": [0]}}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [[0] * 17] * 17, "intercept": [0]}}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [[0] * 17], "intercept": [0]}}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "stack", "weights": [], "intercept": []}}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "temperature", "value": 1},
-                        "structure": {"exactly_one": [17], "alone": []}}},
+                        "constraints": {"exactly_one": [17], "alone": []}}},
     ],
 )  # fmt: skip
 def test_broken_decision_is_refused_with_the_remedy(
@@ -254,7 +260,7 @@ def test_broken_decision_is_refused_with_the_remedy(
 
 
 def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A cut-off that is not a number would be reached by no probability, and nobody would be told."""
+    """A threshold that is not a number would be reached by no probability, and nobody would be told."""
     run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
     tune(run, rule="fixed")
     text = (run / "decision.json").read_text()
@@ -269,7 +275,7 @@ def test_a_decision_that_is_broken_can_be_made_anew(tmp_path: Path, asked: objec
     run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
     (run / "decision.json").write_text(json.dumps({"asked": asked}))
     as_written(run)
-    assert tune(run)["rule"] == DEFAULT
+    assert tune(run)["rule"] == DEFAULT_RULE
 
 
 def put(value: object, column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:

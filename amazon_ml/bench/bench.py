@@ -14,7 +14,7 @@ from rich.table import Table
 
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, figures, taken
-from amazon_ml.bench.training import Setting, cut_offs, training
+from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo import write_demo
 from amazon_ml.errors import InputError
@@ -36,11 +36,11 @@ def bench(
     tiles: int = 640,
     data: Path | None = None,
     backbone: str = "regnetx_002",
-    only: Literal["cut-offs", "loading", "training", "gpu"] | None = None,
+    only: Literal["thresholds", "loading", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Measure cut-off search, loading and training against plain baselines, on generated tiles.
+    """Measure threshold search, loading and training against plain baselines, on generated tiles.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def bench(
         raise InputError("--rounds must be at least 1, and --tiles at least 64")
     check_outputs({"--json": json}, tables_around(data) if data else (), overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
-        "cut-offs": lambda _: cut_offs(),
+        "thresholds": lambda _: thresholds(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),

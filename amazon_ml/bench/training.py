@@ -1,4 +1,4 @@
-"""Searching cut-offs and training, against a loop around scikit-learn and a bare PyTorch loop."""
+"""Searching thresholds and training, against a loop around scikit-learn and a bare PyTorch loop."""
 
 import logging
 import statistics
@@ -20,9 +20,10 @@ from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_work
 from amazon_ml.data.pack import pack
 from amazon_ml.data.packed import open_store
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
-from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.fbeta import fbeta_score as our_fbeta_score
 from amazon_ml.decisions.synthetic import draw_rows
-from amazon_ml.decisions.thresholds import START, per_class
+from amazon_ml.decisions.threshold_rules import PerClassThresholds
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.heap import keep_freed
 from amazon_ml.lightning import pl
 from amazon_ml.models.callbacks import EpochLine, SaveAndStop, StepSeed
@@ -63,12 +64,13 @@ class Setting:
     wait: float | None = None
 
 
-def cut_offs(tiles: int = 1000) -> Contest:
-    """Search cut-offs exactly, and with a loop over 100 of them a tag around scikit-learn's metric."""
+def thresholds(tiles: int = 1000) -> Contest:
+    """Search thresholds exactly, and with a loop over 100 of them a tag around scikit-learn's metric."""
     p, true = draw_rows(tiles)
+    rule = PerClassThresholds()
 
     def loop() -> float:
-        cuts, best = np.full(17, START), 0.0
+        cuts, best = np.full(17, DEFAULT_THRESHOLD), 0.0
         for tag in range(17):
             for cut in np.arange(100) / 100:
                 trial = np.where(np.arange(17) == tag, cut, cuts)
@@ -77,9 +79,11 @@ def cut_offs(tiles: int = 1000) -> Contest:
                     best, cuts = score, trial
         return best
 
-    log.info("F2 of the exact search %.5f, of the loop %.5f", fbeta(true, per_class(p, true).decide(p)), loop())
-    ratio = Ratio("exact cut-offs / scikit-learn loop", "ours", "loop")
-    return Contest({"ours": lambda: per_class(p, true), "loop": loop}, [ratio], tiles)
+    log.info(
+        "F2 of the exact search %.5f, of the loop %.5f", our_fbeta_score(true, rule.fit(p, true).predict(p)), loop()
+    )
+    ratio = Ratio("exact thresholds / scikit-learn loop", "ours", "loop")
+    return Contest({"ours": lambda: rule.fit(p, true), "loop": loop}, [ratio], tiles)
 
 
 def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:

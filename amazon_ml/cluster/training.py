@@ -21,6 +21,7 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.gather import missing_folds
+from amazon_ml.runs.loggers import check_loggers
 from amazon_ml.runs.stored_config import save_config
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: b
     if resources.nodes < 1 or resources.gpus_per_node < 0 or (resources.at_once or 1) < 1:
         raise InputError("--nodes and --at_once must be at least 1, and --gpus_per_node at least 0")
     check_grace(site)
+    check_loggers(config.loggers)
     run = Run(config.folder)
     for name, value in (("--run", run.path), ("data.packed", config.data.packed or "")):
         check_text(value, name)

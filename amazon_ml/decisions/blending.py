@@ -8,11 +8,12 @@ have seen the label of its own tile, so `cross_blend` gives each tile what was f
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.decisions import plain
 from amazon_ml.decisions.crossfit import PARTS, random_parts
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
@@ -29,7 +30,7 @@ class Blender(Protocol):
     def apply(self, members: npt.ArrayLike) -> Floats:
         """Blend probabilities of shape (runs, tiles, tags) to (tiles, tags)."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give what was fitted as plain data."""
 
 
@@ -54,14 +55,14 @@ class Mixture:
         blended: Floats = np.tensordot(self.weights, as_members(members, len(self.weights)), axes=1)
         return blended.clip(0, 1)  # rounding may lift a mean of ones above 1
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the weights as plain data."""
         return {"weights": list(self.weights)}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], reference: Floats) -> Self:
+    def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
         """Make it from `to_dict`'s data."""
-        return cls(tuple(map(float, content["weights"])))
+        return cls(plain.numbers(content["weights"]))
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class LogitMean:
         """Blend probabilities of shape (runs, tiles, tags) to (tiles, tags)."""
         return sigmoid(logit(as_members(members)).mean(axis=0))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give nothing: there is nothing to fit."""
         return {}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], reference: Floats) -> Self:
+    def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
         """Make it."""
         return cls()
 
@@ -117,12 +118,12 @@ class RankMean:
         blended: Floats = np.interp(np.interp(joint(p), *_ranks(joint(reference))), places, values)
         return blended
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give nothing: the reference lies in the members' files."""
         return {}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], reference: Floats) -> Self:
+    def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
         """Make it of the members' out-of-fold probabilities."""
         return cls(reference)
 
@@ -137,12 +138,12 @@ class Stacked:
         """Blend probabilities of shape (runs, tiles, tags) to (tiles, tags)."""
         return self.stack.apply(_side_by_side(as_members(members)))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the weights as plain data."""
         return self.stack.to_dict()
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], reference: Floats) -> Self:
+    def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
         """Make it from `to_dict`'s data."""
         return cls(Stack.from_dict(content))
 
@@ -245,7 +246,7 @@ def cross_blend(
     targets
         Multi-hot truth, shape (tiles, tags).
     parts, seed
-        As for `cross_decide`.
+        As for `cross_predict`.
 
     Returns
     -------

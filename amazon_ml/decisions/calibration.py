@@ -1,18 +1,19 @@
 """Calibration: probabilities that mean what they say.
 
-Of all tiles with probability 0.3 for a tag, three in ten should carry it. Cut-offs do not need that,
+Of all tiles with probability 0.3 for a tag, three in ten should carry it. Thresholds do not need that,
 since they are tuned to whatever scale there is; a rule that computes expectations does.
 """
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_probabilities, as_rows
 
@@ -30,7 +31,7 @@ class Calibration(Protocol):
     def apply(self, probabilities: npt.ArrayLike) -> Floats:
         """Calibrate an array of shape (tiles, tags)."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the map as plain data."""
 
 
@@ -50,14 +51,14 @@ class Platt:
         p = as_probabilities(probabilities, len(self.slope))
         return sigmoid(logit(p) * np.array(self.slope) + np.array(self.intercept))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the curves as plain data."""
         return {name: list(values) for name, values in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
         """Make it from `to_dict`'s data."""
-        return cls(tuple(map(float, content["slope"])), tuple(map(float, content["intercept"])))
+        return cls(plain.numbers(content["slope"]), plain.numbers(content["intercept"]))
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ class Temperature:
         """Calibrate an array of shape (tiles, tags)."""
         return sigmoid(logit(as_probabilities(probabilities)) / self.value)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the temperature as plain data."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
         """Make it from `to_dict`'s data."""
-        return cls(float(content["value"]))
+        return cls(plain.number(content["value"]))
 
 
 @dataclass(frozen=True)
@@ -92,17 +93,14 @@ class Isotonic:
         p = as_probabilities(probabilities, len(self.given))
         return np.stack([np.interp(*column) for column in zip(p.T, self.given, self.calibrated, strict=True)], axis=1)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the corners as plain data."""
         return {name: [list(values) for values in tags] for name, tags in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
         """Make it from `to_dict`'s data."""
-        given, calibrated = (
-            tuple(tuple(map(float, values)) for values in content[name]) for name in ("given", "calibrated")
-        )
-        return cls(given, calibrated)
+        return cls(plain.rows(content["given"]), plain.rows(content["calibrated"]))
 
 
 def platt(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Platt:

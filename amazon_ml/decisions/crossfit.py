@@ -1,70 +1,88 @@
-"""Honest scores: every tile is decided by a rule that was fitted on other tiles.
+"""Honest scores: every tile is predicted by a rule that was fitted on other tiles.
 
-A rule scored on the rows it was fitted on is flattered: tuned on 2,000 tiles, 17 cut-offs overstate
+A rule scored on the rows it was fitted on is flattered: tuned on 2,000 tiles, 17 thresholds overstate
 F2 by about 0.009. Cross-fitting is cross-validation of the decision rule alone; the probabilities
-must already be out-of-fold. A choice between rules is a fit, too: `choosing` makes it one, so that it
+must already be out-of-fold. A choice between rules is a fit, too: `SimplestRule` makes it an estimator, which
 is cross-fitted like any other.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.matrices import Floats, Hot
+from amazon_ml.decisions.matrices import Floats, MultiHot
 
 
 class Rule(Protocol):
-    """A fitted rule: turns probabilities into tags, and into plain data."""
+    """A decision rule, as `amazon_ml.decisions.base` defines it; here without importing scikit-learn."""
 
-    def decide(self, probabilities: npt.ArrayLike) -> Hot:
-        """Tags of each tile: multi-hot uint8 array of shape (tiles, tags)."""
+    def fit(self, p: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Fit the rule on probabilities and true tags, both of shape (tiles, tags)."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the rule as plain data."""
+    def predict(self, p: npt.ArrayLike) -> MultiHot:
+        """Predict the tags of each tile: uint8 array of shape (tiles, tags)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the fitted rule as plain data."""
 
 
-#: (probabilities, targets, beta) to a fitted rule.
-Fit = Callable[[npt.ArrayLike, npt.ArrayLike, float], Rule]
+class Estimate(TypedDict):
+    """A mean over tiles: its ``value``, ``standard_error``, and ``interval``, the two ends that hold 95 %."""
+
+    value: float
+    standard_error: float
+    interval: list[float]
+
 
 #: Parts that are held out in turn.
 PARTS = 5
 
 
-def cross_decide(
-    fit: Fit,
-    probabilities: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    *,
-    beta: float = 2.0,
-    parts: int = PARTS,
-    seed: int = 0,
-) -> Hot:
-    """Decide each tile with a rule fitted on the other parts.
+def cross_predict(
+    rule: Rule, probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, parts: int = PARTS, seed: int = 0
+) -> MultiHot:
+    """Predict each tile with a rule that was fitted on the other parts.
 
     Parameters
     ----------
-    fit
-        Fits a rule.
+    rule
+        A rule; clones of it are fitted, and itself is not changed.
     probabilities
         Out-of-fold probabilities, in the shape that the rule is fitted on.
     targets
-        Multi-hot truth, shape (tiles, tags).
+        True tags, shape (tiles, tags), 0 or 1.
     parts
         Number of random parts of near equal size; at least 2 and at most the number of tiles.
+    seed
+        Equal seeds draw equal parts.
 
     Returns
     -------
-    Multi-hot uint8 array of the shape of `targets`.
+    uint8 array of the shape of `targets`.
+
+    Raises
+    ------
+    ValueError
+        For an impossible number of parts, and what `fit` and `predict` of the rule raise.
+
+    Examples
+    --------
+    >>> from amazon_ml.decisions import ShrunkThresholds, fbeta_score
+    >>> from amazon_ml.decisions.synthetic import draw_rows
+    >>> p, y = draw_rows(300)
+    >>> rule = ShrunkThresholds()
+    >>> fbeta_score(y, cross_predict(rule, p, y)) < rule.fit(p, y).score(p, y)
+    True
     """
+    from sklearn.base import clone  # a second, that the functions without a rule should not cost
+
     p, true = np.asarray(probabilities), np.asarray(targets)
     part = random_parts(len(p), parts, seed)
-    decided = np.zeros(true.shape, dtype=np.uint8)
+    predicted = np.zeros(true.shape, dtype=np.uint8)
     for k in range(parts):
-        decided[part == k] = fit(p[part != k], true[part != k], beta).decide(p[part == k])
-    return decided
+        predicted[part == k] = clone(rule).fit(p[part != k], true[part != k]).predict(p[part == k])
+    return predicted
 
 
 def random_parts(tiles: int, parts: int = PARTS, seed: int = 0) -> npt.NDArray[np.intp]:
@@ -101,29 +119,8 @@ def simplest(scores: npt.ArrayLike, errors: float = 1.0, *, paired: bool = False
     return int(np.argmax(short.mean(axis=1) <= errors * error))
 
 
-def choosing(fits: Mapping[str, Fit], *, parts: int = PARTS, seed: int = 0) -> Fit:
-    """Make choosing among rules a fit: of the `simplest`, by scores cross-fitted on the rows it is given.
-
-    Parameters
-    ----------
-    fits
-        Fits by name, from simple to complex.
-    parts, seed
-        As for `cross_decide`.
-    """
-
-    def fit(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float) -> Rule:
-        decided = [
-            cross_decide(one, probabilities, targets, beta=beta, parts=parts, seed=seed) for one in fits.values()
-        ]
-        best = simplest([fbeta_per_tile(targets, answer, beta) for answer in decided])
-        return list(fits.values())[best](probabilities, targets, beta)
-
-    return fit
-
-
-def score(per_tile: npt.ArrayLike) -> dict[str, Any]:
-    """Mean over tiles with its standard error and its 95 % bootstrap interval, as plain data.
+def score(per_tile: npt.ArrayLike) -> Estimate:
+    """Mean over tiles with its standard error and its 95 % bootstrap interval.
 
     Give it scores, or differences of two scores on the same tiles for a paired difference.
     """

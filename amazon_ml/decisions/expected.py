@@ -1,6 +1,6 @@
 """Expected F-beta: each tile gets the set of tags that scores most on average over what may be true.
 
-Cut-offs look at one tag at a time. But whether a doubtful tag pays depends on how many others the tile
+Thresholds look at one tag at a time. But whether a doubtful tag pays depends on how many others the tile
 carries. With y the unknown truth, s = |y|, and an answer of k tags,
 
     E[F] = sum of D[i, k] over the tags i of the answer,
@@ -16,122 +16,41 @@ Where the tag list declares that tiles carry exactly one of some tags, or that a
 those make one categorical variable, and the remaining tags are independent given that none excludes them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
-
 import numpy as np
-import numpy.typing as npt
 
-from amazon_ml.decisions.calibration import Calibration, Isotonic, Platt, Temperature, platt
-from amazon_ml.decisions.matrices import Floats, Hot
-from amazon_ml.decisions.stacking import Stack
-from amazon_ml.labels import TagSet
+from amazon_ml.decisions.constraints import INDEPENDENT, LabelConstraints
+from amazon_ml.decisions.matrices import Floats, MultiHot
 
 #: Tiles worked on at once, so that arrays of tiles x tags x sizes stay in a processor's cache.
 _BLOCK = 256
 
-#: What a decision's file calls each map to calibrated probabilities.
-_CALIBRATIONS: dict[str, Any] = {"platt": Platt, "temperature": Temperature, "isotonic": Isotonic, "stack": Stack}
 
-
-@dataclass(frozen=True)
-class Structure:
-    """How tags combine, by column: what `TagSet` declares by name.
+def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT) -> MultiHot:
+    """Predict for each tile the tags with the greatest expected F-beta.
 
     Parameters
     ----------
-    exactly_one
-        Columns of which every tile carries exactly one; empty where there is no such rule.
-    alone
-        Columns that exclude every other.
-    """
-
-    exactly_one: tuple[int, ...] = ()
-    alone: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, tags: TagSet) -> Self:
-        """Look up the columns of the declared tags."""
-        return cls(*(tuple(map(tags.names.index, declared)) for declared in (tags.exactly_one, tags.alone)))
-
-
-#: No tag says anything about another.
-INDEPENDENT = Structure()
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Calibrate, then give each tile the tags with the greatest expected F-beta.
-
-    Parameters
-    ----------
+    p
+        Calibrated probabilities, float64 of shape (tiles, tags), in 0..1.
     beta
-        Weight of recall against precision.
-    calibration
-        Makes the probabilities mean what they say.
-    structure
+        Weight of recall against precision; above 0.
+    constraints
         How tags combine; all independent by default.
+
+    Returns
+    -------
+    uint8 array of the shape of `p`; no row is empty.
+
+    Examples
+    --------
+    >>> most_expected(np.array([[0.6, 0.4, 0.01]]), 2.0)
+    array([[1, 1, 0]], dtype=uint8)
     """
-
-    beta: float
-    calibration: Calibration
-    structure: Structure = INDEPENDENT
-
-    def decide(self, probabilities: npt.ArrayLike) -> Hot:
-        """Tags of each tile: multi-hot uint8 of shape (tiles, tags), never without a tag."""
-        p = self.calibration.apply(probabilities)
-        blocks = [
-            maximise(joint_sizes(p[at : at + _BLOCK], self.structure), self.beta) for at in range(0, len(p), _BLOCK)
-        ]
-        return np.concatenate(blocks) if blocks else np.zeros(p.shape, dtype=np.uint8)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the rule as plain data."""
-        kind = next(name for name, kind in _CALIBRATIONS.items() if isinstance(self.calibration, kind))
-        return {
-            "beta": self.beta,
-            "calibration": {"kind": kind, **self.calibration.to_dict()},
-            "structure": asdict(self.structure),
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Make the rule from `to_dict`'s data."""
-        calibration, structure = content["calibration"], content["structure"]
-        return cls(
-            float(content["beta"]),
-            _CALIBRATIONS[calibration["kind"]].from_dict(calibration),
-            Structure(tuple(map(int, structure["exactly_one"])), tuple(map(int, structure["alone"]))),
-        )
+    blocks = [maximise(joint_sizes(p[at : at + _BLOCK], constraints), beta) for at in range(0, len(p), _BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros(p.shape, dtype=np.uint8)
 
 
-def expected(
-    probabilities: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    beta: float = 2.0,
-    structure: Structure = INDEPENDENT,
-    calibrate: Callable[[npt.ArrayLike, npt.ArrayLike], Calibration] = platt,
-) -> Expected:
-    """Fit the calibration; nothing else is fitted.
-
-    Parameters
-    ----------
-    probabilities
-        Finite values in 0..1, shape (tiles, tags); for `stack` also (tiles, networks x tags).
-    targets
-        Multi-hot truth, shape (tiles, tags).
-    beta
-        Weight of recall against precision in the F-beta that is expected.
-    structure
-        How tags combine; all independent by default. It need not hold for every tile.
-    calibrate
-        `platt`, `temperature`, `isotonic` or `stack`.
-    """
-    return Expected(beta, calibrate(probabilities, targets), structure)
-
-
-def maximise(joint: Floats, beta: float) -> Hot:
+def maximise(joint: Floats, beta: float) -> MultiHot:
     """Give the answers with the greatest expected F-beta.
 
     Parameters
@@ -152,17 +71,17 @@ def maximise(joint: Floats, beta: float) -> Hot:
     of_size = falling.cumsum(axis=1)[:, answer_sizes - 1, answer_sizes - 1]
     best = of_size.argmax(axis=1)
     ranked = np.argsort(-worth[np.arange(tiles), :, best], axis=1, kind="stable")
-    decided = np.zeros((tiles, tags), dtype=np.uint8)
-    np.put_along_axis(decided, ranked, (np.arange(tags) <= best[:, None]).astype(np.uint8), axis=1)
-    return decided
+    predicted = np.zeros((tiles, tags), dtype=np.uint8)
+    np.put_along_axis(predicted, ranked, (np.arange(tags) <= best[:, None]).astype(np.uint8), axis=1)
+    return predicted
 
 
-def joint_sizes(p: Floats, structure: Structure) -> Floats:
+def joint_sizes(p: Floats, constraints: LabelConstraints) -> Floats:
     """P(y_i = 1, |y| = s) of each tile, tag and size.
 
-    Marginals are kept as far as the structure lets them: those of tags of which there is exactly one are
+    Marginals are kept as far as the constraints let them: those of tags of which there is exactly one are
     scaled to add to 1, and those of the others hold over tiles with and without a tag that excludes them.
-    Where the truth breaks the structure this is an approximation; nothing is refused.
+    Where the truth breaks the constraints this is an approximation; nothing is refused.
 
     Parameters
     ----------
@@ -176,7 +95,7 @@ def joint_sizes(p: Floats, structure: Structure) -> Floats:
     Array of shape (tiles, tags, tags + 1): the last axis is the size of the truth, from 0.
     """
     tiles, tags = p.shape
-    alone, choice = list(structure.alone), [tag for tag in structure.exactly_one if tag not in structure.alone]
+    alone, choice = list(constraints.alone), [tag for tag in constraints.exactly_one if tag not in constraints.alone]
     free = [tag for tag in range(tags) if tag not in (*alone, *choice)]
     total = p[:, alone + choice].sum(axis=1, keepdims=True)
     share = p / np.maximum(total, 1e-12 if choice else 1.0)

@@ -1,13 +1,15 @@
 """F-beta averaged over tiles: the competition's metric, on arrays.
 
-For one tile with the set of true tags Y and the set of decided tags D::
+For one tile with the set of true tags Y and the set of predicted tags D::
 
     F_beta = (1 + beta^2) |Y and D| / (beta^2 |Y| + |D|)
 
 which is the weighted harmonic mean of the tile's precision and recall (van Rijsbergen 1979,
-*Information Retrieval*, ch. 7). With beta = 2, a missed tag costs more than a surplus one. Where
+*Information Retrieval*, ch. 7). With beta = 2, a missed tag costs more than a false positive. Where
 Y and D are both empty the quotient is 0/0; it counts as 0, as in scikit-learn's default.
 """
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,13 @@ import numpy.typing as npt
 from amazon_ml.decisions.matrices import Floats, as_multi_hot
 
 
-def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> Floats:
+def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> Floats:
     """F-beta of each tile.
 
     Parameters
     ----------
-    targets, decided
-        Multi-hot arrays of shape (tiles, tags).
+    y_true, y_pred
+        True and predicted tags, multi-hot arrays of shape (tiles, tags).
     beta
         Weight of recall against precision; more than 0.
 
@@ -32,9 +34,11 @@ def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float =
     Raises
     ------
     ValueError
-        For two shapes, and for values other than 0 and 1.
+        For two shapes, for values other than 0 and 1, and for a beta that is not above 0.
     """
-    true, on = as_multi_hot(targets), as_multi_hot(decided)
+    if not 0 < beta < math.inf:
+        raise ValueError(f"beta is {beta}; it must be a finite number above 0")
+    true, on = as_multi_hot(y_true), as_multi_hot(y_pred)
     if true.shape != on.shape or true.ndim != 2:
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {true.shape} and {on.shape}")
     hits = (true & on).sum(axis=1)
@@ -43,6 +47,38 @@ def fbeta_per_tile(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float =
     return score
 
 
-def fbeta(targets: npt.ArrayLike, decided: npt.ArrayLike, beta: float = 2.0) -> float:
-    """Mean of `fbeta_per_tile`: scikit-learn's ``fbeta_score(average="samples")``."""
-    return float(fbeta_per_tile(targets, decided, beta).mean())
+def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> float:
+    """Mean F-beta over tiles: the metric of the competition for beta = 2.
+
+    It equals scikit-learn's ``fbeta_score(y_true, y_pred, beta=beta, average="samples", zero_division=0)``. A tile
+    without a true tag and without a predicted one scores 0.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        True and predicted tags, shape (tiles, tags), 0 or 1; at least one tile.
+    beta
+        Weight of recall against precision; above 0.
+
+    Returns
+    -------
+    The mean, in 0..1.
+
+    Raises
+    ------
+    ValueError
+        For arrays of two shapes or without a tile, for values other than 0 and 1, and for a beta that is not above 0.
+
+    Examples
+    --------
+    The first tile is right; the second misses one of two tags: 5 * 1 / (4 * 2 + 1).
+
+    >>> round(fbeta_score([[1, 0, 0], [0, 1, 1]], [[1, 0, 0], [0, 1, 0]]), 4)
+    0.7778
+    >>> fbeta_score([[0, 0]], [[0, 0]])
+    0.0
+    """
+    per_tile = fbeta_per_tile(y_true, y_pred, beta)
+    if not len(per_tile):
+        raise ValueError("there is no tile to score")
+    return float(per_tile.mean())

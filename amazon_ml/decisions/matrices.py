@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Hot = npt.NDArray[np.uint8]
+MultiHot = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -19,9 +19,19 @@ def as_probabilities(values: npt.ArrayLike, columns: int | None = None) -> Float
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 2 or columns not in (None, p.shape[1]):
         raise ValueError(f"expected probabilities of shape (tiles, {columns or 'tags'}), got {p.shape}")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("probabilities must be finite and in 0..1")
+    check_in_unit_interval(p)
     return p
+
+
+def check_in_unit_interval(p: Floats) -> None:
+    """Raise a ValueError for values that are not finite or not in 0..1, with the place of the first."""
+    right = (p >= 0) & (p <= 1)
+    if not right.all():
+        place = np.unravel_index(int(right.argmin()), p.shape)
+        raise ValueError(
+            f"probabilities must be finite and in 0..1, and that at {tuple(map(int, place))} is {p[place]:g}; "
+            "take the sigmoid of a network's logits"
+        )
 
 
 def as_multi_hot(values: npt.ArrayLike) -> Bools:

@@ -8,13 +8,13 @@ change, not another seed of training.
 from collections.abc import Callable
 from functools import partial
 from statistics import NormalDist
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.decisions.crossfit import bootstrap_interval, standard_error
+from amazon_ml.decisions.crossfit import Estimate, bootstrap_interval, standard_error
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows
 
 #: Gives the ends of an interval of the mean, from one value a tile and ``level``.
@@ -25,6 +25,16 @@ _RESAMPLES = 10_000
 _BOOTSTRAP: Interval = partial(bootstrap_interval, resamples=_RESAMPLES)
 
 
+#: What an interval says of a difference: noise where it holds 0.
+Verdict = Literal["higher", "lower", "noise"]
+
+
+class Difference(Estimate):
+    """A mean difference over tiles, with its ``verdict``."""
+
+    verdict: Verdict
+
+
 def shared_level(comparisons: int) -> float:
     """Give the level at which each of several intervals is taken, so that all cover at once in 95 % (Bonferroni)."""
     return 1 - 0.05 / max(comparisons, 1)
@@ -32,7 +42,7 @@ def shared_level(comparisons: int) -> float:
 
 def paired(
     values: npt.ArrayLike, against: npt.ArrayLike, *, level: float = 0.95, interval: Interval = _BOOTSTRAP
-) -> dict[str, Any]:
+) -> Difference:
     """Compare two scores tile by tile.
 
     Parameters
@@ -87,14 +97,14 @@ def log_loss_per_tile(targets: npt.ArrayLike, probabilities: npt.ArrayLike) -> F
 
 
 def paired_per_tag(
-    targets: npt.ArrayLike, decided: npt.ArrayLike, against: npt.ArrayLike, beta: float = 2.0,
+    targets: npt.ArrayLike, predicted: npt.ArrayLike, against: npt.ArrayLike, beta: float = 2.0,
     *, level: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Compare each tag's own F-beta, over tiles, of two answers.
 
     Parameters
     ----------
-    targets, decided, against
+    targets, predicted, against
         Multi-hot arrays of shape (tiles, tags).
     beta, level
         As for F-beta, and the probability that an interval covers.
@@ -105,7 +115,7 @@ def paired_per_tag(
     -------
     One row a tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
     """
-    bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, decided, against)]
+    bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, predicted, against)]
     cells = 4 * bits[0] + 2 * bits[1] + bits[2]
     rng = np.random.default_rng(seed)
     rows = []
@@ -129,5 +139,5 @@ def _differences(counts: npt.NDArray[np.int64], beta: float) -> Floats:
     return np.asarray(one - other, dtype=np.float64)
 
 
-def _verdict(low: float, high: float) -> str:
+def _verdict(low: float, high: float) -> Verdict:
     return "higher" if low > 0 else "lower" if high < 0 else "noise"

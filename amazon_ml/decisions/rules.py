@@ -1,73 +1,111 @@
 """The rules by name, from simple to complex, and their plain form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-from amazon_ml.decisions.crossfit import Fit, Rule
-from amazon_ml.decisions.expected import Expected, Structure, expected
-from amazon_ml.decisions.shrink import bagged, shrunk
-from amazon_ml.decisions.stacking import stack
-from amazon_ml.decisions.thresholds import Thresholds, fixed, global_, per_class
+from amazon_ml.decisions import plain
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.crossfit import Rule
+
+if TYPE_CHECKING:
+    from amazon_ml.decisions.base import MultiLabelRule
+    from amazon_ml.decisions.matrices import Floats
 
 
 @dataclass(frozen=True)
-class Known:
-    """A rule that can be asked for.
+class NamedRule:
+    """A rule that can be requested by its name.
 
     Parameters
     ----------
-    fit
-        ``fit(probabilities, targets, beta)`` gives the fitted rule.
+    estimator
+        Name of its class.
     summary
         What it does, in a line.
-    structured
-        `fit` also takes ``structure``, how tags combine.
+    constrained
+        It takes `LabelConstraints`.
     """
 
-    fit: Callable[..., Rule]
+    estimator: str
     summary: str
-    structured: bool = False
+    constrained: bool = False
 
 
 #: From simple to complex: of two rules that score alike, the earlier is preferred.
 RULES = {
-    "fixed": Known(fixed, "0.2 for every tag"),
-    "global": Known(global_, "one tuned cut-off for all tags"),
-    "shrunk": Known(shrunk, "a cut-off a tag, drawn to a common one"),
-    "bagged": Known(bagged, "a cut-off a tag, mean of bootstraps"),
-    "per_class": Known(per_class, "a cut-off a tag, exact search"),
-    "expected": Known(expected, "greatest expected score"),
-    "expected_structured": Known(expected, "the same, under the label logic", structured=True),
-    "stacked": Known(partial(expected, calibrate=stack), "the same, each tag from all tags", structured=True),
+    "fixed": NamedRule("FixedThreshold", "0.2 for every tag"),
+    "global": NamedRule("GlobalThreshold", "one tuned threshold for all tags"),
+    "shrunk": NamedRule("ShrunkThresholds", "a threshold a tag, drawn to a common one"),
+    "bagged": NamedRule("BaggedThresholds", "a threshold a tag, mean of bootstraps"),
+    "per_class": NamedRule("PerClassThresholds", "a threshold a tag, exact search"),
+    "expected": NamedRule("ExpectedFBeta", "greatest expected score"),
+    "expected_constrained": NamedRule("ExpectedFBeta", "the same, under the label constraints", constrained=True),
+    "stacked": NamedRule("StackedExpectedFBeta", "the same, each tag from all tags", constrained=True),
 }
 
-#: The rule of a run, unless another is asked for.
-DEFAULT = "shrunk"
-
-_KINDS: dict[str, type[Thresholds] | type[Expected]] = {"thresholds": Thresholds, "expected": Expected}
+#: The rule of a run, unless another is requested.
+DEFAULT_RULE = "shrunk"
 
 
-def fits_for(structure: Structure) -> dict[str, Fit]:
-    """Give the fits of all rules, by name, for tags that combine so."""
+def make_rules(*, beta: float = 2.0, constraints: LabelConstraints | None = None) -> dict[str, Rule]:
+    """Make all rules by name, not fitted, for tags that combine so.
+
+    Examples
+    --------
+    >>> make_rules(beta=1)["per_class"]
+    PerClassThresholds(beta=1)
+    """
+    classes = _classes()
     return {
-        name: partial(rule.fit, structure=structure) if rule.structured else rule.fit for name, rule in RULES.items()
+        name: classes[rule.estimator](beta=beta, **({"constraints": constraints} if rule.constrained else {}))
+        for name, rule in RULES.items()
     }
 
 
-def rule_to_dict(rule: Rule) -> dict[str, Any]:
-    """Give a fitted rule as plain data that JSON can hold."""
-    kind = next(name for name, kind in _KINDS.items() if isinstance(rule, kind))
-    return {"kind": kind, **rule.to_dict()}
-
-
-def rule_from_dict(content: Mapping[str, Any]) -> Rule:
-    """Make a rule from `rule_to_dict`'s data.
+def rule_to_dict(rule: Rule) -> dict[str, object]:
+    """Give a fitted rule as plain data that JSON can hold: ``kind``, the name of its class, and what was fitted.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    KeyError
+        For a rule of another class than those of `RULES`.
+    """
+    kind = type(rule).__name__
+    if _classes()[kind] is not type(rule):
+        raise KeyError(kind)
+    return {"kind": kind, **rule.to_dict()}
+
+
+def rule_from_dict(content: Mapping[str, object]) -> Rule:
+    """Make a fitted rule from `rule_to_dict`'s data.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
         Where the data is no rule.
     """
-    return _KINDS[content["kind"]].from_dict(content)
+    return _classes()[plain.text(plain.mapping(content)["kind"])].from_dict(content)
+
+
+def thresholds_of(rule: Rule) -> "Floats | None":
+    """Give a fitted rule's thresholds, shape (tags,); None for a rule that has none."""
+    from amazon_ml.decisions.threshold_rules import ThresholdRule
+
+    return rule.thresholds_ if isinstance(rule, ThresholdRule) else None
+
+
+def _classes() -> "dict[str, type[MultiLabelRule]]":
+    # Imported here, since scikit-learn takes a second to import, and the names of the rules need it not.
+    from amazon_ml.decisions import expected_rules, threshold_rules
+
+    classes: tuple[type[MultiLabelRule], ...] = (
+        threshold_rules.FixedThreshold,
+        threshold_rules.GlobalThreshold,
+        threshold_rules.ShrunkThresholds,
+        threshold_rules.BaggedThresholds,
+        threshold_rules.PerClassThresholds,
+        expected_rules.ExpectedFBeta,
+        expected_rules.StackedExpectedFBeta,
+    )
+    return {kind.__name__: kind for kind in classes}

@@ -5,17 +5,18 @@ knows haze where another knows mines. A logistic regression from all log odds to
 With hundreds of weights and few tiles of rare tags it also learns chance, so it is held to what is
 known to work: the average of the networks' log odds for the tag itself. What has no evidence stays there.
 
-Fitted on rows it is scored on, a stack flatters more than cut-offs do, for it has more weights: fit it
+Fitted on rows it is scored on, a stack flatters more than thresholds do, for it has more weights: fit it
 inside the cross-fit, as part of a rule (`amazon_ml.decisions.rules`, ``stacked``).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities
 
@@ -47,17 +48,14 @@ class Stack:
         weights = np.array(self.weights)
         return sigmoid(logit(as_probabilities(probabilities, weights.shape[1])) @ weights.T + np.array(self.intercept))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give the weights as plain data."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
         """Make it from `to_dict`'s data."""
-        return cls(
-            tuple(tuple(map(float, weights)) for weights in content["weights"]),
-            tuple(map(float, content["intercept"])),
-        )
+        return cls(plain.rows(content["weights"]), plain.numbers(content["intercept"]))
 
 
 def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: float = PENALTY) -> Stack:

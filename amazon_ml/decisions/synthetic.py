@@ -3,7 +3,7 @@
 import numpy as np
 
 from amazon_ml.decisions.logistic import sigmoid
-from amazon_ml.decisions.matrices import Floats, Hot
+from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.labels import PLANET
 
 #: Share of tiles, in the order of PLANET: one weather tag each, and ground tags where it is not cloudy.
@@ -11,7 +11,7 @@ _WEATHER = (0.70, 0.18, 0.07, 0.05)
 _GROUND = (0.97, 0.32, 0.21, 0.19, 0.12, 0.10, 0.022, 0.009, 0.009, 0.009, 0.006, 0.003, 0.003)
 
 
-def draw_rows(tiles: int, seed: int = 0, *, noise: float = 1.0) -> tuple[Floats, Hot]:
+def draw_rows(tiles: int, seed: int = 0, *, noise: float = 1.0) -> tuple[Floats, MultiHot]:
     """Draw probabilities and truth with what makes deciding hard.
 
     The truth keeps the label logic of the competition, from common tags to rare ones; ground tags

@@ -1,105 +1,58 @@
-"""Cut-offs: from probabilities to tags, and the exact search for the cut-offs that maximise F-beta.
+"""Thresholds: from probabilities to tags, and the exact search for the thresholds that maximise F-beta.
 
-Why exact, and why it is fast. Hold all cut-offs but one. A tile's F-beta then depends on the last
+The estimators on top of it are in `amazon_ml.decisions.threshold_rules`.
+
+Why exact, and why it is fast. Hold all thresholds but one. A tile's F-beta then depends on the last
 tag only through "on" or "off", so each tile has a fixed gain: F-beta with the tag on, minus F-beta
-with it off. A cut-off turns the tag on for the tiles with the highest probabilities. Sort the tiles
-by probability, and the running sum of their gains is the change of the score for every cut-off
+with it off. A threshold turns the tag on for the tiles with the highest probabilities. Sort the tiles
+by probability, and the running sum of their gains is the change of the score for every threshold
 there is; its maximum is the exact best cut, at the cost of one sort. Going round the tags until no
-cut-off moves ends in a fixed point, since every move raises the score and there are finitely many
-cuts. It is a local maximum: no single cut-off can be changed to gain more.
+threshold moves ends in a fixed point, since every move raises the score and there are finitely many
+cuts. It is a local maximum: no single threshold can be changed to gain more.
 
-A cut-off that all tags share is found the same way, and there the maximum is the global one: as it
+A threshold that all tags share is found the same way, and there the maximum is the global one: as it
 falls, tags turn on one after the other over all tiles, and each adds what it changes in its tile.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.matrices import Bools, Floats, Hot, as_multi_hot, as_probabilities, as_rows
+from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot
 
-#: The cut-off that the search starts from, and the baseline it is compared with. With beta = 2 and
-#: a handful of tags a tile, the best global cut-off of a calibrated network lies near it.
-START = 0.2
+#: The threshold that the search starts from, and the baseline it is compared with. With beta = 2 and
+#: a handful of tags a tile, the best global threshold of a calibrated network lies near it.
+DEFAULT_THRESHOLD = 0.2
 
 #: Gains below this are rounding, not improvement; it keeps the search from moving back and forth.
 _LEAST_GAIN = 1e-9
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """One cut-off a tag. A tag is on where its probability reaches the cut-off.
+def apply_thresholds(p: Floats, thresholds: npt.ArrayLike, at_least_one: bool = True) -> MultiHot:
+    """Predict the tags whose probability reaches the threshold.
 
     Parameters
     ----------
-    values
-        Cut-offs, one a tag. 0 is always on; a value above 1 is never on.
+    p
+        Probabilities, float64 of shape (tiles, tags).
+    thresholds
+        Shape (tags,), or (tiles, tags) where each tile has its own.
     at_least_one
-        Give a tile that reaches no cut-off its most probable tag. Under F-beta an empty answer
-        scores 0, so this never costs where every tile has a tag.
-    amount
-        How far the cut-offs lie from a common one (0) to the tags' own (1), where that was chosen.
-    """
-
-    values: tuple[float, ...]
-    at_least_one: bool = True
-    amount: float | None = None
-
-    def decide(self, probabilities: npt.ArrayLike) -> Hot:
-        """Tags of each tile: multi-hot uint8 of the shape of `probabilities`, (tiles, tags)."""
-        return cut(as_probabilities(probabilities, len(self.values)), np.array(self.values), self.at_least_one)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the rule as plain data."""
-        return {**asdict(self), "values": list(self.values)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Make the rule from `to_dict`'s data."""
-        amount = content["amount"]
-        values = tuple(map(float, content["values"]))
-        return cls(values, bool(content["at_least_one"]), None if amount is None else float(amount))
-
-
-def fixed(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
-    """0.2 for every tag, whatever the data: the rule that others are compared with."""
-    return Thresholds((START,) * np.asarray(targets).shape[1], at_least_one=all_tagged(targets))
-
-
-def global_(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
-    """One cut-off for all tags, the best there is; parameters are those of `per_class`."""
-    p, true = as_rows(probabilities, targets)
-    value = common_search(p, true, beta)(np.ones(len(p)))
-    return Thresholds((value,) * p.shape[1], all_tagged(true))
-
-
-def per_class(probabilities: npt.ArrayLike, targets: npt.ArrayLike, beta: float = 2.0) -> Thresholds:
-    """Cut-offs at a fixed point of the exact line search, tag by tag, from 0.2.
-
-    Parameters
-    ----------
-    probabilities
-        Finite values in 0..1, shape (tiles, tags).
-    targets
-        Multi-hot truth of the same shape.
-    beta
-        Weight of recall against precision in the F-beta that is maximised.
+        Give a tile that reaches no threshold its most probable tag.
 
     Returns
     -------
-    Thresholds whose mean F-beta on these rows no change of a single cut-off can raise. Where
-    several cuts are equally good, the one next to the former cut-off is kept.
+    uint8 array of the shape of `p`.
+
+    Examples
+    --------
+    >>> apply_thresholds(np.array([[0.1, 0.4], [0.6, 0.9]]), [0.5, 0.5])
+    array([[0, 1],
+           [1, 1]], dtype=uint8)
     """
-    p, true = as_rows(probabilities, targets)
-    return Thresholds(own_search(p, true, beta)(np.ones(len(p))), all_tagged(true))
-
-
-def cut(p: Floats, cut_offs: Floats, at_least_one: bool) -> Hot:
-    """Turn tags on where they reach cut-offs of shape (tags,), or (tiles, tags) for some of each tile's own."""
-    on = p >= cut_offs
+    on = p >= np.asarray(thresholds)
     if at_least_one:
         empty = np.flatnonzero(~on.any(axis=1))
         on[empty, p[empty].argmax(axis=1)] = True
@@ -107,7 +60,7 @@ def cut(p: Floats, cut_offs: Floats, at_least_one: bool) -> Hot:
 
 
 def all_tagged(targets: npt.ArrayLike) -> bool:
-    """Whether every tile has a tag, so that no answer may be empty."""
+    """Whether every tile has a tag, so that no prediction may be empty."""
     return bool(as_multi_hot(targets).any(axis=1).all())
 
 
@@ -121,7 +74,7 @@ class CutLine(NamedTuple):
     ends
         For each cut, how many of them are on; entries of equal probability are never parted.
     cuts
-        For each cut, a cut-off that makes it.
+        For each cut, a threshold that makes it.
     """
 
     order: npt.NDArray[np.intp]
@@ -129,7 +82,7 @@ class CutLine(NamedTuple):
     cuts: Floats
 
     def best(self, gains: Floats, on: int) -> float | None:
-        """Find the cut-off that turns on the entries with the greatest sum of gains.
+        """Find the threshold that turns on the entries with the greatest sum of gains.
 
         Parameters
         ----------
@@ -140,7 +93,7 @@ class CutLine(NamedTuple):
 
         Returns
         -------
-        The best cut-off, of equals the one next to the present one; None where that is as good.
+        The best threshold, of equals the one next to the present one; None where that is as good.
         """
         sums = np.concatenate([[0.0], np.cumsum(gains[self.order])])[self.ends]
         now = int(np.searchsorted(self.ends, on))
@@ -166,7 +119,7 @@ def cut_line(p: Floats) -> CutLine:
 
 
 def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], tuple[float, ...]]:
-    """Prepare the search for each tag's own cut-off on some rows.
+    """Prepare the search for each tag's own threshold on some rows.
 
     Parameters
     ----------
@@ -177,19 +130,19 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
 
     Returns
     -------
-    A search that is given how much each tile counts, and gives the cut-offs. The sorting is done once
+    A search that is given how much each tile counts, and gives the thresholds. The sorting is done once
     for all searches.
     """
     lines = [cut_line(column) for column in p.T]
     columns, truth = np.ascontiguousarray(p.T), np.ascontiguousarray(true.T)
     need = beta**2 * truth.sum(axis=0)
-    # What is decided for a tile that reaches no cut-off: its most probable tag, or nothing.
+    # What is predicted for a tile that reaches no threshold: its most probable tag, or nothing.
     at_least_one = all_tagged(true)
     fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
 
     def search(weights: npt.ArrayLike) -> tuple[float, ...]:
-        values, weight = [START] * len(lines), np.asarray(weights, dtype=np.float64)
-        on = columns >= START
+        values, weight = [DEFAULT_THRESHOLD] * len(lines), np.asarray(weights, dtype=np.float64)
+        on = columns >= DEFAULT_THRESHOLD
         hits, count = (on & truth).sum(axis=0), on.sum(axis=0)
         moved = True
         while moved:
@@ -214,17 +167,17 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
 
 
 def common_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], float]:
-    """Prepare the search for a cut-off that all tags share; otherwise as `own_search`."""
+    """Prepare the search for a threshold that all tags share; otherwise as `own_search`."""
     by_rank = np.argsort(-p, axis=1, kind="stable")
     hits = np.take_along_axis(true, by_rank, axis=1).cumsum(axis=1)
     score = (1 + beta**2) * hits / (beta**2 * true.sum(axis=1, keepdims=True) + np.arange(1, p.shape[1] + 1))
     # Where no tag may be missing, the first is on already, and its turn changes nothing.
     before = np.column_stack([score[:, 0] * all_tagged(true), score[:, :-1]])
     line = cut_line(np.take_along_axis(p, by_rank, axis=1).ravel())
-    on = int((p >= START).sum())
+    on = int((p >= DEFAULT_THRESHOLD).sum())
 
     def search(weights: npt.ArrayLike) -> float:
         best = line.best(((score - before) * np.asarray(weights)[:, None]).ravel(), on)
-        return START if best is None else best
+        return DEFAULT_THRESHOLD if best is None else best
 
     return search

@@ -168,10 +168,10 @@ def expect(run: Path | None) -> Expected | None:
         return None
     metrics = read_recorded(Run(run).metrics)
     try:
-        counts = {record["tag"]: int(record["decided"]) for record in metrics["tags"]}
-        return Expected(counts, int(metrics["tiles"]), "what the run decided on held-out tiles")
+        counts = {record["tag"]: int(record["predicted"]) for record in metrics["tags"]}
+        return Expected(counts, int(metrics["tiles"]), "what the run predicted on held-out tiles")
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{Run(run).metrics} does not tell how often tags were decided") from None
+        raise InputError(f"{Run(run).metrics} does not tell how often tags were predicted") from None
 
 
 def lint(submission: Submission, form: Form, expected: Expected | None = None) -> Lint:

@@ -51,8 +51,8 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     surplus = len(names) - len(form.names)
     if surplus:
         log.warning("%d tiles of %s are not in %s; they are left out", surplus, folder.test, form.source)
-    decided = decision.rule.decide(p[place.loc[form.names].to_numpy()])
-    tags = form.tags.decode(decided, separator=form.separator)
+    predicted = decision.rule.predict(p[place.loc[form.names].to_numpy()])
+    tags = form.tags.decode(predicted, separator=form.separator)
     empty = [name for name, row in zip(form.names, tags, strict=True) if not row]
     if empty:
         raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")

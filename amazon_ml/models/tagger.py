@@ -10,9 +10,9 @@ from torch import nn
 
 from amazon_ml import ranks
 from amazon_ml.data.loading import Batch
-from amazon_ml.decisions.fbeta import fbeta
+from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
-from amazon_ml.decisions.thresholds import START
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.lightning import pl
 from amazon_ml.models.averaging import equal, exponential
@@ -106,7 +106,7 @@ class TileTagger(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
-    #: Figures of the last validation at `START`, a row a tag.
+    #: Figures of the last validation at `DEFAULT_THRESHOLD`, a row a tag.
     per_tag: pd.DataFrame
 
     def __init__(
@@ -284,8 +284,8 @@ class TileTagger(pl.LightningModule):
             raise WorkError(DIVERGED)
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
         p, true = self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy()
-        self.log("val_f2", fbeta(true, p >= START), prog_bar=True)
-        self.per_tag = score_per_tag(true, p >= START).drop(columns="gain")
+        self.log("val_f2", fbeta_score(true, p >= DEFAULT_THRESHOLD), prog_bar=True)
+        self.per_tag = score_per_tag(true, p >= DEFAULT_THRESHOLD).drop(columns="gain_if_perfect")
         self.per_tag["average_precision"] = average_precision(true, p)
         self.per_tag.insert(0, "tag", self.hparams["tags"])
 

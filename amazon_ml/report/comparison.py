@@ -74,7 +74,7 @@ def _lead(found: dict[str, Any]) -> str:
     most = max(run["held_out"] for run in found["runs"])
     part = "that every run held out" + (f"; one held out {most:,}" if most > found["tiles"] else "")
     return (
-        f"{source}{found['tiles']:,} tiles {part}. All runs are decided by one rule, {found['rule']}, cross-fitted: "
+        f"{source}{found['tiles']:,} tiles {part}. All runs are predicted by one rule, {found['rule']}, cross-fitted: "
         "each tile by a rule that was fitted on other tiles."
     )
 

@@ -13,7 +13,7 @@ from amazon_ml.files import atomic_write
 
 #: Inches: the edge of a tile, the space between two, and the height of a line.
 _TILE, _GAP, _LINE = 1.9, 0.1, 0.16
-_RIGHT, _MISSED, _SURPLUS = "#1a7f37", "#b35900", "#cf222e"
+_RIGHT, _MISSED, _FALSE_POSITIVE = "#1a7f37", "#b35900", "#cf222e"
 
 
 def draw_tiles(
@@ -21,12 +21,12 @@ def draw_tiles(
     images: Sequence[Image],
     tags: Sequence[str],
     true: npt.NDArray[np.uint8],
-    decided: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
     *,
     title: str,
     columns: int = 6,
 ) -> None:
-    """Draw tiles with their tags: right ones, missed ones and surplus ones told apart by mark and colour.
+    """Draw tiles with their tags: right ones, missed ones and false positives told apart by mark and colour.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def draw_tiles(
         green and blue.
     tags
         The tag list.
-    true, decided
+    true, predicted
         Multi-hot arrays of shape (tiles, tags).
     title
         Line above the picture.
     """
     rows = -(-len(images) // columns)
-    captions = [[line for line in map(_marked, tags, *pair) if line] for pair in zip(true, decided, strict=True)]
+    captions = [[line for line in map(_marked, tags, *pair) if line] for pair in zip(true, predicted, strict=True)]
     cell = _TILE + _LINE * (max(map(len, captions)) + 1)
     width, height = columns * (_TILE + _GAP) + _GAP, rows * cell + 3 * _LINE
     figure = Figure(figsize=(width, height))
@@ -103,9 +103,9 @@ def pick_varied(targets: npt.NDArray[np.uint8], count: int, seed: int) -> npt.ND
     return np.array(picked, dtype=np.intp)
 
 
-def _marked(tag: str, true: int, decided: int) -> tuple[str, str] | None:
+def _marked(tag: str, true: int, predicted: int) -> tuple[str, str] | None:
     return {
         (1, 1): (f"\N{CHECK MARK} {tag}", _RIGHT),
         (1, 0): (f"\N{MINUS SIGN} {tag} (missed)", _MISSED),
-        (0, 1): (f"+ {tag} (surplus)", _SURPLUS),
-    }.get((int(true), int(decided)))
+        (0, 1): (f"+ {tag} (false positive)", _FALSE_POSITIVE),
+    }.get((int(true), int(predicted)))

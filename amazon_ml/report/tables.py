@@ -71,7 +71,7 @@ def _score_table(metrics: dict[str, Any], beta: str) -> Table:
         "cross_fitted": f"{rule}, cross-fitted ({trained_on})",
         "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
         "constant": "best constant answer, fitted",
-        "decided": f"with the run's decision, {rule}",
+        "predicted": f"with the run's decision, {rule}",
         "decided_minus_fixed": "difference to fixed, paired",
     }
     table = Table(title=_title(metrics), title_justify="left")
@@ -80,7 +80,7 @@ def _score_table(metrics: dict[str, Any], beta: str) -> Table:
     table.add_column("95 % interval", justify="right")
     for key, score in metrics["f2"].items():
         low, high = score["interval"]
-        name = names.get(key, f"fixed cut-off {key.removeprefix('fixed_')}")
+        name = names.get(key, f"fixed threshold {key.removeprefix('fixed_')}")
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
     return table
 
@@ -114,26 +114,26 @@ def _tag_table(records: Sequence[dict[str, Any]], beta: str, tuned_here: bool) -
     table = Table(caption=note, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("tag", no_wrap=True)
     own = ["own"] if tuned_here else []
-    for heading in ("support", "decided", "threshold", *own, "precision", "recall", beta, "gain"):
+    for heading in ("support", "predicted", "threshold", *own, "precision", "recall", beta, "gain"):
         table.add_column(heading, justify="right")
     for record in records:
-        counts = [f"{record[key]:,}" for key in ("support", "decided")]
+        counts = [f"{record[key]:,}" for key in ("support", "predicted")]
         threshold = "" if record["threshold"] is None else f"{record['threshold']:.3f}"
         own = ["{:.2f}-{:.2f}".format(*record["own_threshold"])] if tuned_here else []
         scores = [f"{record[key]:.3f}" for key in ("precision", "recall", "fbeta")]
-        table.add_row(escape(record["tag"]), *counts, threshold, *own, *scores, f"{record['gain']:.4f}")
+        table.add_row(escape(record["tag"]), *counts, threshold, *own, *scores, f"{record['gain_if_perfect']:.4f}")
     return table
 
 
 def _confusions(pairs: Sequence[dict[str, Any]]) -> str:
-    told = [f"{pair['surplus']} for {pair['missed']} ({pair['tiles']:,})" for pair in pairs[:_SHOWN]]
+    told = [f"{pair['false_positive']} for {pair['missed']} ({pair['tiles']:,})" for pair in pairs[:_SHOWN]]
     return f"most often one tag for another: {', '.join(told)}" if told else ""
 
 
 def _logic_faults(faults: dict[str, dict[str, int]]) -> str:
-    told = [f"{rule}: {tiles:,}" for rule, tiles in faults["decided"].items()]
+    told = [f"{rule}: {tiles:,}" for rule, tiles in faults["predicted"].items()]
     true = sum(faults["truth"].values())
-    return f"decided against the label logic ({true:,} in truth): {'; '.join(told) or 'none'}" if told or true else ""
+    return f"predicted against the label logic ({true:,} in truth): {'; '.join(told) or 'none'}" if told or true else ""
 
 
 class _SafeConsole(Console):

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.decisions.crossfit import cross_decide, score, standard_error
-from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.crossfit import cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.matrices import Floats, Hot
+from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paired, paired_per_tag, shared_level
 from amazon_ml.decisions.per_tag import score_per_tag
-from amazon_ml.decisions.rules import fits_for
+from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
 from amazon_ml.models.figures import read_curves
@@ -56,11 +56,12 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
     true = _common_truth(runs, rows, names)
     configs = [run.read_config() for run in runs]
     beta, seed = configs[0].beta, configs[0].seed
-    fits, level = fits_for(Structure.of(declared(tags))), shared_level(len(runs) - 1)
-    scores, decided = [], []
+    rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
+    level = shared_level(len(runs) - 1)
+    scores, predicted = [], []
     for p, _ in rows:
         values = p.loc[names, list(tags)].to_numpy()
-        fixed, own = (cross_decide(fits[name], values, true, beta=beta, seed=seed) for name in ("fixed", rule))
+        fixed, own = (cross_predict(rules[name], values, true, seed=seed) for name in ("fixed", rule))
         scores.append(
             {
                 "fixed": fbeta_per_tile(true, fixed, beta),
@@ -68,7 +69,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
                 "log_loss": log_loss_per_tile(true, values),
             }
         )
-        decided.append(own)
+        predicted.append(own)
     return {
         "tiles": len(names),
         "generated": bool(runs[0].facts()["data"]["generated"]),
@@ -86,7 +87,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
             }
             for label, run, (p, _), own in zip(_labels(runs), runs, rows, scores, strict=True)
         ],
-        "tags": _per_tag(tags, true, decided, beta, level),
+        "tags": _per_tag(tags, true, predicted, beta, level),
         "options": _differing(runs, configs),
     }
 
@@ -146,9 +147,11 @@ def _differences(scores: dict[str, Floats], first: dict[str, Floats], level: flo
     return {name: paired(own, first[name], level=level, **_INTERVALS.get(name, {})) for name, own in scores.items()}
 
 
-def _per_tag(tags: Sequence[str], true: Hot, decided: Sequence[Hot], beta: float, level: float) -> list[dict[str, Any]]:
-    scores = np.column_stack([score_per_tag(true, one, beta)["fbeta"] for one in decided])
-    differences = [paired_per_tag(true, one, decided[0], beta, level=level) for one in decided[1:]]
+def _per_tag(
+    tags: Sequence[str], true: MultiHot, predicted: Sequence[MultiHot], beta: float, level: float
+) -> list[dict[str, Any]]:
+    scores = np.column_stack([score_per_tag(true, one, beta)["fbeta"] for one in predicted])
+    differences = [paired_per_tag(true, one, predicted[0], beta, level=level) for one in predicted[1:]]
     return [
         {
             "tag": tag,

@@ -13,7 +13,7 @@ from amazon_ml.files import read_json
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
 
-#: Fewer held-out tiles than this say nothing about cut-offs.
+#: Fewer held-out tiles than this say nothing about thresholds.
 LEAST_TILES = 10
 
 
@@ -87,9 +87,9 @@ def _try_out(decision: Decision) -> None:
     if not decision.beta > 0:
         raise ValueError(f"beta is {decision.beta:g}, not above 0")
     given = np.full((1, len(decision.tags)), 0.5)
-    decided = decision.rule.decide(given)
-    if decided.shape != given.shape:
-        raise ValueError(f"the rule decides {decided.shape[1]} of {given.shape[1]} tags")
+    predicted = decision.rule.predict(given)
+    if predicted.shape != given.shape:
+        raise ValueError(f"the rule predicts {predicted.shape[1]} of {given.shape[1]} tags")
 
 
 def asked_before(run: Run) -> str | None:

@@ -15,7 +15,8 @@ from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.demo import is_generated
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.thresholds import START, fixed
+from amazon_ml.decisions.rules import make_rules
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_json
 from amazon_ml.labels import TagSet
@@ -23,7 +24,7 @@ from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import inputs_of, predict_listed
-from amazon_ml.runs.scores import where_lost
+from amazon_ml.runs.scores import score_breakdown
 
 log = logging.getLogger(__name__)
 
@@ -104,18 +105,22 @@ def evaluate(
             "lists such tiles, and writes with --leave_out the list that --leave_out takes here"
         )
     p = predicted.p
-    decided = decision.rule.decide(p)
+    answers = decision.rule.predict(p)
     true, beta = catalog.targets, decision.beta
-    baseline = fbeta_per_tile(true, fixed(p, true).decide(p), beta)
-    own = fbeta_per_tile(true, decided, beta)
+    baseline = fbeta_per_tile(true, make_rules(beta=beta)["fixed"].fit(p, true).predict(p), beta)
+    own = fbeta_per_tile(true, answers, beta)
     metrics = {
         "tiles_of": str(data),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "beta": beta,
         "tiles": len(p),
         "rule": decision.name,
-        "f2": {f"fixed_{START}": score(baseline), "decided": score(own), "decided_minus_fixed": score(own - baseline)},
-        **where_lost(decision.tags, p, true, decided, decision.rule, beta),
+        "f2": {
+            f"fixed_{DEFAULT_THRESHOLD}": score(baseline),
+            "predicted": score(own),
+            "predicted_minus_fixed": score(own - baseline),
+        },
+        **score_breakdown(decision.tags, p, true, answers, decision.rule, beta),
     }
     if json is not None:
         write_json(json, metrics)

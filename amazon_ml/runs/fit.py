@@ -43,7 +43,7 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
 from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, check_world, cluster_plugins, launched
-from amazon_ml.runs.loggers import open_loggers
+from amazon_ml.runs.loggers import check_loggers, open_loggers
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.settings import to_plain
 
@@ -213,6 +213,7 @@ def joined(config: RunConfig) -> Iterator[None]:
     config
         The configuration. Further processes are started with it, unless torchrun or srun has started them.
     """
+    check_loggers(config.loggers)
     check_accelerator(config.trainer)
     check_tasks(config.trainer)
     trainer = make_trainer(config.trainer, [], logger=False, enable_checkpointing=False)

@@ -103,7 +103,7 @@ class Run:
 
     @property
     def picture(self) -> Path:
-        """Held-out tiles with their true and decided tags."""
+        """Held-out tiles with their true and predicted tags."""
         return self.path / "tiles.png"
 
     @property

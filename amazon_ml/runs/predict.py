@@ -196,7 +196,7 @@ def _tag(
     p = predicted.p[kept]
     table = probability_table(predicted.names[kept], decision.tags, p)
     separator = tags.separator(bundle.table.tag_separator)
-    table.insert(1, "tags", tags.decode(decision.rule.decide(p), separator=separator) if len(p) else [])
+    table.insert(1, "tags", tags.decode(decision.rule.predict(p), separator=separator) if len(p) else [])
     if predicted.failed:
         aside = _incomplete(out)
         if not policy.skip:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.crossfit import Fit, choosing, cross_decide, score, simplest
-from amazon_ml.decisions.expected import Structure
+from amazon_ml.decisions.constraints import LabelConstraints
+from amazon_ml.decisions.crossfit import Rule, cross_predict, score, simplest
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.rules import DEFAULT, RULES, fits_for
+from amazon_ml.decisions.rules import DEFAULT_RULE, RULES, make_rules
 from amazon_ml.decisions.shrink import bootstrap
-from amazon_ml.decisions.thresholds import START
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of
 from amazon_ml.labels import MultiHot, declared
@@ -23,7 +23,7 @@ from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import write_json
-from amazon_ml.runs.scores import where_lost
+from amazon_ml.runs.scores import score_breakdown
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ BEST = "best"
 def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     """Fit the rule that decides tags, on a run's out-of-fold probabilities, and compare all rules honestly.
 
-    Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is decided by a rule that
+    Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is predicted by a rule that
     was fitted on other tiles, and so is the choice of the best rule.
 
     Parameters
@@ -42,7 +42,7 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     run
         Run folder.
     rule
-        Rule to keep: fixed, global, shrunk, bagged, per_class, expected, expected_structured, stacked;
+        Rule to keep: fixed, global, shrunk, bagged, per_class, expected, expected_constrained, stacked;
         or best, the simplest of them within one standard error of the best. When not given: the one
         that was asked for last, at first shrunk.
 
@@ -62,7 +62,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     """Do the work of `tune` for a caller that holds the run's lock."""
     if rule is None:
         before = asked_before(folder)
-        rule = before if before in (*RULES, BEST) else DEFAULT
+        rule = before if before in (*RULES, BEST) else DEFAULT_RULE
     if folder.finished_folds():
         check_bundled(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
@@ -70,14 +70,14 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     beta, seed = config.beta, config.seed
     if len(p) < LEAST_TILES:
         raise InputError(
-            f"{folder.path} has {len(p)} held-out tiles; cut-offs cannot be tuned on fewer than {LEAST_TILES}"
+            f"{folder.path} has {len(p)} held-out tiles; thresholds cannot be tuned on fewer than {LEAST_TILES}"
         )
-    fits = fits_for(Structure.of(declared(tags)))
-    asked = {BEST: choosing(fits, seed=seed)} if rule == BEST else {}
-    answers = _cross_fitted({**fits, **asked}, p, true, beta, seed)
+    rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
+    requested = {BEST: _best_of(rules, beta, seed)} if rule == BEST else {}
+    answers = _cross_fitted({**rules, **requested}, p, true, seed)
     per_tile = {name: fbeta_per_tile(true, answer, beta) for name, answer in answers.items()}
-    chosen = list(fits)[simplest([per_tile[name] for name in fits])] if rule == BEST else rule
-    fitted = fits[chosen](p, true, beta)
+    chosen = list(rules)[simplest([per_tile[name] for name in rules])] if rule == BEST else rule
+    fitted = rules[chosen].fit(p, true)
     held_out = config.data.hold_out
     metrics = {
         "tiles_of": data["root"],
@@ -87,8 +87,8 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         "held_out": held_out,
         "rule": chosen,
         "f2": {
-            f"fixed_{START}": score(per_tile["fixed"]),
-            "fitted": score(fbeta_per_tile(true, fitted.decide(p), beta)),
+            f"fixed_{DEFAULT_THRESHOLD}": score(per_tile["fixed"]),
+            "fitted": score(fbeta_per_tile(true, fitted.predict(p), beta)),
             "cross_fitted": score(per_tile[rule]),
             "cross_fitted_minus_fixed": score(per_tile[rule] - per_tile["fixed"]),
             "constant": score(fbeta_per_tile(true, _best_constant(true, beta), beta)),
@@ -97,7 +97,7 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
             name: {**score(scores), "minus_fixed": score(scores - per_tile["fixed"])}
             for name, scores in per_tile.items()
         },
-        **where_lost(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, seed=seed)),
+        **score_breakdown(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, random_state=seed)),
     }
     withdraw_bundle(folder)  # a bundle with the former decision must not outlive it
     write_decision(
@@ -119,14 +119,20 @@ def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
 
 
 def _cross_fitted(
-    fits: Mapping[str, Fit], p: npt.NDArray[np.float32], true: MultiHot, beta: float, seed: int
+    rules: Mapping[str, Rule], p: npt.NDArray[np.float32], true: MultiHot, seed: int
 ) -> dict[str, MultiHot]:
     answers = {}
-    for name, fit in fits.items():
+    for name, rule in rules.items():
         began = time.perf_counter()
-        answers[name] = cross_decide(fit, p, true, beta=beta, seed=seed)
+        answers[name] = cross_predict(rule, p, true, seed=seed)
         log.info("cross-fitted %s in %.1f s", name, time.perf_counter() - began)
     return answers
+
+
+def _best_of(rules: Mapping[str, Rule], beta: float, seed: int) -> Rule:
+    from amazon_ml.decisions.selection import SimplestRule  # a second, that --help should not cost
+
+    return SimplestRule(list(rules.items()), beta=beta, random_state=seed)
 
 
 def _best_constant(true: MultiHot, beta: float) -> MultiHot:

@@ -6,7 +6,7 @@ is. Neither is proper: its expected value is least not at the tag's probability,
 (Charoenphakdee et al. 2021, *On Focal Loss for Class-Posterior Probability Estimation*), and lower
 where presence has the smaller weight, higher where absence is the more discounted. With the arguments
 of the papers, for probabilities of .05, .5 and .95 the focal loss is least at .18, .40 and .67, the
-asymmetric at .42, .68 and .98. Cut-offs tuned on held-out tiles take that in; a cut-off carried over
+asymmetric at .42, .68 and .98. Thresholds tuned on held-out tiles take that in; a threshold carried over
 from cross-entropy does not.
 
 Both are linear in the target: for y in 0..1, the mean cost over tiles of which the share y carries the tag.

@@ -25,10 +25,10 @@ class PosWeight(Loss):
     ``(w y + 1 - y) p - w y``; for a target y in 0..1 the minimum lies at ``p = w y / (w y + 1 - y)``.
 
     That minimum is the caveat: the odds come out w times too high. A lean towards recall belongs in the
-    decision, whose cut-offs are tuned for it on honest probabilities; with both, the decision first has to
+    decision, whose thresholds are tuned for it on honest probabilities; with both, the decision first has to
     undo the weights. What may be left is a gain for tags so rare that their derivatives drown.
 
-    Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a moved cut-off);
+    Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a moved threshold);
     PyTorch's documentation of ``BCEWithLogitsLoss``.
 
     Parameters
@@ -68,7 +68,7 @@ class Smoothing(Loss):
     A tag is a question with two answers, so the share that is spread over the answers gives half to
     each. The derivative is ``p - y'``, and a target y in 0..1 has its minimum at ``p = y'``: no
     probability settles below amount / 2, more than the frequency of a rare tag. The order of
-    tiles is kept, fixed cut-offs below that are not.
+    tiles is kept, fixed thresholds below that are not.
 
     Sources: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*, section 7;
     Müller, Kornblith and Hinton 2019, *When Does Label Smoothing Help?*

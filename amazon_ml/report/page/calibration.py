@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.decisions.calibration import reliability
-from amazon_ml.report.page.cut_offs import MOST
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, listed, paragraph
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import Scale, axes, picture, polyline, segment
+from amazon_ml.report.page.thresholds import MOST
 
 _X, _Y = Scale(0, 1, 28, 152), Scale(0, 1, 132, 8)
 _TICKS = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]

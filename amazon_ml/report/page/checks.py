@@ -76,7 +76,7 @@ def _logic_rows(results: Results) -> list[list[Cell]]:
     faults = results.metrics["logic_faults"]
     return [
         [words(f"{fault}, {name}"), _count(tiles), words("tiles that break the label logic")]
-        for told, name in (("truth", "in the labels"), ("decided", "as decided"))
+        for told, name in (("truth", "in the labels"), ("predicted", "as predicted"))
         for fault, tiles in faults[told].items()
     ]
 

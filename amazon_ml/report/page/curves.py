@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from amazon_ml.decisions.thresholds import START
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.models.figures import read_curves
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
@@ -32,7 +32,7 @@ def curves_section(results: Results) -> Section | None:
         ),
         figure(
             _chart(curves, {"val_f2": "blue"}, "held-out score by epoch"),
-            f"F2 of held-out tiles with the cut-off {START} for every tag, one view a tile.",
+            f"F2 of held-out tiles with the threshold {DEFAULT_THRESHOLD} for every tag, one view a tile.",
         ),
     ]
     ends = ", ".join(_told(number, curve) for number, curve in folds.items())

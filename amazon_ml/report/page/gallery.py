@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import logit
-from amazon_ml.decisions.thresholds import START
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
@@ -22,8 +22,8 @@ _OVERALL = 6
 
 
 def gallery_section(results: Results, thumbnail: Thumbnail) -> Section:
-    """Show tiles with their true and decided tags and probabilities."""
-    scores = fbeta_per_tile(results.true, results.decided, results.beta)
+    """Show tiles with their true and predicted tags and probabilities."""
+    scores = fbeta_per_tile(results.true, results.predicted, results.beta)
     worst, best = worst_and_best(scores, results.p, results.true, _OVERALL)
     body = [
         paragraph(
@@ -55,13 +55,13 @@ def worst_and_best(
 
 
 def pick_for_tag(
-    p: npt.NDArray[np.float32], true: npt.NDArray[np.uint8], decided: npt.NDArray[np.uint8], cut: float, count: int
+    p: npt.NDArray[np.float32], true: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], cut: float, count: int
 ) -> dict[str, npt.NDArray[np.intp]]:
     """Pick tiles by one tag.
 
     Parameters
     ----------
-    p, true, decided
+    p, true, predicted
         Probability, truth and decision of each tile, shape (tiles,).
     cut
         Where doubt is greatest.
@@ -70,10 +70,10 @@ def pick_for_tag(
 
     Returns
     -------
-    ``best``: with the tag and given it, the surest first. ``worst``: decided wrongly, the surest first.
-    ``most doubtful``: nearest to the cut-off in log odds.
+    ``best``: with the tag and given it, the surest first. ``worst``: predicted wrongly, the surest first.
+    ``most doubtful``: nearest to the threshold in log odds.
     """
-    right, wrong = np.flatnonzero(true & decided), np.flatnonzero(true != decided)
+    right, wrong = np.flatnonzero(true & predicted), np.flatnonzero(true != predicted)
     doubt = np.abs(logit(p) - logit(np.clip(cut, 1e-6, 1 - 1e-6)))
     return {
         "best": right[np.argsort(-p[right], kind="stable")][:count],
@@ -84,8 +84,8 @@ def pick_for_tag(
 
 def _of_tag(results: Results, thumbnail: Thumbnail, tag: int, each: int, scores: npt.NDArray[np.float64]) -> str:
     record, name = results.record(tag), escape(results.tags[tag])
-    cut = START if record["threshold"] is None else float(record["threshold"])
-    picked = pick_for_tag(results.p[:, tag], results.true[:, tag], results.decided[:, tag], cut, each)
+    cut = DEFAULT_THRESHOLD if record["threshold"] is None else float(record["threshold"])
+    picked = pick_for_tag(results.p[:, tag], results.true[:, tag], results.predicted[:, tag], cut, each)
     rows = [
         f"<h3>{name}: {kind}</h3>" + _cards(results, thumbnail, tiles, scores, tag)
         for kind, tiles in picked.items()
@@ -108,8 +108,8 @@ def _cards(
 def _card(results: Results, thumbnail: Thumbnail, tile: int, score: float, tag: int | None) -> str:
     name = str(results.names.iloc[tile])
     truth = [results.tags[column] for column in np.flatnonzero(results.true[tile])]
-    given = [results.tags[column] for column in np.flatnonzero(results.decided[tile])]
-    alt = f"Tile {name}; true tags: {', '.join(truth) or 'none'}; decided: {', '.join(given) or 'none'}"
+    given = [results.tags[column] for column in np.flatnonzero(results.predicted[tile])]
+    alt = f"Tile {name}; true tags: {', '.join(truth) or 'none'}; predicted: {', '.join(given) or 'none'}"
     lines = [f"{escape(name)}, {results.f} {score:.2f}"]
     for column in range(len(results.tags)):
         line = _line(results, tile, column)
@@ -125,4 +125,4 @@ def _line(results: Results, tile: int, column: int) -> str:
         (1, 1): f"\N{CHECK MARK} {told}",
         (1, 0): f'<span class="doubted">\N{MINUS SIGN} {told}</span>',
         (0, 1): f'<span class="missing">+ {told}</span>',
-    }.get((int(results.true[tile, column]), int(results.decided[tile, column])), "")
+    }.get((int(results.true[tile, column]), int(results.predicted[tile, column])), "")

@@ -33,7 +33,7 @@ class Results:
         Of the held-out tiles.
     p
         Probabilities of shape (tiles, tags).
-    true, decided
+    true, predicted
         Multi-hot of the same shape; decided by the run's decision, which was fitted on these tiles.
     """
 
@@ -44,7 +44,7 @@ class Results:
     names: pd.Series
     p: npt.NDArray[np.float32]
     true: MultiHot
-    decided: MultiHot
+    predicted: MultiHot
 
     @property
     def beta(self) -> float:
@@ -69,7 +69,7 @@ class Results:
 
     def most_lost(self, count: int) -> list[int]:
         """List the columns of the tags that cost most of the score, in the order of columns."""
-        gains = [record["gain"] for record in self.metrics["tags"]]
+        gains = [record["gain_if_perfect"] for record in self.metrics["tags"]]
         return sorted(np.argsort(-np.array(gains), kind="stable")[:count].tolist())
 
 
@@ -92,4 +92,4 @@ def read_results(run: Run) -> Results:
         told = None
     if told != (tags, len(p)):
         raise InputError(f"{run.metrics} does not fit {run.oof}; amazon-ml tune {run.path} writes it anew")
-    return Results(run, config, metrics, tags, names, p, true, read_decision(run).rule.decide(p))
+    return Results(run, config, metrics, tags, names, p, true, read_decision(run).rule.predict(p))

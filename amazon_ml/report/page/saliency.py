@@ -116,8 +116,8 @@ def _picked(results: Results) -> list[tuple[int, int]]:
     rows = np.flatnonzero(results.names.isin(read_probabilities(first.valid, results.tags)[0]))
     picked: list[tuple[int, int]] = []
     for tag in results.most_lost(_TAGS):
-        p, true, decided = (part[rows, tag] for part in (results.p, results.true, results.decided))
-        best = rows[pick_for_tag(p, true, decided, cut=0.5, count=_TAGS)["best"]]
+        p, true, predicted = (part[rows, tag] for part in (results.p, results.true, results.predicted))
+        best = rows[pick_for_tag(p, true, predicted, cut=0.5, count=_TAGS)["best"]]
         fresh = [int(tile) for tile in best if tile not in {tile for _, tile in picked}]
         if fresh:
             picked.append((tag, fresh[0]))

@@ -3,7 +3,7 @@
 from html import escape
 
 from amazon_ml.decisions.rules import RULES
-from amazon_ml.decisions.thresholds import START
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
@@ -29,7 +29,7 @@ def score_section(results: Results) -> Section:
 
 def _honesty(results: Results) -> str:
     if results.metrics["held_out"]:
-        return "No tile was seen by the networks or the cut-offs that tagged it."
+        return "No tile was seen by the networks or the thresholds that tagged it."
     return "The network was trained on these very tiles, so this says little about others."
 
 
@@ -38,17 +38,17 @@ def _against_fixed(results: Results) -> str:
     low, high = paired["interval"]
     told = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
     if results.metrics["rule"] == "fixed":
-        return f"The cut-off is {START} for every tag."
+        return f"The threshold is {DEFAULT_THRESHOLD} for every tag."
     if low <= 0 <= high:
-        return f"That is as good as a cut-off of {START} for every tag: the difference ({told}) may be chance."
-    return f"That is {'better' if low > 0 else 'worse'} than a cut-off of {START} for every tag: {told}."
+        return f"A threshold of {DEFAULT_THRESHOLD} for every tag is as good: the difference ({told}) may be chance."
+    return f"That is {'better' if low > 0 else 'worse'} than a threshold of {DEFAULT_THRESHOLD} for every tag: {told}."
 
 
 def _scores(results: Results) -> str:
     rows = []
     for key, name in (
         ("cross_fitted", f"{results.metrics['rule']}, cross-fitted"),
-        (f"fixed_{START}", f"fixed cut-off {START}"),
+        (f"fixed_{DEFAULT_THRESHOLD}", f"fixed threshold {DEFAULT_THRESHOLD}"),
         ("constant", "best constant answer, without any network"),
         ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (flattering)"),
     ):
@@ -77,7 +77,7 @@ def _rules(results: Results) -> str:
             [Cell(shown, name), words(summary), number(rule["value"], ".4f"), number(paired["value"], "+.4f"),
              Cell(drawn, str(paired["value"]))]
         )  # fmt: skip
-    return table(("rule", "what it does", results.f, f"minus fixed {START}", f"±{reach:.4f}"), rows)
+    return table(("rule", "what it does", results.f, f"minus fixed {DEFAULT_THRESHOLD}", f"±{reach:.4f}"), rows)
 
 
 def _interval(low: float, high: float) -> Cell:

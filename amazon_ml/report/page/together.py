@@ -1,4 +1,4 @@
-"""Tags that go together: how often in truth, and how often as decided."""
+"""Tags that go together: how often in truth, and how often as predicted."""
 
 from html import escape
 
@@ -23,13 +23,13 @@ def together_section(results: Results) -> Section | None:
         return None
     frequent = np.sort(np.argsort(-results.true.sum(axis=0), kind="stable")[:_MOST])
     tags = [results.tags[tag] for tag in frequent]
-    true, decided = counts_together(results.true[:, frequent]), counts_together(results.decided[:, frequent])
-    body = [paragraph(_told(tags, true, decided))]
+    true, predicted = counts_together(results.true[:, frequent]), counts_together(results.predicted[:, frequent])
+    body = [paragraph(_told(tags, true, predicted))]
     if len(tags) < len(results.tags):
         body.append(paragraph(f"The {len(tags)} most frequent of {len(results.tags)} tags.", "note"))
     charts = [
         figure(_matrix(tags, true, "in truth"), "In truth"),
-        figure(_matrix(tags, decided, "as decided"), "As decided"),
+        figure(_matrix(tags, predicted, "as predicted"), "As predicted"),
     ]
     return Section("together", "Tags that go together", "".join(body) + grid(charts, "21rem"))
 
@@ -40,18 +40,18 @@ def counts_together(hot: MultiHot) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _told(tags: list[str], true: npt.NDArray[np.int64], decided: npt.NDArray[np.int64]) -> str:
+def _told(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
     sentence = (
         "The darker a field, the larger the share of tiles with the tag of the row that carry the tag of the column, "
         "too. A rule that counts recall above precision gives tags freely, so that pairs are too many rather than too "
         "few."
     )
-    more = np.triu(decided - true, k=1)
+    more = np.triu(predicted - true, k=1)
     for sign, how in ((1, "more often"), (-1, "less often")):
         first = np.argsort(-sign * more, axis=None, kind="stable")[:_NAMED]
         places = [divmod(int(place), len(tags)) for place in first]
         pairs = [
-            f"{tags[a]} with {tags[b]} ({decided[a, b]:,} tiles, {true[a, b]:,} in truth)"
+            f"{tags[a]} with {tags[b]} ({predicted[a, b]:,} tiles, {true[a, b]:,} in truth)"
             for a, b in places
             if sign * more[a, b] > 0
         ]

@@ -13,7 +13,6 @@ from amazon_ml.files import write_text
 from amazon_ml.report.page.calibration import calibration_section
 from amazon_ml.report.page.checks import checks_section
 from amazon_ml.report.page.curves import curves_section
-from amazon_ml.report.page.cut_offs import cut_offs_section
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.gallery import gallery_section
 from amazon_ml.report.page.html import paragraph
@@ -21,6 +20,7 @@ from amazon_ml.report.page.provenance import provenance_section
 from amazon_ml.report.page.results import Results, read_results
 from amazon_ml.report.page.score import score_section
 from amazon_ml.report.page.tags import tags_section
+from amazon_ml.report.page.thresholds import thresholds_section
 from amazon_ml.report.page.thumbnails import data_uri
 from amazon_ml.report.page.together import together_section
 from amazon_ml.runs.access import check_writable
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 #: Sections before and after those that show tiles; each may have nothing to tell of a run.
 _BEFORE: tuple[Callable[[Results], Section | None], ...] = (
-    score_section, curves_section, tags_section, cut_offs_section, calibration_section, together_section,
+    score_section, curves_section, tags_section, thresholds_section, calibration_section, together_section,
 )  # fmt: skip
 _AFTER: tuple[Callable[[Results], Section | None], ...] = (checks_section, provenance_section)
 
@@ -91,7 +91,7 @@ def _lead(results: Results) -> str:
     told = [
         paragraph(
             f"{escape(str(network))} on {len(results.p):,} tiles of <code>{root}</code>, {len(results.tags)} tags, "
-            f"decided by the rule {escape(results.metrics['rule'])}."
+            f"predicted by the rule {escape(results.metrics['rule'])}."
         )
     ]
     if results.metrics["generated"]:

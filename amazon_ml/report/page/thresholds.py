@@ -1,10 +1,10 @@
-"""Score against cut-off, tag by tag, with the cut-off that was chosen and how sure that choice is."""
+"""Score against threshold, tag by tag, with the threshold that was chosen and how sure that choice is."""
 
 from html import escape
 
 import numpy as np
 
-from amazon_ml.decisions.per_tag import fbeta_by_cut_off
+from amazon_ml.decisions.per_tag import fbeta_by_threshold
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
@@ -12,7 +12,7 @@ from amazon_ml.report.page.svg import Scale, axes, band, picture, polyline, segm
 
 #: Tags that are drawn at the most; those that cost most of the score.
 MOST = 40
-#: Cut-offs, evenly spaced in log odds.
+#: Thresholds, evenly spaced in log odds.
 _GRID = 1 / (1 + np.exp(-np.linspace(np.log(0.005 / 0.995), np.log(0.99 / 0.01), 90)))
 _X = Scale(0.005, 0.99, 28, 212, log_odds=True)
 _Y = Scale(0, 1, 112, 6)
@@ -20,29 +20,29 @@ _X_TICKS = [(0.01, ".01"), (0.05, ".05"), (0.2, ".2"), (0.5, ".5"), (0.9, ".9")]
 _Y_TICKS = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]
 
 
-def cut_offs_section(results: Results) -> Section:
+def thresholds_section(results: Results) -> Section:
     """Draw a small chart a tag."""
-    curves = fbeta_by_cut_off(results.true, results.p, _GRID, results.beta)
+    curves = fbeta_by_threshold(results.true, results.p, _GRID, results.beta)
     shown = results.most_lost(MOST)
     sentence = (
-        f"Each curve is the tag's own {results.f} over tiles for every cut-off from .005 to .99, spaced by log odds. "
-        "Where it is flat, the cut-off hardly matters. "
+        f"Each curve is the tag's own {results.f} over tiles for every threshold from .005 to .99, spaced by log odds. "
+        "Where it is flat, the threshold hardly matters. "
     )
     if any(results.record(tag)["threshold"] is not None for tag in shown):
         sentence += (
-            '<span class="doubted">The dashed line</span> is the cut-off of the run, the shade holds 90 % of those '
-            "that resampled tiles ask for: wide for rare tags, whose cut-offs are drawn to a common one. Cut-offs are "
-            f"chosen for the mean {results.f} of tiles, so they need not lie at the top of a tag's own curve."
+            '<span class="doubted">The dashed line</span> is the threshold of the run, the shade holds 90 % of those '
+            "that resampled tiles ask for: wide for rare tags, whose thresholds are drawn to a common one. Thresholds "
+            f"are chosen for the mean {results.f} of tiles, so they need not lie at the top of a tag's own curve."
         )
     else:
         sentence += (
-            f"The run's rule, {results.metrics['rule']}, has no cut-offs; the shade holds 90 % of those that "
+            f"The run's rule, {results.metrics['rule']}, has no thresholds; the shade holds 90 % of those that "
             "resampled tiles ask for."
         )
     if len(shown) < len(results.tags):
         sentence += f" Of {len(results.tags)} tags, those {len(shown)} are drawn that cost most of the score."
     charts = [_chart(results, tag, curves[:, tag]) for tag in shown]
-    return Section("cut-offs", "Cut-offs", paragraph(sentence) + grid(charts, "10rem"))
+    return Section("thresholds", "Thresholds", paragraph(sentence) + grid(charts, "10rem"))
 
 
 def _chart(results: Results, tag: int, curve: np.ndarray) -> str:
@@ -54,7 +54,7 @@ def _chart(results: Results, tag: int, curve: np.ndarray) -> str:
     told = f"at best {curve.max():.2f} near {_GRID[curve.argmax()]:.2f}"
     if chosen is not None:
         drawn.append(segment(_X, _Y, (chosen, 0), (chosen, 1), "orange"))
-        told += f"; cut-off {chosen:.3f}"
-    alt = f"Line chart: {results.f} of {results.tags[tag]} by cut-off, {told}"
-    caption = f"<b>{escape(results.tags[tag])}</b><br>" + (f"cut-off {chosen:.3f}" if chosen is not None else "")
+        told += f"; threshold {chosen:.3f}"
+    alt = f"Line chart: {results.f} of {results.tags[tag]} by threshold, {told}"
+    caption = f"<b>{escape(results.tags[tag])}</b><br>" + (f"threshold {chosen:.3f}" if chosen is not None else "")
     return figure(picture(220, 130, drawn, alt), caption)

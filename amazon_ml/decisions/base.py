@@ -1,0 +1,134 @@
+"""What all decision rules share: scikit-learn's conventions for estimators that turn probabilities into tags."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from amazon_ml.decisions.fbeta import fbeta_score
+from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot, check_in_unit_interval
+
+
+class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
+    """A decision rule: fitted on probabilities and true tags, it predicts tags from probabilities.
+
+    A subclass implements `_fit` and `_predict` on checked arrays, and `to_dict` and `from_dict`, its plain form.
+
+    Attributes
+    ----------
+    n_features_in_
+        Number of columns of the probabilities it was fitted on.
+    feature_names_in_
+        Their names, where they came as a DataFrame. Then `predict` refuses columns in another order.
+    """
+
+    beta: float
+    n_features_in_: int
+
+    def fit(self, p: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Fit the rule.
+
+        Parameters
+        ----------
+        p
+            Probabilities, shape (tiles, tags), in 0..1. They should come from a network that was not trained on
+            these tiles.
+        y
+            True tags, shape (tiles, tags), 0 or 1.
+
+        Returns
+        -------
+        The rule itself.
+
+        Raises
+        ------
+        ValueError
+            For other shapes, for probabilities that are not finite or not in 0..1, for true tags other than 0 and 1,
+            and for parameters out of range.
+        """
+        if not 0 < self.beta < math.inf:
+            raise ValueError(f"beta is {self.beta}; it must be a finite number above 0")
+        values, tags = validate_data(self, p, y, dtype=np.float64, multi_output=True)
+        true = self._as_truth(tags.toarray() if sparse.issparse(tags) else tags)
+        self._fit(self._as_probabilities(values), true)
+        return self
+
+    def predict(self, p: npt.ArrayLike) -> MultiHot:
+        """Predict the tags of each tile.
+
+        Parameters
+        ----------
+        p
+            Probabilities, shape (tiles, columns that it was fitted on), in 0..1; no tile is needed.
+
+        Returns
+        -------
+        uint8 array of shape (tiles, tags), 0 or 1.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            For another number of columns, and for probabilities that are not finite or not in 0..1.
+        """
+        check_is_fitted(self)
+        values = validate_data(self, p, dtype=np.float64, reset=False, ensure_min_samples=0)
+        return self._predict(self._as_probabilities(values))
+
+    def score(self, p: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """Give the mean F-beta over tiles, in 0..1, of the tags that are predicted from `p` against the true tags `y`.
+
+        Beta is the rule's own.
+        """
+        return fbeta_score(y, self.predict(p), self.beta)
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, object]:
+        """Give the fitted rule as plain data that JSON can hold."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
+        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+
+    @abstractmethod
+    def _fit(self, p: Floats, true: Bools) -> None:
+        """Set the fitted attributes."""
+
+    @abstractmethod
+    def _predict(self, p: Floats) -> MultiHot:
+        """Predict from checked probabilities."""
+
+    def _as_probabilities(self, p: Floats) -> Floats:
+        check_in_unit_interval(p)
+        return p
+
+    def _as_truth(self, y: npt.NDArray[np.generic]) -> Bools:
+        true = as_multi_hot(y)
+        if true.ndim != 2:
+            raise ValueError(f"expected true tags y of shape (tiles, tags), 0 or 1, got shape {true.shape}")
+        return true
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
+
+def check_same_shape(p: Floats, true: Bools) -> None:
+    """Raise a ValueError where there is not one probability for each true tag."""
+    if p.shape != true.shape:
+        raise ValueError(
+            f"expected probabilities p and true tags y of one shape (tiles, tags), got {p.shape} and {true.shape}"
+        )

@@ -1,0 +1,59 @@
+"""How tags combine, by column: which exclude each other, and of which a tile carries exactly one."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from amazon_ml.decisions import plain
+from amazon_ml.labels import TagSet
+
+
+@dataclass(frozen=True)
+class LabelConstraints:
+    """How tags combine, by column: what `TagSet` declares by name.
+
+    Parameters
+    ----------
+    exactly_one
+        Columns of which every tile carries exactly one; empty where there is no such rule.
+    alone
+        Columns that exclude every other.
+
+    Examples
+    --------
+    >>> from amazon_ml.labels import TagSet
+    >>> tags = TagSet(("clear", "cloudy", "road"), exactly_one=("clear", "cloudy"), alone=("cloudy",))
+    >>> LabelConstraints.of(tags)
+    LabelConstraints(exactly_one=(0, 1), alone=(1,))
+    """
+
+    exactly_one: tuple[int, ...] = ()
+    alone: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, tags: TagSet) -> Self:
+        """Look up the columns of the declared tags."""
+        return cls(*(tuple(map(tags.names.index, declared)) for declared in (tags.exactly_one, tags.alone)))
+
+    def check(self, n_tags: int) -> None:
+        """Raise a ValueError for a column that is not one of `n_tags`, or is named twice."""
+        for name, columns in asdict(self).items():
+            wrong = [column for column in columns if not 0 <= column < n_tags]
+            if wrong or len(set(columns)) < len(columns):
+                raise ValueError(
+                    f"constraints.{name} is {columns}: expected different columns from 0 to {n_tags - 1}, "
+                    f"since there are {n_tags} tags"
+                )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the columns as plain data."""
+        return {name: list(columns) for name, columns in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
+        """Make it from `to_dict`'s data."""
+        return cls(plain.wholes(content["exactly_one"]), plain.wholes(content["alone"]))
+
+
+#: No tag says anything about another.
+INDEPENDENT = LabelConstraints()

@@ -1,0 +1,169 @@
+"""Decision rules that give each tile the tags with the greatest expected F-beta."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Self
+
+import numpy.typing as npt
+
+from amazon_ml.decisions import plain
+from amazon_ml.decisions.base import MultiLabelRule, check_same_shape
+from amazon_ml.decisions.calibration import Calibration, Isotonic, Platt, Temperature, isotonic, platt, temperature
+from amazon_ml.decisions.constraints import INDEPENDENT, LabelConstraints
+from amazon_ml.decisions.expected import most_expected
+from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
+from amazon_ml.decisions.stacking import PENALTY, Stack, stack
+
+#: Ways to calibrate, by name.
+CALIBRATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Calibration]] = {
+    "platt": platt,
+    "temperature": temperature,
+    "isotonic": isotonic,
+}
+
+#: The fitted maps, by the name that the plain form of a rule uses.
+_MAPS: dict[str, type[Platt | Temperature | Isotonic | Stack]] = {
+    "platt": Platt,
+    "temperature": Temperature,
+    "isotonic": Isotonic,
+    "stack": Stack,
+}
+
+
+class _Expected(MultiLabelRule):
+    """Map probabilities to calibrated ones, then predict the tags with the greatest expected F-beta.
+
+    Attributes
+    ----------
+    calibration_
+        The fitted map.
+    """
+
+    constraints: LabelConstraints | None
+    calibration_: Calibration
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the fitted rule as plain data that JSON can hold."""
+        name = next(name for name, kind in _MAPS.items() if isinstance(self.calibration_, kind))
+        return {
+            "beta": float(self.beta),
+            "columns": self.n_features_in_,
+            "calibration": {"kind": name, **self.calibration_.to_dict()},
+            "constraints": (self.constraints or INDEPENDENT).to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
+        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+        constraints = LabelConstraints.from_dict(plain.mapping(content["constraints"]))
+        rule = cls(beta=plain.number(content["beta"]), constraints=None if constraints == INDEPENDENT else constraints)
+        calibration = plain.mapping(content["calibration"])
+        rule.calibration_ = _MAPS[plain.text(calibration["kind"])].from_dict(calibration)
+        rule.n_features_in_ = plain.whole(content["columns"])
+        return rule
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "calibration_")
+
+    def _predict(self, p: Floats) -> MultiHot:
+        return most_expected(self.calibration_.apply(p), self.beta, self.constraints or INDEPENDENT)
+
+
+class ExpectedFBeta(_Expected):
+    """Calibrate, then predict the tags with the greatest expected F-beta; never none.
+
+    Only the calibration is fitted. See `amazon_ml.decisions.expected` for the formula and its sources.
+
+    Parameters
+    ----------
+    beta
+        Weight of recall against precision in the F-beta that is expected; above 0.
+    constraints
+        How tags combine; None for tags that are independent. They need not hold for every tile.
+    calibration
+        ``platt`` (a logistic curve a tag), ``temperature`` (one slope for all tags) or ``isotonic`` (a rising step
+        function a tag, for thousands of tiles a tag).
+
+    Attributes
+    ----------
+    calibration_
+        The fitted map from probabilities to calibrated probabilities.
+
+    Examples
+    --------
+    >>> from amazon_ml.decisions.synthetic import draw_rows
+    >>> from amazon_ml.labels import PLANET
+    >>> p, y = draw_rows(500)
+    >>> rule = ExpectedFBeta(constraints=LabelConstraints.of(PLANET)).fit(p, y)
+    >>> bool(rule.predict(p).any(axis=1).all())
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        beta: float = 2.0,
+        constraints: LabelConstraints | None = None,
+        calibration: Literal["platt", "temperature", "isotonic"] = "platt",
+    ) -> None:
+        self.beta = beta
+        self.constraints = constraints
+        self.calibration = calibration
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, object]) -> Self:
+        """Make a fitted rule from `to_dict`'s data."""
+        rule = super().from_dict(content)
+        name = plain.text(plain.mapping(content["calibration"])["kind"])
+        return rule.set_params(calibration=name)  # type: ignore[no-any-return]
+
+    def _fit(self, p: Floats, true: Bools) -> None:
+        check_same_shape(p, true)
+        (self.constraints or INDEPENDENT).check(true.shape[1])
+        if self.calibration not in CALIBRATIONS:
+            raise ValueError(f"calibration is {self.calibration!r}; there are {', '.join(CALIBRATIONS)}")
+        self.calibration_ = CALIBRATIONS[self.calibration](p, true)
+
+
+class StackedExpectedFBeta(_Expected):
+    """As `ExpectedFBeta`, with each tag's probability from the probabilities of all tags of one or more networks.
+
+    The map is a ridge-penalised logistic regression a tag (`amazon_ml.decisions.stacking`).
+
+    Parameters
+    ----------
+    beta
+        Weight of recall against precision in the F-beta that is expected; above 0.
+    constraints
+        How tags combine; None for tags that are independent. They need not hold for every tile.
+    penalty
+        How strongly the weights are held to the mean of the networks' log odds; above 0.
+
+    Attributes
+    ----------
+    calibration_
+        The fitted map, from shape (tiles, networks x tags) to (tiles, tags).
+
+    Examples
+    --------
+    Two networks: the tags of one stand beside those of the other.
+
+    >>> import numpy as np
+    >>> from amazon_ml.decisions.synthetic import draw_rows
+    >>> p, y = draw_rows(300)
+    >>> both = np.hstack([p, p**2])
+    >>> StackedExpectedFBeta().fit(both, y).predict(both).shape
+    (300, 17)
+    """
+
+    def __init__(
+        self, *, beta: float = 2.0, constraints: LabelConstraints | None = None, penalty: float = PENALTY
+    ) -> None:
+        self.beta = beta
+        self.constraints = constraints
+        self.penalty = penalty
+
+    def _fit(self, p: Floats, true: Bools) -> None:
+        (self.constraints or INDEPENDENT).check(true.shape[1])
+        if not self.penalty > 0:
+            raise ValueError(f"penalty is {self.penalty}; it must be above 0")
+        self.calibration_ = stack(p, true, penalty=self.penalty)
