@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import yaml
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
@@ -26,6 +25,8 @@ from amazon_ml.data.demo import write_demo
 from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.bundle import seal
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.hashes import adopt
 
@@ -83,17 +84,18 @@ def run_of(
     """Write a run as far as blending and comparing look at it: tiles of these names, the first of them held out."""
     folder.mkdir(parents=True)
     names = [f"tile_{n}" for n in range(len(true))]
-    data = {"root": "/tiles", "hold_out": held_out, "tag_separator": None, "bands": "rgb", "colours": None}
-    keys = ("table", "images", "leave_out", "tags", "name_column", "tags_column")
-    data |= dict.fromkeys(keys) | {"allow_missing": False}
-    options = {"beta": 2.0, "seed": 3, "data": data, "model": {}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    write_config(folder, {"data.hold_out": held_out, "seed": 3})
     facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
     (folder / "provenance.json").write_text(json.dumps({"starts": [], "data": facts}))
     write_reader(folder / "bands.json", TileReader(("r", "g", "b")))
     write_truth(Run(folder), pd.Series(names), TagSet(tags), true)
     write_table(folder / "oof.parquet", probability_table(names[: len(p)], tags, p.astype(np.float32)))
     return as_written(folder)
+
+
+def write_config(run: Path, options: dict[str, object]) -> None:
+    """Write a whole configuration, with these options by their dotted names."""
+    (run / "config.yaml").write_text(config_text(RunConfig.load([], {"data.root": "/tiles", **options})))
 
 
 def as_written(run: Path) -> Path:

@@ -114,7 +114,7 @@ def test_alone_in_another_process_it_scores_as_after_training(one_fold: Path, de
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1], capture_output=True)
     at_training = json.loads((one_fold / "metrics.json").read_text())["f2"]
     now = json.loads(scores.read_text())["f2"]
-    assert now["decided"] == at_training["fitted"]
+    assert now["predicted"] == at_training["fitted"]
     assert now["fixed_0.2"] == at_training["fixed_0.2"]
     p = predicted(bundle, tiles, tmp_path / "p.parquet").loc[held_out.index, TAGS]
     np.testing.assert_allclose(p, held_out[TAGS], rtol=0, atol=1e-6)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from conftest import as_written, run_of
+from conftest import as_written, run_of, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
@@ -172,17 +171,13 @@ def test_order_of_tiles_and_tags_does_not_matter(runs: dict[str, Path], tmp_path
 
 
 def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_path: Path) -> None:
-    config = runs["alike"] / "config.yaml"
-    options = yaml.safe_load(config.read_text())
-    options["model"] = {"lr": 0.01, "backbone_args": {"a": 1}, "compile": None}
-    options["data"]["workers"] = 2  # nothing depends on this, nor on these
-    options |= {"trainer": {"enable_progress_bar": False}, "loggers": {"wandb": {"project": "amazon"}}}
-    config.write_text(yaml.safe_dump(options))
-    as_written(config.parent)
+    idle = {"data.workers": 2, "trainer.enable_progress_bar": False, "loggers": {"wandb": {"project": "amazon"}}}
+    write_config(runs["alike"], {"seed": 3, "model.lr": 0.01, "model.backbone_args": {"a": 1}, **idle})
+    as_written(runs["alike"])
     found = compared(tmp_path, runs["sharp"], runs["alike"])
     assert {one["option"]: one["values"] for one in found["options"]} == {
-        "model.lr": [None, 0.01],
-        "model.backbone_args": [None, {"a": 1}],
+        "model.lr": [0.001, 0.01],
+        "model.backbone_args": [{}, {"a": 1}],
     }
 
 

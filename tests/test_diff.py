@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import as_written
+from conftest import as_written, write_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +62,8 @@ def test_tags_of_a_run_are_split_by_its_own_separator(tmp_path: Path) -> None:
     run = tmp_path / "run"
     a = write(run / "a.csv", "p,bare soil;sand")
     b = write(run / "b.csv", "p,bare soil")
-    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": ";"}, "model": {}}))
-    (run / "provenance.json").write_text("{}")
+    write_config(run, {"data.tag_separator": ";"})
+    (run / "provenance.json").write_text(json.dumps({"data": {"tags": {"bare soil": 1, "sand": 1}}}))
     as_written(run)
     diff_submissions(a, b, json=tmp_path / "d.json")
     assert json.loads((tmp_path / "d.json").read_text())["tags"] == [

@@ -12,8 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import as_written
+from conftest import as_written, write_config
 from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
 
 from amazon_ml.cli.main import main
@@ -31,7 +30,7 @@ def file(kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(send, "_ARRIVAL", 0.3)
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text(yaml.safe_dump({"data": {}, "model": {}}))
+    write_config(run, {})
     (run / "provenance.json").write_text("{}")
     (run / "decision.json").write_text(json.dumps({"rule": "per_tag"}))
     metrics = {"tags": [], "tiles": 100, "beta": 2.0, "f2": {"cross_fitted": {"value": 0.91234}}}

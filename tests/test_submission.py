@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import yaml
-from conftest import as_written
+from conftest import as_written, write_config
 
 from amazon_ml.decisions import FixedThreshold
 from amazon_ml.errors import InputError
@@ -39,7 +38,7 @@ def run_folder(
     run = where / "run"
     run.mkdir(parents=True)
     (where / "tiles").mkdir()
-    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"tag_separator": separator}, "model": {}}))
+    write_config(run, {"data.tag_separator": separator})
     facts = {"root": str(where / "tiles"), "tags": dict.fromkeys(tags, 0)}
     (run / "provenance.json").write_text(json.dumps({"data": facts}))
     row = np.ones((1, len(tags)))

@@ -156,8 +156,8 @@ def test_evaluate_on_the_training_folder(trained: Path, demo_tiles: Path, tmp_pa
     assert main(["evaluate", str(trained), "--data", str(demo_tiles), "--json", str(out)]) == 0
     scores = json.loads(out.read_text())
     assert scores["tiles"] == 200 and len(scores["tags"]) == 17
-    low, high = scores["f2"]["decided"]["interval"]
-    assert low < scores["f2"]["decided"]["value"] < high
+    low, high = scores["f2"]["predicted"]["interval"]
+    assert low < scores["f2"]["predicted"]["value"] < high
 
 
 def test_predict_gives_the_probabilities_of_training_time(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:

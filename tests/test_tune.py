@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import yaml
-from conftest import as_written
+from conftest import as_written, write_config
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
@@ -39,8 +38,7 @@ def run_of(
     """A run as far as tuning looks at it."""
     folder.mkdir()
     names = [f"tile_{n}" for n in range(len(p))]
-    options = {"beta": 2.0, "seed": 3, "data": {"root": "/tiles", "hold_out": True, "tag_separator": None}, "model": {}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(options))
+    write_config(folder, {"seed": 3})
     facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
     (folder / "provenance.json").write_text(json.dumps({"data": facts}))
     write_truth(Run(folder), pd.Series(names), TagSet(tags), true)

@@ -183,7 +183,7 @@ def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[dict[s
     """List the options that differ and may matter; one that a run does not have counts as none."""
     blends = [{"blend": read_recorded(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
     flat = [{**blend, **flatten(config)} for blend, config in zip(blends, configs, strict=True)]
-    keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and not key.startswith("loggers."))
+    keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and key != "loggers")
     values = {key: [one.get(key) for one in flat] for key in keys}
     return [
         {"option": key, "values": found} for key, found in values.items() if any(value != found[0] for value in found)

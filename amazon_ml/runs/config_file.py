@@ -26,10 +26,6 @@ FREE = (
 )  # fmt: skip
 
 
-#: Options that every configuration has that was written by a run.
-_WRITTEN = {"data", "model", "trainer", "seed", "beta"}
-
-
 def is_free(key: str) -> bool:
     """Whether an option, by its dotted name, may change in a begun run."""
     return key in FREE or key.split(".")[0] == "loggers"
@@ -55,12 +51,19 @@ def read_config(path: Path) -> RunConfig:
     if not path.exists():
         raise InputError(f"{path.parent} is not a run: it has no {path.name}")
     content = read_yaml(path)
-    if not isinstance(content, dict) or not content.keys() >= _WRITTEN:
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("data", "model")):
         raise InputError(f"{path} is not the configuration of a run")
+    there = {name for key in content for name in _dotted(key, content[key])}
+    if lacking := [name for name in _NAMES if name not in there]:  # a default might be another option than the run's
+        raise InputError(f"{path} lacks {lacking[0]}; put the file back as the run wrote it", option=lacking[0])
     try:
         return build(RunConfig, content)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}", option=error.option) from None
+
+
+def _dotted(name: str, value: object) -> list[str]:
+    return [name, *(f"{name}.{key}" for key in value)] if isinstance(value, dict) else [name]
 
 
 def config_text(config: RunConfig) -> str:
@@ -77,3 +80,7 @@ def hash_config(config: RunConfig) -> str:
 def _plain(config: RunConfig) -> dict[str, Any]:
     """Give a configuration as plain values, without the place of the run, which may be moved."""
     return {name: value for name, value in to_plain(config).items() if name != "run"}
+
+
+#: Options of which a run stores each.
+_NAMES = list(flatten(RunConfig.load([], {"data.root": ""})))

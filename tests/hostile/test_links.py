@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from conftest import run_of
 
 from amazon_ml.cli.main import main
@@ -27,10 +26,7 @@ P = np.clip(0.8 * TRUE + 0.1 + RNG.normal(0, 0.05, TRUE.shape), 0, 1)
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Make a run that can be tuned, with a configuration as `train` writes it."""
-    path = run_of(tmp_path / "run", P, TRUE)
-    options = yaml.safe_load((path / "config.yaml").read_text())
-    (path / "config.yaml").write_text(yaml.safe_dump({**options, "trainer": {}, "folds": [0], "loggers": {}}))
-    return path
+    return run_of(tmp_path / "run", P, TRUE)
 
 
 @pytest.fixture
