@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,11 @@ def options_text(options: Options) -> str:
 
 def hash_options(options: Options) -> str:
     """Hexadecimal SHA-256 of the options that are not free: a person may edit the others in `config.yaml`."""
-    stored = yaml.safe_load(options_text(options))  # as it is read again: tuples are lists
+    return _hash_text(options_text(options))
+
+
+@lru_cache(maxsize=32)
+def _hash_text(text: str) -> str:
+    stored = yaml.safe_load(text)  # as it is read again: tuples are lists
     settled = {str(key): value for key, value in flatten(stored).items() if not is_free(str(key))}
     return hashlib.sha256(json.dumps(settled, sort_keys=True, default=str).encode()).hexdigest()
