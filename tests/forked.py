@@ -40,7 +40,10 @@ class Forked:
         folder: Path | None = None,
     ) -> None:  # fmt: skip
         self.args = list(command)
-        self._said = [Path(tempfile.mkstemp()[1]) for _ in ("stdout", "stderr")]
+        opened = [tempfile.mkstemp(prefix=name) for name in ("stdout", "stderr")]
+        for number, _ in opened:
+            os.close(number)
+        self._said = [Path(name) for _, name in opened]
         around = dict(os.environ if environment is None else environment)
         self._process = context.Process(target=_be, args=(self.args, around, str(folder or Path.cwd()), self._said))
         self._process.start()
