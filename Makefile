@@ -69,6 +69,7 @@ send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE
 scores: $(READY) ## fetch the scores of what was sent of RUN
 	$(BIN)/amazon-ml submit scores $(RUN) $(ARGS)
 
+# The slowest tests: make test ARGS=--durations=20
 test: $(READY) ## run the tests, files of them side by side by as many WORKERS
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -1,6 +1,8 @@
 """Reading YAML that anybody may have written: each fault is an `InputError` that names the file and the line."""
 
+import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +67,14 @@ def read_yaml(path: Path) -> Any:
         Where there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep, and where aliases
         (``*name``) lead into a circle or multiply what is there.
     """
+    return copy.deepcopy(_parsed(read_yaml_text(path), path))
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str, path: Path) -> Any:
+    """Parse the text of a file; a command reads the configuration of its run twenty times, and parsing is slow."""
     import yaml
 
-    text = read_yaml_text(path)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -37,8 +37,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
 settings.load_profile("tests")
 
-#: Files of tests that take longest, in this order.
-LONGEST = ("test_slurm", "test_train", "test_stop", "test_ddp", "test_notebooks")
+#: Files of tests that take longest, in this order; `make test ARGS=--durations=20` shows the slowest tests.
+LONGEST = (
+    "test_slurm", "test_ddp", "test_stop", "test_train", "test_notebooks", "test_averaging", "test_agreement",
+    "test_notebook_shell", "test_launch", "test_changed_runs", "test_overwriting", "test_damaged_runs", "test_terminal",
+    "test_datamodule", "test_gather", "test_shards", "test_onnx", "test_bundle", "test_heap",
+)  # fmt: skip
 
 #: The smallest of timm's networks, and little of everything else.
 TINY = [

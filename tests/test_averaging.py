@@ -1,12 +1,12 @@
 """Averaged weights, frozen layers, rates by layer: against sums by hand, and through five kills."""
 
-import multiprocessing
 import os
 import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -328,11 +328,9 @@ def undisturbed(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_killed_at_five_random_points_and_before_the_end_gives_the_same_weights(
     demo_tiles: Path, tmp_path: Path, undisturbed: dict[str, Path], average: str
 ) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["amazon_ml.train"])
     drawn = np.random.default_rng(list(average.encode())).choice(np.arange(1, STEPS), 5, replace=False)
     for step in [*sorted(drawn.tolist()), STEPS]:
-        process = context.Process(target=_train_and_die, args=(tmp_path / "run", demo_tiles, average, step))
+        process = forked.context.Process(target=_train_and_die, args=(tmp_path / "run", demo_tiles, average, step))
         process.start()
         process.join(120)
         assert process.exitcode == -signal.SIGKILL

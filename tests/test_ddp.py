@@ -1,7 +1,6 @@
 """Several processes train one network: the same folds, probabilities and scores as of one; stopped, resumed, failed."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,7 +121,7 @@ def test_one_process_predicts_and_scores_as_two(pair: Path, tiles: Path, tmp_pat
     shutil.copytree(pair, run)
     for name in ("fold-0/valid.parquet", "fold-0/test.parquet", "oof.parquet", "test.parquet", "metrics.json"):
         (run / name).unlink()
-    done = _run(_train(run, tiles, "--trainer.devices=1"))
+    done = forked.run(_train(run, tiles, "--trainer.devices=1")[2:])
     assert done.returncode == 0, done.stderr
     for name, rows in (("oof.parquet", 55), ("test.parquet", 31)):
         one, two = _probabilities(run, name), _probabilities(pair, name)
@@ -143,7 +143,7 @@ def test_folds_are_those_of_one_process(pair: Path, trained_alone: Path) -> None
 def trained_alone(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a run of one process."""
     run = tmp_path_factory.mktemp("runs") / "alone"
-    done = _run(_train(run, tiles, "--trainer.max_epochs=1"))
+    done = forked.run(_train(run, tiles, "--trainer.max_epochs=1")[2:])
     assert done.returncode == 0, done.stderr
     return run
 
@@ -189,7 +189,7 @@ def test_failure_of_one_process_ends_all_with_its_message_and_status(tiles: Path
     data = tile.read_bytes()
     tile.write_bytes(data[:2] + bytes(198) + data[200:])  # which only decoding finds, within a process
     began = time.monotonic()
-    done = _run(_train(tmp_path / "run", broken, "--trainer.devices=2"))
+    done = forked.run(_train(tmp_path / "run", broken, "--trainer.devices=2")[2:], environment=_environment())
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("amazon-ml: ") == 1 and "train_3.jpg" in done.stderr
     assert "Traceback" not in done.stderr
@@ -199,7 +199,7 @@ def test_failure_of_one_process_ends_all_with_its_message_and_status(tiles: Path
 def test_run_goes_on_with_as_many_processes_only(pair: Path, tiles: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(pair, run)
-    done = _run(_train(run, tiles, "--trainer.devices=1", "--folds=1"))
+    done = forked.run(_train(run, tiles, "--trainer.devices=1", "--folds=1")[2:])
     assert done.returncode == 2 and "was begun by 2 processes, and these are 1" in done.stderr
 
 
@@ -273,12 +273,10 @@ EVERYTHING = [
 
 def _pair(target: Any, *arguments: Any) -> None:
     """Call something in two processes that know of each other, as a launcher starts them; both must end well."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["amazon_ml.train"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    both = [context.Process(target=_be_one, args=(rank, port, target, *arguments)) for rank in range(2)]
+    both = [forked.context.Process(target=_be_one, args=(rank, port, target, *arguments)) for rank in range(2)]
     for process in both:
         process.start()
     for process in both:

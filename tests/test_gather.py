@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TINY, as_written
+from forked import Forked
 
 from amazon_ml.cli.main import main
 from amazon_ml.finish import gather
@@ -39,13 +38,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_processes_side_by_side_train_a_fold_each(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "amazon_ml.cli", *command(run, demo_tiles, "--model.tta=flips", "--folds", fold)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        for fold in ("0", "2")
-    ]  # fmt: skip
+    processes = [Forked(command(run, demo_tiles, "--model.tta=flips", "--folds", fold)) for fold in ("0", "2")]
     ends = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(ends)
     for name in ("folds.csv", "truth.csv", "bands.json", "fold-0/model.safetensors", "fold-2/valid.parquet", *RESULTS):

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 import torch
 from asked import config_of
 from conftest import TINY
+from forked import Forked
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
@@ -176,7 +175,7 @@ def test_host_that_does_not_resolve_is_said_in_time(
 
 
 @contextmanager
-def _one_of_two(run: Path, rank: int, launcher: str) -> Iterator[subprocess.Popen[str]]:
+def _one_of_two(run: Path, rank: int, launcher: str) -> Iterator[Forked]:
     """Start one of two processes, and give it once it waits for the other, which never comes."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -185,30 +184,28 @@ def _one_of_two(run: Path, rank: int, launcher: str) -> Iterator[subprocess.Pope
             other.listen()
         else:
             other.close()
-        with _started(run, rank, port, launcher) as process:
-            try:
-                if rank:
-                    other.settimeout(120)
-                    connection, _ = other.accept()  # whom it asks says nothing
-                else:
-                    connection = _connected(port)
-                with connection:
-                    time.sleep(0.5)
-                    yield process
-            finally:
-                process.kill()
+        process = _started(run, rank, port, launcher)
+        try:
+            if rank:
+                other.settimeout(120)
+                connection, _ = other.accept()  # whom it asks says nothing
+            else:
+                connection = _connected(port)
+            with connection:
+                time.sleep(0.5)
+                yield process
+        finally:
+            process.kill()
 
 
-def _started(run: Path, rank: int, port: int, launcher: str) -> subprocess.Popen[str]:
+def _started(run: Path, rank: int, port: int, launcher: str) -> Forked:
     meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     elastic = {"TORCHELASTIC_RUN_ID": "x", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
                "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}  # fmt: skip
     own = elastic if launcher == "torchrun" else {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "amazon_ml.cli", "train", "--run", str(run), "--data.root", "nowhere", *TINY,
-         *([] if launcher == "torchrun" else ["--trainer.devices=2"])],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, **meet, **own},
-    )  # fmt: skip
+    devices = [] if launcher == "torchrun" else ["--trainer.devices=2"]
+    command = ["train", "--run", str(run), "--data.root", "nowhere", *TINY, *devices]
+    return Forked(command, environment={**os.environ, **meet, **own})
 
 
 def _connected(port: int) -> socket.socket:

@@ -27,7 +27,8 @@ def edited(run: Path, file: str, section: str, content: Any) -> None:
     whole = yaml.safe_load(text)  # JSON is YAML, too
     whole[section] = content
     (run / file).write_text(json.dumps(whole))
-    as_written(run)
+    if file != "config.yaml":  # of one that is not whole there is no hash
+        as_written(run)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import write_sealed
+from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,10 +73,7 @@ def test_merged_parts_are_the_table_without_shards(
 ) -> None:
     parts = Parts(tmp_path / "parts")
     assert main(command(bundle, demo_tiles, parts.path, "2/3")) == 0
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "amazon_ml.cli", *command(bundle, demo_tiles, parts.path, shard)])
-        for shard in ("0/3", "1/3")
-    ]
+    processes = [Forked(command(bundle, demo_tiles, parts.path, shard)) for shard in ("0/3", "1/3")]
     assert [process.wait(300) for process in processes] == [0, 0]
     before = [parts.part(number).stat().st_mtime_ns for number in range(3)]
     assert main(command(bundle, demo_tiles, parts.path, "1/3")) == 0
@@ -101,7 +97,7 @@ def test_killed_process_leaves_no_part_and_its_shard_can_be_predicted_again(bund
     demo = tmp_path / "demo"
     write_demo(demo, tiles=20, test_tiles=400, size=32)
     call = command(bundle, demo, tmp_path / "parts", "0/1")
-    process = subprocess.Popen([sys.executable, "-m", "amazon_ml.cli", *call])
+    process = Forked(call)
     parts = Parts(tmp_path / "parts")
     end = time.monotonic() + 120
     while not parts.plan.exists() and time.monotonic() < end:

@@ -21,6 +21,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY
+from forked import Forked
 
 from amazon_ml import stop
 from amazon_ml.cli.main import main
@@ -364,11 +365,11 @@ def test_signal_to_one_process_stops_all_at_the_same_batch(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ranks = [
-        subprocess.Popen(
-            [sys.executable, str(script), phase, str(rank), str(batch), str(checkpoint)],
-            stdout=subprocess.PIPE, text=True, cwd=tmp_path,
-            env={**os.environ, "LOCAL_RANK": str(local), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1",
-                 "MASTER_PORT": str(port), "PYTHONPATH": str(Path(stop.__file__).parents[1])},
+        Forked(
+            [str(script), phase, str(rank), str(batch), str(checkpoint)],
+            environment={**os.environ, "LOCAL_RANK": str(local), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1",
+                         "MASTER_PORT": str(port)},
+            folder=tmp_path,
         )
         for local in range(2)
     ]  # fmt: skip
