@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+import timm
 import yaml
 
-from amazon_ml.lightning import timm
 from amazon_ml.runs.config import parse_train
 
 CONFIGS = Path(__file__).parents[1] / "configs"

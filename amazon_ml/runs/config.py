@@ -7,10 +7,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
+import pytorch_lightning as pl
+
 from amazon_ml.arguments import Parser
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import Run

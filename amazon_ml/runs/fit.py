@@ -12,7 +12,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from pytorch_lightning.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -23,11 +26,9 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import clear_leftovers, write_table
 from amazon_ml.heap import keep_freed
-from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
 from amazon_ml.models.callbacks import (
     EpochLine,
     PerTagTable,
-    StepSeed,
     TaskMark,
     WholeCheckpoints,
     read_figures,
@@ -39,7 +40,14 @@ from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
 from amazon_ml.runs import hashes
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
-from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, cluster_plugins, launched
+from amazon_ml.runs.launch import (
+    check_accelerator,
+    check_address,
+    check_tasks,
+    cluster_plugins,
+    launched,
+    quiet_lightning,
+)
 from amazon_ml.runs.loggers import open_loggers
 from amazon_ml.runs.options import Options
 
@@ -64,11 +72,6 @@ def fold_data(run: Run, options: Options, fold: int, catalog: Catalog) -> Planet
     return data
 
 
-def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
-    """Share of the training tiles with each tag, which losses and the head's bias start from: shape (tags,)."""
-    return torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
-
-
 def _data(run: Run, options: Options, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
         **options["data"], fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=options["seed"],
@@ -87,7 +90,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
-        parts.append((folder.test, test, data.test_dataloader))
+        parts.append((folder.test, test, data.predict_dataloader))
     reached, there = ranks.first_does(lambda: (_reached(folder), [hashes.is_unchanged(path) for path, _, _ in parts]))
     if reached is None and all(there):
         log.info("%s is finished", folder.path)
@@ -104,7 +107,7 @@ def fit_fold(folder: FoldFolder, options: Options, data: PlanetDataModule, seed:
         _check_fits(folder, reached, model)
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
-        _fit(folder, options, data, model, seed, reached)
+        _fit(folder, options, data, model, reached)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
@@ -175,6 +178,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], options: Options) -> n
     so that a run from a GPU can be used anywhere.
     """
     keep_freed()
+    quiet_lightning()
     gpu = on_gpu(options)
     model.float()  # as it will be read from its file, whatever precision it was trained in
     trainer = pl.Trainer(
@@ -271,6 +275,7 @@ def _progress(options: Options) -> dict[str, Any]:
 def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequence[Any] = (), **own: Any) -> pl.Trainer:
     """Make a trainer with the settings of a run; `own` ones take their place."""
     keep_freed()
+    quiet_lightning()
     progress = _progress(options)
     norms = [SyncNorms()] if options["trainer"]["sync_batchnorm"] else []
     settings = {
@@ -294,23 +299,17 @@ def make_trainer(options: Options, callbacks: list[pl.Callback], plugins: Sequen
     return trainer
 
 
-def _fit(
-    folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, seed: int, start: _Reached
-) -> None:
+def _fit(folder: FoldFolder, options: Options, data: PlanetDataModule, model: TileTagger, start: _Reached) -> None:
     if min(len(data.train_rows), len(data.valid_rows)) < ranks.count():
         raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({ranks.count()})")
-    frequencies = training_frequencies(data)
-    model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
-    else:
-        model.start_from_frequencies(frequencies)
     _tell_batch(options)
     _tell_unreached(options)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
     mark = TaskMark(hashes.read_task(folder.path))
-    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag), mark]
+    callbacks = [*resume_points(folder.last), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
     with open_loggers(folder, {} if ranks.rank() else options["loggers"]) as services:
         trainer = make_trainer(
