@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from amazon_ml.data.augment import symmetric
 from amazon_ml.data.bands import TileReader, name_bands
 from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, is_tif, list_tiles
 from amazon_ml.data.images import resize
-from amazon_ml.data.symmetry import symmetric
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.preprocess import check_images
@@ -29,12 +29,15 @@ from amazon_ml.runs.inference import (
     all_members,
     choose_device,
     load_taggers,
+    placed,
     predict_members,
 )
 from amazon_ml.runs.predict import predict_listed
 
 #: Arrays of uint8, a folder, files, or a table with a column ``path``.
 Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
+
+_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
 
 
 class Predictor:
@@ -79,7 +82,7 @@ class Predictor:
         self._members = all_members(bundle.networks)
         devices = [choose_device(member, device) for member in self._members]
         self._taggers = {
-            member.weights: [tagger.to(place) for tagger in load_taggers(member)]
+            member.weights: [placed(tagger, member, place)[0] for tagger in load_taggers(member)]
             for member, place in zip(self._members, devices, strict=True)
         }
         given = None if device is None else devices[0]
@@ -175,7 +178,7 @@ class Predictor:
         return self._predict_table(table)
 
     def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
-        names = pd.Series(range(len(images)) if images.ndim else [])
+        names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
 
         def predict(networks: Networks) -> Predicted:
             networks, size = self._sized(networks), int(networks.model["size"])
@@ -243,11 +246,13 @@ def _list_folder(folder: Path) -> pd.DataFrame:
 
 
 def _list_files(files: Sequence[Any]) -> pd.DataFrame:
+    if not isinstance(files, Sequence):
+        raise InputError(f"tiles must be {_KINDS}, not a {type(files).__name__}")
     odd = [file for file in files if not isinstance(file, (str, PathLike))]
     if odd:
         raise InputError(
-            f"tiles must be an array, a folder, a list of files or a table, and the list holds a {type(odd[0]).__name__};"
-            " make one array of arrays with numpy.stack"
+            f"tiles must be {_KINDS}, and the list holds a {type(odd[0]).__name__}; make one array of arrays with "
+            "numpy.stack"
         )
     return _as_table(pd.DataFrame({"path": [str(file) for file in files]}))
 
@@ -262,9 +267,9 @@ def _as_table(table: pd.DataFrame) -> pd.DataFrame:
     path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
     own = path.where(path.map(is_tif).astype(bool), "")
     beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
-    names = (
-        table["image_name"].reset_index(drop=True) if "image_name" in table else path.map(lambda file: Path(file).stem)
-    )
+    names = path.map(lambda file: Path(file).stem)
+    if "image_name" in table:
+        names = table["image_name"].reset_index(drop=True)
     return pd.DataFrame({"image_name": names, "path": path, "tif": beside.where(beside != "", own)})
 
 
@@ -272,7 +277,7 @@ def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
     """Keep the files that a reader needs; refuse tiles that lack one."""
     chosen, lacking = choose_files(tiles, read.bands, read.colours)
     if len(lacking):
-        path = tiles.set_index("image_name").loc[lacking.iloc[0], "path"]
+        path = tiles["path"].tolist()[int(lacking.iloc[0])]
         raise InputError(
             f"{path}: the run reads bands {name_bands(read.bands)} of a {files_needed(read.bands, read.colours)}; "
             "name the TIF in a column tif, or give the folder"

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -23,9 +22,11 @@ from amazon_ml.decisions.thresholds import START
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.averaging import equal, exponential
+from amazon_ml.models.checks import check_options
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import check_images, preprocess
+from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
@@ -37,11 +38,6 @@ DIVERGED = "the network's output is not finite: training diverged; lower --model
 
 #: Size and channels of a network whose tags are given, and these are not.
 _SIZE, _CHANNELS = 256, 3
-#: Arguments of timm that read a file, or that no file of options can hold.
-_FILES_AND_OBJECTS = {
-    "cache_dir", "checkpoint_path", "features_only", "kwargs_filter", "pretrained_cfg", "pretrained_cfg_overlay",
-    "pretrained_filter_fn", "pretrained_strict", "scriptable",
-}  # fmt: skip
 
 
 class TileTagger(pl.LightningModule):
@@ -156,34 +152,7 @@ class TileTagger(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        for option, value, known in (
-            ("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS), ("tta_mean", tta_mean, MEANS),
-        ):  # fmt: skip
-            if value not in known:
-                raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
-        if not 0 < lr < math.inf or not 0 <= weight_decay < math.inf or not 0 <= warmup <= 1:
-            raise InputError(
-                "model.lr must be above 0, model.weight_decay not below 0, both finite, and model.warmup in 0..1"
-            )
-        if any(epoch < 0 or edge < 8 for epoch, edge in progressive.items()):
-            raise InputError("model.progressive: epochs must not be below 0, nor edges below 8 px")
-        if not 0 < layer_decay <= 1:
-            raise InputError("model.layer_decay must be above 0, and 1 at most")
-        if ema is not None and swa is not None:
-            raise InputError("model.ema and model.swa: choose one of them")
-        if not 0 <= (ema or 0) < 1 or not 0 < (1 if swa is None else swa) <= 1:
-            raise InputError("model.ema must be in 0..1 and below 1, model.swa above 0 and 1 at most")
-        if foreign := sorted(backbone_args.keys() & _FILES_AND_OBJECTS):
-            raise InputError(
-                f"model.backbone_args: {', '.join(foreign)} is not taken from a configuration; leave it out (weights "
-                "from a file are named with model.weights)"
-            )
-        own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
-        if own:
-            raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
-        for name, rate in backbone_args.items():
-            if "drop" in name and name.endswith("rate") and not _is_share(rate):
-                raise InputError(f"model.backbone_args: {name} must be in 0..1, not {rate!r}")
+        check_options(self.hparams)
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the head has started from frequencies
         self._knows_frequencies = False
@@ -492,37 +461,7 @@ def _first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, st
     return next(((place, one, two) for place, (one, two) in pairs if one != two), None)
 
 
-def _is_share(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
-
-
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:
     """Give what was last set, up to this epoch."""
     begun = [start for start in by_epoch if start <= epoch]
     return by_epoch[max(begun)] if begun else None
-
-
-def _cosine_between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2
-
-
-def _one_cycle(done: float, warmup: float) -> float:
-    """Rise and fall along cosines, from 1/25 to 1 to nearly 0 (Smith and Topin 2018)."""
-    if done < warmup:
-        return _cosine_between(1 / 25, 1.0, done / warmup)
-    return _cosine_between(1.0, 1e-5, (done - warmup) / max(1e-9, 1 - warmup))
-
-
-def _cosine(done: float, warmup: float) -> float:
-    """Rise along a line, fall along a cosine (Loshchilov and Hutter 2017)."""
-    if done < warmup:
-        return max(1e-3, done / warmup)
-    return _cosine_between(1.0, 0.0, (done - warmup) / max(1e-9, 1 - warmup))
-
-
-def _constant(done: float, warmup: float) -> float:
-    return 1.0
-
-
-#: Name to the learning rate, as a share of the highest, after a share of the steps.
-SCHEDULES = {"one_cycle": _one_cycle, "cosine": _cosine, "constant": _constant}

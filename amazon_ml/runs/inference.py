@@ -108,10 +108,9 @@ class Engine:
         loader = tile_loader(TileDataset(source), networks.batch_size, workers, on_gpu=gpu)
         total = np.zeros((len(source), len(networks.tags)), dtype=np.float64)
         for tagger in self.taggers(networks) if len(source) else ():
-            weights, cast = _precision(networks, device)
-            tagger.to(device=device, dtype=weights)
+            ready, cast = placed(tagger, networks, device)
             batches = tracked(loader, len(loader), "predicting, batches") if self.progress else loader
-            total += predict_batches(tagger, batches, device, cast)
+            total += predict_batches(ready, batches, device, cast)
         return (total / len(networks.weights)).astype(np.float32)
 
 
@@ -140,6 +139,12 @@ def predict_batches(
     if not np.isfinite(p).all():
         raise WorkError(DIVERGED)
     return p
+
+
+def placed(tagger: TileTagger, networks: Networks, device: torch.device) -> tuple[TileTagger, torch.dtype | None]:
+    """Put a network on a device, in the precision that it predicts in; give what its operations are cast to, too."""
+    weights, cast = _precision(networks, device)
+    return tagger.to(device=device, dtype=weights), cast
 
 
 def _precision(networks: Networks, device: torch.device) -> tuple[torch.dtype, torch.dtype | None]:
