@@ -10,7 +10,8 @@ import torch
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.losses import LOSSES
-from amazon_ml.models.tagger import SCHEDULES, TileTagger
+from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS
 
 TAGS = ["a", "b", "c"]
