@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -19,13 +20,12 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_table
-from amazon_ml.lightning import pl
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.tagger import TileTagger, make_tagger
 from amazon_ml.report.figures import draw_sweep
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles, training_frequencies
+from amazon_ml.runs.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.launch import check_accelerator
 
@@ -97,13 +97,11 @@ def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
         data = _first_fold(Path(scratch), config)
         pl.seed_everything(config.seed, verbose=False)
         tagger = _tagger(replace(config, model=_first_epoch(config.model)), data)
-        frequencies = training_frequencies(data)
-        tagger.loss.learn_frequencies(frequencies)
-        tagger.start_from_frequencies(frequencies)
+        tagger.learn_frequencies(data.frequencies)
         rising = RisingRate(rates)
         trainer = make_trainer(config.trainer, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
-            trainer.fit(tagger, datamodule=data)
+            trainer.fit(tagger, data.train_dataloader())  # the loader alone: dropout is drawn as it comes
     if not rising.rows:
         raise WorkError(f"the loss is not finite at --lowest {rates[0]:g}")
     return pd.DataFrame(rising.rows, columns=["step", "learning_rate", "loss", "smoothed_loss"])

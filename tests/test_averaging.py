@@ -10,6 +10,7 @@ import forked
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import safetensors.torch
 import torch
 from conftest import TINY
@@ -20,7 +21,6 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
 from amazon_ml.models.averaging import estimate_norms, take_in
 from amazon_ml.models.layers import batch_norms, stages, train_last

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 from conftest import TINY, write_sealed
 
 from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
-from amazon_ml.lightning import timm
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.weights import save_weights
 from amazon_ml.runs.bundle import seal

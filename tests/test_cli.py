@@ -17,8 +17,9 @@ from amazon_ml.cli.main import VERBS, _limit_reached, main
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
 LAYERS = ("errors", "terminal", "regular", "yaml_files", "settings", "files", "locks", "outputs", "heap", "stop",
-          "waiting", "labels", "decisions", "ranks", "lightning", "data", "models", "runs", "report", "kaggle",
-          "bench", "cluster", "finish", "train", "find", "blend", "audit", "compare", "cli")  # fmt: skip
+          "waiting", "labels", "decisions", "ranks", "torchvision_hook", "data", "models", "runs", "predictor",
+          "report", "kaggle", "bench", "cluster", "finish", "pipeline", "find", "blend", "audit", "compare",
+          "cli")  # fmt: skip
 
 
 def test_help_answers_within_a_second() -> None:

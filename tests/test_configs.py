@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
+import timm
 import yaml
 from asked import config_of
-
-from amazon_ml.lightning import timm
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")

@@ -141,7 +141,7 @@ def test_held_out_tiles_come_as_they_are_and_in_order(root: Path, folds_file: Pa
 
 def test_untagged_tiles_come_as_they_are_without_targets(root: Path, folds_file: Path) -> None:
     data = module(root, folds_file)
-    for loader in (data.test_dataloader(), data.predict_dataloader()):
+    for loader in (data.predict_dataloader(),):
         batches = list(loader)
         assert all(batch.keys() == {"image", "index"} for batch in batches)
         expected = as_they_are([str(path) for path in sorted((root / "test").iterdir())])
@@ -434,7 +434,7 @@ def test_a_packed_store_gives_the_batches_that_the_files_give(root: Path, folds_
     for epoch in (0, 1):
         assert same(epoch_of(files.train_dataloader(), epoch), epoch_of(store.train_dataloader(), epoch))
     assert same(list(files.val_dataloader()), list(store.val_dataloader()))
-    assert same(list(files.test_dataloader()), list(store.test_dataloader()))
+    assert same(list(files.predict_dataloader()), list(store.predict_dataloader()))
 
 
 def test_the_store_in_the_folder_is_used_without_being_named(root: Path, folds_file: Path, tmp_path: Path) -> None:

@@ -156,13 +156,14 @@ import os, signal, sys
 from datetime import timedelta
 from amazon_ml.models import callbacks
 callbacks.SAVE_EVERY = timedelta(0)
-start = callbacks.StepSeed.on_train_batch_start
+from amazon_ml.models.seeding import PerStepSeed
+start = PerStepSeed.on_train_batch_start
 def dying(self, trainer, module, batch, batch_idx):
     first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
     if first and trainer.global_rank == 1 and (trainer.current_epoch, batch_idx) == (1, 2):
         os.kill(os.getpid(), signal.SIGKILL)
     start(self, trainer, module, batch, batch_idx)
-callbacks.StepSeed.on_train_batch_start = dying
+PerStepSeed.on_train_batch_start = dying
 from amazon_ml.cli.main import main
 sys.exit(main())
 """

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import TINY
 
@@ -17,9 +18,9 @@ from amazon_ml.data.bands import TileReader
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.sources import TileFiles
-from amazon_ml.lightning import pl
-from amazon_ml.models.callbacks import EpochLine, StepSeed
+from amazon_ml.models.callbacks import EpochLine
 from amazon_ml.models.preprocess import normalise
+from amazon_ml.models.seeding import PerStepSeed
 from amazon_ml.models.tagger import TileTagger
 
 pytestmark = [
@@ -51,7 +52,7 @@ def _fit(module: TileTagger, batches: list[Batch], *callbacks: pl.Callback, clip
         precision="bf16-mixed",
         gradient_clip_val=clip,
         max_epochs=1,
-        callbacks=[StepSeed(0), EpochLine(), *callbacks],
+        callbacks=[PerStepSeed(0), EpochLine(), *callbacks],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

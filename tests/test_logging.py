@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 from conftest import TINY
 from sklearn.metrics import average_precision_score, fbeta_score, precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,7 +21,6 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import FoldFolder

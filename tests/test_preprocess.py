@@ -5,12 +5,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.images import resize
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl
 from amazon_ml.models.preprocess import normalise, preprocess
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import VIEWS

@@ -298,7 +298,7 @@ import json, signal, sys, torch
 from pathlib import Path
 from torch.utils.data import DataLoader
 from amazon_ml import ranks, stop
-from amazon_ml.lightning import pl
+import pytorch_lightning as pl
 from amazon_ml.models.callbacks import SaveAndStop, WholeCheckpoints
 
 phase, rank, batch, checkpoint = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.lightning import pl, timm
 from amazon_ml.models.losses import LOSSES
-from amazon_ml.models.tagger import SCHEDULES, TileTagger
+from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS
 
 TAGS = ["a", "b", "c"]
@@ -211,10 +212,3 @@ def test_a_batch_that_batch_norms_cannot_train_on_is_refused() -> None:
     tagger = _tagger().train()
     with pytest.raises(InputError, match=r"data.batch_size: 1 is too few to train on: .*\[1, 96, 1, 1\]"):
         tagger.training_step({"image": _tiles(1, 32, 32, 3), "target": torch.zeros(1, 3)}, 0)
-
-
-def test_torchvision_imports_beside_a_cpu_build() -> None:
-    # Without the declarations in amazon_ml.lightning this import fails on CPU builds.
-    import torchvision
-
-    assert torchvision.__version__ and timm.__version__

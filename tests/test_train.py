@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import safetensors.torch
 import torch
 from conftest import TINY, as_written
@@ -23,7 +24,6 @@ from torch.utils.data import DataLoader
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.labels import PLANET
-from amazon_ml.lightning import pl
 from amazon_ml.models import callbacks
 from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import TileTagger

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.lightning import timm
 from amazon_ml.models.weights import PACKAGES, load_weights, make_backbone, rename_lite_key, save_weights
 
 

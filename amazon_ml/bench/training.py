@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
@@ -25,9 +26,10 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.threshold_rules import PerClassThresholds
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.heap import keep_freed
-from amazon_ml.lightning import pl
-from amazon_ml.models.callbacks import EpochLine, SaveAndStop, StepSeed
+from amazon_ml.models.callbacks import EpochLine, SaveAndStop
+from amazon_ml.models.seeding import PerStepSeed
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.launch import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -162,12 +164,13 @@ def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
 
 
 def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting: Setting, scratch: Path) -> None:
+    quiet_lightning()
     trainer = pl.Trainer(
         accelerator=setting.device,
         devices=1,
         precision=setting.precision,
         max_epochs=1,
-        callbacks=[SaveAndStop(scratch / "last.ckpt"), StepSeed(0), line],
+        callbacks=[SaveAndStop(scratch / "last.ckpt"), PerStepSeed(0), line],
         logger=[pl.loggers.CSVLogger(scratch, "", ""), pl.loggers.TensorBoardLogger(scratch, "", "")],
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -24,7 +26,7 @@ from amazon_ml.data.bands import (
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.config import ReadingConfig
-from amazon_ml.data.folds import read_folds, write_folds
+from amazon_ml.data.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.images import LARGEST_EDGE, MAX_PIXELS
 from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.loading import (
@@ -41,7 +43,6 @@ from amazon_ml.data.packed import PackedStore, check_pixels, open_store, refuse_
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl
 from amazon_ml.settings import build, settings_of
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ log = logging.getLogger(__name__)
 
 class PlanetDataModule(pl.LightningDataModule):
     """Tiles with their multi-hot tags, split into a training part and a held-out fold.
+
+    Training batches are of the labelled tiles outside of the fold, those of validation and test of the tiles in it, and
+    those of prediction of the untagged tiles. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size, size,
+    bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape (tiles,
+    tags)). Nothing is written, unless `folds_file` or `bands_file` are given.
 
     Parameters
     ----------
@@ -129,13 +135,29 @@ class PlanetDataModule(pl.LightningDataModule):
     fold
         The fold that is held out.
     folds_file
-        CSV of ``image_name`` and ``fold``. Written when it is not there, else read and checked.
+        CSV of ``image_name`` and ``fold``. Written when it is not there, else read and checked. When not given, folds
+        are made in memory, by each process alike.
     bands_file
-        JSON that says how tiles are read. Written when it is not there, else read and checked.
+        JSON that says how tiles are read. Written when it is not there, else read and checked. When not given, that
+        is found in memory, by each process alike.
     seed
         Seed of folds, order and augmentation.
     on_gpu
         Whether batches go to a GPU. When not given: whether there is one.
+
+    Attributes
+    ----------
+    catalog
+        The tiles and their tags; ``catalog.tags.names`` is the order of the columns of targets.
+    train_rows, valid_rows
+        Positions of the labelled tiles that are trained on, and of those that are held out; after `setup`.
+    read
+        How the bands of a tile are read; after `setup`.
+
+    Raises
+    ------
+    InputError
+        For options that cannot be, here or in `setup`, and for tiles or tables that are missing or damaged.
     """
 
     train_rows: np.ndarray
@@ -171,8 +193,8 @@ class PlanetDataModule(pl.LightningDataModule):
         soften: str | None = None,
         limit: int | None = None,
         fold: int = 0,
-        folds_file: str = "folds.csv",
-        bands_file: str = "bands.json",
+        folds_file: str | None = None,
+        bands_file: str | None = None,
         seed: int = 0,
         on_gpu: bool | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -227,22 +249,29 @@ class PlanetDataModule(pl.LightningDataModule):
         return store
 
     def prepare_data(self) -> None:
-        """Write the folds and how tiles are read, once; Lightning calls this in one process only."""
+        """Look for damaged tiles, and write the files that are asked for; Lightning calls this in one process only."""
         hp = self.hparams
         if self.store is None:
             check_whole(self.catalog.labelled, self.catalog.unlabelled)
-        folds, bands = Path(hp["folds_file"]), Path(hp["bands_file"])
-        if not folds.exists():
-            write_folds(folds, self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
-        if not bands.exists():
-            write_reader(bands, self._fit_reader())
+        folds, bands = hp["folds_file"], hp["bands_file"]
+        if folds is not None and not Path(folds).exists():
+            write_folds(Path(folds), self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
+        if bands is not None and not Path(bands).exists():
+            write_reader(Path(bands), self._fit_reader())
 
     def setup(self, stage: str | None = None) -> None:
-        """Read what was prepared; nothing is made here, so every process sees the same."""
-        self.read = read_reader(Path(self.hparams["bands_file"]))
+        """Divide the tiles; every process does so alike."""
+        self._check_sampler()
+        file = self.hparams["bands_file"]
+        self.read = self._own_reader if file is None else read_reader(Path(file))
         if self.read.bands != self.bands:
-            raise InputError(f"{self.hparams['bands_file']} is for bands {name_bands(self.read.bands)}; delete it")
+            raise InputError(f"{file} is for bands {name_bands(self.read.bands)}; delete it")
         if self.store and self.store.reader != self.read:
+            if file is None:
+                raise InputError(
+                    f"{self.store.path} was packed with another order or limits of TIF bands than data.tif_order and "
+                    "data.tif_limits say; leave these out, or pack again with the same"
+                )
             raise InputError(
                 f"{self.store.path} was packed with another order or limits of TIF bands than "
                 f"{self.hparams['bands_file']} says; pack again with --bands_file {self.hparams['bands_file']}"
@@ -250,12 +279,13 @@ class PlanetDataModule(pl.LightningDataModule):
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
         if self.hparams["hold_out"]:
-            fold = read_folds(Path(self.hparams["folds_file"]), self.catalog.labelled["image_name"])
-            held_out = (fold == self.hparams["fold"]).to_numpy()
+            fold, file = self._folds()
+            held_out = fold == self.hparams["fold"]
             if not held_out.any() or held_out.all():
+                within = f" in {file}" if file else ""
                 raise InputError(
-                    f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles in "
-                    f"{self.hparams['folds_file']}; folds are counted from 0, and each needs tiles in and outside of it"
+                    f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles{within}; "
+                    "folds are counted from 0, and each needs tiles in and outside of it"
                 )
             self.train_rows, self.valid_rows = everything[~held_out], everything[held_out]
 
@@ -270,12 +300,22 @@ class PlanetDataModule(pl.LightningDataModule):
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the held-out tiles, like `val_dataloader`: a test needs tags."""
+        return self.val_dataloader()
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the untagged tiles, as they are, in the order of the catalog, shared in the same way."""
         return self._as_is(TileDataset(self._source(self.catalog.unlabelled, labelled=False)))
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the untagged tiles, like `test_dataloader`."""
-        return self.test_dataloader()
+    @property
+    def frequencies(self) -> torch.Tensor:
+        """Share of the training tiles with each tag, which losses and the head's bias start from: float32 (tags,)."""
+        return torch.from_numpy(self.catalog.targets[self.train_rows]).float().mean(dim=0)
+
+    @property
+    def network_seed(self) -> int:
+        """Seed of the weights and the dropout of the network that is trained on this fold."""
+        return int(self.hparams["seed"] + self.hparams["fold"])
 
     @property
     def workers(self) -> int:
@@ -297,6 +337,36 @@ class PlanetDataModule(pl.LightningDataModule):
         if self.store:
             return PackedTiles(self.store, self.store.rows(tiles["image_name"], labelled=labelled))
         return TileFiles(tiles, self.read, self.hparams["size"])
+
+    def _check_sampler(self) -> None:
+        """Refuse a trainer of several processes that would put another sampler in place of ours."""
+        trainer = self.trainer
+        if trainer is not None and trainer.world_size > 1:
+            connector: Any = trainer._accelerator_connector
+            if connector.use_distributed_sampler:
+                raise InputError(
+                    "the data module shares the tiles between processes itself: make the Trainer with "
+                    "use_distributed_sampler=False"
+                )
+
+    def _folds(self) -> tuple[npt.NDArray[np.integer], str | None]:
+        """Give the fold of each labelled tile, and the file that says so, where there is one."""
+        file = self.hparams["folds_file"]
+        if file is None:
+            return self._own_folds, None
+        return read_folds(Path(file), self.catalog.labelled["image_name"]).to_numpy(), file
+
+    @cached_property
+    def _own_folds(self) -> npt.NDArray[np.integer]:
+        hp = self.hparams
+        folds: npt.NDArray[np.integer] = fold_catalog(self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])[
+            "fold"
+        ].to_numpy()
+        return folds
+
+    @cached_property
+    def _own_reader(self) -> TileReader:
+        return self._fit_reader()
 
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog

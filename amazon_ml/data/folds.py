@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, scenes, touching
+from amazon_ml.data.neighbours import NEIGHBOURS, find_neighbours, kept_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.files import write_table
 from amazon_ml.labels import MultiHot
@@ -109,19 +109,40 @@ def make_folds_by_scene(
     return pd.DataFrame({"image_name": names.to_numpy(), "fold": fold_of[member]})
 
 
-def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int) -> None:
-    """Write the folds of a catalog's labelled tiles, stratified, and by scenes if asked.
+def fold_catalog(
+    catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int, neighbours: Path | None = None
+) -> pd.DataFrame:
+    """Make the folds of a catalog's labelled tiles, stratified, and by scenes if requested.
 
-    Scenes are made of the neighbours in neighbours.csv beside `path`, which are found and written
-    where they are not there.
+    Parameters
+    ----------
+    catalog
+        The tiles.
+    by
+        ``tags`` or ``scenes``.
+    folds
+        Number of folds.
+    seed
+        Seed of the folds.
+    neighbours
+        CSV of the tiles that touch, which scenes are made of. It is written where it is not there. When not given,
+        they are found, and nothing is written.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``fold``, in the order of the catalog.
     """
     names, targets = catalog.labelled["image_name"], catalog.targets
     if by == "tags":
-        table = make_folds(names, targets, folds, seed)
-    else:
-        pairs = touching(kept_neighbours(path.with_name(NEIGHBOURS), catalog.labelled))
-        table = make_folds_by_scene(names, targets, scenes(len(names), pairs), folds, seed)
-    write_table(path, table)
+        return make_folds(names, targets, folds, seed)
+    tiles = catalog.labelled
+    pairs = touching(find_neighbours(tiles) if neighbours is None else kept_neighbours(neighbours, tiles))
+    return make_folds_by_scene(names, targets, scenes(len(names), pairs), folds, seed)
+
+
+def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int) -> None:
+    """Write the folds that `fold_catalog` makes, with the neighbours in neighbours.csv beside `path`."""
+    write_table(path, fold_catalog(catalog, by, folds, seed, path.with_name(NEIGHBOURS)))
 
 
 def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series[int]") -> pd.DataFrame:

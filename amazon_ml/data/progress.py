@@ -42,10 +42,11 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], *, workers
     with ThreadPoolExecutor(workers) as pool:
         blocks = (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
         results = (result for block in blocks for result in pool.map(function, block))
-        yield from _told(results, len(items), what)
+        yield from tracked(results, len(items), what)
 
 
-def _told(results: Iterable[Result], total: int, what: str) -> Iterator[Result]:
+def tracked(results: Iterable[Result], total: int, what: str) -> Iterator[Result]:
+    """Give results as they come, and say how far it is: with a bar on a terminal, in lines elsewhere."""
     if sys.stderr.isatty():
         yield from track(results, what, total=total, console=Console(stderr=True), transient=True)
         return

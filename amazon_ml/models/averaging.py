@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from itertools import compress, islice
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import pl
 from amazon_ml.models.layers import batch_norms, trains
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from amazon_ml import ranks, stop
 from amazon_ml.data.loading import Batch
 from amazon_ml.files import atomic_write, write_table
-from amazon_ml.lightning import TorchCheckpointIO, pl
 from amazon_ml.models.figures import read_figures
 from amazon_ml.models.tagger import TileTagger
 
@@ -133,20 +133,6 @@ class WholeCheckpoints(TorchCheckpointIO):
             stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
-
-
-class StepSeed(pl.Callback):
-    """Seed each batch's dropout by (seed, rank, epoch, batch), so that resuming changes no draw."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        """Seed PyTorch."""
-        entropy = np.random.SeedSequence((self.seed, trainer.global_rank, trainer.current_epoch, batch_idx))
-        torch.manual_seed(int(entropy.generate_state(1)[0]))
 
 
 class EpochLine(pl.Callback):

@@ -2,10 +2,11 @@
 
 from typing import Any, cast
 
+import pytorch_lightning as pl
+import timm
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from amazon_ml.lightning import param_groups_layer_decay, param_groups_weight_decay, pl, timm
 
 
 def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:

@@ -3,6 +3,7 @@
 Training, prediction and export go through it, so they cannot drift apart.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -11,8 +12,43 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from amazon_ml.errors import InputError
+
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+
+
+def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | None = None) -> None:
+    """Refuse what are no tiles as the network takes them: uint8 of shape (tiles, height, width, channels).
+
+    Parameters
+    ----------
+    dtype, shape
+        Of an array or a tensor.
+    channels
+        Channels of a tile.
+    size
+        Height and width, pixels; any by default.
+
+    Raises
+    ------
+    InputError
+        With what is expected, and what to do.
+    """
+    edges = (size or "height", size or "width")
+    kind = str(dtype).removeprefix("torch.")
+    shape, remedy = tuple(shape), ""
+    if len(shape) != 4:
+        remedy = "; give one tile as tiles[None]" if len(shape) == 3 else ""
+    elif shape[-1] != channels:
+        remedy = "; put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
+    elif kind != "uint8":
+        remedy = "; give values in 0..255 as the files hold them, since the network normalises them"
+        remedy = remedy if kind.startswith("float") else "; scale them to 0..255 as the training tiles were scaled"
+    elif size is None or shape[1:3] == (size, size):
+        return
+    expected = ", ".join(map(str, ("tiles", *edges, channels)))
+    raise InputError(f"tiles must be uint8 of shape ({expected}), and these are {kind} of shape {shape}{remedy}")
 
 
 def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size: int | None = None) -> torch.Tensor:

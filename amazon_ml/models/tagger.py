@@ -1,25 +1,34 @@
 """The network: uint8 tiles in, one logit a tag out, and how it is trained."""
 
-import math
+import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from amazon_ml import ranks
+from amazon_ml.data.bands import name_bands
+from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.lightning import pl
+from amazon_ml.labels import TagSet
 from amazon_ml.models.averaging import equal, exponential
+from amazon_ml.models.checks import check_options
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
-from amazon_ml.models.preprocess import preprocess
+from amazon_ml.models.preprocess import check_images, preprocess
+from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
 from amazon_ml.settings import to_plain
@@ -29,11 +38,8 @@ _T = TypeVar("_T")
 #: What is said of a network whose logits are no numbers; none comes back from there.
 DIVERGED = "the network's output is not finite: training diverged; lower --model.lr, in a new --run"
 
-#: Arguments of timm that read a file, or that no file of options can hold.
-_FILES_AND_OBJECTS = {
-    "cache_dir", "checkpoint_path", "features_only", "kwargs_filter", "pretrained_cfg", "pretrained_cfg_overlay",
-    "pretrained_filter_fn", "pretrained_strict", "scriptable",
-}  # fmt: skip
+#: Size and channels of a network whose tags are given, and these are not.
+_SIZE, _CHANNELS = 256, 3
 
 
 class TileTagger(pl.LightningModule):
@@ -43,10 +49,14 @@ class TileTagger(pl.LightningModule):
     ``-y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))``, computed from the logits z without forming
     the sigmoid; `amazon_ml.models.losses.bce` derives it.
 
+    Under a `pytorch_lightning.Trainer` with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags
+    and the seed of the weights come from the data module, before training. With loaders of your own, give `tags`,
+    `size` and `in_chans`.
+
     Parameters
     ----------
     tags
-        The tag list, in the order of logits.
+        The tag list, in the order of logits. By default that of the data module; there is no network before.
     backbone
         Any timm model name.
     pretrained
@@ -56,13 +66,14 @@ class TileTagger(pl.LightningModule):
     backbone_args
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     size
-        Edge of the tiles, pixels; networks that are made for one size are made for this one.
+        Edge of the tiles, pixels; networks that are made for one size are made for this one. By default that of the
+        data module, or 256 where `tags` are given.
     progressive
         Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as
         ``{0: 64, 4: 128, 8: 256}``: an epoch on small tiles costs a fraction of one on whole ones.
         Predictions are made at `size` always, so end there.
     in_chans
-        Channels of a tile.
+        Channels of a tile; by default those of the data module, or 3 where `tags` are given.
     mean
         Mean of each channel in 0..1 that is subtracted; that of the backbone's weights by default.
     std
@@ -102,6 +113,11 @@ class TileTagger(pl.LightningModule):
         Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
     compile
         Compile the backbone with ``torch.compile``; worth its minute on a GPU.
+
+    Raises
+    ------
+    InputError
+        For options that cannot be, and, under a trainer, for tags or channels that are not those of the data module.
     """
 
     mean: torch.Tensor
@@ -111,14 +127,14 @@ class TileTagger(pl.LightningModule):
 
     def __init__(
         self,
-        tags: list[str],
+        tags: list[str] | None = None,
         backbone: str = "resnet50",
         pretrained: bool = True,
         weights: str | None = None,
         backbone_args: dict[str, Any] = {},  # noqa: B006 (shown as the default; never changed)
-        size: int = 256,
+        size: int | None = None,
         progressive: dict[int, int] = {},  # noqa: B006 (shown as the default; never changed)
-        in_chans: int = 3,
+        in_chans: int | None = None,
         mean: list[float] | None = None,
         std: list[float] | None = None,
         loss: str = "bce",
@@ -138,37 +154,25 @@ class TileTagger(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        for option, value, known in (
-            ("schedule", schedule, SCHEDULES), ("tta", tta, VIEWS), ("tta_mean", tta_mean, MEANS),
-        ):  # fmt: skip
-            if value not in known:
-                raise InputError(f"model.{option}: there is no {value!r}; there are {', '.join(known)}")
-        if not 0 < lr < math.inf or not 0 <= weight_decay < math.inf or not 0 <= warmup <= 1:
-            raise InputError(
-                "model.lr must be above 0, model.weight_decay not below 0, both finite, and model.warmup in 0..1"
-            )
-        if any(epoch < 0 or edge < 8 for epoch, edge in progressive.items()):
-            raise InputError("model.progressive: epochs must not be below 0, nor edges below 8 px")
-        if not 0 < layer_decay <= 1:
-            raise InputError("model.layer_decay must be above 0, and 1 at most")
-        if ema is not None and swa is not None:
-            raise InputError("model.ema and model.swa: choose one of them")
-        if not 0 <= (ema or 0) < 1 or not 0 < (1 if swa is None else swa) <= 1:
-            raise InputError("model.ema must be in 0..1 and below 1, model.swa above 0 and 1 at most")
-        if foreign := sorted(backbone_args.keys() & _FILES_AND_OBJECTS):
-            raise InputError(
-                f"model.backbone_args: {', '.join(foreign)} is not taken from a configuration; leave it out (weights "
-                "from a file are named with model.weights)"
-            )
-        own = sorted(backbone_args.keys() & {"num_classes", "in_chans", "img_size", "pretrained"})
-        if own:
-            raise InputError(f"model.backbone_args: {', '.join(own)} is set from other options; leave it out")
-        for name, rate in backbone_args.items():
-            if "drop" in name and name.endswith("rate") and not _is_share(rate):
-                raise InputError(f"model.backbone_args: {name} must be in 0..1, not {rate!r}")
+        check_options(self.hparams)
+        self._held_out: list[tuple[torch.Tensor, ...]] = []
+        self._untrained = True  # until weights are loaded, or the head has started from frequencies
+        self._knows_frequencies = False
+        self._own_size = size is not None
+        if tags is not None:
+            self._build(tags, _SIZE if size is None else size, _CHANNELS if in_chans is None else in_chans)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the network is there: not before tags are known."""
+        return self.hparams["tags"] is not None
+
+    def _build(self, tags: Sequence[str], size: int, in_chans: int) -> None:
+        TagSet(tuple(tags))  # refuses lists that repeat a tag
+        self.hparams.update(tags=list(tags), size=size, in_chans=in_chans)
+        self._hparams_initial = copy.deepcopy(self.hparams)  # which loggers get
         self.configure_models()
         self.configure_losses()
-        self._held_out: list[tuple[torch.Tensor, ...]] = []
 
     def configure_models(self) -> None:
         """Make the backbone, and the statistics that normalise its input."""
@@ -203,9 +207,81 @@ class TileTagger(pl.LightningModule):
         self.loss = make_loss(hp["loss"], hp["loss_args"], hp["tags"])
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Averaging of weights, where it is asked for."""
+        """Seeding of each step, and averaging of weights where it is requested."""
         ema, swa = self.hparams["ema"], self.hparams["swa"]
-        return [exponential(ema)] if ema is not None else [equal(swa)] if swa is not None else []
+        averaging = [exponential(ema)] if ema is not None else [equal(swa)] if swa is not None else []
+        # Averaging copies the network in its `setup`, so that the network has to be there.
+        own = [_SetUp(), PerStepSeed()]
+        there = [type(callback) for callback in self.trainer.callbacks] if self._trainer is not None else []  # type: ignore[attr-defined]
+        return [*(callback for callback in own if type(callback) not in there), *averaging]
+
+    def setup(self, stage: str) -> None:
+        """Take from the trainer's data module what is not given: tags, size, channels, frequencies, seed.
+
+        Raises
+        ------
+        InputError
+            For tags, a size or channels that are not those of the data module, and where there is no data module and
+            something is missing.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, PlanetDataModule):
+            self.take_data(data)
+            if stage == "fit":
+                self.learn_frequencies(data.frequencies)
+        elif not self.is_built:
+            raise InputError("TileTagger has no tags: give tags=[...], or give the Trainer a PlanetDataModule")
+        elif stage == "fit" and self.loss.needs_frequencies and not self._knows_frequencies:
+            raise InputError(
+                f"the loss {self.hparams['loss']} needs the share of the training tiles with each tag: give the "
+                "Trainer a PlanetDataModule, or call learn_frequencies before fit"
+            )
+
+    def take_data(self, data: PlanetDataModule) -> None:
+        """Make the network for the tiles and tags of a data module, or check that it is for these."""
+        tags, size, in_chans = data.catalog.tags.names, data.hparams["size"], len(data.bands)
+        own = self.hparams
+        if own["in_chans"] not in (None, in_chans):
+            raise InputError(f"TileTagger takes {own['in_chans']} channels, and tiles have {name_bands(data.bands)}")
+        if self._own_size and own["size"] != size:
+            raise InputError(f"TileTagger has size {own['size']}, and the data module {size}: leave the size out")
+        if not self.is_built:
+            with seeded(data.network_seed):
+                self._build(tags, size, in_chans)
+            return
+        if (odd := _first_difference(own["tags"], tags)) is not None:
+            raise InputError(
+                f"TileTagger has {len(own['tags'])} tags, and the data module {len(tags)}; number {odd[0]} is "
+                f"{odd[1]} in the one and {odd[2]} in the other: leave tags out, or give both the same list"
+            )
+        if own["size"] != size:
+            own["size"] = size
+            self._try_sizes()
+
+    def learn_frequencies(self, frequencies: torch.Tensor) -> None:
+        """Let the loss and, before training, the head know how frequent each tag is.
+
+        Parameters
+        ----------
+        frequencies
+            Share of the training tiles with each tag, in 0..1, shape (tags,).
+        """
+        if frequencies.shape != (len(self.hparams["tags"]),):
+            raise InputError(f"frequencies must be of shape ({len(self.hparams['tags'])},), not {frequencies.shape}")
+        self.loss.learn_frequencies(frequencies)
+        self._knows_frequencies = True
+        if self._untrained:
+            self.start_from_frequencies(frequencies)
+            self._untrained = False
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, from which training then goes on."""
+        self._untrained = False
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let nothing be fetched when the checkpoint is loaded: it holds all weights."""
+        checkpoint["hyper_parameters"] |= {"pretrained": False, "weights": None}
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the head's bias so that, before training, each tag's probability is near its frequency."""
@@ -219,6 +295,8 @@ class TileTagger(pl.LightningModule):
     def forward(self, images: torch.Tensor, size: int | None = None) -> torch.Tensor:
         """Logits of a batch of tiles.
 
+        The network must be there: see `is_built`.
+
         Parameters
         ----------
         images
@@ -230,6 +308,9 @@ class TileTagger(pl.LightningModule):
         -------
         float32 logits of shape (tiles, tags).
         """
+        if not self.is_built:
+            raise InputError("TileTagger has no network before it has tags: give tags=[...], or fit it")
+        check_images(images.dtype, images.shape, self.hparams["in_chans"])
         inputs = preprocess(images, self.mean, self.std, size)
         if not self.hparams["channels_last"]:
             inputs = inputs.contiguous()
@@ -277,17 +358,33 @@ class TileTagger(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and F2 at 0.2 over all held-out tiles of all processes, and keep the figures of each tag."""
+        _, logits, targets = self._gather_held_out()
+        self.log("val_loss", self.loss(logits, targets), prog_bar=True)
+        self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val_f2")
+
+    def _gather_held_out(self) -> list[torch.Tensor]:
+        """Give positions, outputs and targets of all processes, and forget them."""
         own = [torch.cat(parts) for parts in zip(*self._held_out, strict=True)]
         self._held_out.clear()
-        _, logits, targets = ranks.gather_rows(*own)
-        if not torch.isfinite(logits).all():
+        index, outputs, targets = ranks.gather_rows(*own)
+        if not torch.isfinite(outputs).all():
             raise WorkError(DIVERGED)
-        self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        p, true = self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy()
-        self.log("val_f2", fbeta_score(true, p >= DEFAULT_THRESHOLD), prog_bar=True)
+        return [index, outputs, targets]
+
+    def _score(self, p: npt.NDArray[np.float32], true: npt.NDArray[np.float32], name: str) -> None:
+        self.log(name, fbeta_score(true, p >= DEFAULT_THRESHOLD), prog_bar=True)
         self.per_tag = score_per_tag(true, p >= DEFAULT_THRESHOLD).drop(columns="gain_if_perfect")
         self.per_tag["average_precision"] = average_precision(true, p)
         self.per_tag.insert(0, "tag", self.hparams["tags"])
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep probabilities as they are predicted, averaged over the views, and targets."""
+        self._held_out.append((batch["index"], self.probabilities(batch["image"]), batch["target"].float()))
+
+    def on_test_epoch_end(self) -> None:
+        """Log F2 at 0.2 as ``test_f2``, and keep the figures of each tag."""
+        _, p, targets = self._gather_held_out()
+        self._score(p.cpu().numpy(), targets.cpu().numpy(), "test_f2")
 
     def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and probabilities of a batch."""
@@ -357,37 +454,21 @@ def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, in_chans: in
     return TileTagger(list(tags), size=size, in_chans=in_chans, **to_plain(model))
 
 
-def _is_share(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
+class _SetUp(pl.Callback):
+    """Set the network up before the callbacks behind this one, which may copy it."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Call the network's own `setup`."""
+        pl_module.setup(stage)
+
+
+def _first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:
+    """Give the place, counted from 1, and the two tags where lists of tags first differ; none where they are equal."""
+    pairs = enumerate(itertools.zip_longest(own, other, fillvalue="missing"), start=1)
+    return next(((place, one, two) for place, (one, two) in pairs if one != two), None)
 
 
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:
     """Give what was last set, up to this epoch."""
     begun = [start for start in by_epoch if start <= epoch]
     return by_epoch[max(begun)] if begun else None
-
-
-def _cosine_between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2
-
-
-def _one_cycle(done: float, warmup: float) -> float:
-    """Rise and fall along cosines, from 1/25 to 1 to nearly 0 (Smith and Topin 2018)."""
-    if done < warmup:
-        return _cosine_between(1 / 25, 1.0, done / warmup)
-    return _cosine_between(1.0, 1e-5, (done - warmup) / max(1e-9, 1 - warmup))
-
-
-def _cosine(done: float, warmup: float) -> float:
-    """Rise along a line, fall along a cosine (Loshchilov and Hutter 2017)."""
-    if done < warmup:
-        return max(1e-3, done / warmup)
-    return _cosine_between(1.0, 0.0, (done - warmup) / max(1e-9, 1 - warmup))
-
-
-def _constant(done: float, warmup: float) -> float:
-    return 1.0
-
-
-#: Name to the learning rate, as a share of the highest, after a share of the steps.
-SCHEDULES = {"one_cycle": _one_cycle, "cosine": _cosine, "constant": _constant}

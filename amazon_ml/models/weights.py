@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import timm
 import torch
 from torch import nn
 
 from amazon_ml.errors import InputError
 from amazon_ml.files import atomic_write
-from amazon_ml.lightning import timm
 from amazon_ml.regular import check_regular
 
 log = logging.getLogger(__name__)

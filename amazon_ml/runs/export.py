@@ -11,7 +11,8 @@ from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import Bundle, Networks, is_bundle, open_bundle, write_bundle
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.predict import inputs_of, load_taggers
+from amazon_ml.runs.inference import load_taggers
+from amazon_ml.runs.predict import inputs_of
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from pytorch_lightning.utilities.rank_zero import rank_zero_only  # type: ignore[attr-defined]
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -24,11 +27,9 @@ from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import clear_leftovers, write_table
 from amazon_ml.heap import keep_freed
-from amazon_ml.lightning import MisconfigurationException, pl, rank_zero_only
 from amazon_ml.models.callbacks import (
     EpochLine,
     PerTagTable,
-    StepSeed,
     TaskMark,
     WholeCheckpoints,
     resume_points,
@@ -42,7 +43,15 @@ from amazon_ml.runs import hashes
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
-from amazon_ml.runs.launch import check_accelerator, check_address, check_tasks, check_world, cluster_plugins, launched
+from amazon_ml.runs.launch import (
+    check_accelerator,
+    check_address,
+    check_tasks,
+    check_world,
+    cluster_plugins,
+    launched,
+    quiet_lightning,
+)
 from amazon_ml.runs.loggers import check_loggers, open_loggers
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.settings import to_plain
@@ -70,11 +79,6 @@ def fold_data(run: Run, config: RunConfig, fold: int, catalog: Catalog) -> Plane
     return data
 
 
-def training_frequencies(data: PlanetDataModule) -> torch.Tensor:
-    """Share of the training tiles with each tag, which losses and the head's bias start from: shape (tags,)."""
-    return torch.from_numpy(data.catalog.targets[data.train_rows]).float().mean(dim=0)
-
-
 def _data(run: Run, config: RunConfig, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
         **to_plain(config.data), fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=config.seed,
@@ -93,7 +97,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
-        parts.append((folder.test, test, data.test_dataloader))
+        parts.append((folder.test, test, data.predict_dataloader))
     reached, there = ranks.first_does(lambda: (_reached(folder), [hashes.is_unchanged(path) for path, _, _ in parts]))
     if reached is None and all(there):
         log.info("%s is finished", folder.path)
@@ -109,7 +113,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
         _check_fits(folder, reached, model)
         for path, _, _ in parts:
             ranks.first_does(partial(path.unlink, missing_ok=True))  # by a network that is gone
-        _fit(folder, config, data, model, seed, reached)
+        _fit(folder, config, data, model, reached)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
@@ -180,6 +184,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) ->
     so that a run from a GPU can be used anywhere.
     """
     keep_freed()
+    quiet_lightning()
     gpu = on_gpu(how)
     model.float()  # as it will be read from its file, whatever precision it was trained in
     trainer = pl.Trainer(
@@ -286,6 +291,7 @@ def make_trainer(
 ) -> pl.Trainer:
     """Make a trainer with the settings of a run; `own` ones take their place."""
     keep_freed()
+    quiet_lightning()
     progress = _progress(how)
     norms = [SyncNorms()] if how.sync_batchnorm else []
     settings = {
@@ -309,23 +315,17 @@ def make_trainer(
     return trainer
 
 
-def _fit(
-    folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, seed: int, start: _Reached
-) -> None:
+def _fit(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, start: _Reached) -> None:
     if min(len(data.train_rows), len(data.valid_rows)) < ranks.count():
         raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({ranks.count()})")
-    frequencies = training_frequencies(data)
-    model.loss.learn_frequencies(frequencies)  # at every start: no checkpoint holds them, and the tiles are the same
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
-    else:
-        model.start_from_frequencies(frequencies)
     _tell_batch(config)
     _tell_unreached(config)
     ranks.first_does(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLine()
     mark = TaskMark(hashes.read_task(folder.path))
-    callbacks = [*resume_points(folder.last), StepSeed(seed), line, PerTagTable(folder.per_tag), mark]
+    callbacks = [*resume_points(folder.last), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
     with open_loggers(folder, {} if ranks.rank() else config.loggers) as services:
         trainer = make_trainer(

@@ -1,5 +1,6 @@
 """How this process was started, by torchrun, by srun or by itself, and whether what is requested can run in it."""
 
+import logging
 import os
 import socket
 import threading
@@ -7,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 from amazon_ml.errors import InputError
-from amazon_ml.lightning import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from amazon_ml.runs.trainer import TrainerConfig
 
 #: From this number on, steps of Slurm are no steps of srun: the batch script itself, or the shell of an allocation.
@@ -25,6 +30,11 @@ _NO_GPU = (
     "start from configs/thumbnails.yaml, which is made for one; where there is a GPU, nvidia-smi and "
     "torch.cuda.is_available() show what is missing"
 )
+
+
+def quiet_lightning() -> None:
+    """Leave out what Lightning logs about hardware that is not there and services that are not used."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import pytorch_lightning as pl
+
 from amazon_ml.errors import InputError
 from amazon_ml.files import read_json, write_json
-from amazon_ml.lightning import pl
 from amazon_ml.runs.folder import FoldFolder
 
 Arguments = dict[str, Any]

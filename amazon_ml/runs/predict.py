@@ -6,13 +6,11 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import TileReader, name_bands
@@ -22,20 +20,16 @@ from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.limits import compare_values
-from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.tolerant import TolerantFiles
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
-from amazon_ml.models.tagger import TileTagger, make_tagger
-from amazon_ml.models.weights import load_weights
 from amazon_ml.outputs import check_outputs, check_place
 from amazon_ml.runs.access import own_paths
-from amazon_ml.runs.blend import refuse_apart, stack_tables
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
-from amazon_ml.runs.fit import on_gpu, predict
 from amazon_ml.runs.folder import Run, probability_table
+from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -55,25 +49,6 @@ from amazon_ml.runs.skipping import REFUSE, Policy
 Listing = Callable[[TileReader], pd.DataFrame]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What networks make of some tiles.
-
-    Parameters
-    ----------
-    names
-        Names of the tiles.
-    p
-        Probabilities of shape (tiles, tags).
-    failed
-        Name of each tile that could not be decoded to what is wrong with it; its row of `p` means nothing.
-    """
-
-    names: "pd.Series[str]"
-    p: npt.NDArray[np.float32]
-    failed: dict[str, str]
 
 
 def predict_tiles(
@@ -132,7 +107,7 @@ def _incomplete(out: Path) -> Path:
 
 def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
     """List what prediction reads, which nothing may be written onto: the networks with their runs, and tables."""
-    members = _members(bundle.networks)
+    members = all_members(bundle.networks)
     folders = [source, *(member.source for member in members)]
     runs = [path for folder in folders if not is_bundle(folder) for path in own_paths(Run(folder))]
     weights = [file for member in members for file in member.weights]
@@ -147,7 +122,7 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
         if parts.plan.exists():
             refuse_other_plan(parts, count, _made_of(bundle))
         else:
-            batch = math.lcm(*(member.batch_size for member in _members(bundle.networks)))
+            batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
             keep_plan(parts, listed, tiles, count, batch, _made_of(bundle))
     return bundle
@@ -174,7 +149,7 @@ def _readable(
     networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Look at the headers of all files that the networks read; give the tiles without a fault there, and the faults."""
-    readers = {(member.read.bands, member.read.colours): member.read for member in _members(networks)}
+    readers = {(member.read.bands, member.read.colours): member.read for member in all_members(networks)}
     tables = [_chosen(listed, folder, read) for read in readers.values()]
     faults = find_broken(tables)
     broken: dict[str, str] = {}
@@ -207,20 +182,16 @@ def _tag(
     return table
 
 
-def _members(networks: Networks | Blended) -> list[Networks]:
-    if isinstance(networks, Networks):
-        return [networks]
-    return [each for member in networks.members for each in _members(member)]
-
-
 def _made_of(bundle: Bundle) -> str:
     """Hash of the weights and the decision, the same for a run and its bundle."""
-    weights = [sha256_of(file) for member in _members(bundle.networks) for file in member.weights]
+    weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
     decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]
     return hashlib.sha256(json.dumps([weights, decision]).encode()).hexdigest()
 
 
-def predict_listed(networks: Networks | Blended, listing: Listing, workers: int | None) -> Predicted:
+def predict_listed(
+    networks: Networks | Blended, listing: Listing, workers: int | None, engine: Engine | None = None
+) -> Predicted:
     """Predict tiles with the networks of a run, or with those of all members of a blend.
 
     Parameters
@@ -231,44 +202,20 @@ def predict_listed(networks: Networks | Blended, listing: Listing, workers: int 
         Lists the tiles, each with the files that a reader needs: members of a blend may read others.
     workers
         Loader processes.
+    engine
+        How they predict; it has `workers` already.
     """
-    if isinstance(networks, Networks):
-        return _predict_table(networks, listing(networks.read), workers)
-    tables, failed = [], dict[str, str]()
-    for member in networks.members:
-        predicted = predict_listed(member, listing, workers)
-        failed |= predicted.failed
-        tables.append(pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(member.tags)))
-        told = f"{member.source} reads other tiles than {networks.members[0].source}"
-        refuse_apart(tables[0].index, tables[-1].index, told)
-    first = tables[0].index
-    blended = networks.blender.apply(stack_tables(tables, first, networks.tags))
-    return Predicted(first.to_series(), blended.astype(np.float32), failed)
+    engine = engine or Engine(workers=workers)
+    return predict_members(networks, lambda one: _predict_table(one, listing(one.read), engine))
 
 
-def _predict_table(networks: Networks, tiles: pd.DataFrame, workers: int | None) -> Predicted:
+def _predict_table(networks: Networks, tiles: pd.DataFrame, engine: Engine) -> Predicted:
     """Predict the tiles of a catalog's table, averaged over the networks."""
     files = TolerantFiles(tiles, networks.read, networks.size)
     compare_values(networks.read, tiles)
-    gpu = on_gpu(networks.trainer)
-    loader = tile_loader(TileDataset(files), networks.batch_size, loader_workers(workers, on_gpu=gpu), on_gpu=gpu)
-    total = np.zeros((len(tiles), len(networks.tags)), dtype=np.float64)
-    for tagger in load_taggers(networks):
-        total += predict(tagger, loader, networks.trainer)
-    names = tiles["image_name"]
+    p, names = engine.score(networks, files), tiles["image_name"]
     failed = {str(names.iloc[row]): fault for row, fault in files.failures().items()}
-    return Predicted(names, (total / len(networks.weights)).astype(np.float32), failed)
-
-
-def load_taggers(networks: Networks) -> Iterator[TileTagger]:
-    """Make each network, one after the other."""
-    for file in networks.weights:
-        try:
-            tagger = make_tagger(networks.model, networks.tags, networks.size, len(networks.read.bands))
-        except InputError as error:
-            raise InputError(f"{networks.source}: {error}") from None
-        load_weights(file, tagger)
-        yield tagger
+    return Predicted(names, p, failed)
 
 
 def _tiles_below(folder: Path) -> pd.DataFrame:

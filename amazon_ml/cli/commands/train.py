@@ -2,10 +2,10 @@
 
 from rich.table import Table
 
+from amazon_ml import pipeline
 from amazon_ml.find import enough, find_rate, measure_batches
 from amazon_ml.report.tables import console
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.train import train as train_run
 
 
 def train(config: RunConfig) -> None:
@@ -16,7 +16,7 @@ def train(config: RunConfig) -> None:
     config
         Options of the run.
     """
-    train_run(config)
+    pipeline.train(config)
 
 
 def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> None:

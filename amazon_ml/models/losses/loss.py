@@ -23,6 +23,9 @@ class Loss(nn.Module):
         The tag list, in the order of logits.
     """
 
+    #: Whether the loss is another one before `learn_frequencies` was called.
+    needs_frequencies = False
+
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
 

@@ -42,6 +42,7 @@ class PosWeight(Loss):
     """
 
     weights: torch.Tensor
+    needs_frequencies = True
 
     def __init__(self, tags: Sequence[str], power: float = 0.5, cap: float = 10.0) -> None:
         super().__init__(tags)

@@ -24,7 +24,7 @@ from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.thumbnails import colours, data_uri
 from amazon_ml.runs.bundle import Networks, open_bundle
 from amazon_ml.runs.folder import read_probabilities
-from amazon_ml.runs.predict import load_taggers
+from amazon_ml.runs.inference import load_taggers
 
 #: Tags that are shown at the most, a tile each; pixels of a picture; how much the heat covers.
 _TAGS, _EDGE, _HEAT = 6, 160, 0.5
@@ -83,7 +83,7 @@ def grad_cam(tagger: TileTagger, image: Image, tag: int) -> npt.NDArray[np.float
     -------
     float32 of shape (height, width), scaled to 0..1; None where the features lie on no map.
     """
-    from pytorch_grad_cam import GradCAM  # behind `amazon_ml.lightning`, since it imports torchvision
+    from pytorch_grad_cam import GradCAM  # slow to import
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     tagger.eval()

@@ -3,6 +3,8 @@
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amazon_ml import ranks
@@ -25,7 +27,23 @@ from amazon_ml.runs.tile_files import check_tiles, record_tiles
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RunResult:
+    """What training gives.
+
+    Parameters
+    ----------
+    folder
+        The run folder, with networks, probabilities, decision, submission and report.
+    metrics
+        The content of metrics.json: the scores with their intervals.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(config: RunConfig) -> RunResult:
     """Run the whole job into a run folder, in as many processes as the configuration asks for.
 
     Several processes may each train other folds of one run at the same time. What the folds share is
@@ -39,10 +57,21 @@ def train(config: RunConfig) -> dict[str, Any]:
 
     Returns
     -------
-    The content of metrics.json.
+    The run folder and its scores.
+
+    Raises
+    ------
+    InputError
+        For options, tiles or a run folder that are wrong.
+
+    Examples
+    --------
+    >>> import amazon_ml as am
+    >>> run = am.train(am.RunConfig.load("demo"))  # doctest: +SKIP
+    >>> run.metrics["f2"]["cross_fitted"]["value"]  # doctest: +SKIP
     """
     with joined(config):
-        return _train(config)
+        return RunResult(config.folder, _train(config))
 
 
 def _train(config: RunConfig) -> dict[str, Any]:

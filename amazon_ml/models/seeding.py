@@ -1,0 +1,48 @@
+"""Random numbers that depend on the seed and the step alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.loading import Batch
+
+
+class PerStepSeed(pl.Callback):
+    """Seed each batch's dropout by (seed, rank, epoch, batch), so that resuming changes no draw.
+
+    Parameters
+    ----------
+    seed
+        By default that of the network of the trainer's `PlanetDataModule`; nothing is seeded where there is no such
+        data module.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed, self._used = seed, seed
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Take the seed of the data module, where no other is given."""
+        data = getattr(trainer, "datamodule", None)
+        if self.seed is None:
+            self._used = data.network_seed if isinstance(data, PlanetDataModule) else None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Seed PyTorch."""
+        if self._used is None:
+            return
+        entropy = np.random.SeedSequence((self._used, trainer.global_rank, trainer.current_epoch, batch_idx))
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch on the CPU for a block, and put its state back after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

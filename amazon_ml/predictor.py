@@ -1,0 +1,285 @@
+"""Tags of any tiles from Python: `Predictor.load(...)`, then `predict_proba` or `predict`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from amazon_ml.data.augment import symmetric
+from amazon_ml.data.bands import TileReader, name_bands
+from amazon_ml.data.catalog.contents import check_folder, no_images
+from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.tiles import choose_files, files_needed, is_tif, list_tiles
+from amazon_ml.data.images import resize
+from amazon_ml.errors import InputError
+from amazon_ml.labels import TagSet
+from amazon_ml.models.preprocess import check_images
+from amazon_ml.models.tagger import TileTagger
+from amazon_ml.runs.bundle import Bundle, Networks, open_bundle
+from amazon_ml.runs.inference import (
+    Engine,
+    Predicted,
+    Probabilities,
+    all_members,
+    choose_device,
+    load_taggers,
+    placed,
+    predict_members,
+)
+from amazon_ml.runs.predict import predict_listed
+
+#: Arrays of uint8, a folder, files, or a table with a column ``path``.
+Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
+
+_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
+
+
+class Predictor:
+    """The networks and the decision rule of a run, a bundle or a blend; make one with `Predictor.load`.
+
+    Networks are in evaluation mode, and no gradients are computed. Probabilities are those of ``amazon-ml predict``.
+    Several threads may use one predictor at the same time.
+
+    Parameters
+    ----------
+    bundle
+        What `amazon_ml.runs.bundle.open_bundle` gives.
+    device
+        Where networks predict, such as ``cpu`` or ``cuda:1``; the GPU where there is one by default.
+    batch_size
+        Tiles at once; as the run has it by default.
+    workers
+        Processes that read files; by default none on the CPU, one a core beside a GPU.
+    progress
+        Whether to show how far it is.
+
+    Examples
+    --------
+    >>> tagger = Predictor.load("runs/demo/bundle")  # doctest: +SKIP
+    >>> tagger.predict("tiles/")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        if workers is not None and workers < 0:
+            raise InputError(f"workers must be at least 0, not {workers}")
+        self._bundle, self._batch_size = bundle, batch_size
+        self._members = all_members(bundle.networks)
+        devices = [choose_device(member, device) for member in self._members]
+        self._taggers = {
+            member.weights: [placed(tagger, member, place)[0] for tagger in load_taggers(member)]
+            for member, place in zip(self._members, devices, strict=True)
+        }
+        given = None if device is None else devices[0]
+        self._engine = Engine(given, workers, progress, self._loaded)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        progress: bool = False,
+    ) -> "Predictor":
+        """Load the networks and the rule of a run, a bundle or a blend.
+
+        Parameters
+        ----------
+        path
+            Folder of the run, the bundle or the blend.
+        device, batch_size, workers, progress
+            As the class takes them.
+
+        Raises
+        ------
+        InputError
+            Where the folder is none of these, or where a file of it is missing or damaged.
+        """
+        bundle = open_bundle(Path(path).expanduser())
+        return cls(bundle, device=device, batch_size=batch_size, workers=workers, progress=progress)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags, in the order of the columns of `predict_proba`."""
+        return tuple(self._bundle.decision.tags)
+
+    @property
+    def rule(self) -> Any:
+        """The decision rule, which turns probabilities into tags."""
+        return self._bundle.decision.rule
+
+    def predict_proba(self, tiles: Tiles, *, scale: bool = False) -> Probabilities:
+        """Probability of each tag.
+
+        Parameters
+        ----------
+        tiles
+            A uint8 array of shape (tiles, height, width, bands), with the bands of the run in its order; or a folder,
+            with folders beneath; or a list of files; or a table with a column ``path``, and ``tif`` for the TIF beside
+            a JPG where the run reads both.
+        scale
+            Scale arrays of another height and width as files are scaled; they are refused by default.
+
+        Returns
+        -------
+        float32 array of shape (tiles, tags): in the order of arrays, files or rows; in that of names for a folder.
+
+        Raises
+        ------
+        InputError
+            For arrays of another type, shape or number of bands than expected, and for files that cannot be read.
+        """
+        return self._predict(tiles, scale).p
+
+    def predict(self, tiles: Tiles, *, scale: bool = False) -> pd.DataFrame:
+        """Tags of each tile, as the decision rule chooses them.
+
+        Parameters
+        ----------
+        tiles, scale
+            As `predict_proba` takes them.
+
+        Returns
+        -------
+        Table of ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that was trained on.
+        """
+        predicted = self._predict(tiles, scale)
+        separator = TagSet(self.tags).separator(self._bundle.table.tag_separator)
+        decided = self.rule.predict(predicted.p) if len(predicted.p) else None
+        tags = [] if decided is None else TagSet(self.tags).decode(decided, separator=separator)
+        return pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
+
+    def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
+        if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
+            return self._predict_array(np.asarray(tiles), scale)
+        if isinstance(tiles, (str, PathLike)):
+            table = _list_folder(Path(tiles))
+        elif isinstance(tiles, pd.DataFrame):
+            table = _as_table(tiles)
+        else:
+            table = _list_files(tiles)
+        return self._predict_table(table)
+
+    def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
+        names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
+
+        def predict(networks: Networks) -> Predicted:
+            networks, size = self._sized(networks), networks.size
+            check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else size)
+            return Predicted(names, self._engine.score(networks, _Arrays(images, size)), {})
+
+        predicted = predict_members(self._bundle.networks, predict)
+        return replace(predicted, p=self._in_order(predicted.p), names=names)
+
+    def _predict_table(self, table: pd.DataFrame) -> Predicted:
+        rows = table.assign(image_name=list(map(str, range(len(table)))))  # names may occur twice
+        if table.empty:
+            return Predicted(table["image_name"], np.zeros((0, len(self.tags)), dtype=np.float32), {})
+        predicted = predict_members(
+            self._bundle.networks,
+            lambda one: predict_listed(self._sized(one), lambda read: _choose(rows, read), None, self._engine),
+        )
+        if predicted.failed:
+            faults = list(predicted.failed.values())
+            more = f"; and {len(faults) - 1:,} more files" if len(faults) > 1 else ""
+            raise InputError(f"{faults[0]}{more}")
+        return Predicted(table["image_name"], self._in_order(predicted.p), {})
+
+    def _in_order(self, p: Probabilities) -> Probabilities:
+        """Put the columns in the order of the decision's tags."""
+        own = list(self._bundle.networks.tags)
+        return p if tuple(own) == self.tags else p[:, [own.index(tag) for tag in self.tags]]
+
+    def _sized(self, networks: Networks) -> Networks:
+        return networks if self._batch_size is None else replace(networks, batch_size=self._batch_size)
+
+    def _loaded(self, networks: Networks) -> list[TileTagger]:
+        return self._taggers[networks.weights]
+
+
+class _Arrays:
+    """Tiles of an array, scaled as files are."""
+
+    def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
+        self.images, self.size = images, size
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Copy, scale and turn the tiles."""
+        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
+        for slot, row in enumerate(rows):
+            tile = resize(np.ascontiguousarray(self.images[row]), self.size)
+            symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
+        return images
+
+
+def _list_folder(folder: Path) -> pd.DataFrame:
+    folder = folder.expanduser()
+    if folder.is_file():
+        raise InputError(f"{folder} is a file: give a folder, or a list of files such as [{str(folder)!r}]")
+    check_folder(folder, "give the folder of tiles")
+    listed = list_tiles([folder], renamed=read_mapping(folder))
+    if listed.empty:
+        raise InputError(no_images([folder]))
+    return listed
+
+
+def _list_files(files: Sequence[Any]) -> pd.DataFrame:
+    if not isinstance(files, Sequence):
+        raise InputError(f"tiles must be {_KINDS}, not a {type(files).__name__}")
+    odd = [file for file in files if not isinstance(file, (str, PathLike))]
+    if odd:
+        raise InputError(
+            f"tiles must be {_KINDS}, and the list holds a {type(odd[0]).__name__}; make one array of arrays with "
+            "numpy.stack"
+        )
+    return _as_table(pd.DataFrame({"path": [str(file) for file in files]}))
+
+
+def _as_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Make a table as a catalog's of one with ``path``."""
+    if "path" not in table:
+        raise InputError(f"the table of tiles has no column path; it has {', '.join(map(str, table.columns))}")
+    path = table["path"].reset_index(drop=True)
+    if path.isna().any():
+        raise InputError(f"row {int(path.isna().to_numpy().argmax())} of the table of tiles has no path")
+    path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
+    own = path.where(path.map(is_tif).astype(bool), "")
+    beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
+    names = path.map(lambda file: Path(file).stem)
+    if "image_name" in table:
+        names = table["image_name"].reset_index(drop=True)
+    return pd.DataFrame({"image_name": names, "path": path, "tif": beside.where(beside != "", own)})
+
+
+def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
+    """Keep the files that a reader needs; refuse tiles that lack one."""
+    chosen, lacking = choose_files(tiles, read.bands, read.colours)
+    if len(lacking):
+        path = tiles["path"].tolist()[int(lacking.iloc[0])]
+        raise InputError(
+            f"{path}: the run reads bands {name_bands(read.bands)} of a {files_needed(read.bands, read.colours)}; "
+            "name the TIF in a column tif, or give the folder"
+        )
+    return chosen
