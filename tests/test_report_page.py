@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from browser import Browser, find_browser
-from conftest import as_written
+from conftest import as_written, write_config
 from PIL import Image
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
@@ -39,7 +39,6 @@ from amazon_ml.runs.tiles import listed_tiles
 from amazon_ml.runs.tune import keep_rule
 
 THREE = ("forest", "river", "town")
-_DATA = ("table", "images", "leave_out", "tags", "name_column", "tags_column", "tag_separator", "colours")
 
 
 class Parsed(HTMLParser):
@@ -81,9 +80,8 @@ def make_run(
     tag_set = TagSet(tuple(tags))
     pd.DataFrame({"name": names, "tags": tag_set.decode(true)}).to_csv(root / "labels.csv", index=False)
     p = np.clip(0.7 * true + rng.normal(0.15, 0.2, true.shape), 0.001, 0.999).astype(np.float32)
-    data = {**dict.fromkeys(_DATA), "root": str(root), "bands": "rgb", "allow_missing": False, "hold_out": hold_out}
     run.path.mkdir()
-    run.config.write_text(yaml.safe_dump({"seed": 0, "beta": 2.0, "data": data, "model": {"backbone": "none"}}))
+    write_config(run.path, {"data.root": str(root), "data.hold_out": hold_out, "model.backbone": "none"})
     facts = {"root": str(root), "generated": False, "sha256": "0", "labelled": tiles, "unlabelled": 0}
     started = {"time": "now", "command": "amazon-ml train"}
     write_json(run.provenance, {"starts": [started], "data": {**facts, "tags": dict.fromkeys(tags, 1)}})

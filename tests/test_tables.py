@@ -250,7 +250,7 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
     "a NUL byte": (b"image,tags\nt000,a b\nt001,a\0b\n", {}, ["broken_rows"], ["line 3", "NUL"]),
     "a spreadsheet": (b"PK\x03\x04" + bytes(40), {}, [], ["spreadsheet"]),
     "a web page": ("<!DOCTYPE html><html></html>", {}, [], ["web page"]),
-    "an open quote": ('image,tags\nt000,a b\nt001,"b\n', {}, ["broken_rows"], ["line 3"]),
+    "an open quote": ('image,tags\nt000,a b\nt001,"b\n', {}, ["broken_rows", "few_tiles"], ["line 3"]),
     "empty": (b"", {}, [], ["empty"]),
     "a header alone": ("image,tags\n", {}, [], ["no rows"]),
     "no header": ("t000.png,a\nt001.png,b\n", {}, [], ["header"]),
@@ -581,7 +581,18 @@ def test_the_check_takes_the_options_of_training(
     table = write("image,tags\nt000,a\nt000,b\nt001,\nt888,b\nt999,c|d\n")
     names, out = tmp_path / "names.csv", tmp_path / "check.json"
     names.write_text("image_name\nt999\n")
-    call = ["data", "check", str(tiles), "--table", str(table), "--json", str(out), "--exclude", str(names)]
+    call = [
+        "data",
+        "check",
+        str(tiles),
+        "--table",
+        str(table),
+        "--json",
+        str(out),
+        "--exclude",
+        str(names),
+        "--n_folds=2",
+    ]
     assert main(call) == 1
     assert main([*call, "--overwrite", "--merge_rows", "--allow_untagged", "--allow_missing"]) == 0
     assert json.loads(out.read_text())["tags"] == {"a": 1, "b": 2}

@@ -61,7 +61,8 @@ def separator_of(run: Path | None) -> str:
     if run is None:
         return " "
     folder = Run(run)
-    return declared(folder.tags()).separator(folder.read_config().data.tag_separator)
+    wanted = folder.read_config().data.tag_separator
+    return declared(folder.tags()).separator(wanted)
 
 
 def run_around(file: Path) -> Path | None:

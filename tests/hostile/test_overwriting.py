@@ -17,6 +17,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.shards import Parts, save_part
 
 RNG = np.random.default_rng(0)
 TRUE = (RNG.random((60, 17)) < 0.3).astype(np.uint8)
@@ -302,7 +303,7 @@ def run(trained: Path, demo_tiles: Path, here: Path) -> Path:
     (here / "parts").mkdir()
     (here / "parts" / "plan.json").write_text('{"tiles": 1, "batch": 1, "shards": 1, "made_of": ""}')
     (here / "parts" / "tiles.csv").write_text("image_name,path,tif\na,a.jpg,\n")
-    pd.DataFrame({"image_name": ["a"], "tags": ["clear"]}).to_parquet(here / "parts" / "part-00000.parquet")
+    save_part(Parts(here / "parts"), 0, pd.DataFrame({"image_name": ["a"], "tags": ["clear"]}))
     return here / "run"
 
 
