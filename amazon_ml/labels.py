@@ -5,6 +5,7 @@ knows a tag by its name, but for the generator of tiles, which draws them.
 """
 
 import difflib
+import itertools
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -241,3 +242,9 @@ PLANET_COUNTS: Mapping[str, int] = {
 def declared(names: Sequence[str]) -> TagSet:
     """Give the tags with what is known about them: the competition's, in any order, or others without rules."""
     return replace(PLANET, names=tuple(names)) if set(names) == set(PLANET.names) else TagSet(tuple(names))
+
+
+def first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:
+    """Give the place, counted from 1, and the two tags where lists of tags first differ; none where they are equal."""
+    pairs = enumerate(itertools.zip_longest(own, other, fillvalue="missing"), start=1)
+    return next(((place, one, two) for place, (one, two) in pairs if one != two), None)

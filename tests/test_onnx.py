@@ -37,7 +37,7 @@ def random_tiles(count: int, edge: int, bands: int) -> npt.NDArray[np.uint8]:
 
 def tagger(backbone: str, seed: int, bands: int = 3, **options: str) -> TileTagger:
     torch.manual_seed(seed)
-    return TileTagger(list(PLANET.names), backbone, pretrained=False, size=32, in_chans=bands, **options).eval()  # type: ignore[arg-type]
+    return TileTagger(list(PLANET.names), backbone, pretrained=False, size=32, in_chans=bands, **options).eval()
 
 
 @pytest.fixture(scope="module")

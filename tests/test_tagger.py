@@ -184,7 +184,7 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
     ("options", "message"),
     [
         ({"backbone": "resnet5O"}, r"timm has no 'resnet5O'; it has .*resnet50"),
-        ({"schedule": "cosin"}, r"model.schedule: there is no 'cosin'.*one_cycle, cosine"),
+        ({"schedule": "cosin"}, r"schedule should be 'one_cycle', 'cosine' or 'constant', not 'cosin'"),
         ({"tta": "d8"}, r"model.tta: there is no 'd8'.*d4"),
         ({"tta_mean": "odds"}, r"model.tta_mean: there is no 'odds'.*probability, logit"),
         ({"loss": "focal", "loss_args": {"gama": 2}}, r"model.loss_args: focal takes gamma, alpha, not gama"),

@@ -3,7 +3,7 @@
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml import ranks
-from amazon_ml.data.augment import D4, Augmentation
+from amazon_ml.data.augment import Augmentation
 from amazon_ml.data.bands import (
     TileReader,
-    check_max_pixels,
     check_order,
     name_bands,
     parse_bands,
@@ -25,9 +24,8 @@ from amazon_ml.data.bands import (
 )
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
-from amazon_ml.data.config import ReadingConfig
+from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds import fold_catalog, read_folds, write_folds
-from amazon_ml.data.images import LARGEST_EDGE, MAX_PIXELS
 from amazon_ml.data.limits import fit_reader
 from amazon_ml.data.loading import (
     Batch,
@@ -43,7 +41,7 @@ from amazon_ml.data.packed import PackedStore, check_pixels, open_store, refuse_
 from amazon_ml.data.soften import soften_targets
 from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.errors import InputError
-from amazon_ml.settings import build, settings_of
+from amazon_ml.settings import build, to_plain
 
 log = logging.getLogger(__name__)
 
@@ -61,77 +59,6 @@ class PlanetDataModule(pl.LightningDataModule):
     root
         Folder of tiles; its layout is found (the competition's, its mirror's, or one CSV of names
         and tags above a tree of images).
-    table
-        CSV of names and tags; found when not given.
-    images
-        Folder of labelled images; found when not given.
-    tags
-        The tag list, in the order of columns. When not given: the competition's 17 where the table
-        has one of its names, else the distinct tags of the table, sorted.
-    name_column
-        Column of the table with file names; common names are understood.
-    tags_column
-        Column of the table with tags; common names are understood.
-    tag_separator
-        What stands between tags in a row; any white space when not given.
-    allow_missing
-        Leave out rows whose file is missing, instead of refusing the folder.
-    allow_untagged
-        Take tiles without a tag as they are, instead of refusing the folder.
-    merge_rows
-        Join rows of one name to one tile with the tags of all of them, as in tables with a row a tag.
-    leave_out
-        CSV of names of labelled tiles that are not used, such as ``amazon-ml data check`` writes.
-    bands
-        Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``,
-        such as ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
-    colours
-        Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where
-        there are any, since people made the tags from those. Near infrared is always read from TIFs.
-    tif_order
-        Letters of the bands in a TIF, as they lie there; by default as the files name them, else ``bgrn`` for
-        four and ``rgb`` for three. ``?`` stands for a band that is not used.
-    tif_limits
-        For each band of a TIF, by its letter, the values that become 0 and 255. When not given:
-        percentiles 1 and 99 of the valid pixels of up to 500 labelled tiles, stored in `bands_file`. PNGs of
-        16 bits take those of r, g and b.
-    max_pixels
-        Pixels of an image file at the most, by its header; of a TIF, four bands count as one.
-    packed
-        Packed store of the folder, as ``amazon-ml data pack`` makes it. When not given: the one that
-        lies in `root`, where there is one for these bands and this size.
-    size
-        Edge of the square that tiles are scaled to, pixels.
-    batch_size
-        Tiles in a training batch, on each device.
-    predict_batch_size
-        Tiles in a batch of held-out or untagged tiles, on each device.
-    workers
-        Loader processes. When not given: none on the CPU, where they would take cores from the
-        network, nor for a packed store, where a thread that reads one batch ahead is faster; else one
-        a core, 8 at the most.
-    augment
-        Steps that change training tiles, one after the other: each the name of a transform of
-        albumentations, or of ours (``Haze``, ``Clouds``), with its arguments.
-    mix
-        Mixing of whole training batches: ``mixup`` and ``cutmix`` (alpha of the Beta distribution
-        that shares are drawn from; with both, one is drawn for each batch) and ``p``, the share of
-        batches that are mixed, such as ``{mixup: 0.2, p: 0.5}``.
-    n_folds
-        Number of folds.
-    fold_by
-        ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the
-        tags as evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is
-        kept in neighbours.csv beside `folds_file`.
-    hold_out
-        False trains on every tile and validates on the same ones: for a last network after
-        cross-validation, or to see that a network can overfit. Its scores are not honest ones.
-    soften
-        CSV of doubted labels, as ``amazon-ml audit`` writes it: training targets become the mean of the
-        label and its probability. Held-out tiles keep the labels they are scored with.
-    limit
-        Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones;
-        for a quick look.
     fold
         The fold that is held out.
     folds_file
@@ -144,6 +71,8 @@ class PlanetDataModule(pl.LightningDataModule):
         Seed of folds, order and augmentation.
     on_gpu
         Whether batches go to a GPU. When not given: whether there is one.
+    options
+        Any other option of `amazon_ml.data.config.DataConfig`, such as ``size=64`` or ``bands="rgbn"``.
 
     Attributes
     ----------
@@ -164,61 +93,24 @@ class PlanetDataModule(pl.LightningDataModule):
     valid_rows: np.ndarray
 
     def __init__(
-        self,
-        root: str,
-        table: str | None = None,
-        images: str | None = None,
-        tags: list[str] | None = None,
-        name_column: str | None = None,
-        tags_column: str | None = None,
-        tag_separator: str | None = None,
-        allow_missing: bool = False,
-        allow_untagged: bool = False,
-        merge_rows: bool = False,
-        leave_out: str | None = None,
-        bands: str = "rgb",
-        colours: Literal["jpg", "tif"] | None = None,
-        tif_order: str | None = None,
-        tif_limits: dict[str, list[float]] | None = None,
-        packed: str | None = None,
-        size: int = 256,
-        batch_size: int = 64,
-        predict_batch_size: int = 256,
-        workers: int | None = None,
-        augment: list[dict[str, dict[str, Any]]] = [dict(D4)],  # noqa: B006 (shown as the default; never changed)
-        mix: dict[str, float] | None = None,
-        n_folds: int = 5,
-        fold_by: Literal["tags", "scenes"] = "tags",
-        hold_out: bool = True,
-        soften: str | None = None,
-        limit: int | None = None,
-        fold: int = 0,
-        folds_file: str | None = None,
-        bands_file: str | None = None,
-        seed: int = 0,
-        on_gpu: bool | None = None,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
+        self, root: str | Path, *, fold: int = 0, folds_file: str | None = None, bands_file: str | None = None,
+        seed: int = 0, on_gpu: bool | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
-        if not 8 <= size <= LARGEST_EDGE or batch_size < 1 or predict_batch_size < 1:
-            raise InputError(f"data.size must be in 8..{LARGEST_EDGE}, and batch sizes at least 1")
-        if (limit is not None and limit < 1) or (workers is not None and workers < 0):
-            raise InputError("data.limit must be at least 1, and data.workers at least 0")
-        check_max_pixels(max_pixels)
-        self.save_hyperparameters(logger=False)
-        check_order(tif_order, tif_limits)
+        config = build(DataConfig, {"root": str(root), **options})
+        check_order(config.tif_order, config.tif_limits)
+        own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "seed": seed, "on_gpu": on_gpu}
+        self.save_hyperparameters({**to_plain(config), **own}, logger=False)
+        self.config = config
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
-        self.bands = parse_bands(bands)
-        self.augmentation = Augmentation(augment, seed, size, len(self.bands), mix)
+        self.bands = parse_bands(config.bands)
+        self.augmentation = Augmentation(config.augment, seed, config.size, len(self.bands), config.mix)
 
     @cached_property
     def catalog(self) -> Catalog:
         """The tiles of the folder, or so many as the limit allows; read once."""
         hp = self.hparams
-        catalog = read_catalog(
-            Path(hp["root"]),
-            **catalog_options(build(ReadingConfig, {one.name: hp[one.name] for one in settings_of(ReadingConfig)})),
-        )
+        catalog = read_catalog(Path(self.config.root), **catalog_options(self.config))
         limit = hp["limit"]
         if limit is None:
             return catalog

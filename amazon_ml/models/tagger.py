@@ -1,9 +1,8 @@
 """The network: uint8 tiles in, one logit a tag out, and how it is trained."""
 
 import copy
-import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,9 @@ from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.labels import TagSet
+from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
-from amazon_ml.models.checks import check_options
+from amazon_ml.models.checks import check_backbone_args
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
@@ -31,7 +30,7 @@ from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
-from amazon_ml.settings import to_plain
+from amazon_ml.settings import build, to_plain
 
 _T = TypeVar("_T")
 
@@ -59,60 +58,13 @@ class TileTagger(pl.LightningModule):
         The tag list, in the order of logits. By default that of the data module; there is no network before.
     backbone
         Any timm model name.
-    pretrained
-        Start from ImageNet weights, out of an installed package or timm's hub.
-    weights
-        File with such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
-    backbone_args
-        Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     size
         Edge of the tiles, pixels; networks that are made for one size are made for this one. By default that of the
         data module, or 256 where `tags` are given.
-    progressive
-        Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as
-        ``{0: 64, 4: 128, 8: 256}``: an epoch on small tiles costs a fraction of one on whole ones.
-        Predictions are made at `size` always, so end there.
     in_chans
         Channels of a tile; by default those of the data module, or 3 where `tags` are given.
-    mean
-        Mean of each channel in 0..1 that is subtracted; that of the backbone's weights by default.
-    std
-        Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
-    loss
-        Name of the loss: ``bce``, ``pos_weight``, ``smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
-        ``weather``; it also says how logits become probabilities.
-    loss_args
-        Arguments of the loss, such as ``{gamma: 2.0}`` for ``focal``.
-    lr
-        Highest learning rate of AdamW.
-    weight_decay
-        AdamW's decoupled weight decay; norms and biases have none.
-    layer_decay
-        Share of the learning rate that each layer has of that of the layer above it; the head has `lr`.
-        Early layers of pretrained networks need little change: 0.7 to 0.9 suits fine-tuning.
-    unfreeze
-        Epoch to how many stages of the backbone train from that epoch on, counted from the head, such
-        as ``{0: 1, 1: 2, 2: all}`` (Howard and Ruder 2018). The others keep their weights and the
-        running statistics of their batch norms. Several devices need
-        ``trainer.strategy: ddp_find_unused_parameters_true``.
-    schedule
-        ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``, stepped every batch.
-    warmup
-        Share of the steps in which the learning rate rises, in 0..1.
-    ema
-        Validate and keep an exponential moving average of the weights, of this decay, such as 0.999.
-    swa
-        Validate and keep the equal average of the weights of this last share of the steps, such as 0.25
-        (stochastic weight averaging, Izmailov et al. 2018). In it, the learning rate stays where
-        `schedule` has brought it.
-    tta
-        Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
-    tta_mean
-        What is averaged over the views: ``probability`` or ``logit``.
-    channels_last
-        Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
-    compile
-        Compile the backbone with ``torch.compile``; worth its minute on a GPU.
+    options
+        Any other option of `amazon_ml.models.config.ModelConfig`, such as ``loss="pos_weight"`` or ``lr=3e-4``.
 
     Raises
     ------
@@ -126,35 +78,14 @@ class TileTagger(pl.LightningModule):
     per_tag: pd.DataFrame
 
     def __init__(
-        self,
-        tags: list[str] | None = None,
-        backbone: str = "resnet50",
-        pretrained: bool = True,
-        weights: str | None = None,
-        backbone_args: dict[str, Any] = {},  # noqa: B006 (shown as the default; never changed)
-        size: int | None = None,
-        progressive: dict[int, int] = {},  # noqa: B006 (shown as the default; never changed)
-        in_chans: int | None = None,
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
-        loss: str = "bce",
-        loss_args: dict[str, float | None] = {},  # noqa: B006 (shown as the default; never changed)
-        lr: float = 1e-3,
-        weight_decay: float = 0.05,
-        layer_decay: float = 1.0,
-        unfreeze: dict[int, int | Literal["all"]] = {},  # noqa: B006 (shown as the default; never changed)
-        schedule: str = "one_cycle",
-        warmup: float = 0.25,
-        ema: float | None = None,
-        swa: float | None = None,
-        tta: str = "none",
-        tta_mean: str = "probability",
-        channels_last: bool = True,
-        compile: bool = False,
-    ) -> None:
+        self, tags: Sequence[str] | None = None, backbone: str | None = None, *, size: int | None = None,
+        in_chans: int | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.save_hyperparameters()
-        check_options(self.hparams)
+        chosen = build(ModelConfig, options if backbone is None else {**options, "backbone": backbone})
+        check_backbone_args(chosen.backbone_args)
+        given = None if tags is None else list(tags)
+        self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the head has started from frequencies
         self._knows_frequencies = False
@@ -249,7 +180,7 @@ class TileTagger(pl.LightningModule):
             with seeded(data.network_seed):
                 self._build(tags, size, in_chans)
             return
-        if (odd := _first_difference(own["tags"], tags)) is not None:
+        if (odd := first_difference(own["tags"], tags)) is not None:
             raise InputError(
                 f"TileTagger has {len(own['tags'])} tags, and the data module {len(tags)}; number {odd[0]} is "
                 f"{odd[1]} in the one and {odd[2]} in the other: leave tags out, or give both the same list"
@@ -460,12 +391,6 @@ class _SetUp(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Call the network's own `setup`."""
         pl_module.setup(stage)
-
-
-def _first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:
-    """Give the place, counted from 1, and the two tags where lists of tags first differ; none where they are equal."""
-    pairs = enumerate(itertools.zip_longest(own, other, fillvalue="missing"), start=1)
-    return next(((place, one, two) for place, (one, two) in pairs if one != two), None)
 
 
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:

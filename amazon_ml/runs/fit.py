@@ -1,7 +1,6 @@
 """One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,7 +40,6 @@ from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.regular import check_regular
 from amazon_ml.runs import hashes
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table
 from amazon_ml.runs.launch import (
     check_accelerator,
@@ -49,6 +47,7 @@ from amazon_ml.runs.launch import (
     check_tasks,
     check_world,
     cluster_plugins,
+    command_of,
     launched,
     quiet_lightning,
 )
@@ -238,20 +237,11 @@ def joined(config: RunConfig) -> Iterator[None]:
         stack.enter_context(waiting.watched())
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
-            stack.enter_context(ranks.started(here, stack.enter_context(_command(config)), meet))
+            stack.enter_context(ranks.started(here, stack.enter_context(command_of(config)), meet))
         with waiting.wait():
             strategy.setup_environment()
         stack.enter_context(ranks.together())
         yield
-
-
-@contextmanager
-def _command(config: RunConfig) -> Iterator[list[str]]:
-    """Give the words of a call that trains by this configuration, which lies in a file for so long."""
-    with tempfile.TemporaryDirectory(prefix="amazon-ml-") as folder:
-        file = Path(folder) / "config.yaml"
-        file.write_text(config_text(config), encoding="utf-8")
-        yield ["train", "--config", str(file), "--run", str(config.folder)]
 
 
 def _refuse_what_no_ranks_can(config: RunConfig, strategy: pl.strategies.ParallelStrategy) -> None:

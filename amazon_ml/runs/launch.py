@@ -3,8 +3,12 @@
 import logging
 import os
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +19,8 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 )
 
 from amazon_ml.errors import InputError
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.trainer import TrainerConfig
 
 #: From this number on, steps of Slurm are no steps of srun: the batch script itself, or the shell of an allocation.
@@ -101,6 +107,15 @@ def cluster_plugins() -> list[Any]:
     if step := _step():
         return [_StepEnvironment(step)]
     return [LightningEnvironment()] if "SLURM_NTASKS" in os.environ else []
+
+
+@contextmanager
+def command_of(config: RunConfig) -> Iterator[list[str]]:
+    """Give the words of a call that trains by this configuration, which lies in a file for so long."""
+    with tempfile.TemporaryDirectory(prefix="amazon-ml-") as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(config_text(config), encoding="utf-8")
+        yield ["train", "--config", str(file), "--run", str(config.folder)]
 
 
 def check_accelerator(trainer: TrainerConfig) -> None:
