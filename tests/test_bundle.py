@@ -1,7 +1,6 @@
 """The bundle: it stands alone, gives what its run gave, follows the decision, and refuses what does not fit."""
 
 import hashlib
-import inspect
 import json
 import shutil
 import subprocess
@@ -18,9 +17,10 @@ from conftest import TINY, write_sealed
 
 from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
-from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.weights import save_weights
 from amazon_ml.runs.bundle import seal
+from amazon_ml.settings import settings_of
 
 TAGS = list(PLANET.names)
 
@@ -73,10 +73,9 @@ def test_every_option_of_the_network_is_kept_or_matters_in_training_only(trained
         "pretrained", "progressive", "loss_args", "lr", "weight_decay", "layer_decay", "unfreeze", "schedule", "warmup",
         "ema", "swa", "compile",
     }  # fmt: skip
-    elsewhere = {"tags", "size", "in_chans"}  # of the bundle
     in_weights = {"weights", "mean", "std"}
     kept = set(said(trained / "bundle")["network"])
-    assert kept | in_training | elsewhere | in_weights == set(inspect.signature(TileTagger).parameters)
+    assert kept | in_training | in_weights == {setting.name for setting in settings_of(ModelConfig)}
 
 
 def test_tells_no_paths_of_the_machine(trained: Path, demo_tiles: Path) -> None:

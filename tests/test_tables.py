@@ -598,6 +598,16 @@ def test_the_check_takes_the_options_of_training(
     assert json.loads(out.read_text())["tags"] == {"a": 1, "b": 2}
 
 
+@pytest.mark.parametrize("given", ["a;b", "a b", "a|b", "a, b"])
+def test_a_tag_list_that_is_one_text_is_shown_as_a_list(
+    given: str, tiles: Path, write: Callable[[str | bytes], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write("image,tags\nt000,a b\nt001,b\n")
+    call = ["data", "check", str(tiles), "--table", str(table), f"--tags=['{given}']"]
+    assert main(call) == 2
+    assert "--tags a,b" in capsys.readouterr().err
+
+
 # Random tables -------------------------------------------------------------------------------------------------------
 
 CLEAN = ["forest", "river", "field", "bare_ground", "type-2", "forêt"]

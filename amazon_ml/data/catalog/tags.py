@@ -1,6 +1,7 @@
 """The tags of a table: each cell becomes tags, the tag list is decided, and what no training can use is found."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def read_tags(
         check_count(tokens)
     except InputError as error:
         raise InputError(f"{table}: {error}") from None
+    if tags is not None:
+        _check_list(given or (), frozenset(tokens))
     if given is not None and not tokens and not doubts:
         raise InputError(f"{table} names no tag at all")
     column = no_names(tokens, is_given=tags is not None, marks=marks)
@@ -114,6 +117,16 @@ def read_tags(
         faults += _unknown(rows, sound, tag_set)
     found = [split.get(row.cell, ()) if row.whole else tuple(split_cell(row.cell, separator)) for row in rows]
     return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults)
+
+
+def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:
+    """Refuse a tag list that is one text with tags of the table in it: a list was meant."""
+    parts = [part for part in re.split(r"[\s;,|/]+", given[0]) if part] if len(given) == 1 else []
+    if len(parts) > 1 and given[0] not in tokens and tokens.issuperset(parts):
+        raise InputError(
+            f"--data.tags {given[0]!r} is one tag that no row has, and its parts are tags; write a list, such as "
+            f"--data.tags {','.join(parts)}"
+        )
 
 
 def near_slips(counts: Mapping[str, int]) -> list[str]:
