@@ -59,8 +59,8 @@ def _misfit(kind: type, fault: ErrorDetails) -> InputError:
     if fault["type"] in ("missing", "missing_argument"):
         return InputError(f"{option} is needed", option=option)
     meaning = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if not option or dataclasses.is_dataclass(_types(kind).get(option)):  # of several fields together
-        return InputError(meaning, option=option)
+    if fault["type"] == "value_error" and (not option or dataclasses.is_dataclass(_types(kind).get(option))):
+        return InputError(meaning, option=option)  # it says which fields it is of
     return InputError(f"{option} {meaning}, not {fault['input']!r}", option=option)
 
 

@@ -215,9 +215,7 @@ def test_yaml_that_multiplies_itself_is_refused_with_its_line(
     file.write_text(text)
     run.mkdir()
     (run / "config.yaml").write_text(text)
-    (tmp_path / "outer.yaml").write_text("data: e.yaml\n")
-    for words in (["train", "--config", str(file)], ["train", "--config", str(tmp_path / "outer.yaml")]):
-        assert f"{file}, line " in refused(capsys, *words)
+    assert f"{file}, line " in refused(capsys, "train", "--config", str(file))
     assert f"{run / 'config.yaml'}, line " in refused(capsys, "tune", str(run))
     with pytest.raises(InputError, match=rf"line {line}\b"):
         read_yaml(file)

@@ -7,6 +7,9 @@ import timm
 import yaml
 from asked import config_of
 
+from amazon_ml.errors import InputError
+from amazon_ml.runs.config import RunConfig
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
 STACKED = (
@@ -63,3 +66,20 @@ def test_options_win_over_configs_and_later_configs_over_earlier() -> None:
     assert config_of([demo, limit]).trainer.max_epochs == 1
     assert config_of([limit, demo]).trainer.max_epochs == 20
     assert config_of([demo, limit, "--trainer.max_epochs=5"]).trainer.max_epochs == 5
+
+
+@pytest.mark.parametrize("value", ["tiles.yaml", "5", "[size]"])
+def test_a_section_that_is_no_section_is_named(value: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(f"data: {value}\n")
+    for read in (RunConfig.load, lambda path: config_of([f"--config={path}"])):
+        with pytest.raises(InputError, match=r"odd\.yaml") as refused:
+            read(file)
+        assert refused.value.option == "data"
+
+
+@pytest.mark.parametrize(("option", "value"), [("data.size", 3), ("model.lr", float("nan")), ("seed", -1)])
+def test_an_option_out_of_its_range_is_a_field_of_the_error(option: str, value: object) -> None:
+    with pytest.raises(InputError) as refused:
+        RunConfig.load("demo", {option: value})
+    assert refused.value.option == option

@@ -61,7 +61,7 @@ class Parser(ArgumentParser):
         for word in words:
             check_depth(word, word.partition("=")[0][:40])
         for file in _configs(words):
-            _check_config(file)
+            read_sections(file)  # the messages of jsonargparse have neither file nor line
         try:
             parsed: Namespace = super().parse_args(words, **options)
         except (UnicodeDecodeError, RecursionError) as error:  # of a file that a file names
@@ -170,13 +170,6 @@ def _configs(words: Sequence[str]) -> Iterator[Path]:
     values = [next_word for word, next_word in pairwise(words) if word == "--config"]
     values += [word.partition("=")[2] for word in words if word.startswith("--config=")]
     yield from (Path(value) for value in values if "\n" not in value and Path(value).exists())
-
-
-def _check_config(path: Path) -> None:
-    for value in read_sections(path).values():  # a section may name a file
-        named = path.parent / value if isinstance(value, str) and value.endswith((".yaml", ".yml")) else None
-        if named is not None and named.is_file():
-            read_sections(named)
 
 
 def _line(path: Path, keys: Sequence[str]) -> int | None:

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.data.config import RgbSource
-from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
+from amazon_ml.data.config import MAX_PIXELS, RgbSource
+from amazon_ml.data.images import TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
 from amazon_ml.data.names import ALPHA, UNNAMED
 from amazon_ml.data.orders import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.tif import Tif, is_mask, open_tif

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from amazon_ml.settings import PathText, settings
 
-#: Edge of the largest tile, pixels.
+#: Pixels along the edge of the largest tile; beyond it a slip is likelier than a wish.
 LARGEST_EDGE = 8192
-#: Pixels of the largest image file.
+#: Pixels of the largest image file, unless `max_pixels` says otherwise.
 MAX_PIXELS = 100_000_000
 
 #: Files that red, green and blue are read from.

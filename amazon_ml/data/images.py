@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.data.formats import described, refusal_of
 from amazon_ml.data.headers import (
     INKS,
@@ -31,10 +32,6 @@ Mask = npt.NDArray[np.bool_]
 #: Endings that are read as tiles.
 TIF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIF_SUFFIXES)
-#: Pixels along the edge of a tile at the most; beyond it a slip is likelier than a wish.
-LARGEST_EDGE = 8192
-#: Pixels of a file at the most, unless data.max_pixels says otherwise.
-MAX_PIXELS = 100_000_000
 #: Bytes of a file for each pixel that it may hold, at the most: 16 bits of four channels.
 _BYTES = 8
 #: Value of a pixel that the file masks, in every channel of colour.

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.bands import COLOURS, Expected, TileReader, need_tif, split_colours
-from amazon_ml.data.config import RgbSource
+from amazon_ml.data.config import MAX_PIXELS, RgbSource
 from amazon_ml.data.headers import read_header
-from amazon_ml.data.images import MAX_PIXELS, TIF_SUFFIXES, Image, Raw, read_picture
+from amazon_ml.data.images import TIF_SUFFIXES, Image, Raw, read_picture
 from amazon_ml.data.names import UNNAMED
 from amazon_ml.data.orders import Bands, by_letter, find_order, without_alpha
 from amazon_ml.data.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata

@@ -28,8 +28,9 @@ from amazon_ml import __version__
 from amazon_ml.data.bands import TileReader, check_max_pixels, check_order, name_bands, parse_bands, read_reader
 from amazon_ml.data.broken import check_whole
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.data.file_table import file_table, hash_files, size_and_time
-from amazon_ml.data.images import MAX_PIXELS, Image, resize
+from amazon_ml.data.images import Image, resize
 from amazon_ml.data.limits import compare_values, fit_reader
 from amazon_ml.data.marks import JOURNAL, PLAN, check_store, remove_store
 from amazon_ml.data.packed import ARRAY, DESCRIPTION, check_pixels, hash_block, open_store, refuse_changed

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.data.headers import check_pixels
-from amazon_ml.data.images import MAX_PIXELS, Mask, Picture, Raw, check_file
+from amazon_ml.data.images import Mask, Picture, Raw, check_file
 from amazon_ml.data.names import ALPHA, UNNAMED, letters_of
 from amazon_ml.errors import InputError
 

@@ -16,7 +16,7 @@ from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.check.findings import Finding
 from amazon_ml.data.check.reading import PixelReading
 from amazon_ml.data.check.report import Report, check
-from amazon_ml.data.images import MAX_PIXELS
+from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.files import write_json, write_table
 from amazon_ml.outputs import check_outputs

@@ -14,6 +14,8 @@ from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.settings import PathText, build, settings
 from amazon_ml.yaml_files import read_yaml
 
+#: Options that hold further options.
+_SECTIONS = {"data", "model", "trainer"}
 _Fold = Annotated[int, Field(ge=0)]
 #: One fold is a list of one.
 _Folds = Annotated[
@@ -143,7 +145,7 @@ def _shipped() -> list[Path]:
 
 
 def read_sections(path: Path) -> dict[str, Any]:
-    """Read a file of options; a section may name another file, which is read from its folder.
+    """Read a file of options.
 
     Raises
     ------
@@ -154,13 +156,18 @@ def read_sections(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
         raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
+    for name in _SECTIONS & content.keys():
+        if not isinstance(content[name], dict):
+            raise InputError(
+                f"{path}: {name} is {content[name]!r}; write its options as keys and values below it", option=name
+            )
     return content
 
 
 def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
     """Put later options in place of earlier ones, section by section; the value of an option is replaced whole."""
     for name, value in later.items():
-        if isinstance(value, dict) and isinstance(values.get(name, {}), dict) and name in ("data", "model", "trainer"):
+        if isinstance(value, dict) and isinstance(values.get(name, {}), dict) and name in _SECTIONS:
             values[name] = {**values.get(name, {}), **value}
         else:
             values[name] = value

@@ -10,8 +10,8 @@ import pandas as pd
 from amazon_ml.data.bands import COLOURS, TileReader, check_max_pixels, check_order, need_tif
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.findings import Case
-from amazon_ml.data.config import RgbSource
-from amazon_ml.data.images import MAX_PIXELS, Mask, read_picture
+from amazon_ml.data.config import MAX_PIXELS, RgbSource
+from amazon_ml.data.images import Mask, read_picture
 from amazon_ml.data.limits import empty_bands_of, fit_reader
 from amazon_ml.data.progress import mapped
 from amazon_ml.data.tif import as_tif, open_tif, undeclared_nodata

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.check.scan import Pixels, describe
-from amazon_ml.data.images import MAX_PIXELS, read_as_stored
+from amazon_ml.data.config import MAX_PIXELS
+from amazon_ml.data.images import read_as_stored
 from amazon_ml.data.tif import open_tif
 from amazon_ml.errors import InputError
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.check.hashes import THUMBNAIL
-from amazon_ml.data.images import MAX_PIXELS, read_as_stored
+from amazon_ml.data.config import MAX_PIXELS
+from amazon_ml.data.images import read_as_stored
 from amazon_ml.data.progress import mapped
 from amazon_ml.data.tif import open_tif
 from amazon_ml.errors import InputError
