@@ -1,6 +1,7 @@
 """The configurations that ship: each parses, and the presets stack on each."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import timm
@@ -8,7 +9,12 @@ import yaml
 from asked import config_of
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.config import ModelConfig
+from amazon_ml.models.losses import LOSSES
+from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.settings import settings_of
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 WHOLE = ("demo.yaml", "thumbnails.yaml", "planet.yaml")
@@ -83,3 +89,10 @@ def test_an_option_out_of_its_range_is_a_field_of_the_error(option: str, value: 
     with pytest.raises(InputError) as refused:
         RunConfig.load("demo", {option: value})
     assert refused.value.option == option
+
+
+def test_choices_of_the_network_are_those_of_the_registries() -> None:
+    kinds = {setting.name: setting for setting in settings_of(ModelConfig)}
+    for name, registry in (("schedule", SCHEDULES), ("tta", VIEWS), ("tta_mean", MEANS)):
+        assert get_args(kinds[name].type) == tuple(registry), name
+    assert all(f"``{loss}``" in kinds["loss"].meaning for loss in LOSSES)
