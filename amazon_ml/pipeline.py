@@ -53,7 +53,7 @@ def train(config: RunConfig) -> RunResult:
     Parameters
     ----------
     config
-        What is asked. A run folder that was begun with the same options is finished.
+        Options of the run. A run folder that was begun with the same options is finished.
 
     Returns
     -------

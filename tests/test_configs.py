@@ -96,3 +96,11 @@ def test_choices_of_the_network_are_those_of_the_registries() -> None:
     for name, registry in (("schedule", SCHEDULES), ("tta", VIEWS), ("tta_mean", MEANS)):
         assert get_args(kinds[name].type) == tuple(registry), name
     assert all(f"``{loss}``" in kinds["loss"].meaning for loss in LOSSES)
+
+
+def test_a_folder_of_its_name_does_not_hide_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert RunConfig.load("demo").model.backbone == RunConfig.load(CONFIGS / "demo.yaml").model.backbone
+    (tmp_path / "lite0").write_text("data: {root: own}\n")  # a file does
+    assert RunConfig.load("lite0").data.root == "own"

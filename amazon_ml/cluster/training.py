@@ -3,7 +3,6 @@
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -50,7 +49,7 @@ class Resources:
 
 
 def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: bool = False) -> None:
-    """Write job scripts that train each fold in a task of its own, and submit them where that is asked.
+    """Write job scripts that train each fold in a task of its own, and submit them on request.
 
     All options are checked before any job is submitted.
 
@@ -74,11 +73,11 @@ def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: b
         check_text(value, name)
     if submit:
         refuse_live(run.path)
-    jobs = plan_jobs(run, _spread(config, resources.nodes, resources.gpus_per_node), **asdict(resources))
+    jobs = plan_jobs(run, _spread(config, resources), resources)
     write_jobs(jobs, site, hand_in=submit)
 
 
-def plan_jobs(run: Run, config: RunConfig, **own: Any) -> list[Job]:
+def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
     """Write what is asked for into the run, as of now, and tell the jobs that do what is not finished.
 
     Parameters
@@ -87,8 +86,8 @@ def plan_jobs(run: Run, config: RunConfig, **own: Any) -> list[Job]:
         Run folder; one that was begun with other options is refused.
     config
         The configuration.
-    own
-        Fields of the `Job` that trains.
+    resources
+        What each fold is trained on.
     """
     if not Path(config.data.root).is_dir():
         raise InputError(f"data.root: there is no folder {config.data.root}")
@@ -102,17 +101,17 @@ def plan_jobs(run: Run, config: RunConfig, **own: Any) -> list[Job]:
     if len(left) < len(folds):
         log.info("%d of %d folds are finished, and queue for nothing", len(folds) - len(left), len(folds))
     path, folder = run.path.absolute(), job_folder(run.path.absolute())
-    asked = folder / "train.yaml"
-    write_text(asked, config_text(config))
+    requested = folder / "train.yaml"
+    write_text(requested, config_text(config))
     train = Job(
         "train",
         f"Each task trains one fold of {path.name}; what is finished already is skipped.",
-        ("train", "--config", str(asked), "--run", str(path), "--folds", TASK),
+        ("train", "--config", str(requested), "--run", str(path), "--folds", TASK),
         folder,
         tasks=tuple(left),
         resumes=True,
         store=_store(config.data),
-        **own,
+        **asdict(resources),
     )
     about = f"Puts the folds of {path.name} together, or tells which are not finished."
     part = () if folds == there else ("--partial", "true")
@@ -120,11 +119,12 @@ def plan_jobs(run: Run, config: RunConfig, **own: Any) -> list[Job]:
     return [train, gather] if left else [gather]
 
 
-def _spread(config: RunConfig, nodes: int, gpus_per_node: int) -> RunConfig:
+def _spread(config: RunConfig, resources: Resources) -> RunConfig:
     """Have the trainer use what the job asks Slurm for: a process a GPU, or one a node without."""
-    if nodes == 1 and not gpus_per_node:
+    if resources.nodes == 1 and not resources.gpus_per_node:
         return config
-    return replace(config, trainer=replace(config.trainer, num_nodes=nodes, devices=gpus_per_node or 1))
+    spread = replace(config.trainer, num_nodes=resources.nodes, devices=resources.gpus_per_node or 1)
+    return replace(config, trainer=spread)
 
 
 def _folds(run: Run, config: RunConfig) -> list[int]:

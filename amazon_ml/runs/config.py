@@ -125,11 +125,13 @@ def find_config(source: str | Path) -> Path:
         Where there is neither.
     """
     path = Path(source).expanduser()
-    if path.exists() or path.suffix:
+    if path.suffix or (path.exists() and not path.is_dir()):
         return path
     for folder in _shipped():
         if (named := folder / f"{source}.yaml").is_file():
             return named
+    if path.exists():
+        return path  # a folder, which its reader refuses
     names = sorted(
         str(file.relative_to(folder).with_suffix("")) for folder in _shipped() for file in folder.rglob("*.yaml")
     )
