@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from asked import config_of
 from hypothesis import given
 from hypothesis import strategies as st
+from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.cli.parser import Parser

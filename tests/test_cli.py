@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asked import TRAIN_PARSER
+from requested import TRAIN_PARSER
 
 import amazon_ml
 from amazon_ml.cli.main import VERBS, _limit_reached, main

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import timm
 import yaml
-from asked import config_of
+from requested import config_of
 
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from asked import config_of
 from PIL import Image
+from requested import config_of
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.bands import TileReader

@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from asked import config_of
 from conftest import TINY
+from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from amazon_ml import ranks

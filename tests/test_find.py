@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from asked import config_of
 from conftest import TINY
 from PIL import Image
+from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.find import enough, measure_batches, out_of_memory, suggest_rate, sweep

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asked import TRAIN_PARSER, config_of
+from requested import TRAIN_PARSER, config_of
 
 from amazon_ml.cli.main import VERBS, main
 from amazon_ml.report.options import options_page

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from asked import config_of
 from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.cluster.job import TASK, Job, script

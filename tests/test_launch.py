@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from asked import config_of
 from conftest import TINY
 from forked import Forked
+from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError

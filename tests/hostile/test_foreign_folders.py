@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from asked import config_of
+from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.layout import find_layout
