@@ -12,7 +12,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from amazon_ml.torchvision_hook import install as _install_torchvision_hook
+from amazon_ml.runtime.torchvision_hook import install as _install_torchvision_hook
 
 if TYPE_CHECKING:
     from amazon_ml.data.datamodule import PlanetDataModule as PlanetDataModule
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from amazon_ml.labels import TagSet as TagSet
     from amazon_ml.models.seeding import PerStepSeed as PerStepSeed
     from amazon_ml.models.tagger import TileTagger as TileTagger
-    from amazon_ml.pipeline import RunResult as RunResult
-    from amazon_ml.pipeline import train as train
+    from amazon_ml.pipeline.train import RunResult as RunResult
+    from amazon_ml.pipeline.train import train as train
     from amazon_ml.predictor import Predictor as Predictor
     from amazon_ml.runs.config import RunConfig as RunConfig
     from amazon_ml.runs.evaluate import evaluate as evaluate
@@ -52,7 +52,7 @@ _PUBLIC = {
     "PlanetDataModule": "amazon_ml.data.datamodule",
     "Predictor": "amazon_ml.predictor",
     "RunConfig": "amazon_ml.runs.config",
-    "RunResult": "amazon_ml.pipeline",
+    "RunResult": "amazon_ml.pipeline.train",
     "ShrunkThresholds": "amazon_ml.decisions",
     "StackedExpectedFBeta": "amazon_ml.decisions",
     "TagSet": "amazon_ml.labels",
@@ -60,7 +60,7 @@ _PUBLIC = {
     "WorkError": "amazon_ml.errors",
     "evaluate": "amazon_ml.runs.evaluate",
     "fbeta_score": "amazon_ml.decisions",
-    "train": "amazon_ml.pipeline",
+    "train": "amazon_ml.pipeline.train",
     "tune": "amazon_ml.runs.tune",
 }
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_json
-from amazon_ml.outputs import check_outputs
 from amazon_ml.report.comparison import print_comparison, write_comparison_page
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import write_json
+from amazon_ml.runtime.outputs import check_outputs
 
 log = logging.getLogger(__name__)
 

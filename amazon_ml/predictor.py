@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from amazon_ml.data.augment import symmetric
-from amazon_ml.data.bands import TileReader, name_bands
+from amazon_ml.data.augment.augment import symmetric
 from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, is_tif, list_tiles
-from amazon_ml.data.images import resize
+from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.images import resize
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.preprocess import check_images

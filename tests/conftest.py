@@ -20,15 +20,15 @@ from hypothesis import settings
 from kaggle_server import KaggleServer
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.bands import TileReader, write_reader
-from amazon_ml.data.demo import write_demo
-from amazon_ml.files import write_table
+from amazon_ml.data.demo.demo import write_demo
+from amazon_ml.data.readers.bands import TileReader, write_reader
 from amazon_ml.labels import PLANET, TagSet
-from amazon_ml.runs.bundle import seal
+from amazon_ml.runs.bundle import content_hash
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.hashes import adopt
+from amazon_ml.runtime.files import write_table
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background jobs ignore Ctrl-C, and what they start does so, too: here some of it is interrupted.
@@ -111,7 +111,7 @@ def as_written(run: Path) -> Path:
 
 def write_sealed(bundle: Path, content: dict[str, Any]) -> None:
     """Write what a bundle says as if it had always said so."""
-    (bundle / "bundle.json").write_text(json.dumps({**content, "sha256": seal(content)}))
+    (bundle / "bundle.json").write_text(json.dumps({**content, "sha256": content_hash(content)}))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 context = multiprocessing.get_context("forkserver")
 # The server forks what it has imported itself: it must not have begun a thread, and importing begins none.
-context.set_forkserver_preload(["amazon_ml.pipeline", "amazon_ml.runs.evaluate", "amazon_ml.runs.predict"])
+context.set_forkserver_preload(["amazon_ml.pipeline.train", "amazon_ml.runs.evaluate", "amazon_ml.runs.predict"])
 
 
 class Forked:

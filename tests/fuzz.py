@@ -21,11 +21,11 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["amazon_ml"]):
-    from amazon_ml.data.bands import TileReader
     from amazon_ml.data.catalog.table import read_table, scan_table
-    from amazon_ml.data.images import SUFFIXES
+    from amazon_ml.data.readers.bands import TileReader
+    from amazon_ml.data.readers.images import SUFFIXES
     from amazon_ml.errors import InputError
-    from amazon_ml.runs.bundle import open_bundle, seal
+    from amazon_ml.runs.bundle import content_hash, open_bundle
 
 #: Largest input, bytes; the smallest seed of each kind is far below it.
 _LARGEST = 8192
@@ -96,7 +96,7 @@ def read_a_bundle(data: bytes, folder: Path) -> None:
         content = json.loads((bundle / "whole.json").read_text())
         for _ in range(provider.ConsumeIntInRange(1, 3)):
             _change(content, provider)
-        file.write_text(json.dumps({**content, "sha256": seal(content)}))
+        file.write_text(json.dumps({**content, "sha256": content_hash(content)}))
     open_bundle(bundle)
 
 
@@ -181,7 +181,7 @@ def image_seeds(folder: Path) -> None:
 def make_bundle(folder: Path) -> None:
     """Train for a step, and lay the bundle of that run into a folder."""
     from amazon_ml.cli.main import main
-    from amazon_ml.data.demo import write_demo
+    from amazon_ml.data.demo.demo import write_demo
 
     write_demo(folder / "demo", tiles=40, test_tiles=2, size=16)
     options = ["--data.root", str(folder / "demo"), "--data.size=16", "--data.batch_size=8", "--data.n_folds=2",

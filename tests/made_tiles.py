@@ -14,8 +14,8 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.bands import TileReader
 from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.readers.bands import TileReader
 
 Pixels = npt.NDArray[Any]
 SIZE, TILES = 24, 12

@@ -11,7 +11,7 @@ from requested import config_of
 from amazon_ml.cli.main import main
 from amazon_ml.cli.parser import Parser
 from amazon_ml.errors import InputError
-from amazon_ml.yaml_files import MAX_DEPTH, check_depth, read_yaml
+from amazon_ml.runtime.yaml_files import MAX_DEPTH, check_depth, read_yaml
 
 WORDS = st.text(st.characters(categories=["L", "Nd"], include_characters="_ '\"{}#:"), min_size=1).map(str.strip)
 

@@ -9,8 +9,8 @@ import pytest
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.soften import soften_targets
-from amazon_ml.decisions.audit import contradictions
+from amazon_ml.data.soft_labels import soften_targets
+from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.errors import InputError
 
 

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.data.augment import D4, Augmentation, symmetric
-from amazon_ml.data.bands import TileReader
+from amazon_ml.data.augment.augment import D4, Augmentation, symmetric
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
-from amazon_ml.data.sources import TileFiles
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.sources import TileFiles
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]

@@ -21,12 +21,11 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.models import callbacks
 from amazon_ml.models.averaging import estimate_norms, take_in
 from amazon_ml.models.layers import batch_norms, stages, train_last
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs import fit
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.training import callbacks, fit
 
 TAGS = list(PLANET.names)
 #: 133 training tiles in batches of 16 are 8 steps an epoch, 32 in all.

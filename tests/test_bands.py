@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.bands import (
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.tiles import choose_files, list_tiles
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.readers.bands import (
     COLOURS,
     TileReader,
     check_order,
@@ -24,13 +28,9 @@ from amazon_ml.data.bands import (
     read_reader,
     write_reader,
 )
-from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.catalog.layout import read_mapping
-from amazon_ml.data.catalog.tiles import choose_files, list_tiles
-from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.images import resize
-from amazon_ml.data.limits import fit_limits
-from amazon_ml.data.tif import read_tif
+from amazon_ml.data.readers.images import resize
+from amazon_ml.data.readers.limits import fit_limits
+from amazon_ml.data.readers.tif import read_tif
 from amazon_ml.errors import InputError
 
 SIZE = 24

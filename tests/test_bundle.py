@@ -19,7 +19,7 @@ from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.weights import save_weights
-from amazon_ml.runs.bundle import seal
+from amazon_ml.runs.bundle import content_hash
 from amazon_ml.settings import settings_of
 
 TAGS = list(PLANET.names)
@@ -273,7 +273,11 @@ def test_the_layout_of_the_json_is_free(bundle: Path, demo_tiles: Path, tmp_path
 
 def test_a_seal_is_of_what_is_read_again() -> None:
     content = {"b": {10: 0.1, 9: 1e-7}, "a": ("ä", None, True)}
-    assert seal(content) == seal(json.loads(json.dumps(content))) != seal({**content, "a": ("ä", None, False)})
+    assert (
+        content_hash(content)
+        == content_hash(json.loads(json.dumps(content)))
+        != content_hash({**content, "a": ("ä", None, False)})
+    )
 
 
 @pytest.mark.parametrize("key", ["tags", "table", "tiles", "network", "predict", "data", "decision", "weights"])

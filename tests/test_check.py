@@ -17,9 +17,9 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.check.findings import KINDS
-from amazon_ml.data.check.registration import compare
-from amazon_ml.data.check.report import Report, check
+from amazon_ml.data.checks.check import Report, check
+from amazon_ml.data.checks.findings import KINDS
+from amazon_ml.data.checks.registration import compare
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET

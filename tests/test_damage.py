@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.data.damage import file_fault
-from amazon_ml.data.formats import HEAD, content_of, declared_length
-from amazon_ml.data.headers import fault_of_scans
-from amazon_ml.data.images import SUFFIXES, read_tile
-from amazon_ml.data.tif import read_tif
+from amazon_ml.data.readers.damage import file_fault
+from amazon_ml.data.readers.formats import HEAD, content_of, declared_length
+from amazon_ml.data.readers.headers import fault_of_scans
+from amazon_ml.data.readers.images import SUFFIXES, read_tile
+from amazon_ml.data.readers.tif import read_tif
 from amazon_ml.errors import InputError
 
 PILLOW: dict[str, dict[str, Any]] = {"jpg": {}, "png": {}, "bmp": {}, "webp": {"lossless": True}, "lossy.webp": {}}

@@ -12,10 +12,10 @@ from conftest import TINY
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
-from amazon_ml.models.figures import read_figures
 from amazon_ml.runs.bundle import _networks
+from amazon_ml.runs.curves import read_figures
 from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import read_json
 
 
 def _train(run: Path, tiles: Path, *options: str) -> int:

@@ -19,9 +19,7 @@ from PIL import Image
 from requested import config_of
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.bands import TileReader
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.images import read_tile, resize
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -32,11 +30,13 @@ from amazon_ml.data.loading import (
     tile_loader,
     training_loader,
 )
-from amazon_ml.data.pack import pack_folder
-from amazon_ml.data.sources import TileFiles
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.images import read_tile, resize
+from amazon_ml.data.readers.sources import TileFiles
+from amazon_ml.data.store.pack import pack_folder
 from amazon_ml.errors import InputError
-from amazon_ml.runs.fit import fold_data, prepare_tiles
 from amazon_ml.runs.folder import Run
+from amazon_ml.training.fit import fold_data, prepare_tiles
 
 TILES, UNTAGGED, SIZE = 23, 5, 16
 TAGS = ("forest", "river", "road")

@@ -23,18 +23,18 @@ from conftest import TINY
 from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from amazon_ml import ranks
 from amazon_ml.cli.main import main
-from amazon_ml.data.demo import write_demo
+from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.data.loading import TileDataset, tile_loader
-from amazon_ml.data.sources import TileSource
+from amazon_ml.data.readers.sources import TileSource
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.models import callbacks
 from amazon_ml.models.averaging import AveragedWeights
 from amazon_ml.models.layers import batch_norms
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.fit import make_trainer
+from amazon_ml.runtime import distributed
+from amazon_ml.training import callbacks
+from amazon_ml.training.fit import make_trainer
 
 #: Of 16 tiles a batch, so that processes have shares of several batches.
 OPTIONS = [*TINY, "--data.predict_batch_size=16"]
@@ -154,7 +154,7 @@ def trained_alone(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 DYING = """
 import os, signal, sys
 from datetime import timedelta
-from amazon_ml.models import callbacks
+from amazon_ml.training import callbacks
 callbacks.SAVE_EVERY = timedelta(0)
 from amazon_ml.models.seeding import PerStepSeed
 start = PerStepSeed.on_train_batch_start
@@ -209,18 +209,18 @@ def test_own_error_is_told_where_the_first_process_is_gone() -> None:
     store = TCPStore("127.0.0.1", first.port, 2, is_master=False)
     del first
     with pytest.raises(InputError, match="a broken tile"):
-        ranks._end(InputError("a broken tile"), store)
+        distributed._end(InputError("a broken tile"), store)
     with pytest.raises(SystemExit) as ended:
-        ranks._end(RuntimeError("Connection closed by peer"), store)
+        distributed._end(RuntimeError("Connection closed by peer"), store)
     assert ended.value.code == 1
 
 
 #: Waits for ever, as for a GPU, while the process that it started ends at once.
 WAITING = """
 import time
-from amazon_ml import ranks
-ranks._GRACE = 0.1
-with ranks.started(2, ["no-verb"], {}):
+from amazon_ml.runtime import distributed
+distributed._GRACE = 0.1
+with distributed.started(2, ["no-verb"], {}):
     time.sleep(1000)
 """
 

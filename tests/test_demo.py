@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from amazon_ml.data import demo
-from amazon_ml.data.demo import draw_tile, sample_tags, write_demo
-from amazon_ml.data.painting import LAYERS
+from amazon_ml.data.demo import demo
+from amazon_ml.data.demo.demo import draw_tile, sample_tags, write_demo
+from amazon_ml.data.demo.painting import LAYERS
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, MultiHot
 
@@ -281,7 +281,7 @@ def test_a_second_call_does_nothing_and_says_so(tmp_path: Path, caplog: pytest.L
     made = tmp_path / "made"
     write_demo(made, tiles=3, test_tiles=2, size=16)
     before = {p: p.stat().st_mtime_ns for p in made.rglob("*")}
-    with caplog.at_level("INFO", logger="amazon_ml.data.demo"):
+    with caplog.at_level("INFO", logger="amazon_ml.data.demo.demo"):
         write_demo(made, tiles=3, test_tiles=2, size=16)
     assert "nothing to do" in caplog.text
     assert {p: p.stat().st_mtime_ns for p in made.rglob("*")} == before
@@ -336,7 +336,7 @@ def test_what_a_killed_process_left_is_not_taken_for_tiles(tmp_path: Path) -> No
     script = """
 import os, signal, sys
 from pathlib import Path
-from amazon_ml.data import demo
+from amazon_ml.data.demo import demo
 demo.draw_tile = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 demo.write_demo(Path(sys.argv[1]), tiles=5, test_tiles=0, size=16)
 """

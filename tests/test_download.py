@@ -18,9 +18,9 @@ from test_archives import files_in, pack_7z, pack_tar, pack_zip
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.progress import watched
 from amazon_ml.kaggle import client
-from amazon_ml.locks import locked
+from amazon_ml.runtime.locks import locked
+from amazon_ml.runtime.progress import watched
 
 MIRROR = "somebody/tiles"
 
@@ -324,7 +324,7 @@ def test_a_bar_is_shown_on_a_terminal(large: Path, kaggle_server: KaggleServer, 
 def test_lines_say_how_far_it_is_where_there_is_no_terminal(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amazon_ml.data.progress._SECONDS_BETWEEN_LINES", 0.01)
+    monkeypatch.setattr("amazon_ml.runtime.progress._SECONDS_BETWEEN_LINES", 0.01)
     with caplog.at_level(logging.INFO), watched(lambda: 1_500_000, 3_000_000, "tiles.zip"):
         time.sleep(0.2)
     assert "tiles.zip: 1.5 of 3.0 MB" in caplog.text

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amazon_ml.data.draws import hashed
+from amazon_ml.data.augment.draws import hashed
 
 WORD = st.integers(0, 2**64 - 1)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import atomic_write, read_json, sha256_of, write_json, write_table, write_text
-from amazon_ml.locks import is_locked, locked
+from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json, write_table, write_text
+from amazon_ml.runtime.locks import is_locked, locked
 
 
 def test_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_full_disk_is_a_work_error_and_leaves_the_old_file(tmp_path: Path) -> No
 def test_half_written_file_of_a_stopped_write_is_not_left(tmp_path: Path) -> None:
     # A limit on the size of files stops the write in the middle, as a full disk would.
     program = (
-        "import resource, sys; from pathlib import Path; from amazon_ml.files import write_text\n"
+        "import resource, sys; from pathlib import Path; from amazon_ml.runtime.files import write_text\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_text(Path(sys.argv[1]), 'x' * 5000)"
     )
@@ -137,7 +137,7 @@ def test_sha256_of_known_bytes(tmp_path: Path) -> None:
 def test_a_lock_is_for_one_process_and_falls_with_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.lock"
     program = (
-        "import sys; from pathlib import Path; from amazon_ml.locks import locked\n"
+        "import sys; from pathlib import Path; from amazon_ml.runtime.locks import locked\n"
         "with locked(Path(sys.argv[1]), 'busy'): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(path)]

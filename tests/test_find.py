@@ -12,9 +12,9 @@ from PIL import Image
 from requested import config_of
 
 from amazon_ml.cli.main import main
-from amazon_ml.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.training.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 
 
 def _options(tiles: Path, *more: str) -> RunConfig:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from amazon_ml.data.folds import (
+from amazon_ml.data.folds.folds import (
     leaking,
     make_folds,
     make_folds_by_scene,
@@ -17,7 +17,7 @@ from amazon_ml.data.folds import (
     worst_deviation,
 )
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
+from amazon_ml.runtime.files import write_table
 
 
 def skewed(tiles: int, seed: int = 0) -> tuple["pd.Series[str]", npt.NDArray[np.uint8]]:

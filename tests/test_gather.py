@@ -14,7 +14,7 @@ from conftest import TINY, as_written
 from forked import Forked
 
 from amazon_ml.cli.main import main
-from amazon_ml.finish import gather
+from amazon_ml.pipeline.finish import gather
 from amazon_ml.runs.access import locked, locked_fold
 from amazon_ml.runs.folder import Run
 

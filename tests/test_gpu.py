@@ -13,15 +13,15 @@ from conftest import TINY
 from amazon_ml.bench.measure import figures, taken
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
-from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader
+from amazon_ml.data.augment.augment import D4, Augmentation
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
-from amazon_ml.data.sources import TileFiles
-from amazon_ml.models.callbacks import EpochLine
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.sources import TileFiles
 from amazon_ml.models.preprocess import normalise
 from amazon_ml.models.seeding import PerStepSeed
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.training.callbacks import EpochLogger
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,7 +52,7 @@ def _fit(module: TileTagger, batches: list[Batch], *callbacks: pl.Callback, clip
         precision="bf16-mixed",
         gradient_clip_val=clip,
         max_epochs=1,
-        callbacks=[PerStepSeed(0), EpochLine(), *callbacks],
+        callbacks=[PerStepSeed(0), EpochLogger(), *callbacks],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

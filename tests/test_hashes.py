@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
-from amazon_ml.data.check.duplicates import near_pairs
-from amazon_ml.data.check.hashes import close_pairs, perceptual_hashes
+from amazon_ml.data.checks.duplicates import near_pairs
+from amazon_ml.data.checks.hashes import close_pairs, perceptual_hashes
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reaso
 COUNT = """
 import json, resource, sys
 import numpy as np
-from amazon_ml.heap import keep_freed
+from amazon_ml.runtime.allocator import keep_freed_memory
 
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -34,7 +34,7 @@ PREDICT = """
 import torch
 from torch.utils.data import DataLoader
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.fit import predict
+from amazon_ml.training.fit import predict
 
 tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32)
 batch = {"image": torch.zeros(1, 32, 32, 3, dtype=torch.uint8), "index": torch.arange(1)}
@@ -55,7 +55,7 @@ def told(code: str, **environment: str) -> Any:
 
 
 def test_a_freed_block_costs_no_new_pages() -> None:
-    before, kept, after = told("print(json.dumps([cost(), keep_freed(), cost()]))")
+    before, kept, after = told("print(json.dumps([cost(), keep_freed_memory(), cost()]))")
     assert kept and before > 50 and after < before / 10
 
 
@@ -63,13 +63,13 @@ def test_a_freed_block_costs_no_new_pages() -> None:
     ("name", "value"), [("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072")]
 )
 def test_what_the_environment_says_stays(name: str, value: str) -> None:
-    kept, after = told("print(json.dumps([keep_freed(), cost()]))", **{name: value})
+    kept, after = told("print(json.dumps([keep_freed_memory(), cost()]))", **{name: value})
     assert not kept and after > 50
 
 
 def test_other_settings_of_the_environment_do_not_matter() -> None:
     others = {"MALLOC_ARENA_MAX": "4", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
-    assert told("print(json.dumps(keep_freed()))", **others) is True
+    assert told("print(json.dumps(keep_freed_memory()))", **others) is True
 
 
 def test_prediction_keeps_what_it_frees_of_arrays_and_tensors() -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from amazon_ml.data.images import read_picture, read_tile, resize
+from amazon_ml.data.readers.images import read_picture, read_tile, resize
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from requested import config_of
 
 from amazon_ml.cli.main import main
-from amazon_ml.cluster.job import TASK, Job, script
-from amazon_ml.cluster.site import Site, read_site
-from amazon_ml.cluster.slurm import Task, _numbers, is_live, submit, tasks_of
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.slurm.client import Task, _numbers, is_live, submit, tasks_of
+from amazon_ml.slurm.job import TASK, Job, script
+from amazon_ml.slurm.site import Site, read_site
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.check.findings import Finding
+from amazon_ml.data.checks.findings import Finding
 from amazon_ml.kaggle.form import Form, official_names
 from amazon_ml.kaggle.lint import KINDS, Expected, Lint, lint
 from amazon_ml.kaggle.rows import read_submission

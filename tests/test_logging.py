@@ -21,10 +21,10 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.models import callbacks
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import FoldFolder
-from amazon_ml.runs.loggers import SERVICES, Arguments, Service, check_loggers, open_loggers
+from amazon_ml.training import callbacks
+from amazon_ml.training.loggers import SERVICES, Arguments, Service, check_loggers, open_loggers
 
 
 def _train(run: Path, tiles: Path, *options: str) -> int:
@@ -125,7 +125,7 @@ def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
 ) -> None:
     monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     # 8 batches an epoch, and a checkpoint behind each: those behind the last ones are written at the end of the epoch.
-    whole, calls = callbacks.WholeCheckpoints.save_checkpoint, iter(range(1000))
+    whole, calls = callbacks.AtomicCheckpointIO.save_checkpoint, iter(range(1000))
 
     def save_and_pull_the_plug(*arguments: Any, **options: Any) -> None:
         whole(*arguments, **options)
@@ -133,7 +133,7 @@ def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
             raise KeyError("plug pulled")
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.WholeCheckpoints, "save_checkpoint", save_and_pull_the_plug)
+        patch.setattr(callbacks.AtomicCheckpointIO, "save_checkpoint", save_and_pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
             _train(tmp_path / "run", demo_tiles)
     assert _train(tmp_path / "run", demo_tiles) == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.data.mix import WAYS, Mix, box, cutmix, mixup
+from amazon_ml.data.augment.mix import WAYS, Mix, box, cutmix, mixup
 from amazon_ml.errors import InputError
 
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]

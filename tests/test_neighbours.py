@@ -15,7 +15,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.borders import (
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.tiles import list_tiles
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.folds.borders import (
     LARGEST_RATIO,
     Lines,
     _best_other,
@@ -24,11 +27,8 @@ from amazon_ml.data.borders import (
     ratio_limit,
     read_borders,
 )
-from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.catalog.tiles import list_tiles
-from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.folds import read_folds
-from amazon_ml.data.neighbours import find_neighbours, kept_neighbours, scenes, touching
+from amazon_ml.data.folds.folds import read_folds
+from amazon_ml.data.folds.neighbours import find_neighbours, saved_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 
 Picture = npt.NDArray[np.uint8]
@@ -285,16 +285,16 @@ def tiles_named(*names: str) -> pd.DataFrame:
 
 def test_kept_table_is_read_instead_of_finding_anew(tmp_path: Path, small_mosaic: Mosaic) -> None:
     tiles, path = small_mosaic.tiles, tmp_path / "new" / "neighbours.csv"
-    first = kept_neighbours(path, tiles)
+    first = saved_neighbours(path, tiles)
     assert claimed(first) == claimed(find_neighbours(tiles))
-    again = kept_neighbours(path, tiles.assign(path="not looked at"))
+    again = saved_neighbours(path, tiles.assign(path="not looked at"))
     pd.testing.assert_frame_equal(again, first)
 
 
 def test_names_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
     path = tmp_path / "n.csv"
     path.write_text("image_name,right,right_ratio,below,below_ratio\n007,NA,0.1,7,0.2\nNA,,,,\n7,,,,\n")
-    table = kept_neighbours(path, tiles_named("007", "NA", "7"))
+    table = saved_neighbours(path, tiles_named("007", "NA", "7"))
     assert sorted(touching(table).tolist()) == [[0, 1], [0, 2]]
 
 
@@ -313,7 +313,7 @@ def test_table_of_other_tiles_is_refused(tmp_path: Path, content: str, said: str
     path = tmp_path / "neighbours.csv"
     path.write_text(content)
     with pytest.raises(InputError, match=said) as refused:
-        kept_neighbours(path, tiles_named("a", "b"))
+        saved_neighbours(path, tiles_named("a", "b"))
     assert str(path) in str(refused.value)
 
 

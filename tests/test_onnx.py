@@ -17,7 +17,7 @@ from conftest import TINY
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.tiles import list_tiles
-from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.readers.images import read_tile, resize
 from amazon_ml.decisions.rules import rule_from_dict
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import PLANET

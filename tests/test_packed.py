@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amazon_ml.cli.main import main
-from amazon_ml.data import pack as packing
-from amazon_ml.data.augment import symmetric
-from amazon_ml.data.bands import TileReader
+from amazon_ml.data.augment.augment import symmetric
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
-from amazon_ml.data.demo import write_demo
-from amazon_ml.data.images import read_tile, resize
-from amazon_ml.data.pack import default_store, pack
-from amazon_ml.data.packed import open_store, refuse_changed
+from amazon_ml.data.demo.demo import write_demo
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.images import read_tile, resize
+from amazon_ml.data.store import pack as packing
+from amazon_ml.data.store.pack import default_store, pack
+from amazon_ml.data.store.packed import check_unchanged, open_store
 from amazon_ml.errors import InputError, WorkError
 
 
@@ -51,7 +51,7 @@ def test_every_pixel_is_as_decoded(size: int, folder: Path, small_blocks: None) 
     assert (store.size, store.bands, store.labelled, len(store)) == (size, ("r", "g", "b"), 200, 230)
     np.testing.assert_array_equal(np.load(store.path / "tiles.npy", mmap_mode="r"), expected)
     np.testing.assert_array_equal(store.fetch(np.arange(230)), expected)
-    refuse_changed(store, catalog)
+    check_unchanged(store, catalog)
     assert sorted(path.name for path in store.path.iterdir()) == ["store.json", "tiles.npy"]
 
 
@@ -102,7 +102,7 @@ def test_one_name_may_be_labelled_and_stand_in_the_test_folder(folder: Path) -> 
     ours, other = (store.rows(["train_5"], labelled=labelled)[0] for labelled in (True, False))
     expected = [resize(read_tile(folder / path), 16) for path in ("train-jpg/train_5.jpg", "test-jpg/test_3.jpg")]
     np.testing.assert_array_equal(store.fetch(np.array([ours, other])), expected)
-    refuse_changed(store, catalog)
+    check_unchanged(store, catalog)
 
 
 def rewritten_at_equal_size(folder: Path) -> None:
@@ -131,9 +131,9 @@ def test_a_changed_folder_is_refused_and_packing_again_helps(change, told: str, 
     change(folder)
     catalog = read_catalog(folder)
     with pytest.raises(InputError, match=f"has changed since .*{told}.*; run amazon-ml data pack again"):
-        refuse_changed(open_store(store), catalog)
+        check_unchanged(open_store(store), catalog)
     assert main(["data", "pack", str(folder), "--size", "16"]) == 0
-    refuse_changed(open_store(store), catalog)
+    check_unchanged(open_store(store), catalog)
     np.testing.assert_array_equal(open_store(store).images, decoded(catalog, 16))
     assert not list(folder.glob("*.old")) and not list(folder.glob("*.partial"))
 
@@ -143,7 +143,7 @@ def test_a_copied_folder_is_accepted(folder: Path) -> None:
     for path in folder.rglob("*.jpg"):
         os.utime(path, ns=(1, 1))
     catalog = read_catalog(folder)
-    refuse_changed(open_store(folder / "store"), catalog)
+    check_unchanged(open_store(folder / "store"), catalog)
     inode = (folder / "store/tiles.npy").stat().st_ino
     pack(catalog, folder / "store", 16, TileReader())
     assert (folder / "store/tiles.npy").stat().st_ino == inode  # not made anew
@@ -153,9 +153,9 @@ def test_part_of_a_folder_is_accepted_where_it_is_called_so(folder: Path) -> Non
     catalog = read_catalog(folder)
     pack(catalog, folder / "store", 16, TileReader())
     store, part = open_store(folder / "store"), catalog.subset([5, 2], unlabelled=3)
-    refuse_changed(store, part, partial=True)
+    check_unchanged(store, part, partial=True)
     with pytest.raises(InputError, match="225 tiles"):
-        refuse_changed(store, part)
+        check_unchanged(store, part)
 
 
 def test_another_way_of_reading_is_packed_anew(folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_killed_and_called_again_it_goes_on_and_a_second_process_is_refused(fold
     assert process.returncode == 0 and not partial.exists()
     assert (store / "tiles.npy").stat().st_ino == began
     np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 256))
-    refuse_changed(open_store(store), read_catalog(folder))
+    check_unchanged(open_store(store), read_catalog(folder))
 
 
 def test_what_was_begun_is_dropped_when_a_tile_changed_meanwhile(folder: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_damaged_store_is_packed_anew(folder: Path) -> None:
     with pytest.raises(InputError, match="broken"):
         open_store(store)
     pack(read_catalog(folder), store, 16, TileReader())
-    refuse_changed(open_store(store), read_catalog(folder))
+    check_unchanged(open_store(store), read_catalog(folder))
 
 
 def test_what_was_begun_is_dropped_where_a_part_of_it_is_gone(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.images import resize
+from amazon_ml.data.readers.images import resize
 from amazon_ml.errors import InputError
 from amazon_ml.models.preprocess import normalise, preprocess
 from amazon_ml.models.tagger import TileTagger

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 import amazon_ml as am
 from amazon_ml.cli.main import main
-from amazon_ml.data.images import read_tile, resize
+from amazon_ml.data.readers.images import read_tile, resize
 
 DOCS = Path(__file__).parent.parent / "docs"
 ORDERS = ("pytorch_lightning timm torchvision", "timm torchvision pytorch_lightning", "torchvision timm")

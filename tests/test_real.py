@@ -11,8 +11,8 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.check.report import check
-from amazon_ml.data.images import read_tile
+from amazon_ml.data.checks.check import check
+from amazon_ml.data.readers.images import read_tile
 from amazon_ml.labels import PLANET
 
 pytestmark = pytest.mark.real

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.images import read_tile
+from amazon_ml.data.readers.images import read_tile
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.tables import print_scores
 

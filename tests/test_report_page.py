@@ -22,13 +22,12 @@ from PIL import Image
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.bands import TileReader, write_reader
+from amazon_ml.data.readers.bands import TileReader, write_reader
 from amazon_ml.decisions.per_tag import fbeta_by_threshold
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_json
-from amazon_ml.finish import finish
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.pipeline.finish import finish
 from amazon_ml.report.page.gallery import pick_for_tag, worst_and_best
 from amazon_ml.report.page.saliency import grad_cam
 from amazon_ml.report.page.svg import Scale, ticks
@@ -36,7 +35,8 @@ from amazon_ml.report.page.together import counts_together
 from amazon_ml.report.page.write import report, write_report
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.tiles import listed_tiles
-from amazon_ml.runs.tune import keep_rule
+from amazon_ml.runs.tune import save_rule
+from amazon_ml.runtime.files import write_json
 
 THREE = ("forest", "river", "town")
 
@@ -89,7 +89,7 @@ def make_run(
     write_truth(run, pd.Series(names), tag_set, true)
     probability_table(names, tags, p).to_parquet(run.oof)
     as_written(run.path)
-    keep_rule(run, rule)
+    save_rule(run, rule)
     return run
 
 

@@ -59,11 +59,11 @@ def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, 
     (copied / "provenance.json").write_text(content)
     as_written(copied)
     with pytest.raises(InputError, match=r"provenance\.json is not the provenance of a run"):
-        Run(copied).facts()
+        Run(copied).read_provenance()
     shutil.copy(trained / "provenance.json", copied)
     as_written(copied)
 
 
 def test_what_is_there_is_told_as_it_was_written(trained: Path) -> None:
     assert config_text(Run(trained).read_config()) == (trained / "config.yaml").read_text()
-    assert Run(trained).facts() == json.loads((trained / "provenance.json").read_text())
+    assert Run(trained).read_provenance() == json.loads((trained / "provenance.json").read_text())

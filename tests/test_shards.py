@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.demo import write_demo
+from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError
 from amazon_ml.runs.shards import Parts, parse_shard, rows_of
 

@@ -11,8 +11,8 @@ from conftest import write_sealed
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import WorkError
-from amazon_ml.locks import locked
 from amazon_ml.runs.saving import save_table
+from amazon_ml.runtime.locks import locked
 
 TILES = 20
 

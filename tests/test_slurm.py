@@ -12,11 +12,11 @@ from conftest import TINY
 from slurm_cluster import missing_daemons, running_cluster, wait_until
 
 from amazon_ml.cli.main import main
-from amazon_ml.cluster.job import TASK, Job, script
-from amazon_ml.cluster.site import Site
-from amazon_ml.cluster.slurm import submit, tasks_of
-from amazon_ml.cluster.status import status
-from amazon_ml.cluster.submission import handed_in
+from amazon_ml.slurm.client import submit, tasks_of
+from amazon_ml.slurm.job import TASK, Job, script
+from amazon_ml.slurm.site import Site
+from amazon_ml.slurm.status import status
+from amazon_ml.slurm.submit import submitted
 
 pytestmark = pytest.mark.slurm
 
@@ -59,7 +59,7 @@ def stub(folder: Path, text: str) -> Site:
     return Site(grace=30, setup=[f"PATH={str(folder)!r}:$PATH"])
 
 
-def hand_in(job: Job, site: Site) -> str:
+def submit_jobs(job: Job, site: Site) -> str:
     job.folder.mkdir(parents=True, exist_ok=True)
     job.script.write_text(script(job, site))
     return submit(job.script)
@@ -73,7 +73,7 @@ def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles
     options = ["--data.root", str(demo_tiles), *TINY, "--data.n_folds=2", "--folds=all"]
     call = ["slurm", "train", "--run", str(run), *options, "--submit"]
     assert main(call) == 0
-    train, gather = (job["id"] for job in handed_in(run))
+    train, gather = (job["id"] for job in submitted(run))
     wait_until((run / "fold-1" / ".lock").exists, 900, "fold 1 is begun")
     kill_process_of(f"{train}_1")
     assert main(call) == 2  # at work already
@@ -84,7 +84,7 @@ def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles
     assert "folds [1] are not finished" in said["gather"]["says"]
     before = (run / "fold-0" / "valid.parquet").stat().st_mtime_ns
     assert main(call) == 0
-    wait_for(handed_in(run)[1]["id"], "COMPLETED", "FAILED")
+    wait_for(submitted(run)[1]["id"], "COMPLETED", "FAILED")
     assert all(row["done"] and row["state"] == "COMPLETED" for row in status(run))
     assert (run / "fold-0" / "valid.parquet").stat().st_mtime_ns == before
     train_alone(plain, options)
@@ -124,7 +124,7 @@ def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same
 
 def stopped_log(run: Path, stops: Sequence[Callable[[str], None]]) -> str:
     """Stop training time and again, each time after an epoch or some more; gives its output."""
-    train, gather = (job["id"] for job in handed_in(run))
+    train, gather = (job["id"] for job in submitted(run))
     last = run / "fold-0" / "checkpoints" / "last.ckpt"
     for stop in stops:
         wait_until(newer(last, train), 900, "an epoch is over")
@@ -177,7 +177,7 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
     tiles = ["--tiles", str(demo_tiles / "train-jpg")]
     call = ["slurm", "predict", str(trained / "bundle"), *tiles, "--out", str(out)]
     assert main([*call, "--shards=1", "--submit"]) == 0
-    predict, merge = (job["id"] for job in handed_in(Path(f"{out}.parts")))
+    predict, merge = (job["id"] for job in submitted(Path(f"{out}.parts")))
     wait_for(predict, "RUNNING")
     subprocess.run(["scontrol", "requeue", predict], check=True)
     wait_for(merge, "COMPLETED", "FAILED")
@@ -191,7 +191,7 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
 
 def test_work_that_fails_is_not_queued_again(tmp_path: Path) -> None:
     job = Job("fails", "Fails.", ("fail",), tmp_path / "jobs", tasks=(0,), resumes=True)
-    number = hand_in(job, stub(tmp_path / "bin", "#!/bin/bash\necho broken; exit 3\n"))
+    number = submit_jobs(job, stub(tmp_path / "bin", "#!/bin/bash\necho broken; exit 3\n"))
     wait_for(number, "FAILED", seconds=60)
     assert sorted(output(job, number).splitlines()) == ["broken", "srun: error: c1: task 0: Exited with exit code 3"]
 
@@ -199,7 +199,7 @@ def test_work_that_fails_is_not_queued_again(tmp_path: Path) -> None:
 def test_cancelled_work_saves_itself_and_is_not_queued_again(tmp_path: Path) -> None:
     saves = "#!/bin/bash\ntrap 'echo saved; exit 85' TERM\necho begun\nfor i in {1..300}; do sleep 0.2 & wait; done\n"
     job = Job("long", "Takes long.", ("long",), tmp_path / "jobs", tasks=(0,), resumes=True)
-    number = hand_in(job, stub(tmp_path / "bin", saves))
+    number = submit_jobs(job, stub(tmp_path / "bin", saves))
     wait_until(lambda: "begun" in output(job, number), 60, "it is begun")
     subprocess.run(["scancel", number], check=True)
     wait_for(number, "CANCELLED", seconds=60)
@@ -209,7 +209,7 @@ def test_cancelled_work_saves_itself_and_is_not_queued_again(tmp_path: Path) -> 
 def test_work_that_does_not_listen_is_queued_again_when_it_is_pushed_out(tmp_path: Path) -> None:
     deaf = '#!/bin/bash\necho "begun $SLURM_RESTART_COUNT"\n[ "$SLURM_RESTART_COUNT" ] || exec sleep 300\n'
     job = Job("deaf", "Does not listen.", ("deaf",), tmp_path / "jobs", tasks=(0,))
-    number = hand_in(job, stub(tmp_path / "bin", deaf))
+    number = submit_jobs(job, stub(tmp_path / "bin", deaf))
     wait_until(lambda: "begun" in output(job, number), 60, "it is begun")
     by_urgency(f"{number}_0")
     wait_for(number, "PENDING", "FAILED", seconds=60)
@@ -221,13 +221,13 @@ def test_work_is_told_before_its_time_is_over(tmp_path: Path) -> None:
     told = "#!/bin/bash\ntrap 'echo told; exit 0' USR1\nfor i in {1..300}; do sleep 0.2 & wait; done\n"
     site = stub(tmp_path / "bin", told)
     job = Job("long", "Takes long.", ("long",), tmp_path / "jobs", resumes=True)
-    number = hand_in(job, Site(time="00:01:00", grace=55, setup=site.setup))
+    number = submit_jobs(job, Site(time="00:01:00", grace=55, setup=site.setup))
     wait_for(number, "COMPLETED", "FAILED", "TIMEOUT", seconds=90)
     assert output(job, number) == "told\n"
 
 
 def test_task_of_an_array_knows_its_number(tmp_path: Path) -> None:
     job = Job("say", "Says.", ("say", TASK, f"{TASK}/3"), tmp_path / "jo bs%A", tasks=(0, 2))
-    number = hand_in(job, stub(tmp_path / "bin", '#!/bin/bash\necho "$@"\n'))
+    number = submit_jobs(job, stub(tmp_path / "bin", '#!/bin/bash\necho "$@"\n'))
     wait_for(number, "COMPLETED", "FAILED", seconds=60)
     assert [(job.folder / f"say-{number}_{n}.out").read_text() for n in (0, 2)] == ["say 0 0/3\n", "say 2 2/3\n"]

@@ -23,15 +23,15 @@ import torch
 from conftest import TINY
 from forked import Forked
 
-from amazon_ml import stop
 from amazon_ml.cli.main import main
 from amazon_ml.data.loading import _start_worker
 from amazon_ml.errors import WorkError
-from amazon_ml.models.callbacks import WholeCheckpoints
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.access import locked_fold
 from amazon_ml.runs.folder import Run
-from amazon_ml.stop import Stopped
+from amazon_ml.runtime import preemption
+from amazon_ml.runtime.preemption import Stopped
+from amazon_ml.training.callbacks import AtomicCheckpointIO
 
 EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.backbone_args={drop_rate: 0.3}"]
 
@@ -39,7 +39,7 @@ EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.
 @pytest.fixture(autouse=True)
 def former_handlers() -> Iterator[None]:
     """Put back what the tests' processes do at a signal."""
-    former = {sign: signal.getsignal(sign) for sign in stop.SIGNALS}
+    former = {sign: signal.getsignal(sign) for sign in preemption.SIGNALS}
     yield
     for sign, handler in former.items():
         signal.signal(sign, handler)
@@ -70,7 +70,7 @@ def _signal_in(patch: pytest.MonkeyPatch, method: str, when: Callable[[], bool],
 
 
 def test_signal_stops_at_once_and_once_only() -> None:
-    stop.listen()
+    preemption.listen()
     with pytest.raises(Stopped) as stopped:
         signal.raise_signal(signal.SIGUSR2)
     signal.raise_signal(signal.SIGTERM)
@@ -79,20 +79,20 @@ def test_signal_stops_at_once_and_once_only() -> None:
 
 
 def test_held_signal_stops_at_the_end_of_the_block_at_the_latest() -> None:
-    stop.listen()
+    preemption.listen()
     reached = []
-    with pytest.raises(Stopped), stop.held():
-        assert not stop.asked()
+    with pytest.raises(Stopped), preemption.held():
+        assert not preemption.requested()
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGTERM)
-        reached.append(stop.asked())
+        reached.append(preemption.requested())
     assert reached == [True]
 
 
 def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_request", stop._Request())
+    monkeypatch.setattr(preemption, "_request", preemption._Request())
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    stop.reclaim()
+    preemption.reclaim()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
 
 
@@ -115,7 +115,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
     for _ in range(stops):
         wait = iter(range(rng.randrange(1, 10), -1, -1))
         with monkeypatch.context() as patch:
-            _signal_in(patch, "training_step", lambda wait=wait: next(wait, -1) == 0, rng.choice(stop.SIGNALS))  # type: ignore[misc]
+            _signal_in(patch, "training_step", lambda wait=wait: next(wait, -1) == 0, rng.choice(preemption.SIGNALS))  # type: ignore[misc]
             assert main(_arguments(run, demo_tiles, *length, *options)) == 85
         told = re.fullmatch(
             r"amazon-ml: stopped by SIG\w+ (?:at step|in the validation after step) (\d+); the same command goes on",
@@ -251,7 +251,7 @@ def test_killed_while_saving_the_checkpoint_is_whole(tmp_path: Path) -> None:
     path, rng = tmp_path / "last.ckpt", random.Random(0)
     content = {"weights": torch.arange(2_000_000)}
     began = time.perf_counter()
-    WholeCheckpoints().save_checkpoint(content, path)
+    AtomicCheckpointIO().save_checkpoint(content, path)
     taken = time.perf_counter() - began
     interrupted = tries = 0
     while interrupted < 6:
@@ -260,7 +260,7 @@ def test_killed_while_saving_the_checkpoint_is_whole(tmp_path: Path) -> None:
         saver = os.fork()
         if saver == 0:
             while True:
-                WholeCheckpoints().save_checkpoint(content, path)
+                AtomicCheckpointIO().save_checkpoint(content, path)
         time.sleep(rng.uniform(0, 2 * taken))
         os.kill(saver, signal.SIGKILL)
         os.waitpid(saver, 0)
@@ -283,10 +283,10 @@ def _files_of_at_most(size: int) -> Iterator[None]:
 
 def test_checkpoint_that_does_not_fit_the_disk_leaves_the_former_one(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    WholeCheckpoints().save_checkpoint({"weights": torch.zeros(3)}, path)
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3)}, path)
     before = path.read_bytes()
     with pytest.raises(WorkError, match=r"cannot write .*last\.ckpt"), _files_of_at_most(1_000_000):
-        WholeCheckpoints().save_checkpoint({"weights": torch.zeros(2_000_000)}, path)
+        AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(2_000_000)}, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -297,9 +297,10 @@ _RANK = """
 import json, signal, sys, torch
 from pathlib import Path
 from torch.utils.data import DataLoader
-from amazon_ml import ranks, stop
+from amazon_ml.runtime import distributed
+from amazon_ml.runtime import preemption
 import pytorch_lightning as pl
-from amazon_ml.models.callbacks import SaveAndStop, WholeCheckpoints
+from amazon_ml.training.callbacks import PreemptionCheckpoint, AtomicCheckpointIO
 
 phase, rank, batch, checkpoint = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 
@@ -331,16 +332,16 @@ class Module(pl.LightningModule):
     def val_dataloader(self):
         return DataLoader(torch.ones(5 - self.trainer.global_rank, 2))  # one more on rank 0
 
-stop.listen()
+preemption.listen()
 module = Module()
 trainer = pl.Trainer(
     accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False, enable_checkpointing=True,
     enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
-    callbacks=[SaveAndStop(checkpoint)], plugins=[WholeCheckpoints()],
+    callbacks=[PreemptionCheckpoint(checkpoint)], plugins=[AtomicCheckpointIO()],
 )
 trainer.strategy.setup_environment()
 try:
-    with ranks.together(), stop.held():
+    with distributed.together(), preemption.held():
         trainer.fit(module)
 finally:
     print(json.dumps([trainer.global_step, module.validated]))

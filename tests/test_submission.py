@@ -13,12 +13,12 @@ from conftest import as_written, write_config
 
 from amazon_ml.decisions import FixedThreshold
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.kaggle.form import official_names
-from amazon_ml.kaggle.submission import make_submission
+from amazon_ml.kaggle.make import make_submission
 from amazon_ml.labels import PLANET
 from amazon_ml.runs.decision import Decision, write_decision
 from amazon_ml.runs.folder import Run, probability_table
+from amazon_ml.runtime.files import write_table
 
 TAGS = ("clear", "primary", "water")
 
@@ -162,7 +162,7 @@ def test_official_names_are_those_of_the_competition() -> None:
         "amazon_ml.decisions.fbeta",
         "amazon_ml.decisions.thresholds",
         "amazon_ml.decisions.rules",
-        "amazon_ml.kaggle.submission",
+        "amazon_ml.kaggle.make",
     ],
 )
 def test_network_library_is_not_needed(module: str) -> None:

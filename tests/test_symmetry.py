@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from amazon_ml.data.augment import symmetric
-from amazon_ml.data.images import Image
-from amazon_ml.data.symmetry import gather
+from amazon_ml.data.augment.augment import symmetric
+from amazon_ml.data.augment.symmetry import gather
+from amazon_ml.data.readers.images import Image
 
 
 def tiles(count: int, size: int, bands: int, seed: int = 0) -> Image:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
-from amazon_ml.data.check.report import Report, check
+from amazon_ml.data.checks.check import Report, check
 from amazon_ml.errors import InputError
 
 NAMES = [f"t{i:03}" for i in range(4)]

@@ -17,11 +17,11 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
 from amazon_ml.labels import MOST_TAGS, TagSet
 from amazon_ml.report.figures import draw_tiles
 from amazon_ml.runs.saving import defused
-from amazon_ml.terminal import SafeFormatter, escaped, one_line
+from amazon_ml.runtime.files import write_table
+from amazon_ml.runtime.terminal import SafeFormatter, escaped, one_line
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 

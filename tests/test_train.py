@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.labels import PLANET
-from amazon_ml.models import callbacks
 from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.access import locked_fold
-from amazon_ml.runs.fit import predict
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.training import callbacks
+from amazon_ml.training.fit import predict
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -24,12 +24,12 @@ from amazon_ml.decisions.rules import DEFAULT_RULE, RULES, make_rules
 from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.threshold_rules import PerClassThresholds
-from amazon_ml.files import write_table
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.tune import tune
+from amazon_ml.runtime.files import write_table
 
 
 def run_of(

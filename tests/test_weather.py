@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from amazon_ml.data.augment import Augmentation
-from amazon_ml.data.weather import Clouds, Haze, lay, smooth_noise
+from amazon_ml.data.augment.augment import Augmentation
+from amazon_ml.data.augment.weather import Clouds, Haze, lay, smooth_noise
 from amazon_ml.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]

@@ -16,11 +16,11 @@ from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, figures, taken
 from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
-from amazon_ml.data.demo import write_demo
+from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_json
-from amazon_ml.outputs import check_outputs
 from amazon_ml.report.tables import console
+from amazon_ml.runtime.files import write_json
+from amazon_ml.runtime.outputs import check_outputs
 
 log = logging.getLogger(__name__)
 

@@ -14,22 +14,22 @@ from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
 from amazon_ml.bench.measure import Contest, Ratio, Reading
-from amazon_ml.data.augment import D4, Augmentation
-from amazon_ml.data.bands import TileReader
+from amazon_ml.data.augment.augment import D4, Augmentation
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
-from amazon_ml.data.pack import pack
-from amazon_ml.data.packed import open_store
-from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.store.pack import pack
+from amazon_ml.data.store.packed import open_store
 from amazon_ml.decisions.fbeta import fbeta_score as our_fbeta_score
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.threshold_rules import PerClassThresholds
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
-from amazon_ml.heap import keep_freed
-from amazon_ml.models.callbacks import EpochLine, SaveAndStop
 from amazon_ml.models.seeding import PerStepSeed
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.runs.launch import quiet_lightning
+from amazon_ml.runtime.allocator import keep_freed_memory
+from amazon_ml.training.callbacks import EpochLogger, PreemptionCheckpoint
+from amazon_ml.training.launch import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     those two are compared with what no data loading can beat. All but the bare loop have a run's loggers, and its
     callbacks without the checkpoint at the end of an epoch: these epochs are too short for one.
     """
-    keep_freed()
+    keep_freed_memory()
     catalog, reader = read_catalog(tiles), TileReader()
     count, on_gpu = len(catalog.labelled), setting.device == "cuda"
     pack(catalog.subset(range(count), unlabelled=0), scratch / "packed", setting.size, reader)
@@ -122,7 +122,7 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
     ]
     batches = [ready[step % len(ready)] for step in range(setting.steps)]
     module, bare = (_tagger(catalog.tags.names, setting) for _ in range(2))
-    lines = {name: EpochLine() for name in ("ready", *loaders)}
+    lines = {name: EpochLogger() for name in ("ready", *loaders)}
 
     def fit(name: str) -> Callable[[], None]:
         loader = loaders[name] if name in loaders else DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
@@ -163,14 +163,14 @@ def _tagger(tags: Sequence[str], setting: Setting) -> TileTagger:
     )
 
 
-def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLine, setting: Setting, scratch: Path) -> None:
+def _fit(module: TileTagger, loader: DataLoader[Batch], line: EpochLogger, setting: Setting, scratch: Path) -> None:
     quiet_lightning()
     trainer = pl.Trainer(
         accelerator=setting.device,
         devices=1,
         precision=setting.precision,
         max_epochs=1,
-        callbacks=[SaveAndStop(scratch / "last.ckpt"), PerStepSeed(0), line],
+        callbacks=[PreemptionCheckpoint(scratch / "last.ckpt"), PerStepSeed(0), line],
         logger=[pl.loggers.CSVLogger(scratch, "", ""), pl.loggers.TensorBoardLogger(scratch, "", "")],
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amazon_ml import __version__, stop
+from amazon_ml import __version__
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.terminal import SafeFormatter, escaped
+from amazon_ml.runtime import preemption
+from amazon_ml.runtime.terminal import SafeFormatter, escaped
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,29 @@ class Verb:
 
 VERBS = {
     "data demo": Verb(
-        "amazon_ml.data.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
+        "amazon_ml.data.demo.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
     ),
     "data download": Verb(
         "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
     ),
     "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
     "data folds": Verb(
-        "amazon_ml.data.leakage:examine_folds",
+        "amazon_ml.data.folds.leakage:examine_folds",
         "make or examine folds: tags, tiles that touch",
         ("folder",),
         prints="print_folds",
     ),
     "data pack": Verb(
-        "amazon_ml.data.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
+        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
     ),
     "data copy": Verb(
-        "amazon_ml.data.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
+        "amazon_ml.data.store.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
     ),
     "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
-    "gather": Verb("amazon_ml.finish:gather", "put folds together that were trained apart, and finish", ("run",)),
-    "blend": Verb("amazon_ml.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
+    "gather": Verb(
+        "amazon_ml.pipeline.finish:gather", "put folds together that were trained apart, and finish", ("run",)
+    ),
+    "blend": Verb("amazon_ml.pipeline.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
     "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
     "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
     "tune": Verb(
@@ -80,17 +83,17 @@ VERBS = {
     "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
     "accept": Verb("amazon_ml.runs.accept:accept", "take files of a run as a person changed them", ("run",)),
-    "audit": Verb("amazon_ml.audit:audit", "list the tags that a run's networks contradict", ("run",)),
-    "submit make": Verb("amazon_ml.kaggle.submission:make_submission", "write a run's submission.csv", ("run",)),
+    "audit": Verb("amazon_ml.report.audit:audit", "list the tags that a run's networks contradict", ("run",)),
+    "submit make": Verb("amazon_ml.kaggle.make:make_submission", "write a run's submission.csv", ("run",)),
     "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),
     "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
     "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
     "submit scores": Verb("amazon_ml.kaggle.scores:fetch_scores", "fetch scores of what a run sent", ("run",)),
     "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
     "slurm predict": Verb(
-        "amazon_ml.cluster.prediction:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
+        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
     ),
-    "slurm status": Verb("amazon_ml.cluster.status:status", "what became of the jobs", ("run",), prints="print_jobs"),
+    "slurm status": Verb("amazon_ml.slurm.status:status", "what became of the jobs", ("run",), prints="print_jobs"),
     "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
 }
 
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_up_logging()
     signal.signal(signal.SIGTERM, _terminate)
     if name in STOPPING:
-        stop.listen()
+        preemption.listen()
     try:
         _check_empty(words[len(name.split()) :])
         _run(name, words[len(name.split()) :])
@@ -130,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (limit := _limit_reached(error)) is None:
             raise
         return _say(limit, 1)
-    except stop.Stopped as stopped:
+    except preemption.Stopped as stopped:
         return _say(stopped, stopped.STATUS)
     except KeyboardInterrupt:
         return _say("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
@@ -183,7 +186,7 @@ def _overview() -> str:
         ["usage: amazon-ml VERB …", "", "Tag satellite tiles, and know how well.", "", *lines, "",
          "amazon-ml VERB --help shows a verb's options.", "",
          "Exit status: 0 done, 1 the work failed or found faults, 2 the call is wrong, 130 interrupted,",
-         f"{stop.Stopped.STATUS} stopped by a scheduler's signal: the same command goes on."]
+         f"{preemption.Stopped.STATUS} stopped by a scheduler's signal: the same command goes on."]
     )  # fmt: skip
 
 

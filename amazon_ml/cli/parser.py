@@ -14,8 +14,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import read_sections
+from amazon_ml.runtime.yaml_files import check_depth, read_yaml_text
 from amazon_ml.settings import settings_of
-from amazon_ml.yaml_files import check_depth, read_yaml_text
 
 #: What each plain type is called in a message.
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}

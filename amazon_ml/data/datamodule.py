@@ -12,21 +12,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from amazon_ml import ranks
-from amazon_ml.data.augment import Augmentation
-from amazon_ml.data.bands import (
-    TileReader,
-    check_order,
-    name_bands,
-    parse_bands,
-    read_reader,
-    write_reader,
-)
-from amazon_ml.data.broken import check_whole
+from amazon_ml.data.augment.augment import Augmentation
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.config import DataConfig
-from amazon_ml.data.folds import fold_catalog, read_folds, write_folds
-from amazon_ml.data.limits import fit_reader
+from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.loading import (
     Batch,
     EpochSampler,
@@ -36,11 +25,22 @@ from amazon_ml.data.loading import (
     tile_loader,
     training_loader,
 )
-from amazon_ml.data.pack import default_store
-from amazon_ml.data.packed import PackedStore, check_pixels, open_store, refuse_changed
-from amazon_ml.data.soften import soften_targets
-from amazon_ml.data.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.readers.bands import (
+    TileReader,
+    check_order,
+    name_bands,
+    parse_bands,
+    read_reader,
+    write_reader,
+)
+from amazon_ml.data.readers.broken import check_whole
+from amazon_ml.data.readers.limits import fit_reader
+from amazon_ml.data.readers.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.soft_labels import soften_targets
+from amazon_ml.data.store.pack import default_store
+from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
 from amazon_ml.errors import InputError
+from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class PlanetDataModule(pl.LightningDataModule):
                 f"data.packed: {path} holds colours of {store.reader.colours} files, not of {self.catalog.colours}; "
                 "set data.colours, or pack again"
             )
-        refuse_changed(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
+        check_unchanged(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
         check_pixels(store)
         log.info("reading tiles from %s", path)
         return store
@@ -184,7 +184,7 @@ class PlanetDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader:
         """Augmented batches, shuffled anew each epoch."""
         dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
-        sampler = EpochSampler(len(dataset), self.hparams["seed"], ranks.rank(), ranks.count())
+        sampler = EpochSampler(len(dataset), self.hparams["seed"], distributed.rank(), distributed.count())
         return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -270,5 +270,5 @@ class PlanetDataModule(pl.LightningDataModule):
         )  # fmt: skip
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
-        size, share = self.hparams["predict_batch_size"], (ranks.rank(), ranks.count())
+        size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())
         return tile_loader(dataset, size, self.workers, *share, on_gpu=self.on_gpu)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from amazon_ml.data.augment import Augmentation
-from amazon_ml.data.sources import TileSource
+from amazon_ml.data.augment.augment import Augmentation
+from amazon_ml.data.readers.sources import TileSource
 from amazon_ml.errors import InputError
 
 #: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
@@ -190,7 +190,7 @@ def loader_workers(wanted: int | None, *, on_gpu: bool, packed: bool = False) ->
 
 def _own_cores() -> int:
     """Count the cores that this process may use, divided by the processes of its job that may use them, too."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # by torchrun, or by `amazon_ml.ranks.started`
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # by torchrun, or by `amazon_ml.runtime.distributed.started`
     return max(1, len(os.sched_getaffinity(0)) // here)
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_json
 from amazon_ml.kaggle.form import run_around, separator_of
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.labels import split_tags
-from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_diff
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import write_json
+from amazon_ml.runtime.outputs import check_outputs
 
 
 def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> None:

@@ -16,9 +16,7 @@ from typing import Any
 
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.tiles import find_tiles
-from amazon_ml.data.progress import watched
 from amazon_ml.errors import InputError, WorkError, listed
-from amazon_ml.files import read_json, write_json
 from amazon_ml.kaggle.archives import (
     BrokenArchiveError,
     in_units,
@@ -30,7 +28,9 @@ from amazon_ml.kaggle.archives import (
     unpack,
 )
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
-from amazon_ml.locks import locked
+from amazon_ml.runtime.files import read_json, write_json
+from amazon_ml.runtime.locks import locked
+from amazon_ml.runtime.progress import watched
 
 log = logging.getLogger(__name__)
 

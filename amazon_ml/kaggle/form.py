@@ -9,9 +9,9 @@ from amazon_ml.data.catalog.layout import find_sample
 from amazon_ml.data.catalog.table import read_names
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, declared
-from amazon_ml.regular import check_regular
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded
+from amazon_ml.runtime.regular_files import check_regular
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
         return Form(read_names(sample), str(sample)) if sample else Form(official_names(), "the official list")
     folder, separator = Run(run), separator_of(run)
     tags = declared(folder.tags())
-    sample = sample or find_sample(Path(folder.facts()["data"]["root"]))
+    sample = sample or find_sample(Path(folder.read_provenance()["data"]["root"]))
     if sample:
         names, source = read_names(sample), str(sample)
     elif tags.names == PLANET.names:

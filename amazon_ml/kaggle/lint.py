@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.check.findings import REMARK, Case, Finding, Kind, weigh
+from amazon_ml.data.checks.findings import REMARK, Case, Finding, Kind, weigh
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_json
 from amazon_ml.kaggle.form import Form, find_form, run_around
 from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
-from amazon_ml.outputs import check_outputs
 from amazon_ml.report.submission import print_lint
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runtime.files import write_json
+from amazon_ml.runtime.outputs import check_outputs
 
 KINDS = {
     "unreadable": Kind("what is not a CSV in UTF-8", "write the file anew"),
@@ -147,10 +147,10 @@ def lint_submission(
     print_lint(asdict(found), found.findings, examples)
     if json is not None:
         write_json(json, asdict(found))
-    refuse_faults(found)
+    check_faults(found)
 
 
-def refuse_faults(found: Lint) -> None:
+def check_faults(found: Lint) -> None:
     """Raise a `WorkError` that names the kinds of faults, where there are any."""
     if found.faults:
         raise WorkError(f"{found.file} has faults: {', '.join(finding.kind for finding in found.faults)}")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
-from amazon_ml.locks import locked
 from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import read_json
+from amazon_ml.runtime.locks import locked
 
 #: A submission: ``time``, ``competition``, ``file``, ``sha256``, ``message``, ``status``; its number ``ref``, once it
 #: has one; once it is listed, ``public`` and ``private`` score (None before there are any), and Kaggle's ``error``.

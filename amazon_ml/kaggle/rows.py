@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.records import split_records
-from amazon_ml.data.check.findings import Case
+from amazon_ml.data.checks.findings import Case
 from amazon_ml.errors import InputError
-from amazon_ml.regular import check_regular
+from amazon_ml.runtime.regular_files import check_regular
 
 HEADER = ["image_name", "tags"]
 

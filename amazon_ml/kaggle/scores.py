@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_json
 from amazon_ml.kaggle.client import sign_in
 from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, kept
 from amazon_ml.report.submission import print_records
 from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import write_json
 
 #: Statuses after which Kaggle says nothing new.
 _FINAL = ("complete", "error", "refused")

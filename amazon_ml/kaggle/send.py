@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import sha256_of, write_json
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
 from amazon_ml.kaggle.form import find_form, run_around
-from amazon_ml.kaggle.lint import expect, lint, refuse_faults
+from amazon_ml.kaggle.lint import check_faults, expect, lint
 from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, kept
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.report.submission import print_findings, print_parcel
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def send_submission(
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     print_findings(found.findings)
-    refuse_faults(found)
+    check_faults(found)
     parcel = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
     figures = {"rows": f"{found.rows:,}", "tags a tile": f"{found.tags_per_tile:.2f}"}
     print_parcel({**parcel, **figures, **_about(run)})

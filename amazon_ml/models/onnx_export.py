@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import atomic_write
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.runtime.files import atomic_write
 
 #: What PyTorch's exporter writes without converting; onnxruntime reads it since 1.14.
 OPSET = 18

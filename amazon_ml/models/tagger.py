@@ -11,17 +11,16 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from amazon_ml import ranks
-from amazon_ml.data.bands import name_bands
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.loading import Batch
+from amazon_ml.data.readers.bands import name_bands
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
-from amazon_ml.models.checks import check_backbone_args
+from amazon_ml.models.backbone_args import check_backbone_args
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
@@ -30,6 +29,7 @@ from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.models.weights import input_statistics, make_backbone
+from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
 
 _T = TypeVar("_T")
@@ -281,7 +281,7 @@ class TileTagger(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Take the running statistics of the first process, which are those that are kept."""
-        ranks.share(self.buffers())
+        distributed.broadcast(self.buffers())
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep logits and targets of one view of the held-out tiles."""
@@ -297,7 +297,7 @@ class TileTagger(pl.LightningModule):
         """Give positions, outputs and targets of all processes, and forget them."""
         own = [torch.cat(parts) for parts in zip(*self._held_out, strict=True)]
         self._held_out.clear()
-        index, outputs, targets = ranks.gather_rows(*own)
+        index, outputs, targets = distributed.gather_rows(*own)
         if not torch.isfinite(outputs).all():
             raise WorkError(DIVERGED)
         return [index, outputs, targets]

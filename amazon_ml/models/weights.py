@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import atomic_write
-from amazon_ml.regular import check_regular
+from amazon_ml.runtime.files import atomic_write
+from amazon_ml.runtime.regular_files import check_regular
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.images import Image
-from amazon_ml.files import write_text
+from amazon_ml.data.readers.images import Image
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.thumbnails import data_uri
+from amazon_ml.runtime.files import write_text
 
 #: Pixels; larger tiles are scaled down, so that a page of a hundred stays below 3 MB.
 _EDGE = 160

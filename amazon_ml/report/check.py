@@ -10,17 +10,17 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from amazon_ml.data.bands import parse_bands
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.nearby import tables_around
-from amazon_ml.data.check.findings import Finding
-from amazon_ml.data.check.reading import PixelReading
-from amazon_ml.data.check.report import Report, check
+from amazon_ml.data.checks.check import Report, check
+from amazon_ml.data.checks.findings import Finding
+from amazon_ml.data.checks.reading import PixelReading
 from amazon_ml.data.config import MAX_PIXELS
+from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_json, write_table
-from amazon_ml.outputs import check_outputs
 from amazon_ml.report.tables import console
+from amazon_ml.runtime.files import write_json, write_table
+from amazon_ml.runtime.outputs import check_outputs
 
 
 def check_folder(

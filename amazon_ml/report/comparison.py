@@ -10,10 +10,10 @@ from rich import box
 from rich.markup import escape as plain
 from rich.table import Table
 
-from amazon_ml.files import write_text
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import Cell, paragraph, table, words
 from amazon_ml.report.tables import console
+from amazon_ml.runtime.files import write_text
 
 _NONE = "\N{EN DASH}"
 #: What a verdict means, where more is better and where less is.

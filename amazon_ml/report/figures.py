@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from amazon_ml.data.images import Image
-from amazon_ml.files import atomic_write
+from amazon_ml.data.readers.images import Image
+from amazon_ml.runtime.files import atomic_write
 
 #: Inches: the edge of a tile, the space between two, and the height of a line.
 _TILE, _GAP, _LINE = 1.9, 0.1, 0.16

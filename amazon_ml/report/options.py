@@ -8,10 +8,10 @@ from typing import Any, get_args, get_origin
 import yaml
 
 from amazon_ml.data.config import DataConfig
-from amazon_ml.files import write_text
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.runtime.files import write_text
 from amazon_ml.settings import Setting, settings_of
 
 _HEAD = """\

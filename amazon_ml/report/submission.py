@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from amazon_ml.data.check.findings import Finding
+from amazon_ml.data.checks.findings import Finding
 from amazon_ml.report.check import findings_table
 from amazon_ml.report.tables import console
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amazon_ml.decisions.rules import RULES
-from amazon_ml.terminal import escaped
+from amazon_ml.runtime.terminal import escaped
 
 #: Wide enough for the tables where there is no terminal to ask.
 _PLAIN_WIDTH = 100
@@ -72,7 +72,7 @@ def _score_table(metrics: dict[str, Any], beta: str) -> Table:
         "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
         "constant": "best constant answer, fitted",
         "predicted": f"with the run's decision, {rule}",
-        "decided_minus_fixed": "difference to fixed, paired",
+        "predicted_minus_fixed": "difference to fixed, paired",
     }
     table = Table(title=_title(metrics), title_justify="left")
     table.add_column(f"{beta} over {metrics['tiles']:,} tiles")

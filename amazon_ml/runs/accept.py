@@ -82,7 +82,7 @@ def _check_free(run: Run, changed: list[Path]) -> None:
 
 def _note(run: Run, files: dict[str, str]) -> None:
     """Tell in the provenance what was accepted, when, by whom; bind folds that no task is known of."""
-    facts = run.facts(checked=False)
+    facts = run.read_provenance(checked=False)
     task = facts.get("task")
     if task is None and not run.blend.exists():
         facts["task"] = task = task_of(run, run.read_config(checked=False), facts)

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from amazon_ml import locks
 from amazon_ml.data.catalog.nearby import tables_of
 from amazon_ml.errors import InputError, listed
-from amazon_ml.files import read_json
 from amazon_ml.runs.folder import FoldFolder, Run
 from amazon_ml.runs.hashes import RECORD, is_recorded
+from amazon_ml.runtime import locks
+from amazon_ml.runtime.files import read_json
 
 #: Names of a run's own files and folders, beside those of its folds.
 OWN = frozenset(

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.bands import write_reader
+from amazon_ml.data.readers.bands import write_reader
 from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
 from amazon_ml.decisions.matrices import Floats
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
@@ -22,6 +21,7 @@ from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabi
 from amazon_ml.runs.hashes import read_recorded, recorded, write_json, write_table, write_text
 from amazon_ml.runs.provenance import this_start, versions
 from amazon_ml.runs.tiles import read_bands
+from amazon_ml.runtime.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     fitted on all of them, by which untagged and new tiles are blended. Where the tiles lie, the order
     of the tags, seed and beta are those of the first member.
     """
-    _refuse_others(members)
+    _check_others(members)
     first, tags, way = members[0], members[0].tags(), WAYS[how]
     names, targets = _shared_rows(members), read_targets(first)
     hashes = [sha256_of(member.oof) for member in members]
@@ -68,8 +68,8 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
 
 def _describe(run: Run, first: Run) -> None:
     """Write what a run tells of itself; a blend has of its first member what concerns the tiles."""
-    config, facts = first.read_config(), first.facts()["data"]
-    starts = run.facts()["starts"] if run.provenance.exists() else []
+    config, facts = first.read_config(), first.read_provenance()["data"]
+    starts = run.read_provenance()["starts"] if run.provenance.exists() else []
     kept = RunConfig(data=config.data, seed=config.seed, beta=config.beta)  # no network of its own
     write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
     write_text(run.config, config_text(kept))
@@ -124,7 +124,7 @@ def stack_tables(tables: Sequence[pd.DataFrame], names: pd.Index, tags: Sequence
     return np.stack([table.loc[names, list(tags)].to_numpy(dtype=np.float64) for table in tables])
 
 
-def refuse_apart(first: pd.Index, other: pd.Index, told: str) -> None:
+def check_apart(first: pd.Index, other: pd.Index, told: str) -> None:
     """Refuse two lists of tiles that do not hold the same ones."""
     odd = first.symmetric_difference(other)
     if len(odd):
@@ -136,7 +136,7 @@ def _probabilities(path: Path, run: Run) -> pd.DataFrame:
     return pd.DataFrame(p, index=pd.Index(names), columns=list(run.tags()))
 
 
-def _refuse_others(members: Sequence[Run]) -> None:
+def _check_others(members: Sequence[Run]) -> None:
     """Refuse members that were trained for other tags, or on other tiles or labels, than the first."""
     first, tags = members[0], members[0].tags()
     true = read_targets(first)
@@ -147,7 +147,7 @@ def _refuse_others(members: Sequence[Run]) -> None:
         if apart:
             raise InputError(f"{member.path} is for other tags than {first.path}: {', '.join(apart)}")
         own = read_targets(member)
-        refuse_apart(true.index, own.index, f"{member.path} was trained on other tiles than {first.path}")
+        check_apart(true.index, own.index, f"{member.path} was trained on other tiles than {first.path}")
         differs = (own.loc[true.index, list(tags)] != true).any(axis=1)
         if differs.any():
             raise InputError(
@@ -180,7 +180,7 @@ def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:
     tables = [_probabilities(member.test, member) for member in members]
     names, tags = tables[0].index, members[0].tags()
     for member, table in zip(members, tables, strict=True):
-        refuse_apart(names, table.index, f"{member.test} holds other tiles than {members[0].test}")
+        check_apart(names, table.index, f"{member.test} holds other tiles than {members[0].test}")
     blended = blender.apply(stack_tables(tables, names, tags))
     table = probability_table(names.tolist(), tags, blended.astype(np.float32))
     write_table(run.test, table, made_of=[run.blend])

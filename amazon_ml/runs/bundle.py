@@ -22,28 +22,28 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from amazon_ml.data.bands import TileReader, reader_from
 from amazon_ml.data.config import DataConfig, TableConfig
+from amazon_ml.data.readers.bands import TileReader, reader_from
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
-from amazon_ml.files import atomic_write, read_json, sha256_of, write_json
 from amazon_ml.models.config import ModelConfig
-from amazon_ml.regular import check_regular
 from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json
+from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.settings import build
 
 log = logging.getLogger(__name__)
 
 #: Counted up when an older version would misread what a newer one writes.
 FORMAT = 1
-#: What `amazon_ml.data.images.resize` does.
+#: What `amazon_ml.data.readers.images.resize` does.
 RESIZING = "area, cubic when enlarging"
-_CONTENT, _SEAL = "bundle.json", "sha256"
+_CONTENT, _CONTENT_HASH = "bundle.json", "sha256"
 #: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "tta_mean", "channels_last")
 #: Options that say how a tag table is read; where it lies is for every call to say.
@@ -159,7 +159,7 @@ def open_bundle(path: Path) -> Bundle:
     if not run.config.exists():
         raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
     decision = read_decision(run)
-    sha256 = str(run.facts()["data"]["sha256"])
+    sha256 = str(run.read_provenance()["data"]["sha256"])
     return Bundle(_networks(run), decision, build(TableConfig, _table(run.read_config().data)), sha256)
 
 
@@ -173,7 +173,7 @@ def describe(run: Run) -> dict[str, Any]:
         "tiles": {**asdict(read_bands(run)), "size": config.data.size, "resizing": RESIZING},
         "network": _network(config.model),
         "predict": {"batch_size": config.data.predict_batch_size, "precision": config.trainer.precision},
-        "data": _without(run.facts()["data"], "root"),
+        "data": _without(run.read_provenance()["data"], "root"),
     }
 
 
@@ -188,7 +188,7 @@ def _table(data: TableConfig) -> dict[str, Any]:
 def write_bundle(run: Run) -> None:
     """Write a run's bundle; what one hands on tells no paths of this machine."""
     read_decision(run)  # a broken one is not handed on
-    facts, weights = run.facts(), _weights(run)
+    facts, weights = run.read_provenance(), _weights(run)
     content = {
         **describe(run),
         "decision": read_recorded(run.decision),
@@ -201,7 +201,7 @@ def write_bundle(run: Run) -> None:
     for name, file in weights.items():
         _place(file, run.bundle / name)
     content["weights"] = {name: sha256_of(run.bundle / name) for name in weights}
-    write_json(run.bundle / _CONTENT, {**content, _SEAL: seal(content)})
+    write_json(run.bundle / _CONTENT, {**content, _CONTENT_HASH: content_hash(content)})
     for file in run.bundle.glob("*.safetensors"):
         if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
             file.unlink()
@@ -214,9 +214,9 @@ def check_bundled(run: Run) -> None:
     describe(run)
 
 
-def seal(content: dict[str, Any]) -> str:
+def content_hash(content: dict[str, Any]) -> str:
     """SHA-256 of all that a bundle says: edited by hand, it would tag by what nobody has scored."""
-    said = json.loads(json.dumps(_without(content, _SEAL)))  # as it is read again, numbers as keys being text
+    said = json.loads(json.dumps(_without(content, _CONTENT_HASH)))  # as it is read again, numbers as keys being text
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -231,7 +231,7 @@ def _read_bundle(path: Path) -> Bundle:
     there = content.get("format") if isinstance(content, dict) else None
     if there != FORMAT:
         raise InputError(f"{file} is of format {there}, and this version of amazon-ml reads format {FORMAT}")
-    if content.get(_SEAL) != seal(content):
+    if content.get(_CONTENT_HASH) != content_hash(content):
         raise InputError(f"{file} is not as it was written: its SHA-256 is another; export it anew from its run")
     try:
         if content["tiles"]["resizing"] != RESIZING:
@@ -276,15 +276,15 @@ def _weights(run: Run) -> dict[str, Path]:
     folds = run.finished_folds()
     if not folds:
         raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
-    _refuse_lost(run)
-    task = str(run.facts()["task"])
+    _check_lost(run)
+    task = str(run.read_provenance()["task"])
     for fold in folds:
         check_task(fold.path, task)
         check_recorded(fold.weights)
     return {f"{fold.path.name}.safetensors": fold.weights for fold in folds}
 
 
-def _refuse_lost(run: Run) -> None:
+def _check_lost(run: Run) -> None:
     """Refuse a run of which a network is gone or cut short, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
         raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")

@@ -16,9 +16,9 @@ from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
-from amazon_ml.models.figures import read_curves
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import IDLE, flatten
+from amazon_ml.runs.curves import read_curves
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
@@ -72,7 +72,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
         predicted.append(own)
     return {
         "tiles": len(names),
-        "generated": bool(runs[0].facts()["data"]["generated"]),
+        "generated": bool(runs[0].read_provenance()["data"]["generated"]),
         "beta": beta,
         "rule": rule,
         "level": level,

@@ -11,8 +11,8 @@ from amazon_ml.data.config import DataConfig
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.runtime.yaml_files import read_yaml
 from amazon_ml.settings import PathText, build, settings
-from amazon_ml.yaml_files import read_yaml
 
 #: Options that hold further options.
 _SECTIONS = {"data", "model", "trainer"}

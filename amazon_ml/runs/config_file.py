@@ -10,8 +10,8 @@ import yaml
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.runtime.yaml_files import read_yaml
 from amazon_ml.settings import build, to_plain
-from amazon_ml.yaml_files import read_yaml
 
 #: Options that change no result of a run; so do those of logging services.
 IDLE = (

@@ -9,9 +9,9 @@ import numpy as np
 from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
+from amazon_ml.runtime.files import read_json
 
 #: Fewer held-out tiles than this say nothing about thresholds.
 LEAST_TILES = 10
@@ -92,7 +92,7 @@ def _try_out(decision: Decision) -> None:
         raise ValueError(f"the rule predicts {predicted.shape[1]} of {given.shape[1]} tags")
 
 
-def asked_before(run: Run) -> str | None:
+def requested_before(run: Run) -> str | None:
     """Give the rule that was asked for when a run was tuned last; none where there is none, or it cannot be read.
 
     Raises

@@ -7,24 +7,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.bands import TileReader, name_bands
-from amazon_ml.data.broken import check_whole, describe_broken
 from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.config import ReadingConfig, RgbSource
-from amazon_ml.data.demo import is_generated
+from amazon_ml.data.demo.demo import is_generated
+from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.broken import check_whole, describe_broken
 from amazon_ml.decisions.crossfit import score
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_json
 from amazon_ml.labels import TagSet
-from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import score_breakdown
+from amazon_ml.runtime.files import write_json
+from amazon_ml.runtime.outputs import check_outputs
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
-from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import Bundle, Networks, is_bundle, open_bundle, write_bundle
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import load_taggers
 from amazon_ml.runs.predict import inputs_of
+from amazon_ml.runtime.outputs import check_outputs
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import read_json
 from amazon_ml.labels import MultiHot, TagSet
-from amazon_ml.locks import is_locked
-from amazon_ml.regular import check_regular
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import read_config
 from amazon_ml.runs.hashes import check_recorded, write_table
+from amazon_ml.runtime.files import read_json
+from amazon_ml.runtime.locks import is_locked
+from amazon_ml.runtime.regular_files import check_regular
 
 
 class _Record(dict[str, Any]):
@@ -168,7 +168,7 @@ class Run:
             check_recorded(self.config)
         return config
 
-    def facts(self, *, checked: bool = True) -> dict[str, Any]:
+    def read_provenance(self, *, checked: bool = True) -> dict[str, Any]:
         """Read what the run was made with; an `InputError` where its provenance is not that of a run."""
         if checked:
             check_recorded(self.provenance)
@@ -179,7 +179,7 @@ class Run:
 
     def tags(self) -> tuple[str, ...]:
         """Read the tags that the run's networks were trained for, in the order of their outputs."""
-        tags = self.facts()["data"]["tags"]
+        tags = self.read_provenance()["data"]["tags"]
         if not isinstance(tags, dict) or not tags:
             raise InputError(f"{self.provenance} does not tell the tags of a run")
         return tuple(tags)

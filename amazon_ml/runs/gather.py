@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.folds import read_folds
+from amazon_ml.data.folds.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table, read_probabilities, read_truth
 from amazon_ml.runs.hashes import check_recorded, check_task, write_table
@@ -24,11 +24,11 @@ def gather_folds(run: Run) -> None:
     if not finished:
         raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train --run {run.path}")
     for fold in finished:
-        check_task(fold.path, str(run.facts()["task"]))
+        check_task(fold.path, str(run.read_provenance()["task"]))
     valid = [read_probabilities(fold.valid, tags) for fold in finished]
     expected = _held_out(run)
     for fold, (names, _) in zip(finished, valid, strict=True):
-        _refuse_others(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
+        _check_others(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
     held_out, probabilities = pd.concat([names for names, _ in valid]), np.concatenate([p for _, p in valid])
     parts = [path for fold in finished for path in (fold.weights, fold.valid)]
     write_table(run.oof, probability_table(held_out.tolist(), tags, probabilities), made_of=[run.folds, *parts])
@@ -47,7 +47,7 @@ def _finished(run: Run, untagged: int) -> list[FoldFolder]:
 
 
 def _untagged(run: Run) -> int:
-    count = run.facts()["data"]["unlabelled"]
+    count = run.read_provenance()["data"]["unlabelled"]
     if not isinstance(count, int):
         raise InputError(f"{run.provenance}: data.unlabelled is {count!r}, not a number of tiles")
     return count
@@ -63,7 +63,7 @@ def _held_out(run: Run) -> dict[int, pd.Series]:
     return {int(number): names[fold == number] for number in sorted(set(fold))}
 
 
-def _refuse_others(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:
+def _check_others(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:
     place = f"{run.folds} holds out in fold {fold.number}"
     for wrong, told in (
         (names[names.duplicated()], "holds {} more than once"),

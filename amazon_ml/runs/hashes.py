@@ -21,8 +21,8 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import atomic_write, read_json, sha256_of
 from amazon_ml.runs.config_file import hash_config, read_config
+from amazon_ml.runtime.files import atomic_write, read_json, sha256_of
 
 RECORD = "hashes.json"
 _FORMAT = 1

@@ -10,14 +10,14 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
-from amazon_ml.data.progress import tracked
-from amazon_ml.data.sources import TileSource
+from amazon_ml.data.readers.sources import TileSource
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.heap import keep_freed
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
-from amazon_ml.runs.blend import refuse_apart, stack_tables
+from amazon_ml.runs.blend import check_apart, stack_tables
 from amazon_ml.runs.bundle import Blended, Networks
+from amazon_ml.runtime.allocator import keep_freed_memory
+from amazon_ml.runtime.progress import tracked
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -101,7 +101,7 @@ class Engine:
 
     def score(self, networks: Networks, source: TileSource) -> Probabilities:
         """Probabilities of the tiles of a source, averaged over networks of one kind: float32 (tiles, tags)."""
-        keep_freed()
+        keep_freed_memory()
         device = choose_device(networks, self.device)
         gpu = device.type == "cuda"
         workers = loader_workers(self.workers, on_gpu=gpu)
@@ -174,7 +174,7 @@ def predict_members(networks: Networks | Blended, predict: Callable[[Networks], 
         failed |= predicted.failed
         tables.append(pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(member.tags)))
         told = f"{member.source} reads other tiles than {networks.members[0].source}"
-        refuse_apart(tables[0].index, tables[-1].index, told)
+        check_apart(tables[0].index, tables[-1].index, told)
     first = tables[0].index
     blended = networks.blender.apply(stack_tables(tables, first, networks.tags))
     return Predicted(first.to_series(), blended.astype(np.float32), failed)

@@ -13,19 +13,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.bands import TileReader, name_bands
-from amazon_ml.data.broken import find_broken, is_broken
 from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
-from amazon_ml.data.limits import compare_values
-from amazon_ml.data.tolerant import TolerantFiles
+from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.broken import find_broken, is_broken
+from amazon_ml.data.readers.limits import compare_values
+from amazon_ml.data.readers.tolerant import TolerantFiles
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of
 from amazon_ml.labels import TagSet
-from amazon_ml.outputs import check_outputs, check_place
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, probability_table
@@ -34,16 +32,18 @@ from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
     Shard,
+    check_ending,
     check_parts,
-    keep_plan,
+    check_plan,
     parse_shard,
     read_shard,
-    refuse_ending,
-    refuse_other_plan,
     save_part,
+    save_plan,
     save_skipped,
 )
 from amazon_ml.runs.skipping import REFUSE, Policy
+from amazon_ml.runtime.files import sha256_of
+from amazon_ml.runtime.outputs import check_outputs, check_place
 
 #: Lists tiles for a reader: a table as a catalog's.
 Listing = Callable[[TileReader], pd.DataFrame]
@@ -88,7 +88,7 @@ def predict_tiles(
             raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers, policy)
         return
-    refuse_ending(out)
+    check_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
     check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
@@ -120,11 +120,11 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
     check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
-            refuse_other_plan(parts, count, _made_of(bundle))
+            check_plan(parts, count, _made_of(bundle))
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
-            keep_plan(parts, listed, tiles, count, batch, _made_of(bundle))
+            save_plan(parts, listed, tiles, count, batch, _made_of(bundle))
     return bundle
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import amazon_ml
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.demo import is_generated
-from amazon_ml.data.folds import read_folds, worst_deviation
+from amazon_ml.data.demo.demo import is_generated
+from amazon_ml.data.folds.folds import read_folds, worst_deviation
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import write_json
+from amazon_ml.runtime.files import sha256_of
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
@@ -34,7 +34,7 @@ _CONSTANT = (
 )
 
 
-def keep_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: int, *, begun: bool) -> str:
+def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: int, *, begun: bool) -> str:
     """Record a run's origin; on resuming, add the start and refuse data or folds that have changed.
 
     Parameters
@@ -51,9 +51,9 @@ def keep_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
     The task of the run, see `task_of`.
     """
     start = this_start()
-    facts = {"data": _data_facts(config, catalog), "folds": _fold_facts(run, config, catalog)}
+    facts = {"data": _data_provenance(config, catalog), "folds": _fold_provenance(run, config, catalog)}
     if begun:
-        former = run.facts()
+        former = run.read_provenance()
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
                 raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
@@ -76,7 +76,7 @@ def task_of(run: Run, config: RunConfig, facts: Mapping[str, Any]) -> str:
 
 def read_processes(run: Run) -> int:
     """Read with how many training processes a run was begun."""
-    return int(run.facts().get("processes", 1)) if run.provenance.exists() else 1
+    return int(run.read_provenance().get("processes", 1)) if run.provenance.exists() else 1
 
 
 def this_start() -> dict[str, str]:
@@ -87,7 +87,7 @@ def this_start() -> dict[str, str]:
     }
 
 
-def _data_facts(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
+def _data_provenance(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     return {
         "root": str(Path(config.data.root).resolve()),
@@ -106,7 +106,7 @@ def _soften_hash(table: str | None) -> str | None:
     return sha256_of(Path(table)) if table else None
 
 
-def _fold_facts(run: Run, config: RunConfig, catalog: Catalog) -> dict[str, Any]:
+def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> dict[str, Any]:
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     return {
         "sha256": sha256_of(run.folds),

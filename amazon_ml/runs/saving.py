@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.files import write_table
+from amazon_ml.runtime.files import write_table
 
 #: What a cell begins with that a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -26,12 +26,12 @@ import pandas as pd
 
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
-from amazon_ml.files import read_json, sha256_of, write_json, write_table
-from amazon_ml.locks import locked
-from amazon_ml.outputs import check_outputs
-from amazon_ml.regular import check_regular
 from amazon_ml.runs.access import check_no_links
 from amazon_ml.runs.saving import check_defuse, defused, save_table
+from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
+from amazon_ml.runtime.locks import locked
+from amazon_ml.runtime.outputs import check_outputs
+from amazon_ml.runtime.regular_files import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def keep_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: int, made_of: str) -> None:
+def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: int, made_of: str) -> None:
     """Write what is cut into how many shards, for a caller that holds the lock.
 
     Parameters
@@ -158,7 +158,7 @@ def keep_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
     write_json(parts.plan, plan)  # last: with it, the folder counts as planned
 
 
-def refuse_other_plan(parts: Parts, count: int, made_of: str) -> None:
+def check_plan(parts: Parts, count: int, made_of: str) -> None:
     """Refuse to mix parts of other networks, of another decision, or of another number of shards."""
     plan = _plan(parts)
     if plan["made_of"] != made_of:
@@ -239,7 +239,7 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     overwrite
         Replace a file that is there.
     """
-    refuse_ending(out)
+    check_ending(out)
     check_defuse(out, defuse)
     folder = Parts(parts)
     if not folder.plan.exists():
@@ -270,7 +270,7 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     log.info("wrote %s: %s tiles of %d parts", out, f"{len(table):,}", plan["shards"])
 
 
-def refuse_ending(out: Path) -> None:
+def check_ending(out: Path) -> None:
     """Refuse a table that is neither Parquet nor CSV, before any work is done for it."""
     if out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out {out}: the file must end in .parquet or .csv")

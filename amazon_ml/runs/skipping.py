@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.broken import describe_broken, first_faults
+from amazon_ml.data.readers.broken import describe_broken, first_faults
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_table
+from amazon_ml.runtime.files import write_table
 
 log = logging.getLogger(__name__)
 

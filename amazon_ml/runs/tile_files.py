@@ -6,8 +6,8 @@ import time
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table, hash_tiles
-from amazon_ml.data.packed import PackedStore
+from amazon_ml.data.catalog.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table, hash_tiles
+from amazon_ml.data.store.packed import PackedStore
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, write_table

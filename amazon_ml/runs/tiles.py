@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.bands import TileReader, read_reader
 from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
-from amazon_ml.data.file_table import count_names
+from amazon_ml.data.catalog.file_table import count_names
+from amazon_ml.data.readers.bands import TileReader, read_reader
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.hashes import check_recorded

@@ -16,14 +16,14 @@ from amazon_ml.decisions.rules import DEFAULT_RULE, RULES, make_rules
 from amazon_ml.decisions.shrink import bootstrap
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError
-from amazon_ml.files import sha256_of
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
-from amazon_ml.runs.decision import LEAST_TILES, Decision, asked_before, write_decision
+from amazon_ml.runs.decision import LEAST_TILES, Decision, requested_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import write_json
 from amazon_ml.runs.scores import score_breakdown
+from amazon_ml.runtime.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +55,18 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
         raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
     folder.read_config()  # a lock would make the folder where there is none
     with locked(folder):
-        return keep_rule(folder, rule)
+        return save_rule(folder, rule)
 
 
-def keep_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
+def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     """Do the work of `tune` for a caller that holds the run's lock."""
     if rule is None:
-        before = asked_before(folder)
+        before = requested_before(folder)
         rule = before if before in (*RULES, BEST) else DEFAULT_RULE
     if folder.finished_folds():
         check_bundled(folder)  # before anything is written: there would be no bundle for the decision
     _, tags, p, true = read_oof(folder)
-    config, data = folder.read_config(), folder.facts()["data"]
+    config, data = folder.read_config(), folder.read_provenance()["data"]
     beta, seed = config.beta, config.seed
     if len(p) < LEAST_TILES:
         raise InputError(

@@ -301,4 +301,4 @@ def test_folds_may_be_changed_before_training(run: Path, trained: Path, demo_til
     assert main(options) == 2
     assert (new / "folds.csv").read_bytes() == folds
     as_written(new)
-    assert Run(new).facts()["folds"]["sizes"]
+    assert Run(new).read_provenance()["folds"]["sizes"]

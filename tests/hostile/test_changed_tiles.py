@@ -13,7 +13,7 @@ from conftest import TINY
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
-from amazon_ml.data.packed import check_pixels, open_store
+from amazon_ml.data.store.packed import check_pixels, open_store
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.tile_files import changed_tiles, check_tiles

@@ -12,8 +12,8 @@ from requested import config_of
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.tiles import image_files
-from amazon_ml.data.demo import write_demo
-from amazon_ml.data.marks import check_store, remove_store
+from amazon_ml.data.demo.demo import write_demo
+from amazon_ml.data.store.marks import check_store, remove_store
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.archives import move_into
 from amazon_ml.runs.folder import Run

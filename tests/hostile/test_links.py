@@ -14,9 +14,9 @@ from conftest import run_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.files import atomic_write, write_json, write_text
 from amazon_ml.runs.access import OWN, check_writable
 from amazon_ml.runs.folder import FoldFolder, Run
+from amazon_ml.runtime.files import atomic_write, write_json, write_text
 
 RNG = np.random.default_rng(0)
 TRUE = (RNG.random((60, 17)) < 0.3).astype(np.uint8)
@@ -155,7 +155,7 @@ def test_temporary_names_do_not_repeat_and_have_the_mode_of_any_file(tmp_path: P
 
 
 _WRITE_AND_WAIT = (
-    "import sys, time; from pathlib import Path; from amazon_ml.files import atomic_write\n"
+    "import sys, time; from pathlib import Path; from amazon_ml.runtime.files import atomic_write\n"
     "with atomic_write(Path(sys.argv[1])) as part:\n"
     "    part.write_text('half')\n"
     "    print(part.name, flush=True); time.sleep(60)"
@@ -203,7 +203,7 @@ def test_no_device_or_pipe_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_file_of_lightnings_that_has_a_second_name_is_not_written_into(tmp_path: Path) -> None:
-    from amazon_ml.runs.fit import _Reached, _set_former_metrics_aside
+    from amazon_ml.training.fit import _Reached, _set_former_metrics_aside
 
     fold = FoldFolder(tmp_path / "fold-0")
     fold.path.mkdir()
@@ -214,7 +214,7 @@ def test_a_file_of_lightnings_that_has_a_second_name_is_not_written_into(tmp_pat
 
 
 def test_the_end_of_training_removes_its_own_checkpoint_only(tmp_path: Path) -> None:
-    from amazon_ml.runs.fit import _remove_checkpoint
+    from amazon_ml.training.fit import _remove_checkpoint
 
     fold = FoldFolder(tmp_path / "fold-0")
     fold.checkpoints.mkdir(parents=True)

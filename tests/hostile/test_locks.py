@@ -10,10 +10,10 @@ import pytest
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
-from amazon_ml.locks import is_locked, locked
 from amazon_ml.runs.access import locked_fold
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts
+from amazon_ml.runtime.locks import is_locked, locked
 
 TREASURE = "what somebody worked on"
 

@@ -14,10 +14,10 @@ from conftest import TINY, run_of
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError
-from amazon_ml.outputs import check_outputs
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts, save_part
+from amazon_ml.runtime.outputs import check_outputs
 
 RNG = np.random.default_rng(0)
 TRUE = (RNG.random((60, 17)) < 0.3).astype(np.uint8)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from amazon_ml.cluster.submission import site_with
-from amazon_ml.cluster.training import Resources, train_jobs
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.slurm.submit import site_with
+from amazon_ml.slurm.train import Resources, train_jobs
 
 
 def train(

@@ -2,10 +2,10 @@
 
 from rich.table import Table
 
-from amazon_ml import pipeline
-from amazon_ml.find import enough, find_rate, measure_batches
+from amazon_ml.pipeline.train import train as run_job
 from amazon_ml.report.tables import console
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.training.find import enough, find_rate, measure_batches
 
 
 def train(config: RunConfig) -> None:
@@ -16,7 +16,7 @@ def train(config: RunConfig) -> None:
     config
         Options of the run.
     """
-    pipeline.train(config)
+    run_job(config)
 
 
 def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> None:

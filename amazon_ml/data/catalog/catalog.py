@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.bands import COLOURS, parse_bands
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
@@ -24,6 +23,7 @@ from amazon_ml.data.catalog.tiles import (
     list_tiles,
 )
 from amazon_ml.data.config import ReadingConfig, RgbSource
+from amazon_ml.data.readers.bands import COLOURS, parse_bands
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -208,7 +208,7 @@ def _join(
     there = joined["path"].notna()
     if not there.all():
         missing = rows.loc[~there, "image_name"].tolist()
-        _refuse_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
+        _check_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
     twice = shared_files(joined)
     if len(twice):
         names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
@@ -221,7 +221,7 @@ def _join(
     return joined[there].reset_index(drop=True)
 
 
-def _refuse_missing(
+def _check_missing(
     missing: Sequence[str], table: TagTable, files: pd.DataFrame, sought: str, *, allow_missing: bool
 ) -> None:
     """Refuse a table whose tiles have no file, or warn where some may lack; say what differs between names."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from amazon_ml.data.catalog.columns import TICKS, WRITE_TAGS, is_mark
 from amazon_ml.data.catalog.faults import Doubt, Row
 from amazon_ml.data.catalog.names import clean_name
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import listed
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")

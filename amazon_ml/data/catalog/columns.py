@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from amazon_ml.data.catalog.records import DELIMITERS, Records
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
 
 #: Column names that are understood without being given, the competition's first; paths come before numbers.
@@ -118,7 +118,7 @@ def describe_marks(records: Records, marks: Sequence[int]) -> str:
 WRITE_TAGS = "write the tags of each tile into one column, such as 'forest river', and name it with --data.tags_column"
 
 
-def refuse_marks(records: Records) -> None:
+def check_marks(records: Records) -> None:
     """Refuse a table that has one column a tag, and no column of tags.
 
     Raises
@@ -132,7 +132,7 @@ def refuse_marks(records: Records) -> None:
         raise InputError(f"{records.path} has {describe_marks(records, marks)}; {WRITE_TAGS}")
 
 
-def refuse_numbered(records: Records) -> None:
+def check_numbered(records: Records) -> None:
     """Refuse a table with columns such as ``tag1`` and ``tag2``, of which one alone would be read.
 
     Raises

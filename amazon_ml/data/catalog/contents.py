@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amazon_ml.data.catalog.walk import walk
-from amazon_ml.data.formats import ARCHIVES, HEAD, IMAGES, content_of, with_article
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.readers.formats import ARCHIVES, HEAD, IMAGES, content_of, with_article
+from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
-from amazon_ml.regular import open_regular
+from amazon_ml.runtime.regular_files import open_regular
 
 #: Endings of archives; of some formats the content tells nothing.
 _PACKED = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".rar", ".xz", ".bz2", ".zst")

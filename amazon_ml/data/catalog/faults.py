@@ -24,7 +24,7 @@ class Fault:
     Parameters
     ----------
     kind
-        Key of `amazon_ml.data.check.findings.KINDS`.
+        Key of `amazon_ml.data.checks.findings.KINDS`.
     line
         Line of the table.
     what

@@ -14,7 +14,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.names import INVISIBLE, clean_name, composed, is_rounded
 from amazon_ml.data.catalog.records import Records
-from amazon_ml.data.images import TIF_SUFFIXES
+from amazon_ml.data.readers.images import TIF_SUFFIXES
 
 T = TypeVar("T")
 #: So many file names are compared letter by letter at the most.

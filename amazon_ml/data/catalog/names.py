@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from amazon_ml.data.images import SUFFIXES
+from amazon_ml.data.readers.images import SUFFIXES
 
 #: Characters without width that `str.strip` leaves.
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"

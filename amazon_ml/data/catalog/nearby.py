@@ -11,7 +11,7 @@ from amazon_ml.data.catalog.records import DELIMITERS
 from amazon_ml.data.catalog.table import PLANET_TABLES
 from amazon_ml.data.catalog.tiles import MAPPING
 from amazon_ml.errors import InputError
-from amazon_ml.regular import open_regular
+from amazon_ml.runtime.regular_files import open_regular
 
 #: How many folders above the tiles a tag table is looked for: ``SET/images/train`` and ``SET/labels.csv``.
 _ABOVE = 2

@@ -38,7 +38,7 @@ def find_repeated(rows: pd.DataFrame) -> list[Fault]:
             "their tags differ; keep the right row of each, or, where each row holds some of the tags, join them "
             "with --data.merge_rows true"
         )
-    said = f"{say_twice(again)}; {hint}"
+    said = f"{describe_repeated(again)}; {hint}"
     return [
         Fault("repeated_rows" if alike else "contradictory_rows", int(group["line"].iloc[0]), said, hint, (str(name),),
               item=f"{name} on lines {', '.join(map(str, group['line']))}", said=said)
@@ -46,7 +46,7 @@ def find_repeated(rows: pd.DataFrame) -> list[Fault]:
     ]  # fmt: skip
 
 
-def say_twice(again: pd.DataFrame) -> str:
+def describe_repeated(again: pd.DataFrame) -> str:
     """Say how many names stand on several rows, with the lines of the first."""
     first = again["image_name"].iloc[0]
     lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _BOX = 4
 
 
-def refuse_spread(records: Records, first: int) -> None:
+def check_spread(records: Records, first: int) -> None:
     """Refuse cells behind column `first` whose column has no name: tags were spread over several columns.
 
     Raises
@@ -38,7 +38,7 @@ def refuse_spread(records: Records, first: int) -> None:
                 )
 
 
-def refuse_second_tags(records: Records, tags_at: int, name_at: int, separator: str | None) -> None:
+def check_second_tags(records: Records, tags_at: int, name_at: int, separator: str | None) -> None:
     """Refuse a table with another column of tags, which have some that the chosen column lacks in that row.
 
     Raises
@@ -78,7 +78,7 @@ def value_column(records: Records, tags_at: int, name_at: int) -> str:
     return found[0] if 0 < len(found) < _BOX else ""
 
 
-def refuse_second_names(records: Records, known: Sequence[int], counts: Sequence[int]) -> None:
+def check_second_names(records: Records, known: Sequence[int], counts: Sequence[int]) -> None:
     """Refuse several columns of names that each join with files, but with different ones.
 
     Raises

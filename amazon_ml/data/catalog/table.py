@@ -10,22 +10,22 @@ import pandas as pd
 from amazon_ml.data.catalog.columns import (
     NAME_COLUMNS,
     TAGS_COLUMNS,
+    check_marks,
+    check_numbered,
     count_columns,
     describe_marks,
     find_column,
     is_title,
     known_columns,
     mark_columns,
-    refuse_marks,
-    refuse_numbered,
     title_keys,
 )
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
-from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows, say_twice
-from amazon_ml.data.catalog.rivals import refuse_second_names, refuse_second_tags, refuse_spread, value_column
+from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
+from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.errors import InputError, listed
@@ -152,9 +152,9 @@ def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | No
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
                          "ones with --data.name_column and --data.tags_column")  # fmt: skip
     records = mark_swallowed(records, name_at, tags_at, reading.tag_separator)
-    refuse_spread(records, min(name_at, tags_at))
+    check_spread(records, min(name_at, tags_at))
     if reading.tags_column is None:
-        refuse_second_tags(records, tags_at, name_at, reading.tag_separator)
+        check_second_tags(records, tags_at, name_at, reading.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
     if reading.leave_out is not None:
         rows, faults = _without(rows, faults, path, reading.leave_out, joins)
@@ -210,7 +210,7 @@ def read_names(table: Path) -> list[str]:
     frame = pd.DataFrame({"image_name": names, "line": lines})
     again = frame[frame["image_name"].duplicated(keep=False)]
     if len(again):
-        raise InputError(f"cannot take names: {table}: {say_twice(again)}; keep one row of each")
+        raise InputError(f"cannot take names: {table}: {describe_repeated(again)}; keep one row of each")
     return names
 
 
@@ -231,9 +231,9 @@ def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
 
 def _find_tags(records: Records, wanted: str | None) -> int:
     if wanted is None and not known_columns(records.header, TAGS_COLUMNS):
-        refuse_marks(records)
+        check_marks(records)
     if wanted is None:
-        refuse_numbered(records)
+        check_numbered(records)
     return find_column(records.path, records.header, wanted, TAGS_COLUMNS, "data.tags_column")
 
 
@@ -243,7 +243,7 @@ def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -
     if wanted is not None or len(known) < 2 or joins is None:
         return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
     counts = [joins.count(clean_name(cells[column]) for _, cells in records.rows) for column in known]
-    refuse_second_names(records, known, counts)
+    check_second_names(records, known, counts)
     chosen = known[counts.index(max(counts))]
     log.info("%s: the names are in column %r", records.path, records.header[chosen])
     return find_column(records.path, records.header, records.header[chosen], NAME_COLUMNS, "data.name_column")

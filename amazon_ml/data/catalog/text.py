@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from amazon_ml.errors import InputError
-from amazon_ml.regular import check_regular
+from amazon_ml.runtime.regular_files import check_regular
 
 log = logging.getLogger(__name__)
 

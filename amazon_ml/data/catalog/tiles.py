@@ -10,10 +10,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from amazon_ml.data.bands import need_tif
 from amazon_ml.data.catalog.walk import Identity, walk
 from amazon_ml.data.config import RgbSource
-from amazon_ml.data.images import SUFFIXES, TIF_SUFFIXES
+from amazon_ml.data.readers.bands import need_tif
+from amazon_ml.data.readers.images import SUFFIXES, TIF_SUFFIXES
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import UNWRITABLE
 

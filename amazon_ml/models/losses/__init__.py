@@ -6,11 +6,11 @@ from typing import Any
 
 from amazon_ml.errors import InputError
 from amazon_ml.models.losses.bce import BCE
-from amazon_ml.models.losses.focusing import Asymmetric, Focal
+from amazon_ml.models.losses.focal import Asymmetric, Focal
+from amazon_ml.models.losses.grouped_softmax import Weather
 from amazon_ml.models.losses.loss import Loss, prior_logits
 from amazon_ml.models.losses.reweighted import PosWeight, Smoothing
 from amazon_ml.models.losses.soft_f import SoftF
-from amazon_ml.models.losses.weather import Weather
 
 __all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
 

@@ -4,8 +4,8 @@ from html import escape
 
 import numpy as np
 
-from amazon_ml.data.folds import leaking, read_folds
-from amazon_ml.data.neighbours import NEIGHBOURS, kept_neighbours, touching
+from amazon_ml.data.folds.folds import leaking, read_folds
+from amazon_ml.data.folds.neighbours import NEIGHBOURS, saved_neighbours, touching
 from amazon_ml.errors import InputError
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
@@ -19,7 +19,7 @@ _FEW = 30
 
 def checks_section(results: Results) -> Section:
     """Sum up what a run knows about its data; the images themselves are not read again."""
-    facts = results.run.facts()
+    facts = results.run.read_provenance()
     rare = [record["tag"] for record in results.metrics["tags"] if record["support"] < _FEW]
     rows = [
         [words("labelled tiles"), _count(facts["data"]["labelled"]), words("")],
@@ -64,7 +64,7 @@ def _leakage(results: Results) -> tuple[str, Cell]:
         )
     names = read_truth(results.run).index.to_series()
     try:
-        pairs = touching(kept_neighbours(kept, names.rename("image_name").to_frame()))
+        pairs = touching(saved_neighbours(kept, names.rename("image_name").to_frame()))
     except InputError as error:
         return str(error), unknown
     check_recorded(results.run.folds)

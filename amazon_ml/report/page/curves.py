@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
-from amazon_ml.models.figures import read_curves
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import Scale, axes, picture, polyline, ticks
+from amazon_ml.runs.curves import read_curves
 
 _WIDTH, _HEIGHT = 420, 240
 _COLUMNS = ("val_f2", "val_loss", "train_loss_epoch")

@@ -12,7 +12,7 @@ from amazon_ml.runs.hashes import read_recorded
 
 def provenance_section(results: Results) -> Section:
     """Tell enough to make the run again."""
-    facts = results.run.facts()
+    facts = results.run.read_provenance()
     starts = "".join(
         f"<li>{escape(str(start['time']))}<br><code>{escape(str(start['command']))}</code></li>"
         for start in facts["starts"]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from amazon_ml.data.bands import TileReader
-from amazon_ml.data.images import Image, resize
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.models.preprocess import preprocess
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.report.page.document import Section

@@ -5,7 +5,7 @@ import base64
 import cv2
 import numpy as np
 
-from amazon_ml.data.images import Image
+from amazon_ml.data.readers.images import Image
 
 
 def colours(image: Image) -> Image:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.files import write_text
 from amazon_ml.report.page.calibration import calibration_section
 from amazon_ml.report.page.checks import checks_section
 from amazon_ml.report.page.curves import curves_section
@@ -27,6 +26,7 @@ from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import ChangedError
 from amazon_ml.runs.tiles import listed_tiles, read_bands
+from amazon_ml.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,138 @@
+"""The symmetries of the square, for whole batches of tiles: one compiled call, without Python for each tile.
+
+numpy's own way, a view with swapped or backward axes that is then copied, moves bytes one by one; here pixels
+are moved, and rows that become columns go through the cache.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.data.readers.images import Image
+
+#: Rows that are copied, in the order of memory, to become columns: those of 256 px and 3 bands fill half of a
+#: core's innermost cache. To read along columns right from the tile would wait for far memory at every pixel.
+_BAND = 32
+#: Little-endian wherever it runs: the first pixel is in the lowest bits.
+_WORD = np.dtype("<u8")
+
+
+def gather(
+    images: Image,
+    rows: npt.NDArray[np.integer],
+    symmetries: npt.NDArray[np.uint8] | None = None,
+    out: Image | None = None,
+) -> Image:
+    """Gather tiles by row, each turned by a symmetry of its own.
+
+    Parameters
+    ----------
+    images
+        uint8 of shape (tiles, size, size, bands), contiguous.
+    rows
+        Which of them, in 0..tiles - 1; any may stand more than once.
+    symmetries
+        uint8 of the shape of `rows`, numbers 0..7; 0 for all by default. Bit 4 swaps rows and columns, then bit
+        2 reverses the rows and bit 1 the columns.
+    out
+        Where to put them, uint8 (rows, size, size, bands), contiguous; a new array by default.
+
+    Returns
+    -------
+    `out`.
+
+    Raises
+    ------
+    IndexError
+        For a row that is not there; nothing is written then.
+    ValueError
+        For symmetries or an `out` of another shape or type, and for images that are not square.
+    """
+    tiles, height, width, bands = images.shape
+    rows = np.asarray(rows, dtype=np.int64)
+    which = np.zeros(rows.shape, dtype=np.uint8) if symmetries is None else symmetries
+    shape = (*rows.shape, height, width, bands)
+    out = np.empty(shape, dtype=np.uint8) if out is None else out
+    if rows.size and not 0 <= rows.min() <= rows.max() < tiles:
+        raise IndexError(f"rows {rows.min()}..{rows.max()} of {tiles} tiles")
+    if rows.ndim != 1 or height != width:
+        raise ValueError(f"rows must be one list, not of shape {rows.shape}, and tiles square, not {height} x {width}")
+    if which.shape != rows.shape or which.dtype != np.uint8 or (which > 7).any():
+        raise ValueError(f"symmetries must be {len(rows)} numbers 0..7 in uint8")
+    if out.shape != shape or out.dtype != np.uint8:
+        raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
+    if symmetries is None:
+        return np.take(images, rows, axis=0, out=out, mode="clip")  # rows are checked; "raise" would copy once more
+    band = np.empty(_BAND * height * bands + _WORD.itemsize, dtype=np.uint8)
+    rows_of_band = band[: -_WORD.itemsize].reshape(1, _BAND, height, bands)
+    _gather(
+        _as_pixels(images), rows, which, _as_pixels(out), _as_pixels(rows_of_band)[0],
+        _as_words(band, bands), _as_words(out, bands), bands == 3,
+    )  # fmt: skip
+    return out
+
+
+def _as_pixels(images: Image) -> npt.NDArray[np.void]:
+    """See the bands of a pixel as one element, (tiles, size, size), which is moved as a whole."""
+    if not images.flags.c_contiguous:
+        raise ValueError("images must be contiguous, bands innermost")
+    pixels: npt.NDArray[np.void] = images.view(np.dtype([("bands", np.uint8, (images.shape[-1],))]))
+    return pixels[..., 0]
+
+
+def _as_words(images: Image, bands: int) -> npt.NDArray[np.uint64]:
+    """See eight bytes from each pixel on, overlapping: a pixel of three bands, the next, and the start of a third."""
+    count = max(0, (images.size - _WORD.itemsize) // bands + 1)
+    return np.ndarray((count,), _WORD, buffer=images.data, strides=(bands,))
+
+
+def _gather_pixels(
+    images: npt.NDArray[np.void],
+    rows: npt.NDArray[np.int64],
+    symmetries: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.void],
+    band: npt.NDArray[np.void],
+    band_words: npt.NDArray[np.uint64],
+    out_words: npt.NDArray[np.uint64],
+    rgb: bool,
+) -> None:
+    # Indices are unsigned throughout: for signed ones, Numba would look for negative values at every pixel.
+    zero, one, two = np.uint64(0), np.uint64(1), np.uint64(2)
+    size, most = np.uint64(images.shape[1]), np.uint64(len(band))
+    last, even = size - one, size // two * two
+    pixel, next_to_it = np.uint64(0xFFFFFF), np.uint64(24)
+    for slot in range(np.uint64(len(rows))):
+        tile, turned, which = images[rows[slot]], out[slot], symmetries[slot]
+        up, left = which & 2 != 0, which & 1 != 0
+        if which & 4 == 0:
+            for y in range(size):
+                source = last - y if up else y
+                for x in range(size):
+                    turned[y, x] = tile[source, last - x if left else x]
+            continue
+        for start in range(zero, size, most):
+            columns = min(most, size - start)
+            for x in range(columns):
+                source = last - start - x if left else start + x
+                for y in range(size):
+                    band[x, y] = tile[source, last - y if up else y]
+            # Squares of two by two RGB pixels, in words: half as many steps. Each word spoils the pixel behind it,
+            # which is written later; so the last column is left out, behind which another row begins.
+            paired = (min(columns, last - start) // two * two) if rgb else zero
+            for y in range(zero, even if rgb else zero, two):
+                upper = (slot * size + y) * size + start
+                for x in range(zero, paired, two):
+                    first, second = band_words[x * size + y], band_words[(x + one) * size + y]
+                    out_words[upper + x] = first & pixel | (second & pixel) << next_to_it
+                    first, second = first >> next_to_it, second >> next_to_it
+                    out_words[upper + size + x] = first & pixel | (second & pixel) << next_to_it
+            for y in range(size):
+                for x in range(paired if y < even else zero, columns):
+                    turned[y, start + x] = band[x, y]
+
+
+#: `_gather_pixels`, compiled at the first call, in about half a second. Not kept on disk, where the package's and
+#: the home folder may be read-only or full. Without Python's global lock, so that a thread can read ahead.
+_gather: Any = numba.njit(_gather_pixels, nogil=True)

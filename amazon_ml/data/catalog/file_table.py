@@ -1,0 +1,116 @@
+"""The files of tiles: sizes, times and hashes, and what changed between two looks at them."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import read_regular
+
+#: What tells a tile from others: a name may stand among the labelled tiles and again among the untagged.
+KEY = ["labelled", "image_name"]
+#: Equal where a file has the bytes that it had, and not merely as many.
+SIZES, TIMES = ["bytes", "tif_bytes"], ["mtime_ns", "tif_mtime_ns"]
+#: Threads that hash files: both reading and hashing let other threads work.
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between the files of tiles then and now, as keys of tiles.
+
+    Parameters
+    ----------
+    added, removed
+        Tiles that are there only now, or were only then.
+    changed
+        Tiles whose files have other bytes.
+    touched
+        Tiles whose files have other times and the same bytes, as in a copied folder.
+    """
+
+    added: pd.Index
+    removed: pd.Index
+    changed: pd.Index
+    touched: pd.Index
+
+
+def file_table(catalog: Catalog) -> pd.DataFrame:
+    """List the tiles of a folder, labelled ones first, with sizes (bytes) and times (ns) of their files.
+
+    Returns
+    -------
+    Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns``, by ``labelled`` and
+    ``image_name``. Sizes and times are 0 where there is no TIF.
+    """
+    parts = [part[["image_name", "path", "tif"]] for part in (catalog.labelled, catalog.unlabelled)]
+    table = pd.concat(parts, ignore_index=True)
+    table["labelled"] = np.arange(len(table)) < len(catalog.labelled)
+    for column, prefix in (("path", ""), ("tif", "tif_")):
+        stats = np.array([size_and_time(path) for path in table[column]], dtype=np.int64).reshape(-1, 2)
+        table[f"{prefix}bytes"], table[f"{prefix}mtime_ns"] = stats[:, 0], stats[:, 1]
+    return table.set_index(KEY)
+
+
+def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
+    """Compare the files of tiles; the bytes are read where only times differ.
+
+    Parameters
+    ----------
+    then
+        A `file_table` of before, with the ``hash`` of the files.
+    now
+        The `file_table` of today.
+    """
+    both = now.loc[now.index.intersection(then.index, sort=False)]
+    was = then.loc[both.index]
+    resized = (both[SIZES] != was[SIZES]).any(axis=1)
+    retimed = ~resized & (both[TIMES] != was[TIMES]).any(axis=1)
+    same = was.loc[retimed, "hash"].to_numpy() == np.array(hash_tiles(both[retimed]), dtype=object)
+    touched = both.index[retimed]
+    return Changes(
+        added=now.index.difference(then.index),
+        removed=then.index.difference(now.index),
+        changed=both.index[resized].append(touched[~same]),
+        touched=touched[same],
+    )
+
+
+def hash_tiles(table: pd.DataFrame) -> list[str]:
+    """Hash the files of each tile of a `file_table`, as `hash_files` does."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(hash_files, table["path"], table["tif"], chunksize=64))
+
+
+def size_and_time(path: str) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds; zeros for no file."""
+    if not path:
+        return 0, 0
+    try:
+        about = os.stat(path)  # noqa: PTH116 (for each of 100,000 tiles)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return about.st_size, about.st_mtime_ns
+
+
+def hash_files(*paths: str) -> str:
+    """Hexadecimal BLAKE2b, 16 bytes long, over the bytes of the files; ``""`` stands for none."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in filter(None, paths):
+        try:
+            digest.update(read_regular(path))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def count_names(names: Iterable[str]) -> str:
+    """Count tiles for a message, and name the first."""
+    listed = list(names)
+    return f"{len(listed):,} tile{'s'[: len(listed) > 1]}, such as {listed[0]}"

@@ -1,0 +1,130 @@
+"""What training would refuse of the tiles: they are read as training reads them, with the same options."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.data.catalog.tiles import is_tif
+from amazon_ml.data.checks.findings import Case
+from amazon_ml.data.config import MAX_PIXELS, RgbSource
+from amazon_ml.data.readers.bands import COLOURS, TileReader, check_max_pixels, check_order, need_tif
+from amazon_ml.data.readers.images import Mask, read_picture
+from amazon_ml.data.readers.limits import empty_bands_of, fit_reader
+from amazon_ml.data.readers.tif import as_tif, open_tif, undeclared_nodata
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.progress import mapped
+
+#: Share of the tiles that must agree on a size or a format, so that the others are odd.
+UNIFORM = 0.9
+#: Formats that the reader of colours takes as they are: a scan that could decode them has read them already.
+_PLAIN = {"1 band of uint8", "3 bands of uint8"}
+
+
+@dataclass(frozen=True)
+class PixelReading:
+    """How training would read the tiles: the data options of these names."""
+
+    bands: tuple[str, ...] = COLOURS
+    colours: RgbSource | None = None
+    tif_order: str | None = None
+    tif_limits: Mapping[str, Sequence[float]] | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def validate(self) -> None:
+        """Refuse options that training would refuse."""
+        check_order(self.tif_order, self.tif_limits)
+        check_max_pixels(self.max_pixels)
+
+
+def reading_faults(tiles: pd.DataFrame, colours: RgbSource, how: PixelReading, workers: int) -> Iterator[Case]:
+    """Fit a reader to the tagged tiles, as training does, and read all tiles with it.
+
+    Parameters
+    ----------
+    tiles
+        Tiles with a file, as `scan` saw them.
+    colours
+        Whether red, green and blue come from the ``jpg`` or the ``tif``.
+    how
+        The options of training.
+    workers
+        Number of threads.
+    """
+    whole = tiles[tiles["fault"] == ""]
+    if not need_tif(how.bands) or colours == "tif":
+        whole = whole.assign(tif="")
+    odd = _odd_depths(whole)
+    if len(whole) and whole["format"].value_counts(normalize=True).iloc[0] < UNIFORM:  # else they are odd formats
+        yield from _cases("odd_depths", whole[odd], whole.loc[odd, "format"])
+    whole = whole[~odd]
+    deep = whole["format"].str.endswith("uint16") & ~whole["path"].map(is_tif).astype(bool)
+    yield from _cases("deep", whole[deep], whole.loc[deep, "format"])
+    try:
+        reader = fit_reader(
+            whole[whole["tagged"].astype(bool)], how.bands, colours, how.tif_order, how.tif_limits,
+            max_pixels=how.max_pixels,
+        )  # fmt: skip
+    except InputError as error:
+        yield Case("reading", str(error))
+        return
+    yield from (Case("empty_bands", said) for said in empty_bands_of(reader, whole[whole["tagged"].astype(bool)]))
+    yield from _tiles_read(whole, reader, workers)
+
+
+def _tiles_read(tiles: pd.DataFrame, reader: TileReader, workers: int) -> Iterator[Case]:
+    plain = tiles["format"].isin(_PLAIN) & (tiles["tif"] == "") & ~tiles["path"].map(is_tif).astype(bool)
+    small = tiles["size"].map(lambda size: min(map(int, size.split(" x "))) < 8).astype(bool)
+    looked = tiles[~plain | small | (reader.bands != COLOURS) | (reader.expected.image == "uint16")]
+    files = list(zip(looked["path"], looked["tif"], strict=True))
+    found = mapped(lambda pair: _look(reader, *pair), files, workers=workers, what="reading tiles as training does")
+    table = looked.assign(**pd.DataFrame(found, columns=["refused", "masked", "nodata"], index=looked.index))
+    refused = table["refused"] != ""
+    yield from _cases("refused", table[refused], table.loc[refused, "refused"])
+    for kind, column in (("masked_parts", "masked"), ("undeclared_nodata", "nodata")):
+        some = table[~refused & (table[column] != "")]
+        yield from _cases(kind, some, some[column])
+
+
+def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
+    """Read a tile: why it is refused, the share of its pixels that are masked, a value that is no data."""
+    try:
+        reader(path, tif)
+        file = path if is_tif(path) else tif
+        valid = list(reader.read_tif(file).valid.values()) if file else []
+        shown = open_tif(Path(file), reader.max_pixels) if file else None
+        if file != path:
+            picture = reader.read_colours(path)
+            valid.append(picture.valid)
+            if shown is None and picture.pixels.dtype != np.uint8:
+                shown = as_tif(read_picture(Path(path), reader.max_pixels))
+    except InputError as error:
+        return str(error), "", ""
+    masked = _masked_share([mask for mask in valid if mask is not None])
+    value = None
+    if shown is not None:
+        value = undeclared_nodata(shown, [i for i in range(shown.pixels.shape[-1]) if i != shown.alpha])
+    said = "" if value is None else f"{value:g} on half of the border or more"
+    return "", f"{100 * masked:.1f} % masked" if masked else "", said
+
+
+def _masked_share(valid: list[Mask]) -> float:
+    return 1 - float(np.logical_and.reduce(valid).mean()) if valid else 0.0
+
+
+def _odd_depths(tiles: pd.DataFrame) -> "pd.Series[bool]":
+    """Find tiles whose values are of another type than those of most, JPGs and TIFs apart."""
+    types, tifs = tiles["format"].str.split().str[-1], tiles["path"].map(is_tif).astype(bool)
+    odd = pd.Series(False, index=tiles.index)
+    for group in (tifs, ~tifs):
+        counts = types[group].value_counts()
+        if len(counts) > 1:
+            odd |= group & (types != counts.index[0])
+    return odd
+
+
+def _cases(kind: str, tiles: pd.DataFrame, details: "pd.Series[str]") -> Iterator[Case]:
+    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], details, strict=True):
+        yield Case(kind, f"{name}: {detail}", (name,) if tagged else ())

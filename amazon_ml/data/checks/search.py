@@ -1,0 +1,129 @@
+"""The search for each kind of fault, given what was read of a folder."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.catalog.join import shared_files
+from amazon_ml.data.checks.duplicates import near_pairs
+from amazon_ml.data.checks.findings import Case
+from amazon_ml.data.checks.reading import UNIFORM
+from amazon_ml.data.checks.registration import compare
+from amazon_ml.data.checks.survey import Survey
+from amazon_ml.runtime.progress import mapped
+
+#: Share of pure black or pure white from which on a tile counts as blank in part.
+_BLANK = 0.25
+
+
+def table_faults(survey: Survey) -> Iterator[Case]:
+    """Look at names and tags of the table: what training refuses, and what is worth a look."""
+    refused = frozenset(fault.kind for fault in survey.table_faults)
+    for fault in survey.table_faults:
+        yield Case(fault.kind, fault.listed, () if fault.unread else fault.names)
+    if "untagged_rows" not in refused:  # they are meant
+        yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
+    yield from (Case("similar_tags", slip) for slip in survey.slips)
+    yield from (Case("phrases", phrase) for phrase in survey.phrases)
+    yield from _logic_faults(survey)
+    used = frozenset(chain.from_iterable(survey.rows["tags"]))
+    yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)
+
+
+def _logic_faults(survey: Survey) -> Iterator[Case]:
+    """Look at the logic of rows that have tags, all of them known."""
+    known = frozenset(survey.tags.names)
+    rows = survey.rows[[bool(tags) and tags <= known for tags in survey.rows["tags"]]]
+    encoded = np.array([[tag in tags for tag in survey.tags.names] for tags in rows["tags"]])
+    if len(rows):
+        for rule, broken in survey.tags.logic_faults(encoded).items():
+            yield from (Case("label_logic", f"{name}: {rule}", (name,)) for name in rows["image_name"].iloc[broken])
+
+
+def file_faults(survey: Survey, *, allow_missing: bool) -> Iterator[Case]:
+    """Look at which rows have files, and which files rows."""
+    yield from (Case("file_names", sentence) for sentence in survey.broken_names)
+    missing = survey.tagged.loc[survey.tagged["path"].isna(), "image_name"]
+    kind = "missing_tiles" if allow_missing and len(missing) < len(survey.tagged) else "missing_files"
+    for name in missing:
+        difference = survey.differences.get(name)
+        yield Case(kind, f"{name}: {difference}" if difference else name, (name,))
+    for path, rows in shared_files(survey.tagged).groupby("path", sort=False):
+        yield Case("shared_files", f"{path}: {', '.join(rows['image_name'])}", tuple(rows["image_name"]))
+    yield from (Case("surplus_files", name) for name in survey.surplus)
+    yield from (Case("colourless", name) for name in survey.colourless)
+    shared = survey.tagged["image_name"].isin(survey.untagged["image_name"])
+    yield from (Case("shared_names", name) for name in survey.tagged.loc[shared, "image_name"])
+
+
+def few_tiles(survey: Survey, n_folds: int) -> Iterator[Case]:
+    """Look at whether the tagged tiles with a file are enough for the folds."""
+    count = int(survey.tagged["path"].notna().sum())
+    if 0 < count < n_folds:  # where none has a file, that is the fault
+        yield Case("few_tiles", f"{count} tagged tile{'s' * (count != 1)}, {n_folds} folds")
+
+
+def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
+    """Look at each image by itself."""
+    broken = tiles[tiles["fault"] != ""]
+    yield from _each("unreadable", broken, broken["fault"])
+    whole = tiles[tiles["fault"] == ""]
+    yield from _odd(whole, "size")
+    yield from _odd(whole, "format")
+    # A cloud may be white all over; any other value that fills a tile stands for none.
+    constant = whole["constant"].astype(bool) & (whole["white"] < 1)
+    yield from _each("constant", whole[constant])
+    yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
+
+
+def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], workers: int) -> Iterator[Case]:
+    """Look for tagged tiles that show the same as others, tagged or not; constant tiles are no news here."""
+    comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
+    for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
+        names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
+        if len(names) > 1:
+            alike = len(set(group.loc[group["tagged"], "tags"])) == 1
+            kind = "same_pixels" if alike else "same_pixels_other_tags"
+            yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
+        if names and others:
+            yield Case("same_pixels_in_test", " = ".join([*names, *others]))
+    different = comparable[~comparable["digest"].duplicated()]
+    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), workers=workers)
+    for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
+        kind = "near_duplicates" if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
+        pair = " ~ ".join(tiles["image_name"].iloc[[first, second]])
+        yield Case(kind, f"{pair} (correlation {correlation:.2f})")
+
+
+def tif_faults(tiles: pd.DataFrame, workers: int, max_pixels: int) -> Iterator[Case]:
+    """Look at the TIFs beside JPGs that show something."""
+    beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
+    pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
+    jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
+    compared = list(
+        mapped(lambda job: compare(*job, max_pixels), jobs, workers=workers, what="comparing JPGs with TIFs")
+    )
+    table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
+    for kind, group in table[table["kind"] != ""].groupby("kind"):
+        yield from _each(str(kind), group, group["detail"])
+    yield from _odd(table[table["format"] != ""], "format", "tif_")
+
+
+def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
+    """Name tiles that differ from nearly all others in a column; count the values where there is no such majority."""
+    counts = tiles[column].value_counts()
+    if len(counts) > 1 and counts.iloc[0] >= UNIFORM * len(tiles):
+        odd = tiles[tiles[column] != counts.index[0]]
+        yield from _each(f"{prefix}odd_{column}s", odd, odd[column])
+    elif len(counts) > 1:
+        yield from (Case(f"{prefix}mixed_{column}s", f"{value}: {count:,} tiles") for value, count in counts.items())
+
+
+def _each(kind: str, tiles: pd.DataFrame, details: "pd.Series[str] | None" = None) -> Iterator[Case]:
+    """Make a case of each tile, to be left out where it is tagged."""
+    said = [""] * len(tiles) if details is None else [f": {detail}" for detail in details]
+    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], said, strict=True):
+        yield Case(kind, f"{name}{detail}", (name,) if tagged else ())

@@ -1,0 +1,142 @@
+"""A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import name_places, names_with_files
+from amazon_ml.data.catalog.contents import no_images
+from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.join import Differences, locate
+from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
+from amazon_ml.data.catalog.table import Reading, scan_table
+from amazon_ml.data.catalog.tiles import ambiguous_names, choose_colours, choose_files, find_tiles
+from amazon_ml.data.config import RgbSource
+from amazon_ml.data.readers.bands import COLOURS
+from amazon_ml.errors import InputError
+from amazon_ml.labels import TagSet
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the table and the names of a folder's files say.
+
+    Parameters
+    ----------
+    table
+        The tag table.
+    tags
+        The tag list.
+    rows
+        Rows of the table that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset) and
+        ``untagged``, as `TagTable.rows` has it.
+    tagged
+        One row for each name in the table: ``image_name``, and ``path`` and ``tif``, missing where
+        there is no file.
+    untagged
+        Tiles in test folders: ``image_name``, ``path``, ``tif``.
+    surplus
+        Names of the files beside those of tagged tiles that have no row.
+    colourless
+        Names of tiles in test folders without the file that colours are read from.
+    counts
+        Number of tiles in each folder of images.
+    colours
+        Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
+    table_faults
+        What training refuses of the table.
+    slips
+        A sentence on each rare tag that looks like a frequent one.
+    phrases
+        A sentence on each two tags that may be one name with a blank.
+    differences
+        Of each name without a file, what differs between it and a file that is like it.
+    broken_names
+        A sentence on each file that cannot be told from others.
+    """
+
+    table: Path
+    tags: TagSet
+    rows: pd.DataFrame
+    tagged: pd.DataFrame
+    untagged: pd.DataFrame
+    surplus: list[str]
+    colourless: list[str]
+    counts: dict[str, int]
+    colours: RgbSource
+    table_faults: list[Fault]
+    slips: list[str]
+    phrases: list[str]
+    differences: dict[str, str]
+    broken_names: list[str]
+
+
+def survey(
+    folder: Path,
+    reading: Reading,
+    *,
+    table: Path | None = None,
+    images: Path | None = None,
+    bands: Sequence[str] = COLOURS,
+    colours: RgbSource | None = None,
+) -> Survey:
+    """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
+    """
+    layout = find_layout(folder, table, images)
+    read = scan_table(layout.table, reading, names_with_files(layout))
+    rows = read.rows
+    tests = untagged_folders(layout, rows["image_name"])
+    renamed, broken_mapping = _read_mapping(folder)
+    files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
+    others, broken_others = find_tiles(tests, below=False, renamed=renamed)
+    if files.empty and others.empty and not (broken_files or broken_others):
+        raise InputError(no_images([*layout.places, *tests]))
+    colours = colours or choose_colours(files)
+    usable, _ = choose_files(files, bands, colours)
+    untagged, colourless = choose_files(others, bands, colours)
+    # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
+    tifs = pd.concat([files, others]).set_index("path")["tif"]
+    names = rows[["image_name"]].drop_duplicates(ignore_index=True)
+    tagged = locate(names, usable, name_places(layout))
+    missing = tagged.loc[tagged["path"].isna(), "image_name"]
+    differences = Differences(usable["image_name"].tolist(), read.records)
+    return Survey(
+        table=layout.table,
+        tags=read.tags,
+        rows=rows.assign(tags=rows["found"].map(frozenset)),
+        tagged=tagged.assign(tif=tagged["path"].map(tifs).astype(object).fillna("")),
+        untagged=untagged.assign(tif=untagged["path"].map(tifs).astype(object).fillna("")),
+        surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
+        colourless=colourless.tolist(),
+        counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
+        colours=colours,
+        table_faults=read.faults,
+        slips=read.slips,
+        phrases=read.phrases,
+        differences={name: said for name in missing if (said := differences.of(name))},
+        broken_names=[
+            *broken_mapping,
+            *broken_files,
+            *broken_others,
+            *ambiguous_names(names["image_name"], files).values(),
+        ],
+    )
+
+
+def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
+    try:
+        return read_mapping(folder), []
+    except InputError as error:
+        return {}, [str(error)]
+
+
+def _count(tiles: pd.DataFrame, place: Path) -> int:
+    files = zip(tiles["path"], tiles["tif"], strict=True)
+    return sum(any(str(path).startswith(f"{place}/") for path in pair) for pair in files)

@@ -1,0 +1,1 @@
+"""Generated tiles, for trying everything without the competition's data."""

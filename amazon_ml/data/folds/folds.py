@@ -1,0 +1,219 @@
+"""Folds: which tiles a network is not trained on. Written once, then only read.
+
+Folds by tags are alike, as the competition's own test tiles are like its training tiles: both were
+cut from the same scenes. Folds by scenes ask more, how well a network does on ground beside which it
+never saw any.
+"""
+
+import logging
+import warnings
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_neighbours, scenes, touching
+from amazon_ml.errors import InputError
+from amazon_ml.labels import MultiHot
+from amazon_ml.runtime.files import write_table
+from amazon_ml.runtime.regular_files import check_regular
+
+log = logging.getLogger(__name__)
+
+
+def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd.DataFrame:
+    """Stratify by all tags at once: each tag is spread as evenly as its rarest holders allow.
+
+    Iterative stratification after Sechidis, Tsoumakas and Vlahavas 2011, *On the Stratification of
+    Multi-label Data*.
+
+    Parameters
+    ----------
+    names
+        Names of the labelled tiles.
+    targets
+        Multi-hot array of shape (tiles, tags).
+    folds
+        Number of folds, from 2 to the number of tiles.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``fold`` (0 to folds - 1), in the order of `names`.
+    """
+    # Slow to import (scikit-learn), and only needed where folds are made.
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+    if not 2 <= folds <= len(names):
+        raise InputError(f"cannot make {folds} folds of {len(names)} tiles; set data.n_folds between 2 and that")
+    if targets.shape[1] == 1:
+        targets = np.hstack([targets, 1 - targets])  # the splitter refuses a single column
+    fold = np.zeros(len(names), dtype=np.int64)
+    splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)
+        for k, (_, held_out) in enumerate(splitter.split(np.zeros((len(names), 1)), targets)):
+            fold[held_out] = k
+    return pd.DataFrame({"image_name": names.to_numpy(), "fold": fold})
+
+
+def make_folds_by_scene(
+    names: pd.Series, targets: MultiHot, scene: npt.NDArray[np.intp], folds: int, seed: int
+) -> pd.DataFrame:
+    """Keep the tiles of a scene in one fold, and spread the tags as evenly as that allows.
+
+    Scenes are dealt out one by one, those with the largest share of any tag first, each to the fold
+    where it least raises the sum over tags of the squared relative deviation: the greedy rule of
+    scikit-learn's StratifiedGroupKFold, for many tags at once. The number of tiles counts as one more
+    tag.
+
+    Parameters
+    ----------
+    names
+        Names of the labelled tiles.
+    targets
+        Multi-hot array of shape (tiles, tags).
+    scene
+        A number for each tile, the same for tiles of one scene.
+    folds
+        Number of folds, from 2 to the number of scenes.
+    seed
+        Decides between equals.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``fold`` (0 to folds - 1), in the order of `names`.
+    """
+    _, member, sizes = np.unique(scene, return_inverse=True, return_counts=True)
+    if not 2 <= folds <= len(sizes):
+        raise InputError(
+            f"cannot make {folds} folds of {len(sizes)} scenes; set data.n_folds between 2 and that, or fold by tags"
+        )
+    if sizes.max() > len(names) / folds:
+        log.warning("one scene holds %d of the %d tiles, more than a fold's share; it stays whole in one fold",
+                    sizes.max(), len(names))  # fmt: skip
+    counts = np.zeros((len(sizes), targets.shape[1] + 1))
+    np.add.at(counts, member, np.column_stack([targets, np.ones(len(targets))]))
+    # A tag's count, in parts of what an even fold would hold.
+    parts = counts * folds / np.maximum(counts.sum(axis=0), 1)
+    rng = np.random.default_rng(seed)
+    held, fold_of = np.zeros((folds, parts.shape[1])), np.empty(len(sizes), dtype=np.int64)
+    shuffled = rng.permutation(len(sizes))
+    for one in shuffled[np.argsort(-parts[shuffled].max(axis=1), kind="stable")]:
+        # The squares grow by 2 · held · part + part², and only the first depends on the fold.
+        fold_of[one] = np.argmin(held @ parts[one])
+        held[fold_of[one]] += parts[one]
+    return pd.DataFrame({"image_name": names.to_numpy(), "fold": fold_of[member]})
+
+
+def fold_catalog(
+    catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int, neighbours: Path | None = None
+) -> pd.DataFrame:
+    """Make the folds of a catalog's labelled tiles, stratified, and by scenes if requested.
+
+    Parameters
+    ----------
+    catalog
+        The tiles.
+    by
+        ``tags`` or ``scenes``.
+    folds
+        Number of folds.
+    seed
+        Seed of the folds.
+    neighbours
+        CSV of the tiles that touch, which scenes are made of. It is written where it is not there. When not given,
+        they are found, and nothing is written.
+
+    Returns
+    -------
+    Table of ``image_name`` and ``fold``, in the order of the catalog.
+    """
+    names, targets = catalog.labelled["image_name"], catalog.targets
+    if by == "tags":
+        return make_folds(names, targets, folds, seed)
+    tiles = catalog.labelled
+    pairs = touching(find_neighbours(tiles) if neighbours is None else saved_neighbours(neighbours, tiles))
+    return make_folds_by_scene(names, targets, scenes(len(names), pairs), folds, seed)
+
+
+def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], folds: int, seed: int) -> None:
+    """Write the folds that `fold_catalog` makes, with the neighbours in neighbours.csv beside `path`."""
+    write_table(path, fold_catalog(catalog, by, folds, seed, path.with_name(NEIGHBOURS)))
+
+
+def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series[int]") -> pd.DataFrame:
+    """Relative deviation of each tag's share in each fold from its share overall.
+
+    0 is perfect; with 100 tiles of a tag in 5 folds, one tile astray makes 0.05; -1 says that a fold
+    has none.
+
+    Returns
+    -------
+    One row a fold, one column a tag that is present at all.
+    """
+    overall = targets.mean(axis=0)
+    present = overall > 0
+    shares = pd.DataFrame(targets, columns=list(tags)).loc[:, present].groupby(fold.to_numpy()).mean()
+    deviations: pd.DataFrame = shares / overall[present] - 1
+    return deviations
+
+
+def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
+    """Largest of the `tag_deviations`, whatever its sign."""
+    deviations = tag_deviations(targets, range(targets.shape[1]), fold)
+    return float(deviations.abs().to_numpy().max(initial=0))
+
+
+def leaking(fold: "pd.Series[int]", pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Whether each tile touches one of another fold, which is trained on when it is held out.
+
+    Parameters
+    ----------
+    fold
+        Fold of each tile.
+    pairs
+        Positions of tiles that touch, shape (pairs, 2).
+    """
+    of = fold.to_numpy()
+    leaks = np.zeros(len(of), dtype=bool)
+    leaks[pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]] = True
+    return leaks
+
+
+def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
+    """Read folds and put them in the order of `names`.
+
+    Returns
+    -------
+    Fold of each tile, with the index of `names`.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or broken, or does not hold exactly the tiles in `names`.
+    """
+    check_regular(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        fold = table.set_index("image_name")["fold"].astype("int64")
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"{path} must have the columns image_name and fold, one row a tile: {error}") from None
+    if fold.index.has_duplicates:
+        raise InputError(f"{path} holds {fold.index[fold.index.duplicated()][0]} more than once")
+    odd = fold.index.symmetric_difference(pd.Index(names))
+    if len(odd):
+        raise InputError(
+            f"{path} does not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
+        )
+    if not fold.ge(0).all():
+        raise InputError(f"{path} holds a fold below 0")
+    aligned: pd.Series[int] = fold.loc[names].set_axis(names.index)
+    return aligned

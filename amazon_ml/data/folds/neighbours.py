@@ -1,0 +1,123 @@
+"""Which tiles touch, as a table of one row a tile; and the scenes that they make.
+
+Two tiles touch when their border lines go on in each other, as `amazon_ml.data.folds.borders` finds it.
+What that cannot see: neighbours whose common border lies in cloud, in calm water or in a forest
+without a mark; neighbours of a tile of which there is a second copy, as the two are rivals; two
+pictures of one place from overlapping scenes; tiles that overlap.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.folds.borders import match_borders, ratio_limit, read_borders
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.files import write_table
+from amazon_ml.runtime.regular_files import check_regular
+
+log = logging.getLogger(__name__)
+
+#: The table's file name, beside that of the folds.
+NEIGHBOURS = "neighbours.csv"
+
+#: Where a neighbour lies: which side of the tile meets which side of the neighbour.
+_MEETING = {"right": ("right", "left"), "below": ("bottom", "top")}
+
+
+def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
+    """Find the right and the lower neighbour of each tile.
+
+    Parameters
+    ----------
+    tiles
+        Table with ``image_name`` and ``path``; square JPGs or PNGs of one size, 16 px at least.
+
+    Returns
+    -------
+    One row a tile, in the order of `tiles`: ``image_name``; ``right`` and ``below``, the names of
+    the neighbours, empty where none is known; ``right_ratio`` and ``below_ratio``, how unlike the
+    borders are, relative to the best rival (0 to 1, the lower the surer).
+
+    Raises
+    ------
+    InputError
+        For a tile that cannot be read or has another size than the first; names the file.
+    """
+    borders = read_borders(tiles["path"].tolist())
+    pairs = {where: match_borders(borders[own], borders[other]) for where, (own, other) in _MEETING.items()}
+    limit = ratio_limit(pd.concat(pairs.values()))
+    names = tiles["image_name"].to_numpy()
+    table = pd.DataFrame({"image_name": names})
+    for where, found in pairs.items():
+        sure = found[~found["mirrored"] & (found["ratio"] <= limit)]
+        table[where], table[f"{where}_ratio"] = "", np.nan
+        table.loc[sure["first"], where] = names[sure["second"]]
+        table.loc[sure["first"], f"{where}_ratio"] = sure["ratio"].to_numpy().round(4)
+    log.info("%s pairs of neighbours among %s tiles (ratio at most %.2f)",
+             f"{len(touching(table)):,}", f"{len(table):,}", limit)  # fmt: skip
+    return table
+
+
+def saved_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
+    """Read the neighbours of these tiles from a CSV; where it is not there, find and write them.
+
+    Raises
+    ------
+    InputError
+        When the file is broken, or was made of other tiles.
+    """
+    if not path.exists():
+        write_table(path, find_neighbours(tiles))
+    check_regular(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        named = table["image_name"].tolist()
+        neighbours = {*table["right"], *table["below"]} - {""}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a table of neighbours ({error}); delete it to make it anew") from None
+    if named != tiles["image_name"].tolist() or not neighbours <= set(named):
+        raise InputError(f"{path} was made of other tiles; delete it to make it anew")
+    return table
+
+
+def touching(neighbours: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Give the positions of the two tiles of each pair, shape (pairs, 2)."""
+    position = pd.Series(np.arange(len(neighbours)), index=neighbours["image_name"])
+    pairs = [
+        np.column_stack([position[known.index[known != ""]], position[known[known != ""]]])
+        for known in (neighbours.set_index("image_name")[where] for where in _MEETING)
+    ]
+    return np.concatenate(pairs)
+
+
+def scenes(tiles: int, pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Give each tile the number of its scene: of the tiles that it is joined to by tiles that touch.
+
+    Parameters
+    ----------
+    tiles
+        How many there are.
+    pairs
+        Positions of tiles that touch, shape (pairs, 2).
+
+    Returns
+    -------
+    int64 (tiles,): the position of the first tile of the scene.
+    """
+    leader = list(range(tiles))
+
+    def first(tile: int) -> int:
+        while leader[tile] != tile:
+            leader[tile] = leader[leader[tile]]  # halve the way for those who come later
+            tile = leader[tile]
+        return tile
+
+    for one, other in pairs.tolist():
+        a, b = first(one), first(other)
+        leader[max(a, b)] = min(a, b)
+    return np.array([first(tile) for tile in range(tiles)], dtype=np.intp)

@@ -1,0 +1,128 @@
+"""Which band of a TIF is which: by an order that is given, by what the file says, or by how many there are."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from amazon_ml.data.readers.band_names import UNNAMED
+from amazon_ml.data.readers.images import Mask, Raw
+from amazon_ml.data.readers.tif import Tif, is_mask
+from amazon_ml.errors import InputError
+
+#: Letters that stand for something; any other names a band that is passed over.
+_KNOWN = "rgbn"
+#: Bands in a TIF by their number, where nothing else is said; the competition's four begin with blue.
+_ORDERS = {3: "rgb", 4: "bgrn"}
+
+
+class Bands(NamedTuple):
+    """Bands of a file by their letters, unscaled: each of shape (height, width).
+
+    Parameters
+    ----------
+    pixels
+        Of the file's own type.
+    valid
+        Whether each value is one; None where all are.
+    """
+
+    pixels: dict[str, Raw]
+    valid: dict[str, Mask | None]
+
+
+def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = ()) -> Bands:
+    """Name the bands of a TIF, and mask transparent pixels and those of undeclared nodata values.
+
+    Parameters
+    ----------
+    tif
+        The bands.
+    order
+        Their letters, with or without one for a band of transparency. When not given: as the file names
+        them, else ``rgb`` for three and ``bgrn`` for four.
+    file
+        For messages.
+    nodata
+        Values that mask a pixel which has them in all bands.
+    """
+    letters, alpha = _letters(tif, order, file)
+    at = {letter: i for i, letter in enumerate(letters) if i != alpha and letter != UNNAMED}
+    shown = None if alpha is None else tif.pixels[..., alpha] != 0
+    if nodata:
+        shown = both(shown, without_values(tif.pixels[..., list(at.values())], nodata))
+    valid = {letter: both(None if tif.valid is None else tif.valid[..., i], shown) for letter, i in at.items()}
+    return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid)
+
+
+def find_order(tif: Tif, file: str) -> str:
+    """Name the bands of a TIF without its transparency: as the file does, else by their number."""
+    declared = without_alpha(tif)
+    named = [letter for letter in declared if letter != UNNAMED]
+    if tif.unclear:
+        raise InputError(
+            f"{file} describes its bands as {', '.join(tif.unclear)}, of which no red, green, blue or near infrared is "
+            "recognised; name them with --data.tif_order, such as rgbn"
+        )
+    if len(set(named)) < len(named):
+        raise InputError(f"{file} names two bands alike ({', '.join(declared)}); name them with data.tif_order")
+    order = declared if named else _ORDERS.get(len(declared))
+    if order is None and len(declared) == 1:
+        raise InputError(
+            f"{file} has 1 band{' beside its transparency' if tif.alpha is not None else ''}; repeat it with "
+            "gdal_translate -b 1 -b 1 -b 1, or train on it alone with --data.tif_order r --data.bands r"
+        )
+    if order is None:
+        count = len(declared)
+        raise InputError(f"{file} has {count} band{'s' * (count != 1)}; name them with data.tif_order, such as bgrn")
+    return order
+
+
+def without_alpha(tif: Tif) -> str:
+    """Give the letters by which a file names its bands, without its transparency.
+
+    Where the band called transparency holds data, as in the competition's files, no name is believed.
+    """
+    if tif.alpha is None:
+        return tif.declared
+    if is_mask(tif.pixels[..., tif.alpha]) is False:
+        return UNNAMED * len(tif.declared)
+    return tif.declared[: tif.alpha] + tif.declared[tif.alpha + 1 :]
+
+
+def _letters(tif: Tif, order: str | None, file: str) -> tuple[str, int | None]:
+    """Give a letter for each band, and the position of transparency."""
+    order = order or find_order(tif, file)
+    count, alpha = tif.pixels.shape[-1], tif.alpha
+    if alpha is not None and not (len(order) == count and order[alpha] in _KNOWN):
+        alpha = alpha if is_mask(tif.pixels[..., alpha]) is not False else None
+        if alpha is not None and len(order) == count - 1:
+            order = order[:alpha] + UNNAMED + order[alpha:]
+    else:
+        alpha = None
+    if len(order) != count:
+        raise InputError(f"{file} has {count} band{'s' * (count != 1)}, data.tif_order names {len(order)} ({order})")
+    return order, alpha
+
+
+def is_named(letters: str) -> bool:
+    """Whether any band goes by the name of a colour or of near infrared."""
+    return any(letter in _KNOWN for letter in letters)
+
+
+def agree(declared: str, order: str) -> bool:
+    """Whether every band that is named in the file has that name in the order."""
+    pairs = zip(declared, order, strict=False)
+    return len(declared) == len(order) and all(own == other for own, other in pairs if is_named(own))
+
+
+def without_values(pixels: Raw, nodata: Sequence[float]) -> Mask:
+    """Find the pixels that do not have one of these values in all bands: shape (height, width)."""
+    return np.asarray(np.logical_and.reduce([(pixels != value).any(axis=-1) for value in nodata]), dtype=bool)
+
+
+def both(first: Mask | None, second: Mask | None) -> Mask | None:
+    """Join two masks, each of which may be none."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second

@@ -1,0 +1,153 @@
+"""Whether a file can be a tile, by its first and last bytes alone: nothing is decoded, so many files take seconds."""
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from amazon_ml.data.readers.formats import HEAD, content_of, declared_length, described, is_animated, refusal_of
+from amazon_ml.data.readers.images import TIF_SUFFIXES
+from amazon_ml.data.readers.tif import read_tif
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import open_regular, read_regular, unopened
+
+#: Bytes of the end of a file in which the mark of its end stands, where nothing follows the image.
+_TAIL = 64
+#: Types of the values in a TIF's directory that offsets and sizes have: their length and their letter for `struct`.
+_TIF_TYPES = {3: (2, "H"), 4: (4, "I"), 13: (4, "I"), 16: (8, "Q")}
+#: Tags of a TIF's directory: edges, and where the parts of the image lie (strips, then tiles).
+_WIDTH, _HEIGHT = 256, 257
+_PARTS = ((273, 279), (324, 325))
+
+
+def file_fault(path: str) -> str:
+    """Say why a file cannot be read as a tile; ``""`` where its header has no fault.
+
+    A file without a fault here may still be damaged in between, which only decoding finds.
+    """
+    try:
+        descriptor = open_regular(path)
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return unopened(Path(path), error)
+    try:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEAD, 0)
+        if not size or not head:
+            return f"{path} is empty; fetch it again"
+        if path.lower().endswith(TIF_SUFFIXES):
+            return _fault_of_tif(path, descriptor, head, size)
+        return _fault_of_image(path, descriptor, head, size)
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+    finally:
+        os.close(descriptor)
+
+
+def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> str:
+    kind = content_of(head)
+    check = _CHECKS.get(kind)
+    if check is None:  # OpenCV reads some formats beside the usual ones; it is asked by the header, too
+        readable = kind != "TIFF" and cv2.haveImageReader(path)
+        return "" if readable else f"{path} is not an image that can be read{described(head)}"
+    if kind == "WebP" and is_animated(head):
+        return f"{path} {refusal_of(head)}"
+    if not check(descriptor, head, size):  # unusual, such as bytes behind the end: all of the file says it
+        return _fault_of_whole(path)
+    return ""
+
+
+def _fault_of_whole(path: str) -> str:
+    data = read_regular(path)
+    refusal = refusal_of(data)
+    return f"{path} {refusal}" if refusal else ""
+
+
+def _ends_jpeg(descriptor: int, head: bytes, size: int) -> bool:
+    return os.pread(descriptor, _TAIL, max(0, size - _TAIL)).endswith(b"\xff\xd9")
+
+
+def _ends_png(descriptor: int, head: bytes, size: int) -> bool:
+    return b"IEND" in os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+
+
+def _is_declared_long(descriptor: int, head: bytes, size: int) -> bool:
+    return size >= declared_length(head)
+
+
+#: Whether a file of a format ends as it should, by its descriptor, its first bytes and its size.
+_CHECKS: dict[str, Callable[[int, bytes, int], bool]] = {
+    "JPEG": _ends_jpeg,
+    "PNG": _ends_png,
+    "BMP": _is_declared_long,
+    "WebP": _is_declared_long,
+}
+
+
+def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> str:
+    if content_of(head) != "TIFF":
+        kind = content_of(head)
+        what = f" (it is a {kind}; give it that ending)" if kind in _CHECKS else described(head)
+        return f"{path} is not a TIF that can be read{what}"
+    try:
+        end = _end_of_tif(descriptor, head, size)
+    except KeyError:  # a type of value that is not expected there; the decoder decides
+        return ""
+    except struct.error:
+        end = size + 1
+    if end <= size or _is_tif(path):  # some writers count too many bytes, and what they write can be read
+        return ""
+    return f"{path} is cut short, or its directory is damaged ({size:,} bytes); fetch it again"
+
+
+def _is_tif(path: str) -> bool:
+    try:
+        read_tif(Path(path))
+    except InputError:
+        return False
+    return True
+
+
+def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
+    """Give the byte behind the last part of a TIF's first image, as its directory says; 0 where that is not known."""
+    order = "<" if head.startswith(b"II") else ">"
+    big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
+    offset = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
+    count_of, entry, inline = ("Q", 20, 8) if big else ("H", 12, 4)
+    if offset >= size:
+        return int(offset) + 1
+    width = struct.calcsize(count_of)
+    count = struct.unpack(f"{order}{count_of}", os.pread(descriptor, width, offset))[0]
+    directory = os.pread(descriptor, min(count, 4096) * entry, offset + width)
+    if len(directory) < min(count, 4096) * entry:
+        return int(offset + width + count * entry)
+    entries = {}
+    for at in range(0, len(directory), entry):
+        tag, kind = struct.unpack_from(f"{order}HH", directory, at)
+        entries[tag] = (
+            kind,
+            struct.unpack_from(f"{order}{'Q' if big else 'I'}", directory, at + 4)[0],
+            at + entry - inline,
+        )
+    end = 0
+    for offsets, lengths in _PARTS:
+        if offsets in entries and lengths in entries:
+            parts = [_values(descriptor, size, directory, entries[tag], order, inline) for tag in (offsets, lengths)]
+            end = max([end, *(start + length for start, length in zip(*parts, strict=False))])
+    return end
+
+
+def _values(
+    descriptor: int, size: int, directory: bytes, entry: tuple[int, int, int], order: str, inline: int
+) -> tuple[int, ...]:
+    kind, count, at = entry
+    length, letter = _TIF_TYPES[kind]
+    if count * length > size:
+        raise struct.error("more values than the file has bytes")
+    if count * length <= inline:
+        return struct.unpack_from(f"{order}{count}{letter}", directory, at)
+    start = struct.unpack_from(f"{order}{'Q' if inline == 8 else 'I'}", directory, at)[0]
+    return struct.unpack(f"{order}{count}{letter}", os.pread(descriptor, count * length, start))

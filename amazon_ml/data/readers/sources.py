@@ -1,0 +1,81 @@
+"""Where the pixels of a batch come from."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.augment.augment import symmetric
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.images import Image, resize
+from amazon_ml.data.store.packed import PackedStore
+
+
+class TileSource(Protocol):
+    """Tiles of one size, by position."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Fetch tiles, each in the symmetry that `symmetric` numbers: uint8 (tiles, size, size, bands)."""
+        ...
+
+
+class PackedTiles:
+    """Tiles of a packed store, by their place among some of its rows.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        Which of its rows, in the order of positions.
+    """
+
+    def __init__(self, store: PackedStore, rows: npt.NDArray[np.integer]) -> None:
+        self.store, self.rows = store, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Gather and turn the tiles, in one call."""
+        return self.store.fetch(self.rows[rows], symmetries)
+
+
+class TileFiles:
+    """Tiles that are decoded from their files each time.
+
+    Parameters
+    ----------
+    tiles
+        Table with ``path`` and ``tif`` of each tile, as a catalog holds it.
+    read
+        How a tile's bands are read.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    """
+
+    def __init__(self, tiles: pd.DataFrame, read: TileReader, size: int) -> None:
+        self.paths, self.tifs, self.read, self.size = tiles["path"].tolist(), tiles["tif"].tolist(), read, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def tile(self, row: int) -> Image:
+        """Read and scale one tile."""
+        return resize(self.read(self.paths[row], self.tifs[row]), self.size)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Read, scale and turn the tiles, one by one."""
+        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+        for slot, row in enumerate(rows):
+            symmetric(self.tile(row), 0 if symmetries is None else int(symmetries[slot]), images[slot])
+        return images

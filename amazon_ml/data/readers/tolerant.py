@@ -1,0 +1,58 @@
+"""Tiles from files of which some cannot be decoded: those are noted, and do not end the work on the others."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.images import Image
+from amazon_ml.data.readers.sources import TileFiles
+from amazon_ml.errors import InputError
+
+#: Tiles that are read at once, spread over all: where none of them can be, the cause is not in the files.
+_TRIED = 8
+
+
+class TolerantFiles(TileFiles):
+    """Tiles that are decoded from their files each time; one that cannot be comes out black, and is noted.
+
+    Parameters
+    ----------
+    tiles, read, size
+        As `TileFiles` takes them.
+
+    Raises
+    ------
+    InputError
+        When none of a few tiles can be read.
+    """
+
+    def __init__(self, tiles: pd.DataFrame, read: TileReader, size: int) -> None:
+        super().__init__(tiles, read, size)
+        self._failed = torch.zeros(len(tiles), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]  # loader processes note in it, too
+        tried = np.unique(np.linspace(0, len(tiles) - 1, min(_TRIED, len(tiles))).astype(int))
+        faults = [self._fault(row) for row in tried]
+        if faults and all(faults):
+            raise InputError(faults[0])
+
+    def tile(self, row: int) -> Image:
+        """Read and scale one tile, or note that it cannot be read."""
+        try:
+            return super().tile(row)
+        except InputError:
+            self._failed[row] = True
+            return np.zeros((self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+
+    def failures(self) -> dict[int, str]:
+        """Give the positions of the tiles that were not read, each with what is wrong."""
+        return {
+            row: self._fault(row) or f"{self.paths[row]} could not be read, and can be now; predict it again"
+            for row in torch.nonzero(self._failed).flatten().tolist()
+        }
+
+    def _fault(self, row: int) -> str:
+        try:
+            super().tile(row)
+        except InputError as error:
+            return str(error)
+        return ""

@@ -1,0 +1,1 @@
+"""The packed store: every tile decoded once, in one array."""

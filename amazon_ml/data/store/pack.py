@@ -1,0 +1,381 @@
+"""Making a packed store: every tile is decoded once, in parallel, and may be read ever after without decoding.
+
+Nothing stands under the store's name before it is whole. Until then it grows beside it, as ``NAME.partial``, with
+a journal of the blocks that are done, so that packing goes on where it was stopped.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from amazon_ml import __version__
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
+from amazon_ml.data.config import MAX_PIXELS
+from amazon_ml.data.readers.bands import TileReader, check_max_pixels, check_order, name_bands, parse_bands, read_reader
+from amazon_ml.data.readers.broken import check_whole
+from amazon_ml.data.readers.images import Image, resize
+from amazon_ml.data.readers.limits import compare_values, fit_reader
+from amazon_ml.data.store.marks import JOURNAL, PLAN, check_store, remove_store
+from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_unchanged, hash_block, open_store
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.runtime.files import read_json, write_json, write_text
+from amazon_ml.runtime.locks import locked
+
+log = logging.getLogger(__name__)
+
+#: Tiles that are decoded by one thread and written at once; their pixels have one hash.
+_BLOCK = 128
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def pack_folder(
+    folder: Path,
+    *,
+    size: int = 256,
+    bands: str = "rgb",
+    out: Path | None = None,
+    table: Path | None = None,
+    images: Path | None = None,
+    tags: list[str] | None = None,
+    name_column: str | None = None,
+    tags_column: str | None = None,
+    tag_separator: str | None = None,
+    allow_missing: bool = False,
+    allow_untagged: bool = False,
+    merge_rows: bool = False,
+    leave_out: Path | None = None,
+    colours: Literal["jpg", "tif"] | None = None,
+    tif_order: str | None = None,
+    bands_file: Path | None = None,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """Decode every tile of a folder once, into one array that training reads without decoding.
+
+    Stopped in between, it goes on with the next call. A store that is there and right is left as it is.
+
+    Parameters
+    ----------
+    folder
+        Folder of tiles, in any layout that training takes.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    bands
+        Channels of a tile, as in ``data.bands`` of training.
+    out
+        Folder of the store; by default packed-BANDS-SIZE in `folder`.
+    table
+        CSV of names and tags; found when not given.
+    images
+        Folder of the labelled images; found when not given.
+    tags
+        The tag list, where it is neither the competition's nor the distinct tags of the table.
+    name_column
+        Column of the table with file names; common names are understood.
+    tags_column
+        Column of the table with tags; common names are understood.
+    tag_separator
+        What stands between tags in a row; any white space when not given.
+    allow_missing
+        Leave out rows whose file is missing, instead of refusing the folder.
+    allow_untagged
+        Take tiles without a tag as they are, instead of refusing the folder.
+    merge_rows
+        Join rows of one name to one tile with the tags of all of them.
+    leave_out
+        CSV of names whose tiles are left out, such as ``amazon-ml data check`` writes.
+    colours
+        Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
+    tif_order
+        Letters of the bands in a TIF, as they lie there.
+    bands_file
+        JSON that says how tiles are read, such as bands.json of a run, instead of `bands` and `tif_order`.
+    workers
+        Threads that decode; one a core by default.
+    max_pixels
+        Pixels of an image file at the most, by its header.
+    """
+    if size < 8 or (workers is not None and workers < 1):
+        raise InputError("--size must be at least 8, and --workers at least 1")
+    check_order(tif_order, None)
+    check_max_pixels(max_pixels)
+    given = read_reader(bands_file) if bands_file else None
+    catalog = read_catalog(
+        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
+        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
+        allow_untagged=allow_untagged, merge_rows=merge_rows,
+        bands=given.bands if given else parse_bands(bands),
+        colours=given.colours if given else colours,
+    )  # fmt: skip
+    check_whole(catalog.labelled, catalog.unlabelled)
+    if given:
+        compare_values(given, catalog.labelled)
+    reader = given or fit_reader(
+        catalog.labelled, parse_bands(bands), catalog.colours, tif_order, max_pixels=max_pixels
+    )
+    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
+
+
+def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
+    """Where the packed store of a folder lies, when nothing else is said."""
+    return root / f"packed-{name_bands(bands)}-{size}"
+
+
+def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: int | None = None) -> None:
+    """Make the packed store of a catalog.
+
+    Parameters
+    ----------
+    catalog
+        The tiles.
+    store
+        Folder to make; an older store there is replaced once the new one is whole, and nothing else is.
+    size
+        Edge of the square that tiles are scaled to, pixels.
+    reader
+        How tiles are read.
+    workers
+        Threads that decode; one a core by default.
+
+    Raises
+    ------
+    InputError
+        For a tile that cannot be decoded, when another process is packing the same, and when something else
+        stands in the store's place.
+    WorkError
+        When the disk is too small, cannot be written to, or files change meanwhile.
+    """
+    store = store.absolute()
+    if store.exists() and not (store / DESCRIPTION).is_file():
+        raise InputError(f"{store} is there and is no packed store; name another folder with --out")
+    busy = f"another process is packing {store}; wait for it, or name another folder with --out"
+    with locked(store.with_name(f".{store.name}.lock"), busy):
+        plan = _Plan.of(catalog, size, reader)
+        if _is_right(store, catalog, plan):
+            _tidy(store)
+            log.info("%s holds these %s tiles already; nothing to do", store, f"{len(plan.files):,}")
+            return
+        partial, former = store.with_name(f"{store.name}.partial"), _former(store)
+        for folder in (store, partial, former):
+            check_store(folder)
+        try:
+            _fill(partial, plan, reader, workers or os.cpu_count() or 1)
+            _finish(partial, store)
+        except OSError as error:
+            raise WorkError(
+                f"cannot write {partial}: {error.strerror or error}; the same call goes on from there"
+            ) from error
+    log.info("%s holds %s tiles", store, f"{len(plan.files):,}")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A line of the journal: hashes of the files of a block's tiles, and one of all its pixels."""
+
+    files: list[str]
+    pixels: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a store is to hold, before a tile is opened."""
+
+    size: int
+    how: dict[str, Any]
+    files: pd.DataFrame
+
+    @classmethod
+    def of(cls, catalog: Catalog, size: int, reader: TileReader) -> "_Plan":
+        made = {"amazon_ml": __version__, "opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
+        return cls(size, json.loads(json.dumps({"size": size, "reader": asdict(reader), "made_by": made})),
+                   file_table(catalog))  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.files), self.size, self.size, len(self.how["reader"]["bands"])
+
+    def blocks(self) -> list[pd.DataFrame]:
+        return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
+
+    def described(self) -> dict[str, Any]:
+        """As JSON: the plan."""
+        return {**self.how, "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list")}
+
+    def finished(self, blocks: list[_Block], mtime_ns: int) -> dict[str, Any]:
+        """As JSON: the finished store, with the hashes of all tiles and blocks, and the time of the array."""
+        plan = self.described()
+        tiles = {**plan["tiles"], "hash": [one for block in blocks for one in block.files]}
+        pixels = {"block": _BLOCK, "blocks": [block.pixels for block in blocks], "mtime_ns": mtime_ns}
+        return {**plan, **pixels, "tiles": tiles}
+
+
+def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
+    if not store.exists():
+        return False
+    try:
+        there = open_store(store)
+        check_unchanged(there, catalog)
+        check_pixels(there, whole=True)
+    except InputError as error:
+        log.info("packing anew: %s", error)
+        return False
+    description = read_json(store / DESCRIPTION)
+    return {key: description.get(key) for key in plan.how} == plan.how
+
+
+def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
+    """Decode what is not there yet; a block counts as done once it is on disk and in the journal."""
+    done = _resumed(partial, plan)
+    blocks = plan.blocks()
+    tiles_done = sum(len(block.files) for block in done)
+    _check_space(partial, int(np.prod(plan.shape[1:])) * (len(plan.files) - tiles_done))
+    with (partial / ARRAY).open("r+b") as array, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
+        np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
+        array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
+        with _progress(len(plan.files), tiles_done) as advance:
+            for images, block in _ahead(lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], workers):
+                array.write(images.data)
+                array.flush()
+                os.fdatasync(array.fileno())  # before the journal says so, or a power cut would leave black tiles
+                journal.write(json.dumps(asdict(block)) + "\n")
+                journal.flush()
+                done.append(block)
+                advance(len(images))
+    mtime_ns = (partial / ARRAY).stat().st_mtime_ns
+    write_text(partial / DESCRIPTION, json.dumps(plan.finished(done, mtime_ns)))
+
+
+def _resumed(partial: Path, plan: _Plan) -> list[_Block]:
+    """Find the blocks that are done; a store with another plan is begun anew."""
+    described = plan.described()
+    done: list[_Block] = []
+    whole = all((partial / name).is_file() for name in (PLAN, JOURNAL, ARRAY))
+    if whole and (partial / ARRAY).stat().st_nlink == 1 and read_json(partial / PLAN) == described:
+        lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+        written = [_Block(**json.loads(line)) for line in lines if line.endswith("\n")]  # the last may be cut short
+        done = _unchanged(partial / ARRAY, plan, written)
+        log.info("%s tiles are packed already", f"{sum(len(block.files) for block in done):,}")
+    else:
+        remove_store(partial)
+        partial.mkdir(parents=True)
+        write_json(partial / PLAN, described)  # first: without it, nothing says that the folder is ours
+        (partial / ARRAY).touch()
+    write_text(partial / JOURNAL, "".join(json.dumps(asdict(block)) + "\n" for block in done))
+    return done
+
+
+def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
+    """Keep the blocks up to the first whose pixels are not those that were written."""
+    with array.open("rb") as stream:
+        if done:
+            np.lib.format.read_magic(stream)
+            np.lib.format.read_array_header_1_0(stream)
+        for number, block in enumerate(done):
+            pixels = stream.read(len(block.files) * int(np.prod(plan.shape[1:])))
+            if hash_block(np.frombuffer(pixels, dtype=np.uint8)) != block.pixels:
+                return done[:number]
+    return done
+
+
+def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image, _Block]:
+    """Decode the tiles of a block, and hash their files and their pixels."""
+    images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
+    hashes = []
+    files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
+    for image, (path, tif, *planned) in zip(images, files.to_numpy(dtype=object), strict=True):
+        try:
+            image[:] = resize(reader(path, tif), size)
+            hashes.append(hash_files(path, tif))
+        except InputError as error:
+            raise InputError(f"{error}; amazon-ml data check lists all such tiles") from None
+        if [*size_and_time(path), *size_and_time(tif)] != planned:
+            raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
+    return images, _Block(hashes, hash_block(images))
+
+
+def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Give the results in order, while threads work on the next few, and on no more than fit into memory."""
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                running.append(pool.submit(work, item))
+                if len(running) > threads + 1:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WorkError(
+            f"{folder} needs {needed / 1e9:.2f} GB more, and there are {free / 1e9:.2f} GB free; "
+            "make room, or name a folder on another disk with --out"
+        )
+
+
+@contextmanager
+def _progress(tiles: int, done: int) -> Iterator[Callable[[int], None]]:
+    """Show how far it is: a bar on a terminal, else a line at each tenth."""
+    if sys.stderr.isatty():
+        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("packing", total=tiles, completed=done)
+            yield lambda more: bar.advance(task, more)
+        return
+    tenth = 10 * done // tiles
+
+    def advance(more: int) -> None:
+        nonlocal done, tenth
+        done += more
+        if 10 * done // tiles > tenth:
+            tenth = 10 * done // tiles
+            log.info("packed %s of %s tiles", f"{done:,}", f"{tiles:,}")
+
+    yield advance
+
+
+def _finish(partial: Path, store: Path) -> None:
+    """Give the whole store its name; what stood there is removed behind it."""
+    former = _former(store)
+    remove_store(former)
+    if store.exists():
+        store.rename(former)
+    partial.rename(store)
+    _tidy(store)
+
+
+def _tidy(store: Path) -> None:
+    """Remove what packing needed beside the store, also where a process was killed before it could."""
+    for left in (PLAN, JOURNAL):
+        (store / left).unlink(missing_ok=True)
+    with suppress(InputError, OSError):  # a folder that is no store is not ours, and not in the way
+        remove_store(_former(store))
+
+
+def _former(store: Path) -> Path:
+    """Name the place of a former store while the new one takes its own."""
+    return store.with_name(f".{store.name}.old")

@@ -1,0 +1,60 @@
+"""The submission file: every test tile once, in the official order, none without a tag."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.errors import InputError
+from amazon_ml.kaggle.form import find_form
+from amazon_ml.runs.access import check_writable, own_paths
+from amazon_ml.runs.decision import read_decision
+from amazon_ml.runs.folder import Run, read_probabilities
+from amazon_ml.runtime.files import write_table
+from amazon_ml.runtime.outputs import check_outputs
+
+log = logging.getLogger(__name__)
+
+
+def make_submission(run: Path, sample: Path | None = None, out: Path | None = None, *, overwrite: bool = False) -> None:
+    """Write the submission of a run, from its test probabilities and its decision.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    sample
+        Sample submission whose rows and order are followed. By default that in the run's folder of
+        tiles; where there is none, the official names and order are used for the competition's
+        tags, and the order of test.parquet for others.
+    out
+        File to write; submission.csv in the run by default.
+    overwrite
+        Replace `out` where it is there; submission.csv of the run always is.
+    """
+    folder = Run(run)
+    form = find_form(run, sample)
+    path = out or folder.submission
+    if (path.parent.resolve(), path.name) != (folder.path.resolve(), folder.submission.name):
+        check_outputs({"--out": path}, [*own_paths(folder), sample], overwrite=overwrite)
+    check_writable(folder)
+    decision = read_decision(folder)
+    names, p = read_probabilities(folder.test, decision.tags)
+    place = pd.Series(np.arange(len(names)), index=names)
+    missing = [name for name in form.names if name not in place.index]
+    if missing:
+        raise InputError(
+            f"{folder.test} lacks {len(missing):,} of the {len(form.names):,} tiles in {form.source}, such as "
+            f"{missing[0]}; complete the test folders and train into a new --run, or name another list with --sample"
+        )
+    surplus = len(names) - len(form.names)
+    if surplus:
+        log.warning("%d tiles of %s are not in %s; they are left out", surplus, folder.test, form.source)
+    predicted = decision.rule.predict(p[place.loc[form.names].to_numpy()])
+    tags = form.tags.decode(predicted, separator=form.separator)
+    empty = [name for name, row in zip(form.names, tags, strict=True) if not row]
+    if empty:
+        raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")
+    write_table(path, pd.DataFrame({"image_name": form.names, "tags": tags}))
+    log.info("wrote %s: %s rows in the order of %s", path, f"{len(form.names):,}", form.source)

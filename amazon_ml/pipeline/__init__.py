@@ -1,0 +1,1 @@
+"""Whole jobs: training from tiles to a submission, finishing a run, blending runs."""

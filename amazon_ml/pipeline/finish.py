@@ -1,0 +1,100 @@
+"""What ends a run, once its probabilities are there: the decision, the scores, a picture, the submission, the page."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amazon_ml.errors import InputError
+from amazon_ml.kaggle.make import make_submission
+from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.report.page.write import write_report
+from amazon_ml.report.tables import print_scores
+from amazon_ml.runs.access import locked
+from amazon_ml.runs.decision import read_decision, requested_before
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.gather import gather_folds, missing_folds
+from amazon_ml.runs.tiles import listed_tiles, read_bands
+from amazon_ml.runs.tune import save_rule
+
+log = logging.getLogger(__name__)
+
+
+def gather(run: Path, *, partial: bool = False) -> None:
+    """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
+
+    For folds that were trained in processes of their own, as on a cluster.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    partial
+        Take the folds that are finished, though not all are.
+    """
+    folder = Run(run)
+    folder.read_config()  # a lock would make the folder where there is none
+    if folder.blend.exists():
+        raise InputError(f"{run} is a blend of other runs; it has no folds")
+    with locked(folder, wait=True):
+        missing = [] if partial else missing_folds(folder)
+        if missing:
+            raise InputError(
+                f"{run}: folds {missing} are not finished; train them with --folds, or take what is there "
+                "with --partial true"
+            )
+        requested_before(folder)  # before anything is written: it refuses a changed decision
+        gather_folds(folder)
+        finish(folder, listed_tiles(folder))
+
+
+def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
+    """Tune, score, draw and tag the test tiles, for a caller that holds the run's lock.
+
+    Parameters
+    ----------
+    run
+        Run folder with its probabilities.
+    tiles
+        Labelled tiles of a catalog, for the picture; without them, none is drawn.
+
+    Returns
+    -------
+    The content of metrics.json.
+    """
+    metrics = save_rule(run)
+    if tiles is not None:
+        _draw(run, tiles, metrics)
+    print_scores(metrics)
+    if run.test.exists():
+        _submit(run)
+    _report(run, tiles)
+    return metrics
+
+
+def _submit(run: Run) -> None:
+    try:
+        make_submission(run.path)
+    except InputError as error:  # part of the test tiles is a reason for no submission, not for no run
+        log.warning("no submission was written: %s", error)
+
+
+def _report(run: Run, tiles: pd.DataFrame | None) -> None:
+    try:
+        write_report(run, tiles)
+    except Exception as error:  # the run is whole without its page
+        log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
+
+
+def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    names, tags, p, true = read_oof(run)
+    predicted = read_decision(run).rule.predict(p)
+    picked = pick_varied(true, 18, seed=0)
+    tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
+    read = read_bands(run)
+    images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
+    source = "Generated tiles" if metrics["generated"] else "Tiles"
+    part = "not trained on" if metrics["held_out"] else "trained on"
+    title = f"{source} the network was {part}, with the tags it gave them"
+    draw_tiles(run.picture, images, tags, true[picked], predicted[picked], title=title)

@@ -1,0 +1,98 @@
+"""Wrong tags, perhaps: labels that are contradicted by networks that never saw the tile."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
+from amazon_ml.data.config import DataConfig
+from amazon_ml.decisions.label_errors import contradictions
+from amazon_ml.errors import InputError
+from amazon_ml.report.audit_page import write_audit_page
+from amazon_ml.runs.access import check_writable, locked
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.hashes import is_unchanged, write_table
+from amazon_ml.runs.tiles import read_bands
+from amazon_ml.runtime.regular_files import check_regular
+
+log = logging.getLogger(__name__)
+
+
+def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = None, overwrite: bool = False) -> None:
+    """List the tags that a run's networks contradict most: audit.csv, and audit.html to look at.
+
+    Both are written into the run. The CSV can be given back to training, to leave its tiles out
+    (``--data.leave_out``) or to train towards its probabilities (``--data.soften``); look at the page
+    and delete the rows that are right before you do.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained.
+    top
+        Contradicted labels to list, the strongest first.
+    show
+        Tiles on the page.
+    tiles
+        Folder of the tiles, if it is no longer where the run found it.
+    overwrite
+        Replace an audit.csv that somebody edited, or that an older version wrote.
+    """
+    if top < 1 or show < 0:
+        raise InputError("--top must be at least 1, --show not below 0")
+    folder = Run(run)
+    config = folder.read_config()
+    if not config.data.hold_out:
+        raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
+    check_writable(folder)
+    _check_unedited(folder, overwrite=overwrite)
+    names, tags, p, true = read_oof(folder)
+    found = contradictions(p, true).head(top)
+    if found.empty:
+        log.info("the networks of %s contradict none of %s tiles", run, f"{len(p):,}")
+    rows = pd.DataFrame(
+        {
+            "image_name": names.iloc[found["tile"]].to_numpy(),
+            "tag": [tags[column] for column in found["column"]],
+            "given": found["given"],
+            "probability": found["probability"].round(4),
+            "contradiction": found["contradiction"].round(4),
+        }
+    )
+    with locked(folder, wait=True):
+        write_table(folder.audit, rows)  # with its hash, by which an edited one is noticed
+    log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
+    if show and len(rows):
+        _draw(
+            folder,
+            rows,
+            show,
+            replace(config.data, root=str(tiles or config.data.root), colours=read_bands(folder).colours),
+        )
+
+
+def _check_unedited(run: Run, *, overwrite: bool) -> None:
+    """Refuse to replace a list that is not as this command wrote it."""
+    check_regular(run.audit)
+    if not overwrite and run.audit.exists() and not is_unchanged(run.audit):
+        raise InputError(
+            f"{run.audit} was edited since it was written; give it another name to keep it, or replace it with "
+            "--overwrite"
+        )
+
+
+def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
+    shown = rows[rows["image_name"].isin(rows["image_name"].unique()[:show])]
+    names = shown["image_name"].unique()
+    catalog = read_catalog(Path(data.root), **catalog_options(data))
+    where = catalog.labelled.reset_index().set_index("image_name")
+    gone = [name for name in names if name not in where.index]
+    if gone:
+        raise InputError(f"{data.root} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
+    found, read = where.loc[names], read_bands(folder)
+    images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
+    given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
+    write_audit_page(folder.audit_page, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
+    log.info("wrote %s: %d tiles", folder.audit_page, len(names))

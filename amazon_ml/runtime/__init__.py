@@ -1,0 +1,1 @@
+"""What knows nothing of tiles: files, locks, processes, signals, memory."""

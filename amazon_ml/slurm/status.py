@@ -1,0 +1,78 @@
+"""What became of the jobs of a run or a prediction: Slurm's word for it, beside what lies on disk."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amazon_ml.errors import InputError
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.shards import Parts
+from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.slurm.client import Task, tasks_of
+from amazon_ml.slurm.submit import job_folder, submitted
+
+
+def status(run: Path) -> list[dict[str, Any]]:
+    """Show what became of the jobs of a run, or of a prediction in shards.
+
+    Parameters
+    ----------
+    run
+        Run folder, or the folder of the parts of a prediction.
+
+    Returns
+    -------
+    A row a task: ``task``, ``state`` and ``where`` as Slurm tells them, whether it is ``done`` on disk, the file of
+    its output ``log``, and the last line of that, ``says``.
+    """
+    if not run.is_dir():
+        raise InputError(f"there is no folder {run}")
+    return [_row(run, job, number, task) for job in submitted(run) for number, task in _tasks(job)]
+
+
+def _tasks(job: dict[str, Any]) -> list[tuple[int | None, Task]]:
+    known = tasks_of(job["id"])
+    return [(number, known.get(number, Task("UNKNOWN", ""))) for number in job["tasks"] or [None]]
+
+
+def _row(run: Path, job: dict[str, Any], number: int | None, task: Task) -> dict[str, Any]:
+    log = job_folder(run) / _filled(job["log"], job["id"], number)
+    return {
+        "task": job["name"] if number is None else f"{job['name']} {number}",
+        "state": task.state,
+        "where": task.where,
+        "done": _DONE[job["name"]](run, number),
+        "log": str(log),
+        "says": _last_line(log),
+    }
+
+
+#: Whether the work of a job lies on disk, by the job's name.
+_DONE: dict[str, Callable[[Path, Any], bool]] = {
+    "train": lambda run, fold: fold in [each.number for each in Run(run).finished_folds()],
+    "gather": lambda run, _: _is_gathered(Run(run)),
+    "predict": lambda run, shard: Parts(run).part(shard).exists(),
+    "merge": lambda run, _: run.with_name(run.name.removesuffix(".parts")).exists(),
+}
+
+
+def _is_gathered(run: Run) -> bool:
+    """Whether the scores are of all that is finished; each fold writes some as well, of those before it."""
+    ends = [fold.valid.stat().st_mtime for fold in run.finished_folds()]
+    return run.metrics.exists() and run.metrics.stat().st_mtime > max(ends, default=0)
+
+
+def _filled(log: str, job: str, task: int | None) -> str:
+    """Put numbers into the name of an output, as sbatch does."""
+    return re.sub("%[Aj]", job, log).replace("%a", str(task))
+
+
+#: Lines of Slurm and the shell, which say no more than the state does.
+_NOT_OURS = re.compile(r"\s*$|srun: |slurmstepd\S*: |Terminated|Killed")
+
+
+def _last_line(log: Path) -> str:
+    check_regular(log)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if not _NOT_OURS.match(line)), "")

@@ -1,0 +1,144 @@
+"""A run as jobs: each fold a task of an array, and a job after it that gathers, tunes, reports and submits."""
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.config import DataConfig
+from amazon_ml.data.readers.bands import parse_bands
+from amazon_ml.data.store.pack import default_store
+from amazon_ml.errors import InputError
+from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.config_file import config_text
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.gather import missing_folds
+from amazon_ml.runs.stored_config import save_config
+from amazon_ml.runtime.files import write_text
+from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.slurm.job import TASK, Job
+from amazon_ml.slurm.site import Site, check_grace, check_text
+from amazon_ml.slurm.submit import check_not_live, job_folder, write_jobs
+from amazon_ml.training.loggers import check_loggers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each fold is trained on, and how many at a time.
+
+    Parameters
+    ----------
+    nodes
+        Nodes of each fold.
+    gpus_per_node
+        GPUs of each node, and processes; 0 for the CPU.
+    at_once
+        How many folds may train at the same time; all when not given.
+    requeue
+        Whether Slurm queues a fold again that was stopped or pushed out.
+    """
+
+    nodes: int = 1
+    gpus_per_node: int = 0
+    at_once: int | None = None
+    requeue: bool = True
+
+
+def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: bool = False) -> None:
+    """Write job scripts that train each fold in a task of its own, and submit them on request.
+
+    All options are checked before any job is submitted.
+
+    Parameters
+    ----------
+    config
+        The configuration of the run.
+    site
+        What is particular to the cluster.
+    resources
+        What each fold is trained on.
+    submit
+        Whether to submit the jobs.
+    """
+    if resources.nodes < 1 or resources.gpus_per_node < 0 or (resources.at_once or 1) < 1:
+        raise InputError("--nodes and --at_once must be at least 1, and --gpus_per_node at least 0")
+    check_grace(site)
+    check_loggers(config.loggers)
+    run = Run(config.folder)
+    for name, value in (("--run", run.path), ("data.packed", config.data.packed or "")):
+        check_text(value, name)
+    if submit:
+        check_not_live(run.path)
+    jobs = plan_jobs(run, _spread(config, resources), resources)
+    write_jobs(jobs, site, submit_jobs=submit)
+
+
+def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
+    """Write what is asked for into the run, as of now, and tell the jobs that do what is not finished.
+
+    Parameters
+    ----------
+    run
+        Run folder; one that was begun with other options is refused.
+    config
+        The configuration.
+    resources
+        What each fold is trained on.
+    """
+    if not Path(config.data.root).is_dir():
+        raise InputError(f"data.root: there is no folder {config.data.root}")
+    check_run_folder(run, BEFORE_TRAINING)
+    with locked(run, wait=True):
+        save_config(run, config)
+        there = _folds(run, config)
+        missing = missing_folds(run) if run.begun() else there
+    folds = config.folds_of(there)
+    left = [fold for fold in folds if fold in missing]
+    if len(left) < len(folds):
+        log.info("%d of %d folds are finished, and queue for nothing", len(folds) - len(left), len(folds))
+    path, folder = run.path.absolute(), job_folder(run.path.absolute())
+    requested = folder / "train.yaml"
+    write_text(requested, config_text(config))
+    train = Job(
+        "train",
+        f"Each task trains one fold of {path.name}; what is finished already is skipped.",
+        ("train", "--config", str(requested), "--run", str(path), "--folds", TASK),
+        folder,
+        tasks=tuple(left),
+        resumes=True,
+        store=_store(config.data),
+        **asdict(resources),
+    )
+    about = f"Puts the folds of {path.name} together, or tells which are not finished."
+    part = () if folds == there else ("--partial", "true")
+    gather = Job("gather", about, ("gather", str(path), *part), folder)
+    return [train, gather] if left else [gather]
+
+
+def _spread(config: RunConfig, resources: Resources) -> RunConfig:
+    """Have the trainer use what the job asks Slurm for: a process a GPU, or one a node without."""
+    if resources.nodes == 1 and not resources.gpus_per_node:
+        return config
+    spread = replace(config.trainer, num_nodes=resources.nodes, devices=resources.gpus_per_node or 1)
+    return replace(config, trainer=spread)
+
+
+def _folds(run: Run, config: RunConfig) -> list[int]:
+    """List the folds of a run, which may have none on disk yet."""
+    if not config.data.hold_out:
+        return [0]
+    if run.folds.exists():
+        check_regular(run.folds)
+        return sorted(set(pd.read_csv(run.folds)["fold"].astype(int).tolist()))
+    return list(range(config.data.n_folds))
+
+
+def _store(data: DataConfig) -> Path | None:
+    if data.packed:
+        return Path(data.packed).absolute()
+    default = default_store(Path(data.root), parse_bands(data.bands), data.size)
+    return default.absolute() if default.exists() else None
