@@ -135,7 +135,7 @@ class TagSet:
         -------
         `wanted`, or a blank; where a tag holds that, a semicolon; and a bar where tags hold both.
         """
-        marks = (unescaped(wanted) or " ", ";", "|")
+        marks = (unescaped(wanted or " "), ";", "|")
         return next(mark for mark in marks if not any(mark in name for name in self.names) or mark == "|")
 
     def logic_faults(self, encoded: npt.ArrayLike) -> dict[str, npt.NDArray[np.intp]]:
@@ -198,9 +198,9 @@ def check_count(names: Collection[str]) -> None:
         )
 
 
-def unescaped(separator: str | None) -> str | None:
+def unescaped(separator: str) -> str:
     r"""Give a separator as it stands in a table: a shell passes on the two letters ``\t`` for a tab."""
-    return separator and separator.replace("\\t", "\t").replace("\\n", "\n")
+    return separator.replace("\\t", "\t").replace("\\n", "\n")
 
 
 def split_tags(tags: str, separator: str | None = None) -> list[str]:

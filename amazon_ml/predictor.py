@@ -54,7 +54,7 @@ class Predictor:
         Where networks predict, such as ``cpu`` or ``cuda:1``; the GPU where there is one by default.
     batch_size
         Tiles at once; as the run has it by default.
-    workers
+    num_workers
         Processes that read files; by default none on the CPU, one a core beside a GPU.
     progress
         Whether to show how far it is.
@@ -71,13 +71,13 @@ class Predictor:
         *,
         device: str | torch.device | None = None,
         batch_size: int | None = None,
-        workers: int | None = None,
+        num_workers: int | None = None,
         progress: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        if workers is not None and workers < 0:
-            raise InputError(f"workers must be at least 0, not {workers}")
+        if num_workers is not None and num_workers < 0:
+            raise InputError(f"num_workers must be at least 0, not {num_workers}")
         self._bundle, self._batch_size = bundle, batch_size
         self._members = all_members(bundle.networks)
         devices = [choose_device(member, device) for member in self._members]
@@ -86,7 +86,7 @@ class Predictor:
             for member, place in zip(self._members, devices, strict=True)
         }
         given = None if device is None else devices[0]
-        self._engine = Engine(given, workers, progress, self._loaded)
+        self._engine = Engine(given, num_workers, progress, self._loaded)
 
     @classmethod
     def load(
@@ -95,7 +95,7 @@ class Predictor:
         *,
         device: str | torch.device | None = None,
         batch_size: int | None = None,
-        workers: int | None = None,
+        num_workers: int | None = None,
         progress: bool = False,
     ) -> "Predictor":
         """Load the networks and the rule of a run, a bundle or a blend.
@@ -113,7 +113,7 @@ class Predictor:
             Where the folder is none of these, or where a file of it is missing or damaged.
         """
         bundle = open_bundle(Path(path).expanduser())
-        return cls(bundle, device=device, batch_size=batch_size, workers=workers, progress=progress)
+        return cls(bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -275,11 +275,11 @@ def _as_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
     """Keep the files that a reader needs; refuse tiles that lack one."""
-    chosen, lacking = choose_files(tiles, read.bands, read.colours)
+    chosen, lacking = choose_files(tiles, read.bands, read.rgb_source)
     if len(lacking):
         path = tiles["path"].tolist()[int(lacking.iloc[0])]
         raise InputError(
-            f"{path}: the run reads bands {name_bands(read.bands)} of a {files_needed(read.bands, read.colours)}; "
+            f"{path}: the run reads bands {name_bands(read.bands)} of a {files_needed(read.bands, read.rgb_source)}; "
             "name the TIF in a column tif, or give the folder"
         )
     return chosen

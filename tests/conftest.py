@@ -88,7 +88,7 @@ def run_of(
     """Write a run as far as blending and comparing look at it: tiles of these names, the first of them held out."""
     folder.mkdir(parents=True)
     names = [f"tile_{n}" for n in range(len(true))]
-    write_config(folder, {"data.hold_out": held_out, "seed": 3})
+    write_config(folder, {"data.validate": held_out, "seed": 3})
     facts = {"root": "/tiles", "generated": False, "sha256": "abc", "tags": dict.fromkeys(tags, 0)}
     (folder / "provenance.json").write_text(json.dumps({"starts": [], "data": facts}))
     write_reader(folder / "bands.json", TileReader(("r", "g", "b")))

@@ -4,7 +4,7 @@ To import PyTorch, Lightning and timm takes a process seven seconds. `Forked` is
 a process number, signals, an environment and output of its own, and whoever ends it in whatever way sees that in
 `returncode`. What only a new interpreter shows needs `subprocess`: what imports read from the environment (backends
 of matplotlib, settings of the C library), how much memory a process takes, what becomes of the loaders that it starts
-(`--data.workers`), and that the command can be started at all.
+(`--data.num_workers`), and that the command can be started at all.
 """
 
 import multiprocessing

@@ -321,8 +321,8 @@ def test_tags_with_blanks_are_written_so_that_they_are_read_back(
     written = {tag for row in pd.read_csv(predicted)["tags"] for tag in row.split(";")}
     assert written <= {"Broad-leaved forest", "Sands, dunes", "Sea"}
     for labels in (predicted, root / "labels.csv"):
-        assert main(["evaluate", str(run), "--data", str(root), "--table", str(labels)]) == 0
+        assert main(["evaluate", str(run), "--data", str(root), "--labels_file", str(labels)]) == 0
     (root / "other.csv").write_text("image_name,tags\nt000,Sea/Lake\n")
-    assert main(["evaluate", str(run), "--data", str(root), "--table", str(root / "other.csv")]) == 2
+    assert main(["evaluate", str(run), "--data", str(root), "--labels_file", str(root / "other.csv")]) == 2
     said = capsys.readouterr().err
     assert "line 2" in said and "--data.tag_separator" not in said and str(run) in said

@@ -76,7 +76,7 @@ def test_tags_with_commas_in_other_verbs(demo_tiles: Path, capsys: pytest.Captur
         (["--folds", "0,,1"], ["--folds", "0,,1", "[0, 1]"]),
         (["--data.tif_limits", "r=0,1000"], ["--data.tif_limits", "r=0,1000", "{r: [0, 1000]}"]),
         (["--data.size", "large"], ["--data.size", "large", "a whole number"]),
-        (["--data.colours", "png"], ["--data.colours", "png", "jpg or tif"]),
+        (["--data.rgb_source", "png"], ["--data.rgb_source", "png", "jpg or tif"]),
         (["--data.sise", "3"], ["--data.sise", "--data.size"]),
         (["--config", "none.yaml"], ["--config", "none.yaml"]),
         (["--data.augment", "[" * 100_000], ["levels"]),

@@ -9,6 +9,7 @@ import pytest
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.soft_labels import soften_targets
 from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.errors import InputError
@@ -140,6 +141,6 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def test_an_audit_can_be_given_back_as_a_list_to_leave_out(trained: Path, demo_tiles: Path) -> None:
     assert main(["audit", str(trained), "--top", "60", "--show", "0"]) == 0
     listed = set(pd.read_csv(trained / "audit.csv")["image_name"])
-    every, kept = read_catalog(demo_tiles), read_catalog(demo_tiles, leave_out=trained / "audit.csv")
+    every, kept = read_catalog(demo_tiles), read_catalog(demo_tiles, ReadingConfig(exclude=str(trained / "audit.csv")))
     assert len(listed) < 60  # a tile stands there once for each label
     assert set(every.labelled["image_name"]) - set(kept.labelled["image_name"]) == listed

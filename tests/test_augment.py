@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amazon_ml.data.augment.augment import D4, Augmentation, symmetric
+from amazon_ml.data.augment.mix import Mix
 from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.sources import TileFiles
@@ -261,10 +262,10 @@ def test_batches_do_not_depend_on_workers_order_or_what_came_before(tmp_path: Pa
         cv2.imwrite(path, rng.integers(256, size=(16, 16, 3), dtype=np.uint8))
     steps = [*RICH, {"RandomResizedCrop": {"p": 0.5}}, {"Haze": {"p": 0.5}}, {"Clouds": {"p": 0.5}}]
 
-    def batches(workers: int) -> list[Batch]:
+    def batches(num_workers: int) -> list[Batch]:
         dataset = TileDataset(files(paths, 16), augmentation=Augmentation(steps, seed=4, size=16))
         sampler = EpochSampler(17, seed=0)
-        loader = training_loader(dataset, 4, workers, sampler)
+        loader = training_loader(dataset, 4, num_workers, sampler)
         found = []
         for epoch in (0, 1):
             sampler.set_epoch(epoch)
@@ -275,8 +276,8 @@ def test_batches_do_not_depend_on_workers_order_or_what_came_before(tmp_path: Pa
         return np.asarray(batch["image"].numpy())
 
     alone = batches(0)
-    for workers in (1, 3):
-        others = batches(workers)
+    for num_workers in (1, 3):
+        others = batches(num_workers)
         assert len(others) == len(alone) == 8
         for one, other in zip(alone, others, strict=True):
             np.testing.assert_array_equal(images(other), images(one))
@@ -290,10 +291,9 @@ def test_batches_do_not_depend_on_workers_order_or_what_came_before(tmp_path: Pa
 
 def test_mix_is_made_of_its_options_with_the_seed() -> None:
     assert Augmentation([], seed=0).mix is None
-    assert Augmentation([], seed=0, mix={}).mix is None
     pictures = []
     for seed in (1, 1, 2):
-        mix = Augmentation([], seed, mix={"mixup": 1.0}).mix
+        mix = Augmentation([], seed, mix=Mix(mixup_alpha=1.0, seed=seed)).mix
         assert mix is not None
         images = np.stack([NOISE, 255 - NOISE])
         mix(images, np.zeros((2, 1), dtype=np.float32), 0, [0, 1])

@@ -17,6 +17,7 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, list_tiles
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import (
     COLOURS,
@@ -121,7 +122,7 @@ def test_a_missing_tif_is_named(tmp_path: Path) -> None:
 def test_bands_of_a_tif_are_scaled_by_their_limits(tmp_path: Path) -> None:
     stored = bgrn()
     path = str(write_tif(tmp_path / "tile.tif", stored))
-    tile = TileReader(("r", "n", "b"), LIMITS, colours="tif")(path)
+    tile = TileReader(("r", "n", "b"), LIMITS, rgb_source="tif")(path)
     assert tile.dtype == np.uint8
     assert tile.shape == (SIZE, SIZE, 3)
     for channel, band in enumerate("rnb"):
@@ -134,7 +135,7 @@ def test_indices_come_from_unscaled_values(tmp_path: Path) -> None:
     stored = bgrn()
     stored[0, 0] = 0  # 0 / 0 counts as 0
     path = str(write_tif(tmp_path / "tile.tif", stored))
-    tile = TileReader(("ndvi", "ndwi"), colours="tif")(path).astype(float)
+    tile = TileReader(("ndvi", "ndwi"), rgb_source="tif")(path).astype(float)
     _, g, r, n = (stored[..., i].astype(float) for i in range(4))
     with np.errstate(invalid="ignore"):
         for channel, index in enumerate(((n - r) / (n + r), (g - n) / (g + n))):
@@ -158,7 +159,7 @@ def test_colours_alone_leave_the_tif_alone(tmp_path: Path) -> None:
 def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
     stored = np.random.default_rng(0).integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
     path = str(write_tif(tmp_path / "tile.tif", stored))
-    np.testing.assert_array_equal(TileReader(COLOURS, colours="tif")(path), stored)
+    np.testing.assert_array_equal(TileReader(COLOURS, rgb_source="tif")(path), stored)
     assert fit_limits([path], None, seed=0) == {}
 
 
@@ -173,7 +174,7 @@ def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_bands_that_a_tif_has_not(tmp_path: Path, bands: tuple[str, ...], order: str | None, told: str) -> None:
     path = str(write_tif(tmp_path / "tile.tif", bgrn()[..., :3].astype(np.uint8)))
     with pytest.raises(InputError, match=told):
-        TileReader(bands, tif_order=order, colours="tif")(path)
+        TileReader(bands, tif_order=order, rgb_source="tif")(path)
 
 
 def test_a_tif_of_unknown_order_asks_for_it(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_a_reader_survives_storing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [{}, [], {"bands": ["r"], "limits": {"n": [1]}, "tif_order": None, "colours": "jpg"}]
+    "content", [{}, [], {"bands": ["r"], "limits": {"n": [1]}, "tif_order": None, "rgb_source": "jpg"}]
 )
 def test_a_broken_reader_is_named(tmp_path: Path, content: object) -> None:
     (tmp_path / "bands.json").write_text(json.dumps(content))
@@ -283,7 +284,7 @@ def with_test_tifs(root: Path) -> Path:
 
 def test_jpgs_win_where_colours_are_enough(tmp_path: Path) -> None:
     catalog = read_catalog(planet(tmp_path, tifs=3))
-    assert catalog.colours == "jpg"
+    assert catalog.rgb_source == "jpg"
     assert catalog.labelled["path"].str.endswith(".jpg").all()
     assert (catalog.labelled["tif"] == "").all()
 
@@ -292,13 +293,13 @@ def test_jpgs_win_where_colours_are_enough(tmp_path: Path) -> None:
 def test_tifs_alone_are_a_layout(tmp_path: Path, inside: str) -> None:
     planet(tmp_path / inside, jpgs=0)
     catalog = read_catalog(tmp_path)
-    assert catalog.colours == "tif"
+    assert catalog.rgb_source == "tif"
     assert [Path(path).name for path in catalog.labelled["path"]] == [f"train_{i}.tif" for i in range(12)]
     assert len(catalog.tags) == 17
 
 
 def test_tifs_are_paired_with_jpgs_by_name(tmp_path: Path) -> None:
-    catalog = read_catalog(with_test_tifs(planet(tmp_path)), bands=parse_bands("rgbn"))
+    catalog = read_catalog(with_test_tifs(planet(tmp_path)), ReadingConfig(bands="rgbn"))
     for table in (catalog.labelled, catalog.unlabelled):
         assert table["path"].str.endswith(".jpg").all()
         assert table["tif"].str.endswith(".tif").all()
@@ -306,7 +307,7 @@ def test_tifs_are_paired_with_jpgs_by_name(tmp_path: Path) -> None:
 
 
 def test_the_mapping_is_applied_once_and_to_file_tifs_only(tmp_path: Path) -> None:
-    catalog = read_catalog(with_test_tifs(planet(tmp_path)), bands=parse_bands("rgbn"))
+    catalog = read_catalog(with_test_tifs(planet(tmp_path)), ReadingConfig(bands="rgbn"))
     tiles = catalog.unlabelled
     shown = {
         name: (Path(path).stem, Path(tif).stem)
@@ -350,10 +351,10 @@ def test_a_mapping_that_is_no_renaming_is_refused(tmp_path: Path, text: str, tol
 def test_missing_tifs_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     root = planet(tmp_path, tifs=5)
     with pytest.raises(InputError, match=r"7 of 12 .* no JPG with a TIF beside it.*train_5"):
-        read_catalog(root, bands=parse_bands("rgbn"))
-    assert len(read_catalog(root, bands=parse_bands("rgbn"), allow_missing=True).labelled) == 5
+        read_catalog(root, ReadingConfig(bands="rgbn"))
+    assert len(read_catalog(root, ReadingConfig(bands="rgbn", allow_missing=True)).labelled) == 5
     with pytest.raises(InputError, match=r"7 of 12 .* no TIF"):
-        read_catalog(root, colours="tif")
+        read_catalog(root, ReadingConfig(rgb_source="tif"))
 
 
 def test_a_second_folder_of_tifs_is_refused(tmp_path: Path) -> None:
@@ -370,7 +371,7 @@ def test_any_folder_of_tifs_with_a_table(tmp_path: Path) -> None:
         write_tif(tmp_path / "scenes" / f"s{i}.TIFF", bgrn(i)[..., :3].astype(np.uint8))
     (tmp_path / "labels.csv").write_text("file,labels\n" + "\n".join(f"s{i}.TIFF,a{' b' * (i > 1)}" for i in range(4)))
     catalog = read_catalog(tmp_path)
-    assert (catalog.colours, len(catalog.labelled)) == ("tif", 4)
+    assert (catalog.rgb_source, len(catalog.labelled)) == ("tif", 4)
 
 
 def test_files_of_one_name_in_two_folders_go_by_their_paths(tmp_path: Path) -> None:
@@ -404,7 +405,7 @@ def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
     [
         ({"tif_order": "nrgb"}, r"packed with another order or limits .* pack again with --bands_file .*bands\.json"),
         ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or limits"),
-        ({"colours": "tif"}, r"holds colours of jpg files, not of tif"),
+        ({"rgb_source": "tif"}, r"holds colours of jpg files, not of tif"),
     ],
 )
 def test_a_store_that_was_read_otherwise_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:

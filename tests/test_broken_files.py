@@ -154,7 +154,7 @@ def test_a_folder_without_images_says_what_lies_there(
         (root / place / name).write_bytes(b"?")
     kept = table(tmp_path if not place else root, ["a", "b"])
     for words in commands(root, tmp_path, train=files != ["a.npy"]):
-        option = "--data.table" if "train" in words else "--table"
+        option = "--data.labels_file" if "train" in words else "--labels_file"
         message = refused(capsys, *words, *([] if place else [option, kept]))
         assert all(part in message for part in said)
 
@@ -343,8 +343,8 @@ def test_what_is_no_regular_file_is_read_for_nothing(
     path.parent.mkdir(exist_ok=True)
     SPECIAL[kind](path)
     words: dict[str, list[object]] = {
-        "labels.csv": ["data", "check", folder, "--table", path],
-        "left_out.csv": ["data", "pack", folder, "--leave_out", path],
+        "labels.csv": ["data", "check", folder, "--labels_file", path],
+        "left_out.csv": ["data", "pack", folder, "--exclude", path],
         "folds.csv": ["data", "folds", folder, "--folds", path],
         "packed-rgb-16/store.json": ["data", "copy", path.parent, tmp_path / "copy"],
         "bands.json": ["data", "pack", folder, "--bands_file", path],
@@ -368,20 +368,20 @@ def test_all_broken_tiles_are_named_at_once(folder: Path, tmp_path: Path, capsys
     write(folder / "test" / "u.png", 40).write_bytes(b"")
     for words in commands(folder, tmp_path)[1::2]:
         message = refused(capsys, *words)
-        assert all(name in message for name in ("3 of 13", "t002", "t005", "u.png", "--leave_out"))
+        assert all(name in message for name in ("3 of 13", "t002", "t005", "u.png", "--write_exclude"))
 
 
 def test_tiles_on_the_list_of_the_check_are_left_out(folder: Path, tmp_path: Path) -> None:
     (folder / "t003.png").write_bytes(b"")
     left_out = tmp_path / "left_out.csv"
-    assert main(["data", "check", str(folder), "--leave_out", str(left_out)]) == 1
-    assert main(["data", "pack", str(folder), "--size", "16", "--leave_out", str(left_out)]) == 0
+    assert main(["data", "check", str(folder), "--write_exclude", str(left_out)]) == 1
+    assert main(["data", "pack", str(folder), "--size", "16", "--exclude", str(left_out)]) == 0
 
 
 # ---------------------------------------------------------------- outputs
 
 
-@pytest.mark.parametrize("option", ["--json", "--leave_out"])
+@pytest.mark.parametrize("option", ["--json", "--write_exclude"])
 def test_an_output_that_cannot_be_written_ends_the_check_before_it_begins(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:

@@ -70,8 +70,8 @@ def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
 def test_every_option_of_the_network_is_kept_or_matters_in_training_only(trained: Path) -> None:
     """A new option of the network has to be put into the bundle, or below."""
     in_training = {
-        "pretrained", "progressive", "loss_args", "lr", "weight_decay", "layer_decay", "unfreeze", "schedule", "warmup",
-        "ema", "swa", "compile",
+        "pretrained", "progressive_resizing", "loss_args", "lr", "weight_decay", "layer_decay", "unfreeze", "schedule",
+        "warmup", "ema", "swa", "compile",
     }  # fmt: skip
     in_weights = {"weights", "mean", "std"}
     kept = set(said(trained / "bundle")["network"])

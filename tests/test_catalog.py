@@ -12,6 +12,7 @@ from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_sample
 from amazon_ml.data.catalog.table import read_names, read_table
 from amazon_ml.data.catalog.tiles import list_tiles, natural_order
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 
@@ -125,7 +126,7 @@ def test_generic_folder_has_its_own_tags_sorted(tmp_path: Path, ending: str) -> 
     csv(tmp_path / "tags.csv", {f"b{ending}": "river forest", f"a{ending}": "", "c": "forest"})
     with pytest.raises(InputError, match=r"1 tiles have no tag, such as a \(line 3\).*--data\.allow_untagged true"):
         read_catalog(tmp_path)
-    catalog = read_catalog(tmp_path, allow_untagged=True)
+    catalog = read_catalog(tmp_path, ReadingConfig(allow_untagged=True))
     assert catalog.tags.names == ("forest", "river")
     assert catalog.tags.exactly_one == ()
     assert catalog.labelled["image_name"].tolist() == ["b", "a", "c"]
@@ -167,9 +168,16 @@ def test_named_table_columns_separator_and_images(tmp_path: Path) -> None:
     table = csv(tmp_path / "mine.csv", {"7,a": "bare ground| blow down", "8,A": ""}, "id,Tile,What")
     tile(tmp_path / "right" / "A.jpg")
     catalog = read_catalog(
-        tmp_path, table=table, images=tmp_path / "right", name_column="tile", tags_column="WHAT", tag_separator="|",
-        allow_untagged=True,
-    )  # fmt: skip
+        tmp_path,
+        ReadingConfig(
+            labels_file=str(table),
+            image_dir=str(tmp_path / "right"),
+            name_column="tile",
+            tags_column="WHAT",
+            tag_separator="|",
+            allow_untagged=True,
+        ),
+    )
     assert catalog.tags.names == ("bare ground", "blow down")
     assert catalog.targets.tolist() == [[1, 1], [0, 0]]
     assert catalog.labelled["path"].tolist() == [str(tmp_path / "right" / "a.jpg"), str(tmp_path / "right" / "A.jpg")]
@@ -178,11 +186,11 @@ def test_named_table_columns_separator_and_images(tmp_path: Path) -> None:
 def test_given_tags_set_the_order_of_columns(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg", "b.jpg")
     csv(tmp_path / "tags.csv", {"a": "x", "b": "y"})
-    catalog = read_catalog(tmp_path, tags=["z", "y", "x"])
+    catalog = read_catalog(tmp_path, ReadingConfig(tags=["z", "y", "x"]))
     assert catalog.tags.names == ("z", "y", "x")
     assert catalog.targets.tolist() == [[0, 0, 1], [0, 1, 0]]
     with pytest.raises(InputError, match=r"tags\.csv: unknown tag: line 2 \(a\): 'x'"):
-        read_catalog(tmp_path, tags=["y"])
+        read_catalog(tmp_path, ReadingConfig(tags=["y"]))
 
 
 def test_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
@@ -195,7 +203,7 @@ def test_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
 def test_quoted_tags_may_hold_commas(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     (tmp_path / "t.csv").write_text('file,labels\na.jpg,"x, y"\n')
-    assert read_catalog(tmp_path, tag_separator=",").tags.names == ("x", "y")
+    assert read_catalog(tmp_path, ReadingConfig(tag_separator=",")).tags.names == ("x", "y")
 
 
 def test_missing_root_is_refused_with_the_option(tmp_path: Path) -> None:
@@ -228,7 +236,7 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds 2 CSV files: .*one\.csv, .*two\.csv; .*--data\.table"):
         read_catalog(tmp_path)
     csv(tmp_path / "two.csv", {"a": "y z"})
-    assert read_catalog(tmp_path, table=tmp_path / "two.csv").tags.names == ("y", "z")
+    assert read_catalog(tmp_path, ReadingConfig(labels_file=str(tmp_path / "two.csv"))).tags.names == ("y", "z")
 
 
 def test_two_train_folders_are_refused(tmp_path: Path) -> None:
@@ -329,7 +337,7 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
     with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2\. .*--data\.allow_missing true"):
         read_catalog(tmp_path)
     with caplog.at_level(logging.WARNING):
-        catalog = read_catalog(tmp_path, allow_missing=True)
+        catalog = read_catalog(tmp_path, ReadingConfig(allow_missing=True))
     assert catalog.labelled["image_name"].tolist() == ["train_1", "train_10"]
     np.testing.assert_array_equal(catalog.targets, PLANET.encode([PLANET_ROWS["train_1"], PLANET_ROWS["train_10"]]))
     assert "2 of 4 tiles" in caplog.text
@@ -340,7 +348,7 @@ def test_table_of_other_tiles_is_refused_even_when_missing_ones_are_allowed(tmp_
     original(tmp_path)
     csv(tmp_path / "train_v2.csv", {"x_0": "clear", "x_1": "haze"})
     with pytest.raises(InputError, match=r"none of the 2 tiles .*--data\.images"):
-        read_catalog(tmp_path, allow_missing=True)
+        read_catalog(tmp_path, ReadingConfig(allow_missing=True))
 
 
 def test_surplus_files_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -385,7 +393,10 @@ def test_hash_says_whether_the_task_is_the_same(tmp_path: Path) -> None:
 def test_hash_looks_at_the_names_of_tags(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "t.csv", {"a": "x"})
-    assert read_catalog(tmp_path, tags=["x", "y"]).sha256 != read_catalog(tmp_path, tags=["x", "z"]).sha256
+    assert (
+        read_catalog(tmp_path, ReadingConfig(tags=["x", "y"])).sha256
+        != read_catalog(tmp_path, ReadingConfig(tags=["x", "z"])).sha256
+    )
 
 
 def test_subset_keeps_rows_together(tmp_path: Path) -> None:
@@ -416,7 +427,7 @@ def test_tiles_are_named_by_their_file(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no tile")
     assert list_tiles([tmp_path])["image_name"].tolist() == ["a.9", "a.10", "b"]
     assert list_tiles([tmp_path], below=False)["image_name"].tolist() == ["b"]
-    assert list_tiles([tmp_path], leave_out=[tmp_path / "x" / "y"])["image_name"].tolist() == ["a.10", "b"]
+    assert list_tiles([tmp_path], exclude=[tmp_path / "x" / "y"])["image_name"].tolist() == ["a.10", "b"]
 
 
 def test_only_tiles_of_one_file_name_are_named_by_their_path(tmp_path: Path) -> None:
@@ -474,7 +485,7 @@ def test_rows_on_a_list_are_passed_over_whatever_is_wrong_with_them(tmp_path: Pa
     with pytest.raises(InputError):
         read_catalog(tmp_path)
     names = csv(tmp_path.parent / "names.csv", {"train_90": "a", "train_91.jpg": "b", first: "c"}, "image_name,reason")
-    catalog = read_catalog(tmp_path, leave_out=names)
+    catalog = read_catalog(tmp_path, ReadingConfig(exclude=str(names)))
     assert catalog.labelled["image_name"].tolist() == rest
     np.testing.assert_array_equal(catalog.targets, PLANET.encode([PLANET_ROWS[name] for name in rest]))
 
@@ -482,13 +493,13 @@ def test_rows_on_a_list_are_passed_over_whatever_is_wrong_with_them(tmp_path: Pa
 def test_an_empty_list_leaves_nothing_out(tmp_path: Path) -> None:
     original(tmp_path)
     names = csv(tmp_path.parent / "names.csv", {}, "image_name,reason")
-    assert_planet(read_catalog(tmp_path, leave_out=names), tmp_path / "train-jpg")
+    assert_planet(read_catalog(tmp_path, ReadingConfig(exclude=str(names))), tmp_path / "train-jpg")
 
 
 def test_a_list_that_fits_in_part_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     original(tmp_path)
     names = csv(tmp_path.parent / "names.csv", {next(iter(PLANET_ROWS)): "", "train_4711": ""}, "image_name,reason")
-    assert len(read_catalog(tmp_path, leave_out=names).labelled) == len(PLANET_ROWS) - 1
+    assert len(read_catalog(tmp_path, ReadingConfig(exclude=str(names))).labelled) == len(PLANET_ROWS) - 1
     assert "names 1 tiles that" in caplog.text and "train_4711" in caplog.text
 
 
@@ -499,11 +510,11 @@ def test_a_list_of_none_or_of_all_is_refused(tmp_path: Path, left_out: list[str]
     original(tmp_path)
     names = csv(tmp_path.parent / "names.csv", dict.fromkeys(left_out, ""), "image_name,reason")
     with pytest.raises(InputError, match=told) as refused:
-        read_catalog(tmp_path, leave_out=names)
+        read_catalog(tmp_path, ReadingConfig(exclude=str(names)))
     assert str(names) in str(refused.value)
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
     original(tmp_path)
     with pytest.raises(InputError, match=r"nowhere\.csv"):
-        read_catalog(tmp_path, leave_out=tmp_path / "nowhere.csv")
+        read_catalog(tmp_path, ReadingConfig(exclude=str(tmp_path / "nowhere.csv")))

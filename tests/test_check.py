@@ -20,6 +20,7 @@ from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.checks.check import Report, check
 from amazon_ml.data.checks.findings import KINDS
 from amazon_ml.data.checks.registration import compare
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
@@ -224,7 +225,7 @@ def found(report: Report) -> dict[str, tuple[str, ...]]:
 def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
     report = check(clean)
     assert report.findings == ()
-    assert report.leave_out == {}
+    assert report.exclude == {}
     assert report.rows == TAGGED
     assert report.tiles == {str(clean / name): n for name, n in
                             (("train-jpg", TAGGED), ("train-tif-v2", WITH_TIF), ("test-jpg", UNTAGGED))}  # fmt: skip
@@ -234,14 +235,14 @@ def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
 
 @pytest.mark.parametrize("fault", PLANTED)
 def test_each_planted_fault_is_found_and_no_other(root: Path, fault: str) -> None:
-    plant, kind, item, leave_out = PLANTED[fault]
+    plant, kind, item, exclude = PLANTED[fault]
     plant(root)
     report = check(root)
     (finding,) = report.findings
     assert finding.kind == kind
     assert finding.count == len(finding.items) == 1
     assert finding.items[0].startswith(item)
-    assert report.leave_out == dict.fromkeys(leave_out, kind)
+    assert report.exclude == dict.fromkeys(exclude, kind)
 
 
 @pytest.fixture
@@ -265,12 +266,12 @@ def test_every_fault_at_once_is_found_and_no_other(faulty: Path) -> None:
 
 def test_the_command_shows_writes_and_fails(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, names = tmp_path / "out" / "check.json", tmp_path / "names.csv"
-    assert main(["data", "check", str(faulty), "--json", str(out), "--leave_out", str(names)]) == 1
+    assert main(["data", "check", str(faulty), "--json", str(out), "--write_exclude", str(names)]) == 1
     shown = capsys.readouterr()
     assert "unreadable, odd_sizes" in shown.err
     assert "train_31 = train_44" in shown.out and "remark" in shown.out
     report = json.loads(out.read_text())
-    assert set(report) == {"table", "rows", "tags", "tiles", "findings", "leave_out"}
+    assert set(report) == {"table", "rows", "tags", "tiles", "findings", "exclude"}
     assert report["rows"] == TAGGED
     assert report["tiles"][str(faulty / "test-jpg")] == UNTAGGED + 1
     severities = [finding["severity"] for finding in report["findings"]]
@@ -278,8 +279,8 @@ def test_the_command_shows_writes_and_fails(faulty: Path, tmp_path: Path, capsys
     for finding in report["findings"]:
         assert set(finding) == {"kind", "severity", "what", "remedy", "count", "items"}
         assert finding["count"] == len(finding["items"])
-    expected = {name: kind for _, kind, _, leave_out in PLANTED.values() for name in leave_out}
-    assert report["leave_out"] == expected
+    expected = {name: kind for _, kind, _, exclude in PLANTED.values() for name in exclude}
+    assert report["exclude"] == expected
     with names.open() as table:
         assert {row["image_name"]: row["reason"] for row in csv.DictReader(table)} == expected
 
@@ -306,7 +307,7 @@ def test_an_empty_or_missing_folder_is_a_wrong_call(
     assert str(tmp_path) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--examples=0", "--workers=-1"])
+@pytest.mark.parametrize("option", ["--examples=0", "--num_workers=-1"])
 def test_numbers_that_make_no_sense_are_a_wrong_call(clean: Path, option: str) -> None:
     assert main(["data", "check", str(clean), option]) == 2
 
@@ -333,10 +334,10 @@ def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_p
     with pytest.raises(InputError):
         read_catalog(faulty)
     names = tmp_path / "leave out.csv"
-    assert main(["data", "check", str(faulty), "--leave_out", str(names)]) == 1
+    assert main(["data", "check", str(faulty), "--write_exclude", str(names)]) == 1
     left_out = pd.read_csv(names)["image_name"].tolist()
     data = PlanetDataModule(
-        str(faulty), leave_out=str(names), size=SIZE, batch_size=8, workers=0, n_folds=2, bands="rgbn",
+        str(faulty), exclude=str(names), size=SIZE, batch_size=8, num_workers=0, n_folds=2, bands="rgbn",
         folds_file=str(tmp_path / "folds.csv"), bands_file=str(tmp_path / "bands.json"), allow_missing=True,
     )  # fmt: skip
     data.prepare_data()
@@ -345,7 +346,7 @@ def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_p
     assert data.catalog.labelled["image_name"].tolist() == [f"train_{i}" for i in (2, 3, 4, 5)]
     assert sum(len(batch["index"]) for batch in data.val_dataloader()) == len(data.valid_rows)
     rgb = PlanetDataModule(
-        str(faulty), leave_out=str(names), size=SIZE, workers=0, hold_out=False, n_folds=2,
+        str(faulty), exclude=str(names), size=SIZE, num_workers=0, validate=False, n_folds=2,
         folds_file=str(tmp_path / "rgb.csv"), bands_file=str(tmp_path / "rgb.json"),
     )  # fmt: skip
     rgb.prepare_data()
@@ -358,7 +359,7 @@ def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_p
 def test_a_list_of_names_is_passed_over_when_evaluating(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
     names, scores = tmp_path / "names.csv", tmp_path / "scores.json"
     names.write_text("image_name,reason\ntrain_3,constant\ntrain_8,unreadable\n")
-    options = ["--data", str(demo_tiles), "--leave_out", str(names), "--json", str(scores)]
+    options = ["--data", str(demo_tiles), "--exclude", str(names), "--json", str(scores)]
     assert main(["evaluate", str(trained), *options]) == 0
     assert json.loads(scores.read_text())["tiles"] == 198
 
@@ -441,10 +442,10 @@ def test_any_tagged_folder_with_its_own_separator(tmp_path: Path) -> None:
         write_jpg(tmp_path / f"part {i % 2}" / f"{i}.jpg", scenery(i))
     rows = [f"part {i % 2}/{i}.jpg;dense forest{'|river' * (i > 0)}" for i in range(4)]
     (tmp_path / "labels.csv").write_text("\n".join(["Image,Labels", *(row.replace(";", ",") for row in rows)]))
-    report = check(tmp_path, tag_separator="|")
+    report = check(tmp_path, ReadingConfig(tag_separator="|"))
     assert report.findings == ()
     assert report.tags == {"dense forest": 4, "river": 3}
-    assert found(check(tmp_path, tag_separator="|", tags=["river"])) == {
+    assert found(check(tmp_path, ReadingConfig(tag_separator="|", tags=["river"]))) == {
         "unknown_tags": tuple(f"part {i % 2}/{i}: dense forest" for i in range(4))
     }
 
@@ -466,7 +467,7 @@ def test_rows_that_break_the_whole_table(root: Path, line: bytes, told: str) -> 
 
 
 def test_threads_change_nothing(faulty: Path) -> None:
-    assert check(faulty, workers=1) == check(faulty, workers=5)
+    assert check(faulty, num_workers=1) == check(faulty, num_workers=5)
 
 
 def test_every_kind_has_its_words() -> None:

@@ -12,7 +12,8 @@ import pytest
 from requested import TRAIN_PARSER
 
 import amazon_ml
-from amazon_ml.cli.main import VERBS, _limit_reached, main
+from amazon_ml.cli.commands import VERBS
+from amazon_ml.cli.main import _limit_reached, main
 
 PACKAGE = Path(amazon_ml.__file__).parent
 #: The layers, from the ground up; a module imports from its own layer and those before it.
@@ -68,7 +69,12 @@ def test_unknown_verbs_are_refused_with_the_nearest(
 
 @pytest.mark.parametrize(
     ("command", "option"),
-    [("data check", "--table"), ("data pack", "--table"), ("data folds", "--table"), ("train", "--data.table")],
+    [
+        ("data check", "--labels_file"),
+        ("data pack", "--labels_file"),
+        ("data folds", "--labels_file"),
+        ("train", "--data.labels_file"),
+    ],
 )
 def test_a_remedy_is_an_option_of_the_verb(
     command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -171,7 +171,7 @@ def test_order_of_tiles_and_tags_does_not_matter(runs: dict[str, Path], tmp_path
 
 
 def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_path: Path) -> None:
-    idle = {"data.workers": 2, "trainer.enable_progress_bar": False, "loggers": {"wandb": {"project": "amazon"}}}
+    idle = {"data.num_workers": 2, "trainer.enable_progress_bar": False, "loggers": {"wandb": {"project": "amazon"}}}
     write_config(runs["alike"], {"seed": 3, "model.lr": 0.01, "model.backbone_args": {"a": 1}, **idle})
     as_written(runs["alike"])
     found = compared(tmp_path, runs["sharp"], runs["alike"])

@@ -66,7 +66,7 @@ def folds_file(tmp_path: Path) -> Path:
 
 
 def module(root: Path, folds_file: Path, **options: Any) -> PlanetDataModule:
-    settings: dict[str, Any] = {"size": SIZE, "batch_size": 4, "predict_batch_size": 3, "workers": 0, "n_folds": 4}
+    settings: dict[str, Any] = {"size": SIZE, "batch_size": 4, "predict_batch_size": 3, "num_workers": 0, "n_folds": 4}
     data = PlanetDataModule(
         str(root),
         folds_file=str(folds_file),
@@ -163,15 +163,15 @@ def test_training_tiles_are_symmetries_of_their_files(root: Path, folds_file: Pa
 def test_training_batches_do_not_depend_on_the_number_of_workers(root: Path, folds_file: Path) -> None:
     steps = [{"D4": {"p": 1.0}}, {"RandomBrightnessContrast": {"p": 0.5}}]
 
-    def two_epochs(workers: int) -> list[list[Batch]]:
-        loader = module(root, folds_file, workers=workers, augment=steps, seed=5).train_dataloader()
+    def two_epochs(num_workers: int) -> list[list[Batch]]:
+        loader = module(root, folds_file, num_workers=num_workers, augment=steps, seed=5).train_dataloader()
         epochs = [epoch_of(loader, epoch) for epoch in (0, 1)]
         del loader  # ends its workers now; Lightning keeps the frame that makes a data module, and so its variables
         return epochs
 
     alone = two_epochs(0)
-    for workers in (1, 2):
-        for expected, found in zip(alone, two_epochs(workers), strict=True):
+    for num_workers in (1, 2):
+        for expected, found in zip(alone, two_epochs(num_workers), strict=True):
             assert same(found, expected)
 
 
@@ -229,11 +229,13 @@ def test_ranks_share_out_the_order_of_one(tiles: int, ranks: int) -> None:
     assert [key for step in zip(*shares, strict=True) for key in step] == order(0, 1)[: tiles // ranks * ranks]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("done", [0, 1, 3])
-def test_resumed_epoch_is_the_rest_of_an_undisturbed_one(root: Path, folds_file: Path, workers: int, done: int) -> None:
+def test_resumed_epoch_is_the_rest_of_an_undisturbed_one(
+    root: Path, folds_file: Path, num_workers: int, done: int
+) -> None:
     undisturbed = epoch_of(module(root, folds_file).train_dataloader(), 3)
-    stopped = module(root, folds_file, workers=workers).train_dataloader()
+    stopped = module(root, folds_file, num_workers=num_workers).train_dataloader()
     assert isinstance(stopped.sampler, EpochSampler)
     stopped.sampler.set_epoch(3)
     batches = iter(stopped)
@@ -241,7 +243,7 @@ def test_resumed_epoch_is_the_rest_of_an_undisturbed_one(root: Path, folds_file:
     state = stopped.state_dict()
     del batches, stopped  # ends the workers now
 
-    resumed = module(root, folds_file, workers=workers).train_dataloader()
+    resumed = module(root, folds_file, num_workers=num_workers).train_dataloader()
     resumed.load_state_dict(state)
     rest, behind = epoch_of(resumed, 3), epoch_of(resumed, 4)
     del resumed
@@ -292,7 +294,7 @@ def test_fold_that_is_not_there_is_refused(root: Path, folds_file: Path) -> None
 
 
 def test_without_holding_out_every_tile_is_in_both_parts(root: Path, folds_file: Path) -> None:
-    data = module(root, folds_file, hold_out=False)
+    data = module(root, folds_file, validate=False)
     assert data.train_rows.tolist() == data.valid_rows.tolist() == list(range(TILES))
 
 
@@ -317,14 +319,14 @@ def test_limited_tiles_keep_their_targets(root: Path, folds_file: Path) -> None:
     np.testing.assert_array_equal(part.targets, whole.targets[where])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Path, workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Path, num_workers: int) -> None:
     good = sorted(str(path) for path in (root / "images").glob("*.jpg"))[:4]
     broken = tmp_path / "train_99.jpg"
     broken.write_bytes(Path(good[0]).read_bytes()[:-50])
     dataset = TileDataset(files([*good, str(broken)]))
     with pytest.raises(InputError, match=r"train_99\.jpg is cut short") as raised:
-        list(tile_loader(dataset, 2, workers))
+        list(tile_loader(dataset, 2, num_workers))
     traceback.clear_frames(raised.tb)  # ends the worker now
 
 
@@ -351,7 +353,7 @@ def test_augmentation_is_checked_before_any_tile_is_read() -> None:
 
 
 def test_a_number_of_workers_below_0_is_refused() -> None:
-    with pytest.raises(InputError, match=r"--workers must be at least 0, not -1"):
+    with pytest.raises(InputError, match=r"--num_workers must be at least 0, not -1"):
         loader_workers(-1, on_gpu=False)
 
 
@@ -363,13 +365,13 @@ def test_number_of_workers_is_as_wanted() -> None:
     assert 1 <= loader_workers(None, on_gpu=True) <= 8
 
 
-@pytest.mark.parametrize(("cores", "processes", "workers"), [(2, 1, 2), (64, 1, 8), (64, 16, 4), (4, 8, 1)])
+@pytest.mark.parametrize(("cores", "processes", "num_workers"), [(2, 1, 2), (64, 1, 8), (64, 16, 4), (4, 8, 1)])
 def test_processes_of_a_job_share_the_cores_that_they_may_use(
-    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, workers: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, num_workers: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    assert loader_workers(None, on_gpu=True) == workers
+    assert loader_workers(None, on_gpu=True) == num_workers
     assert loader_workers(None, on_gpu=True, packed=True) == 0
 
 
@@ -394,7 +396,7 @@ def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: P
     trained, held_out = (names.iloc[rows[0]] for rows in (plain.train_rows, plain.valid_rows))
     table = tmp_path / "audit.csv"
     table.write_text(f"image_name,tag,probability\n{trained},river,0.25\n{held_out},river,0.25\n")
-    data = module(root, folds_file, soften=str(table), batch_size=1)
+    data = module(root, folds_file, soft_labels=str(table), batch_size=1)
     epoch, river = epoch_of(data.train_dataloader(), 0), TAGS.index("river")
     seen = dict(zip(in_one(epoch, "index").tolist(), in_one(epoch, "target"), strict=True))
     expected = plain.catalog.targets[plain.train_rows].astype(np.float32)
@@ -405,10 +407,14 @@ def test_doubted_labels_are_softened_for_training_only(root: Path, folds_file: P
 
 
 def test_mixed_batches_are_the_same_on_any_number_of_workers(root: Path, folds_file: Path) -> None:
-    options = {"mix": {"mixup": 1.0, "cutmix": 1.0}, "augment": [{"D4": {"p": 1.0}}, {"RandomBrightnessContrast": {}}]}
+    options = {
+        "mixup_alpha": 1.0,
+        "cutmix_alpha": 1.0,
+        "augment": [{"D4": {"p": 1.0}}, {"RandomBrightnessContrast": {}}],
+    }
     epochs = []
-    for workers in (0, 1, 3):
-        loader = module(root, folds_file, workers=workers, **options).train_dataloader()
+    for num_workers in (0, 1, 3):
+        loader = module(root, folds_file, num_workers=num_workers, **options).train_dataloader()
         epochs.append([batch for epoch in (0, 1, 2) for batch in epoch_of(loader, epoch)])
         del loader
     assert same(epochs[0], epochs[1]) and same(epochs[0], epochs[2])
@@ -419,7 +425,7 @@ def test_mixed_batches_are_the_same_on_any_number_of_workers(root: Path, folds_f
 
 def test_held_out_tiles_are_never_mixed(root: Path, folds_file: Path) -> None:
     plain = list(module(root, folds_file).val_dataloader())
-    assert same(plain, list(module(root, folds_file, mix={"mixup": 1.0}).val_dataloader()))
+    assert same(plain, list(module(root, folds_file, mixup_alpha=1.0).val_dataloader()))
 
 
 @pytest.fixture
@@ -430,7 +436,7 @@ def packed(root: Path, tmp_path: Path) -> Path:
 
 def test_a_packed_store_gives_the_batches_that_the_files_give(root: Path, folds_file: Path, packed: Path) -> None:
     files, store = module(root, folds_file), module(root, folds_file, packed=str(packed))
-    assert store.workers == 0
+    assert store.num_workers == 0
     for epoch in (0, 1):
         assert same(epoch_of(files.train_dataloader(), epoch), epoch_of(store.train_dataloader(), epoch))
     assert same(list(files.val_dataloader()), list(store.val_dataloader()))
@@ -498,7 +504,7 @@ def test_it_is_fetched_ahead_for_where_memory_is_pinned(pinned: bool) -> None:
             threads.append(threading.current_thread() is threading.main_thread())
             return np.zeros((len(rows), 2, 2, 3), dtype=np.uint8)
 
-    loader = tile_loader(TileDataset(Source()), 2, workers=0)
+    loader = tile_loader(TileDataset(Source()), 2, num_workers=0)
     loader.pin_memory = pinned
     assert len(list(loader)) == 2 and threads == [not pinned] * 2
 
@@ -518,7 +524,7 @@ _EPOCHS = """
 import resource, sys
 from amazon_ml.data.datamodule import PlanetDataModule
 root, scratch, packed = sys.argv[1:]
-data = PlanetDataModule(root, size=32, batch_size=16, workers=0, packed=packed or None, mix={"mixup": 0.2},
+data = PlanetDataModule(root, size=32, batch_size=16, workers=0, packed=packed or None, mixup_alpha=0.2,
                         augment=[{"D4": {}}, {"RandomBrightnessContrast": {}}],
                         folds_file=scratch + "/folds.csv", bands_file=scratch + "/bands.json")
 data.prepare_data(); data.setup()

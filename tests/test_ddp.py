@@ -268,7 +268,9 @@ EVERYTHING = [
     "--trainer.strategy=ddp_find_unused_parameters_true",
     "--model.unfreeze={0: 1, 1: 3, 2: all}",
     "--model.backbone_args={drop_rate: 0.3}",
-    "--data.mix={mixup: 0.4, cutmix: 1.0, p: 0.7}",
+    "--data.mixup_alpha=0.4",
+    "--data.cutmix_alpha=1.0",
+    "--data.mix_prob=0.7",
 ]
 
 

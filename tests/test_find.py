@@ -13,8 +13,8 @@ from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.pipeline.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.training.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 
 
 def _options(tiles: Path, *more: str) -> RunConfig:
@@ -69,7 +69,11 @@ def test_every_step_of_a_sweep_is_one_of_the_first_epoch(demo_tiles: Path, monke
         return step(self, batch, batch_index)
 
     monkeypatch.setattr(TileTagger, "training_step", training_step)
-    growing = ("--model.progressive={0: 16, 1: 32}", "--model.unfreeze={0: 1, 1: all}", "--model.loss=pos_weight")
+    growing = (
+        "--model.progressive_resizing={0: 16, 1: 32}",
+        "--model.unfreeze={0: 1, 1: all}",
+        "--model.loss=pos_weight",
+    )
     found = sweep(_options(demo_tiles, *growing), np.geomspace(1e-6, 1e-4, 20))  # two epochs are 16 steps
     assert len(found) == 20
     assert sizes == {16} and trained == {2}  # of the head, a matrix and a bias

@@ -69,7 +69,7 @@ def test_search_over_many_blocks() -> None:
     hashes[8999] = hashes[5] ^ np.uint64(0b111)
     hashes[4500] = hashes[4499]
     hashes[7000] = hashes[6000]  # neither is among the first 5000
-    assert close_pairs(hashes, 5000, 3, workers=3).tolist() == [[5, 8999], [4499, 4500]]
+    assert close_pairs(hashes, 5000, 3, num_workers=3).tolist() == [[5, 8999], [4499, 4500]]
 
 
 def saved(pixels: Pixels, quality: int) -> Pixels:

@@ -136,7 +136,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[..., Any]]] = [
     ("bce", {}, lambda z, y: _bce(z, y).mean()),
     ("pos_weight", {"power": 0.5, "cap": 10.0}, _pos_weight),
     ("pos_weight", {"power": 1.0, "cap": 1e6}, _pos_weight),
-    ("smoothing", {"amount": 0.1}, _smoothing),
+    ("label_smoothing", {"amount": 0.1}, _smoothing),
     ("focal", {"gamma": 2.0, "alpha": 0.25}, _focal),
     ("focal", {"gamma": 0.5, "alpha": None}, _focal),
     ("asymmetric", {"gamma_pos": 0.0, "gamma_neg": 4.0, "clip": 0.05}, _asymmetric),
@@ -144,7 +144,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[..., Any]]] = [
     ("asymmetric", {"gamma_pos": 1.0, "gamma_neg": 0.5, "clip": 0.0}, _asymmetric),
     ("soft_f2", {"weight": 1.0, "beta": 2.0}, _soft_f2),
     ("soft_f2", {"weight": 0.3, "beta": 1.0}, _soft_f2),
-    ("weather", {}, _weather),
+    ("grouped_softmax", {}, _weather),
 ]
 EACH = pytest.mark.parametrize(
     ("name", "args", "plain"), CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
@@ -237,7 +237,7 @@ def test_a_loss_stores_nothing_beside_the_weights(name: str, args: dict[str, Any
     [
         ("focal", {"gamma": 0, "alpha": None}),
         ("asymmetric", {"gamma_pos": 0, "gamma_neg": 0, "clip": 0}),
-        ("smoothing", {"amount": 0}),
+        ("label_smoothing", {"amount": 0}),
         ("pos_weight", {"power": 0}),
         ("pos_weight", {"power": 1, "cap": 1}),
         ("soft_f2", {"weight": 0}),
@@ -275,7 +275,7 @@ def test_textbook_example_of_one_among_three_in_bits() -> None:
     logits, targets = torch.full((1, 17), -1e4, dtype=torch.float64), torch.zeros((1, 17), dtype=torch.float64)
     logits[0, WEATHER[:3]] = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).log()
     targets[0, WEATHER[0]] = 1
-    bits = 17 * _loss("weather")(logits, targets).item() / math.log(2)
+    bits = 17 * _loss("grouped_softmax")(logits, targets).item() / math.log(2)
     assert bits == pytest.approx(-math.log2(0.7)) and math.floor(bits * 1000) == 514
 
 
@@ -290,7 +290,7 @@ def test_derivatives_that_the_docstrings_state() -> None:
     p, y = logits.sigmoid(), targets
     weights = _loss("pos_weight").get_buffer("weights")
     torch.testing.assert_close(_derivative(_loss("pos_weight"), logits, y), (weights * y + 1 - y) * p - weights * y)
-    torch.testing.assert_close(_derivative(_loss("smoothing"), logits, y), p - (0.9 * y + 0.05))
+    torch.testing.assert_close(_derivative(_loss("label_smoothing"), logits, y), p - (0.9 * y + 0.05))
     present = 0.25 * (1 - p) ** 2 * (2 * p * p.log() - (1 - p))
     absent = 0.75 * p**2 * (p - 2 * (1 - p) * (1 - p).log())
     torch.testing.assert_close(_derivative(_loss("focal"), logits, y), y * present + (1 - y) * absent)
@@ -299,10 +299,10 @@ def test_derivatives_that_the_docstrings_state() -> None:
     present = (1 - p) * (p * p.log() - (1 - p))
     absent = p * (1 - p) * q**4 * (1 / (1 - q) - 4 * (1 - q).log() / q)
     torch.testing.assert_close(_derivative(_loss("asymmetric", args), logits, y), y * present + (1 - y) * absent)
-    q = _loss("weather").probabilities(logits)
+    q = _loss("grouped_softmax").probabilities(logits)
     expected = p - y
     expected[:, WEATHER] = (y[:, WEATHER].sum(dim=1, keepdim=True) * q - y)[:, WEATHER]
-    torch.testing.assert_close(_derivative(_loss("weather"), logits, y), expected)
+    torch.testing.assert_close(_derivative(_loss("grouped_softmax"), logits, y), expected)
     size = 4 * y.sum(dim=1, keepdim=True) + p.sum(dim=1, keepdim=True)
     score = 5 * (y * p).sum(dim=1, keepdim=True) / size
     expected = p - y - 17 * p * (1 - p) * (5 * y - score) / size
@@ -315,12 +315,14 @@ def test_minima_that_the_docstrings_state() -> None:
     places = {
         "bce": torch.logit(y),
         "pos_weight": torch.logit(weights * y / (weights * y + 1 - y)),
-        "smoothing": torch.logit(0.9 * y + 0.05),
-        "weather": torch.logit(y),
+        "label_smoothing": torch.logit(0.9 * y + 0.05),
+        "grouped_softmax": torch.logit(y),
     }
     y[0, WEATHER] = torch.tensor([0.5, 0.25, 0.0, 0.0], dtype=torch.float64)
-    places["weather"][0, WEATHER] = torch.tensor([2 / 3, 1 / 3, 0, 0], dtype=torch.float64).clamp(min=1e-300).log()
-    y_of = {name: y if name == "weather" else torch.full_like(y, 0.3) for name in places}
+    places["grouped_softmax"][0, WEATHER] = (
+        torch.tensor([2 / 3, 1 / 3, 0, 0], dtype=torch.float64).clamp(min=1e-300).log()
+    )
+    y_of = {name: y if name == "grouped_softmax" else torch.full_like(y, 0.3) for name in places}
     for name, logits in places.items():
         slope = _derivative(_loss(name), logits, y_of[name])
         torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-12, rtol=0)
@@ -362,7 +364,7 @@ def test_tiles_without_tags_have_finite_gradients_under_soft_f2() -> None:
 
 def test_tile_without_weather_teaches_none() -> None:
     logits, targets = _tiles(soft=True)
-    slope = _derivative(_loss("weather"), logits, targets)
+    slope = _derivative(_loss("grouped_softmax"), logits, targets)
     assert (slope[1, WEATHER] == 0).all() and (slope[1, GROUND] != 0).all() and (slope[0, WEATHER] != 0).all()
 
 
@@ -382,14 +384,14 @@ def test_link_gives_probabilities_one_a_tag(name: str) -> None:
         logits, _ = _tiles(soft=False, spread=spread)
         p = _loss(name).probabilities(logits)
         assert p.shape == logits.shape and ((p >= 0) & (p <= 1)).all()
-        ground = slice(None) if name != "weather" else GROUND
+        ground = slice(None) if name != "grouped_softmax" else GROUND
         assert torch.equal(p[:, ground], logits.sigmoid()[:, ground])
 
 
 def test_weather_probabilities_are_a_soft_max_in_any_order_of_tags() -> None:
     logits, _ = _tiles(soft=False)
     shares = np.exp(logits.numpy()[:, WEATHER])
-    p = _loss("weather").probabilities(logits).numpy()
+    p = _loss("grouped_softmax").probabilities(logits).numpy()
     np.testing.assert_allclose(p[:, WEATHER], shares / shares.sum(axis=1, keepdims=True), rtol=1e-12)
 
 
@@ -409,13 +411,13 @@ def test_prior_logits_give_the_frequencies_through_the_link(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "args", "told"),
     [
-        ("bcee", {}, r"model.loss: there is no loss 'bcee'; there are bce, pos_weight, .*weather"),
+        ("bcee", {}, r"model.loss: there is no loss 'bcee'; there are bce, pos_weight, .*grouped_softmax"),
         ("bce", {"gamma": 1.0}, r"model.loss_args: bce takes none, not gamma"),
         ("focal", {"gama": 1.0}, r"model.loss_args: focal takes gamma, alpha, not gama"),
         ("focal", {"gamma": -1.0}, r"gamma must be in 0..10, not -1"),
         ("focal", {"gamma": None}, r"gamma must be in 0..10, not None"),
         ("focal", {"alpha": 1.5}, r"alpha must be in 0..1, not 1.5"),
-        ("smoothing", {"amount": math.nan}, r"amount must be in 0..1, not nan"),
+        ("label_smoothing", {"amount": math.nan}, r"amount must be in 0..1, not nan"),
         ("asymmetric", {"clip": 1.0}, r"clip must be in 0..0.99, not 1.0"),
         ("asymmetric", {"gamma_neg": "much"}, r"gamma_neg must be in 0..10, not much"),
         ("pos_weight", {"cap": 0.5}, r"cap must be in 1..1e\+06, not 0.5"),
@@ -429,4 +431,4 @@ def test_wrong_names_and_arguments_are_refused(name: str, args: dict[str, Any], 
 
 def test_weather_without_weather_tags_is_refused() -> None:
     with pytest.raises(InputError, match=r"there is no such group among cat, dog"):
-        make_loss("weather", {}, ["cat", "dog"])
+        make_loss("grouped_softmax", {}, ["cat", "dog"])

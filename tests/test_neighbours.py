@@ -17,6 +17,7 @@ from PIL import Image
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.tiles import list_tiles
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.folds.borders import (
     LARGEST_RATIO,
@@ -385,9 +386,9 @@ def test_command_refuses_folds_of_other_tiles(
 
 def test_command_makes_folds_of_the_tiles_that_will_be_trained_on(mosaic: Mosaic, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text(f"image_name\n{mosaic.tiles['image_name'][3]}\n")
-    out, folds = ["--leave_out", str(tmp_path / "out.csv")], tmp_path / "folds.csv"
+    out, folds = ["--exclude", str(tmp_path / "out.csv")], tmp_path / "folds.csv"
     assert main(["data", "folds", str(mosaic.folder), f"--folds={folds}", *out]) == 0
-    kept = read_catalog(mosaic.folder, leave_out=tmp_path / "out.csv").labelled["image_name"]
+    kept = read_catalog(mosaic.folder, ReadingConfig(exclude=str(tmp_path / "out.csv"))).labelled["image_name"]
     assert len(read_folds(folds, kept)) == len(mosaic.tiles) - 1
 
 

@@ -78,7 +78,7 @@ def test_explains_itself(exported: Path, trained: Path) -> None:
     [
         ("test_vit", 4, {"tta": "d4"}),
         ("test_efficientnet", 3, {}),
-        ("test_resnet", 3, {"tta": "flips", "tta_mean": "logit", "loss": "weather"}),
+        ("test_resnet", 3, {"tta": "flips", "tta_mean": "logit", "loss": "grouped_softmax"}),
     ],
 )
 def test_equals_the_mean_of_networks_for_any_number_of_tiles(
@@ -133,7 +133,7 @@ def test_without_the_packages_it_says_what_to_install(
 @pytest.mark.real
 def test_equals_predict_on_real_tiles(real_tiles: Path, tmp_path: Path) -> None:
     run, out, file = tmp_path / "run", tmp_path / "p.parquet", tmp_path / "t.onnx"
-    options = ["--run", str(run), "--data.root", str(real_tiles), *TINY, "--data.limit=64", "--model.tta=d4"]
+    options = ["--run", str(run), "--data.root", str(real_tiles), *TINY, "--data.max_samples=64", "--model.tta=d4"]
     assert main(["train", *options]) == 0
     catalog = read_catalog(real_tiles)
     chosen = catalog.labelled.iloc[:64]

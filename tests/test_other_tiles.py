@@ -132,7 +132,7 @@ def test_other_names_of_bands_than_those_of_the_training_are_refused(run_on_tifs
     assert (read.expected.tif, read.tif_order) == ("uint16", "bgrn")
     right = write_tif(tmp_path / "right.tif", values(0), names=("B02", "B03", "B04", "B08"))
     wrong = write_tif(tmp_path / "wrong.tif", values(0), names=("red", "green", "blue", "nir"))
-    clear = write_tif(tmp_path / "clear.tif", with_alpha(0, "uint16", 65535), colours=RGBA)
+    clear = write_tif(tmp_path / "clear.tif", with_alpha(0, "uint16", 65535), rgb_source=RGBA)
     read(str(right))
     for path in (wrong, clear):
         with pytest.raises(InputError, match=rf"{path.stem}\.tif names its bands"):
@@ -225,7 +225,7 @@ def cmyk() -> bytes:
 def test_a_header_that_announces_too_many_pixels_is_refused(tmp_path: Path, name: str) -> None:
     path = bomb(Path(name).suffix, tmp_path / name)
     with pytest.raises(InputError, match=rf"{name}.*60,000.*max_pixels"):
-        TileReader(colours="tif")(str(path))
+        TileReader(rgb_source="tif")(str(path))
 
 
 @pytest.mark.parametrize("lossless", [True, False])

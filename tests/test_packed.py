@@ -70,7 +70,7 @@ def test_tiles_of_any_sizes_come_back_as_decoded_and_turned(
     for i, edge in enumerate(sizes):
         cv2.imwrite(str(folder / f"{i}.{ending}"), rng.integers(256, size=(edge, edge, 3), dtype=np.uint8))
     (folder / "tags.csv").write_text("name,tags\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
-    pack(read_catalog(folder), folder / "store", size, TileReader(), workers=2)
+    pack(read_catalog(folder), folder / "store", size, TileReader(), num_workers=2)
     which = rng.integers(8, size=len(rows), dtype=np.uint8)
     fetched = open_store(folder / "store").fetch(np.array(rows), which)
     for image, row, symmetry in zip(fetched, rows, which, strict=True):
@@ -168,7 +168,7 @@ def test_another_way_of_reading_is_packed_anew(folder: Path) -> None:
 
 PACK = (
     "import sys; from amazon_ml.data import pack; from amazon_ml.cli.main import main; pack._BLOCK = 8\n"
-    "sys.exit(main(['data', 'pack', sys.argv[1], '--size', '256', '--workers', '1']))"
+    "sys.exit(main(['data', 'pack', sys.argv[1], '--size', '256', '--num_workers', '1']))"
 )
 
 
@@ -221,7 +221,7 @@ def test_a_tile_that_cannot_be_read_is_named_and_the_work_before_it_kept(
     broken = folder / "train-jpg/train_150.jpg"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:2] + bytes(198) + whole[200:])  # both ends are there, so only decoding finds it
-    assert main(["data", "pack", str(folder), "--size", "16", "--workers", "1"]) == 2
+    assert main(["data", "pack", str(folder), "--size", "16", "--num_workers", "1"]) == 2
     told = capsys.readouterr().err
     assert str(broken) in told and "amazon-ml data check" in told
     partial = folder / "packed-rgb-16.partial"

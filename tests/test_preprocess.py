@@ -58,7 +58,7 @@ def test_the_size_they_have_changes_nothing() -> None:
 
 
 def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
-    tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive={1: 16, 3: 24})
+    tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive_resizing={1: 16, 3: 24})
     seen: list[tuple[int, int]] = []
     tagger.backbone.register_forward_pre_hook(
         lambda _, inputs: seen.append((tagger.current_epoch, inputs[0].shape[-1]))
@@ -76,19 +76,22 @@ def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
 
 @pytest.mark.parametrize("progressive", [{-1: 64}, {0: 4}])
 def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> None:
-    with pytest.raises(InputError, match=r"^progressive .*not (-1|4)"):
-        TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive=progressive)
+    with pytest.raises(InputError, match=r"^progressive_resizing .*not (-1|4)"):
+        TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive_resizing=progressive)
 
 
 @pytest.mark.parametrize(
     ("size", "progressive", "told"),
-    [(32, {0: 16, 2: 24, 4: 32}, r"model\.progressive: test_vit .* 24 px"), (20, {}, r"data\.size: test_vit .* 20 px")],
+    [
+        (32, {0: 16, 2: 24, 4: 32}, r"model\.progressive_resizing: test_vit .* 24 px"),
+        (20, {}, r"data\.size: test_vit .* 20 px"),
+    ],
 )
 def test_sizes_that_a_network_cannot_take_are_refused_before_training(
     size: int, progressive: dict[int, int], told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
-        TileTagger(["a"], "test_vit", pretrained=False, size=size, progressive=progressive)
+        TileTagger(["a"], "test_vit", pretrained=False, size=size, progressive_resizing=progressive)
 
 
 @pytest.mark.parametrize(("edge", "channels"), [(1, 1), (5, 3), (32, 4), (300, 3)])

@@ -43,7 +43,7 @@ def test_the_check_finds_no_fault(real_tiles: Path) -> None:
 
 def test_trains_and_predicts(real_tiles: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "p.parquet"
-    options = ["--run", str(run), "--data.root", str(real_tiles), *TINY, "--data.limit=64", "--data.size=64"]
+    options = ["--run", str(run), "--data.root", str(real_tiles), *TINY, "--data.max_samples=64", "--data.size=64"]
     assert main(["train", *options]) == 0
     assert json.loads((run / "metrics.json").read_text())["generated"] is False
     some = Path(read_catalog(real_tiles).unlabelled["path"][0]).parent
@@ -55,7 +55,7 @@ def test_trains_on_the_tifs_beside_the_jpgs(real_tiles: Path, tmp_path: Path) ->
     if not any(real_tiles.rglob("train-tif-v2")):
         pytest.skip(f"{real_tiles} holds no TIFs")
     run = tmp_path / "run"
-    bands = ["--data.bands=rgbn+ndvi", "--data.allow_missing=true", "--data.limit=10"]
+    bands = ["--data.bands=rgbn+ndvi", "--data.allow_missing=true", "--data.max_samples=10"]
     options = [*TINY, *bands, "--data.n_folds=2", "--folds=all", "--data.batch_size=4", "--data.size=64"]
     assert main(["train", "--run", str(run), "--data.root", str(real_tiles), *options]) == 0
     limits = json.loads((run / "bands.json").read_text())["limits"]

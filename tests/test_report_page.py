@@ -66,7 +66,7 @@ class Parsed(HTMLParser):
 
 
 def make_run(
-    folder: Path, tags: Sequence[str] = THREE, tiles: int = 60, *, edge: int = 16, hold_out: bool = True,
+    folder: Path, tags: Sequence[str] = THREE, tiles: int = 60, *, edge: int = 16, validate: bool = True,
     prefix: str = "tile", rule: str | None = None,
 ) -> Run:  # fmt: skip
     """Make a tuned run of random tiles, tags and probabilities, as if it had been trained."""
@@ -81,7 +81,7 @@ def make_run(
     pd.DataFrame({"name": names, "tags": tag_set.decode(true)}).to_csv(root / "labels.csv", index=False)
     p = np.clip(0.7 * true + rng.normal(0.15, 0.2, true.shape), 0.001, 0.999).astype(np.float32)
     run.path.mkdir()
-    write_config(run.path, {"data.root": str(root), "data.hold_out": hold_out, "model.backbone": "none"})
+    write_config(run.path, {"data.root": str(root), "data.validate": validate, "model.backbone": "none"})
     facts = {"root": str(root), "generated": False, "sha256": "0", "labelled": tiles, "unlabelled": 0}
     started = {"time": "now", "command": "amazon-ml train"}
     write_json(run.provenance, {"starts": [started], "data": {**facts, "tags": dict.fromkeys(tags, 1)}})
@@ -190,7 +190,7 @@ def test_a_single_tag_goes_with_no_other(tmp_path: Path) -> None:
 
 
 def test_scores_of_tiles_that_were_trained_on_are_called_that(tmp_path: Path) -> None:
-    text = page_of(make_run(tmp_path, hold_out=False)).text
+    text = page_of(make_run(tmp_path, validate=False)).text
     assert "no score here is honest" in text and "No tile was seen" not in text
 
 

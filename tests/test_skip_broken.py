@@ -98,20 +98,20 @@ def test_broken_tiles_are_left_out_on_request_and_counted(
     assert f"3 of {TILES}" in caplog.text
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("num_workers", ["0", "1"])
 def test_what_was_predicted_is_not_lost_to_a_tile_that_cannot_be_decoded(
-    bundle: Path, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+    bundle: Path, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], num_workers: str
 ) -> None:
     whole = tmp_path / "whole.csv"
     assert predict(bundle, tiles, whole) == 0
     spoil(tiles, 5, 12)
     out = tmp_path / "tags.csv"
-    assert predict(bundle, tiles, out, "--workers", workers) == 2
+    assert predict(bundle, tiles, out, "--num_workers", num_workers) == 2
     said = message(capsys)
     kept = tmp_path / "tags.incomplete.csv"
     assert "test_5.jpg" in said and "test_12.jpg" in said and str(kept) in said
     assert not out.exists()
-    assert predict(bundle, tiles, out, "--skip_broken", "--workers", workers) == 0
+    assert predict(bundle, tiles, out, "--skip_broken", "--num_workers", num_workers) == 0
     expected = pd.read_csv(whole).set_index("image_name").loc[without(5, 12)]
     for table in (kept, out):
         pd.testing.assert_frame_equal(pd.read_csv(table).set_index("image_name"), expected)
@@ -202,13 +202,13 @@ def test_evaluate_names_all_broken_tiles(
     words = ["evaluate", str(trained), "--data", str(root)]
     assert main(words) == 2
     said = message(capsys)
-    assert "train_5.jpg" in said and "train_8.jpg" in said and "--leave_out" in said
+    assert "train_5.jpg" in said and "train_8.jpg" in said and "--write_exclude" in said
     left_out = tmp_path / "left_out.csv"
     left_out.write_text("image_name\ntrain_5\ntrain_8\n")
-    assert main([*words, "--leave_out", str(left_out)]) == 2
+    assert main([*words, "--exclude", str(left_out)]) == 2
     assert "train_9.jpg" in message(capsys)
     left_out.write_text("image_name\ntrain_5\ntrain_8\ntrain_9\n")
-    assert main([*words, "--leave_out", str(left_out)]) == 0
+    assert main([*words, "--exclude", str(left_out)]) == 0
 
 
 @pytest.mark.parametrize("out", ["folder.csv", "file/x.csv", "pipe.csv"])

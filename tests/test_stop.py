@@ -33,7 +33,11 @@ from amazon_ml.runtime import preemption
 from amazon_ml.runtime.preemption import Stopped
 from amazon_ml.training.callbacks import AtomicCheckpointIO
 
-EVERYTHING = ["--model.ema=0.9", "--model.progressive={0: 24, 2: 32}", "--model.backbone_args={drop_rate: 0.3}"]
+EVERYTHING = [
+    "--model.ema=0.9",
+    "--model.progressive_resizing={0: 24, 2: 32}",
+    "--model.backbone_args={drop_rate: 0.3}",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +105,7 @@ def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("stops", "epochs", "options"),
-    [(20, 16, []), (4, 4, [*EVERYTHING, "--data.workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
+    [(20, 16, []), (4, 4, [*EVERYTHING, "--data.num_workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
     ids=["often", "everything", "accumulating"],
 )
 def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
@@ -180,7 +184,7 @@ def test_stopped_beside_training_it_goes_on(
 
 @pytest.mark.parametrize("sign", [signal.SIGUSR1, signal.SIGTERM])
 def test_signal_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path, sign: signal.Signals) -> None:
-    options = ["--trainer.max_epochs=1000", "--data.workers=2"]
+    options = ["--trainer.max_epochs=1000", "--data.num_workers=2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -197,7 +201,7 @@ def test_signal_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path, sign
 
 
 def test_loaders_of_a_killed_process_end_by_themselves(demo_tiles: Path, tmp_path: Path) -> None:
-    options = ["--trainer.max_epochs=1000", "--data.workers=2"]
+    options = ["--trainer.max_epochs=1000", "--data.num_workers=2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
         stderr=subprocess.DEVNULL, start_new_session=True,

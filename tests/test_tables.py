@@ -463,7 +463,7 @@ def test_options_say_what_is_meant(tiles: Path, write: Callable[[str | bytes], P
     assert remarks["untagged_tiles"] == remarks["missing_tiles"] == 1
     names = tmp_path / "names.csv"
     names.write_text("image_name\nt001.png\nt777\n")
-    catalog, _ = both(tiles, table=table, leave_out=names)
+    catalog, _ = both(tiles, table=table, exclude=names)
     assert isinstance(catalog, Catalog) and list(meaning(catalog)) == ["t000", "t002"]
 
 
@@ -515,14 +515,14 @@ def test_a_list_to_leave_out_may_name_files_by_another_path(
     table = write("image,tags\n" + "".join(f"{own.format(i=i)},a {'b' * (i % 2)}\n" for i in range(4)))
     names = tmp_path / "names.csv"
     names.write_text(f"image_name\n{name.format(root=tiles)}\n")
-    catalog, _ = both(tiles, table=table, leave_out=names)
+    catalog, _ = both(tiles, table=table, exclude=names)
     assert isinstance(catalog, Catalog) and list(meaning(catalog)) == ["t000", "t002", "t003"]
     names.write_text("elsewhere/t001.png\n")
-    message, _ = refused(tiles, table=table, leave_out=names)
+    message, _ = refused(tiles, table=table, exclude=names)
     assert str(names) in message and "header" in message
 
 
-@pytest.mark.parametrize(("file", "named"), [("labels.tsv", "--table"), ("labels.xlsx", "CSV UTF-8")])
+@pytest.mark.parametrize(("file", "named"), [("labels.tsv", "--labels_file"), ("labels.xlsx", "CSV UTF-8")])
 def test_a_table_with_another_ending_is_named(
     file: str, named: str, tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -568,11 +568,11 @@ def test_each_verb_names_its_own_option(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     table = str(write(content))
-    assert main(["train", f"--data.root={tiles}", f"--data.table={table}", f"--run={tmp_path / 'run'}"]) == 2
+    assert main(["train", f"--data.root={tiles}", f"--data.labels_file={table}", f"--run={tmp_path / 'run'}"]) == 2
     assert f"--data.{option}" in capsys.readouterr().err
-    assert main(["data", "pack", str(tiles), "--table", table, "--out", str(tmp_path / "store")]) == 2
+    assert main(["data", "pack", str(tiles), "--labels_file", table, "--out", str(tmp_path / "store")]) == 2
     assert f"--{option}" in capsys.readouterr().err
-    assert main(["data", "check", str(tiles), "--table", table]) == 1
+    assert main(["data", "check", str(tiles), "--labels_file", table]) == 1
 
 
 def test_the_check_takes_the_options_of_training(
@@ -585,7 +585,7 @@ def test_the_check_takes_the_options_of_training(
         "data",
         "check",
         str(tiles),
-        "--table",
+        "--labels_file",
         str(table),
         "--json",
         str(out),
@@ -603,7 +603,7 @@ def test_a_tag_list_that_is_one_text_is_shown_as_a_list(
     given: str, tiles: Path, write: Callable[[str | bytes], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = write("image,tags\nt000,a b\nt001,b\n")
-    call = ["data", "check", str(tiles), "--table", str(table), f"--tags=['{given}']"]
+    call = ["data", "check", str(tiles), "--labels_file", str(table), f"--tags=['{given}']"]
     assert main(call) == 2
     assert "--tags a,b" in capsys.readouterr().err
 

@@ -57,7 +57,7 @@ def test_d4_probabilities_are_the_mean_over_views_and_the_same_for_a_turned_tile
 def test_logits_are_averaged_before_the_link_of_the_loss() -> None:
     torch.manual_seed(0)
     tags, tiles = list(PLANET.names), _tiles(2, 32, 32, 3)
-    options: dict[str, Any] = {"backbone": "test_resnet", "pretrained": False, "size": 32, "loss": "weather"}
+    options: dict[str, Any] = {"backbone": "test_resnet", "pretrained": False, "size": 32, "loss": "grouped_softmax"}
     tagger = TileTagger(tags, **options, tta="d4", tta_mean="logit").eval()
     with torch.inference_mode():
         p = tagger.probabilities(tiles)
@@ -188,7 +188,7 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"tta": "d8"}, r"tta should be .*'d4', not 'd8'"),
         ({"tta_mean": "odds"}, r"tta_mean should be 'probability' or 'logit', not 'odds'"),
         ({"loss": "focal", "loss_args": {"gama": 2}}, r"model.loss_args: focal takes gamma, alpha, not gama"),
-        ({"loss": "weather"}, r"no such group among a, b, c"),
+        ({"loss": "grouped_softmax"}, r"no such group among a, b, c"),
         ({"backbone_args": {"no_such": 1}}, r"timm cannot make test_resnet with .*no_such"),
         ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
         ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),

@@ -125,7 +125,7 @@ def test_curves_have_a_row_for_each_epoch(trained: Path) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_loss_trains_to_a_run_that_predicts(trained: Path, demo_tiles: Path, tmp_path: Path, loss: str) -> None:
-    options = [f"--model.loss={loss}", "--data.mix={mixup: 0.4}", "--model.tta=flips", "--model.tta_mean=logit"]
+    options = [f"--model.loss={loss}", "--data.mixup_alpha=0.4", "--model.tta=flips", "--model.tta_mean=logit"]
     run, out = tmp_path / "run", tmp_path / "p.parquet"
     assert _train(run, demo_tiles, *options) == 0
     curves = pd.read_csv(run / "fold-0" / "metrics.csv")["train_loss_epoch"].dropna()
@@ -137,7 +137,7 @@ def test_each_loss_trains_to_a_run_that_predicts(trained: Path, demo_tiles: Path
     predicted = pd.read_parquet(out).set_index("image_name")[list(PLANET.names)]
     np.testing.assert_allclose(predicted, stored.loc[predicted.index], atol=1e-6)
     total = pd.read_parquet(run / "oof.parquet")[list(PLANET.exactly_one)].sum(axis=1)
-    assert np.allclose(total, 1, atol=1e-5) == (loss == "weather")
+    assert np.allclose(total, 1, atol=1e-5) == (loss == "grouped_softmax")
 
 
 def test_wrong_arguments_of_a_loss_are_a_wrong_call(
@@ -341,7 +341,7 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
     began = time.perf_counter()
-    assert _train(tmp_path / "stopped", demo_tiles, option, "--data.workers=2") == 0
+    assert _train(tmp_path / "stopped", demo_tiles, option, "--data.num_workers=2") == 0
     curves = pd.read_csv(tmp_path / "stopped" / "fold-0" / "metrics.csv").dropna(subset="train_seconds")
     (resumed,) = curves[curves["epoch"] == 1].to_dict("records")
     assert resumed["train_seconds"] < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1
@@ -414,11 +414,11 @@ def test_softened_labels_that_changed_are_refused(
 ) -> None:
     table = tmp_path / "audit.csv"
     table.write_text("image_name,tag,probability\ntrain_0,clear,0.5\n")
-    options = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, f"--data.soften={table}"]
+    options = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, f"--data.soft_labels={table}"]
     assert main(["train", *options, "--trainer.max_epochs=1"]) == 0
     table.write_text("image_name,tag,probability\ntrain_0,clear,0.1\n")
     assert main(["train", *options, "--trainer.max_epochs=1"]) == 2
-    assert "the labels of data.soften changed since the run began" in capsys.readouterr().err
+    assert "the labels of data.soft_labels changed since the run began" in capsys.readouterr().err
 
 
 def test_refused_start_leaves_the_configuration_of_a_run(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
@@ -546,10 +546,13 @@ def test_reloaded_weights_predict_what_was_predicted_after_training(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--model.progressive={0: 16, 2: 32}"], "training ends on tiles of 16 px, and predictions are made at 32 px"),
-        (["--model.progressive={0: 16}"], "training ends on tiles of 16 px"),
+        (
+            ["--model.progressive_resizing={0: 16, 2: 32}"],
+            "training ends on tiles of 16 px, and predictions are made at 32 px",
+        ),
+        (["--model.progressive_resizing={0: 16}"], "training ends on tiles of 16 px"),
         (["--model.unfreeze={0: 1, 1: 2, 5: all}"], "training ends before epoch 5"),
-        (["--model.progressive={0: 16, 1: 32}", "--model.unfreeze={0: 1, 1: all}"], None),
+        (["--model.progressive_resizing={0: 16, 1: 32}", "--model.unfreeze={0: 1, 1: all}"], None),
     ],
 )
 def test_what_training_does_not_come_to_is_told(
@@ -571,7 +574,7 @@ def test_weights_in_half_precision_are_not_averaged(
 
 def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    limited = [f"--config={CONFIGS / 'debug' / 'limit.yaml'}", "--data.limit=60"]
+    limited = [f"--config={CONFIGS / 'debug' / 'limit.yaml'}", "--data.max_samples=60"]
     assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), *TINY, *limited]) == 0
     assert len(pd.read_csv(run / "truth.csv")) == 60
 
@@ -602,11 +605,11 @@ def _told(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_truncated_tile(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_truncated_tile(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], num_workers: int) -> None:
     tile = few_tiles / "train-jpg" / "train_7.jpg"
     tile.write_bytes(tile.read_bytes()[:300])
-    assert _train(tmp_path / "run", few_tiles, f"--data.workers={workers}") == 2
+    assert _train(tmp_path / "run", few_tiles, f"--data.num_workers={num_workers}") == 2
     told = _told(capsys)
     assert "train_7.jpg is cut short (300 bytes)" in told and "Traceback" not in told
 
@@ -641,8 +644,8 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--trainer.accelerator=tpu"], "trainer: "),
         (["--trainer.accelerator=abacus"], "trainer: "),
         (["--seed=-1"], "seed should be greater than or equal to 0, not -1"),
-        (["--data.limit=0"], "data.limit should be greater than or equal to 1, not 0"),
-        (["--data.limit=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; thresholds need 10"),
+        (["--data.max_samples=0"], "data.max_samples should be greater than or equal to 1, not 0"),
+        (["--data.max_samples=27", "--data.n_folds=3"], "hold out 9 of 27 tiles; thresholds need 10"),
         (["--data.tag_separator="], "data.tag_separator is empty"),
         (["--data.augment=[{Normalize: {}}]"], "steps must keep uint8"),
         (["--data.augment=[{CenterCrop: {height: 8, width: 8}}]"], "steps must keep uint8, 32 x 32 px"),

@@ -319,7 +319,7 @@ def test_damaged_probabilities_are_refused(
         ("provenance.json", b'{"data": {}}'),
         ("config.yaml", b"data:\nmodel: {}\n"),
         ("config.yaml", b"\xff\xff"),
-        ("config.yaml", b"{beta: .nan, seed: 0, data: {hold_out: true}, model: {}}"),
+        ("config.yaml", b"{beta: .nan, seed: 0, data: {validate: true}, model: {}}"),
     ],
 )
 def test_broken_files_of_a_run_are_named(

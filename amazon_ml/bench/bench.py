@@ -1,4 +1,4 @@
-"""The verb: contests on generated tiles, a table on the terminal, figures in a file."""
+"""Contests on generated tiles: which are run, and the figures of all of them."""
 
 import importlib.metadata
 import logging
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.table import Table
 
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, figures, taken
@@ -18,7 +17,6 @@ from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError
-from amazon_ml.report.tables import console
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
@@ -39,7 +37,7 @@ def bench(
     only: Literal["thresholds", "loading", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Measure threshold search, loading and training against plain baselines, on generated tiles.
 
     Parameters
@@ -61,6 +59,10 @@ def bench(
         File for the figures.
     overwrite
         Replace a file that is there.
+
+    Returns
+    -------
+    What was measured, as it is written to `json`.
     """
     if rounds < 1 or tiles < 64:
         raise InputError("--rounds must be at least 1, and --tiles at least 64")
@@ -83,49 +85,20 @@ def bench(
             log.info("measuring %s: %s", name, ", ".join(contest.runs))
             found += figures(contest, rounds)
             readings += taken(contest)
-    machine = _machine()
-    devices = ", ".join(filter(None, (machine["gpu"], machine["processor"])))
-    console().print(_table(found, f"{devices}, {machine['cores']} cores; medians of {rounds} rounds"))
-    if readings:
-        console().print(_reading_table(readings))
+    content = {"machine": _machine(), "rounds": rounds, "size": size, "figures": found, "readings": readings}
     if json is not None:
-        content = {"machine": machine, "rounds": rounds, "size": size, "figures": found, "readings": readings}
         write_json(json, content)
+    return content
 
 
 def _training(scratch: Path, setting: Setting) -> Contest:
     return training(_drawn(scratch, 640, setting.size), scratch, setting)
 
 
-#: How a goal of a reading is shown.
-_BOUNDS = (("≥", "at_least"), ("≤", "at_most"))
-
-
 def _drawn(scratch: Path, tiles: int, size: int) -> Path:
     folder = scratch / "tiles"
     write_demo(folder, tiles=tiles, test_tiles=0, size=size)
     return folder
-
-
-def _table(found: list[dict[str, Any]], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in ("what", "ours, tiles/s", "baseline, tiles/s", "times as fast", "must reach"):
-        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=heading == "what")
-    for figure in found:
-        speeds = [f"{figure['tiles'] / figure[seconds]:,.0f}" for seconds in ("ours_seconds", "baseline_seconds")]
-        goal = "" if figure["must_reach"] is None else f"{figure['must_reach']:g}"
-        table.add_row(figure["what"], *speeds, f"{figure['times_as_fast']:.2f}", goal)
-    return table
-
-
-def _reading_table(readings: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for heading in ("besides", "value", "goal"):
-        table.add_column(heading, justify="left" if heading == "besides" else "right", no_wrap=True)
-    for reading in readings:
-        bounds = [f"{sign} {reading[key]:,g}" for sign, key in _BOUNDS if reading[key] is not None]
-        table.add_row(reading["what"], f"{reading['value']:,.4g}", " ".join(bounds))
-    return table
 
 
 def _machine() -> dict[str, Any]:

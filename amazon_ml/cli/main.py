@@ -10,92 +10,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from amazon_ml import __version__
+from amazon_ml.cli.commands import VERBS
+from amazon_ml.cli.verb import Verb
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime import preemption
 from amazon_ml.runtime.terminal import SafeFormatter, escaped
-
-
-@dataclass(frozen=True)
-class Verb:
-    """Something the command line can do.
-
-    Parameters
-    ----------
-    target
-        ``module:function``. Options and their help come from its signature and docstring.
-    summary
-        One line for ``amazon-ml --help``.
-    positionals
-        Parameters given by place; all others are options.
-    prints
-        What of `amazon_ml.report.tables` prints that which the function gives.
-    """
-
-    target: str
-    summary: str
-    positionals: tuple[str, ...] = ()
-    prints: str | None = None
-
-
-VERBS = {
-    "data demo": Verb(
-        "amazon_ml.data.demo.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
-    ),
-    "data download": Verb(
-        "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
-    ),
-    "data check": Verb("amazon_ml.report.check:check_folder", "find what would spoil training", ("folder",)),
-    "data folds": Verb(
-        "amazon_ml.data.folds.leakage:examine_folds",
-        "make or examine folds: tags, tiles that touch",
-        ("folder",),
-        prints="print_folds",
-    ),
-    "data pack": Verb(
-        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast", ("folder",)
-    ),
-    "data copy": Verb(
-        "amazon_ml.data.store.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
-    ),
-    "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
-    "gather": Verb(
-        "amazon_ml.pipeline.finish:gather", "put folds together that were trained apart, and finish", ("run",)
-    ),
-    "blend": Verb("amazon_ml.pipeline.blend:blend", "make one run of several: average, weigh or stack them", ("runs",)),
-    "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
-    "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
-    "tune": Verb(
-        "amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), prints="print_scores"
-    ),
-    "evaluate": Verb(
-        "amazon_ml.runs.evaluate:evaluate",
-        "score a run or bundle on another labelled folder",
-        ("run",),
-        prints="print_scores",
-    ),
-    "compare": Verb("amazon_ml.compare:compare", "runs side by side: paired differences, or noise", ("runs",)),
-    "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
-    "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
-    "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
-    "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
-    "accept": Verb("amazon_ml.runs.accept:accept", "take files of a run as a person changed them", ("run",)),
-    "audit": Verb("amazon_ml.report.audit:audit", "list the tags that a run's networks contradict", ("run",)),
-    "submit make": Verb("amazon_ml.kaggle.make:make_submission", "write a run's submission.csv", ("run",)),
-    "submit lint": Verb("amazon_ml.kaggle.lint:lint_submission", "find what Kaggle would refuse", ("file",)),
-    "submit diff": Verb("amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b")),
-    "submit send": Verb("amazon_ml.kaggle.send:send_submission", "send one to Kaggle, and see it arrive", ("file",)),
-    "submit scores": Verb("amazon_ml.kaggle.scores:fetch_scores", "fetch scores of what a run sent", ("run",)),
-    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
-    "slurm predict": Verb(
-        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
-    ),
-    "slurm status": Verb("amazon_ml.slurm.status:status", "what became of the jobs", ("run",), prints="print_jobs"),
-    "bench": Verb("amazon_ml.bench.bench:bench", "measure against plain baselines on this machine"),
-}
 
 #: Verbs that go on where an interrupted call of them stopped.
 RESUMING = ("train", "data download")
@@ -159,23 +81,23 @@ def _run(name: str, arguments: list[str]) -> None:
     verb = VERBS[name]
     from amazon_ml.cli.signature import arguments_of
 
-    call = _called(verb)
+    call = _imported(verb.target)
     result = call(**arguments_of(name, call, verb.positionals, arguments))
-    if verb.prints:
-        getattr(importlib.import_module("amazon_ml.report.tables"), verb.prints)(result)
+    if verb.show:
+        _imported(verb.show)(result)
 
 
-def _called(verb: Verb) -> Callable[..., Any]:
-    module, _, function = verb.target.partition(":")
+def _imported(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
     call: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return call
 
 
 def _with_own_options(verb: Verb, message: str) -> str:
-    """Name options of tiles as a verb does that has them without ``data``: ``--table``, not ``--data.table``."""
+    """Name options of tiles as a verb does that has them without ``data``: ``--exclude``, not ``--data.exclude``."""
     from amazon_ml.cli.signature import option_names
 
-    own = option_names(_called(verb))
+    own = option_names(_imported(verb.target))
     return re.sub(r"--data\.(\w+)", lambda named: f"--{named[1]}" if named[1] in own else named[0], message)
 
 
@@ -218,13 +140,14 @@ def _terminate(number: int, frame: object) -> None:
 #: What errors say that a limit of the process has caused, and what is to be done about it.
 _LIMITS = {
     r"can't allocate memory|failed to map segment|Cannot allocate memory|bad_alloc": (
-        "memory is full: use a smaller data.batch_size or data.size, fewer data.workers, or raise the limit (ulimit -v)"
+        "memory is full: use a smaller data.batch_size or data.size, fewer data.num_workers, or raise the limit "
+        "(ulimit -v)"
     ),
     r"Too many open files|ancdata": (
-        "too many files are open: raise the limit (ulimit -n 4096), or use fewer data.workers"
+        "too many files are open: raise the limit (ulimit -n 4096), or use fewer data.num_workers"
     ),
     r"can't start new thread|Resource temporarily unavailable": (
-        "no thread can be started: raise the limit (ulimit -u), or use fewer data.workers"
+        "no thread can be started: raise the limit (ulimit -u), or use fewer data.num_workers"
     ),
 }  # fmt: skip
 

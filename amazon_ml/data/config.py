@@ -3,8 +3,9 @@
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from amazon_ml.labels import unescaped
 from amazon_ml.settings import PathText, settings
 
 #: Pixels along the edge of the largest tile; beyond it a slip is likelier than a wish.
@@ -17,6 +18,17 @@ RgbSource = Literal["jpg", "tif"]
 
 _Edge = Annotated[int, Field(ge=8, le=LARGEST_EDGE)]
 _Count = Annotated[int, Field(ge=1)]
+_Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _separator(text: str) -> str:
+    if not text:
+        raise ValueError("is empty; leave it out where white space separates the tags")
+    return unescaped(text)
+
+
+#: What stands between tags; a shell passes on the two letters ``\\t`` for a tab.
+Separator = Annotated[str, AfterValidator(_separator)]
 
 
 @settings
@@ -25,9 +37,9 @@ class TableConfig:
 
     Parameters
     ----------
-    table
+    labels_file
         CSV of names and tags; found when not given.
-    images
+    image_dir
         Folder of labelled images; found when not given.
     tags
         The tag list, in the order of columns. When not given: the competition's 17 where the table has one of its
@@ -44,20 +56,20 @@ class TableConfig:
         Take tiles without a tag as they are, instead of refusing the folder.
     merge_rows
         Join rows of one name to one tile with the tags of all of them, as in tables with a row a tag.
-    leave_out
+    exclude
         CSV of names of labelled tiles that are not used, such as `data check` writes.
     """
 
-    table: PathText | None = None
-    images: PathText | None = None
+    labels_file: PathText | None = None
+    image_dir: PathText | None = None
     tags: list[str] | None = None
     name_column: str | None = None
     tags_column: str | None = None
-    tag_separator: str | None = None
+    tag_separator: Separator | None = None
     allow_missing: bool = False
     allow_untagged: bool = False
     merge_rows: bool = False
-    leave_out: PathText | None = None
+    exclude: PathText | None = None
 
 
 @settings
@@ -69,7 +81,7 @@ class ReadingConfig(TableConfig):
     bands
         Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``, such as
         ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
-    colours
+    rgb_source
         Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where there are any,
         since people made the tags from those. Near infrared is always read from TIFs.
     tif_order
@@ -84,10 +96,14 @@ class ReadingConfig(TableConfig):
     """
 
     bands: str = "rgb"
-    colours: RgbSource | None = None
+    rgb_source: RgbSource | None = None
     tif_order: str | None = None
     tif_limits: dict[str, tuple[float, float]] | None = None
     max_pixels: Annotated[int, Field(ge=64)] = MAX_PIXELS
+
+
+#: A table and tiles as they are found, with every option at its default.
+TABLE, READING = TableConfig(), ReadingConfig()
 
 
 @settings
@@ -108,29 +124,32 @@ class DataConfig(ReadingConfig):
         Tiles in a training batch, on each device.
     predict_batch_size
         Tiles in a batch of held-out or untagged tiles, on each device.
-    workers
+    num_workers
         Loader processes. When not given: none on the CPU, where they would take cores from the network, nor for a
         packed store, where a thread that reads one batch ahead is faster; else one a core, 8 at most.
     augment
         Steps that change training tiles, one after the other: each the name of a transform of albumentations, or of
         ours (``Haze``, ``Clouds``), with its arguments.
-    mix
-        Mixing of whole training batches: ``mixup`` and ``cutmix`` (alpha of the Beta distribution that shares are
-        drawn from; with both, one is drawn for each batch) and ``p``, the share of batches that are mixed, such as
-        ``{mixup: 0.2, p: 0.5}``.
+    mixup_alpha
+        Mixup of training batches: alpha of the Beta distribution that shares are drawn from, such as 0.2. Where
+        `cutmix_alpha` is given too, one of both is drawn for each batch.
+    cutmix_alpha
+        Cutmix of training batches: alpha of the Beta distribution that shares are drawn from, such as 1.0.
+    mix_prob
+        Share of the batches that mixup or cutmix change, in 0..1.
     n_folds
         Number of folds.
     fold_by
         ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the tags as
         evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is kept in
         neighbours.csv beside the folds.
-    hold_out
+    validate
         False trains on every tile and validates on the same ones: for a last network after cross-validation, or to
         see that a network can overfit. Its scores are not honest ones.
-    soften
+    soft_labels
         CSV of doubted labels, as `audit` writes it: training targets become the mean of the label and its
         probability. Held-out tiles keep the labels they are scored with.
-    limit
+    max_samples
         Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones; for a quick
         look.
     """
@@ -140,11 +159,13 @@ class DataConfig(ReadingConfig):
     size: _Edge = 256
     batch_size: _Count = 64
     predict_batch_size: _Count = 256
-    workers: Annotated[int, Field(ge=0)] | None = None
+    num_workers: Annotated[int, Field(ge=0)] | None = None
     augment: list[dict[str, dict[str, Any]]] = field(default_factory=lambda: [{"D4": {"p": 1.0}}])
-    mix: dict[str, float] | None = None
+    mixup_alpha: _Alpha | None = None
+    cutmix_alpha: _Alpha | None = None
+    mix_prob: Annotated[float, Field(ge=0, le=1)] = 1.0
     n_folds: Annotated[int, Field(ge=2)] = 5
     fold_by: Literal["tags", "scenes"] = "tags"
-    hold_out: bool = True
-    soften: PathText | None = None
-    limit: _Count | None = None
+    validate: bool = True
+    soft_labels: PathText | None = None
+    max_samples: _Count | None = None

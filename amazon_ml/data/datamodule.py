@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment.augment import Augmentation
-from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
+from amazon_ml.data.augment.mix import Mix
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.loading import (
@@ -104,14 +105,14 @@ class PlanetDataModule(pl.LightningDataModule):
         self.config = config
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
         self.bands = parse_bands(config.bands)
-        self.augmentation = Augmentation(config.augment, seed, config.size, len(self.bands), config.mix)
+        self.augmentation = Augmentation(config.augment, seed, config.size, len(self.bands), _mix(config, seed))
 
     @cached_property
     def catalog(self) -> Catalog:
         """The tiles of the folder, or so many as the limit allows; read once."""
         hp = self.hparams
-        catalog = read_catalog(Path(self.config.root), **catalog_options(self.config))
-        limit = hp["limit"]
+        catalog = read_catalog(Path(self.config.root), self.config)
+        limit = hp["max_samples"]
         if limit is None:
             return catalog
         drawn = np.random.default_rng(hp["seed"]).permutation(len(catalog.labelled))[:limit]
@@ -130,12 +131,12 @@ class PlanetDataModule(pl.LightningDataModule):
                 f"data.packed: {path} holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
                 f"{hp['size']} px; set data.size and data.bands, or pack again"
             )
-        if store.reader.colours != self.catalog.colours:
+        if store.reader.rgb_source != self.catalog.rgb_source:
             raise InputError(
-                f"data.packed: {path} holds colours of {store.reader.colours} files, not of {self.catalog.colours}; "
-                "set data.colours, or pack again"
+                f"data.packed: {path} holds colours of {store.reader.rgb_source} files, not of "
+                f"{self.catalog.rgb_source}; set data.rgb_source, or pack again"
             )
-        check_unchanged(store, self.catalog, partial=bool(hp["limit"] or hp["leave_out"]))
+        check_unchanged(store, self.catalog, partial=bool(hp["max_samples"] or hp["exclude"]))
         check_pixels(store)
         log.info("reading tiles from %s", path)
         return store
@@ -170,7 +171,7 @@ class PlanetDataModule(pl.LightningDataModule):
             )
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
-        if self.hparams["hold_out"]:
+        if self.hparams["validate"]:
             fold, file = self._folds()
             held_out = fold == self.hparams["fold"]
             if not held_out.any() or held_out.all():
@@ -185,7 +186,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Augmented batches, shuffled anew each epoch."""
         dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
         sampler = EpochSampler(len(dataset), self.hparams["seed"], distributed.rank(), distributed.count())
-        return training_loader(dataset, self.hparams["batch_size"], self.workers, sampler, on_gpu=self.on_gpu)
+        return training_loader(dataset, self.hparams["batch_size"], self.num_workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the held-out tiles, as they are, in the order of `valid_rows`; each process has a share."""
@@ -210,14 +211,14 @@ class PlanetDataModule(pl.LightningDataModule):
         return int(self.hparams["seed"] + self.hparams["fold"])
 
     @property
-    def workers(self) -> int:
+    def num_workers(self) -> int:
         """Loader processes, decided."""
-        return loader_workers(self.hparams["workers"], on_gpu=self.on_gpu, packed=self.store is not None)
+        return loader_workers(self.hparams["num_workers"], on_gpu=self.on_gpu, packed=self.store is not None)
 
     @cached_property
     def soft_targets(self) -> np.ndarray:
         """What is trained towards: the labels, softened where they are doubted."""
-        table, catalog = self.hparams["soften"], self.catalog
+        table, catalog = self.hparams["soft_labels"], self.catalog
         if table is None:
             return catalog.targets
         return soften_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
@@ -265,10 +266,16 @@ class PlanetDataModule(pl.LightningDataModule):
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
         return fit_reader(
-            catalog.labelled, self.bands, catalog.colours, hp["tif_order"], hp["tif_limits"], hp["seed"],
+            catalog.labelled, self.bands, catalog.rgb_source, hp["tif_order"], hp["tif_limits"], hp["seed"],
             hp["max_pixels"],
         )  # fmt: skip
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())
-        return tile_loader(dataset, size, self.workers, *share, on_gpu=self.on_gpu)
+        return tile_loader(dataset, size, self.num_workers, *share, on_gpu=self.on_gpu)
+
+
+def _mix(config: DataConfig, seed: int) -> Mix | None:
+    if config.mixup_alpha is None and config.cutmix_alpha is None:
+        return None
+    return Mix(config.mixup_alpha, config.cutmix_alpha, config.mix_prob, seed)

@@ -150,7 +150,7 @@ class ResumableLoader(TileLoader):
 
 
 def tile_loader(
-    dataset: TileDataset, batch_size: int, workers: int, rank: int = 0, ranks: int = 1, *, on_gpu: bool = False
+    dataset: TileDataset, batch_size: int, num_workers: int, rank: int = 0, ranks: int = 1, *, on_gpu: bool = False
 ) -> TileLoader:
     """Batches of a dataset, every tile once, in its order.
 
@@ -159,11 +159,11 @@ def tile_loader(
     """
     size = max(1, min(batch_size, len(dataset) // ranks))
     mine = [row for row in range(len(dataset)) if row // size % ranks == rank]
-    return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(workers, on_gpu))
+    return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(num_workers, on_gpu))
 
 
 def training_loader(
-    dataset: TileDataset, batch_size: int, workers: int, sampler: EpochSampler, *, on_gpu: bool = False
+    dataset: TileDataset, batch_size: int, num_workers: int, sampler: EpochSampler, *, on_gpu: bool = False
 ) -> ResumableLoader:
     """Batches in the order of a sampler, without the last, smaller one, and able to resume.
 
@@ -174,15 +174,15 @@ def training_loader(
         batch_size=batch_size,
         sampler=sampler,
         drop_last=len(sampler) >= batch_size,
-        persistent_workers=workers > 0,
-        **_loading(workers, on_gpu),
+        persistent_workers=num_workers > 0,
+        **_loading(num_workers, on_gpu),
     )
 
 
 def loader_workers(wanted: int | None, *, on_gpu: bool, packed: bool = False) -> int:
     """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core; 8 at most."""
     if wanted is not None and wanted < 0:
-        raise InputError(f"--workers must be at least 0, not {wanted}")
+        raise InputError(f"--num_workers must be at least 0, not {wanted}")
     if wanted is not None:
         return wanted
     return min(8, _own_cores()) if on_gpu and not packed else 0
@@ -194,9 +194,9 @@ def _own_cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) // here)
 
 
-def _loading(workers: int, on_gpu: bool) -> dict[str, Any]:
+def _loading(num_workers: int, on_gpu: bool) -> dict[str, Any]:
     return {
-        "num_workers": workers,
+        "num_workers": num_workers,
         "collate_fn": _as_fetched,
         "worker_init_fn": _start_worker,
         "pin_memory": on_gpu,

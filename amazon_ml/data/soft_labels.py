@@ -51,13 +51,13 @@ def soften_targets(
         wanted, tag = rows["image_name"], rows["tag"]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"data.soften: {table} must be a CSV with image_name, tag and probability: {str(error).strip()}"
+            f"data.soft_labels: {table} must be a CSV with image_name, tag and probability: {str(error).strip()}"
         ) from None
     wrong = ~tag.isin(list(tags)) | ~((probability >= 0) & (probability <= 1))
     if wrong.any():
         line = int(wrong.to_numpy().argmax())
         raise InputError(
-            f"data.soften: {table} line {line + 2}: {tag[line]!r} with probability {probability[line]:g}; "
+            f"data.soft_labels: {table} line {line + 2}: {tag[line]!r} with probability {probability[line]:g}; "
             f"tags are {', '.join(tags)}, and probabilities lie in 0..1"
         )
     soft = targets.astype(np.float32)
@@ -65,7 +65,9 @@ def soften_targets(
     column = pd.Index(list(tags)).get_indexer(pd.Index(tag))
     here = row >= 0
     if len(rows) and not here.any():
-        log.warning("data.soften: %s names none of the %d labelled tiles, such as %s", table, len(names), wanted[0])
+        log.warning(
+            "data.soft_labels: %s names none of the %d labelled tiles, such as %s", table, len(names), wanted[0]
+        )
     row, column = row[here], column[here]
     soft[row, column] = (targets[row, column] + probability[here].astype(np.float32)) / 2
     return soft

@@ -9,14 +9,13 @@ from amazon_ml.errors import InputError
 from amazon_ml.kaggle.form import run_around, separator_of
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.labels import split_tags
-from amazon_ml.report.submission import print_diff
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
 
-def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> None:
+def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> dict[str, Any]:
     """Tell how many tiles two submissions answer differently, and in which tags.
 
     Parameters
@@ -30,6 +29,10 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
     overwrite
         Replace a file that is there.
 
+    Returns
+    -------
+    What differs, as `diff` gives it, and the two files as ``a`` and ``b``.
+
     Raises
     ------
     InputError
@@ -38,9 +41,9 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
     runs = [path for run in map(run_around, (a, b)) if run for path in own_paths(Run(run))]
     check_outputs({"--json": json}, [a, b, *runs], overwrite=overwrite)
     found = {"a": str(a), "b": str(b), **diff(_answers(a), _answers(b))}
-    print_diff(found)
     if json is not None:
         write_json(json, found)
+    return found
 
 
 def diff(a: Mapping[str, frozenset[str]], b: Mapping[str, frozenset[str]]) -> dict[str, Any]:

@@ -222,7 +222,7 @@ def _tell_layout(folder: Path) -> None:
     except InputError as error:
         log.warning("this is no folder to train on yet: %s", error)
         return
-    tiles, _ = find_tiles(layout.places, below=not layout.planet, leave_out=layout.tests)
+    tiles, _ = find_tiles(layout.places, below=not layout.planet, exclude=layout.tests)
     if len(tiles):
         log.info("%s and %s tiles; look at them: amazon-ml data check %s", layout.table, f"{len(tiles):,}", folder)
     else:

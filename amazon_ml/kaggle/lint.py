@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
 from pathlib import Path
@@ -16,12 +16,8 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.form import Form, find_form, run_around
 from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
-from amazon_ml.report.submission import print_lint
-from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
-from amazon_ml.runtime.files import write_json
-from amazon_ml.runtime.outputs import check_outputs
 
 KINDS = {
     "unreadable": Kind("what is not a CSV in UTF-8", "write the file anew"),
@@ -105,18 +101,8 @@ class Lint:
         return [finding for finding in self.findings if finding.severity == "fault"]
 
 
-def lint_submission(
-    file: Path,
-    *,
-    run: Path | None = None,
-    sample: Path | None = None,
-    examples: int = 3,
-    json: Path | None = None,
-    overwrite: bool = False,
-) -> None:
+def lint_submission(file: Path, *, run: Path | None = None, sample: Path | None = None) -> Lint:
     """Check a submission before it is sent: names, order, tags, label logic, and how frequent tags are.
-
-    Faults end with status 1; remarks do not.
 
     Parameters
     ----------
@@ -126,28 +112,10 @@ def lint_submission(
         Run that it is of, for tags, names and how frequent its decision gave tags on held-out tiles. By
         default the folder of the file, where that is a run; else the competition's are taken.
     sample
-        Sample submission whose names and order are asked for.
-    examples
-        How many cases of a kind are shown; the JSON holds all.
-    json
-        File for all that was found.
-    overwrite
-        Replace a file that is there.
-
-    Raises
-    ------
-    WorkError
-        When there are faults.
+        Sample submission whose names and order are requested.
     """
-    if examples < 1:
-        raise InputError("--examples must be at least 1")
     run = run or run_around(file)
-    check_outputs({"--json": json}, [file, sample, *(own_paths(Run(run)) if run else [])], overwrite=overwrite)
-    found = lint(read_submission(file), find_form(run, sample), expect(run))
-    print_lint(asdict(found), found.findings, examples)
-    if json is not None:
-        write_json(json, asdict(found))
-    check_faults(found)
+    return lint(read_submission(file), find_form(run, sample), expect(run))
 
 
 def check_faults(found: Lint) -> None:

@@ -6,7 +6,6 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.client import sign_in
 from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, kept
-from amazon_ml.report.submission import print_records
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_json
 
@@ -14,8 +13,8 @@ from amazon_ml.runtime.files import write_json
 _FINAL = ("complete", "error", "refused")
 
 
-def fetch_scores(run: Path, *, wait: float = 0) -> None:
-    """Ask Kaggle for the scores that a run's submissions lack, record them in the run, and show them all.
+def fetch_scores(run: Path, *, wait: float = 0) -> list[Record]:
+    """Ask Kaggle for the scores that a run's submissions lack, and record them in the run.
 
     Where none is lacking, Kaggle is not asked.
 
@@ -26,12 +25,16 @@ def fetch_scores(run: Path, *, wait: float = 0) -> None:
     wait
         Seconds to wait for each that has no score yet.
 
+    Returns
+    -------
+    What was sent, the oldest first.
+
     Raises
     ------
     InputError
         When nothing was sent of the run, or Kaggle refuses the credentials.
     WorkError
-        When Kaggle cannot be reached, or, with `wait`, the scores do not come in time.
+        When Kaggle cannot be reached.
     """
     if wait < 0:
         raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
@@ -44,7 +47,11 @@ def fetch_scores(run: Path, *, wait: float = 0) -> None:
                 outcome = look_up(api, record["competition"], record["ref"], wait, scored=wait > 0)
                 record.update(outcome or {})
                 write_json(Run(run).submissions, records)
-    print_records(records)
+    return records
+
+
+def check_scored(records: list[Record], wait: float) -> None:
+    """Raise a `WorkError` that names the submissions whose scores did not come, where some were waited for."""
     late = [record["ref"] for record in records if _is_open(record)]
     if wait and late:
         raise WorkError(f"no score after {wait:g} s for {', '.join(map(str, late))}; the same command looks again")

@@ -1,7 +1,8 @@
 """Sending a submission to Kaggle: checked before, agreed to, and looked up after, since a lost one raises nothing."""
 
 import logging
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.client import PLANET_COMPETITION, explained, sign_in
 from amazon_ml.kaggle.form import find_form, run_around
-from amazon_ml.kaggle.lint import check_faults, expect, lint
+from amazon_ml.kaggle.lint import Lint, check_faults, expect, lint
 from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, kept
 from amazon_ml.kaggle.rows import read_submission
-from amazon_ml.report.submission import print_findings, print_parcel
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
@@ -24,14 +24,39 @@ log = logging.getLogger(__name__)
 _ARRIVAL = 15.0
 
 
-def send_submission(
-    file: Path, *, message: str, competition: str = PLANET_COMPETITION, run: Path | None = None,
-    sample: Path | None = None, yes: bool = False, wait: float = 0,
-) -> None:  # fmt: skip
-    """Send a submission to Kaggle, once it has no faults and you agree, and see that it arrives.
+@dataclass(frozen=True)
+class Parcel:
+    """A submission that is ready to be sent.
 
-    Credentials are those of Kaggle's own client: ~/.kaggle/access_token, KAGGLE_API_TOKEN, KAGGLE_USERNAME
-    and KAGGLE_KEY, or kaggle.json.
+    Parameters
+    ----------
+    file
+        The submission.
+    message
+        What Kaggle shows beside it.
+    competition
+        Name of the competition in the address of its page.
+    run
+        Run that it is of; None where it is of none.
+    lint
+        What was found in it.
+    summary
+        What a person wants to know before agreeing: competition, file, hash, message, rows, decision and score.
+    """
+
+    file: Path
+    message: str
+    competition: str
+    run: Path | None
+    lint: Lint
+    summary: dict[str, str]
+
+
+def prepare(
+    file: Path, *, message: str, competition: str = PLANET_COMPETITION, run: Path | None = None,
+    sample: Path | None = None,
+) -> Parcel:  # fmt: skip
+    """Read and check a submission that is to be sent; sends nothing.
 
     Parameters
     ----------
@@ -44,38 +69,53 @@ def send_submission(
     run
         Run that it is of, where what was sent is recorded. By default the folder of the file, where that is a run.
     sample
-        Sample submission whose names and order are asked for. By default the official ones, or those of
+        Sample submission whose names and order are requested. By default the official ones, or those of
         the run for another competition.
-    yes
-        Send without asking.
+    """
+    run = run or run_around(file)
+    form = find_form(None if competition == PLANET_COMPETITION else run, sample)
+    found = lint(read_submission(file), form, expect(run))
+    summary = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
+    summary |= {"rows": f"{found.rows:,}", "tags a tile": f"{found.tags_per_tile:.2f}", **_about(run)}
+    return Parcel(file, message, competition, run, found, summary)
+
+
+def send(parcel: Parcel, *, confirm: Callable[[], None], wait: float = 0) -> Record:
+    """Send a submission to Kaggle, and see that it arrives.
+
+    Credentials are those of Kaggle's own client: ~/.kaggle/access_token, KAGGLE_API_TOKEN, KAGGLE_USERNAME
+    and KAGGLE_KEY, or kaggle.json.
+
+    Parameters
+    ----------
+    parcel
+        What `prepare` gave.
+    confirm
+        Called before anything is sent; it raises where a person does not agree.
     wait
         Seconds to wait for the scores.
+
+    Returns
+    -------
+    What was recorded in the run: time, number, status and, once they are known, scores.
 
     Raises
     ------
     InputError
-        When nobody is there to be asked, or Kaggle refuses the credentials or the competition.
+        When Kaggle refuses the credentials or the competition.
     WorkError
-        When the file has faults, you do not agree, it does not arrive, Kaggle finds it wrong, or the
-        scores do not come in time.
+        When the submission has faults, does not arrive, Kaggle finds it wrong, or the scores do not come in time.
     """
-    if wait < 0:
-        raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
-    run = run or run_around(file)
-    form = find_form(None if competition == PLANET_COMPETITION else run, sample)
-    found = lint(read_submission(file), form, expect(run))
-    print_findings(found.findings)
-    check_faults(found)
-    parcel = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
-    figures = {"rows": f"{found.rows:,}", "tags a tile": f"{found.tags_per_tile:.2f}"}
-    print_parcel({**parcel, **figures, **_about(run)})
+    check_faults(parcel.lint)
+    run = parcel.run
     with kept(run) as before:
-        _warn_of_repetition(before, parcel["sha256"])
-        _agree(yes)
+        record = {key: parcel.summary[key] for key in ("competition", "file", "sha256", "message")}
+        _warn_of_repetition(before, record["sha256"])
+        confirm()
         api = sign_in()
-        record = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **parcel}
-        outcome = _send(api, run, before, record, wait)
+        outcome = _send(api, run, before, {"time": datetime.now(UTC).isoformat(timespec="seconds"), **record}, wait)
     _tell(outcome, wait, f"amazon-ml submit scores {run} fetches it" if run else "the competition's page will show it")
+    return outcome
 
 
 def _send(api: Any, run: Path | None, before: list[Record], record: Record, wait: float) -> Record:
@@ -119,19 +159,6 @@ def _warn_of_repetition(before: list[Record], sha256: str) -> None:
         if record.get("sha256") == sha256 and record.get("status") != "refused":
             number = f"as submission {record['ref']}" if record.get("ref") else "but is not known to have arrived"
             log.warning("the same file was sent on %s, %s", record.get("time"), number)
-
-
-def _agree(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise InputError("nothing was sent: there is no terminal to ask on; --yes sends without asking")
-    try:
-        answer = input("send this to Kaggle? [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise WorkError("nothing was sent")
 
 
 class _NotTakenError(WorkError):

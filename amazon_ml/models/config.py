@@ -27,7 +27,7 @@ class ModelConfig:
         File with such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
     backbone_args
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
-    progressive
+    progressive_resizing
         Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as ``{0: 64, 4: 128, 8:
         256}``: an epoch on small tiles costs a fraction of one on whole ones. Predictions are made at the size of
         the tiles always, so end there.
@@ -36,8 +36,8 @@ class ModelConfig:
     std
         Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
     loss
-        Name of the loss: ``bce``, ``pos_weight``, ``smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
-        ``weather``; it also says how logits become probabilities.
+        Name of the loss: ``bce``, ``pos_weight``, ``label_smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
+        ``grouped_softmax``; it also says how logits become probabilities.
     loss_args
         Arguments of the loss, such as ``{gamma: 2.0}`` for ``focal``.
     lr
@@ -74,7 +74,7 @@ class ModelConfig:
     pretrained: bool = True
     weights: PathText | None = None
     backbone_args: dict[str, Any] = field(default_factory=dict)
-    progressive: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
+    progressive_resizing: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
     mean: list[float] | None = None
     std: list[_Rate] | None = None
     loss: str = "bce"

@@ -255,7 +255,7 @@ class TileTagger(pl.LightningModule):
 
     def size_now(self) -> int | None:
         """Edge of the tiles in this epoch, where it grows."""
-        sizes: dict[int, int] = self.hparams["progressive"]
+        sizes: dict[int, int] = self.hparams["progressive_resizing"]
         return _latest(sizes, self.current_epoch)
 
     def on_train_start(self) -> None:
@@ -339,11 +339,11 @@ class TileTagger(pl.LightningModule):
         """Refuse sizes that the backbone cannot take, now and not in the epoch that comes to them."""
         hp = self.hparams
         self.backbone.eval()
-        for edge in sorted({hp["size"], *hp["progressive"].values()}):
+        for edge in sorted({hp["size"], *hp["progressive_resizing"].values()}):
             try:
                 logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
             except Exception as error:  # each network says it in its own way
-                option = "data.size" if edge == hp["size"] else "model.progressive"
+                option = "data.size" if edge == hp["size"] else "model.progressive_resizing"
                 raise InputError(
                     f"{option}: {hp['backbone']} cannot take tiles of {edge} px: {str(error).splitlines()[0]}"
                 ) from error

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from amazon_ml.decisions.blending import WAYS
 from amazon_ml.errors import InputError
@@ -14,7 +15,7 @@ from amazon_ml.runs.tiles import listed_tiles
 log = logging.getLogger(__name__)
 
 
-def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
+def blend(runs: list[Path], *, run: Path, how: str = "mean") -> dict[str, Any]:
     """Average or stack runs; the blend is a run like any other, tuned, scored and used with the same verbs.
 
     The runs may differ in network, size, bands, loss and folds, for every stored probability is by a
@@ -35,6 +36,10 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
         mean, of probabilities; logit_mean, of log odds; rank, of ranks tag by tag, made probabilities
         again; weighted, the mean with weights of least log loss; or stacked, each tag learnt from all
         tags of all runs, held to the mean of log odds.
+
+    Returns
+    -------
+    The content of the blend's metrics.json.
     """
     if how not in WAYS:
         raise InputError(f"--how {how}: there are {', '.join(WAYS)}")
@@ -50,5 +55,6 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> None:
         member.read_config()  # refuses what is no run, before a lock makes the folder of the blend
     with locked(folder):
         make_blend(folder, members, how)
-        finish(folder, listed_tiles(folder))
+        metrics = finish(folder, listed_tiles(folder))
     log.info("%s blends %d runs: %s", run, len(members), how)
+    return metrics

@@ -10,7 +10,6 @@ from amazon_ml.errors import InputError
 from amazon_ml.kaggle.make import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
-from amazon_ml.report.tables import print_scores
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision, requested_before
 from amazon_ml.runs.folder import Run, read_oof
@@ -21,7 +20,7 @@ from amazon_ml.runs.tune import save_rule
 log = logging.getLogger(__name__)
 
 
-def gather(run: Path, *, partial: bool = False) -> None:
+def gather(run: Path, *, partial: bool = False) -> dict[str, Any]:
     """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
 
     For folds that were trained in processes of their own, as on a cluster.
@@ -32,6 +31,10 @@ def gather(run: Path, *, partial: bool = False) -> None:
         Run folder.
     partial
         Take the folds that are finished, though not all are.
+
+    Returns
+    -------
+    The content of metrics.json.
     """
     folder = Run(run)
     folder.read_config()  # a lock would make the folder where there is none
@@ -46,7 +49,7 @@ def gather(run: Path, *, partial: bool = False) -> None:
             )
         requested_before(folder)  # before anything is written: it refuses a changed decision
         gather_folds(folder)
-        finish(folder, listed_tiles(folder))
+        return finish(folder, listed_tiles(folder))
 
 
 def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
@@ -66,7 +69,6 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
     metrics = save_rule(run)
     if tiles is not None:
         _draw(run, tiles, metrics)
-    print_scores(metrics)
     if run.test.exists():
         _submit(run)
     _report(run, tiles)

@@ -37,10 +37,13 @@ class RunResult:
         The run folder, with networks, probabilities, decision, submission and report.
     metrics
         The content of metrics.json: the scores with their intervals.
+    rank
+        Which of the processes that trained together this is; 0 where there is one.
     """
 
     folder: Path
     metrics: dict[str, Any]
+    rank: int = 0
 
 
 def train(config: RunConfig) -> RunResult:
@@ -71,7 +74,7 @@ def train(config: RunConfig) -> RunResult:
     >>> run.metrics["f2"]["cross_fitted"]["value"]  # doctest: +SKIP
     """
     with joined(config):
-        return RunResult(config.folder, _train(config))
+        return RunResult(config.folder, _train(config), distributed.rank())
 
 
 def _train(config: RunConfig) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def _training_processes(run: Run, folds: list[int]) -> int:
 
 
 def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
-    if not config.data.hold_out:
+    if not config.data.validate:
         return [0]
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     there = sorted(set(fold))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import DataConfig
 from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.errors import InputError
@@ -24,7 +24,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     """List the tags that a run's networks contradict most: audit.csv, and audit.html to look at.
 
     Both are written into the run. The CSV can be given back to training, to leave its tiles out
-    (``--data.leave_out``) or to train towards its probabilities (``--data.soften``); look at the page
+    (``--data.exclude``) or to train towards its probabilities (``--data.soft_labels``); look at the page
     and delete the rows that are right before you do.
 
     Parameters
@@ -44,7 +44,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         raise InputError("--top must be at least 1, --show not below 0")
     folder = Run(run)
     config = folder.read_config()
-    if not config.data.hold_out:
+    if not config.data.validate:
         raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
     check_writable(folder)
     _check_unedited(folder, overwrite=overwrite)
@@ -69,7 +69,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             folder,
             rows,
             show,
-            replace(config.data, root=str(tiles or config.data.root), colours=read_bands(folder).colours),
+            replace(config.data, root=str(tiles or config.data.root), rgb_source=read_bands(folder).rgb_source),
         )
 
 
@@ -86,7 +86,7 @@ def _check_unedited(run: Run, *, overwrite: bool) -> None:
 def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     shown = rows[rows["image_name"].isin(rows["image_name"].unique()[:show])]
     names = shown["image_name"].unique()
-    catalog = read_catalog(Path(data.root), **catalog_options(data))
+    catalog = read_catalog(Path(data.root), data)
     where = catalog.labelled.reset_index().set_index("image_name")
     gone = [name for name in names if name not in where.index]
     if gone:

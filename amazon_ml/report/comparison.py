@@ -1,19 +1,23 @@
-"""Runs side by side: the same sheets of text on a terminal and on a page."""
+"""Runs side by side: sheets of text, and the page that holds them."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.markup import escape as plain
-from rich.table import Table
-
+from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
+from amazon_ml.errors import InputError
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import Cell, paragraph, table, words
-from amazon_ml.report.tables import console
-from amazon_ml.runtime.files import write_text
+from amazon_ml.runs.access import own_paths
+from amazon_ml.runs.compare import compare_runs
+from amazon_ml.runs.folder import Run
+from amazon_ml.runtime.files import write_json, write_text
+from amazon_ml.runtime.outputs import check_outputs
+
+log = logging.getLogger(__name__)
 
 _NONE = "\N{EN DASH}"
 #: What a verdict means, where more is better and where less is.
@@ -47,29 +51,67 @@ class Sheet:
     words: bool = False
 
 
-def print_comparison(found: dict[str, Any]) -> None:
-    """Print a comparison; `found` is what `amazon_ml.runs.compare.compare_runs` gives."""
-    page = console()
-    page.print(_lead(found), highlight=False, markup=False, soft_wrap=True)
-    for sheet in _sheets(found):
-        page.print(_rich(sheet))
-    page.print(_caution(found), highlight=False, markup=False, soft_wrap=True)
+def compare(
+    runs: list[Path], *, rule: str = DEFAULT_RULE, json: Path | None = None, page: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
+
+    Every run is predicted anew by one rule, so that a difference is one of networks. It is noise where
+    its interval, a bootstrap's over tiles, holds 0; the more runs are compared, the wider intervals are.
+    The runs are not changed.
+
+    Parameters
+    ----------
+    runs
+        Run folders of the same tags and labels, blends among them if need be; the first is the one
+        that the others are compared to.
+    rule
+        Rule that decides: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
+    json
+        File for all that was found.
+    page
+        HTML file of the same tables and a drawing; it needs no other file.
+    overwrite
+        Replace files that are there.
+
+    Returns
+    -------
+    What was found, as `amazon_ml.runs.compare.compare_runs` gives it.
+
+    Raises
+    ------
+    InputError
+        For fewer than two runs, and for runs that cannot be compared.
+    """
+    if rule not in RULES:
+        raise InputError(f"--rule {rule}: there are {', '.join(RULES)}")
+    if len({path.resolve() for path in runs}) < max(2, len(runs)):
+        raise InputError("name two different runs or more")
+    inputs = [path for run in runs for path in own_paths(Run(run))]
+    check_outputs({"--json": json, "--page": page}, inputs, overwrite=overwrite)
+    found = compare_runs([Run(path) for path in runs], rule)
+    if json is not None:
+        write_json(json, found)
+    if page is not None:
+        write_comparison_page(page, found)
+        log.info("wrote %s", page)
+    return found
 
 
 def write_comparison_page(path: Path, found: dict[str, Any]) -> None:
     """Write a comparison as an HTML page that needs no other file."""
     sections = [
         Section(anchor, sheet.title, _html(sheet))
-        for anchor, sheet in zip(("scores", "differences", "tags", "options"), _sheets(found), strict=True)
+        for anchor, sheet in zip(("scores", "differences", "tags", "options"), sheets(found), strict=True)
     ]
-    sections.insert(
-        2, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(_caution(found))))
-    )
+    sections.insert(2, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(caution(found)))))
     title = f"Runs compared to {found['runs'][0]['run']}"
-    write_text(path, document(title, paragraph(escape(_lead(found))), sections))
+    write_text(path, document(title, paragraph(escape(lead(found))), sections))
 
 
-def _lead(found: dict[str, Any]) -> str:
+def lead(found: dict[str, Any]) -> str:
+    """Give the sentence above a comparison: which tiles, which rule."""
     source = "GENERATED tiles, which say nothing about Kaggle: " if found["generated"] else ""
     most = max(run["held_out"] for run in found["runs"])
     part = "that every run held out" + (f"; one held out {most:,}" if most > found["tiles"] else "")
@@ -79,7 +121,8 @@ def _lead(found: dict[str, Any]) -> str:
     )
 
 
-def _caution(found: dict[str, Any]) -> str:
+def caution(found: dict[str, Any]) -> str:
+    """Give the sentence below a comparison: what its intervals do not cover."""
     told = "Intervals tell what other tiles could change, with the networks as they are; another seed changes more."
     others = len(found["runs"]) - 1
     if others < 2:
@@ -90,7 +133,8 @@ def _caution(found: dict[str, Any]) -> str:
     )
 
 
-def _sheets(found: dict[str, Any]) -> list[Sheet]:
+def sheets(found: dict[str, Any]) -> list[Sheet]:
+    """Give the tables of a comparison: scores, differences, tags, options."""
     return [sheet(found) for sheet in (_scores, _differences, _tags, _options)]
 
 
@@ -168,16 +212,6 @@ def _known(value: float | None) -> str:
 
 def _between(ends: Sequence[float], form: str) -> str:
     return " to ".join(format(end, form) for end in ends)
-
-
-def _rich(sheet: Sheet) -> Table:
-    table = Table(title=plain(sheet.title), title_justify="left", caption=plain(sheet.note), caption_justify="left",
-                  box=box.SIMPLE_HEAD, pad_edge=False)  # fmt: skip
-    for place, heading in enumerate(sheet.headings):
-        table.add_column(plain(heading), justify="left" if sheet.words or not place else "right", overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*map(plain, row))
-    return table
 
 
 def _html(sheet: Sheet) -> str:

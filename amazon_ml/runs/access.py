@@ -132,6 +132,6 @@ def own_paths(run: Run) -> list[Path]:
 def _tables(run: Run) -> list[Path]:
     try:
         data = run.read_config(checked=False).data
-        return tables_of(Path(data.root), Path(data.table) if data.table else None)
+        return tables_of(Path(data.root), data)
     except InputError:  # a run that cannot be read is refused by its reader
         return []

@@ -141,7 +141,7 @@ def _check_others(members: Sequence[Run]) -> None:
     first, tags = members[0], members[0].tags()
     true = read_targets(first)
     for member in members:
-        if not member.read_config().data.hold_out:
+        if not member.read_config().data.validate:
             raise InputError(f"{member.path} was trained on every tile, so it has no out-of-fold rows to blend")
         apart = sorted(set(tags).symmetric_difference(member.tags()))
         if apart:

@@ -94,7 +94,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
 
 def _held_out(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read out-of-fold probabilities and the truth of the same tiles, by name and tag."""
-    if not run.read_config().data.hold_out:
+    if not run.read_config().data.validate:
         raise InputError(f"{run.path} was trained on every tile, so it has no held-out tiles to compare on")
     names, tags, p, true = read_oof(run)
     table = pd.DataFrame(p, index=pd.Index(names), columns=list(tags))

@@ -15,14 +15,14 @@ from amazon_ml.settings import build, to_plain
 
 #: Options that change no result of a run; so do those of logging services.
 IDLE = (
-    "data.packed", "data.workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "data.packed", "data.num_workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
 #: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
 #: Where the tiles lie is free, too: their hashes tell that they are the same. The number of processes that train a
 #: network is checked where they are counted, since torchrun and srun set it, too.
 FREE = (
-    *IDLE, "folds", "data.root", "data.table", "data.images", "trainer.devices", "trainer.num_nodes",
+    *IDLE, "folds", "data.root", "data.labels_file", "data.image_dir", "trainer.devices", "trainer.num_nodes",
 )  # fmt: skip
 
 

@@ -1,15 +1,14 @@
 """The score of a run or a bundle on another labelled folder."""
 
 import logging
-import re
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from amazon_ml.data.catalog.catalog import Catalog, catalog_options, read_catalog
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
-from amazon_ml.data.config import ReadingConfig, RgbSource
+from amazon_ml.data.config import ReadingConfig, RgbSource, TableConfig
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import check_whole, describe_broken
@@ -28,14 +27,11 @@ from amazon_ml.runtime.outputs import check_outputs
 
 log = logging.getLogger(__name__)
 
-#: Options of the table that evaluate has itself.
-_OWN = {"table", "images", "leave_out", "allow_untagged", "merge_rows"}
-
 
 def evaluate(
-    run: Path, data: Path, *, table: Path | None = None, images: Path | None = None, leave_out: Path | None = None,
-    allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None, workers: int | None = None,
-    overwrite: bool = False,
+    run: Path, data: Path, *, labels_file: Path | None = None, image_dir: Path | None = None,
+    exclude: Path | None = None, allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None,
+    num_workers: int | None = None, overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -48,11 +44,11 @@ def evaluate(
         Run folder, trained and tuned, or a bundle.
     data
         Folder of labelled tiles, in any layout that training takes.
-    table
+    labels_file
         CSV of names and tags; found when not given.
-    images
+    image_dir
         Folder of the images; found when not given.
-    leave_out
+    exclude
         CSV of names of tiles that are passed over; the list that training used is not.
     allow_untagged
         Take tiles without a tag as they are; so it is, too, where the run was trained so.
@@ -60,7 +56,7 @@ def evaluate(
         Join rows of one name to one tile; so it is, too, where the run was trained so.
     json
         File for the scores.
-    workers
+    num_workers
         Loader processes; by default none on the CPU, one a core beside a GPU.
     overwrite
         Replace a file that is there.
@@ -71,26 +67,28 @@ def evaluate(
     """
     bundle = open_bundle(run)
     if json is not None:
-        inputs = [*inputs_of(run, bundle, data), find_layout(data, table, images).table, leave_out]
+        layout = find_layout(data, TableConfig(labels_file=_text(labels_file), image_dir=_text(image_dir)))
+        inputs = [*inputs_of(run, bundle, data), layout.table, exclude]
         check_outputs({"--json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
     written = TagSet(tuple(decision.tags)).separator(bundle.table.tag_separator)
     how = replace(
-        bundle.table, table=_text(table), images=_text(images), leave_out=_text(leave_out), tags=list(decision.tags),
+        bundle.table, labels_file=_text(labels_file), image_dir=_text(image_dir), exclude=_text(exclude),
+        tags=list(decision.tags),
         tag_separator=None if written == " " else written,  # a table that predict wrote is read, too
         allow_untagged=allow_untagged or bundle.table.allow_untagged,
         merge_rows=merge_rows or bundle.table.merge_rows,
     )  # fmt: skip
 
     @cache
-    def read(bands: str, colours: RgbSource) -> Catalog:
+    def read(bands: str, rgb_source: RgbSource) -> Catalog:
         try:
-            return read_catalog(data, **catalog_options(ReadingConfig(**asdict(how), bands=bands, colours=colours)))
+            return read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
         except InputError as error:
-            raise InputError(_with_own_remedy(str(error), run)) from None
+            raise InputError(f"{error} (all other options of the table are those of {run})") from None
 
     def tiles_for(reader: TileReader) -> Catalog:
-        return read(name_bands(reader.bands), reader.colours)
+        return read(name_bands(reader.bands), reader.rgb_source)
 
     catalog = tiles_for(bundle.networks.read)
     known = _known(run, bundle, catalog)
@@ -98,11 +96,11 @@ def evaluate(
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
     check_whole(catalog.labelled)
-    predicted = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, workers)
+    predicted = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, num_workers)
     if predicted.failed:
         raise InputError(
             f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
-            "lists such tiles, and writes with --leave_out the list that --leave_out takes here"
+            "lists such tiles, and writes with --write_exclude the list that --exclude takes here"
         )
     p = predicted.p
     answers = decision.rule.predict(p)
@@ -129,15 +127,6 @@ def evaluate(
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _with_own_remedy(message: str, run: Path) -> str:
-    """Say of options of training that they are none here, where a message names one."""
-    named = set(re.findall(r"--data\.(\w+)", message)) - _OWN
-    if not named:
-        return message
-    plain = re.sub(r"--(data\.(\w+))", lambda found: found[1] if found[2] in named else found[0], message)
-    return f"{plain}. evaluate has no such option, since {run} keeps its own; write the table as that run reads it"
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:

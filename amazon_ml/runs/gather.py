@@ -56,7 +56,7 @@ def _untagged(run: Run) -> int:
 def _held_out(run: Run) -> dict[int, pd.Series]:
     """Names of the tiles that each fold holds out."""
     names = read_truth(run).index.to_series()
-    if not run.read_config().data.hold_out:
+    if not run.read_config().data.validate:
         return {0: names}  # the one network validates on what it was trained on
     check_recorded(run.folds)
     fold = read_folds(run.folds, names)

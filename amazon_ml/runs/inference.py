@@ -86,7 +86,7 @@ class Engine:
     ----------
     device
         Where; as `choose_device` chooses by default.
-    workers
+    num_workers
         Loader processes; as `loader_workers` chooses by default.
     progress
         Whether to show how far it is.
@@ -95,7 +95,7 @@ class Engine:
     """
 
     device: torch.device | None = None
-    workers: int | None = None
+    num_workers: int | None = None
     progress: bool = True
     taggers: Callable[[Networks], Iterable[TileTagger]] = load_taggers
 
@@ -104,8 +104,8 @@ class Engine:
         keep_freed_memory()
         device = choose_device(networks, self.device)
         gpu = device.type == "cuda"
-        workers = loader_workers(self.workers, on_gpu=gpu)
-        loader = tile_loader(TileDataset(source), networks.batch_size, workers, on_gpu=gpu)
+        num_workers = loader_workers(self.num_workers, on_gpu=gpu)
+        loader = tile_loader(TileDataset(source), networks.batch_size, num_workers, on_gpu=gpu)
         total = np.zeros((len(source), len(networks.tags)), dtype=np.float64)
         for tagger in self.taggers(networks) if len(source) else ():
             ready, cast = placed(tagger, networks, device)

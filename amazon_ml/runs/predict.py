@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 def predict_tiles(
-    run: Path, tiles: Path, out: Path, *, workers: int | None = None, shard: str | None = None,
+    run: Path, tiles: Path, out: Path, *, num_workers: int | None = None, shard: str | None = None,
     skip_broken: bool = False, broken: Path | None = None, defuse: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Tag a folder of tiles: writes name, tags, and one probability a tag.
@@ -65,7 +65,7 @@ def predict_tiles(
         Folder of images; those in folders beneath are found, too.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
-    workers
+    num_workers
         Loader processes; by default none on the CPU, one a core beside a GPU.
     shard
         Tag one part of the tiles, such as 3/16, counted from 0; a part that is there is left as it is.
@@ -86,14 +86,14 @@ def predict_tiles(
             check_outputs({"--broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
         if defuse:
             raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
-        _predict_shard(run, tiles, Parts(out), parse_shard(shard), workers, policy)
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), num_workers, policy)
         return
     check_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
     check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
-    table = _tag(bundle, listed, tiles, out, workers, policy, known)
+    table = _tag(bundle, listed, tiles, out, num_workers, policy, known)
     save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
@@ -128,7 +128,7 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
     return bundle
 
 
-def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: int | None, policy: Policy) -> None:
+def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, num_workers: int | None, policy: Policy) -> None:
     bundle = plan_shards(run, tiles, parts, shard.count, policy)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
@@ -139,7 +139,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, workers: 
         planned = read_shard(parts, shard.number, tiles)
         policy = replace(policy, may_be_all=True)
         listed, known = _readable(bundle.networks, planned, tiles, policy)
-        table = _tag(bundle, listed, tiles, part, workers, policy, known)
+        table = _tag(bundle, listed, tiles, part, num_workers, policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
         save_part(parts, shard.number, table)
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
@@ -149,7 +149,7 @@ def _readable(
     networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Look at the headers of all files that the networks read; give the tiles without a fault there, and the faults."""
-    readers = {(member.read.bands, member.read.colours): member.read for member in all_members(networks)}
+    readers = {(member.read.bands, member.read.rgb_source): member.read for member in all_members(networks)}
     tables = [_chosen(listed, folder, read) for read in readers.values()]
     faults = find_broken(tables)
     broken: dict[str, str] = {}
@@ -161,12 +161,12 @@ def _readable(
 
 
 def _tag(
-    bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, workers: int | None, policy: Policy,
+    bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, num_workers: int | None, policy: Policy,
     known: Mapping[str, str],
 ) -> pd.DataFrame:  # fmt: skip
     """Make the table of names, tags and probabilities; tiles that cannot be decoded are left out, or end it."""
     decision, tags = bundle.decision, TagSet(bundle.decision.tags)
-    predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), workers)
+    predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), num_workers)
     kept = ~predicted.names.isin(predicted.failed).to_numpy()
     p = predicted.p[kept]
     table = probability_table(predicted.names[kept], decision.tags, p)
@@ -190,7 +190,7 @@ def _made_of(bundle: Bundle) -> str:
 
 
 def predict_listed(
-    networks: Networks | Blended, listing: Listing, workers: int | None, engine: Engine | None = None
+    networks: Networks | Blended, listing: Listing, num_workers: int | None, engine: Engine | None = None
 ) -> Predicted:
     """Predict tiles with the networks of a run, or with those of all members of a blend.
 
@@ -200,12 +200,12 @@ def predict_listed(
         What predicts.
     listing
         Lists the tiles, each with the files that a reader needs: members of a blend may read others.
-    workers
+    num_workers
         Loader processes.
     engine
         How they predict; it has `workers` already.
     """
-    engine = engine or Engine(workers=workers)
+    engine = engine or Engine(num_workers=num_workers)
     return predict_members(networks, lambda one: _predict_table(one, listing(one.read), engine))
 
 
@@ -227,9 +227,9 @@ def _tiles_below(folder: Path) -> pd.DataFrame:
 
 
 def _chosen(listed: pd.DataFrame, folder: Path, read: TileReader) -> pd.DataFrame:
-    chosen, lacking = choose_files(listed, read.bands, read.colours)
+    chosen, lacking = choose_files(listed, read.bands, read.rgb_source)
     if len(lacking):
-        needed = files_needed(read.bands, read.colours)
+        needed = files_needed(read.bands, read.rgb_source)
         raise InputError(
             f"--tiles {folder}: the run reads bands {name_bands(read.bands)} of a {needed}, which {len(lacking):,} of "
             f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}"

@@ -29,7 +29,7 @@ _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "p
 #: What a run may not go on without: part of its provenance, fact, and what that is a hash of.
 _CONSTANT = (
     ("data", "sha256", "the tiles or the tag table"),
-    ("data", "soften_sha256", "the labels of data.soften"),
+    ("data", "soft_labels_sha256", "the labels of data.soft_labels"),
     ("folds", "sha256", "folds.csv"),
 )
 
@@ -93,7 +93,7 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
         "root": str(Path(config.data.root).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
-        "soften_sha256": _soften_hash(config.data.soften),
+        "soft_labels_sha256": _soften_hash(config.data.soft_labels),
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),
         "tags": support,
@@ -102,7 +102,7 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
 
 def _soften_hash(table: str | None) -> str | None:
     if table is not None and not Path(table).is_file():
-        raise InputError(f"data.soften: there is no table {table}")
+        raise InputError(f"data.soft_labels: there is no table {table}")
     return sha256_of(Path(table)) if table else None
 
 

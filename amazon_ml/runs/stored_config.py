@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _MAKE_FOLDS = {
     "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
     "data.allow_untagged", "data.merge_rows",
-    "data.leave_out", "data.bands", "data.colours", "data.n_folds", "data.fold_by", "data.limit",
+    "data.exclude", "data.bands", "data.rgb_source", "data.n_folds", "data.fold_by", "data.max_samples",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog.catalog import catalog_options, read_catalog
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.file_table import count_names
 from amazon_ml.data.readers.bands import TileReader, read_reader
 from amazon_ml.errors import InputError
@@ -38,10 +38,10 @@ def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
     The ``labelled`` table of a catalog, or None with a warning.
     """
     # The run's own tags are tags, however they look.
-    how = replace(run.read_config().data, tags=list(run.tags()), colours=read_bands(run).colours)
+    how = replace(run.read_config().data, tags=list(run.tags()), rgb_source=read_bands(run).rgb_source)
     place = root or Path(how.root)
     try:
-        catalog = read_catalog(place, **catalog_options(how))
+        catalog = read_catalog(place, how)
     except InputError as error:
         log.warning("no tiles are drawn: %s", error)
         return None

@@ -78,7 +78,7 @@ def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     per_tile = {name: fbeta_per_tile(true, answer, beta) for name, answer in answers.items()}
     chosen = list(rules)[simplest([per_tile[name] for name in rules])] if rule == BEST else rule
     fitted = rules[chosen].fit(p, true)
-    held_out = config.data.hold_out
+    held_out = config.data.validate
     metrics = {
         "tiles_of": data["root"],
         "generated": data["generated"],

@@ -22,7 +22,9 @@ _BLOCK = 2048
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def mapped(function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, what: str) -> Iterator[Result]:
+def mapped(
+    function: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int, what: str
+) -> Iterator[Result]:
     """Give the results of a function for each item, in order, computed by threads.
 
     Threads serve where the time goes into libraries that let others run meanwhile: decoding, hashing,
@@ -34,12 +36,12 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], *, workers
         What is done with an item.
     items
         What it is done with.
-    workers
+    num_workers
         Number of threads.
     what
         What the items are, for the progress bar on a terminal and for the lines elsewhere.
     """
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(num_workers) as pool:
         blocks = (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
         results = (result for block in blocks for result in pool.map(function, block))
         yield from tracked(results, len(items), what)

@@ -129,7 +129,7 @@ def _spread(config: RunConfig, resources: Resources) -> RunConfig:
 
 def _folds(run: Run, config: RunConfig) -> list[int]:
     """List the folds of a run, which may have none on disk yet."""
-    if not config.data.hold_out:
+    if not config.data.validate:
         return [0]
     if run.folds.exists():
         check_regular(run.folds)

@@ -363,10 +363,10 @@ def _tell_unreached(config: RunConfig) -> None:
     model, epochs = config.model, config.trainer.max_epochs
     if epochs in (None, -1):
         return
-    reached = {epoch: edge for epoch, edge in model.progressive.items() if epoch < epochs}
+    reached = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch < epochs}
     if reached and (edge := reached[max(reached)]) != config.data.size:
-        log.warning("model.progressive: training ends on tiles of %d px, and predictions are made at %d px (data.size)",
-                    edge, config.data.size)  # fmt: skip
+        log.warning("model.progressive_resizing: training ends on tiles of %d px, and predictions are made at %d px "
+                    "(data.size)", edge, config.data.size)  # fmt: skip
     if late := [epoch for epoch in model.unfreeze if epoch >= epochs]:
         log.warning("model.unfreeze: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 

@@ -181,7 +181,7 @@ def test_a_run_that_was_moved_is_read(run: Path, demo_tiles: Path, tmp_path: Pat
 
 def test_options_that_change_no_result_may_be_edited(run: Path, demo_tiles: Path) -> None:
     options = yaml.safe_load((run / "config.yaml").read_text())
-    options["data"] |= {"root": "/elsewhere", "workers": 2}
+    options["data"] |= {"root": "/elsewhere", "num_workers": 2}
     (run / "config.yaml").write_text(yaml.safe_dump(options))
     assert main(["tune", str(run), "--rule", "fixed"]) == 0
 

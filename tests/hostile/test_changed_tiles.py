@@ -13,6 +13,7 @@ from conftest import TINY
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.store.packed import check_pixels, open_store
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
@@ -182,7 +183,7 @@ def shuffled(catalog: Catalog) -> Catalog:
 def test_the_hash_of_the_data_does_not_depend_on_order(tiles: Path) -> None:
     catalog = read_catalog(tiles)
     assert shuffled(catalog).sha256 == catalog.sha256
-    reversed_tags = read_catalog(tiles, tags=catalog.tags.names[::-1])
+    reversed_tags = read_catalog(tiles, ReadingConfig(tags=list(catalog.tags.names[::-1])))
     assert reversed_tags.sha256 == catalog.sha256
     swapped = Catalog(catalog.tags, catalog.labelled, catalog.targets[::-1], catalog.unlabelled)
     assert swapped.sha256 != catalog.sha256

@@ -281,7 +281,8 @@ def test_what_commands_wrote_beside_tiles_is_no_part_of_them(names: tuple[str, s
     assert list(image_files(here / "set", below=True)) == [here / "set" / "tiles" / "a.jpg"]
 
 
-@pytest.mark.parametrize("wrong", [["--data.root", "nowhere"], ["--data.root", "tiles", "--data.table", "none.csv"],
+@pytest.mark.parametrize("wrong", [["--data.root", "nowhere"],
+                                   ["--data.root", "tiles", "--data.labels_file", "none.csv"],
                                    ["--data.root", "tiles", "--model.weights", "pipe"],
                                    ["--data.root", "tiles", "--model.weights", "tiles"],
                                    ["--data.root", "tiles", "--model.weights", "/dev/zero"],

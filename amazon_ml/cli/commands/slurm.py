@@ -1,10 +1,20 @@
-"""Jobs on a Slurm cluster: ``slurm train``."""
+"""Jobs on a Slurm cluster: ``slurm train|predict|status``."""
 
 from pathlib import Path
 
+from amazon_ml.cli.verb import Verb
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.slurm.submit import site_with
-from amazon_ml.slurm.train import Resources, train_jobs
+
+VERBS = {
+    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
+    "slurm predict": Verb(
+        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
+    ),
+    "slurm status": Verb(
+        "amazon_ml.slurm.status:status", "what became of the jobs", ("run",),
+        show="amazon_ml.cli.show.scores:print_jobs",
+    ),
+}  # fmt: skip
 
 
 def train(
@@ -40,5 +50,8 @@ def train(
     submit
         Submit the jobs.
     """
+    from amazon_ml.slurm.submit import site_with
+    from amazon_ml.slurm.train import Resources, train_jobs
+
     here = site_with(site, time=time, partition=partition, memory=memory)
     train_jobs(config, here, Resources(nodes, gpus_per_node, at_once, requeue), submit=submit)

@@ -1,11 +1,13 @@
 """Training, and what is measured before it: ``train``, ``find lr``, ``find batch``."""
 
-from rich.table import Table
-
-from amazon_ml.pipeline.train import train as run_job
-from amazon_ml.report.tables import console
+from amazon_ml.cli.verb import Verb
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.training.find import enough, find_rate, measure_batches
+
+VERBS = {
+    "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
+    "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
+    "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
+}
 
 
 def train(config: RunConfig) -> None:
@@ -16,7 +18,12 @@ def train(config: RunConfig) -> None:
     config
         Options of the run.
     """
-    run_job(config)
+    from amazon_ml import pipeline
+    from amazon_ml.cli.show.scores import print_scores
+
+    result = pipeline.train.train(config)
+    if result.rank == 0:  # of processes that train together, one prints
+        print_scores(result.metrics)
 
 
 def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> None:
@@ -36,6 +43,9 @@ def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, st
     steps
         Number of steps.
     """
+    from amazon_ml.cli.show.console import console
+    from amazon_ml.pipeline.find import find_rate
+
     console().print(f"--model.lr={find_rate(config, lowest, highest, steps):.2g}", highlight=False)
 
 
@@ -53,6 +63,11 @@ def find_batch(config: RunConfig, *, limit: int = 512, steps: int = 5) -> None:
     steps
         Steps to time for each size; their median counts.
     """
+    from rich.table import Table
+
+    from amazon_ml.cli.show.console import console
+    from amazon_ml.pipeline.find import enough, measure_batches
+
     speeds, full = measure_batches(config, limit, steps)
     table = Table(title=f"{config.model.backbone}, {config.data.size} px", title_justify="left")
     for heading in ("batch", "images/s"):

@@ -53,12 +53,12 @@ class Augmentation:
     bands
         Of the tiles; for the trial.
     mix
-        Options of `Mix`, for whole batches.
+        Mixing of whole batches.
 
     Attributes
     ----------
     mix
-        To be called with each batch; none when there are no options.
+        To be called with each batch; None where batches are not mixed.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Augmentation:
         seed: int,
         size: int | None = None,
         bands: int = 3,
-        mix: Mapping[str, float] | None = None,
+        mix: Mix | None = None,
     ) -> None:
         self.seed = seed
         self.steps = [_transform(step, size) for step in steps]
@@ -80,7 +80,7 @@ class Augmentation:
         self.begins_with_d4 = isinstance(first, albumentations.D4) and first.p == 1
         if self.begins_with_d4:
             del self.steps[0]
-        self.mix = Mix(mix, seed) if mix else None
+        self.mix = mix
         if size is not None:
             noise = np.random.default_rng(0).integers(256, size=(size, size, bands), dtype=np.uint8)
             self._stepped(noise, entropy=0, always=True)

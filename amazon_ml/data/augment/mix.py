@@ -4,17 +4,18 @@ Batches are shuffled, so the tile before is as random a partner as any, and no t
 work in place: a batch of tiles is large, and the loader has just made it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.readers.images import Image
-from amazon_ml.errors import InputError
 
 #: Shares of tags, in 0..1: float32 (tiles, tags).
 Targets = npt.NDArray[np.float32]
+#: What mixes tiles and targets in place, by a share.
+Way = Callable[[Image, Targets, float, np.random.Generator], None]
 
 
 class Mix:
@@ -22,29 +23,21 @@ class Mix:
 
     Parameters
     ----------
-    options
-        ``mixup`` and ``cutmix``: alpha of the Beta(alpha, alpha) distribution that the share of a
-        tile is drawn from, more than 0; where both are given, one is drawn for each batch, evenly.
-        ``p``: share of the batches that are mixed, all when not given.
+    mixup_alpha, cutmix_alpha
+        Alpha of the Beta(alpha, alpha) distribution that the share of a tile is drawn from, more than 0; where both
+        are given, one is drawn for each batch, evenly.
+    prob
+        Share of the batches that are mixed.
     seed
         Seed of the run.
-
-    Raises
-    ------
-    InputError
-        For an unknown option, a value out of its range, or neither ``mixup`` nor ``cutmix``.
     """
 
-    def __init__(self, options: Mapping[str, float], seed: int) -> None:
-        self.seed, self.p = seed, options.get("p", 1.0)
-        self.ways = [(WAYS[name], alpha) for name, alpha in options.items() if name in WAYS]
-        unknown = sorted(options.keys() - {*WAYS, "p"})
-        if unknown or not self.ways:
-            raise InputError(
-                f"data.mix takes {', '.join(WAYS)} (one at least) and p, such as {{mixup: 0.2, p: 0.5}}; got {options}"
-            )
-        if not 0 <= self.p <= 1 or not all(0 < alpha < np.inf for _, alpha in self.ways):
-            raise InputError(f"data.mix: p must be in 0..1 and an alpha more than 0; got {options}")
+    def __init__(
+        self, mixup_alpha: float | None = None, cutmix_alpha: float | None = None, prob: float = 1.0, seed: int = 0
+    ) -> None:
+        self.seed, self.prob = seed, prob
+        both: tuple[tuple[Way, float | None], ...] = ((mixup, mixup_alpha), (cutmix, cutmix_alpha))
+        self.ways = [(way, alpha) for way, alpha in both if alpha is not None]
 
     def __call__(self, images: Image, targets: Targets, epoch: int, indices: Sequence[int]) -> None:
         """Mix a batch in place, or leave it; equal arguments give equal batches.
@@ -61,7 +54,7 @@ class Mix:
             Which tiles the batch holds, in its order.
         """
         rng = np.random.default_rng((self.seed, epoch, *indices))
-        if rng.random() < self.p:
+        if self.ways and rng.random() < self.prob:
             way, alpha = self.ways[rng.integers(len(self.ways))]
             way(images, targets, rng.beta(alpha, alpha), rng)
 
@@ -120,7 +113,3 @@ def _mix_targets(targets: Targets, share: float) -> None:
     partners = np.roll(targets, 1, axis=0)
     targets *= share
     targets += (1 - share) * partners
-
-
-#: What the options of `Mix` name.
-WAYS: Mapping[str, Callable[[Image, Targets, float, np.random.Generator], None]] = {"mixup": mixup, "cutmix": cutmix}

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,17 +12,17 @@ import pandas as pd
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import Reading, TagTable, read_table
+from amazon_ml.data.catalog.table import TagTable, read_table
 from amazon_ml.data.catalog.tiles import (
     ambiguous_names,
-    choose_colours,
     choose_files,
+    choose_rgb_source,
     files_needed,
     image_files,
     list_tiles,
 )
-from amazon_ml.data.config import ReadingConfig, RgbSource
-from amazon_ml.data.readers.bands import COLOURS, parse_bands
+from amazon_ml.data.config import READING, ReadingConfig, RgbSource
+from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -46,7 +45,7 @@ class Catalog:
         Multi-hot array of the labelled tiles, shape (tiles, tags).
     unlabelled
         One row a tile without tags: ``image_name``, ``path``, ``tif``.
-    colours
+    rgb_source
         Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     """
 
@@ -54,7 +53,7 @@ class Catalog:
     labelled: pd.DataFrame
     targets: MultiHot
     unlabelled: pd.DataFrame
-    colours: RgbSource = "jpg"
+    rgb_source: RgbSource = "jpg"
 
     @property
     def sha256(self) -> str:
@@ -76,29 +75,14 @@ class Catalog:
             self.labelled.iloc[rows].reset_index(drop=True),
             self.targets[rows],
             self.unlabelled.head(unlabelled),
-            self.colours,
+            self.rgb_source,
         )
 
 
-def read_catalog(
-    root: Path,
-    *,
-    table: Path | None = None,
-    images: Path | None = None,
-    tags: Sequence[str] | None = None,
-    name_column: str | None = None,
-    tags_column: str | None = None,
-    tag_separator: str | None = None,
-    allow_missing: bool = False,
-    allow_untagged: bool = False,
-    merge_rows: bool = False,
-    bands: Sequence[str] = COLOURS,
-    colours: RgbSource | None = None,
-    leave_out: Path | None = None,
-) -> Catalog:
+def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     """Read the catalog of a folder.
 
-    The tag list is decided here and nowhere else: it is `tags` where that is given; the
+    The tag list is decided here and nowhere else: it is `config.tags` where that is given; the
     competition's 17 where the table has one of its names; and otherwise the distinct tags of the
     table, sorted.
 
@@ -106,69 +90,39 @@ def read_catalog(
     ----------
     root
         The folder, or a parent of it.
-    table
-        CSV of names and tags; found when not given.
-    images
-        Folder of the labelled images; found when not given.
-    tags
-        The tag list, in the order of columns.
-    name_column, tags_column
-        Columns of the table; common names are understood.
-    tag_separator
-        What stands between tags; any white space by default.
-    allow_missing
-        Leave out rows whose file is missing, instead of refusing the folder.
-    allow_untagged
-        Take tiles without a tag as they are, instead of refusing the folder.
-    merge_rows
-        Join rows of one name to one tile with the tags of all of them.
-    bands
-        Bands that will be read; they tell which files a tile needs.
-    colours
-        Which files give red, green and blue: ``jpg`` (PNGs, too) or ``tif``; by default the JPGs
-        where there are any.
-    leave_out
-        CSV of names whose rows are passed over, whatever is wrong with them.
+    config
+        How its table and its tiles are read.
 
     Raises
     ------
     InputError
         For a folder without a layout or with more than one, and for a broken table.
     """
-    layout = find_layout(root, table, images)
-    reading = Reading(tags, name_column, tags_column, tag_separator, allow_untagged, merge_rows, leave_out)
-    read = read_table(layout.table, reading, names_with_files(layout))
+    layout, bands = find_layout(root, config), parse_bands(config.bands)
+    read = read_table(layout.table, config, names_with_files(layout))
     test_folders = untagged_folders(layout, read.rows["image_name"])
-    files = list_tiles(layout.places, below=not layout.planet, leave_out=test_folders)
+    files = list_tiles(layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
         raise InputError(no_images(layout.places))
-    colours = colours or choose_colours(files)
+    rgb_source = config.rgb_source or choose_rgb_source(files)
     _check_ambiguous(read, files)
-    files, _ = choose_files(files, bands, colours)
+    files, _ = choose_files(files, bands, rgb_source)
     try:
-        labelled = _join(read, files, layout.places, allow_missing, needed=files_needed(bands, colours))
+        labelled = _join(read, files, layout.places, config.allow_missing, needed=files_needed(bands, rgb_source))
     except InputError as error:
         raise InputError(f"{error}{unread_images(layout.places)}") from None
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
-    unlabelled, lacking = choose_files(untagged, bands, colours)
+    unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are left out", len(lacking), len(untagged),
-                    files_needed(bands, colours), listed(lacking))  # fmt: skip
+                    files_needed(bands, rgb_source), listed(lacking))  # fmt: skip
     return Catalog(
         tags=read.tags,
         labelled=labelled[["image_name", "path", "tif", "tags", "line"]],
         targets=_encode(read, labelled),
         unlabelled=unlabelled,
-        colours=colours,
+        rgb_source=rgb_source,
     )
-
-
-def catalog_options(data: ReadingConfig) -> dict[str, Any]:
-    """Pick from the data options those of `read_catalog`."""
-    paths = {key: Path(value) if (value := getattr(data, key)) else None for key in ("table", "images", "leave_out")}
-    plain = ("tags", "name_column", "tags_column", "tag_separator", "allow_missing", "colours", "allow_untagged",
-             "merge_rows")  # fmt: skip
-    return {**paths, **{key: getattr(data, key) for key in plain}, "bands": parse_bands(data.bands)}
 
 
 def names_with_files(layout: Layout) -> TileNames:
@@ -229,8 +183,8 @@ def _check_missing(
     if len(missing) == count:
         hint = near.explain(name)
         said = f"none of the {count:,} tiles in {table.path} has a {sought}"
-        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with --data.images" if hint
-                         else f"{said}; name the folder of images with --data.images")  # fmt: skip
+        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with --data.image_dir" if hint
+                         else f"{said}; name the folder of images with --data.image_dir")  # fmt: skip
     said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"

@@ -22,6 +22,7 @@ from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
+from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
 
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
@@ -65,7 +66,7 @@ class _Folder:
         return self.has_images and self.path.name in names
 
 
-def find_layout(root: Path, table: Path | None = None, images: Path | None = None) -> Layout:
+def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
     """Find the tag table and the folders of images; what is given is not looked for.
 
     Raises
@@ -73,9 +74,10 @@ def find_layout(root: Path, table: Path | None = None, images: Path | None = Non
     InputError
         For a folder without a layout or with more than one.
     """
+    table, images = (Path(given) if given else None for given in (config.labels_file, config.image_dir))
     check_folder(root, "name the folder of tiles (--data.root in training)", has_table=True)
     if images is not None:
-        check_folder(images, "name the folder of the labelled images with --data.images")
+        check_folder(images, "name the folder of the labelled images with --data.image_dir")
     folders = list(_survey(root))
     planet = _planet_folders(root, folders) if table is None and images is None else []
     places = planet or [images or root]
@@ -172,8 +174,8 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
         return found[0]
     wanted = " or ".join(PLANET_TABLES)
     if found:
-        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with --data.table")
-    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set --data.table")
+        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with --data.labels_file")
+    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set --data.labels_file")
 
 
 def _only_table(root: Path, folders: list[_Folder]) -> Path:
@@ -181,9 +183,11 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.table")
+        raise InputError(
+            f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.labels_file"
+        )
     packed = archives_in(root) or other_tables(root)
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        + (packed or "name the folder of tiles (--data.root in training), or the table with --data.table")
+        + (packed or "name the folder of tiles (--data.root in training), or the table with --data.labels_file")
     )

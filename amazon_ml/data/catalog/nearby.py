@@ -10,6 +10,7 @@ from amazon_ml.data.catalog.layout import SAMPLES, find_layout, known_tables
 from amazon_ml.data.catalog.records import DELIMITERS
 from amazon_ml.data.catalog.table import PLANET_TABLES
 from amazon_ml.data.catalog.tiles import MAPPING
+from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.regular_files import open_regular
 
@@ -30,11 +31,11 @@ def tables_around(tiles: Path) -> list[Path]:
     return [*known_tables(tiles), *beside]
 
 
-def tables_of(root: Path, table: Path | None = None) -> list[Path]:
+def tables_of(root: Path, config: TableConfig = TABLE) -> list[Path]:
     """List the tables that a run was trained from, as far as they are still there."""
-    found = [] if table is None else [table]
+    found = [] if config.labels_file is None else [Path(config.labels_file)]
     with suppress(InputError):  # the folder may be gone, or hold other tables by now
-        found += [find_layout(root, table).table, *known_tables(root)]
+        found += [find_layout(root, config).table, *known_tables(root)]
     return found
 
 

@@ -1,7 +1,6 @@
 """Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,10 +27,11 @@ from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repe
 from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
+from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
-from amazon_ml.labels import TagSet, unescaped
+from amazon_ml.labels import TagSet
 
-__all__ = ["PLANET_TABLES", "Reading", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
+__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
            "without_suffix"]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -39,41 +39,6 @@ log = logging.getLogger(__name__)
 PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
 #: Blanks around a cell that mean nothing; others, such as no-break ones, are reported.
 _BLANKS = " \t\r\n\v\f"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a tag table is read; the options of training and of every verb that takes a table.
-
-    Parameters
-    ----------
-    tags
-        The tag list; by default the competition's 17 for its tables, else the distinct tags.
-    name_column, tags_column
-        Columns; common names are understood.
-    tag_separator
-        What stands between tags; any white space by default.
-    allow_untagged
-        Whether tiles without a tag are meant.
-    merge_rows
-        Whether rows of one name are one tile, with the tags of all of them.
-    leave_out
-        CSV of names whose rows are passed over, whatever is wrong with them.
-    """
-
-    tags: Sequence[str] | None = None
-    name_column: str | None = None
-    tags_column: str | None = None
-    tag_separator: str | None = None
-    allow_untagged: bool = False
-    merge_rows: bool = False
-    leave_out: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.tag_separator == "":
-            raise InputError("data.tag_separator is empty; leave it out where white space parts the tags")
-        object.__setattr__(self, "tag_separator", unescaped(self.tag_separator))
-        object.__setattr__(self, "tags", self.tags and tuple(map(str, self.tags)))  # classes may be numbers
 
 
 @dataclass(frozen=True)
@@ -109,7 +74,7 @@ class TagTable:
     records: Records
 
 
-def read_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
+def read_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
     """Read a table of names and tags as `scan_table` does; the first fault is raised.
 
     Raises
@@ -117,7 +82,7 @@ def read_table(path: Path, reading: Reading | None = None, joins: TileNames | No
     InputError
         For a fault, with how many there are.
     """
-    table = scan_table(path, reading, joins)
+    table = scan_table(path, config, joins)
     raise_faults(path, table.faults)
     for slip in table.slips:
         log.warning("%s: %s; if it is a slip, mend the table", path, slip)
@@ -126,14 +91,14 @@ def read_table(path: Path, reading: Reading | None = None, joins: TileNames | No
     return table
 
 
-def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | None = None) -> TagTable:
+def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
     """Read what can be read of a table of names and tags, and find all that training refuses.
 
     Parameters
     ----------
     path
         The file.
-    reading
+    config
         How it is read.
     joins
         Tells the names that have a file, by which one of several columns of names is chosen.
@@ -143,37 +108,32 @@ def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | No
     InputError
         When there is no such file, no column of names or tags, or no tag.
     """
-    reading = reading or Reading()
-    wanted = [name.lower() for name in (reading.name_column, reading.tags_column) if name]
+    wanted = [name.lower() for name in (config.name_column, config.tags_column) if name]
     records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
-    tags_at = _find_tags(records, reading.tags_column)
-    name_at = _find_names(records, reading.name_column, joins)
+    tags_at = _find_tags(records, config.tags_column)
+    name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
                          "ones with --data.name_column and --data.tags_column")  # fmt: skip
-    records = mark_swallowed(records, name_at, tags_at, reading.tag_separator)
+    records = mark_swallowed(records, name_at, tags_at, config.tag_separator)
     check_spread(records, min(name_at, tags_at))
-    if reading.tags_column is None:
-        check_second_tags(records, tags_at, name_at, reading.tag_separator)
+    if config.tags_column is None:
+        check_second_tags(records, tags_at, name_at, config.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
-    if reading.leave_out is not None:
-        rows, faults = _without(rows, faults, path, reading.leave_out, joins)
+    if config.exclude is not None:
+        rows, faults = _without(rows, faults, path, Path(config.exclude), joins)
 
     if not any(row.whole for row in rows):
         raise_faults(path, faults)
 
     def marks() -> str:
         columns = mark_columns(records, (name_at, tags_at))
-        if (
-            len(columns) < 2
-            and reading.tags_column is not None
-            and (counts := count_columns(records, name_at, tags_at))
-        ):
+        if len(columns) < 2 and config.tags_column is not None and (counts := count_columns(records, name_at, tags_at)):
             return describe_marks(records, [tags_at, *counts])
         return describe_marks(records, columns) if len(columns) > 1 else ""
 
     column = read_tags(
-        path, rows, tags=reading.tags, planet=path.name in PLANET_TABLES, separator=reading.tag_separator,
+        path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
         marks=marks,
     )  # fmt: skip
     frame = pd.DataFrame({
@@ -187,13 +147,13 @@ def scan_table(path: Path, reading: Reading | None = None, joins: TileNames | No
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
         raise InputError(f"{path} has a row a tag, and column {value!r} says whether, or how much, each tag is there; "
                          "remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    repeated = [] if reading.merge_rows else find_repeated(frame)
-    if reading.merge_rows:
+    repeated = [] if config.merge_rows else find_repeated(frame)
+    if config.merge_rows:
         frame = merge_rows(path, frame)
-    untagged = [] if reading.allow_untagged else find_untagged(frame)
-    own_list = reading.tags is None and path.name not in PLANET_TABLES
+    untagged = [] if config.allow_untagged else find_untagged(frame)
+    own_list = config.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
-    phrases = find_phrases(frame["found"].tolist()) if own_list and reading.tag_separator is None else []
+    phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
     faults = [*faults, *repeated, *column.faults, *untagged]
     return TagTable(path, frame, column.tags, faults, slips, phrases, records)
 
@@ -295,20 +255,20 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
 
 
 def _without(
-    rows: list[Row], faults: list[Fault], table: Path, leave_out: Path, joins: TileNames | None
+    rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None
 ) -> tuple[list[Row], list[Fault]]:
-    names = frozenset(_read_names(leave_out, may_be_empty=True)[0])  # a name may have two reasons
+    names = frozenset(_read_names(exclude, may_be_empty=True)[0])  # a name may have two reasons
     unknown = names.difference(row.name for row in rows)
     if unknown and joins is not None:  # the list names files by another path than the table
         meant = {joins.find(name): name for name in unknown} | {None: ""}
         found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
         names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
     if unknown and unknown == names:
-        raise InputError(f"{leave_out} names no tile of {table}; give the list of another table, or none")
+        raise InputError(f"{exclude} names no tile of {table}; give the list of another table, or none")
     if unknown:
-        log.warning("%s names %d tiles that %s lacks: %s", leave_out, len(unknown), table, listed(sorted(unknown)))
+        log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
     kept = [row for row in rows if row.name not in names]
     if not kept:
-        raise InputError(f"{leave_out} leaves nothing of {table}")
-    log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), leave_out)
+        raise InputError(f"{exclude} leaves nothing of {table}")
+    log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), exclude)
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]

@@ -28,11 +28,11 @@ def list_tiles(
     folders: Sequence[Path],
     *,
     below: bool = True,
-    leave_out: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """List the tiles in some folders, as `find_tiles` does; what it finds fault with is refused."""
-    tiles, faults = find_tiles(folders, below=below, leave_out=leave_out, renamed=renamed)
+    tiles, faults = find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     if faults:
         more = f"; and {len(faults) - 1:,} more such files" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}")
@@ -47,7 +47,7 @@ def find_tiles(
     folders: Sequence[Path],
     *,
     below: bool = True,
-    leave_out: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[pd.DataFrame, list[str]]:
     """Find the tiles in some folders, in natural order of their names.
@@ -61,7 +61,7 @@ def find_tiles(
         Where to look.
     below
         Whether to look in folders beneath, too.
-    leave_out
+    exclude
         Folders beneath that are passed over.
     renamed
         Names of TIFs to the tiles that they show, as `read_mapping` gives them.
@@ -72,7 +72,7 @@ def find_tiles(
     (``""`` where there is none); and a sentence on each file that it cannot hold.
     """
     seen: set[Identity] = set()
-    listed = [(folder, path) for folder in folders for path in image_files(folder, below, set(leave_out), seen)]
+    listed = [(folder, path) for folder in folders for path in image_files(folder, below, set(exclude), seen)]
     faults = [fault for _, path in listed if (fault := name_fault(path))]
     found = [each for each in listed if not name_fault(each[1])] if faults else listed
     faults += [
@@ -98,12 +98,12 @@ def find_tiles(
     return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs}), faults
 
 
-def choose_colours(files: pd.DataFrame) -> RgbSource:
+def choose_rgb_source(files: pd.DataFrame) -> RgbSource:
     """Decide whether colours come from ``jpg`` or ``tif``: from JPGs where there are any, or no files at all."""
     return "tif" if len(files) and files["path"].map(is_tif).all() else "jpg"
 
 
-def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tuple[pd.DataFrame, "pd.Series[str]"]:
+def choose_files(files: pd.DataFrame, bands: Sequence[str], rgb_source: str) -> tuple[pd.DataFrame, "pd.Series[str]"]:
     """Keep of each tile the files that its bands are read from.
 
     Parameters
@@ -112,7 +112,7 @@ def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tup
         Table as `list_tiles` gives it.
     bands
         Bands that will be read.
-    colours
+    rgb_source
         ``jpg`` or ``tif``.
 
     Returns
@@ -121,7 +121,7 @@ def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tup
     the names of tiles that lack a file.
     """
     both = need_tif(bands)
-    if colours == "tif":
+    if rgb_source == "tif":
         fit = files["tif"] != ""
         chosen = files.assign(path=files["tif"], tif="")
     else:
@@ -130,9 +130,9 @@ def choose_files(files: pd.DataFrame, bands: Sequence[str], colours: str) -> tup
     return chosen[fit].reset_index(drop=True), files.loc[~fit, "image_name"]
 
 
-def files_needed(bands: Sequence[str], colours: str) -> str:
+def files_needed(bands: Sequence[str], rgb_source: str) -> str:
     """Say which files a tile is read from."""
-    if colours == "tif":
+    if rgb_source == "tif":
         return "TIF"
     return "JPG with a TIF beside it" if need_tif(bands) else "JPG, PNG, WebP or BMP"
 
@@ -176,7 +176,7 @@ def is_tif(path: str) -> bool:
 
 
 def image_files(
-    folder: Path, below: bool, leave_out: Iterable[Path] = (), seen: set[Identity] | None = None
+    folder: Path, below: bool, exclude: Iterable[Path] = (), seen: set[Identity] | None = None
 ) -> Iterator[Path]:
     """Find the image files in a folder, and in the folders below it on request.
 
@@ -189,12 +189,12 @@ def image_files(
         Where to look.
     below
         Whether to look in folders beneath, too.
-    leave_out
+    exclude
         Folders beneath that are passed over.
     seen
         Folders that were looked in before, as `walk` takes them.
     """
-    for listing in walk(folder, depth=None if below else 0, skip=leave_out, seen=seen):
+    for listing in walk(folder, depth=None if below else 0, skip=exclude, seen=seen):
         here = listing.path
         yield from (here / name for name in listing.files if is_image(name))
         called = (here / name for name in listing.folders if is_image(name))

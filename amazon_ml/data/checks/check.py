@@ -1,15 +1,13 @@
 """All that is wrong with a folder of tiles, from one look at its table and its images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog.table import Reading
 from amazon_ml.data.checks.findings import Finding, weigh
-from amazon_ml.data.checks.reading import PixelReading, reading_faults
+from amazon_ml.data.checks.reading import reading_faults
 from amazon_ml.data.checks.scan import scan
 from amazon_ml.data.checks.search import (
     duplicate_faults,
@@ -20,6 +18,9 @@ from amazon_ml.data.checks.search import (
     tif_faults,
 )
 from amazon_ml.data.checks.survey import Survey, survey
+from amazon_ml.data.config import READING, ReadingConfig
+from amazon_ml.data.readers.bands import check_order
+from amazon_ml.errors import InputError, WorkError
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Report:
         Number of tiles in each folder of images.
     findings
         What is wrong or worth a look, faults first.
-    leave_out
+    exclude
         Names of the tagged tiles that faults are about, each with the kind of the first.
     """
 
@@ -47,7 +48,7 @@ class Report:
     tags: dict[str, int]
     tiles: dict[str, int]
     findings: tuple[Finding, ...]
-    leave_out: dict[str, str]
+    exclude: dict[str, str]
 
     @property
     def faults(self) -> list[Finding]:
@@ -55,51 +56,54 @@ class Report:
         return [finding for finding in self.findings if finding.severity == "fault"]
 
 
-def check(
-    folder: Path,
-    *,
-    table: Path | None = None,
-    images: Path | None = None,
-    tags: Sequence[str] | None = None,
-    name_column: str | None = None,
-    tags_column: str | None = None,
-    tag_separator: str | None = None,
-    allow_missing: bool = False,
-    allow_untagged: bool = False,
-    merge_rows: bool = False,
-    leave_out: Path | None = None,
-    n_folds: int = 2,
-    workers: int = 2,
-    pixels: PixelReading = PixelReading(),  # noqa: B008 (frozen)
-) -> Report:
+def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, num_workers: int = 2) -> Report:
     """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
 
-    Folders and table are found as `read_catalog` finds them, with the same options; `n_folds` is the
-    number of folds of the training, `workers` of threads, `pixels` how training would read the tiles.
+    Folders and table are found, and tiles are read, as training does with the same options.
+
+    Parameters
+    ----------
+    folder
+        Folder of tiles.
+    config
+        How its table and its tiles are read.
+    n_folds
+        Folds of the training to come.
+    num_workers
+        Threads.
 
     Raises
     ------
     InputError
         When there is nothing to check: no folder, no table, no columns of names and tags, no tags.
     """
-    reading = Reading(tags, name_column, tags_column, tag_separator, allow_untagged, merge_rows, leave_out)
-    seen = survey(folder, reading, table=table, images=images, bands=pixels.bands, colours=pixels.colours)
+    if n_folds < 2:
+        raise InputError(f"n_folds must be at least 2, not {n_folds}", option="n_folds")
+    check_order(config.tif_order, config.tif_limits)
+    seen = survey(folder, config)
     tiles = _tiles(seen)
-    looks, thumbnails = scan(tiles["path"].tolist(), workers=workers, max_pixels=pixels.max_pixels)
+    looks, thumbnails = scan(tiles["path"].tolist(), num_workers=num_workers, max_pixels=config.max_pixels)
     tiles = pd.concat([tiles, looks], axis=1)
     cases = chain(
         table_faults(seen),
-        file_faults(seen, allow_missing=allow_missing),
+        file_faults(seen, allow_missing=config.allow_missing),
         few_tiles(seen, n_folds),
         image_faults(tiles),
-        reading_faults(tiles, seen.colours, pixels, workers),
-        duplicate_faults(tiles, thumbnails, workers),
-        tif_faults(tiles, workers, pixels.max_pixels),
+        reading_faults(tiles, seen.rgb_source, config, num_workers),
+        duplicate_faults(tiles, thumbnails, num_workers),
+        tif_faults(tiles, num_workers, config.max_pixels),
     )
     names = seen.rows.drop_duplicates("image_name")
     findings, reasons = weigh(cases, len(names))
     counts = {tag: sum(tag in tags for tags in names["tags"]) for tag in seen.tags.names}
     return Report(str(seen.table), len(names), counts, seen.counts, findings, reasons)
+
+
+def check_faults(folder: Path, report: Report) -> None:
+    """Raise a `WorkError` that names the kinds of faults, where there are any."""
+    if report.faults:
+        kinds = ", ".join(finding.kind for finding in report.faults)
+        raise WorkError(f"{folder} has faults that would spoil training: {kinds}")
 
 
 def _tiles(seen: Survey) -> pd.DataFrame:

@@ -18,7 +18,7 @@ _BLOCK = 512
 
 
 def near_pairs(
-    thumbnails: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], first: int, *, workers: int = 1
+    thumbnails: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], first: int, *, num_workers: int = 1
 ) -> pd.DataFrame:
     """Find pairs of tiles that show nearly the same: saved again, a little brighter, moved by a pixel.
 
@@ -38,7 +38,7 @@ def near_pairs(
         Positions of the tiles that are compared, rising.
     first
         One of a pair is among so many first tiles; the others are not compared with each other.
-    workers
+    num_workers
         Number of threads.
 
     Returns
@@ -46,7 +46,7 @@ def near_pairs(
     Table of ``first`` and ``second`` (positions) and ``correlation``.
     """
     hashes, colours = perceptual_hashes(thumbnails), thumbnails.mean(axis=(1, 2), dtype=np.float32)
-    pairs = rows[close_pairs(hashes[rows], int((rows < first).sum()), DISTANCE, workers=workers)]
+    pairs = rows[close_pairs(hashes[rows], int((rows < first).sum()), DISTANCE, num_workers=num_workers)]
     offset = np.abs(colours[pairs[:, 0]] - colours[pairs[:, 1]]).max(axis=1)
     pairs = pairs[offset <= OFFSET]
     blocks = [_compare(thumbnails, pairs[start : start + _BLOCK]) for start in range(0, len(pairs), _BLOCK)]

@@ -113,13 +113,13 @@ class Case:
         Key of `KINDS`, or of the kinds of another check.
     item
         Which tile, row or file, and where needed what is wrong with it.
-    leave_out
+    exclude
         Names of tagged tiles without which it is gone.
     """
 
     kind: str
     item: str
-    leave_out: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,6 @@ def weigh(
             items = tuple(case.item for case in found)
             severity = "fault" if is_fault else "remark"
             findings.append(Finding(kind, severity, about.what, about.remedy, len(found), items))
-        for name in (name for case in found if is_fault for name in case.leave_out):
+        for name in (name for case in found if is_fault for name in case.exclude):
             reasons.setdefault(name, kind)
     return tuple(sorted(findings, key=lambda finding: finding.severity)), reasons

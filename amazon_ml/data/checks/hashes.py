@@ -44,7 +44,7 @@ def perceptual_hashes(thumbnails: npt.NDArray[np.uint8]) -> Hashes:
     return hashes
 
 
-def close_pairs(hashes: Hashes, first: int, distance: int, *, workers: int = 1) -> npt.NDArray[np.intp]:
+def close_pairs(hashes: Hashes, first: int, distance: int, *, num_workers: int = 1) -> npt.NDArray[np.intp]:
     """Find all pairs of hashes that differ in at most some bits.
 
     Every pair is compared, 40,000 hashes with 100,000 in a few seconds.
@@ -57,7 +57,7 @@ def close_pairs(hashes: Hashes, first: int, distance: int, *, workers: int = 1) 
         One of a pair is among so many first hashes; the others are not compared with each other.
     distance
         Largest number of different bits.
-    workers
+    num_workers
         Number of threads.
 
     Returns
@@ -74,6 +74,6 @@ def close_pairs(hashes: Hashes, first: int, distance: int, *, workers: int = 1) 
         pairs = np.concatenate(found)
         return np.asarray(pairs[pairs[:, 0] < pairs[:, 1]], dtype=np.intp)
 
-    blocks = list(mapped(compare, range(0, first, _ROWS), workers=workers, what="comparing tiles"))
+    blocks = list(mapped(compare, range(0, first, _ROWS), num_workers=num_workers, what="comparing tiles"))
     pairs = np.concatenate([np.empty((0, 2), dtype=np.intp), *blocks])
     return pairs[np.lexsort(pairs.T[::-1])]

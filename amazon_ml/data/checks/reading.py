@@ -1,7 +1,6 @@
 """What training would refuse of the tiles: they are read as training reads them, with the same options."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.checks.findings import Case
-from amazon_ml.data.config import MAX_PIXELS, RgbSource
-from amazon_ml.data.readers.bands import COLOURS, TileReader, check_max_pixels, check_order, need_tif
+from amazon_ml.data.config import ReadingConfig, RgbSource
+from amazon_ml.data.readers.bands import COLOURS, TileReader, need_tif, parse_bands
 from amazon_ml.data.readers.images import Mask, read_picture
 from amazon_ml.data.readers.limits import empty_bands_of, fit_reader
 from amazon_ml.data.readers.tif import as_tif, open_tif, undeclared_nodata
@@ -23,38 +22,24 @@ UNIFORM = 0.9
 _PLAIN = {"1 band of uint8", "3 bands of uint8"}
 
 
-@dataclass(frozen=True)
-class PixelReading:
-    """How training would read the tiles: the data options of these names."""
-
-    bands: tuple[str, ...] = COLOURS
-    colours: RgbSource | None = None
-    tif_order: str | None = None
-    tif_limits: Mapping[str, Sequence[float]] | None = None
-    max_pixels: int = MAX_PIXELS
-
-    def validate(self) -> None:
-        """Refuse options that training would refuse."""
-        check_order(self.tif_order, self.tif_limits)
-        check_max_pixels(self.max_pixels)
-
-
-def reading_faults(tiles: pd.DataFrame, colours: RgbSource, how: PixelReading, workers: int) -> Iterator[Case]:
+def reading_faults(
+    tiles: pd.DataFrame, rgb_source: RgbSource, config: ReadingConfig, num_workers: int
+) -> Iterator[Case]:
     """Fit a reader to the tagged tiles, as training does, and read all tiles with it.
 
     Parameters
     ----------
     tiles
         Tiles with a file, as `scan` saw them.
-    colours
+    rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif``.
-    how
-        The options of training.
-    workers
+    config
+        How training would read them.
+    num_workers
         Number of threads.
     """
-    whole = tiles[tiles["fault"] == ""]
-    if not need_tif(how.bands) or colours == "tif":
+    bands, whole = parse_bands(config.bands), tiles[tiles["fault"] == ""]
+    if not need_tif(bands) or rgb_source == "tif":
         whole = whole.assign(tif="")
     odd = _odd_depths(whole)
     if len(whole) and whole["format"].value_counts(normalize=True).iloc[0] < UNIFORM:  # else they are odd formats
@@ -64,22 +49,24 @@ def reading_faults(tiles: pd.DataFrame, colours: RgbSource, how: PixelReading, w
     yield from _cases("deep", whole[deep], whole.loc[deep, "format"])
     try:
         reader = fit_reader(
-            whole[whole["tagged"].astype(bool)], how.bands, colours, how.tif_order, how.tif_limits,
-            max_pixels=how.max_pixels,
+            whole[whole["tagged"].astype(bool)], bands, rgb_source, config.tif_order, config.tif_limits,
+            max_pixels=config.max_pixels,
         )  # fmt: skip
     except InputError as error:
         yield Case("reading", str(error))
         return
     yield from (Case("empty_bands", said) for said in empty_bands_of(reader, whole[whole["tagged"].astype(bool)]))
-    yield from _tiles_read(whole, reader, workers)
+    yield from _tiles_read(whole, reader, num_workers)
 
 
-def _tiles_read(tiles: pd.DataFrame, reader: TileReader, workers: int) -> Iterator[Case]:
+def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> Iterator[Case]:
     plain = tiles["format"].isin(_PLAIN) & (tiles["tif"] == "") & ~tiles["path"].map(is_tif).astype(bool)
     small = tiles["size"].map(lambda size: min(map(int, size.split(" x "))) < 8).astype(bool)
     looked = tiles[~plain | small | (reader.bands != COLOURS) | (reader.expected.image == "uint16")]
     files = list(zip(looked["path"], looked["tif"], strict=True))
-    found = mapped(lambda pair: _look(reader, *pair), files, workers=workers, what="reading tiles as training does")
+    found = mapped(
+        lambda pair: _look(reader, *pair), files, num_workers=num_workers, what="reading tiles as training does"
+    )
     table = looked.assign(**pd.DataFrame(found, columns=["refused", "masked", "nodata"], index=looked.index))
     refused = table["refused"] != ""
     yield from _cases("refused", table[refused], table.loc[refused, "refused"])

@@ -26,7 +26,7 @@ _PNG_SCALE, _TIF_SCALE = 256, 64
 
 
 def scan(
-    paths: Sequence[str], *, workers: int, max_pixels: int = MAX_PIXELS
+    paths: Sequence[str], *, num_workers: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
     """Decode image files once, each held only while it is looked at.
 
@@ -53,7 +53,7 @@ def scan(
         black, white = (float((small == pure).all(axis=-1).mean()) for pure in (0, 255))
         return "", size, bands, _is_constant(pixels), black, white, digest.digest()
 
-    rows = list(mapped(look, range(len(paths)), workers=workers, what="reading tiles"))
+    rows = list(mapped(look, range(len(paths)), num_workers=num_workers, what="reading tiles"))
     return pd.DataFrame(rows, columns=["fault", "size", "format", "constant", "black", "white", "digest"]), thumbnails
 
 

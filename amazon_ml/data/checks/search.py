@@ -79,7 +79,7 @@ def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
     yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
 
 
-def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], workers: int) -> Iterator[Case]:
+def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num_workers: int) -> Iterator[Case]:
     """Look for tagged tiles that show the same as others, tagged or not; constant tiles are no news here."""
     comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
@@ -91,20 +91,20 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], wor
         if names and others:
             yield Case("same_pixels_in_test", " = ".join([*names, *others]))
     different = comparable[~comparable["digest"].duplicated()]
-    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), workers=workers)
+    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
     for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
         kind = "near_duplicates" if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
         pair = " ~ ".join(tiles["image_name"].iloc[[first, second]])
         yield Case(kind, f"{pair} (correlation {correlation:.2f})")
 
 
-def tif_faults(tiles: pd.DataFrame, workers: int, max_pixels: int) -> Iterator[Case]:
+def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterator[Case]:
     """Look at the TIFs beside JPGs that show something."""
     beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
     pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
     compared = list(
-        mapped(lambda job: compare(*job, max_pixels), jobs, workers=workers, what="comparing JPGs with TIFs")
+        mapped(lambda job: compare(*job, max_pixels), jobs, num_workers=num_workers, what="comparing JPGs with TIFs")
     )
     table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
     for kind, group in table[table["kind"] != ""].groupby("kind"):

@@ -1,6 +1,5 @@
 """A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import Reading, scan_table
-from amazon_ml.data.catalog.tiles import ambiguous_names, choose_colours, choose_files, find_tiles
-from amazon_ml.data.config import RgbSource
-from amazon_ml.data.readers.bands import COLOURS
+from amazon_ml.data.catalog.table import scan_table
+from amazon_ml.data.catalog.tiles import ambiguous_names, choose_files, choose_rgb_source, find_tiles
+from amazon_ml.data.config import ReadingConfig, RgbSource
+from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
@@ -43,7 +42,7 @@ class Survey:
         Names of tiles in test folders without the file that colours are read from.
     counts
         Number of tiles in each folder of images.
-    colours
+    rgb_source
         Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     table_faults
         What training refuses of the table.
@@ -65,7 +64,7 @@ class Survey:
     surplus: list[str]
     colourless: list[str]
     counts: dict[str, int]
-    colours: RgbSource
+    rgb_source: RgbSource
     table_faults: list[Fault]
     slips: list[str]
     phrases: list[str]
@@ -73,34 +72,26 @@ class Survey:
     broken_names: list[str]
 
 
-def survey(
-    folder: Path,
-    reading: Reading,
-    *,
-    table: Path | None = None,
-    images: Path | None = None,
-    bands: Sequence[str] = COLOURS,
-    colours: RgbSource | None = None,
-) -> Survey:
-    """Find and read a folder's table, and join it to the files; the options are those of `read_catalog`.
+def survey(folder: Path, config: ReadingConfig) -> Survey:
+    """Find and read a folder's table, and join it to the files, as `read_catalog` does with these options.
 
     Raises
     ------
     InputError
         When there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
     """
-    layout = find_layout(folder, table, images)
-    read = scan_table(layout.table, reading, names_with_files(layout))
+    layout, bands = find_layout(folder, config), parse_bands(config.bands)
+    read = scan_table(layout.table, config, names_with_files(layout))
     rows = read.rows
     tests = untagged_folders(layout, rows["image_name"])
     renamed, broken_mapping = _read_mapping(folder)
-    files, broken_files = find_tiles(layout.places, below=not layout.planet, leave_out=tests)
+    files, broken_files = find_tiles(layout.places, below=not layout.planet, exclude=tests)
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
     if files.empty and others.empty and not (broken_files or broken_others):
         raise InputError(no_images([*layout.places, *tests]))
-    colours = colours or choose_colours(files)
-    usable, _ = choose_files(files, bands, colours)
-    untagged, colourless = choose_files(others, bands, colours)
+    rgb_source = config.rgb_source or choose_rgb_source(files)
+    usable, _ = choose_files(files, bands, rgb_source)
+    untagged, colourless = choose_files(others, bands, rgb_source)
     # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
@@ -116,7 +107,7 @@ def survey(
         surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
-        colours=colours,
+        rgb_source=rgb_source,
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,

@@ -8,20 +8,20 @@ import numpy as np
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.catalog.nearby import tables_around
+from amazon_ml.data.config import TABLE, ReadingConfig, TableConfig
 from amazon_ml.data.folds.folds import leaking, read_folds, tag_deviations, write_folds
 from amazon_ml.data.folds.neighbours import NEIGHBOURS, saved_neighbours, scenes, touching
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs, check_place
+from amazon_ml.settings import build, to_plain
 
 
 def examine_folds(
-    folder: Path, *, folds: Path = Path("folds.csv"), by: Literal["tags", "scenes"] = "tags", n_folds: int = 5,
-    seed: int = 0, table: Path | None = None, images: Path | None = None, tags: list[str] | None = None,
-    name_column: str | None = None, tags_column: str | None = None, tag_separator: str | None = None,
-    allow_missing: bool = False, allow_untagged: bool = False, merge_rows: bool = False,
-    leave_out: Path | None = None, json: Path | None = None, overwrite: bool = False,
+    folder: Path, reading: TableConfig = TABLE, *, folds: Path = Path("folds.csv"),
+    by: Literal["tags", "scenes"] = "tags", n_folds: int = 5, seed: int = 0, json: Path | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
 
@@ -31,6 +31,8 @@ def examine_folds(
     ----------
     folder
         Folder of labelled tiles, in any layout that training takes: square JPGs or PNGs of one size.
+    reading
+        How the table is found and read.
     folds
         CSV of image_name and fold, such as that of a run. Written when it is not there, else read; in a
         new run folder, training takes it as it is.
@@ -40,27 +42,6 @@ def examine_folds(
         How many folds are made.
     seed
         Seed of the folds that are made.
-    table
-        CSV of names and tags; found when not given.
-    images
-        Folder of the images; found when not given.
-    tags
-        The tag list. When not given: the competition's 17 where the table has one of its names, else
-        the distinct tags of the table.
-    name_column
-        Column of the table with file names; common names are understood.
-    tags_column
-        Column of the table with tags; common names are understood.
-    tag_separator
-        What stands between tags in a row; any white space when not given.
-    allow_missing
-        Leave out rows whose file is missing, instead of refusing the folder.
-    allow_untagged
-        Take tiles without a tag as they are, instead of refusing the folder.
-    merge_rows
-        Join rows of one name to one tile with the tags of all of them.
-    leave_out
-        CSV of names of tiles that are not used: the ``data.leave_out`` of the training to come.
     json
         File for the figures.
     overwrite
@@ -76,13 +57,10 @@ def examine_folds(
     if not folds.exists():
         check_place(folds)
     if json is not None:
-        inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, table, images).table, leave_out]
+        exclude = None if reading.exclude is None else Path(reading.exclude)
+        inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, reading).table, exclude]
         check_outputs({"--json": json}, [*inputs, *tables_around(folder)], overwrite=overwrite)
-    catalog = read_catalog(
-        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator, allow_missing=allow_missing, allow_untagged=allow_untagged,
-        merge_rows=merge_rows, leave_out=leave_out,
-    )  # fmt: skip
+    catalog = read_catalog(folder, build(ReadingConfig, to_plain(reading)))
     labelled = catalog.labelled
     if not folds.with_name(NEIGHBOURS).exists():
         check_whole(labelled)

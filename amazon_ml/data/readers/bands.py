@@ -134,7 +134,7 @@ class TileReader:
     tif_order
         Letters of the bands in a TIF, as they lie there, without transparency. When not given: as each file
         names them, else ``bgrn`` for four and ``rgb`` for three.
-    colours
+    rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif``; kept with the rest, since both
         show a tile differently.
     expected
@@ -146,7 +146,7 @@ class TileReader:
     bands: tuple[str, ...] = COLOURS
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tif_order: str | None = None
-    colours: RgbSource = "jpg"
+    rgb_source: RgbSource = "jpg"
     expected: Expected = field(default_factory=Expected)
     max_pixels: int = MAX_PIXELS
 
@@ -186,7 +186,7 @@ class TileReader:
         self._check_declared(file, opened)
         raw = by_letter(opened, self.tif_order, file, self.expected.nodata)
         used = {letter for band in self.bands for letter in INDICES.get(band, (band,)) if letter in raw.pixels}
-        if self.colours == "jpg":
+        if self.rgb_source == "jpg":
             used -= set(COLOURS) - {letter for band in self.bands for letter in INDICES.get(band, ())}
         if used and not any(_any_valid(raw.valid[letter]) for letter in used):
             raise InputError(f"{file} has no valid pixel: {_EMPTY}")
@@ -321,7 +321,7 @@ def reader_from(stored: Any) -> TileReader:
     """Make a reader of what ``dataclasses.asdict`` gave, back from JSON; a `ValueError` where that is none."""
     limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
     reader = TileReader(
-        tuple(stored["bands"]), limits, stored["tif_order"], stored["colours"],
+        tuple(stored["bands"]), limits, stored["tif_order"], stored["rgb_source"],
         _expected_from(stored["expected"]) if "expected" in stored else Expected(),
         int(stored.get("max_pixels", MAX_PIXELS)),
     )  # fmt: skip
@@ -331,8 +331,8 @@ def reader_from(stored: Any) -> TileReader:
         check_max_pixels(reader.max_pixels)
     except InputError as error:
         raise ValueError(str(error)) from None
-    if known != reader.bands or reader.colours not in ("jpg", "tif"):
-        raise ValueError(f"bands {reader.bands} of {reader.colours} files")
+    if known != reader.bands or reader.rgb_source not in ("jpg", "tif"):
+        raise ValueError(f"bands {reader.bands} of {reader.rgb_source} files")
     return reader
 
 

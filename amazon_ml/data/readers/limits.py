@@ -108,7 +108,7 @@ def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> Limits:
 def fit_reader(
     tiles: pd.DataFrame,
     bands: tuple[str, ...],
-    colours: RgbSource,
+    rgb_source: RgbSource,
     order: str | None = None,
     limits: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
@@ -120,7 +120,7 @@ def fit_reader(
     ----------
     tiles
         Table with ``path`` and ``tif`` of each tile.
-    bands, colours, order
+    bands, rgb_source, order
         As `TileReader` takes them.
     limits
         Letter to (low, high).
@@ -135,8 +135,8 @@ def fit_reader(
         Where tiles differ in what they hold, or their values give no limits that make sense.
     """
     given = None if limits is None else {letter: (low, high) for letter, (low, high) in limits.items()}
-    tifs = tiles["path" if colours == "tif" else "tif"].tolist() if colours == "tif" or need_tif(bands) else []
-    images = [path for path in tiles["path"] if not path.lower().endswith(TIF_SUFFIXES)] if colours != "tif" else []
+    tifs = tiles["path" if rgb_source == "tif" else "tif"].tolist() if rgb_source == "tif" or need_tif(bands) else []
+    images = [path for path in tiles["path"] if not path.lower().endswith(TIF_SUFFIXES)] if rgb_source != "tif" else []
     fitted = _fit_tifs(tifs, order, given, seed, max_pixels)
     depth = _depth(images)
     if depth == "uint16":
@@ -149,7 +149,7 @@ def fit_reader(
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
     limits_used = fitted.limits if given is None else given
-    reader = TileReader(bands, limits_used, fitted.order or order, colours, expected, max_pixels)
+    reader = TileReader(bands, limits_used, fitted.order or order, rgb_source, expected, max_pixels)
     warn_of_empty_bands(reader, tiles)
     return reader
 

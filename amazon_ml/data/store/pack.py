@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -27,8 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from amazon_ml import __version__
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
-from amazon_ml.data.config import MAX_PIXELS
-from amazon_ml.data.readers.bands import TileReader, check_max_pixels, check_order, name_bands, parse_bands, read_reader
+from amazon_ml.data.config import READING, ReadingConfig
+from amazon_ml.data.readers.bands import TileReader, check_order, name_bands, parse_bands, read_reader
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.data.readers.limits import compare_values, fit_reader
@@ -48,27 +48,9 @@ Result = TypeVar("Result")
 
 
 def pack_folder(
-    folder: Path,
-    *,
-    size: int = 256,
-    bands: str = "rgb",
-    out: Path | None = None,
-    table: Path | None = None,
-    images: Path | None = None,
-    tags: list[str] | None = None,
-    name_column: str | None = None,
-    tags_column: str | None = None,
-    tag_separator: str | None = None,
-    allow_missing: bool = False,
-    allow_untagged: bool = False,
-    merge_rows: bool = False,
-    leave_out: Path | None = None,
-    colours: Literal["jpg", "tif"] | None = None,
-    tif_order: str | None = None,
-    bands_file: Path | None = None,
-    workers: int | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> None:
+    folder: Path, reading: ReadingConfig = READING, *, size: int = 256, out: Path | None = None,
+    bands_file: Path | None = None, num_workers: int | None = None,
+) -> None:  # fmt: skip
     """Decode every tile of a folder once, into one array that training reads without decoding.
 
     Stopped in between, it goes on with the next call. A store that is there and right is left as it is.
@@ -77,62 +59,37 @@ def pack_folder(
     ----------
     folder
         Folder of tiles, in any layout that training takes.
+    reading
+        How its table and its tiles are read.
     size
         Edge of the square that tiles are scaled to, pixels.
-    bands
-        Channels of a tile, as in ``data.bands`` of training.
     out
         Folder of the store; by default packed-BANDS-SIZE in `folder`.
-    table
-        CSV of names and tags; found when not given.
-    images
-        Folder of the labelled images; found when not given.
-    tags
-        The tag list, where it is neither the competition's nor the distinct tags of the table.
-    name_column
-        Column of the table with file names; common names are understood.
-    tags_column
-        Column of the table with tags; common names are understood.
-    tag_separator
-        What stands between tags in a row; any white space when not given.
-    allow_missing
-        Leave out rows whose file is missing, instead of refusing the folder.
-    allow_untagged
-        Take tiles without a tag as they are, instead of refusing the folder.
-    merge_rows
-        Join rows of one name to one tile with the tags of all of them.
-    leave_out
-        CSV of names whose tiles are left out, such as ``amazon-ml data check`` writes.
-    colours
-        Files that red, green and blue are read from, ``jpg`` or ``tif``; the JPGs by default, where there are any.
-    tif_order
-        Letters of the bands in a TIF, as they lie there.
     bands_file
-        JSON that says how tiles are read, such as bands.json of a run, instead of `bands` and `tif_order`.
-    workers
+        JSON that says how tiles are read, such as bands.json of a run, instead of `bands`, `rgb_source`, `tif_order`
+        and `tif_limits`.
+    num_workers
         Threads that decode; one a core by default.
-    max_pixels
-        Pixels of an image file at the most, by its header.
     """
-    if size < 8 or (workers is not None and workers < 1):
-        raise InputError("--size must be at least 8, and --workers at least 1")
-    check_order(tif_order, None)
-    check_max_pixels(max_pixels)
+    if size < 8 or (num_workers is not None and num_workers < 1):
+        raise InputError("--size must be at least 8, and --num_workers at least 1")
+    check_order(reading.tif_order, reading.tif_limits)
     given = read_reader(bands_file) if bands_file else None
-    catalog = read_catalog(
-        folder, table=table, images=images, tags=tags, name_column=name_column, tags_column=tags_column,
-        tag_separator=tag_separator, allow_missing=allow_missing, leave_out=leave_out,
-        allow_untagged=allow_untagged, merge_rows=merge_rows,
-        bands=given.bands if given else parse_bands(bands),
-        colours=given.colours if given else colours,
-    )  # fmt: skip
+    if given:
+        reading = replace(reading, bands=name_bands(given.bands), rgb_source=given.rgb_source)
+    catalog = read_catalog(folder, reading)
     check_whole(catalog.labelled, catalog.unlabelled)
     if given:
         compare_values(given, catalog.labelled)
     reader = given or fit_reader(
-        catalog.labelled, parse_bands(bands), catalog.colours, tif_order, max_pixels=max_pixels
+        catalog.labelled,
+        parse_bands(reading.bands),
+        catalog.rgb_source,
+        reading.tif_order,
+        reading.tif_limits,
+        max_pixels=reading.max_pixels,
     )
-    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, workers)
+    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, num_workers)
 
 
 def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
@@ -140,7 +97,7 @@ def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
     return root / f"packed-{name_bands(bands)}-{size}"
 
 
-def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: int | None = None) -> None:
+def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_workers: int | None = None) -> None:
     """Make the packed store of a catalog.
 
     Parameters
@@ -153,7 +110,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
         Edge of the square that tiles are scaled to, pixels.
     reader
         How tiles are read.
-    workers
+    num_workers
         Threads that decode; one a core by default.
 
     Raises
@@ -178,7 +135,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, workers: 
         for folder in (store, partial, former):
             check_store(folder)
         try:
-            _fill(partial, plan, reader, workers or os.cpu_count() or 1)
+            _fill(partial, plan, reader, num_workers or os.cpu_count() or 1)
             _finish(partial, store)
         except OSError as error:
             raise WorkError(
@@ -242,7 +199,7 @@ def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
     return {key: description.get(key) for key in plan.how} == plan.how
 
 
-def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
+def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> None:
     """Decode what is not there yet; a block counts as done once it is on disk and in the journal."""
     done = _resumed(partial, plan)
     blocks = plan.blocks()
@@ -252,7 +209,9 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, workers: int) -> None:
         np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
         array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
         with _progress(len(plan.files), tiles_done) as advance:
-            for images, block in _ahead(lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], workers):
+            for images, block in _ahead(
+                lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], num_workers
+            ):
                 array.write(images.data)
                 array.flush()
                 os.fdatasync(array.fileno())  # before the journal says so, or a power cut would leave black tiles

@@ -7,9 +7,9 @@ from typing import Any
 from amazon_ml.errors import InputError
 from amazon_ml.models.losses.bce import BCE
 from amazon_ml.models.losses.focal import Asymmetric, Focal
-from amazon_ml.models.losses.grouped_softmax import Weather
+from amazon_ml.models.losses.grouped_softmax import GroupedSoftmax
 from amazon_ml.models.losses.loss import Loss, prior_logits
-from amazon_ml.models.losses.reweighted import PosWeight, Smoothing
+from amazon_ml.models.losses.reweighted import LabelSmoothing, PosWeight
 from amazon_ml.models.losses.soft_f import SoftF
 
 __all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
@@ -18,11 +18,11 @@ __all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
 LOSSES: dict[str, type[Loss]] = {
     "bce": BCE,
     "pos_weight": PosWeight,
-    "smoothing": Smoothing,
+    "label_smoothing": LabelSmoothing,
     "focal": Focal,
     "asymmetric": Asymmetric,
     "soft_f2": SoftF,
-    "weather": Weather,
+    "grouped_softmax": GroupedSoftmax,
 }
 
 
@@ -36,7 +36,7 @@ def make_loss(name: str, args: Mapping[str, Any] = {}, tags: Sequence[str] = ())
     args
         Arguments of that loss.
     tags
-        The tag list, in the order of logits; ``weather`` looks for its group in it.
+        The tag list, in the order of logits; ``grouped_softmax`` looks for its group in it.
 
     Raises
     ------

@@ -30,7 +30,7 @@ from amazon_ml.labels import declared
 from amazon_ml.models.losses.loss import Loss, prior_logits
 
 
-class Weather(Loss):
+class GroupedSoftmax(Loss):
     """Soft-max cross-entropy of the tags that exclude each other, binary cross-entropy of the others.
 
     Parameters
@@ -52,7 +52,7 @@ class Weather(Loss):
         group = declared(tags).exactly_one
         if not group:
             raise InputError(
-                "model.loss: weather is for the competition's tags, of which every tile has one of a group; "
+                "model.loss: grouped_softmax is for the competition's tags, of which every tile has one of a group; "
                 f"there is no such group among {', '.join(tags)}"
             )
         for name, inside in (("weather", True), ("ground", False)):

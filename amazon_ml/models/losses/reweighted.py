@@ -59,7 +59,7 @@ class PosWeight(Loss):
         return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.weights)
 
 
-class Smoothing(Loss):
+class LabelSmoothing(Loss):
     r"""Cross-entropy with targets moved towards 1/2, so that no logit has to grow without end.
 
     ::

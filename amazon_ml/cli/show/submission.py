@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from amazon_ml.cli.show.console import console, say
+from amazon_ml.cli.show.findings import findings_table
 from amazon_ml.data.checks.findings import Finding
-from amazon_ml.report.check import findings_table
-from amazon_ml.report.tables import console
 
 
 def print_lint(found: dict[str, Any], findings: Sequence[Finding], examples: int) -> None:
@@ -26,12 +25,12 @@ def print_lint(found: dict[str, Any], findings: Sequence[Finding], examples: int
         How many cases of a kind are shown.
     """
     page = console()
-    _say(page, f"{found['file']}: {found['rows']:,} rows, {found['tags_per_tile']:.2f} tags a tile")
+    say(f"{found['file']}: {found['rows']:,} rows, {found['tags_per_tile']:.2f} tags a tile")
     page.print(_shares(found))
     if found["expected"]:
-        _say(page, f"expected: {found['expected']}; z: the difference in standard errors")
+        say(f"expected: {found['expected']}; z: the difference in standard errors")
     for rule, rows in found["logic"].items():
-        _say(page, f"against the label logic: {rule}: {rows:,} rows, {rows / found['rows']:.2%}")
+        say(f"against the label logic: {rule}: {rows:,} rows, {rows / found['rows']:.2%}")
     print_findings(findings, examples)
 
 
@@ -44,7 +43,7 @@ def print_parcel(facts: Mapping[str, str]) -> None:
     """Print what is about to be sent."""
     width = max(map(len, facts))
     for name, fact in facts.items():
-        _say(console(), f"{name:<{width}}  {fact}")
+        say(f"{name:<{width}}  {fact}")
 
 
 def print_records(records: Sequence[Mapping[str, Any]]) -> None:
@@ -64,18 +63,14 @@ def print_records(records: Sequence[Mapping[str, Any]]) -> None:
 def print_diff(found: dict[str, Any]) -> None:
     """Print which tags differ between two submissions; `found` is what `amazon_ml.kaggle.diff` gives."""
     page = console()
-    _say(page, f"A {found['a']}\nB {found['b']}")
+    say(f"A {found['a']}\nB {found['b']}")
     if found["tags"]:
         page.print(_changes(found))
     told = f"{found['differing']:,} of {found['tiles']:,} tiles differ"
     for key in ("only_a", "only_b"):
         if found[key]:
             told += f"; {len(found[key]):,} are only in {key[-1].upper()}, such as {found[key][0]}"
-    _say(page, told)
-
-
-def _say(page: Console, line: str) -> None:
-    page.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(told)
 
 
 def _shares(found: dict[str, Any]) -> Table:

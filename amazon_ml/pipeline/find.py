@@ -172,7 +172,7 @@ def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tupl
         raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), config)
-    tagger = _tagger(replace(config, model=replace(config.model, progressive={}, unfreeze={})), data)
+    tagger = _tagger(replace(config, model=replace(config.model, progressive_resizing={}, unfreeze={})), data)
     speeds: dict[int, float] = {}
     for size in _doubled(_SMALLEST, limit):
         try:
@@ -234,8 +234,9 @@ def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
 
 def _first_epoch(model: ModelConfig) -> ModelConfig:
     """Leave out what changes in later epochs, which a sweep of many steps would come to."""
-    progressive = {epoch: edge for epoch, edge in model.progressive.items() if epoch == 0}
-    return replace(model, progressive=progressive, unfreeze={k: n for k, n in model.unfreeze.items() if k == 0})
+    sizes = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch == 0}
+    stages = {epoch: count for epoch, count in model.unfreeze.items() if epoch == 0}
+    return replace(model, progressive_resizing=sizes, unfreeze=stages)
 
 
 def _tagger(config: RunConfig, data: PlanetDataModule) -> TileTagger:

@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
+from amazon_ml.cli.show.console import console
 from amazon_ml.decisions.rules import RULES
-from amazon_ml.runtime.terminal import escaped
-
-#: Wide enough for the tables where there is no terminal to ask.
-_PLAIN_WIDTH = 100
 
 #: Pairs of tags that are told, of those that are mistaken for each other.
 _SHOWN = 3
@@ -134,16 +129,3 @@ def _logic_faults(faults: dict[str, dict[str, int]]) -> str:
     told = [f"{rule}: {tiles:,}" for rule, tiles in faults["predicted"].items()]
     true = sum(faults["truth"].values())
     return f"predicted against the label logic ({true:,} in truth): {'; '.join(told) or 'none'}" if told or true else ""
-
-
-class _SafeConsole(Console):
-    """Escapes what tags and file names would do to a terminal; rich itself lets escape sequences through."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(escaped(text), **options)
-
-
-def console() -> Console:
-    """Give the terminal, or a page wide enough for tables where there is none."""
-    console = _SafeConsole(emoji=False)
-    return console if console.is_terminal else _SafeConsole(emoji=False, width=_PLAIN_WIDTH)

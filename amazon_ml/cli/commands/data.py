@@ -1,0 +1,89 @@
+"""Tiles and their table, before they are trained on: ``data demo|download|check|folds|pack|copy``."""
+
+import os
+from pathlib import Path
+
+from amazon_ml.cli.verb import Verb
+from amazon_ml.data.config import READING, ReadingConfig
+
+VERBS = {
+    "data demo": Verb(
+        "amazon_ml.data.demo.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
+    ),
+    "data download": Verb(
+        "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
+    ),
+    "data check": Verb("amazon_ml.cli.commands.data:check", "find what would spoil training", ("folder",)),
+    "data folds": Verb(
+        "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
+        show="amazon_ml.cli.show.scores:print_folds",
+    ),
+    "data pack": Verb(
+        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast",
+        ("folder",),
+    ),
+    "data copy": Verb(
+        "amazon_ml.data.store.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
+    ),
+}  # fmt: skip
+
+
+def check(
+    folder: Path, reading: ReadingConfig = READING, *, n_folds: int = 5, examples: int = 3,
+    num_workers: int | None = None, json: Path | None = None, write_exclude: Path | None = None,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
+    """Find what would spoil training on a folder of tiles, before it is trained on.
+
+    Faults end with status 1; remarks do not.
+
+    Parameters
+    ----------
+    folder
+        Folder of tiles, in any layout that training takes, whole or not.
+    reading
+        How training would read the table and the tiles.
+    n_folds
+        Folds of the training to come, which needs as many tiles.
+    examples
+        How many cases of a kind are shown; the JSON holds all.
+    num_workers
+        Threads; by default one a core.
+    json
+        File for all that was found.
+    write_exclude
+        CSV to write, for data.exclude: the names of the tagged tiles that faults are about.
+    overwrite
+        Replace files that are there.
+
+    Raises
+    ------
+    WorkError
+        When there are faults.
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from amazon_ml.cli.show.findings import print_check
+    from amazon_ml.data.catalog.layout import find_layout
+    from amazon_ml.data.catalog.nearby import tables_around
+    from amazon_ml.data.checks.check import check, check_faults
+    from amazon_ml.errors import InputError
+    from amazon_ml.runtime.files import write_json, write_table
+    from amazon_ml.runtime.outputs import check_outputs
+
+    if examples < 1 or (num_workers is not None and num_workers < 1):
+        raise InputError("--examples and --num_workers must be at least 1")
+    outputs = {"--json": json, "--write_exclude": write_exclude}
+    if any(outputs.values()):
+        exclude = None if reading.exclude is None else Path(reading.exclude)
+        check_outputs(outputs, [find_layout(folder, reading).table, exclude, *tables_around(folder)],
+                      overwrite=overwrite)  # fmt: skip
+    report = check(folder, reading, n_folds=n_folds, num_workers=num_workers or os.cpu_count() or 1)
+    print_check(report, folder, examples)
+    if json is not None:
+        write_json(json, asdict(report))
+    if write_exclude is not None:
+        write_table(write_exclude, pd.DataFrame(report.exclude.items(), columns=["image_name", "reason"]))
+    check_faults(folder, report)

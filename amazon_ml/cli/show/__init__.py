@@ -1,0 +1,1 @@
+"""What the command line prints: a module a kind of result, each from plain results to tables of text."""

@@ -1,0 +1,39 @@
+"""What was found in a folder of tiles, on the terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from amazon_ml.cli.show.console import console
+from amazon_ml.data.checks.check import Report
+from amazon_ml.data.checks.findings import Finding
+
+
+def print_check(report: Report, folder: Path, examples: int) -> None:
+    """Print what a folder of tiles holds, and what was found in it, with some cases of each kind."""
+    tiles = {"tagged in the table": report.rows, **{f"in {folder}": count for folder, count in report.tiles.items()}}
+    console().print(_counts("tiles", tiles), _counts("tag", report.tags), findings_table(report.findings, examples))
+
+
+def _counts(heading: str, counts: Mapping[str, int]) -> Table:
+    table = Table()
+    table.add_column(heading)
+    table.add_column("count", justify="right")
+    for name, count in counts.items():
+        table.add_row(escape(name), f"{count:,}")
+    return table
+
+
+def findings_table(findings: Sequence[Finding], examples: int) -> Table | str:
+    """Lay out findings with some cases of each."""
+    if not findings:
+        return "nothing to remark on"
+    table = Table(show_lines=True)
+    for heading in ("", "count", "what", "such as", "remedy"):
+        table.add_column(heading, justify="right" if heading == "count" else "left")
+    for finding in findings:
+        shown = "\n".join(finding.items[:examples]) + "\n…" * (finding.count > examples)
+        table.add_row(finding.severity, f"{finding.count:,}", finding.what, escape(shown), finding.remedy)
+    return table
