@@ -109,9 +109,10 @@ fuzz: $(READY) ## give changed tables, bundles and images to their readers, FUZZ
 test-slurm: install-slurm $(READY) ## run the tests that need Slurm, on two nodes that they start here
 	$(BIN)/python -m pytest -m slurm $(ARGS)
 
-lint: $(READY) ## check style
+lint: $(READY) ## check style, and that rooms import from those below them only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY) ## mend style
 	$(BIN)/ruff check --fix .

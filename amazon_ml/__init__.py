@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from amazon_ml.runtime.torchvision_hook import install as _install_torchvision_hook
+from amazon_ml.version import __version__
 
 if TYPE_CHECKING:
     from amazon_ml.data.datamodule import PlanetDataModule as PlanetDataModule
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
     from amazon_ml.labels import TagSet as TagSet
     from amazon_ml.models.seeding import PerStepSeed as PerStepSeed
     from amazon_ml.models.tagger import TileTagger as TileTagger
+    from amazon_ml.pipeline.blend import blend as blend
     from amazon_ml.pipeline.train import RunResult as RunResult
     from amazon_ml.pipeline.train import train as train
     from amazon_ml.predictor import Predictor as Predictor
+    from amazon_ml.report.comparison import compare as compare
     from amazon_ml.runs.config import RunConfig as RunConfig
     from amazon_ml.runs.evaluate import evaluate as evaluate
     from amazon_ml.runs.tune import tune as tune
-
-__version__ = "0.1.0"
 
 #: Public name to the module that holds it. The imports above say the same to type checkers.
 _PUBLIC = {
@@ -58,6 +59,8 @@ _PUBLIC = {
     "TagSet": "amazon_ml.labels",
     "TileTagger": "amazon_ml.models.tagger",
     "WorkError": "amazon_ml.errors",
+    "blend": "amazon_ml.pipeline.blend",
+    "compare": "amazon_ml.report.comparison",
     "evaluate": "amazon_ml.runs.evaluate",
     "fbeta_score": "amazon_ml.decisions",
     "train": "amazon_ml.pipeline.train",

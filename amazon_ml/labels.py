@@ -194,7 +194,7 @@ def check_count(names: Collection[str]) -> None:
     if len(names) > MOST_TAGS:
         raise InputError(
             f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}; see whether "
-            "--data.tags_column and --data.tag_separator are right"
+            "`data.tags_column` and `data.tag_separator` are right"
         )
 
 

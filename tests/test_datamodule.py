@@ -19,8 +19,7 @@ from PIL import Image
 from requested import config_of
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.loading import (
+from amazon_ml.data.batches.loading import (
     Batch,
     EpochSampler,
     ResumableLoader,
@@ -30,9 +29,10 @@ from amazon_ml.data.loading import (
     tile_loader,
     training_loader,
 )
+from amazon_ml.data.batches.sources import TileFiles
+from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import read_tile, resize
-from amazon_ml.data.readers.sources import TileFiles
 from amazon_ml.data.store.pack import pack_folder
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run

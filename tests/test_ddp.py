@@ -24,9 +24,9 @@ from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.batches.loading import TileDataset, tile_loader
+from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.data.loading import TileDataset, tile_loader
-from amazon_ml.data.readers.sources import TileSource
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.averaging import AveragedWeights

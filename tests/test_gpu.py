@@ -14,10 +14,10 @@ from amazon_ml.bench.measure import figures, taken
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
 from amazon_ml.data.augment.augment import D4, Augmentation
+from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, training_loader
+from amazon_ml.data.batches.sources import TileFiles
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.readers.bands import TileReader
-from amazon_ml.data.readers.sources import TileFiles
 from amazon_ml.models.preprocess import normalise
 from amazon_ml.models.seeding import PerStepSeed
 from amazon_ml.models.tagger import TileTagger

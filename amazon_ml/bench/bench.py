@@ -65,8 +65,8 @@ def bench(
     What was measured, as it is written to `json`.
     """
     if rounds < 1 or tiles < 64:
-        raise InputError("--rounds must be at least 1, and --tiles at least 64")
-    check_outputs({"--json": json}, tables_around(data) if data else (), overwrite=overwrite)
+        raise InputError("`rounds` must be at least 1, and `tiles` at least 64")
+    check_outputs({"json": json}, tables_around(data) if data else (), overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
         "thresholds": lambda _: thresholds(),
         "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),
@@ -75,7 +75,7 @@ def bench(
     }
     if not torch.cuda.is_available():
         if only == "gpu":
-            raise InputError("--only gpu: PyTorch finds no GPU with CUDA here")
+            raise InputError("`only` gpu: PyTorch finds no GPU with CUDA here")
         del contests["gpu"]
     found: list[dict[str, Any]] = []
     readings: list[dict[str, Any]] = []

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 
 from amazon_ml.bench.measure import Contest, Ratio, Reading
 from amazon_ml.data.augment.augment import D4, Augmentation
+from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
+from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
 from amazon_ml.data.readers.bands import TileReader
-from amazon_ml.data.readers.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.data.store.pack import pack
 from amazon_ml.data.store.packed import open_store
 from amazon_ml.decisions.fbeta import fbeta_score as our_fbeta_score

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amazon_ml import __version__
 from amazon_ml.cli.commands import VERBS
-from amazon_ml.cli.verb import Verb
+from amazon_ml.cli.wording import use_options, worded
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime import preemption
 from amazon_ml.runtime.terminal import SafeFormatter, escaped
+from amazon_ml.version import __version__
 
 #: Verbs that go on where an interrupted call of them stopped.
 RESUMING = ("train", "data download")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_empty(words[len(name.split()) :])
         _run(name, words[len(name.split()) :])
     except InputError as error:
-        return _say(_with_own_options(VERBS[name], str(error)), 2)
+        return _say(error, 2)
     except (WorkError, OSError) as error:
         return _say(error, 1)
     except (MemoryError, RuntimeError, ImportError) as error:
@@ -79,9 +79,10 @@ def _check_empty(arguments: Sequence[str]) -> None:
 
 def _run(name: str, arguments: list[str]) -> None:
     verb = VERBS[name]
-    from amazon_ml.cli.signature import arguments_of
+    from amazon_ml.cli.signature import arguments_of, option_names
 
     call = _imported(verb.target)
+    use_options(option_names(call) - set(verb.positionals))
     result = call(**arguments_of(name, call, verb.positionals, arguments))
     if verb.show:
         _imported(verb.show)(result)
@@ -91,14 +92,6 @@ def _imported(target: str) -> Callable[..., Any]:
     module, _, function = target.partition(":")
     call: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return call
-
-
-def _with_own_options(verb: Verb, message: str) -> str:
-    """Name options of tiles as a verb does that has them without ``data``: ``--exclude``, not ``--data.exclude``."""
-    from amazon_ml.cli.signature import option_names
-
-    own = option_names(_imported(verb.target))
-    return re.sub(r"--data\.(\w+)", lambda named: f"--{named[1]}" if named[1] in own else named[0], message)
 
 
 def _overview() -> str:
@@ -121,7 +114,9 @@ def _refuse(words: list[str]) -> int:
 
 
 def _say(what: object, status: int) -> int:
-    message = escaped(_plain(str(what))).replace("\n", "\n  ")  # indented, a line of it cannot pass for one of ours
+    message = escaped(worded(_plain(str(what)))).replace(
+        "\n", "\n  "
+    )  # indented, a line of it cannot pass for one of ours
     print(f"amazon-ml: {message}", file=sys.stderr)
     return status
 
@@ -171,9 +166,14 @@ def _leave_notebook() -> None:
 def _set_up_logging() -> None:
     from rich.logging import RichHandler
 
+    class Formatter(SafeFormatter):
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+            record.message = worded(record.message)
+            return super().formatMessage(record)
+
     plain = logging.StreamHandler()
-    plain.setFormatter(SafeFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    plain.setFormatter(Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     rich = RichHandler(show_path=False, show_level=False, log_time_format="%H:%M:%S")
-    rich.setFormatter(SafeFormatter("%(message)s"))
+    rich.setFormatter(Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[rich if sys.stderr.isatty() else plain])
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")

@@ -14,10 +14,7 @@ from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment.augment import Augmentation
 from amazon_ml.data.augment.mix import Mix
-from amazon_ml.data.catalog.catalog import Catalog, read_catalog
-from amazon_ml.data.config import DataConfig
-from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
-from amazon_ml.data.loading import (
+from amazon_ml.data.batches.loading import (
     Batch,
     EpochSampler,
     ResumableLoader,
@@ -26,6 +23,10 @@ from amazon_ml.data.loading import (
     tile_loader,
     training_loader,
 )
+from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import DataConfig
+from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.readers.bands import (
     TileReader,
     check_order,
@@ -36,7 +37,6 @@ from amazon_ml.data.readers.bands import (
 )
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.limits import fit_reader
-from amazon_ml.data.readers.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.data.soft_labels import soften_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
@@ -167,7 +167,7 @@ class PlanetDataModule(pl.LightningDataModule):
                 )
             raise InputError(
                 f"{self.store.path} was packed with another order or limits of TIF bands than "
-                f"{self.hparams['bands_file']} says; pack again with --bands_file {self.hparams['bands_file']}"
+                f"{self.hparams['bands_file']} says; pack again with `bands_file` {self.hparams['bands_file']}"
             )
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything

@@ -39,7 +39,7 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
         When one is no submission that can be read.
     """
     runs = [path for run in map(run_around, (a, b)) if run for path in own_paths(Run(run))]
-    check_outputs({"--json": json}, [a, b, *runs], overwrite=overwrite)
+    check_outputs({"json": json}, [a, b, *runs], overwrite=overwrite)
     found = {"a": str(a), "b": str(b), **diff(_answers(a), _answers(b))}
     if json is not None:
         write_json(json, found)

@@ -96,9 +96,9 @@ def download(
         Patterns of files that are left out, in archives as well, such as ['*-tif*'].
     """
     if dataset is not None and not re.fullmatch(r"[\w-]+/[\w-]+", dataset):
-        raise InputError(f"--dataset {dataset}: name a data set as OWNER/SLUG, as in the address of its page")
+        raise InputError(f"`dataset` {dataset}: name a data set as OWNER/SLUG, as in the address of its page")
     if competition is not None and not re.fullmatch(r"[\w-]+", competition):
-        raise InputError(f"--competition {competition}: name a competition by the last part of its page's address")
+        raise InputError(f"`competition` {competition}: name a competition by the last part of its page's address")
     if dataset is None:
         competition = competition or PLANET_COMPETITION
     asked = {"data set": dataset, "competition": competition}
@@ -226,7 +226,7 @@ def _tell_layout(folder: Path) -> None:
     if len(tiles):
         log.info("%s and %s tiles; look at them: amazon-ml data check %s", layout.table, f"{len(tiles):,}", folder)
     else:
-        log.warning("%s has a table and no tiles; name a data set that holds them with --dataset OWNER/SLUG", folder)
+        log.warning("%s has a table and no tiles; name a data set that holds them with `dataset` OWNER/SLUG", folder)
 
 
 def _has_size(path: Path, size: int) -> bool:

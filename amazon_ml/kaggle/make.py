@@ -37,7 +37,7 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     form = find_form(run, sample)
     path = out or folder.submission
     if (path.parent.resolve(), path.name) != (folder.path.resolve(), folder.submission.name):
-        check_outputs({"--out": path}, [*own_paths(folder), sample], overwrite=overwrite)
+        check_outputs({"out": path}, [*own_paths(folder), sample], overwrite=overwrite)
     check_writable(folder)
     decision = read_decision(folder)
     names, p = read_probabilities(folder.test, decision.tags)
@@ -46,7 +46,7 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     if missing:
         raise InputError(
             f"{folder.test} lacks {len(missing):,} of the {len(form.names):,} tiles in {form.source}, such as "
-            f"{missing[0]}; complete the test folders and train into a new --run, or name another list with --sample"
+            f"{missing[0]}; complete the test folders and train into a new `run`, or name another list with `sample`"
         )
     surplus = len(names) - len(form.names)
     if surplus:

@@ -37,7 +37,7 @@ def fetch_scores(run: Path, *, wait: float = 0) -> list[Record]:
         When Kaggle cannot be reached.
     """
     if wait < 0:
-        raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
+        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0")
     with kept(run) as records:
         if not records:
             raise InputError(f"nothing was sent of {run}; amazon-ml submit send {Run(run).submission} sends it")

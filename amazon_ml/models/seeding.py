@@ -7,8 +7,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from amazon_ml.data.batches.loading import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.loading import Batch
 
 
 class PerStepSeed(pl.Callback):

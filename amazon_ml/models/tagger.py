@@ -11,8 +11,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from amazon_ml.data.batches.loading import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.loading import Batch
 from amazon_ml.data.readers.bands import name_bands
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.decisions.per_tag import average_precision, score_per_tag
@@ -35,7 +35,7 @@ from amazon_ml.settings import build, to_plain
 _T = TypeVar("_T")
 
 #: What is said of a network whose logits are no numbers; none comes back from there.
-DIVERGED = "the network's output is not finite: training diverged; lower --model.lr, in a new --run"
+DIVERGED = "the network's output is not finite: training diverged; lower `model.lr`, in a new `run`"
 
 #: Size and channels of a network whose tags are given, and these are not.
 _SIZE, _CHANNELS = 256, 3

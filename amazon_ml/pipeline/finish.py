@@ -44,8 +44,8 @@ def gather(run: Path, *, partial: bool = False) -> dict[str, Any]:
         missing = [] if partial else missing_folds(folder)
         if missing:
             raise InputError(
-                f"{run}: folds {missing} are not finished; train them with --folds, or take what is there "
-                "with --partial true"
+                f"{run}: folds {missing} are not finished; train them with `folds`, or take what is there "
+                "with `partial` true"
             )
         requested_before(folder)  # before anything is written: it refuses a changed decision
         gather_folds(folder)

@@ -143,7 +143,7 @@ def _training_processes(run: Run, folds: list[int]) -> int:
     if processes != distributed.count() and not all(run.fold(fold).weights.exists() for fold in folds):
         raise InputError(
             f"{run.path} was begun by {processes} processes, and these are {distributed.count()}, whose steps would "
-            f"take other tiles; start {processes}, or choose another --run"
+            f"take other tiles; start {processes}, or choose another `run`"
         )
     return processes
 
@@ -161,6 +161,6 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
     if held_out < LEAST_TILES:
         raise InputError(
             f"folds {asked} hold out {held_out} of {len(fold)} tiles; thresholds need {LEAST_TILES} at least: "
-            "ask for more --folds, or fewer of them with --data.n_folds"
+            "ask for more `folds`, or fewer of them with `data.n_folds`"
         )
     return asked

@@ -41,7 +41,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         Replace an audit.csv that somebody edited, or that an older version wrote.
     """
     if top < 1 or show < 0:
-        raise InputError("--top must be at least 1, --show not below 0")
+        raise InputError("`top` must be at least 1, `show` not below 0")
     folder = Run(run)
     config = folder.read_config()
     if not config.data.validate:
@@ -79,7 +79,7 @@ def _check_unedited(run: Run, *, overwrite: bool) -> None:
     if not overwrite and run.audit.exists() and not is_unchanged(run.audit):
         raise InputError(
             f"{run.audit} was edited since it was written; give it another name to keep it, or replace it with "
-            "--overwrite"
+            "`overwrite`"
         )
 
 
@@ -90,7 +90,7 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     where = catalog.labelled.reset_index().set_index("image_name")
     gone = [name for name in names if name not in where.index]
     if gone:
-        raise InputError(f"{data.root} does not hold {gone[0]}; name the folder of the run's tiles with --tiles")
+        raise InputError(f"{data.root} does not hold {gone[0]}; name the folder of the run's tiles with `tiles`")
     found, read = where.loc[names], read_bands(folder)
     images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]

@@ -85,11 +85,11 @@ def compare(
         For fewer than two runs, and for runs that cannot be compared.
     """
     if rule not in RULES:
-        raise InputError(f"--rule {rule}: there are {', '.join(RULES)}")
+        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}")
     if len({path.resolve() for path in runs}) < max(2, len(runs)):
         raise InputError("name two different runs or more")
     inputs = [path for run in runs for path in own_paths(Run(run))]
-    check_outputs({"--json": json, "--page": page}, inputs, overwrite=overwrite)
+    check_outputs({"json": json, "page": page}, inputs, overwrite=overwrite)
     found = compare_runs([Run(path) for path in runs], rule)
     if json is not None:
         write_json(json, found)

@@ -75,7 +75,7 @@ def _check_free(run: Run, changed: list[Path]) -> None:
     fixed = [path for path in changed if path.name in FIXED and is_recorded(path)]
     if fixed and (run.begun_folds() or run.blend.exists()):
         raise InputError(
-            f"{listed(fixed)}: the run was made by what is recorded; put it back, or train into another --run; "
+            f"{listed(fixed)}: the run was made by what is recorded; put it back, or train into another `run`; "
             "nothing was accepted"
         )
 

@@ -44,7 +44,7 @@ def locked_fold(fold: FoldFolder) -> AbstractContextManager[None]:
 
 
 def _busy(path: Path) -> str:
-    return f"another process is working on {path}; wait for it, or choose another --run"
+    return f"another process is working on {path}; wait for it, or choose another `run`"
 
 
 def check_writable(run: Run) -> None:
@@ -98,10 +98,10 @@ def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
     """
     check_writable(run)  # first, since a configuration is read here
     if os.path.lexists(run.path) and not run.path.is_dir():
-        raise InputError(f"--run {run.path} is no folder; choose another")
+        raise InputError(f"`run` {run.path} is no folder; choose another")
     foreign = [path.name for path in _entries(run.path) if path.name[0] != "." and path.name not in before]
     if foreign and not is_run(run):  # in this order, since another process may be about to begin the run
-        raise InputError(f"--run {run.path} holds {listed(foreign)}, and is no run; choose a new or an empty folder")
+        raise InputError(f"`run` {run.path} holds {listed(foreign)}, and is no run; choose a new or an empty folder")
 
 
 def is_run(run: Run) -> bool:
@@ -111,7 +111,7 @@ def is_run(run: Run) -> bool:
         try:
             run.read_config(checked=False)
         except InputError as error:
-            raise InputError(f"{error}; choose another --run") from None
+            raise InputError(f"{error}; choose another `run`") from None
         return True
     return blend or is_recorded(run.config)
 

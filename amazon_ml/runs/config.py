@@ -107,7 +107,7 @@ class RunConfig:
         asked = [self.folds] if isinstance(self.folds, int) else self.folds
         chosen = list(there) if asked == "all" else sorted(set(asked))
         if not chosen or not set(chosen) <= set(there):
-            raise InputError(f"--folds {self.folds}: there are the folds {list(there)}; folds are counted from 0")
+            raise InputError(f"`folds` {self.folds}: there are the folds {list(there)}; folds are counted from 0")
         return chosen
 
 

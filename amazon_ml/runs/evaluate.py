@@ -69,7 +69,7 @@ def evaluate(
     if json is not None:
         layout = find_layout(data, TableConfig(labels_file=_text(labels_file), image_dir=_text(image_dir)))
         inputs = [*inputs_of(run, bundle, data), layout.table, exclude]
-        check_outputs({"--json": json}, inputs, overwrite=overwrite)
+        check_outputs({"json": json}, inputs, overwrite=overwrite)
     decision = bundle.decision
     written = TagSet(tuple(decision.tags)).separator(bundle.table.tag_separator)
     how = replace(
@@ -100,7 +100,7 @@ def evaluate(
     if predicted.failed:
         raise InputError(
             f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
-            "lists such tiles, and writes with --write_exclude the list that --exclude takes here"
+            "lists such tiles, and writes with `write_exclude` the list that `exclude` takes here"
         )
     p = predicted.p
     answers = decision.rule.predict(p)

@@ -37,11 +37,11 @@ def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> N
         raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
     if onnx is not None:
         bundle = open_bundle(run)
-        check_outputs({"--onnx": onnx}, inputs_of(run, bundle), overwrite=overwrite)
+        check_outputs({"onnx": onnx}, inputs_of(run, bundle), overwrite=overwrite)
         worst = _write_onnx(onnx, bundle)
         log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
     elif is_bundle(run):
-        raise InputError(f"{run} is a bundle already; name an ONNX file with --onnx, or a run")
+        raise InputError(f"{run} is a bundle already; name an ONNX file with `onnx`, or a run")
     else:
         folder = Run(run)
         folder.read_config()  # a lock would make the folder where there is none

@@ -254,7 +254,7 @@ def check_trained(run: Run) -> None:
     """Check what a begun run goes on from: what its folds share, and what they hold."""
     for path in (run.provenance, run.tiles):
         if not path.exists():
-            raise InputError(f"{path} is gone; put it back, or choose another --run")
+            raise InputError(f"{path} is gone; put it back, or choose another `run`")
     for path in (run.provenance, run.folds, run.bands, run.tiles):
         check_recorded(path)
     for fold in run.begun_folds():

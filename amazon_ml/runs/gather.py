@@ -22,7 +22,7 @@ def gather_folds(run: Run) -> None:
     tags, untagged = run.tags(), _untagged(run)
     finished = _finished(run, untagged)
     if not finished:
-        raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train --run {run.path}")
+        raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train `run` {run.path}")
     for fold in finished:
         check_task(fold.path, str(run.read_provenance()["task"]))
     valid = [read_probabilities(fold.valid, tags) for fold in finished]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from amazon_ml.data.loading import TileDataset, loader_workers, tile_loader
-from amazon_ml.data.readers.sources import TileSource
+from amazon_ml.data.batches.loading import TileDataset, loader_workers, tile_loader
+from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.catalog.contents import check_folder, no_images
 from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.nearby import tables_around
@@ -20,7 +21,6 @@ from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import find_broken, is_broken
 from amazon_ml.data.readers.limits import compare_values
-from amazon_ml.data.readers.tolerant import TolerantFiles
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
@@ -83,15 +83,15 @@ def predict_tiles(
     policy = Policy(skip_broken, listing=broken)
     if shard is not None:
         if broken is not None:
-            check_outputs({"--broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
+            check_outputs({"broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
         if defuse:
-            raise InputError("--defuse is for a CSV, and parts are Parquet; give it to amazon-ml merge")
+            raise InputError("`defuse` is for a CSV, and parts are Parquet; give it to amazon-ml merge")
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), num_workers, policy)
         return
     check_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
-    check_outputs({"--out": out, "--broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
+    check_outputs({"out": out, "broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
     table = _tag(bundle, listed, tiles, out, num_workers, policy, known)
     save_table(out, defused(table) if defuse else table)
@@ -219,10 +219,10 @@ def _predict_table(networks: Networks, tiles: pd.DataFrame, engine: Engine) -> P
 
 
 def _tiles_below(folder: Path) -> pd.DataFrame:
-    check_folder(folder, "name the folder of tiles with --tiles")
+    check_folder(folder, "name the folder of tiles with `tiles`")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
-        raise InputError(f"--tiles {no_images([folder])}")
+        raise InputError(f"`tiles` {no_images([folder])}")
     return listed
 
 
@@ -231,7 +231,7 @@ def _chosen(listed: pd.DataFrame, folder: Path, read: TileReader) -> pd.DataFram
     if len(lacking):
         needed = files_needed(read.bands, read.rgb_source)
         raise InputError(
-            f"--tiles {folder}: the run reads bands {name_bands(read.bands)} of a {needed}, which {len(lacking):,} of "
+            f"`tiles` {folder}: the run reads bands {name_bands(read.bands)} of a {needed}, which {len(lacking):,} of "
             f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}"
         )
     return chosen

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import amazon_ml
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.folds.folds import read_folds, worst_deviation
@@ -22,6 +21,7 @@ from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import write_json
 from amazon_ml.runtime.files import sha256_of
+from amazon_ml.version import __version__
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
@@ -56,7 +56,7 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
         former = run.read_provenance()
         for part, fact, what in _CONSTANT:
             if former[part][fact] != facts[part][fact]:
-                raise InputError(f"{run.path}: {what} changed since the run began; choose another --run")
+                raise InputError(f"{run.path}: {what} changed since the run began; choose another `run`")
         write_json(run.provenance, {**former, **facts, "processes": processes, "starts": [*former["starts"], start]})
         return str(former["task"])
     task = task_of(run, config, facts)
@@ -121,7 +121,7 @@ def versions() -> dict[str, Any]:
     import torch  # here, since what reads a run does without
 
     return {
-        "amazon_ml": amazon_ml.__version__,
+        "amazon_ml": __version__,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -130,7 +130,7 @@ def versions() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    here = Path(amazon_ml.__file__).parent
+    here = Path(__file__).parents[1]
     tracked = ["ls-files", "--error-unmatch", "__init__.py"]  # else it is a repository around an installed package
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -34,7 +34,7 @@ def save_table(out: Path, table: pd.DataFrame) -> None:
 def check_defuse(out: Path, defuse: bool) -> None:
     """Refuse to defuse what no spreadsheet reads as text."""
     if defuse and out.suffix != ".csv":
-        raise InputError(f"--defuse is for a CSV, and --out {out} is none")
+        raise InputError(f"`defuse` is for a CSV, and `out` {out} is none")
 
 
 def defused(table: pd.DataFrame) -> pd.DataFrame:

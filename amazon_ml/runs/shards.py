@@ -100,7 +100,7 @@ class Parts:
 def check_parts(parts: Parts) -> None:
     """Refuse a folder that holds something else than parts; hidden files, such as a lock, may be there."""
     if os.path.lexists(parts.path) and not parts.path.is_dir():
-        raise InputError(f"--out {parts.path}: the parts need a folder; name another one")
+        raise InputError(f"`out` {parts.path}: the parts need a folder; name another one")
     if not parts.path.exists():
         return
     there = sorted(parts.path.iterdir())
@@ -110,7 +110,7 @@ def check_parts(parts: Parts) -> None:
         return
     foreign = [path.name for path in there if path.name[0] != "." and not _is_listing(path)]
     if foreign:
-        raise InputError(f"--out {parts.path} holds {listed(foreign)}, which are no parts; name another folder")
+        raise InputError(f"`out` {parts.path} holds {listed(foreign)}, which are no parts; name another folder")
 
 
 def _is_listing(path: Path) -> bool:
@@ -125,7 +125,7 @@ def parse_shard(text: str) -> Shard:
     """Read ``3/16`` as shard 3 of 16, counted from 0."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or int(match[1]) >= int(match[2]):
-        raise InputError(f"--shard {text}: a shard is such as 0/16 to 15/16, counted from 0")
+        raise InputError(f"`shard` {text}: a shard is such as 0/16 to 15/16, counted from 0")
     return Shard(int(match[1]), int(match[2]))
 
 
@@ -162,9 +162,9 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
     """Refuse to mix parts of other networks, of another decision, or of another number of shards."""
     plan = _plan(parts)
     if plan["made_of"] != made_of:
-        raise InputError(f"{parts.path} holds parts of another run, bundle or decision; choose another --out")
+        raise InputError(f"{parts.path} holds parts of another run, bundle or decision; choose another `out`")
     if plan["shards"] != count:
-        raise InputError(f"{parts.path} is cut into {plan['shards']} shards, not {count}; choose another --out")
+        raise InputError(f"{parts.path} is cut into {plan['shards']} shards, not {count}; choose another `out`")
 
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
@@ -243,15 +243,15 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     check_defuse(out, defuse)
     folder = Parts(parts)
     if not folder.plan.exists():
-        raise InputError(f"there is no {folder.plan}; name the folder that predict --shard wrote its parts to")
+        raise InputError(f"there is no {folder.plan}; name the folder that predict `shard` wrote its parts to")
     missing, plan = missing_parts(folder), _plan(folder)
     numbered = [folder.part(number) for number in range(plan["shards"])]
     inputs = [folder.plan, folder.tiles, *numbered, *tables_around(Path(plan.get("root") or os.devnull))]
-    check_outputs({"--out": out}, inputs, overwrite=overwrite)
+    check_outputs({"out": out}, inputs, overwrite=overwrite)
     if missing:
         raise InputError(
             f"{parts} lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}; "
-            f"predict with --shard {missing[0]}/{plan['shards']}"
+            f"predict with `shard` {missing[0]}/{plan['shards']}"
         )
     names = _listed(folder)["image_name"].to_numpy()
     tables, skipped = [], 0
@@ -273,7 +273,7 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
 def check_ending(out: Path) -> None:
     """Refuse a table that is neither Parquet nor CSV, before any work is done for it."""
     if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--out {out}: the file must end in .parquet or .csv")
+        raise InputError(f"`out` {out}: the file must end in .parquet or .csv")
 
 
 def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
@@ -294,7 +294,7 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
 def _plan(parts: Parts) -> dict[str, Any]:
     plan: dict[str, Any] = read_json(parts.plan)
     if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
-        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; choose another --out")
+        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; choose another `out`")
     return plan
 
 

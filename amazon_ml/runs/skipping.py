@@ -61,8 +61,8 @@ class Policy:
             return
         if self.skip:
             raise InputError(f"no tile is left: {said}{whole}")
-        whole = whole or ", and --broken FILE.csv lists all"
-        raise InputError(f"{said}{done}. --skip_broken leaves such tiles out{whole}")
+        whole = whole or ", and `broken` FILE.csv lists all"
+        raise InputError(f"{said}{done}. `skip_broken` leaves such tiles out{whole}")
 
 
 #: Tiles that cannot be read are refused.

@@ -27,7 +27,7 @@ def save_config(run: Run, config: RunConfig) -> None:
     A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
     """
     if run.blend.exists():
-        raise InputError(f"{run.path} is a blend of other runs; choose another --run")
+        raise InputError(f"{run.path} is a blend of other runs; choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
     changed = [key for key in now if not is_free(key) and former.get(key) != now[key]]
@@ -42,7 +42,7 @@ def save_config(run: Run, config: RunConfig) -> None:
     elif changed:
         told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(
-            f"{run.path} was made with other options ({told}). Choose another folder with --run, or delete this one"
+            f"{run.path} was made with other options ({told}). Choose another folder with `run`, or delete this one"
         )
     if not begun:
         write_config(run, config)

@@ -52,7 +52,7 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
     changes = compare_files(then, now)
     predicted = any(fold.test.exists() for fold in run.begun_folds())
     for labelled, free, remedy in (
-        (True, False, "put their files back, or choose another --run"),
+        (True, False, "put their files back, or choose another `run`"),
         (False, not predicted, "put their files back, or delete the test.parquet of every fold and train again"),
     ):
         changed = _named(changes.changed, labelled)
@@ -106,6 +106,6 @@ def _read(run: Run) -> pd.DataFrame:
     try:
         return pd.read_parquet(run.tiles).set_index(KEY)[_COLUMNS]
     except FileNotFoundError:
-        raise InputError(f"{run.tiles} is gone; put it back, or choose another --run") from None
+        raise InputError(f"{run.tiles} is gone; put it back, or choose another `run`") from None
     except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"{run.tiles} does not tell the files of tiles ({error}); choose another --run") from None
+        raise InputError(f"{run.tiles} does not tell the files of tiles ({error}); choose another `run`") from None

@@ -52,7 +52,7 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     """
     folder = Run(run)
     if rule not in (*RULES, BEST, None):
-        raise InputError(f"--rule {rule}: there are {', '.join(RULES)}, and {BEST}")
+        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}")
     folder.read_config()  # a lock would make the folder where there is none
     with locked(folder):
         return save_rule(folder, rule)

@@ -20,7 +20,7 @@ def check_outputs(
     Parameters
     ----------
     outputs
-        Files to write by the options that name them, such as ``{"--json": path}``; ``None`` where one was not given.
+        Files to write by the options that name them, such as ``{"json": path}``; ``None`` where one was not given.
     inputs
         What is read, and must stay: files, and folders below which nothing may be written. ``None`` is passed over.
     overwrite
@@ -39,9 +39,9 @@ def check_outputs(
     for option, path in outputs.items():
         if path is None:
             continue
-        named, place = f"{option} {path}", _place(path)
+        named, place = f"`{option}` {path}", _place(path)
         if place in seen:
-            raise InputError(f"{named} is also the file of {seen[place]}; name another one")
+            raise InputError(f"{named} is also the file of `{seen[place]}`; name another one")
         seen[place] = option
         _check_parent(named, place)
         if any(_is_of(path, place, one) for one in kept):
@@ -113,4 +113,4 @@ def _check_existing(named: str, path: Path, *, overwrite: bool) -> None:
     if path.suffix.lower() in _IMAGES:
         raise InputError(f"{named} is there, and its name is that of an image; name another one")
     if not overwrite:
-        raise InputError(f"{named} is there already; name another file, or replace it with --overwrite")
+        raise InputError(f"{named} is there already; name another file, or replace it with `overwrite`")

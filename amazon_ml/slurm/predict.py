@@ -76,15 +76,15 @@ def predict_jobs(
     check_ending(out)
     check_defuse(out, defuse)
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
-        raise InputError("--gpus_per_node must be 0 or 1: each shard is one process; --at_once must be at least 1")
-    for name, value in (("run", run), ("--tiles", tiles), ("--out", out)):
+        raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
+    for name, value in (("run", run), ("`tiles`", tiles), ("`out`", out)):
         check_text(value, name)
     chosen = site_with(site, time=time, partition=partition, memory=memory)
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
     if submit:
         check_not_live(parts.path)
     inputs = inputs_of(run, open_bundle(run), tiles)
-    check_outputs({"--out": out, "--broken": broken}, inputs, overwrite=overwrite)
+    check_outputs({"out": out, "broken": broken}, inputs, overwrite=overwrite)
     plan_shards(run, tiles, parts, shards, Policy(skip_broken, listing=broken))
     folder = job_folder(parts.path)
     skip = ("--skip_broken", "true") if skip_broken else ()

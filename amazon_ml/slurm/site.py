@@ -126,7 +126,7 @@ def check_grace(site: Site) -> None:
     if ((days * 24 + hours) * 60 + minutes) * 60 + seconds <= site.grace + _EARLY:
         raise InputError(
             f"a job of {site.time} has no time to train: it is told to stop {site.grace} s before its end (grace of "
-            f"the site), or up to {_EARLY} s earlier; give it a longer --time"
+            f"the site), or up to {_EARLY} s earlier; give it a longer `time`"
         )
 
 

@@ -23,7 +23,7 @@ def job_folder(path: Path) -> Path:
 
 def site_with(path: Path | None, **options: Any) -> Site:
     """Read a site, with the options of the command line in the place of its own."""
-    check_time(options.get("time"), "--time")
+    check_time(options.get("time"), "`time`")
     for name, value in options.items():
         check_text(value, f"--{name}")
     check_text(Path.cwd(), "the current folder")
@@ -42,7 +42,7 @@ def write_jobs(jobs: list[Job], site: Site, *, submit_jobs: bool) -> None:
         write_text(job.script, text)
         log.info("wrote %s", job.script)
     if not submit_jobs:
-        log.info("nothing is handed in; --submit does that")
+        log.info("nothing is handed in; `submit` does that")
         return
     submitted: list[dict[str, Any]] = []
     for job in jobs:

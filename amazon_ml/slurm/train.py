@@ -65,11 +65,11 @@ def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: b
         Whether to submit the jobs.
     """
     if resources.nodes < 1 or resources.gpus_per_node < 0 or (resources.at_once or 1) < 1:
-        raise InputError("--nodes and --at_once must be at least 1, and --gpus_per_node at least 0")
+        raise InputError("`nodes` and `at_once` must be at least 1, and `gpus_per_node` at least 0")
     check_grace(site)
     check_loggers(config.loggers)
     run = Run(config.folder)
-    for name, value in (("--run", run.path), ("data.packed", config.data.packed or "")):
+    for name, value in (("`run`", run.path), ("data.packed", config.data.packed or "")):
         check_text(value, name)
     if submit:
         check_not_live(run.path)

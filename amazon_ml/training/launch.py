@@ -32,7 +32,7 @@ _PLACE = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 #: Seconds that a name server has to know the first host.
 _RESOLVES = 20
 _NO_GPU = (
-    "trainer.accelerator is {name}, and PyTorch sees no GPU here: train on the CPU with --trainer.accelerator cpu, or "
+    "trainer.accelerator is {name}, and PyTorch sees no GPU here: train on the CPU with `trainer.accelerator` cpu, or "
     "start from configs/thumbnails.yaml, which is made for one; where there is a GPU, nvidia-smi and "
     "torch.cuda.is_available() show what is missing"
 )
@@ -149,7 +149,7 @@ def check_tasks(trainer: TrainerConfig) -> None:
         return
     raise InputError(
         f"this allocation of Slurm is for {tasks} tasks (SLURM_NTASKS), and this is one process that srun did not "
-        "start: start it with srun, or with --trainer.devices 1 --trainer.num_nodes 1"
+        "start: start it with srun, or with `trainer.devices` 1 `trainer.num_nodes` 1"
     )
 
 
@@ -185,7 +185,7 @@ def check_world(trainer: TrainerConfig, joined: int) -> None:
             raise InputError(
                 f"{size}={os.environ[size]} and {place}={os.environ[place]} in the environment say that this is one "
                 "process of several, and nothing joins them: start them with torchrun or srun, let this one start "
-                "them with --trainer.devices, or train in this process alone with --trainer.devices 1"
+                "them with `trainer.devices`, or train in this process alone with `trainer.devices` 1"
             )
 
 

@@ -74,8 +74,8 @@ def check(
     from amazon_ml.runtime.outputs import check_outputs
 
     if examples < 1 or (num_workers is not None and num_workers < 1):
-        raise InputError("--examples and --num_workers must be at least 1")
-    outputs = {"--json": json, "--write_exclude": write_exclude}
+        raise InputError("`examples` and `num_workers` must be at least 1")
+    outputs = {"json": json, "write_exclude": write_exclude}
     if any(outputs.values()):
         exclude = None if reading.exclude is None else Path(reading.exclude)
         check_outputs(outputs, [find_layout(folder, reading).table, exclude, *tables_around(folder)],

@@ -59,9 +59,9 @@ def lint(
     from amazon_ml.runtime.outputs import check_outputs
 
     if examples < 1:
-        raise InputError("--examples must be at least 1")
+        raise InputError("`examples` must be at least 1")
     run = run or run_around(file)
-    check_outputs({"--json": json}, [file, sample, *(own_paths(Run(run)) if run else [])], overwrite=overwrite)
+    check_outputs({"json": json}, [file, sample, *(own_paths(Run(run)) if run else [])], overwrite=overwrite)
     found = lint_submission(file, run=run, sample=sample)
     print_lint(asdict(found), found.findings, examples)
     if json is not None:
@@ -101,7 +101,7 @@ def send(
     from amazon_ml.kaggle.lint import check_faults
 
     if wait < 0:
-        raise InputError(f"--wait is {wait:g}; it is a number of seconds, not below 0")
+        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0")
     parcel = sending.prepare(file, message=message, competition=competition, run=run, sample=sample)
     print_findings(parcel.lint.findings)
     check_faults(parcel.lint)
@@ -112,7 +112,7 @@ def send(
 def _confirm() -> None:
     """Ask a person, and end the work without a clear yes."""
     if not sys.stdin.isatty():
-        raise InputError("nothing was sent: there is no terminal for the question; --yes sends without it")
+        raise InputError("nothing was sent: there is no terminal for the question; `yes` sends without it")
     try:
         answer = input("send this to Kaggle? [y/N] ")
     except EOFError:

@@ -18,10 +18,10 @@ def train(config: RunConfig) -> None:
     config
         Options of the run.
     """
-    from amazon_ml import pipeline
     from amazon_ml.cli.show.scores import print_scores
+    from amazon_ml.pipeline import train as job
 
-    result = pipeline.train.train(config)
+    result = job.train(config)
     if result.rank == 0:  # of processes that train together, one prints
         print_scores(result.metrics)
 

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from amazon_ml.cli.wording import worded
 from amazon_ml.runtime.terminal import escaped
 
 #: Wide enough for the tables where there is no terminal.
@@ -15,7 +16,7 @@ class _SafeConsole(Console):
     """Escapes what tags and file names would do to a terminal; rich itself lets escape sequences through."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(escaped(text), **options)
+        return super().render_str(escaped(worded(text)), **options)
 
 
 def console() -> Console:
@@ -26,4 +27,4 @@ def console() -> Console:
 
 def say(line: str) -> None:
     """Print a line as it is, without markup or line breaks of ours."""
-    console().print(line, highlight=False, markup=False, soft_wrap=True)
+    console().print(worded(line), highlight=False, markup=False, soft_wrap=True)

@@ -183,11 +183,11 @@ def _check_missing(
     if len(missing) == count:
         hint = near.explain(name)
         said = f"none of the {count:,} tiles in {table.path} has a {sought}"
-        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with --data.image_dir" if hint
-                         else f"{said}; name the folder of images with --data.image_dir")  # fmt: skip
+        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with `data.image_dir`" if hint
+                         else f"{said}; name the folder of images with `data.image_dir`")  # fmt: skip
     said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"
     if not allow_missing:
-        raise InputError(f"{said}. Complete the folder, or leave them out with --data.allow_missing true{hint}")
+        raise InputError(f"{said}. Complete the folder, or leave them out with `data.allow_missing` true{hint}")
     log.warning("%s; they are left out%s", said, hint)

@@ -67,7 +67,7 @@ def no_value(text: str) -> Doubt | None:
     is_word = plain in _NO_VALUE_MARKED or _MARKS_WITHIN.sub("", plain) in _NO_VALUE
     if is_word or not any(letter.isalnum() or _is_picture(letter) for letter in text):
         return Doubt("no_value", f"{text!r} is no tag", "leave the cell empty where a tile has no tag, "
-                     "or list all tags with --data.tags if it is one")  # fmt: skip
+                     "or list all tags with `data.tags` if it is one")  # fmt: skip
     return None
 
 
@@ -112,7 +112,7 @@ def _phrase(token: str, others: Collection[str]) -> Doubt | None:
     words = token.split()
     if len(words) > 1 and all(word in others for word in words):
         return Doubt("separators", f"{token!r} looks like the tags {' and '.join(map(repr, words))}",
-                     "part them as in other rows, or list all tags with --data.tags if it is one")  # fmt: skip
+                     "part them as in other rows, or list all tags with `data.tags` if it is one")  # fmt: skip
     return None
 
 
@@ -122,10 +122,10 @@ def _sticking(token: str, *, phrase: bool) -> Doubt | None:
     for letter in (token[0], "" if closed else token[-1]):
         if letter and letter != "_" and unicodedata.category(letter) in _PUNCTUATION:
             return Doubt("punctuation", f"{letter!r} sticks to {token!r}",
-                         "remove it, or list all tags with --data.tags if it is part of one")  # fmt: skip
+                         "remove it, or list all tags with `data.tags` if it is part of one")  # fmt: skip
     if re.search(r"[:=]\s*([\d.]+|true|false|yes|no)$", token, re.IGNORECASE):
         return Doubt("punctuation", f"{token!r} holds a value beside a tag",
-                     "remove it, or list all tags with --data.tags if it is part of one")  # fmt: skip
+                     "remove it, or list all tags with `data.tags` if it is part of one")  # fmt: skip
     return None
 
 

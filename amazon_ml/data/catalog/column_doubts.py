@@ -22,7 +22,7 @@ _FILES = (
 )  # fmt: skip
 #: From so many tiles on, tags that never stand on two of them are no tags, and tags that all tiles have teach nothing.
 _UNIQUE, _SAME = 10, 3
-_OTHER_COLUMN = "name the right column with --data.tags_column"
+_OTHER_COLUMN = "name the right column with `data.tags_column`"
 
 
 def no_names(tokens: Sequence[str], *, is_given: bool, marks: Callable[[], str]) -> Doubt | None:
@@ -64,7 +64,7 @@ def no_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: S
     once = Counter(tag for _, tag in {(row.name, tag) for row in whole for tag in split[row.cell]})
     if len(tagged) >= _UNIQUE and max(once.values()) == 1:
         what = f"no two of {len(tagged):,} tiles have a tag in common: {listed(list(map(repr, tokens)))}"
-        return Doubt("no_tags", what, f"{_OTHER_COLUMN}, or list the tags with --data.tags if they are right")
+        return Doubt("no_tags", what, f"{_OTHER_COLUMN}, or list the tags with `data.tags` if they are right")
     return None
 
 
@@ -79,7 +79,7 @@ def same_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens:
         return None
     shown = f"the one tag {tokens[0]!r}" if len(tokens) == 1 else f"the same tags, {listed(list(map(repr, tokens)))}"
     return Doubt("one_tag", f"all {len(found):,} tiles have {shown}, so there is nothing to learn",
-                 f"{_OTHER_COLUMN}, or list the tags with --data.tags if others are to come")  # fmt: skip
+                 f"{_OTHER_COLUMN}, or list the tags with `data.tags` if others are to come")  # fmt: skip
 
 
 def _are_bits(tokens: Sequence[str]) -> bool:

@@ -115,7 +115,7 @@ def describe_marks(records: Records, marks: Sequence[int]) -> str:
 
 
 #: What to do about one column a tag.
-WRITE_TAGS = "write the tags of each tile into one column, such as 'forest river', and name it with --data.tags_column"
+WRITE_TAGS = "write the tags of each tile into one column, such as 'forest river', and name it with `data.tags_column`"
 
 
 def check_marks(records: Records) -> None:

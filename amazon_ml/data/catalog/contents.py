@@ -49,7 +49,7 @@ def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
     if kind in ARCHIVES or folder.name.lower().endswith(_PACKED):
         raise InputError(f"{folder} is an archive, not a folder; unpack it, and name the folder of tiles in it")
     what = f"{with_article(kind)} file" if kind in IMAGES else "a file"
-    table = ", and the table with --data.labels_file" if has_table and folder.suffix.lower() == ".csv" else ""
+    table = ", and the table with `data.labels_file`" if has_table and folder.suffix.lower() == ".csv" else ""
     raise InputError(f"{folder} is {what}, not a folder; name its folder, {folder.absolute().parent}{table}")
 
 
@@ -99,10 +99,10 @@ def other_tables(folder: Path) -> str:
     ]
     if len(files) > 1:
         found = listed(files)
-        return f"{found} may be tables: name the right one with --data.labels_file, and save a spreadsheet as CSV UTF-8"
+        return f"{found} may be tables: name the right one with `data.labels_file`, and save a spreadsheet as CSV UTF-8"
     if files and files[0].name.lower().endswith(_WORKBOOKS):
         return f"{files[0]} may be the table: save it as CSV UTF-8"
-    return f"{files[0]} may be the table: name it with --data.labels_file" if files else ""
+    return f"{files[0]} may be the table: name it with `data.labels_file`" if files else ""
 
 
 def _remedy(files: Sequence[Path]) -> str:

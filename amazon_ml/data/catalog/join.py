@@ -165,7 +165,7 @@ _DIFFERENCES: tuple[tuple[str, Callable[[str], str], str], ...] = (
     ("zeros in front, or .0 behind, as spreadsheets change numbers", _without_zeros,
      "keep that column as text when the table is saved"),
     ("an ending that is no image's", _without_ending, "remove it"),
-    ("the folder in front", _last, "write the path below the folder of images, or name that with --data.image_dir"),
+    ("the folder in front", _last, "write the path below the folder of images, or name that with `data.image_dir`"),
     ("marks in front or behind, such as quotes", _without_marks, "remove them"),
     ("the letters around the number", _numbers, "write the whole name"),
     ("several things (folder, case, zeros, ending)", _all, "write it as the file has it"),
@@ -215,7 +215,7 @@ class Differences:
         """Say in a sentence what the table has, what the nearest file is, and what differs."""
         column = self._other_column()
         if column is not None:
-            return f"column {column!r} has names that fit: --data.name_column {column!r}"
+            return f"column {column!r} has names that fit: `data.name_column` {column!r}"
         said = self.of(name)
         if not said and self._files:
             near = difflib.get_close_matches(name, self._files[:_COMPARED], n=1, cutoff=0)

@@ -75,9 +75,9 @@ def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
         For a folder without a layout or with more than one.
     """
     table, images = (Path(given) if given else None for given in (config.labels_file, config.image_dir))
-    check_folder(root, "name the folder of tiles (--data.root in training)", has_table=True)
+    check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
     if images is not None:
-        check_folder(images, "name the folder of the labelled images with --data.image_dir")
+        check_folder(images, "name the folder of the labelled images with `data.image_dir`")
     folders = list(_survey(root))
     planet = _planet_folders(root, folders) if table is None and images is None else []
     places = planet or [images or root]
@@ -152,7 +152,7 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
         if len(found) > 1:
             raise InputError(
                 f"{root} holds more than one {found[0].name}: {listed(found)}; name one parent "
-                "(--data.root in training)"
+                "(`data.root` in training)"
             )
     places = [path for found in kinds for path in found]
     bare = [f.path for f in folders if f.path.name in (*TRAIN_JPG, *TRAIN_TIF) and not f.has_images]
@@ -174,8 +174,8 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
         return found[0]
     wanted = " or ".join(PLANET_TABLES)
     if found:
-        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with --data.labels_file")
-    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set --data.labels_file")
+        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with `data.labels_file`")
+    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set `data.labels_file`")
 
 
 def _only_table(root: Path, folders: list[_Folder]) -> Path:
@@ -184,10 +184,10 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
         return found[0]
     if found:
         raise InputError(
-            f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with --data.labels_file"
+            f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with `data.labels_file`"
         )
     packed = archives_in(root) or other_tables(root)
     raise InputError(
         f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        + (packed or "name the folder of tiles (--data.root in training), or the table with --data.labels_file")
+        + (packed or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`")
     )

@@ -30,13 +30,13 @@ def find_repeated(rows: pd.DataFrame) -> list[Fault]:
     if again["image_name"].map(is_rounded).all():
         hint = "a spreadsheet rounded the names; save the table anew from where it came, with that column as text"
     elif all(same):
-        hint = "each has the same tags there; keep one row of each, or set --data.merge_rows true"
+        hint = "each has the same tags there; keep one row of each, or set `data.merge_rows` true"
     elif (again["found"].map(len) <= 1).all():
-        hint = "the table has a row a tag; join the rows of each tile with --data.merge_rows true"
+        hint = "the table has a row a tag; join the rows of each tile with `data.merge_rows` true"
     else:
         hint = (
             "their tags differ; keep the right row of each, or, where each row holds some of the tags, join them "
-            "with --data.merge_rows true"
+            "with `data.merge_rows` true"
         )
     said = f"{describe_repeated(again)}; {hint}"
     return [
@@ -80,7 +80,7 @@ def find_untagged(rows: pd.DataFrame) -> list[Fault]:
     places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
     said = (
         f"{len(places):,} tiles have no tag, such as {listed([f'{name} (line {line})' for name, line in places])}; "
-        "tag them, or set --data.allow_untagged true if they are meant to have none"
+        "tag them, or set `data.allow_untagged` true if they are meant to have none"
     )
     return [
         Fault("untagged_rows", line, "no tag", "tag it", (name,), f"{name} (line {line})", said)

@@ -64,7 +64,7 @@ def check_second_tags(records: Records, tags_at: int, name_at: int, separator: s
                 raise InputError(
                     f"{records.path} line {line}: column {column!r} holds {cells[at].strip()!r}, and column "
                     f"{records.header[tags_at]!r} holds {cells[tags_at].strip()!r}: both look like tags; write all "
-                    "tags into one column, or name the right one with --data.tags_column"
+                    "tags into one column, or name the right one with `data.tags_column`"
                 )
 
 
@@ -94,7 +94,7 @@ def check_second_names(records: Records, known: Sequence[int], counts: Sequence[
                 both = [repr(records.header[joined[0]]), repr(records.header[at])]
                 raise InputError(
                     f"{records.path} line {line}: columns {' and '.join(both)} name different files, "
-                    f"{listed([cells[joined[0]], cells[at]])}; name the right one with --data.name_column"
+                    f"{listed([cells[joined[0]], cells[at]])}; name the right one with `data.name_column`"
                 )
 
 

@@ -53,7 +53,7 @@ def several_beside(token: str, others: Collection[str], separator: str, *, never
         return parted(token, "|")  # the tables of a run part tags by it
     if separator in token:
         return Doubt(
-            "separators", f"{token!r} holds {separator!r}, which parts tags", "set another --data.tag_separator"
+            "separators", f"{token!r} holds {separator!r}, which parts tags", "set another `data.tag_separator`"
         )
     for mark in (*SEPARATORS, "\t", "\n") if never else _PLAIN_SEPARATORS:
         parts = split_tags(token, mark) if mark in token else []
@@ -63,7 +63,7 @@ def several_beside(token: str, others: Collection[str], separator: str, *, never
     words = token.split()
     if never and len(words) > 1 and any(word in others for word in words):
         return Doubt("separators", f"{token!r} holds blanks, and {separator!r} stands in no row",
-                     "leave --data.tag_separator out where blanks part tags")  # fmt: skip
+                     "leave `data.tag_separator` out where blanks part tags")  # fmt: skip
     return never_within(token)
 
 
@@ -80,7 +80,7 @@ def in_list(token: str, others: Collection[str]) -> Doubt | None:
         parts = split_tags(token, mark) if mark in token else []
         if len(parts) == 1 or any(part in others for part in parts):
             return Doubt("separators", f"the string {token!r} of a list has {mark!r} in it",
-                         "write each tag as a string of its own, or list all tags with --data.tags")  # fmt: skip
+                         "write each tag as a string of its own, or list all tags with `data.tags`")  # fmt: skip
     return never_within(token)
 
 
@@ -93,7 +93,7 @@ def never_within(token: str) -> Doubt | None:
 def parted(token: str, mark: str) -> Doubt:
     """Say that a mark stands in a tag, and what to do about it."""
     return Doubt("separators", f"{token!r} has {mark!r} in it",
-                 f"set --data.tag_separator {mark!r} if that parts tags, or list all tags with --data.tags if it is "
+                 f"set `data.tag_separator` {mark!r} if that parts tags, or list all tags with `data.tags` if it is "
                  "part of one")  # fmt: skip
 
 

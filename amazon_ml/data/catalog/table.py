@@ -114,7 +114,7 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
     name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
         raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
-                         "ones with --data.name_column and --data.tags_column")  # fmt: skip
+                         "ones with `data.name_column` and `data.tags_column`")  # fmt: skip
     records = mark_swallowed(records, name_at, tags_at, config.tag_separator)
     check_spread(records, min(name_at, tags_at))
     if config.tags_column is None:

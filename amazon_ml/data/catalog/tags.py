@@ -124,8 +124,8 @@ def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:
     parts = [part for part in re.split(r"[\s;,|/]+", given[0]) if part] if len(given) == 1 else []
     if len(parts) > 1 and given[0] not in tokens and tokens.issuperset(parts):
         raise InputError(
-            f"--data.tags {given[0]!r} is one tag that no row has, and its parts are tags; write a list, such as "
-            f"--data.tags {','.join(parts)}"
+            f"`data.tags` {given[0]!r} is one tag that no row has, and its parts are tags; write a list, such as "
+            f"`data.tags` {','.join(parts)}"
         )
 
 
@@ -145,7 +145,7 @@ def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
     pairs = Counter(pair for tags in found for pair in set(pairwise(tags)))
     return [
         f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, say "
-        "what parts tags with --data.tag_separator, or write it with _"
+        "what parts tags with `data.tag_separator`, or write it with _"
         for (first, second), count in pairs.items()
         if count >= _PHRASE and first != second and count == counts[first] == counts[second]
     ]
@@ -202,7 +202,7 @@ def _doubt_cells(
         doubt = doubt_token(token, others - {token}, separator, never=never, is_string=are_lists)
         if doubt is None and not given and not numbers and _is_value(token):
             doubt = Doubt("no_value", f"{token!r} stands among names of tags",
-                          "write names of tags alone, or list all tags with --data.tags if it is one")  # fmt: skip
+                          "write names of tags alone, or list all tags with `data.tags` if it is one")  # fmt: skip
         if doubt is not None:
             doubts[token] = doubt
     doubts = {token: doubt for token, doubt in doubts.items() if token not in given}
@@ -237,7 +237,7 @@ def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Ite
                 for tag in tags
             )
             yield Fault("spellings", having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
-                        "spell it in one way, or list all tags with --data.tags if they are several",
+                        "spell it in one way, or list all tags with `data.tags` if they are several",
                         tuple(row.name for tag in rare for row in having[tag]), item=what)  # fmt: skip
 
 

@@ -52,7 +52,7 @@ KINDS = {
     "separators": Kind("tags that look like several", "name what parts tags with tag_separator"),
     "punctuation": Kind("tags with punctuation that sticks to them", "remove it, or name what parts tags"),
     "spellings": Kind("one tag that is spelt in several ways", "spell it in one way"),
-    "unknown_tags": Kind("tags that are not in the tag list", "mend the table, or give the list with --tags"),
+    "unknown_tags": Kind("tags that are not in the tag list", "mend the table, or give the list with `tags`"),
     "untagged_rows": Kind("rows without a tag", "tag them, remove them, or set allow_untagged if they are meant"),
     "untagged_tiles": Kind("tiles that are meant to have no tag", "nothing, if that is so", REMARK),
     "similar_tags": Kind("rare tags that look like frequent ones", "mend the table if they are slips", REMARK),

@@ -53,13 +53,13 @@ def examine_folds(
     known neighbour in another fold.
     """
     if not 0 <= seed < 2**32:
-        raise InputError("--seed must be in 0..2**32 - 1")
+        raise InputError("`seed` must be in 0..2**32 - 1")
     if not folds.exists():
         check_place(folds)
     if json is not None:
         exclude = None if reading.exclude is None else Path(reading.exclude)
         inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, reading).table, exclude]
-        check_outputs({"--json": json}, [*inputs, *tables_around(folder)], overwrite=overwrite)
+        check_outputs({"json": json}, [*inputs, *tables_around(folder)], overwrite=overwrite)
     catalog = read_catalog(folder, build(ReadingConfig, to_plain(reading)))
     labelled = catalog.labelled
     if not folds.with_name(NEIGHBOURS).exists():

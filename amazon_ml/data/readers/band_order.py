@@ -62,7 +62,7 @@ def find_order(tif: Tif, file: str) -> str:
     if tif.unclear:
         raise InputError(
             f"{file} describes its bands as {', '.join(tif.unclear)}, of which no red, green, blue or near infrared is "
-            "recognised; name them with --data.tif_order, such as rgbn"
+            "recognised; name them with `data.tif_order`, such as rgbn"
         )
     if len(set(named)) < len(named):
         raise InputError(f"{file} names two bands alike ({', '.join(declared)}); name them with data.tif_order")
@@ -70,7 +70,7 @@ def find_order(tif: Tif, file: str) -> str:
     if order is None and len(declared) == 1:
         raise InputError(
             f"{file} has 1 band{' beside its transparency' if tif.alpha is not None else ''}; repeat it with "
-            "gdal_translate -b 1 -b 1 -b 1, or train on it alone with --data.tif_order r --data.bands r"
+            "gdal_translate -b 1 -b 1 -b 1, or train on it alone with `data.tif_order` r `data.bands` r"
         )
     if order is None:
         count = len(declared)

@@ -15,7 +15,7 @@ _BLOCK = 256
 #: Threads: on a network disk most of the time is waiting.
 _THREADS = 16
 #: What can be done about labelled tiles.
-_LEAVE_OUT = ", and writes with --write_exclude the list that training, data pack and evaluate leave out"
+_LEAVE_OUT = ", and writes with `write_exclude` the list that training, data pack and evaluate leave out"
 #: Faults that a message repeats.
 _SHOWN = 10
 

@@ -91,7 +91,7 @@ def check_pixels(path: Path, width: int, height: int, most: int) -> None:
     if width * height > most:
         raise InputError(
             f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or "
-            "raise --data.max_pixels of the training"
+            "raise `data.max_pixels` of the training"
         )
 
 

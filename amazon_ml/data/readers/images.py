@@ -155,7 +155,7 @@ def _check_length(path: Path, about: os.stat_result, max_pixels: int) -> None:
     if about.st_size > _BYTES * max_pixels + 2**20:
         raise InputError(
             f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or "
-            "raise --data.max_pixels of the training"
+            "raise `data.max_pixels` of the training"
         )
 
 

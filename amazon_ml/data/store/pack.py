@@ -24,7 +24,6 @@ import simplejpeg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from amazon_ml import __version__
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.config import READING, ReadingConfig
@@ -37,6 +36,7 @@ from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import read_json, write_json, write_text
 from amazon_ml.runtime.locks import locked
+from amazon_ml.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def pack_folder(
         Threads that decode; one a core by default.
     """
     if size < 8 or (num_workers is not None and num_workers < 1):
-        raise InputError("--size must be at least 8, and --num_workers at least 1")
+        raise InputError("`size` must be at least 8, and `num_workers` at least 1")
     check_order(reading.tif_order, reading.tif_limits)
     given = read_reader(bands_file) if bands_file else None
     if given:
@@ -123,8 +123,8 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_worke
     """
     store = store.absolute()
     if store.exists() and not (store / DESCRIPTION).is_file():
-        raise InputError(f"{store} is there and is no packed store; name another folder with --out")
-    busy = f"another process is packing {store}; wait for it, or name another folder with --out"
+        raise InputError(f"{store} is there and is no packed store; name another folder with `out`")
+    busy = f"another process is packing {store}; wait for it, or name another folder with `out`"
     with locked(store.with_name(f".{store.name}.lock"), busy):
         plan = _Plan.of(catalog, size, reader)
         if _is_right(store, catalog, plan):
@@ -292,7 +292,7 @@ def _check_space(folder: Path, needed: int) -> None:
     if free < needed:
         raise WorkError(
             f"{folder} needs {needed / 1e9:.2f} GB more, and there are {free / 1e9:.2f} GB free; "
-            "make room, or name a folder on another disk with --out"
+            "make room, or name a folder on another disk with `out`"
         )
 
 

@@ -103,7 +103,7 @@ def _lead(results: Results) -> str:
 
 def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool) -> Iterator[Section]:
     if tiles is None:
-        yield _without("the folder of the tiles is not there; name it with --tiles")
+        yield _without("the folder of the tiles is not there; name it with `tiles`")
         return
     files = dict(zip(tiles["image_name"], zip(tiles["path"], tiles["tif"], strict=True), strict=True))
     reader = read_bands(results.run)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from amazon_ml.data.batches.sources import TileFiles
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import Image
-from amazon_ml.data.readers.sources import TileFiles
 from amazon_ml.errors import InputError
 
 #: Tiles that are read at once, spread over all: where none of them can be, the cause is not in the files.

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from amazon_ml.data.augment.augment import Augmentation
-from amazon_ml.data.readers.sources import TileSource
+from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.errors import InputError
 
 #: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
@@ -182,7 +182,7 @@ def training_loader(
 def loader_workers(wanted: int | None, *, on_gpu: bool, packed: bool = False) -> int:
     """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core; 8 at most."""
     if wanted is not None and wanted < 0:
-        raise InputError(f"--num_workers must be at least 0, not {wanted}")
+        raise InputError(f"`num_workers` must be at least 0, not {wanted}")
     if wanted is not None:
         return wanted
     return min(8, _own_cores()) if on_gpu and not packed else 0

@@ -1,0 +1,1 @@
+"""Batches of tiles: where their pixels come from, and the loaders that a trainer takes."""
