@@ -71,7 +71,7 @@ def test_mean_of_runs_holds_what_a_run_holds(trained: Path, other: Path, blended
     on[np.arange(len(p)), p.argmax(axis=1)] |= ~on.any(axis=1)
     metrics = json.loads((blended / "metrics.json").read_text())
     assert metrics["held_out"] is True and metrics["generated"] is True
-    assert metrics["f2"]["fixed_0.2"]["value"] == pytest.approx(fbeta_score(true, on, beta=2, average="samples"))
+    assert metrics["fbeta"]["fixed_0.2"]["value"] == pytest.approx(fbeta_score(true, on, beta=2, average="samples"))
 
 
 def test_every_verb_takes_a_blend(blended: Path, demo_tiles: Path, tmp_path: Path) -> None:

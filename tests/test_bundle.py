@@ -60,7 +60,7 @@ def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
     }
     assert content["decision"] == json.loads((trained / "decision.json").read_text())
     metrics, provenance = (json.loads((trained / f"{name}.json").read_text()) for name in ("metrics", "provenance"))
-    assert content["metrics"]["f2"] == metrics["f2"]
+    assert content["metrics"]["fbeta"] == metrics["fbeta"]
     assert content["data"]["sha256"] == provenance["data"]["sha256"]
     assert content["trained_with"] == provenance["made_with"]
     assert content["tiles"]["bands"] == ["r", "g", "b"] and content["tiles"]["size"] == 32
@@ -111,8 +111,8 @@ def test_alone_in_another_process_it_scores_as_after_training(one_fold: Path, de
     words = ["evaluate", str(bundle), "--data", str(tiles), "--json", str(scores)]
     command = [sys.executable, "-m", "amazon_ml.cli", *words]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1], capture_output=True)
-    at_training = json.loads((one_fold / "metrics.json").read_text())["f2"]
-    now = json.loads(scores.read_text())["f2"]
+    at_training = json.loads((one_fold / "metrics.json").read_text())["fbeta"]
+    now = json.loads(scores.read_text())["fbeta"]
     assert now["predicted"] == at_training["fitted"]
     assert now["fixed_0.2"] == at_training["fixed_0.2"]
     p = predicted(bundle, tiles, tmp_path / "p.parquet").loc[held_out.index, TAGS]

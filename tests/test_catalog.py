@@ -124,7 +124,7 @@ def test_files_that_macos_puts_into_archives_are_passed_over(tmp_path: Path) -> 
 def test_generic_folder_has_its_own_tags_sorted(tmp_path: Path, ending: str) -> None:
     tiles(tmp_path / "pictures", "b.jpg", "a.jpg", "c.png")
     csv(tmp_path / "tags.csv", {f"b{ending}": "river forest", f"a{ending}": "", "c": "forest"})
-    with pytest.raises(InputError, match=r"1 tiles have no tag, such as a \(line 3\).*--data\.allow_untagged true"):
+    with pytest.raises(InputError, match=r"1 tiles have no tag, such as a \(line 3\).*`data\.allow_untagged` true"):
         read_catalog(tmp_path)
     catalog = read_catalog(tmp_path, ReadingConfig(allow_untagged=True))
     assert catalog.tags.names == ("forest", "river")
@@ -207,12 +207,12 @@ def test_quoted_tags_may_hold_commas(tmp_path: Path) -> None:
 
 
 def test_missing_root_is_refused_with_the_option(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no folder .*gone; .*--data\.root"):
+    with pytest.raises(InputError, match=r"no folder .*gone; .*`data\.root`"):
         read_catalog(tmp_path / "gone")
 
 
 def test_empty_root_is_refused_with_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"neither train-jpg nor a CSV.*--data\.root"):
+    with pytest.raises(InputError, match=r"neither train-jpg nor a CSV.*`data\.root`"):
         read_catalog(tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "one.csv", {"a": "x"})
     csv(tmp_path / "two.csv", {"a": "y"})
-    with pytest.raises(InputError, match=r"holds 2 CSV files: .*one\.csv, .*two\.csv; .*--data\.table"):
+    with pytest.raises(InputError, match=r"holds 2 CSV files: .*one\.csv, .*two\.csv; .*`data\.labels_file`"):
         read_catalog(tmp_path)
     csv(tmp_path / "two.csv", {"a": "y z"})
     assert read_catalog(tmp_path, ReadingConfig(labels_file=str(tmp_path / "two.csv"))).tags.names == ("y", "z")
@@ -242,15 +242,15 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
 def test_two_train_folders_are_refused(tmp_path: Path) -> None:
     original(tmp_path / "one")
     original(tmp_path / "two")
-    with pytest.raises(InputError, match=r"more than one train-jpg: .*one.*two.*--data\.root"):
+    with pytest.raises(InputError, match=r"more than one train-jpg: .*one.*two.*`data\.root`"):
         read_catalog(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"image_name,weather\na,clear\n", r"no column 'tags'; it has 'image_name', 'weather'.*--data\.tags_column"),
-        (b"square,tags\na,clear\n", r"no column 'image_name'; it has 'square', 'tags'.*--data\.name_column"),
+        (b"image_name,weather\na,clear\n", r"no column 'tags'; it has 'image_name', 'weather'.*`data\.tags_column`"),
+        (b"square,tags\na,clear\n", r"no column 'image_name'; it has 'square', 'tags'.*`data\.name_column`"),
         (b"image_name tags\na clear\n", r"it has 'image_name tags'\. Save it with commas"),
         (b"image_name,tags\n", "a header but no rows"),
         (b"image_name,tags\n\n\n", "a header but no rows"),
@@ -334,7 +334,7 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
     original(tmp_path)
     for name in ("train_0", "train_2"):
         (tmp_path / "train-jpg" / f"{name}.jpg").unlink()
-    with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2\. .*--data\.allow_missing true"):
+    with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2\. .*`data\.allow_missing` true"):
         read_catalog(tmp_path)
     with caplog.at_level(logging.WARNING):
         catalog = read_catalog(tmp_path, ReadingConfig(allow_missing=True))
@@ -347,7 +347,7 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
 def test_table_of_other_tiles_is_refused_even_when_missing_ones_are_allowed(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_v2.csv", {"x_0": "clear", "x_1": "haze"})
-    with pytest.raises(InputError, match=r"none of the 2 tiles .*--data\.images"):
+    with pytest.raises(InputError, match=r"none of the 2 tiles .*`data\.image_dir`"):
         read_catalog(tmp_path, ReadingConfig(allow_missing=True))
 
 

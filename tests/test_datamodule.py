@@ -300,7 +300,7 @@ def test_without_holding_out_every_tile_is_in_both_parts(root: Path, folds_file:
 
 def test_limit_draws_that_many_tiles_with_the_seed(root: Path, folds_file: Path) -> None:
     def drawn(seed: int, limit: int = 8) -> list[str]:
-        data = PlanetDataModule(str(root), folds_file=str(folds_file), seed=seed, limit=limit)
+        data = PlanetDataModule(str(root), folds_file=str(folds_file), seed=seed, max_samples=limit)
         assert len(data.catalog.targets) == len(data.catalog.labelled)
         assert len(data.catalog.unlabelled) == min(limit, UNTAGGED)
         return [str(name) for name in data.catalog.labelled["image_name"]]
@@ -314,7 +314,7 @@ def test_limit_draws_that_many_tiles_with_the_seed(root: Path, folds_file: Path)
 
 def test_limited_tiles_keep_their_targets(root: Path, folds_file: Path) -> None:
     whole = module(root, folds_file).catalog
-    part = PlanetDataModule(str(root), limit=8).catalog
+    part = PlanetDataModule(str(root), max_samples=8).catalog
     where = [whole.labelled["image_name"].tolist().index(name) for name in part.labelled["image_name"]]
     np.testing.assert_array_equal(part.targets, whole.targets[where])
 
@@ -353,7 +353,7 @@ def test_augmentation_is_checked_before_any_tile_is_read() -> None:
 
 
 def test_a_number_of_workers_below_0_is_refused() -> None:
-    with pytest.raises(InputError, match=r"--num_workers must be at least 0, not -1"):
+    with pytest.raises(InputError, match=r"`num_workers` must be at least 0, not -1"):
         loader_workers(-1, on_gpu=False)
 
 
@@ -460,7 +460,7 @@ def test_the_store_of_a_folder_that_has_changed_is_refused(root: Path, folds_fil
 
 
 def test_a_part_of_the_folder_is_found_in_its_store(root: Path, folds_file: Path, packed: Path) -> None:
-    data = module(root, folds_file, packed=str(packed), limit=8)
+    data = module(root, folds_file, packed=str(packed), max_samples=8)
     part = in_one(list(data.val_dataloader()), "image")
     np.testing.assert_array_equal(part, as_they_are(data.catalog.labelled["path"].iloc[data.valid_rows].tolist()))
 

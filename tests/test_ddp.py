@@ -127,7 +127,9 @@ def test_one_process_predicts_and_scores_as_two(pair: Path, tiles: Path, tmp_pat
         one, two = _probabilities(run, name), _probabilities(pair, name)
         assert len(one) == rows and one.index.equals(two.index)
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
-    scores = [json.loads((folder / "metrics.json").read_text())["f2"]["fixed_0.2"]["value"] for folder in (run, pair)]
+    scores = [
+        json.loads((folder / "metrics.json").read_text())["fbeta"]["fixed_0.2"]["value"] for folder in (run, pair)
+    ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     # What the two processes found when they validated, of the weights that they kept.
     curves = pd.read_csv(pair / "fold-0" / "metrics.csv")

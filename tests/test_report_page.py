@@ -149,7 +149,7 @@ def test_tags_that_go_together_are_counted() -> None:
 
 def test_page_tells_the_scores_and_needs_nothing_from_elsewhere(made: Run) -> None:
     page, metrics = page_of(made), json.loads(made.metrics.read_text())
-    for score in (metrics["f2"][key] for key in ("cross_fitted", "fixed_0.2", "constant")):
+    for score in (metrics["fbeta"][key] for key in ("cross_fitted", "fixed_0.2", "constant")):
         assert f"{score['value']:.4f}" in page.text and f"{score['interval'][0]:.4f}" in page.text
     for record in metrics["tags"]:
         assert all(f"{record[key]:.3f}" in page.text for key in ("threshold", "precision", "recall", "fbeta", "ece"))

@@ -33,7 +33,7 @@ def file(kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.Monkey
     write_config(run, {})
     (run / "provenance.json").write_text("{}")
     (run / "decision.json").write_text(json.dumps({"rule": "per_tag"}))
-    metrics = {"tags": [], "tiles": 100, "beta": 2.0, "f2": {"cross_fitted": {"value": 0.91234}}}
+    metrics = {"tags": [], "tiles": 100, "beta": 2.0, "fbeta": {"cross_fitted": {"value": 0.91234}}}
     (run / "metrics.json").write_text(json.dumps(metrics))
     as_written(run)
     (tmp_path / "sample.csv").write_text("\n".join(ROWS) + "\n")

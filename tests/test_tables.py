@@ -15,7 +15,9 @@ from PIL import Image
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.checks.check import Report, check
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.errors import InputError
+from amazon_ml.settings import build
 
 NAMES = [f"t{i:03}" for i in range(4)]
 #: What most tables below mean.
@@ -52,12 +54,17 @@ def meaning(catalog: Catalog) -> dict[str, set[str]]:
     }
 
 
-def both(root: Path, **options: Any) -> tuple[Catalog | InputError, Report | InputError]:
+def both(
+    root: Path, *, table: Path | None = None, exclude: Path | None = None, **options: Any
+) -> tuple[Catalog | InputError, Report | InputError]:
     """Read a folder as training does and as the check does, and see that they agree."""
     read: list[Any] = []
+    paths = {"labels_file": table, "exclude": exclude}
+    named = {name: str(path) for name, path in paths.items() if path is not None}
+    config = build(ReadingConfig, {**named, **options})
     for call in (read_catalog, check):
         try:
-            read.append(call(root, **options))
+            read.append(call(root, config))
         except InputError as error:
             read.append(error)
     catalog, report = read
@@ -212,19 +219,19 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
     "lists of numpy": ("image,tags\nt000,['river' 'field']\nt001,river\n", {}, ["lists"], ["line 2"]),
     "some lists": ("image,tags\nt000,\"['a', 'b']\"\nt001,b\n", {}, ["lists"], ["line 2"]),
     "brackets": ("image,tags\nt000,\"(a, b)\"\nt001,b\n", {}, ["lists"], ["line 2", "(a, b)"]),
-    "bars": ("image,tags\nt000,river|field\nt001,river\n", {}, ["separators"], ["line 2", "--data.tag_separator '|'"]),
-    "slashes": ("image,tags\nt000,a b\nt001,b/c\n", {}, ["separators"], ["line 3", "--data.tag_separator '/'"]),
-    "plus": ("image,tags\nt000,a b\nt001,b+c\n", {}, ["separators"], ["line 3", "--data.tag_separator '+'"]),
+    "bars": ("image,tags\nt000,river|field\nt001,river\n", {}, ["separators"], ["line 2", "`data.tag_separator` '|'"]),
+    "slashes": ("image,tags\nt000,a b\nt001,b/c\n", {}, ["separators"], ["line 3", "`data.tag_separator` '/'"]),
+    "plus": ("image,tags\nt000,a b\nt001,b+c\n", {}, ["separators"], ["line 3", "`data.tag_separator` '+'"]),
     "and": ("image,tags\nt000,a and b\nt001,b\n", {}, ["separators"], ["line 2"]),
-    "ampersands": ("image,tags\nt000,a & b\nt001,b\n", {}, ["separators"], ["line 2", "--data.tag_separator '&'"]),
+    "ampersands": ("image,tags\nt000,a & b\nt001,b\n", {}, ["separators"], ["line 2", "`data.tag_separator` '&'"]),
     "comma and blank": (
-        'image,tags\nt000,"forest, river"\nt001,river\n', {}, ["separators"], ["line 2", "--data.tag_separator ','"]),
+        'image,tags\nt000,"forest, river"\nt001,river\n', {}, ["separators"], ["line 2", "`data.tag_separator` ','"]),
     "names with blanks": ('image,tags\nt000,"Broad-leaved forest, Sea and ocean"\nt001,"Sea and ocean"\n', {},
-                          ["separators"], ["line 2", "--data.tag_separator ','"]),
+                          ["separators"], ["line 2", "`data.tag_separator` ','"]),
     "another separator": ("image,tags\nt000,a;b\nt001,b\n", {"tag_separator": ","}, ["separators"],
-                          ["line 2", "--data.tag_separator ';'"]),
+                          ["line 2", "`data.tag_separator` ';'"]),
     "another separator once": ("image,tags\nt000,a|b\nt001,a;b\n", {"tag_separator": "|"}, ["separators"],
-                               ["line 3", "--data.tag_separator ';'"]),
+                               ["line 3", "`data.tag_separator` ';'"]),
     "a blank for a bar": ("image,tags\nt000,a|b\nt001,a b\n", {"tag_separator": "|"}, ["separators"], ["line 3"]),
     "wide commas": ("image,tags\nt000,a\uff0cb\nt001,b\n", {}, ["separators"], ["line 2", "tag_separator '\uff0c'"]),
     "values": ("image,tags\nt000,forest=1 river=0\nt001,forest=0 river=1\n", {}, ["punctuation"], ["line 2"]),
@@ -320,7 +327,7 @@ def test_a_mark_between_parts_that_are_tags_elsewhere_is_doubted(
 ) -> None:
     for cells in ((f"forest{mark}river", "river"), (f"a{mark}b", f"b{mark}c", f"a{mark}c")):
         message, kinds = refused(tiles, table=write(plain([*cells, *["x y"] * (4 - len(cells))])))
-        assert "line 2" in message and f"--data.tag_separator {mark!r}" in message and kinds == ["separators"]
+        assert "line 2" in message and f"`data.tag_separator` {mark!r}" in message and kinds == ["separators"]
         catalog, _ = both(tiles, table=write(plain([*cells, *["x y"] * (4 - len(cells))])), tag_separator=mark)
         assert isinstance(catalog, Catalog) and "x y" in catalog.tags.names
     catalog, _ = both(tiles, table=write(plain([f"p{mark}q", "x", "y", "x y"])))
@@ -332,7 +339,7 @@ def test_a_mark_that_stands_in_no_name_is_always_doubted(
     mark: str, tiles: Path, write: Callable[[str | bytes], Path]
 ) -> None:
     message, kinds = refused(tiles, table=write(plain(["x", f"p{mark}q", "y", "x y"])))
-    assert "line 3" in message and f"--data.tag_separator {mark!r}" in message and kinds == ["separators"]
+    assert "line 3" in message and f"`data.tag_separator` {mark!r}" in message and kinds == ["separators"]
     catalog, _ = both(tiles, table=write(plain(["x", f"p{mark}q", "y", "x"])), tag_separator=mark)
     assert isinstance(catalog, Catalog) and catalog.tags.names == ("p", "q", "x", "y")
 
@@ -536,7 +543,7 @@ def test_a_table_with_another_ending_is_named(
 def test_another_column_that_fits_is_named(tiles: Path, write: Callable[[str | bytes], Path]) -> None:
     table = write("id,where,tags\n" + "".join(f"{i},t00{i},a {'b' * (i % 2)}\n" for i in range(4)))
     message, _ = refused(tiles, table=table)
-    assert "--data.name_column 'where'" in message
+    assert "`data.name_column` 'where'" in message
     catalog, _ = both(tiles, table=table, name_column="where")
     assert isinstance(catalog, Catalog)
 

@@ -84,13 +84,13 @@ def test_scores_equal_scikit_learn_on_the_stored_files(trained: Path, demo_tiles
     for name, cuts in (("fixed_0.2", np.full(17, 0.2)), ("fitted", np.array(decision["parameters"]["thresholds"]))):
         on = p >= cuts
         on[np.arange(len(p)), p.argmax(axis=1)] |= ~on.any(axis=1)
-        assert metrics["f2"][name]["value"] == pytest.approx(
+        assert metrics["fbeta"][name]["value"] == pytest.approx(
             fbeta_score(true, on, beta=2, average="samples"), abs=1e-12
         )
-    low, high = metrics["f2"]["cross_fitted"]["interval"]
-    assert low < metrics["f2"]["cross_fitted"]["value"] < high
+    low, high = metrics["fbeta"]["cross_fitted"]["interval"]
+    assert low < metrics["fbeta"]["cross_fitted"]["value"] < high
     assert decision["rule"] == metrics["rule"] == "shrunk" and decision["tags"] == list(PLANET.names)
-    assert metrics["f2"]["constant"]["value"] < metrics["f2"]["fitted"]["value"]
+    assert metrics["fbeta"]["constant"]["value"] < metrics["fbeta"]["fitted"]["value"]
 
 
 def test_test_probabilities_are_the_mean_of_the_folds(trained: Path) -> None:
@@ -155,8 +155,8 @@ def test_evaluate_on_the_training_folder(trained: Path, demo_tiles: Path, tmp_pa
     assert main(["evaluate", str(trained), "--data", str(demo_tiles), "--json", str(out)]) == 0
     scores = json.loads(out.read_text())
     assert scores["tiles"] == 200 and len(scores["tags"]) == 17
-    low, high = scores["f2"]["predicted"]["interval"]
-    assert low < scores["f2"]["predicted"]["value"] < high
+    low, high = scores["fbeta"]["predicted"]["interval"]
+    assert low < scores["fbeta"]["predicted"]["value"] < high
 
 
 def test_predict_gives_the_probabilities_of_training_time(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
@@ -489,7 +489,7 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
     assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=30", "--data.augment=[]") == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert [record["tag"] for record in metrics["tags"]] == tags
-    assert metrics["f2"]["cross_fitted"]["value"] > metrics["f2"]["constant"]["value"] + 0.1
+    assert metrics["fbeta"]["cross_fitted"]["value"] > metrics["fbeta"]["constant"]["value"] + 0.1
     assert not (run / "submission.csv").exists()
     assert main(["evaluate", str(run), "--data", str(tmp_path / "later"), "--json", str(tmp_path / "e.json")]) == 0
     assert json.loads((tmp_path / "e.json").read_text())["tiles"] == 30
@@ -508,7 +508,7 @@ def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Pat
     assert main(["train", *configs, "--run", str(run), "--data.root", str(demo_tiles), *shorter]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["tiles"] == 32 and metrics["held_out"] is False
-    assert metrics["f2"]["fixed_0.2"]["value"] >= 0.99
+    assert metrics["fbeta"]["fixed_0.2"]["value"] >= 0.99
     losses = pd.read_csv(run / "fold-0" / "metrics.csv")["train_loss_epoch"].dropna()
     assert losses.iloc[-5:].mean() < 0.02
 

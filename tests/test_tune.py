@@ -81,8 +81,8 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
     # The label logic is worth more here than whatever simpler rules know.
     assert decision["rule"] == metrics["rule"] == "expected_constrained" and decision["asked"] == "best"
     assert decision["cross_fitted"] == metrics["rules"]["best"]
-    assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"]["best"]["value"]
-    assert metrics["f2"]["fitted"]["value"] > metrics["f2"]["cross_fitted"]["value"]
+    assert metrics["fbeta"]["cross_fitted"]["value"] == metrics["rules"]["best"]["value"]
+    assert metrics["fbeta"]["fitted"]["value"] > metrics["fbeta"]["cross_fitted"]["value"]
     p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
     fitted = make_rules(constraints=LabelConstraints.of(PLANET))["expected_constrained"].fit(
         p, draw_rows(900, seed=6)[1]
@@ -119,7 +119,7 @@ def test_everything_told_of_a_rule_is_of_its_cross_fitted_answers(tmp_path: Path
     run = run_of(tmp_path / "run", p, true)
     metrics = tune(run, rule="per_class")
     predicted, fitted = cross_predict(PerClassThresholds(), p, true, seed=3), PerClassThresholds().fit(p, true)
-    f2 = {name: entry["value"] for name, entry in metrics["f2"].items()}
+    f2 = {name: entry["value"] for name, entry in metrics["fbeta"].items()}
     assert f2["cross_fitted"] == pytest.approx(sklearn_fbeta_score(true, predicted, beta=2, average="samples"))
     assert f2["cross_fitted_minus_fixed"] == pytest.approx(f2["cross_fitted"] - f2["fixed_0.2"])
     assert f2["fitted"] == pytest.approx(sklearn_fbeta_score(true, fitted.predict(p), beta=2, average="samples"))
@@ -145,7 +145,7 @@ def test_everything_told_of_a_rule_is_of_its_cross_fitted_answers(tmp_path: Path
 def test_best_is_scored_by_the_nested_choice_where_the_rule_it_ends_with_scores_higher(tmp_path: Path) -> None:
     metrics = tune(run_of(tmp_path / "run", *draw_rows(60, seed=2)), rule="best")
     nested, kept = metrics["rules"]["best"]["value"], metrics["rules"][metrics["rule"]]["value"]
-    assert metrics["f2"]["cross_fitted"]["value"] == nested < kept - 0.01
+    assert metrics["fbeta"]["cross_fitted"]["value"] == nested < kept - 0.01
 
 
 def test_command_keeps_the_named_rule_and_shows_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +165,7 @@ def test_every_rule_can_be_kept(rule: str, tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", p, true)
     metrics = tune(run, rule=rule)
     assert metrics["rule"] == rule
-    assert metrics["f2"]["cross_fitted"]["value"] == metrics["rules"][rule]["value"]
+    assert metrics["fbeta"]["cross_fitted"]["value"] == metrics["rules"][rule]["value"]
     answer = read_decision(Run(run)).rule.predict(p)
     assert answer.shape == true.shape and answer.any(axis=1).all()
 

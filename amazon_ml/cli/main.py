@@ -82,7 +82,7 @@ def _run(name: str, arguments: list[str]) -> None:
     from amazon_ml.cli.signature import arguments_of, option_names
 
     call = _imported(verb.target)
-    use_options(option_names(call) - set(verb.positionals))
+    use_options(option_names(call) - set(verb.positionals), verb.positionals)
     result = call(**arguments_of(name, call, verb.positionals, arguments))
     if verb.show:
         _imported(verb.show)(result)

@@ -8,21 +8,24 @@ import re
 from collections.abc import Collection
 
 _NAME = re.compile(r"`([a-z_]+(?:\.[a-z_]+)*)`")
-#: Options of the verb that runs, without dashes.
+#: Options of the verb that runs, without dashes, and what it takes by place.
 _options: frozenset[str] = frozenset()
+_by_place: frozenset[str] = frozenset()
 
 
-def use_options(names: Collection[str]) -> None:
-    """Write names in messages as these options from now on."""
-    global _options
-    _options = frozenset(names)
+def use_options(names: Collection[str], by_place: Collection[str]) -> None:
+    """Write names in messages as these options of the verb from now on; names that are given by place stay plain."""
+    global _options, _by_place
+    _options, _by_place = frozenset(names), frozenset(by_place)
 
 
 def worded(text: str) -> str:
-    """Write each name in backticks as an option of the verb, or plainly where the verb has no such option."""
+    """Write each name in backticks as an option; a setting that the verb has no option for stays plain."""
     return _NAME.sub(lambda found: _word(found[1]), text)
 
 
 def _word(name: str) -> str:
-    short = name.removeprefix("data.")
-    return next((f"--{one}" for one in (name, short) if one in _options), name)
+    known = next((one for one in (name, name.removeprefix("data.")) if one in _options), None)
+    if known:
+        return f"--{known}"
+    return name if "." in name or name in _by_place else f"--{name}"  # of another verb, such as --shard of predict

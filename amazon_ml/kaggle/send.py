@@ -149,7 +149,7 @@ def _about(run: Path | None) -> dict[str, str]:
         about["decision"] = str(read_recorded(Run(run).decision).get("rule"))
     if Run(run).metrics.exists():
         metrics = read_recorded(Run(run).metrics)
-        score = metrics.get("f2", {}).get("cross_fitted", {}).get("value")
+        score = metrics.get("fbeta", {}).get("cross_fitted", {}).get("value")
         about |= {f"F{metrics.get('beta', 2):g}, cross-fitted": f"{score:.4f}"} if score is not None else {}
     return about
 

@@ -71,7 +71,7 @@ def train(config: RunConfig) -> RunResult:
     --------
     >>> import amazon_ml as am
     >>> run = am.train(am.RunConfig.load("demo"))  # doctest: +SKIP
-    >>> run.metrics["f2"]["cross_fitted"]["value"]  # doctest: +SKIP
+    >>> run.metrics["fbeta"]["cross_fitted"]["value"]  # doctest: +SKIP
     """
     with joined(config):
         return RunResult(config.folder, _train(config), distributed.rank())

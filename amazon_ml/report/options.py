@@ -3,7 +3,8 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 
@@ -94,13 +95,13 @@ def _type(kind: Any) -> str:
     inner, origin = get_args(kind), get_origin(kind)
     if kind is type(None):
         return "null"
+    if origin is Literal:
+        return " or ".join(inner)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_type, inner))
     if not inner:
         return kind.__name__ if isinstance(kind, type) else str(kind).removeprefix("typing.")
-    if origin in (list, dict, tuple):
-        return f"{origin.__name__}[{', '.join(map(_type, inner))}]"
-    if not isinstance(origin, type):  # Literal
-        return " or ".join(map(repr, inner))
-    return " or ".join(map(_type, inner))
+    return f"{origin.__name__}[{', '.join(map(_type, inner))}]"
 
 
 def _yaml(value: object) -> str:

@@ -113,7 +113,7 @@ def evaluate(
         "beta": beta,
         "tiles": len(p),
         "rule": decision.name,
-        "f2": {
+        "fbeta": {
             f"fixed_{DEFAULT_THRESHOLD}": score(baseline),
             "predicted": score(own),
             "predicted_minus_fixed": score(own - baseline),

@@ -86,7 +86,7 @@ def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         "tiles": len(p),
         "held_out": held_out,
         "rule": chosen,
-        "f2": {
+        "fbeta": {
             f"fixed_{DEFAULT_THRESHOLD}": score(per_tile["fixed"]),
             "fitted": score(fbeta_per_tile(true, fitted.predict(p), beta)),
             "cross_fitted": score(per_tile[rule]),

@@ -103,7 +103,7 @@ def check(output: Path, *, overwrite: bool) -> None:
     Path("in.csv").exists() or Path("in.csv").write_text(MINE)
     Path("kept").mkdir(exist_ok=True)
     inputs = [Path("in.csv"), Path("kept"), None, Path("later.csv")]
-    check_outputs({"--json": None, "--out": output}, inputs, overwrite=overwrite)
+    check_outputs({"json": None, "out": output}, inputs, overwrite=overwrite)
 
 
 @pytest.fixture(autouse=True)
@@ -116,14 +116,14 @@ def inputs(here: Path) -> None:
 @pytest.mark.parametrize("kind", NEVER)
 def test_an_output_that_would_cost_an_input_is_refused(kind: str, overwrite: bool) -> None:
     output = NEVER[kind]()
-    with pytest.raises(InputError, match=f"--out {output}"):
+    with pytest.raises(InputError, match=f"`out` {output}"):
         check(output, overwrite=overwrite)
 
 
 @pytest.mark.parametrize("kind", ASKED)
 def test_a_file_that_is_there_is_replaced_when_that_is_asked_for(kind: str) -> None:
     output = ASKED[kind]()
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="`overwrite`"):
         check(output, overwrite=False)
     check(output, overwrite=True)
 
@@ -135,8 +135,8 @@ def test_a_new_file_is_right(output: str) -> None:
 
 @pytest.mark.parametrize("other", ["a.csv", "./a.csv", "kept/../a.csv"])
 def test_two_options_do_not_name_one_file(other: str) -> None:
-    with pytest.raises(InputError, match=r"--page .*--json"):
-        check_outputs({"--json": Path("a.csv"), "--page": Path(other)}, overwrite=True)
+    with pytest.raises(InputError, match=r"`page` .*`json`"):
+        check_outputs({"json": Path("a.csv"), "page": Path(other)}, overwrite=True)
 
 
 # ---------------------------------------------------------------- folders of runs

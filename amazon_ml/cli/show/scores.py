@@ -73,7 +73,7 @@ def _score_table(metrics: dict[str, Any], beta: str) -> Table:
     table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
     table.add_column("mean", justify="right")
     table.add_column("95 % interval", justify="right")
-    for key, score in metrics["f2"].items():
+    for key, score in metrics["fbeta"].items():
         low, high = score["interval"]
         name = names.get(key, f"fixed threshold {key.removeprefix('fixed_')}")
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")

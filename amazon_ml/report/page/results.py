@@ -59,7 +59,7 @@ class Results:
     @property
     def score(self) -> dict[str, Any]:
         """The score that counts: cross-fitted, with its interval."""
-        score: dict[str, Any] = self.metrics["f2"]["cross_fitted"]
+        score: dict[str, Any] = self.metrics["fbeta"]["cross_fitted"]
         return score
 
     def record(self, column: int) -> dict[str, Any]:

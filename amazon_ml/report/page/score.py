@@ -34,7 +34,7 @@ def _honesty(results: Results) -> str:
 
 
 def _against_fixed(results: Results) -> str:
-    paired = results.metrics["f2"]["cross_fitted_minus_fixed"]
+    paired = results.metrics["fbeta"]["cross_fitted_minus_fixed"]
     low, high = paired["interval"]
     told = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
     if results.metrics["rule"] == "fixed":
@@ -52,7 +52,7 @@ def _scores(results: Results) -> str:
         ("constant", "best constant answer, without any network"),
         ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (flattering)"),
     ):
-        score = results.metrics["f2"][key]
+        score = results.metrics["fbeta"][key]
         low, high = score["interval"]
         drawn = strip(0, 1, (low, high), score["value"], f"{score['value']:.4f} on a scale from 0 to 1")
         rows.append(
