@@ -91,7 +91,7 @@ def test_audit_of_a_run_writes_a_table_and_a_page(trained: Path, demo_tiles: Pat
 
 def test_tiles_that_have_moved_are_asked_for(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(trained), "--tiles", str(tmp_path)]) == 2
-    assert "--data.root" in capsys.readouterr().err
+    assert "data.root" in capsys.readouterr().err
 
 
 TAGS = ("a", "b")

@@ -403,7 +403,7 @@ def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"tif_order": "nrgb"}, r"packed with another order or limits .* pack again with --bands_file .*bands\.json"),
+        ({"tif_order": "nrgb"}, r"packed with another order or limits .* pack again with `bands_file` .*bands\.json"),
         ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or limits"),
         ({"rgb_source": "tif"}, r"holds colours of jpg files, not of tif"),
     ],

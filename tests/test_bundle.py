@@ -219,7 +219,7 @@ def _outside(content: Any) -> None:
         (lambda content: content["tiles"].update(resizing="nearest"), "resized by nearest, here by area"),
         (lambda content: content["tiles"].update(bands=["r", "g"]), "does not fit the network: size mismatch for mean"),
         (lambda content: content["tiles"].update(bands=["r", "g", "x"]), "'rgx' is not known"),
-        (lambda content: content["tiles"].update(colours="png"), "of png files"),
+        (lambda content: content["tiles"].update(rgb_source="png"), "of png files"),
         (lambda content: content["tiles"].update(tif_order="bgrr"), "'bgrr' must name each band"),
         (lambda content: content["tiles"].update(size=4), "size should be greater than or equal to 8, not 4"),
         (lambda content: content["tiles"].update(size=31.5), "not 31.5"),

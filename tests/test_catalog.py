@@ -225,7 +225,7 @@ def test_train_folder_without_a_table_is_refused(tmp_path: Path) -> None:
 def test_two_tables_beside_the_images_are_refused(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_classes.csv", PLANET_ROWS)
-    with pytest.raises(InputError, match=r"more than one tag table: .*train_classes\.csv, .*train_v2\.csv; .*--data"):
+    with pytest.raises(InputError, match=r"more than one tag table: .*train_classes\.csv, .*train_v2\.csv; .*`data"):
         read_catalog(tmp_path)
 
 

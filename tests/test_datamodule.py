@@ -524,7 +524,7 @@ _EPOCHS = """
 import resource, sys
 from amazon_ml.data.datamodule import PlanetDataModule
 root, scratch, packed = sys.argv[1:]
-data = PlanetDataModule(root, size=32, batch_size=16, workers=0, packed=packed or None, mixup_alpha=0.2,
+data = PlanetDataModule(root, size=32, batch_size=16, num_workers=0, packed=packed or None, mixup_alpha=0.2,
                         augment=[{"D4": {}}, {"RandomBrightnessContrast": {}}],
                         folds_file=scratch + "/folds.csv", bands_file=scratch + "/bands.json")
 data.prepare_data(); data.setup()

@@ -294,7 +294,7 @@ def test_a_file_of_ones_own_is_not_written_over(
 def test_tables_without_tiles_are_told(competition: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert download(tmp_path / "planet", "--skip=['*.7z']") == 0
-    assert "--dataset OWNER/SLUG" in caplog.text
+    assert "`dataset` OWNER/SLUG" in caplog.text
 
 
 def test_hostile_names_in_a_listing_are_refused(

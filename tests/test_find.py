@@ -36,7 +36,7 @@ def test_suggestion_is_a_tenth_of_the_rate_of_the_least_loss() -> None:
 @pytest.mark.parametrize("losses", [[1.0, 0.9, 0.8, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4, 0.5]])
 def test_least_loss_at_an_end_is_said(losses: list[float], caplog: pytest.LogCaptureFixture) -> None:
     suggest_rate(_curve(losses))
-    assert "widen --lowest and --highest" in caplog.text
+    assert "widen `lowest` and `highest`" in caplog.text
 
 
 def test_sweep_trains_each_step_at_its_rate(demo_tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:

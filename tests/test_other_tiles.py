@@ -132,7 +132,7 @@ def test_other_names_of_bands_than_those_of_the_training_are_refused(run_on_tifs
     assert (read.expected.tif, read.tif_order) == ("uint16", "bgrn")
     right = write_tif(tmp_path / "right.tif", values(0), names=("B02", "B03", "B04", "B08"))
     wrong = write_tif(tmp_path / "wrong.tif", values(0), names=("red", "green", "blue", "nir"))
-    clear = write_tif(tmp_path / "clear.tif", with_alpha(0, "uint16", 65535), rgb_source=RGBA)
+    clear = write_tif(tmp_path / "clear.tif", with_alpha(0, "uint16", 65535), colours=RGBA)
     read(str(right))
     for path in (wrong, clear):
         with pytest.raises(InputError, match=rf"{path.stem}\.tif names its bands"):

@@ -167,7 +167,7 @@ def test_another_way_of_reading_is_packed_anew(folder: Path) -> None:
 
 
 PACK = (
-    "import sys; from amazon_ml.data import pack; from amazon_ml.cli.main import main; pack._BLOCK = 8\n"
+    "import sys; from amazon_ml.data.store import pack; from amazon_ml.cli.main import main; pack._BLOCK = 8\n"
     "sys.exit(main(['data', 'pack', sys.argv[1], '--size', '256', '--num_workers', '1']))"
 )
 

@@ -315,14 +315,14 @@ def test_an_image_that_is_transparent_all_over_is_refused(tmp_path: Path) -> Non
 
 
 def declared(path: Path, bands: Pixels, colours: list[ColorInterp] | None = None, **options: Any) -> dict[str, Pixels]:
-    return by_letter(open_tif(write_tif(path, bands, rgb_source=colours, **options)), None, str(path)).pixels
+    return by_letter(open_tif(write_tif(path, bands, colours=colours, **options)), None, str(path)).pixels
 
 
 @pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535), ("uint16", 255)])
 def test_a_tif_that_declares_red_green_blue_alpha_is_believed(
     tmp_path: Path, dtype: str, top: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    root = tifs(tmp_path, lambda i: with_alpha(i, dtype, top), rgb_source=RGBA)
+    root = tifs(tmp_path, lambda i: with_alpha(i, dtype, top), colours=RGBA)
     caplog.set_level("INFO")
     read, tiles = read_all(root)
     assert read.tif_order == "rgb"
@@ -333,8 +333,8 @@ def test_a_tif_that_declares_red_green_blue_alpha_is_believed(
 
 
 def test_a_band_called_alpha_that_holds_data_is_near_infrared(tmp_path: Path) -> None:
-    root = tifs(tmp_path, values, rgb_source=RGBA)
-    read, tiles = read_all(root, bands="rgbn", rgb_source="tif")
+    root = tifs(tmp_path, values, colours=RGBA)
+    read, tiles = read_all(root, bands="rgbn", colours="tif")
     assert read.tif_order == "bgrn" and read.expected.declared == ""
     expected = TileReader(("r", "g", "b", "n"), read.limits, "bgrn", "tif")(str(root / "tiles" / "t0.tif"))
     np.testing.assert_array_equal(tiles[0], expected)
@@ -381,8 +381,8 @@ def test_bands_go_by_the_names_that_the_file_gives_them(
 
 
 def test_a_given_order_wins_over_the_names(tmp_path: Path) -> None:
-    root = tifs(tmp_path, lambda i: with_alpha(i), rgb_source=RGBA)
-    read, tiles = read_all(root, tif_order="bgrn", bands="rgbn", rgb_source="tif")
+    root = tifs(tmp_path, lambda i: with_alpha(i), colours=RGBA)
+    read, tiles = read_all(root, tif_order="bgrn", bands="rgbn", colours="tif")
     np.testing.assert_array_equal(tiles[0], with_alpha(0)[..., [2, 1, 0, 3]])
     assert read.tif_order == "bgrn"
 

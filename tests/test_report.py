@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amazon_ml.report.tables import print_scores
 from PIL import Image
 
+from amazon_ml.cli.show.scores import print_scores
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.images import read_tile
 from amazon_ml.report.figures import draw_tiles, pick_varied

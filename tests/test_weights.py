@@ -76,7 +76,7 @@ def test_weights_file_fills_any_backbone_but_its_head(tmp_path: Path, ending: st
 
 def test_no_hub_and_no_file_says_what_to_do() -> None:
     with pytest.raises(
-        InputError, match=r"no pretrained weights for test_resnet.*go online once.*--model.weights FILE"
+        InputError, match=r"no pretrained weights for test_resnet.*go online once.*`model.weights` FILE"
     ):
         make_backbone("test_resnet", 5, pretrained=True, weights=None)
 

@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from amazon_ml.labels import unescaped
 from amazon_ml.settings import PathText, settings
@@ -27,6 +27,12 @@ def _separator(text: str) -> str:
     return unescaped(text)
 
 
+def _tag(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+#: One tag; classes may be numbers.
+Tag = Annotated[str, BeforeValidator(_tag)]
 #: What stands between tags; a shell passes on the two letters ``\\t`` for a tab.
 Separator = Annotated[str, AfterValidator(_separator)]
 
@@ -62,7 +68,7 @@ class TableConfig:
 
     labels_file: PathText | None = None
     image_dir: PathText | None = None
-    tags: list[str] | None = None
+    tags: list[Tag] | None = None
     name_column: str | None = None
     tags_column: str | None = None
     tag_separator: Separator | None = None

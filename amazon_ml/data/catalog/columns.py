@@ -47,7 +47,7 @@ def find_column(table: Path, columns: Sequence[str], wanted: str | None, known: 
         if len(same) > 1:
             raise InputError(f"{table} has {len(same)} columns named {same[0]!r}; rename all but the right one")
         return found[0]
-    remedy = f"Name the right one with --{option}"
+    remedy = f"Name the right one with `{option}`"
     if len(columns) == 1 and any(mark in columns[0] for mark in (*DELIMITERS, " ")):
         remedy = "Save it with commas between its columns"
     elif columns and columns[0].lower().endswith(SUFFIXES):
