@@ -2,25 +2,54 @@
 
 from collections.abc import Collection
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
     """A call, a configuration or an input file is wrong.
 
-    The message names the file, the row and the value where there are any, and says what to do.
-    The command line prints it as a single line and exits with status 2.
+    Its text is one sentence: where, what is wrong, and what to do. A parameter or a setting is named in backticks
+    there; the command line writes it as an option, and exits with status 2.
 
     Parameters
     ----------
-    message
-        What is wrong, where, and what to do.
+    problem
+        What is wrong, with the value.
+    file
+        File that is wrong; None where it is none.
+    line
+        Line in that file, counted from 1.
     option
         Name of the parameter or the setting that is wrong, such as ``data.size``; empty where it is none.
+    remedy
+        What to do about it; empty where the problem says it.
+
+    Examples
+    --------
+    >>> error = InputError("unknown tag 'primry'", file="labels.csv", line=7, remedy="did you mean 'primary'?")
+    >>> str(error)
+    "labels.csv, line 7: unknown tag 'primry'; did you mean 'primary'?"
+    >>> error.line
+    7
     """
 
-    def __init__(self, message: str, *, option: str = "") -> None:
-        super().__init__(message)
-        self.option = option
+    def __init__(
+        self, problem: str, *, file: Path | str | None = None, line: int | None = None, option: str = "",
+        remedy: str = "",
+    ) -> None:  # fmt: skip
+        self.problem, self.file, self.line, self.option, self.remedy = problem, file, line, option, remedy
+        place = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
+        super().__init__(f"{place}{problem}{remedy and f'; {remedy}'}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fields, too: errors of loader processes cross to the first."""
+        fields = {"file": self.file, "line": self.line, "option": self.option, "remedy": self.remedy}
+        return _again, (type(self), self.problem, fields)
+
+
+def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> InputError:
+    return kind(problem, **fields)
 
 
 class WorkError(RuntimeError):
