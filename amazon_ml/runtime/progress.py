@@ -10,7 +10,16 @@ from threading import Event, Thread
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn, track
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+    track,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +67,41 @@ def tracked(results: Iterable[Result], total: int, what: str) -> Iterator[Result
             told = time.monotonic()
             log.info("%s: %s of %s", what, f"{done:,}", f"{total:,}")
         yield result
+
+
+@contextmanager
+def counted(total: int, done: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show how far a work is that says itself when it is further: with a bar on a terminal, else a line a tenth.
+
+    Parameters
+    ----------
+    total
+        Number of items.
+    done
+        How many of them an earlier call has done.
+    what
+        What is done with them, such as ``packing``.
+
+    Yields
+    ------
+    To be called with the number of items that are done since.
+    """
+    if sys.stderr.isatty():
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, total=total, completed=done)
+            yield lambda more: bar.advance(task, more)
+        return
+    tenth = 10 * done // total
+
+    def advance(more: int) -> None:
+        nonlocal done, tenth
+        done += more
+        if 10 * done // total > tenth:
+            tenth = 10 * done // total
+            log.info("%s: %s of %s", what, f"{done:,}", f"{total:,}")
+
+    yield advance
 
 
 @contextmanager

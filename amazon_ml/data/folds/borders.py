@@ -21,19 +21,17 @@ another. For the right borders against all left ones, and the bottom ones agains
    and decoy, Elias and Gygi 2007): the limit is the highest with at most two to a hundred.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from amazon_ml.data.readers.images import read_tile
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.progress import tracked
 
 #: uint8 (tiles, 2, size, 3): one side of every tile, the outermost line and the one behind it.
 Lines = npt.NDArray[np.uint8]
@@ -87,7 +85,7 @@ def read_borders(paths: Sequence[str]) -> dict[str, Lines]:
     borders = np.empty((len(_SIDES), len(paths), 2, size, 3), dtype=np.uint8)
     with ThreadPoolExecutor() as readers:
         lines = readers.map(lambda path: _lines(path, size), paths)
-        for i, of_tile in enumerate(_shown(lines, len(paths), "reading tiles")):
+        for i, of_tile in enumerate(tracked(lines, len(paths), "reading tiles")):
             borders[:, i] = of_tile
     return dict(zip(_SIDES, borders, strict=True))
 
@@ -163,7 +161,7 @@ def _candidates(first: Lines, either: Lines) -> Rows:
     weight = r / (1 - r**2)
     strangers: Floats = -0.5 * b**2 @ (r * weight)
     found = np.empty((tiles, count), dtype=np.intp)
-    for start in _shown(range(0, tiles, _BLOCK), -(-tiles // _BLOCK), "comparing borders"):
+    for start in tracked(range(0, tiles, _BLOCK), -(-tiles // _BLOCK), "comparing borders"):
         block = slice(start, start + _BLOCK)
         likelihood = (a[block] * weight) @ b.T
         likelihood += strangers
@@ -229,8 +227,3 @@ def _best_other(group: Rows, value: Floats) -> Floats:
     other = np.empty_like(value)
     other[order] = np.where(leads, following, least)
     return other
-
-
-def _shown(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    console = Console(stderr=True)
-    return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)

@@ -8,11 +8,10 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +20,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import simplejpeg
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
@@ -36,6 +33,7 @@ from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import read_json, write_json, write_text
 from amazon_ml.runtime.locks import locked
+from amazon_ml.runtime.progress import counted
 from amazon_ml.version import __version__
 
 log = logging.getLogger(__name__)
@@ -208,7 +206,7 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> N
     with (partial / ARRAY).open("r+b") as array, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
         np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
         array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
-        with _progress(len(plan.files), tiles_done) as advance:
+        with counted(len(plan.files), tiles_done, "packing") as advance:
             for images, block in _ahead(
                 lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], num_workers
             ):
@@ -294,27 +292,6 @@ def _check_space(folder: Path, needed: int) -> None:
             f"{folder} needs {needed / 1e9:.2f} GB more, and there are {free / 1e9:.2f} GB free; "
             "make room, or name a folder on another disk with `out`"
         )
-
-
-@contextmanager
-def _progress(tiles: int, done: int) -> Iterator[Callable[[int], None]]:
-    """Show how far it is: a bar on a terminal, else a line at each tenth."""
-    if sys.stderr.isatty():
-        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("packing", total=tiles, completed=done)
-            yield lambda more: bar.advance(task, more)
-        return
-    tenth = 10 * done // tiles
-
-    def advance(more: int) -> None:
-        nonlocal done, tenth
-        done += more
-        if 10 * done // tiles > tenth:
-            tenth = 10 * done // tiles
-            log.info("packed %s of %s tiles", f"{done:,}", f"{tiles:,}")
-
-    yield advance
 
 
 def _finish(partial: Path, store: Path) -> None:
