@@ -1,0 +1,80 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.metrics import average_precision_score, f1_score, log_loss
+
+from amazon_ml.decisions.macro_micro import paper_metrics
+from amazon_ml.decisions.synthetic import draw_rows
+
+Floats = npt.NDArray[np.float64]
+MultiHot = npt.NDArray[np.uint8]
+
+
+def expected(y: MultiHot, p: Floats, predicted: MultiHot) -> dict[str, float]:
+    """The same by scikit-learn, on the tags that a tile carries."""
+    carried = y.any(axis=0)
+    half = (p > 0.5).astype(np.uint8)
+    found = {
+        "f1_micro": f1_score(y.ravel(), half.ravel(), zero_division=0),
+        "f1_micro_predicted": f1_score(y.ravel(), predicted.ravel(), zero_division=0),
+        "log_loss": np.mean([log_loss(y[:, tag], p[:, tag], labels=[0, 1]) for tag in range(y.shape[1])]),
+    }
+    if carried.any():
+        own, ranks = y[:, carried], p[:, carried]
+        scores = [f1_score(own[:, tag], half[:, carried][:, tag], zero_division=0) for tag in range(own.shape[1])]
+        given = [f1_score(own[:, tag], predicted[:, carried][:, tag], zero_division=0) for tag in range(own.shape[1])]
+        found |= {
+            "f1_macro": np.mean(scores),
+            "f1_macro_predicted": np.mean(given),
+            "average_precision_macro": np.mean(
+                [average_precision_score(own[:, tag], ranks[:, tag]) for tag in range(own.shape[1])]
+            ),
+            "average_precision_micro": average_precision_score(y.ravel(), p.ravel()),
+        }
+    return found
+
+
+shapes = st.tuples(st.integers(1, 12), st.integers(1, 4))
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), shape=shapes)
+def test_values_are_those_of_scikit_learn(data: st.DataObject, shape: tuple[int, int]) -> None:
+    y = data.draw(arrays.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    p = data.draw(arrays.arrays(np.float64, shape, elements=st.sampled_from([0.01, 0.2, 0.5, 0.7, 0.99])))
+    predicted = data.draw(arrays.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    found = paper_metrics(y, p, predicted)
+    values = {name: score["value"] for name, score in found["scores"].items()}
+    assert values == pytest.approx(expected(y, p, predicted), abs=1e-12)
+    assert found["tags_without_positive"] == np.flatnonzero(~y.any(axis=0)).tolist()
+
+
+def test_intervals_hold_the_value_and_shrink_with_the_square_root_of_tiles() -> None:
+    widths = []
+    for tiles in (400, 6400):
+        p, y = draw_rows(tiles)
+        found = paper_metrics(y, p, p > 0.2)["scores"]
+        for score in found.values():
+            low, high = score["interval"]
+            assert low <= score["value"] <= high
+        low, high = found["average_precision_micro"]["interval"]
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.35)
+
+
+def test_an_interval_is_that_of_resampled_tiles() -> None:
+    p, y = draw_rows(500)
+    rng = np.random.default_rng(5)
+    values = [
+        average_precision_score(y[rows].ravel(), p[rows].ravel()) for rows in rng.integers(len(y), size=(400, len(y)))
+    ]
+    found = paper_metrics(y, p, p > 0.2)["scores"]["average_precision_micro"]["interval"]
+    assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.006)
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        paper_metrics(np.ones((3, 2)), np.full((3, 2), 0.5), np.ones((3, 1)))
