@@ -241,7 +241,7 @@ def _list_folder(folder: Path) -> pd.DataFrame:
     check_folder(folder, "give the folder of tiles")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
-        raise InputError(no_images([folder]))
+        raise no_images([folder])
     return listed
 
 

@@ -218,8 +218,8 @@ def test_order_is_a_permutation_that_follows_seed_and_epoch(tiles: int) -> None:
 
 @pytest.mark.parametrize(("tiles", "ranks"), [(12, 2), (13, 2), (14, 4)])
 def test_ranks_share_out_the_order_of_one(tiles: int, ranks: int) -> None:
-    def order(rank: int, ranks: int) -> list[int]:
-        sampler = EpochSampler(tiles, seed=3, rank=rank, ranks=ranks)
+    def order(rank: int, world_size: int) -> list[int]:
+        sampler = EpochSampler(tiles, seed=3, rank=rank, world_size=world_size)
         sampler.set_epoch(2)
         assert len(sampler) == len(list(sampler))
         return list(sampler)

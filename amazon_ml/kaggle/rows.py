@@ -63,7 +63,7 @@ def read_submission(path: Path) -> Submission:
     ]
     cases = [
         *_byte_cases(content, text),
-        *(Case("unreadable", fault) for fault in stray),
+        *(Case("unreadable", f"line {line}: {what}") for line, what in stray),
         *_line_cases(content, records, width),
     ]
     return Submission(path, pd.DataFrame(rows, columns=[*HEADER, "line"], dtype=object), tuple(cases))

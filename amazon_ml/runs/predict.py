@@ -222,7 +222,7 @@ def _tiles_below(folder: Path) -> pd.DataFrame:
     check_folder(folder, "name the folder of tiles with `tiles`")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
-        raise InputError(f"`tiles` {no_images([folder])}")
+        raise no_images([folder])
     return listed
 
 

@@ -42,6 +42,11 @@ def check_regular(path: Path) -> None:
         raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
 
 
+def cannot_read(path: Path | str, error: OSError) -> InputError:
+    """Make the error for a file that cannot be read."""
+    return InputError(f"cannot read the file: {error.strerror}", file=path)
+
+
 def unopened(path: Path, error: OSError) -> str:
     """Say why a file could not be opened: a link that leads to nothing is named with its target."""
     if path.is_symlink() and not path.exists():

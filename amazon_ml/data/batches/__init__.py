@@ -1,1 +1,1 @@
-"""Batches of tiles: where their pixels come from, and the loaders that a trainer takes."""
+"""Batches of tiles: the sources of their pixels, and the loaders for a trainer."""

@@ -1,7 +1,7 @@
-"""Batches of tiles: uint8, so that little crosses to the device; the network normalises.
+"""The Dataset and the loaders of batches of tiles.
 
-What a batch holds is a function of the seed, the epoch and its place in the epoch alone, whatever
-fetches it: any number of processes, before or after an interruption.
+Batches are uint8, so that few bytes go to the device; the network normalises them. The contents of a batch depend only
+on the seed, the epoch and its place in the epoch, whatever the number of loader processes, also after an interruption.
 """
 
 import os
@@ -24,7 +24,7 @@ from amazon_ml.errors import InputError
 
 #: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
 Batch = dict[str, torch.Tensor]
-#: Which tile in which epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
+#: A tile in an epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
 Key = int
 
 
@@ -34,11 +34,11 @@ class TileDataset(Dataset[Batch]):
     Parameters
     ----------
     source
-        Where tiles come from, all of one size.
+        Source of the tiles, all of one size.
     targets
-        Array of shape (tiles, tags), for labelled tiles: multi-hot, or softened to values in 0..1.
+        Array of shape (tiles, tags) for labelled tiles: multi-hot, or soft labels in 0..1.
     augmentation
-        For tiles that are trained on.
+        Augmentation of training tiles.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TileDataset(Dataset[Batch]):
         return len(self.source)
 
     def __getitems__(self, keys: list[Key]) -> Batch:
-        """Fetch a batch, without the detour of a dictionary and a copy for each tile."""
+        """Fetch a batch without a dictionary and a copy for each tile."""
         epochs, rows = np.divmod(keys, len(self))
         targets = None if self.targets is None else self.targets[rows]
         how = self.augmentation
@@ -63,28 +63,28 @@ class TileDataset(Dataset[Batch]):
             for slot, (epoch, row) in enumerate(zip(epochs, rows, strict=True)):
                 images[slot] = how(images[slot], epoch, row)
         if how and how.mix and targets is not None:
-            how.mix(images, targets, int(epochs[0]), rows.tolist())  # a batch is of one epoch
+            how.mix(images, targets, int(epochs[0]), rows.tolist())  # all keys of a batch belong to one epoch
         batch = {"image": torch.from_numpy(images), "index": torch.from_numpy(rows)}
         return batch if targets is None else {**batch, "target": torch.from_numpy(targets)}
 
 
 class EpochSampler(Sampler[Key]):
-    """Shuffled order as a pure function of (seed, epoch), with the epoch handed on in each key.
+    """Shuffled order as a pure function of (seed, epoch); each key carries the epoch.
 
     Parameters
     ----------
     tiles
-        How many there are.
+        Number of tiles.
     seed
         Seed of the shuffle.
-    rank, ranks
-        Which of how many processes; each gets every `ranks`-th tile, all the same number.
+    rank, world_size
+        Number of this process, and of all processes; each gets every `world_size`-th tile, all the same number.
     """
 
-    def __init__(self, tiles: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        self.tiles, self.seed, self.rank, self.ranks = tiles, seed, rank, ranks
+    def __init__(self, tiles: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.tiles, self.seed, self.rank, self.world_size = tiles, seed, rank, world_size
         self.epoch = 0
-        self.skip = 0  # tiles that were trained on before a run was interrupted
+        self.skip = 0  # tiles of this epoch that were used before an interruption
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of each epoch."""
@@ -92,16 +92,16 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tiles)
-        mine = order[: len(self) * self.ranks][self.rank :: self.ranks]
+        mine = order[: len(self) * self.world_size][self.rank :: self.world_size]
         start, self.skip = self.skip, 0
         return iter((self.epoch * self.tiles + mine[start:]).tolist())
 
     def __len__(self) -> int:
-        return self.tiles // self.ranks
+        return self.tiles // self.world_size
 
 
 def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Fetch each batch in a thread while the one before it is used: for where a GPU does the work."""
+    """Fetch each batch in a thread while the previous one is in use; helps where a GPU does the work."""
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(next, batches, None)
         while (batch := ahead.result()) is not None:
@@ -110,7 +110,7 @@ def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 class TileLoader(DataLoader[Batch]):
-    """A loader that, without loader processes beside a GPU, fetches one batch ahead in a thread."""
+    """A loader that fetches one batch ahead in a thread, where a GPU is used without loader processes."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         batches = super().__iter__()
@@ -118,12 +118,12 @@ class TileLoader(DataLoader[Batch]):
 
 
 class ResumableLoader(TileLoader):
-    """A loader that a checkpoint can put back to the batch it had reached.
+    """A loader that resumes at the batch that a checkpoint stored.
 
     Attributes
     ----------
     waited
-        Seconds that whoever takes the batches has waited for them, so far.
+        Seconds that training has waited for batches so far.
     """
 
     waited = 0.0
@@ -132,42 +132,42 @@ class ResumableLoader(TileLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         sampler = cast(EpochSampler, self.sampler)
         self._done = sampler.skip // cast(int, self.batch_size)
-        asked = time.perf_counter()
+        start = time.perf_counter()
         for batch in super().__iter__():
             self._done += 1
-            self.waited += time.perf_counter() - asked
+            self.waited += time.perf_counter() - start
             yield batch
-            asked = time.perf_counter()
+            start = time.perf_counter()
         self._done = 0
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch were handed out; Lightning stores it in a checkpoint."""
+        """Return the number of batches of this epoch that were used; Lightning stores it in a checkpoint."""
         return {"batches": self._done}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Begin the next epoch behind the batches that were handed out."""
+        """Begin the next epoch after the batches that were used."""
         cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
 
 
 def tile_loader(
-    dataset: TileDataset, batch_size: int, num_workers: int, rank: int = 0, ranks: int = 1, *, on_gpu: bool = False
+    dataset: TileDataset, batch_size: int, num_workers: int, rank: int = 0, world_size: int = 1, *, on_gpu: bool = False
 ) -> TileLoader:
-    """Batches of a dataset, every tile once, in its order.
+    """Make the loader of a dataset that gives every tile once, in order.
 
-    Of several processes, each gets every `ranks`-th batch. Batches are smaller than asked for where
-    there would be fewer of them than processes. They are pinned in memory where they go `on_gpu`.
+    Of `world_size` processes, each gets every `world_size`-th batch. Batches are smaller than `batch_size` where there
+    would be fewer batches than processes. Batches for a GPU (`on_gpu`) lie in pinned memory.
     """
-    size = max(1, min(batch_size, len(dataset) // ranks))
-    mine = [row for row in range(len(dataset)) if row // size % ranks == rank]
+    size = max(1, min(batch_size, len(dataset) // world_size))
+    mine = [row for row in range(len(dataset)) if row // size % world_size == rank]
     return TileLoader(dataset, batch_size=size, sampler=mine, **_loading(num_workers, on_gpu))
 
 
 def training_loader(
     dataset: TileDataset, batch_size: int, num_workers: int, sampler: EpochSampler, *, on_gpu: bool = False
 ) -> ResumableLoader:
-    """Batches in the order of a sampler, without the last, smaller one, and able to resume.
+    """Make the loader for training: in the order of a sampler, without the last, smaller batch, and able to resume.
 
-    They are pinned in memory where they go `on_gpu`.
+    Batches for a GPU (`on_gpu`) lie in pinned memory.
     """
     return ResumableLoader(
         dataset,
@@ -180,17 +180,20 @@ def training_loader(
 
 
 def loader_workers(wanted: int | None, *, on_gpu: bool, packed: bool = False) -> int:
-    """Loader processes: as wanted, else none on the CPU or for a packed store, else one a core; 8 at most."""
+    """Return the number of loader processes.
+
+    It is `wanted` where that is given; else 0 on the CPU or with a packed store; else one for each core, at most 8.
+    """
     if wanted is not None and wanted < 0:
-        raise InputError(f"`num_workers` must be at least 0, not {wanted}")
+        raise InputError(f"`num_workers` must be at least 0, not {wanted}", option="num_workers")
     if wanted is not None:
         return wanted
     return min(8, _own_cores()) if on_gpu and not packed else 0
 
 
 def _own_cores() -> int:
-    """Count the cores that this process may use, divided by the processes of its job that may use them, too."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # by torchrun, or by `amazon_ml.runtime.distributed.started`
+    """Count the cores that this process may use, divided by the processes of its job on this machine."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun or `amazon_ml.runtime.distributed.started`
     return max(1, len(os.sched_getaffinity(0)) // here)
 
 
@@ -208,8 +211,8 @@ def _as_fetched(batch: Batch) -> Batch:
 
 
 def _start_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # workers are the threads; more would take turns
-    # Schedulers signal every process of a job, and training needs its loaders up to its next checkpoint.
+    cv2.setNumThreads(0)  # the loader processes already use all cores
+    # A scheduler signals every process of a job, but training needs its loaders until its next checkpoint.
     for sign in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(sign, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -217,7 +220,7 @@ def _start_worker(worker: int) -> None:
 
 
 def _obey_parent() -> None:
-    """End at a SIGTERM of the process that is loaded for, which would wait forever otherwise, and at no other."""
+    """End at a SIGTERM from the parent process only; without that, the parent would wait forever."""
     while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
         pass
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Where the pixels of a batch come from."""
+"""Sources of the pixels of a batch: a packed store, or the files of the tiles."""
 
 from typing import Protocol
 
@@ -20,19 +20,19 @@ class TileSource(Protocol):
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Fetch tiles, each in the symmetry that `symmetric` numbers: uint8 (tiles, size, size, bands)."""
+        """Fetch tiles, each with a symmetry as `symmetric` numbers them: uint8 (tiles, size, size, bands)."""
         ...
 
 
 class PackedTiles:
-    """Tiles of a packed store, by their place among some of its rows.
+    """Tiles of a packed store, by position in a list of its rows.
 
     Parameters
     ----------
     store
         The store.
     rows
-        Which of its rows, in the order of positions.
+        Rows of the store, in the order of positions.
     """
 
     def __init__(self, store: PackedStore, rows: npt.NDArray[np.integer]) -> None:
@@ -44,7 +44,7 @@ class PackedTiles:
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Gather and turn the tiles, in one call."""
+        """Gather the tiles and apply the symmetries, in one call."""
         return self.store.fetch(self.rows[rows], symmetries)
 
 
@@ -54,9 +54,9 @@ class TileFiles:
     Parameters
     ----------
     tiles
-        Table with ``path`` and ``tif`` of each tile, as a catalog holds it.
+        Table with ``path`` and ``tif`` of each tile, as in a catalog.
     read
-        How a tile's bands are read.
+        Reader of the bands of a tile.
     size
         Edge of the square that tiles are scaled to, pixels.
     """
@@ -74,7 +74,7 @@ class TileFiles:
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Read, scale and turn the tiles, one by one."""
+        """Read and scale the tiles and apply the symmetries, one by one."""
         images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
         for slot, row in enumerate(rows):
             symmetric(self.tile(row), 0 if symmetries is None else int(symmetries[slot]), images[slot])

@@ -1,4 +1,4 @@
-"""Tiles from files of which some cannot be decoded: those are noted, and do not end the work on the others."""
+"""Tiles from files of which some cannot be decoded: these are noted, and the others are still read."""
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,12 @@ from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
 
-#: Tiles that are read at once, spread over all: where none of them can be, the cause is not in the files.
+#: Number of tiles that are tried first, spread over all: if none of them can be read, the cause is not in the files.
 _TRIED = 8
 
 
 class TolerantFiles(TileFiles):
-    """Tiles that are decoded from their files each time; one that cannot be comes out black, and is noted.
+    """Tiles that are decoded from their files each time; a tile that cannot be decoded becomes black, and is noted.
 
     Parameters
     ----------
@@ -24,12 +24,12 @@ class TolerantFiles(TileFiles):
     Raises
     ------
     InputError
-        When none of a few tiles can be read.
+        If none of a few tiles can be read.
     """
 
     def __init__(self, tiles: pd.DataFrame, read: TileReader, size: int) -> None:
         super().__init__(tiles, read, size)
-        self._failed = torch.zeros(len(tiles), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]  # loader processes note in it, too
+        self._failed = torch.zeros(len(tiles), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]  # loader processes write to it, too
         tried = np.unique(np.linspace(0, len(tiles) - 1, min(_TRIED, len(tiles))).astype(int))
         faults = [self._fault(row) for row in tried]
         if faults and all(faults):
@@ -44,9 +44,9 @@ class TolerantFiles(TileFiles):
             return np.zeros((self.size, self.size, len(self.read.bands)), dtype=np.uint8)
 
     def failures(self) -> dict[int, str]:
-        """Give the positions of the tiles that were not read, each with what is wrong."""
+        """Return the positions of the tiles that were not read, each with the reason."""
         return {
-            row: self._fault(row) or f"{self.paths[row]} could not be read, and can be now; predict it again"
+            row: self._fault(row) or f"{self.paths[row]} could not be read then, but can be read now; predict it again"
             for row in torch.nonzero(self._failed).flatten().tolist()
         }
 

@@ -1,1 +1,1 @@
-"""A folder of tiles: its layout, its table of tags, its files, and the catalog of all three."""
+"""The catalog of a folder of tiles: its layout, its tag table and its files."""

@@ -1,4 +1,4 @@
-"""What a folder of tiles holds: its layout is found, its tag table joined to its files, all checked."""
+"""The catalog of a folder of tiles: finds the layout, reads the tag table, joins it to the files, and checks all."""
 
 import hashlib
 import logging
@@ -14,6 +14,7 @@ from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_f
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import TagTable, read_table
 from amazon_ml.data.catalog.tiles import (
+    NAME_BY_PATH,
     ambiguous_names,
     choose_files,
     choose_rgb_source,
@@ -38,15 +39,15 @@ class Catalog:
     tags
         The tag list.
     labelled
-        One row a tile with tags: ``image_name``, ``path``, ``tif`` (file with its near infrared, ``""``
-        where that is not asked for or lies in `path`), and of the table ``tags`` (as they stand there)
-        and ``line``; in the order of the table.
+        One row for each tile with tags, in the order of the table: ``image_name``, ``path``, ``tif`` (the file with
+        its near infrared; ``""`` where the bands do not need one, or `path` holds it), ``tags`` (the text of the
+        cell) and ``line`` (in the table).
     targets
         Multi-hot array of the labelled tiles, shape (tiles, tags).
     unlabelled
-        One row a tile without tags: ``image_name``, ``path``, ``tif``.
+        One row for each tile without tags: ``image_name``, ``path``, ``tif``.
     rgb_source
-        Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
+        Whether red, green and blue come from the ``jpg`` or the ``tif`` of a tile.
     """
 
     tags: TagSet
@@ -57,18 +58,18 @@ class Catalog:
 
     @property
     def sha256(self) -> str:
-        """Hash of the labelled tiles' names and tags, in any order; two folders with one hash hold the same task."""
+        """Hash of the names and tags of the labelled tiles, whatever their order; equal hashes mean the same task."""
         columns = sorted(range(len(self.tags)), key=self.tags.names.__getitem__)
         tags = [(self.tags.names[column], b"") for column in columns]
         rows = zip(self.labelled["image_name"], map(bytes, self.targets[:, columns]), strict=True)
         digest = hashlib.sha256(b"%d" % len(tags))
         for name, values in [*tags, *sorted(rows)]:
             encoded = name.encode(errors="surrogatepass")
-            digest.update(b"\n%d:%b%b" % (len(encoded), encoded, values))  # by its length, one name is not like two
+            digest.update(b"\n%d:%b%b" % (len(encoded), encoded, values))  # the length keeps one name apart from two
         return digest.hexdigest()
 
     def subset(self, labelled: Sequence[int] | np.ndarray, unlabelled: int) -> "Catalog":
-        """Keep the labelled rows given by position, and the first `unlabelled` of the others."""
+        """Select labelled rows by their positions, and the first `unlabelled` of the other tiles."""
         rows = np.asarray(labelled)
         return Catalog(
             self.tags,
@@ -82,39 +83,41 @@ class Catalog:
 def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     """Read the catalog of a folder.
 
-    The tag list is decided here and nowhere else: it is `config.tags` where that is given; the
-    competition's 17 where the table has one of its names; and otherwise the distinct tags of the
-    table, sorted.
+    Only this function chooses the tag list. It is `config.tags` where that is given, the 17 tags of the competition
+    where the table has the name of one of its tables, and otherwise the distinct tags of the table, sorted.
 
     Parameters
     ----------
     root
         The folder, or a parent of it.
     config
-        How its table and its tiles are read.
+        Options for reading the table and the tiles.
 
     Raises
     ------
     InputError
-        For a folder without a layout or with more than one, and for a broken table.
+        If the folder has no layout or more than one, or the table has a fault.
     """
     layout, bands = find_layout(root, config), parse_bands(config.bands)
     read = read_table(layout.table, config, names_with_files(layout))
     test_folders = untagged_folders(layout, read.rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
-        raise InputError(no_images(layout.places))
+        raise no_images(layout.places)
     rgb_source = config.rgb_source or choose_rgb_source(files)
     _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, rgb_source)
     try:
         labelled = _join(read, files, layout.places, config.allow_missing, needed=files_needed(bands, rgb_source))
     except InputError as error:
-        raise InputError(f"{error}{unread_images(layout.places)}") from None
+        if hint := unread_images(layout.places):
+            error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
+                               remedy="; ".join(filter(None, (error.remedy, hint))))  # fmt: skip
+        raise error from None
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
-        log.warning("%d of %d tiles without tags have no %s: %s; they are left out", len(lacking), len(untagged),
+        log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
                     files_needed(bands, rgb_source), listed(lacking))  # fmt: skip
     return Catalog(
         tags=read.tags,
@@ -126,7 +129,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
 
 
 def names_with_files(layout: Layout) -> TileNames:
-    """Give what tells names with a file from others; the folders are walked when it is asked first."""
+    """Return an index of the names that have a file; its first use lists the folders."""
     return TileNames(
         lambda: [path for place in layout.places for path in image_files(place, True)], name_places(layout)
     )
@@ -143,7 +146,7 @@ def _check_ambiguous(table: TagTable, files: pd.DataFrame) -> None:
         first = table.rows["image_name"].isin(ambiguous)
         line, name = table.rows.loc[first, ["line", "image_name"]].iloc[0]
         more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
-        raise InputError(f"{table.path} line {line}: {ambiguous[name]}{more}")
+        raise InputError(f"{ambiguous[name]}{more}", file=table.path, line=int(line), remedy=NAME_BY_PATH)
 
 
 def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
@@ -166,28 +169,31 @@ def _join(
     twice = shared_files(joined)
     if len(twice):
         names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
-        raise InputError(f"{path}: several rows name the file {twice['path'].iloc[0]}: {names}; keep one of them")
-    surplus = files.loc[~files["path"].isin(joined["path"]), "image_name"]
-    if len(surplus):
-        log.warning(
-            "%d images in %s have no row in %s: %s; they are left out", len(surplus), where, path, listed(surplus)
-        )
+        problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
+        raise InputError(problem, file=path, line=int(twice["line"].iloc[0]), remedy="keep one of them")
+    without_row = files.loc[~files["path"].isin(joined["path"]), "image_name"]
+    if len(without_row):
+        log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where, path,
+                    listed(without_row))  # fmt: skip
     return joined[there].reset_index(drop=True)
 
 
 def _check_missing(
     missing: Sequence[str], table: TagTable, files: pd.DataFrame, sought: str, *, allow_missing: bool
 ) -> None:
-    """Refuse a table whose tiles have no file, or warn where some may lack; say what differs between names."""
+    """Raise for tiles without a file, or warn where the options allow them; explain how their names differ."""
     near, name, count = Differences(files["image_name"].tolist(), table.records), missing[0], len(table.rows)
     if len(missing) == count:
         hint = near.explain(name)
-        said = f"none of the {count:,} tiles in {table.path} has a {sought}"
-        raise InputError(f"{said}: {hint}. If the images lie elsewhere, name their folder with `data.image_dir`" if hint
-                         else f"{said}; name the folder of images with `data.image_dir`")  # fmt: skip
-    said = f"{len(missing):,} of {count:,} tiles in {table.path} have no {sought}: {listed(missing)}"
+        problem = f"none of the {count:,} tiles has a {sought}"
+        if hint:
+            raise InputError(f"{problem}: {hint}", file=table.path,
+                             remedy="if the images lie elsewhere, name their folder with `data.image_dir`")  # fmt: skip
+        raise InputError(problem, file=table.path, remedy="name the folder of images with `data.image_dir`")
+    problem = f"{len(missing):,} of {count:,} tiles have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"
     if not allow_missing:
-        raise InputError(f"{said}. Complete the folder, or leave them out with `data.allow_missing` true{hint}")
-    log.warning("%s; they are left out%s", said, hint)
+        remedy = f"complete the folder, or allow missing files with `data.allow_missing` true{hint}"
+        raise InputError(problem, file=table.path, remedy=remedy)
+    log.warning("%s: %s; they are not used%s", table.path, problem, hint)

@@ -1,4 +1,4 @@
-"""One cell of tags: how its tags are parted, and what in it cannot be a tag."""
+"""One cell of tags: splits it into tags, and finds what cannot be a tag."""
 
 import json
 import re
@@ -16,30 +16,30 @@ from amazon_ml.data.catalog.separators import (
 )
 from amazon_ml.labels import split_tags
 
-#: Words for a cell without a value; programs write them, and none is a tag. Blanks and marks in them do not matter.
+#: Words that programs write for a cell without a value; none is a tag. Blanks and marks in them are ignored.
 _NO_VALUE = frozenset((
     "nan", "na", "none", "null", "nul", "nil", "nat", "unknown", "unk", "undefined", "undef", "unspecified", "missing",
     "empty", "inf", "infinity", "nodata", "notag", "notags", "nolabel", "nolabels", "novalue", "nullvalue", "untagged",
     "unlabeled", "unlabelled", "notavailable", "notapplicable", "notassigned", "notset", "nonetype", "tbd", "tba",
     "todo", "pdna", "pdnat", "npnan", "numpynan", "mathnan", "floatnan",
 ))  # fmt: skip
-#: The same where the marks do matter.
+#: The same, where the marks are part of the word.
 _NO_VALUE_MARKED = frozenset(("#value!", "#ref!", "#name?", "#num!", "#null!", "#div/0!"))
 _MARKS_WITHIN = re.compile(r"[\s_.\-/\\<>()#!?*+]+")
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-#: A list of strings as Python or JSON write it; nothing else in brackets is read.
+#: A list of strings as Python or JSON write it; other text in brackets is not read.
 _LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?)?\s*[\])}}]")
 _STRING = re.compile(_QUOTED)
 _BRACKETS = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 
 def in_brackets(cell: str) -> bool:
-    """Whether a cell is in brackets as a whole."""
+    """Whether brackets enclose a whole cell."""
     return len(cell) > 1 and _BRACKETS.get(cell[0]) == cell[-1] and cell[0] != "<"
 
 
 def read_list(cell: str) -> list[str] | None:
-    """Read a list of strings as text; None where it is something else."""
+    """Read the text of a list of strings; None where the text is no such list."""
     if not _LIST.fullmatch(cell) or not in_brackets(cell):
         return None
     strings = []
@@ -57,12 +57,12 @@ def read_list(cell: str) -> list[str] | None:
 
 
 def split_cell(cell: str, separator: str | None) -> list[str]:
-    """Split a cell into its tags, composed."""
+    """Split a cell into its tags, in composed Unicode (NFC)."""
     return split_tags(composed(cell), separator)
 
 
 def no_value(text: str) -> Doubt | None:
-    """Doubt a word that stands for no value, such as ``nan``, or a mark such as ``-``."""
+    """Return a doubt for a word that means "no value", such as ``nan``, or for a mark such as ``-``."""
     plain = text.casefold()
     is_word = plain in _NO_VALUE_MARKED or _MARKS_WITHIN.sub("", plain) in _NO_VALUE
     if is_word or not any(letter.isalnum() or _is_picture(letter) for letter in text):
@@ -78,7 +78,7 @@ def _is_picture(letter: str) -> bool:
 def doubt_token(
     token: str, others: Collection[str], separator: str | None, *, never: bool, is_string: bool = False
 ) -> Doubt | None:
-    """Doubt a tag that looks like several, or like one with something that sticks to it.
+    """Return a doubt for a tag that looks like several tags, or like a tag with punctuation attached.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ def doubt_token(
     others
         All other tags of the table.
     separator
-        What parts tags; any white space where it is None.
+        Separator of tags; any white space where it is None.
     never
-        Whether that stands nowhere in the table.
+        Whether the separator occurs nowhere in the table.
     is_string
-        Whether it is a string of a list, so that nothing parts tags within it.
+        Whether the tag is a string of a list, where no separator applies.
     """
     blank = not is_string and (separator is None or not separator.strip(" "))
     if doubt := no_value(token) if token not in SEPARATORS else None:
@@ -108,20 +108,20 @@ def doubt_token(
 
 
 def _phrase(token: str, others: Collection[str]) -> Doubt | None:
-    """Doubt a tag with blanks that is made of other tags."""
+    """Return a doubt for a tag with blanks whose words are other tags."""
     words = token.split()
     if len(words) > 1 and all(word in others for word in words):
         return Doubt("separators", f"{token!r} looks like the tags {' and '.join(map(repr, words))}",
-                     "part them as in other rows, or list all tags with `data.tags` if it is one")  # fmt: skip
+                     "separate them as in other rows, or list all tags with `data.tags` if it is one")  # fmt: skip
     return None
 
 
 def _sticking(token: str, *, phrase: bool) -> Doubt | None:
-    """Doubt a tag that begins or ends with punctuation; a phrase may end in a word in brackets."""
+    """Return a doubt for a tag that begins or ends with punctuation; a phrase may end in a word in brackets."""
     closed = phrase and re.fullmatch(r"[^(]+\(\w[^()]*\)", token)
     for letter in (token[0], "" if closed else token[-1]):
         if letter and letter != "_" and unicodedata.category(letter) in _PUNCTUATION:
-            return Doubt("punctuation", f"{letter!r} sticks to {token!r}",
+            return Doubt("punctuation", f"{letter!r} is attached to {token!r}",
                          "remove it, or list all tags with `data.tags` if it is part of one")  # fmt: skip
     if re.search(r"[:=]\s*([\d.]+|true|false|yes|no)$", token, re.IGNORECASE):
         return Doubt("punctuation", f"{token!r} holds a value beside a tag",

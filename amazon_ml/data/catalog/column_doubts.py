@@ -1,4 +1,4 @@
-"""A column of tags that holds no tags: 0 and 1 in some form, names of files or tiles, or the same on all rows."""
+"""Checks of a whole column of tags: it may hold 0 and 1, names of files or tiles, or the same tags in all rows."""
 
 import re
 from collections import Counter
@@ -13,29 +13,30 @@ from amazon_ml.errors import listed
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 #: Several zeros and ones in one word: ``0110``, ``b0110``, ``YNN``, ``TFT``.
 _BITS = re.compile(r"[01]+|(0?b)?[01]{3,}|[YN]{2,}|[TF]{2,}", re.IGNORECASE)
-#: One sign of those alone, which is no tag beside several of them.
+#: A single such sign, which is no tag where longer ones occur.
 _SIGN = re.compile(r"[01YNTF]", re.IGNORECASE)
-#: Endings of files that a column may name beside the tiles.
+#: Endings of files that another column of a table may name.
 _FILES = (
     *SUFFIXES, ".npy", ".npz", ".xml", ".json", ".geojson", ".txt", ".csv", ".shp", ".mask", ".gif", ".jp2", ".h5",
     ".hdf5", ".nc", ".zip", ".parquet", ".wkt", ".kml", ".yaml", ".yml", ".pkl",
 )  # fmt: skip
-#: From so many tiles on, tags that never stand on two of them are no tags, and tags that all tiles have teach nothing.
+#: Least numbers of tiles: to conclude that values that no two tiles share are no tags, and that tags that all tiles
+#: have cannot be learned.
 _UNIQUE, _SAME = 10, 3
 _OTHER_COLUMN = "name the right column with `data.tags_column`"
 
 
 def no_names(tokens: Sequence[str], *, is_given: bool, marks: Callable[[], str]) -> Doubt | None:
-    """Doubt a column that holds no names of tags, but 0 and 1, yes and no, ticks, or numbers.
+    """Return a doubt for a column that holds 0 and 1, yes and no, ticks or numbers instead of tags.
 
     Parameters
     ----------
     tokens
-        All that it holds.
+        All distinct values of the column.
     is_given
         Whether the tag list is given.
     marks
-        Says which other columns hold 0 and 1, or counts; else "".
+        Describes the other columns that hold 0 and 1, or counts; "" where there are none.
     """
     if not tokens:
         return None
@@ -44,14 +45,14 @@ def no_names(tokens: Sequence[str], *, is_given: bool, marks: Callable[[], str])
     ticks = not is_given and {token.casefold() for token in tokens} <= TICKS
     odd = fractions or ticks or all(map(is_mark, tokens)) or (not is_given and _are_bits(tokens))
     beside = marks() if odd or numbers else ""
-    if not odd and not beside:  # other numbers are those of classes, where there is not one column a tag beside them
+    if not odd and not beside:  # other numbers are classes, unless the table has one column for each tag as well
         return None
     what = f"the column of tags holds {listed(list(map(repr, tokens)))}, which are no names of tags"
     return Doubt("marks", f"{what}; the table has {beside}" if beside else what, WRITE_TAGS)
 
 
 def no_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]) -> Doubt | None:
-    """Doubt a column that names files or the tiles themselves, or has another value on each tile."""
+    """Return a doubt for a column that names files or the tiles themselves, or has another value for each tile."""
     whole = [row for row in rows if row.whole and split[row.cell]]
     if not whole:
         return None
@@ -69,7 +70,7 @@ def no_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: S
 
 
 def same_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]) -> Doubt | None:
-    """Doubt a column with the same tags on all tiles."""
+    """Return a doubt for a column with the same tags on all tiles."""
     found: dict[str, set[str]] = {}
     for row in rows:
         found.setdefault(row.name, set()).update(split.get(row.cell, ()))
@@ -79,7 +80,7 @@ def same_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens:
         return None
     shown = f"the one tag {tokens[0]!r}" if len(tokens) == 1 else f"the same tags, {listed(list(map(repr, tokens)))}"
     return Doubt("one_tag", f"all {len(found):,} tiles have {shown}, so there is nothing to learn",
-                 f"{_OTHER_COLUMN}, or list the tags with `data.tags` if others are to come")  # fmt: skip
+                 f"{_OTHER_COLUMN}, or list the tags with `data.tags` if more will follow")  # fmt: skip
 
 
 def _are_bits(tokens: Sequence[str]) -> bool:

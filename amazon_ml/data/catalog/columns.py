@@ -1,4 +1,4 @@
-"""Columns of a tag table: finding those of names and tags, and recognising one column a tag."""
+"""Columns of a tag table: finds those of names and of tags, and recognises tables with one column for each tag."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -8,20 +8,20 @@ from amazon_ml.data.catalog.records import DELIMITERS, Records
 from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
 
-#: Column names that are understood without being given, the competition's first; paths come before numbers.
+#: Names of columns that are recognised without an option, the competition's first; paths come before numbers.
 NAME_COLUMNS = (
     "image_name", "image", "filename", "file_name", "file", "image_path", "img_path", "filepath", "file_path", "path",
     "image_file", "img_name", "img", "tile", "tile_name", "tile_path", "patch", "patch_name", "name",
     "image_id", "img_id", "tile_id", "patch_id", "id",
 )  # fmt: skip
 TAGS_COLUMNS = ("tags", "labels", "tag", "label", "classes")
-#: Words that say whether something is there, and so are no names of tags.
+#: Words for "present" or "absent"; they are no names of tags.
 _YES_OR_NO = frozenset(
     ("true", "false", "t", "f", "yes", "no", "y", "n", "on", "off", "present", "absent")
 )  # fmt: skip
-#: Ticks: what stands in a column a tag beside empty cells.
+#: Ticks: the filled cells of a table with one column for each tag.
 TICKS = frozenset("x✓✔☑")
-#: Within the name of a column of numbers that are no counts of a tag.
+#: Parts of names of columns whose numbers are no counts of a tag.
 _NO_COUNTS = re.compile(
     r"tag|label|class|categor|type|code|id$|^id|index|fold|split|cluster|region|scene|year|month|day|^[xywh]$|row|col"
 )
@@ -29,43 +29,43 @@ _ZERO_OR_ONE = re.compile(r"[+-]?[01](\.0*)?")
 
 
 def is_mark(cell: str) -> bool:
-    """Whether a cell holds 0 or 1, true or false, yes or no: whether something is there, not what."""
+    """Whether a cell holds 0 or 1, true or false, yes or no: "present" or "absent" instead of a name."""
     return cell.casefold() in _YES_OR_NO or bool(_ZERO_OR_ONE.fullmatch(cell))
 
 
 def find_column(table: Path, columns: Sequence[str], wanted: str | None, known: Sequence[str], option: str) -> int:
-    """Find a column by the name that is wanted, or else by the first of the known ones; case does not matter.
+    """Find a column by the `wanted` name, or else by the first `known` name that the table has; case is ignored.
 
     Raises
     ------
     InputError
-        Where there is none, or two of that name.
+        If there is no such column, or two of that name.
     """
     found = known_columns(columns, [wanted] if wanted else known, exact=bool(wanted))
     if found:
         same = [column for column in columns if column.lower() == columns[found[0]].lower()]
         if len(same) > 1:
-            raise InputError(f"{table} has {len(same)} columns named {same[0]!r}; rename all but the right one")
+            problem = f"the table has {len(same)} columns named {same[0]!r}"
+            raise InputError(problem, file=table, remedy="rename all but the right one")
         return found[0]
-    remedy = f"Name the right one with `{option}`"
+    remedy = f"name the right one with `{option}`"
     if len(columns) == 1 and any(mark in columns[0] for mark in (*DELIMITERS, " ")):
-        remedy = "Save it with commas between its columns"
+        remedy = "save it with commas between its columns"
     elif columns and columns[0].lower().endswith(SUFFIXES):
-        remedy = "Its first line looks like a row: write a header above it, such as image_name,tags"
-    raise InputError(
-        f"{table} has no column {wanted or known[0]!r}; it has {', '.join(map(repr, columns)) or 'none'}. {remedy}"
-    )
+        remedy = "its first line looks like a row: write a header above it, such as image_name,tags"
+    problem = f"the table has no column {wanted or known[0]!r}, only {', '.join(map(repr, columns)) or 'unnamed ones'}"
+    raise InputError(problem, file=table, option=option, remedy=remedy)
 
 
 def known_columns(columns: Sequence[str], known: Sequence[str], *, exact: bool = False) -> list[int]:
-    """List the columns with names of `known`, in the order of `known`; blanks, ``-`` and ``_`` do not matter."""
+    """List the columns whose names are among `known`, in the order of `known`; blanks, ``-`` and ``_`` are ignored."""
     keys = [column.strip().lower() if exact else _key(column) for column in columns]
     sought = [name.strip().lower() if exact else _key(name) for name in known]
     return [keys.index(key) for key in dict.fromkeys(sought) if key in keys]
 
 
 def title_keys(titles: Collection[str]) -> frozenset[str]:
-    """Give what `is_title` compares with: the known names of columns, and some more."""
+    """Return the names that `is_title` compares with: the known names of columns, and `titles`."""
     return frozenset(_key(name) for name in (*NAME_COLUMNS, *TAGS_COLUMNS, *titles))
 
 
@@ -79,7 +79,7 @@ def _key(column: str) -> str:
 
 
 def mark_columns(records: Records, apart_from: Collection[int] = ()) -> list[int]:
-    """List the columns whose cells all are 0 or 1, true or false, yes or no, or ticks: one column a tag."""
+    """List the columns whose cells all are 0 or 1, true or false, yes or no, or ticks: one column for each tag."""
     found = []
     for column in range(len(records.header)):
         cells = {cells[column].strip() for line, cells in records.rows if line not in records.broken} - {""}
@@ -90,9 +90,9 @@ def mark_columns(records: Records, apart_from: Collection[int] = ()) -> list[int
 
 
 def count_columns(records: Records, name_at: int, tags_at: int) -> list[int]:
-    """List the other columns of counts, where the column of tags holds counts, too: one column a tag.
+    """List the other columns of counts where the column of tags holds counts, too: one column for each tag.
 
-    A column whose name says that it holds classes or tags holds no counts.
+    Columns with a name for classes or tags count as no counts.
     """
     found = [
         at
@@ -108,38 +108,39 @@ def _are_counts(records: Records, at: int) -> bool:
 
 
 def describe_marks(records: Records, marks: Sequence[int]) -> str:
-    """Say which columns hold marks, and what the first row has there."""
+    """Describe the columns that hold marks, with their values in the first row."""
     line, cells = records.rows[0]
     shown = [f"{records.header[column]} {cells[column]!r}" for column in marks]
-    return f"one column a tag ({len(marks)}; line {line}: {listed(shown)})"
+    return f"one column for each tag ({len(marks)}; line {line}: {listed(shown)})"
 
 
-#: What to do about one column a tag.
+#: Remedy for a table with one column for each tag.
 WRITE_TAGS = "write the tags of each tile into one column, such as 'forest river', and name it with `data.tags_column`"
 
 
 def check_marks(records: Records) -> None:
-    """Refuse a table that has one column a tag, and no column of tags.
+    """Check that a table without a column of tags does not have one column for each tag.
 
     Raises
     ------
     InputError
-        With what was seen, where it is such a table.
+        If it has, with these columns.
     """
     marks = mark_columns(records, known_columns(records.header, NAME_COLUMNS))
-    # Two columns are one a tag; one is, too, where the header has nothing else beside the name.
+    # Two columns of marks are enough; one is, too, where the header has no other column beside the name.
     if len(marks) > 1 or (marks and len(records.header) <= 2):
-        raise InputError(f"{records.path} has {describe_marks(records, marks)}; {WRITE_TAGS}")
+        raise InputError(f"the table has {describe_marks(records, marks)}", file=records.path, remedy=WRITE_TAGS)
 
 
 def check_numbered(records: Records) -> None:
-    """Refuse a table with columns such as ``tag1`` and ``tag2``, of which one alone would be read.
+    """Check that a table has no columns such as ``tag1`` and ``tag2``, of which only one would be read.
 
     Raises
     ------
     InputError
-        Where it is such a table.
+        If it has.
     """
     numbered = [name for name in records.header if re.fullmatch(r"(tag|label|class)(s|es)?\d+", _key(name))]
     if numbered:
-        raise InputError(f"{records.path} has several columns of tags, such as {listed(numbered)}; {WRITE_TAGS}")
+        problem = f"the table has several columns of tags, such as {listed(numbered)}"
+        raise InputError(problem, file=records.path, remedy=WRITE_TAGS)

@@ -1,4 +1,4 @@
-"""What lies in a folder without tiles, for messages: other formats, archives, images without an ending."""
+"""Messages on folders without tiles: other formats, archives, images without an ending."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,60 +10,68 @@ from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
 from amazon_ml.runtime.regular_files import open_regular
 
-#: Endings of archives; of some formats the content tells nothing.
+#: Endings of archives; the content of some formats does not show what they are.
 _PACKED = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".gz", ".rar", ".xz", ".bz2", ".zst")
-#: Endings of images that are not read.
+#: Endings of images that the readers do not support.
 _UNREAD = (
     ".jp2", ".j2k", ".jpe", ".jfif", ".jxl", ".gif", ".avif", ".heic", ".heif", ".npy", ".npz", ".h5", ".hdf5", ".nc",
     ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
 )  # fmt: skip
-#: Endings of tables: of text, which are read where they are named, and of other kinds.
+#: Endings of tables: text, which is read where an option names it, and other formats.
 _TABLES, _WORKBOOKS = (".tsv", ".txt", ".tab"), (".xlsx", ".xls", ".ods", ".numbers", ".parquet", ".json")
-#: What names of files begin with that are notes.
+#: First words of the names of files that are notes.
 _NO_TABLES = ("readme", "licen", "requirements", "credits", "changelog", "copying")
-#: Files whose content is looked at.
+#: Number of files whose content is examined.
 _SNIFFED = 200
-#: Endings that a message counts.
+#: Number of endings that a message counts.
 _SHOWN = 6
 
 
 def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
-    """Refuse what is no folder of tiles, and say which folder was meant perhaps.
+    """Check that a path is a folder; the error suggests the right one.
 
     Parameters
     ----------
     folder
-        What was named.
+        The path.
     named
-        How a folder is named, for the remedy.
+        Remedy: how to name a folder.
     has_table
-        Whether a table can be named beside the folder.
+        Whether the caller also takes the path of a table.
+
+    Raises
+    ------
+    InputError
+        If the path is no folder.
     """
     if folder.is_dir():
         return
     if folder.is_symlink() and not folder.exists():
-        raise InputError(f"{folder} is a link to {folder.readlink()}, which is not there; {named}")
+        raise InputError(f"this is a link to {folder.readlink()}, which does not exist", file=folder, remedy=named)
     if not folder.exists():
-        raise InputError(f"there is no folder {folder}; {named}")
+        raise InputError("there is no such folder", file=folder, remedy=named)
     kind = _content(folder)
     if kind in ARCHIVES or folder.name.lower().endswith(_PACKED):
-        raise InputError(f"{folder} is an archive, not a folder; unpack it, and name the folder of tiles in it")
+        remedy = "unpack it, and name the folder of tiles in it"
+        raise InputError("this is an archive, not a folder", file=folder, remedy=remedy)
     what = f"{with_article(kind)} file" if kind in IMAGES else "a file"
     table = ", and the table with `data.labels_file`" if has_table and folder.suffix.lower() == ".csv" else ""
-    raise InputError(f"{folder} is {what}, not a folder; name its folder, {folder.absolute().parent}{table}")
+    remedy = f"name its folder, {folder.absolute().parent}{table}"
+    raise InputError(f"this is {what}, not a folder", file=folder, remedy=remedy)
 
 
-def no_images(folders: Sequence[Path]) -> str:
-    """Say that folders hold no images, what lies there instead, and what is to be done about it."""
+def no_images(folders: Sequence[Path]) -> InputError:
+    """Make the error for folders without images: it names the files that lie there instead, and the remedy."""
     files = [listing.path / name for folder in folders for listing in walk(folder) for name in listing.files]
     where = " and ".join(map(str, folders))
     if not files:
-        return f"{where} holds no images: {'it is' if len(folders) == 1 else 'they are'} empty"
-    return f"{where} holds no images that are read, only {_counted(files)}. {_remedy(files)}"
+        return InputError("no images: the folder is empty" if len(folders) == 1 else "no images: the folders are empty",
+                          file=where)  # fmt: skip
+    return InputError(f"no images of a supported format, only {_counted(files)}", file=where, remedy=_remedy(files))
 
 
 def unread_images(folders: Sequence[Path]) -> str:
-    """Say that images of formats that are not read lie beside others, as a sentence to follow; ``""`` without such."""
+    """Describe images of unsupported formats that lie beside others, and give the remedy; ``""`` without such."""
     files = [
         listing.path / name
         for folder in folders
@@ -71,7 +79,7 @@ def unread_images(folders: Sequence[Path]) -> str:
         for name in listing.files
         if name.lower().endswith(_UNREAD)
     ]
-    return f". {_counted(files)} lie there, too. {_remedy(files)}" if files else ""
+    return f"the folder also holds {_counted(files)}; {_remedy(files)}" if files else ""
 
 
 def _counted(files: Sequence[Path]) -> str:
@@ -81,7 +89,7 @@ def _counted(files: Sequence[Path]) -> str:
 
 
 def archives_in(folder: Path) -> str:
-    """Say that archives lie in a folder, as a sentence of its own; ``""`` where there are none."""
+    """Name an archive in a folder, and the remedy; ``""`` where there is none."""
     for listing in walk(folder, depth=1):
         for name in listing.files:
             if name.lower().endswith(_PACKED):
@@ -90,7 +98,7 @@ def archives_in(folder: Path) -> str:
 
 
 def other_tables(folder: Path) -> str:
-    """Say what may be the table in a folder without a CSV, and how it is read; ``""`` without such."""
+    """Name files that may be the table of a folder without a CSV, and how to use them; ``""`` where there are none."""
     files = [
         listing.path / name
         for listing in walk(folder, depth=1)
@@ -106,7 +114,7 @@ def other_tables(folder: Path) -> str:
 
 
 def _remedy(files: Sequence[Path]) -> str:
-    read = f"Files that end in {' '.join(SUFFIXES)} are read"
+    read = f"files that end in {' '.join(SUFFIXES)} are read"
     packed = next((path for path in files if path.name.lower().endswith(_PACKED)), None)
     if packed is not None:
         return f"{read}; unpack {packed}"

@@ -1,4 +1,4 @@
-"""What is wrong with a tag table: one value for each fault, which training raises and `data check` lists."""
+"""Faults of a tag table: one value for each, which training raises and `data check` lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from amazon_ml.errors import InputError
 
 
 class Row(NamedTuple):
-    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is whole there."""
+    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is intact there."""
 
     name: str
     cell: str
@@ -19,68 +19,77 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing in a tag table that training refuses.
+    """One fault of a tag table.
 
     Parameters
     ----------
     kind
         Key of `amazon_ml.data.checks.findings.KINDS`.
+    file
+        The table.
     line
         Line of the table.
     what
-        What is wrong, with the value.
+        The problem, with the value.
     remedy
-        What to do about it.
+        What to do about it; empty where the problem says it.
     names
-        Tiles that it is about.
+        Tiles that have the fault.
     item
-        What `data check` lists; `what` with tile and line by default.
-    said
-        The whole message where one names several faults of a kind at once.
+        Entry in the list of `data check`; tile, line and problem by default.
+    summary
+        The problem where one message covers all faults of a kind.
     unread
-        Whether the file as a CSV is broken there.
+        Whether the CSV is broken at this line.
     """
 
     kind: str
+    file: Path
     line: int
     what: str
     remedy: str
     names: tuple[str, ...] = ()
     item: str = ""
-    said: str = ""
+    summary: str = ""
     unread: bool = False
 
     @property
     def listed(self) -> str:
-        """How `data check` lists it."""
+        """Entry in the list of `data check`."""
         return self.item or f"{self.names[0] if self.names else 'the table'} (line {self.line}): {self.what}"
 
-    def message(self, table: Path) -> str:
-        """Say it in one sentence, with the table and the line."""
-        if self.said:
-            return f"{table}: {self.said}"
-        place = f"{table} is not a CSV that can be read: line" if self.unread else f"{table} line"
-        return f"{place} {self.line}: {self.what}; {self.remedy}"
+    @property
+    def error(self) -> InputError:
+        """The fault as an exception; a summary of several faults has no line."""
+        if self.summary:
+            return InputError(self.summary, file=self.file, remedy=self.remedy)
+        problem = f"this is not a CSV that can be read: {self.what}" if self.unread else self.what
+        return InputError(problem, file=self.file, line=self.line, remedy=self.remedy)
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a cell is not read: a kind of fault, what was seen, and what to do about it."""
+    """The reason why a cell may not be read: a kind of fault, the problem, and the remedy."""
 
     kind: str
     what: str
     remedy: str
 
 
-def raise_faults(table: Path, faults: Sequence[Fault]) -> None:
-    """Raise the first of some faults, and say how many there are.
+def raise_faults(faults: Sequence[Fault]) -> None:
+    """Raise the first of some faults, with the number of the others.
 
     Raises
     ------
     InputError
-        Where there is one.
+        If there is a fault.
     """
     if faults:
-        others = len(faults) - 1
-        more = f" ({others} more in this table; amazon-ml data check lists all)" if others else ""
-        raise InputError(faults[0].message(table) + more)
+        error, others = faults[0].error, len(faults) - 1
+        if others:
+            more = f"({others} more in this table; amazon-ml data check lists all)"
+            problem, remedy = (
+                (error.problem, f"{error.remedy} {more}") if error.remedy else (f"{error.problem} {more}", "")
+            )
+            error = InputError(problem, file=error.file, line=error.line, remedy=remedy)
+        raise error

@@ -1,4 +1,4 @@
-"""The files of tiles: sizes, times and hashes, and what changed between two looks at them."""
+"""The table of the files of tiles: sizes, times and hashes, and the changes since an earlier table."""
 
 import hashlib
 import os
@@ -10,29 +10,28 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.errors import InputError
-from amazon_ml.runtime.regular_files import read_regular
+from amazon_ml.runtime.regular_files import cannot_read, read_regular
 
-#: What tells a tile from others: a name may stand among the labelled tiles and again among the untagged.
+#: Key of a tile: the labelled and the untagged tiles may share a name.
 KEY = ["labelled", "image_name"]
-#: Equal where a file has the bytes that it had, and not merely as many.
+#: Equal sizes and times mean the same bytes.
 SIZES, TIMES = ["bytes", "tif_bytes"], ["mtime_ns", "tif_mtime_ns"]
-#: Threads that hash files: both reading and hashing let other threads work.
+#: Threads that hash files: reading and hashing release the interpreter lock.
 _THREADS = 8
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between the files of tiles then and now, as keys of tiles.
+    """Differences between two tables of files, as keys of tiles.
 
     Parameters
     ----------
     added, removed
-        Tiles that are there only now, or were only then.
+        Tiles that only the new table has, or only the old one.
     changed
         Tiles whose files have other bytes.
     touched
-        Tiles whose files have other times and the same bytes, as in a copied folder.
+        Tiles whose files have other times but the same bytes, as in a copied folder.
     """
 
     added: pd.Index
@@ -59,14 +58,14 @@ def file_table(catalog: Catalog) -> pd.DataFrame:
 
 
 def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
-    """Compare the files of tiles; the bytes are read where only times differ.
+    """Compare two tables of files; reads the bytes where only the times differ.
 
     Parameters
     ----------
     then
-        A `file_table` of before, with the ``hash`` of the files.
+        An earlier `file_table`, with the ``hash`` of the files.
     now
-        The `file_table` of today.
+        The `file_table` of now.
     """
     both = now.loc[now.index.intersection(then.index, sort=False)]
     was = then.loc[both.index]
@@ -89,24 +88,24 @@ def hash_tiles(table: pd.DataFrame) -> list[str]:
 
 
 def size_and_time(path: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds; zeros for no file."""
+    """Return the size in bytes and the time of the last change in nanoseconds; zeros where the path is empty."""
     if not path:
         return 0, 0
     try:
         about = os.stat(path)  # noqa: PTH116 (for each of 100,000 tiles)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     return about.st_size, about.st_mtime_ns
 
 
 def hash_files(*paths: str) -> str:
-    """Hexadecimal BLAKE2b, 16 bytes long, over the bytes of the files; ``""`` stands for none."""
+    """Return the hexadecimal BLAKE2b of 16 bytes over the bytes of the files; empty paths are skipped."""
     digest = hashlib.blake2b(digest_size=16)
     for path in filter(None, paths):
         try:
             digest.update(read_regular(path))
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
+            raise cannot_read(path, error) from None
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Rows of a table joined to files; where a name has no file, what differs between it and the nearest."""
+"""Joins rows of a table to files, and explains how a name without a file differs from the nearest file name."""
 
 import difflib
 import os
@@ -17,17 +17,17 @@ from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.readers.images import TIF_SUFFIXES
 
 T = TypeVar("T")
-#: So many file names are compared letter by letter at the most.
+#: Largest number of file names that are compared letter by letter.
 _COMPARED = 20_000
 
 
 class PathNames(Generic[T]):
-    """Finds what a name with folders means: a path below one of some folders, or a whole path, through links or not.
+    """Finds the meaning of a name with folders: a path below one of some folders, or an absolute path, also via links.
 
     Parameters
     ----------
     files
-        Paths of files to what they mean.
+        Meaning of each path of a file.
     places
         The folders.
     """
@@ -41,7 +41,7 @@ class PathNames(Generic[T]):
                 self._meant.setdefault(key, meant)
 
     def find(self, name: str) -> T | None:
-        """Give what a name means; None where there is no such file."""
+        """Return the meaning of a name; None where there is no such file."""
         if name in self._meant or "/" not in name or "\0" in name:
             return self._meant.get(name)
         for place in self._places:
@@ -62,16 +62,15 @@ class PathNames(Generic[T]):
         yield self._real(whole)
 
     def _real(self, path: str) -> str:
-        """Give the path of a file whose folders are no links."""
+        """Resolve the links among the folders of a path."""
         folder, name = os.path.split(path)
         return composed(f"{self._resolved(folder)}/{name}")
 
 
 def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> pd.DataFrame:
-    """Add to the rows of a table ``path`` and ``tif``, missing where there is no file.
+    """Add the columns ``path`` and ``tif`` to the rows of a table; they are missing where there is no file.
 
-    A table may name files by their path below one of the folders `places`, or by their whole path,
-    where short names would do.
+    A table may name a file by its short name, by its path below one of the folders `places`, or by its absolute path.
     """
     short = {composed(name): at for at, name in enumerate(files["image_name"])}
     names = rows["image_name"].tolist()
@@ -87,12 +86,12 @@ def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> p
 
 
 class TileNames:
-    """Tells which tile a name of a table means, from the names of files alone.
+    """Finds the tile that a name of a table means, by the names of files alone.
 
     Parameters
     ----------
     files
-        Finds the files; it is called once, and only when a name is looked for.
+        Lists the files; the first search calls it once.
     places
         Folders below which a table may name files by their path.
     """
@@ -101,7 +100,7 @@ class TileNames:
         self._files, self._places = files, places
 
     def find(self, name: str) -> str | None:
-        """Give the same for all names of one tile; None where there is no file."""
+        """Return one key for all names of a tile; None where there is no file."""
         short, long = self._known
         return name if name in short else long.find(name)
 
@@ -121,13 +120,13 @@ class TileNames:
 
 
 def shared_files(joined: pd.DataFrame) -> pd.DataFrame:
-    """List the rows whose file another row names, too."""
+    """List the rows that share their file with another row."""
     there = joined[joined["path"].notna()]
     return there[there["path"].duplicated(keep=False)]
 
 
 def _without_zeros(name: str) -> str:
-    """Drop what a spreadsheet drops: zeros in front of a number; and what it adds: ``.0``."""
+    """Remove zeros in front of a number, which a spreadsheet drops, and the ``.0`` that it adds."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\.0+$", "", name))
 
 
@@ -157,14 +156,14 @@ def _all(name: str) -> str:
     return _without_zeros(_without_ending("".join(c for c in plain if not unicodedata.combining(c))))
 
 
-#: What may differ between a name of a table and that of a file: what is left of both without it, and a remedy.
+#: Possible differences between a name of a table and a name of a file: description, function that removes it, remedy.
 _DIFFERENCES: tuple[tuple[str, Callable[[str], str], str], ...] = (
     ("the case of letters", str.casefold, "write it as the file has it"),
     ("a blank, or a character without width", _without_blanks, "remove it"),
     ("the Unicode form of letters", lambda name: unicodedata.normalize("NFKC", name), "copy the name from the file"),
     ("zeros in front, or .0 behind, as spreadsheets change numbers", _without_zeros,
      "keep that column as text when the table is saved"),
-    ("an ending that is no image's", _without_ending, "remove it"),
+    ("an ending that no image has", _without_ending, "remove it"),
     ("the folder in front", _last, "write the path below the folder of images, or name that with `data.image_dir`"),
     ("marks in front or behind, such as quotes", _without_marks, "remove them"),
     ("the letters around the number", _numbers, "write the whole name"),
@@ -173,7 +172,7 @@ _DIFFERENCES: tuple[tuple[str, Callable[[str], str], str], ...] = (
 
 
 class Differences:
-    """Says what differs between names that have no file and the nearest names of files.
+    """Explains how names without a file differ from the nearest names of files.
 
     Parameters
     ----------
@@ -198,9 +197,9 @@ class Differences:
         return indexes
 
     def of(self, name: str) -> str:
-        """Say what differs between a name and a file; "" where no file is like it."""
+        """Describe the difference between a name and a file, with the remedy; "" where no file is like it."""
         if is_rounded(name):
-            return "a spreadsheet rounded it; save the table anew from where it came, with that column as text"
+            return "a spreadsheet rounded it; save the table again from its source, with that column as text"
         for (what, key, remedy), index in zip(_DIFFERENCES, self._indexes, strict=True):
             like = index.get(key(name), [])
             if len(like) == 1:
@@ -212,15 +211,15 @@ class Differences:
         return ""
 
     def explain(self, name: str) -> str:
-        """Say in a sentence what the table has, what the nearest file is, and what differs."""
+        """Describe a name of the table, the nearest file, and their difference; "" where there is no near file."""
         column = self._other_column()
         if column is not None:
             return f"column {column!r} has names that fit: `data.name_column` {column!r}"
-        said = self.of(name)
-        if not said and self._files:
+        difference = self.of(name)
+        if not difference and self._files:
             near = difflib.get_close_matches(name, self._files[:_COMPARED], n=1, cutoff=0)
-            said = f"the nearest file is {near[0]!r}" if near else ""
-        return f"the table has {name!r}; {said}" if said else ""
+            difference = f"the nearest file is {near[0]!r}" if near else ""
+        return f"the table has {name!r}; {difference}" if difference else ""
 
     def _other_column(self) -> str | None:
         """Find another column of the table in which at least half of the rows have files."""

@@ -1,6 +1,6 @@
-"""The layout of a folder of tiles: where its table, its labelled images and its test images lie.
+"""The layout of a folder of tiles: finds its table, its labelled images and its test images.
 
-Layouts that are found without being told:
+Layouts that are found without an option:
 
 ========================================================== ====================================
 ``train-jpg/ test-jpg/ test-jpg-additional/``              the competition's archives
@@ -28,13 +28,13 @@ from amazon_ml.errors import InputError, listed
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
 TRAIN_JPG = ("train-jpg",)
 TRAIN_TIF = ("train-tif-v2", "train-tif")
-#: How deep a layout may lie below the folder that is named; archives nest their folders.
+#: Depth of a layout below the named folder, at most; archives nest their folders.
 _DEPTH = 4
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which part of a folder is what, told from names alone; nothing is opened.
+    """The parts of a folder of tiles, found by names alone; no file is opened.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class Layout:
     places
         Folders of the labelled images.
     tests
-        Folders that are called as the competition's test folders are, and hold images.
+        Folders that have the name of a test folder of the competition, and hold images.
     planet
-        Whether this is the competition's layout, where no images lie in folders beneath.
+        Whether this is the layout of the competition, whose folders of images have no subfolders.
     """
 
     table: Path
@@ -56,7 +56,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Folder:
-    """One folder as the survey saw it: its tag tables and samples, and whether it holds images."""
+    """One folder of the survey: its CSV files, and whether it holds images."""
 
     path: Path
     csvs: tuple[str, ...]
@@ -67,12 +67,12 @@ class _Folder:
 
 
 def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
-    """Find the tag table and the folders of images; what is given is not looked for.
+    """Find the tag table and the folders of images, except those that the options give.
 
     Raises
     ------
     InputError
-        For a folder without a layout or with more than one.
+        If the folder has no layout, or more than one.
     """
     table, images = (Path(given) if given else None for given in (config.labels_file, config.image_dir))
     check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
@@ -87,7 +87,7 @@ def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
 
 
 def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
-    """List the test folders, but for those with tiles that the table names and that lie nowhere else."""
+    """List the test folders, without those that hold tiles of the table that no other folder has."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
     elsewhere = {composed(path.stem) for path in image_files(layout.places[0], True, layout.tests)}
@@ -100,38 +100,40 @@ def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
 
 
 def find_sample(root: Path) -> Path | None:
-    """Find the sample submission in a folder of tiles; its rows give the order of a submission."""
+    """Find the sample submission in a folder of tiles; a submission has its rows in the same order."""
     found = {csv: folder.path / csv for folder in _survey(root) for csv in folder.csvs if csv in SAMPLES}
     return next((found[csv] for csv in SAMPLES if csv in found), None)
 
 
 def read_mapping(root: Path) -> dict[str, str]:
-    """Find and read the competition's table that mends names of TIFs; empty where there is none.
+    """Find and read the competition's table of corrected names of TIFs; empty where there is none.
 
     Raises
     ------
     InputError
-        When there are two, or one that is not a renaming.
+        If there are two, or its names are not unique.
     """
     found = [folder.path / MAPPING for folder in _survey(root) if MAPPING in folder.csvs]
     if not found:
         return {}
     if len(found) > 1:
-        raise InputError(f"{root} holds more than one {MAPPING}: {listed(found)}; keep one of them")
+        raise InputError(f"more than one {MAPPING}: {listed(found)}", file=root, remedy="keep one of them")
     raw, lines = read_csv(found[0])
     if not {"old", "new"} <= set(raw.columns):
-        raise InputError(f"{found[0]} must have the columns old and new; it has {', '.join(map(str, raw.columns))}")
+        problem = f"the table must have the columns old and new; it has {', '.join(map(str, raw.columns))}"
+        raise InputError(problem, file=found[0])
     renaming = raw[["old", "new"]].map(lambda name: without_suffix(name.strip()))
     for column in ("old", "new"):
         again = renaming[column].duplicated()
         if again.any():
-            raise InputError(f"{found[0]} line {lines[again].iloc[0]}: {renaming[column][again].iloc[0]} stands twice")
+            problem = f"{renaming[column][again].iloc[0]} stands twice"
+            raise InputError(problem, file=found[0], line=int(lines[again].iloc[0]))
     mended = renaming[renaming["old"].str.startswith("file_")]
     return dict(zip(mended["old"], mended["new"], strict=True))
 
 
 def known_tables(root: Path) -> list[Path]:
-    """List the competition's tables in a folder: tags, sample submissions, the mapping of names."""
+    """List the tables of the competition in a folder: tags, sample submissions, the mapping of names."""
     known = (*PLANET_TABLES, *SAMPLES, MAPPING)
     return [folder.path / name for folder in _survey(root) for name in folder.csvs if name in known]
 
@@ -146,24 +148,22 @@ def _survey(root: Path) -> Iterator[_Folder]:
 
 
 def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
-    """Find the competition's folder of labelled JPGs, and that of their TIFs: either, both or none."""
+    """Find the competition's folders of labelled JPGs and of labelled TIFs: both, one or none."""
     kinds = [[f.path for f in folders if f.is_called(names)] for names in (TRAIN_JPG, TRAIN_TIF)]
     for found in kinds:
         if len(found) > 1:
-            raise InputError(
-                f"{root} holds more than one {found[0].name}: {listed(found)}; name one parent "
-                "(`data.root` in training)"
-            )
+            raise InputError(f"more than one {found[0].name}: {listed(found)}", file=root, option="data.root",
+                             remedy="name one parent (`data.root` in training)")  # fmt: skip
     places = [path for found in kinds for path in found]
     bare = [f.path for f in folders if f.path.name in (*TRAIN_JPG, *TRAIN_TIF) and not f.has_images]
     elsewhere = any(f.has_images for f in folders if f.path.name not in TEST_FOLDERS)
     if bare and not elsewhere and not any(next(image_files(path, below=True), None) for path in bare):
-        raise InputError(no_images(bare))
+        raise no_images(bare)
     return places
 
 
 def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
-    """Find the competition's table nearest above the images, and else anywhere."""
+    """Find the competition's table: the nearest above the images, or else any."""
     found = [folder.path / csv for folder in folders for csv in folder.csvs if csv in PLANET_TABLES]
     for parent in images.parents:
         near = [path for path in found if path.parent == parent]
@@ -174,8 +174,10 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
         return found[0]
     wanted = " or ".join(PLANET_TABLES)
     if found:
-        raise InputError(f"{root} holds more than one tag table: {listed(found)}; name one with `data.labels_file`")
-    raise InputError(f"{root} has {images.name} but no tag table; put {wanted} beside it, or set `data.labels_file`")
+        raise InputError(f"more than one tag table: {listed(found)}", file=root, option="data.labels_file",
+                         remedy="name one with `data.labels_file`")  # fmt: skip
+    raise InputError(f"the folder has {images.name} but no tag table", file=root, option="data.labels_file",
+                     remedy=f"put {wanted} beside it, or set `data.labels_file`")  # fmt: skip
 
 
 def _only_table(root: Path, folders: list[_Folder]) -> Path:
@@ -183,11 +185,9 @@ def _only_table(root: Path, folders: list[_Folder]) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(
-            f"{root} holds {len(found)} CSV files: {listed(found)}; name the tag table with `data.labels_file`"
-        )
-    packed = archives_in(root) or other_tables(root)
-    raise InputError(
-        f"{root} has neither {TRAIN_JPG[0]} nor a CSV of names and tags; "
-        + (packed or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`")
-    )
+        raise InputError(f"the folder holds {len(found)} CSV files: {listed(found)}", file=root,
+                         option="data.labels_file", remedy="name the tag table with `data.labels_file`")  # fmt: skip
+    remedy = archives_in(root) or other_tables(root)
+    remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
+    problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"
+    raise InputError(problem, file=root, option="data.root", remedy=remedy)

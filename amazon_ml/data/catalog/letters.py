@@ -1,36 +1,36 @@
-"""The characters of a cell: those that cannot be seen or look like others, and what makes two spellings one tag."""
+"""The characters of a cell: finds invisible and misleading ones, and compares spellings of tags."""
 
 import re
 import unicodedata
 
 from amazon_ml.data.catalog.faults import Doubt
 
-#: Blanks other than that of the keyboard, control characters, and characters without width or without a picture.
+#: Blanks other than the plain one, control characters, and characters without width or without a glyph.
 _ODD = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200b\u200e\u200f"
     "\u2028-\u202f\u205f-\u2064\u2066-\u206f\u2800\u3000\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffd"
     "\U000e0000-\U000e0fff]"
 )
-#: Joiners have a meaning within words of some scripts and within emoji; beside a letter of English or a blank they
-#: have none. The same holds for selectors of an emoji's form that stand behind a letter.
+#: Joiners have a meaning within words of some scripts and within emoji, but not beside an English letter or a blank.
+#: The same holds for selectors of an emoji's form behind a letter.
 _JOINERS = re.compile("(?:^|(?<=[\\sA-Za-z]))[\u200c\u200d]|[\u200c\u200d](?=[\\sA-Za-z]|$)")
 _FORMS = "\ufe0e\ufe0f"
-#: Unicode's categories of private and unassigned characters, and of halves of characters.
+#: Unicode categories of private and unassigned characters, and of surrogates.
 _UNSEEN = frozenset(("Co", "Cn", "Cs"))
-#: A question mark within a word: an encoding that lacks a letter leaves it.
+#: A question mark within a word: programs write it for a letter that an encoding lacks.
 _LOST = re.compile(r"\w+\?\w+")
 _NOT_LETTERS = re.compile(r"[\W_]+")
-#: What people leave out or exchange within a name; between two digits it makes another number.
+#: Marks that people omit or exchange within a name; between two digits they make another number.
 _INNER_MARKS = re.compile(r"(?<![\d\s_.-])[\s_.-]++|[\s_.-]++(?!\d)")
 
 
 def odd_character(cell: str) -> Doubt | None:
-    """Doubt a cell with characters that cannot be seen, or that look like others."""
+    """Return a doubt for a cell with characters that are invisible, or that look like others."""
     if odd := _first_odd(cell):
         name = unicodedata.name(odd, "a character without a name")
         what, remedy = f"{cell!r} holds U+{ord(odd):04X} ({name})", "write a plain blank, or nothing"
     elif lost := _LOST.search(cell):
-        what, remedy = f"{lost[0]!r} has a letter that was lost in an encoding", "save the table anew as CSV UTF-8"
+        what, remedy = f"{lost[0]!r} has a letter that was lost in an encoding", "save the table again as CSV UTF-8"
     elif cell.isascii():
         return None
     elif right := _misread(cell):
@@ -54,7 +54,7 @@ def spelling(tag: str) -> str:
 
 
 def _first_odd(cell: str) -> str:
-    """Give the first character that no tag should hold, private and unassigned ones included; "" without such."""
+    """Return the first character that no tag should hold, also private and unassigned ones; "" where there is none."""
     if found := _ODD.search(cell):
         return found[0]
     if cell.isascii():
@@ -78,7 +78,7 @@ def _carries(before: str, mark: str) -> bool:
 
 
 def _misread(cell: str) -> str:
-    """Undo the slip of reading UTF-8 as the encoding of Western Windows; "" where that is not what happened."""
+    """Repair UTF-8 that was read as cp1252 or Latin-1; "" where that is not the case."""
     for encoding in ("cp1252", "latin-1"):
         try:
             return cell.encode(encoding).decode("utf-8")
@@ -88,5 +88,5 @@ def _misread(cell: str) -> str:
 
 
 def _alphabets(word: str) -> set[str]:
-    """List those alphabets of a word that have letters of the same looks."""
+    """List the alphabets of a word, among those whose letters look alike."""
     return {unicodedata.name(letter, "").partition(" ")[0] for letter in word} & {"LATIN", "CYRILLIC", "GREEK"}

@@ -1,4 +1,4 @@
-"""Names of tiles: one form of each, whatever program wrote it."""
+"""Normal form of the names of tiles, whatever program wrote them."""
 
 import re
 import unicodedata
@@ -9,17 +9,17 @@ from amazon_ml.data.readers.images import SUFFIXES
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 _OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
 
-#: A large number as a spreadsheet shows it; the digits behind are lost.
+#: A large number that a spreadsheet rounded; its last digits are lost.
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+?\d+", re.IGNORECASE)
 
 
 def is_rounded(name: str) -> bool:
-    """Whether a spreadsheet made a name a number, and rounded it: ``1.23E+12``."""
+    """Whether a spreadsheet turned a name into a rounded number: ``1.23E+12``."""
     return _ROUNDED.fullmatch(name) is not None
 
 
 def clean_name(name: str) -> str:
-    """Give a name of a table the form that file names have: one ``/`` between folders, no ``./``, no ending."""
+    """Write a name of a table as file names are written: one ``/`` between folders, no ``./``, no ending."""
     name = name.strip()
     if name[:7].lower() == "file://":
         name = name[7:]
@@ -35,10 +35,10 @@ def clean_name(name: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Compose letters and accents (NFC): programs write the same name in two forms."""
+    """Compose letters and accents (NFC), since programs write the same name in two forms."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def without_suffix(name: str) -> str:
-    """Drop an image ending from a name."""
+    """Remove an image ending from a name."""
     return name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name

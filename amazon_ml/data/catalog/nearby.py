@@ -1,4 +1,4 @@
-"""Tag tables in a folder of tiles and in the folders above it, which no output may replace."""
+"""Tag tables in and above a folder of tiles, which no output may replace."""
 
 import csv
 import os
@@ -14,14 +14,14 @@ from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.regular_files import open_regular
 
-#: How many folders above the tiles a tag table is looked for: ``SET/images/train`` and ``SET/labels.csv``.
+#: Number of folders above the tiles that may hold a tag table: ``SET/images/train`` and ``SET/labels.csv``.
 _ABOVE = 2
-#: Bytes that are read of a table, to see its header and its first row.
+#: Bytes of a table that are read for its header and its first row.
 _HEAD = 2**16
 
 
 def tables_around(tiles: Path) -> list[Path]:
-    """List tag tables, sample submissions and the mapping of names: in a folder, and beside and above it."""
+    """List tag tables, sample submissions and the mapping of names in a folder, and in the folders above it."""
     if not tiles.is_dir():
         return []
     folders = [tiles.absolute(), *tiles.absolute().parents[:_ABOVE]]
@@ -32,9 +32,9 @@ def tables_around(tiles: Path) -> list[Path]:
 
 
 def tables_of(root: Path, config: TableConfig = TABLE) -> list[Path]:
-    """List the tables that a run was trained from, as far as they are still there."""
+    """List the tables that a run was trained from, if they still exist."""
     found = [] if config.labels_file is None else [Path(config.labels_file)]
-    with suppress(InputError):  # the folder may be gone, or hold other tables by now
+    with suppress(InputError):  # the folder may be gone, or hold other tables now
         found += [find_layout(root, config).table, *known_tables(root)]
     return found
 
@@ -52,7 +52,7 @@ def _is_known(path: Path) -> bool:
 
 
 def _has_tags(path: Path) -> bool:
-    """Whether a table has columns of names and tags, and is no prediction, which has a probability a tag as well."""
+    """Whether a table has columns of names and tags, without the columns of probabilities of a prediction."""
     rows = _first_rows(path)
     if not rows:
         return False
@@ -65,7 +65,7 @@ def _has_tags(path: Path) -> bool:
 
 
 def _first_rows(path: Path) -> list[list[str]]:
-    """Read the header and the first row of a table; nothing of a file that cannot be read."""
+    """Read the header and the first row of a table; an empty list where the file cannot be read."""
     try:
         with os.fdopen(open_regular(path), "rb") as stream:
             lines = stream.read(_HEAD).decode("utf-8-sig", errors="replace").splitlines()[:2]

@@ -1,4 +1,4 @@
-"""The records of a CSV: which mark parts its columns, its header, and each row with its line in the file."""
+"""The records of a CSV: finds its delimiter and its header, and reads each row with its line in the file."""
 
 import csv
 import io
@@ -14,16 +14,16 @@ from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
 
-#: What may part columns; a comma where several would do.
+#: Possible delimiters of columns; the first one wins where several fit.
 DELIMITERS = (",", ";", "\t", "|")
 _LINE, _LINE_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)"), re.compile(r"\r\n|\r|\n")
-#: What a spreadsheet writes in front of the header to say what parts columns.
+#: Line above the header in which a spreadsheet declares the delimiter.
 _DECLARED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Records:
-    """A CSV taken apart, where nothing is known of its columns.
+    """The rows of a CSV, before its columns are interpreted.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ class Records:
     header
         Names of the columns.
     header_line
-        The line of the header.
+        Line of the header.
     rows
-        Of each row its line in the file and its cells; as many as the header has at least, blank rows left out.
+        Line in the file and cells of each row, without blank rows; each has at least as many cells as the header.
     faults
         The lines that cannot be read.
     broken
-        Lines of the rows that are among `rows` and `faults`.
+        Lines of the rows that are among both `rows` and `faults`.
     delimiter
-        What parts columns.
+        Delimiter of columns.
     """
 
     path: Path
@@ -53,45 +53,47 @@ class Records:
 
 
 def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool = False) -> Records:
-    """Read a CSV of any encoding that is certain, with columns parted by a comma, semicolon, tab or bar.
+    """Read a CSV in any encoding that can be recognised, with a comma, semicolon, tab or bar between columns.
 
     Parameters
     ----------
     path
         The file.
     known
-        Names of columns in small letters; they decide where several marks might part a header.
+        Names of columns in lower case; they choose the delimiter where several fit.
     may_be_empty
-        Whether a header alone will do.
+        Whether a header without rows is allowed.
 
     Raises
     ------
     InputError
-        Where there is no header, or no row below it.
+        If there is no header, or no row below it.
     """
     text = read_text(path)
     delimiter, skipped = _find_delimiter(text, known)
     if delimiter != ",":
-        log.info("%s: columns are parted by %r", path, delimiter)
-    # Some programs put a blank behind the delimiter, also in front of a quote.
+        log.info("%s: the delimiter of columns is %r", path, delimiter)
+    # Some programs write a blank between the delimiter and a quote.
     blanks = re.search(rf'{re.escape(delimiter)} +"', text) is not None
     records, stray = split_records(text, delimiter, skip_blanks=blanks)
     records = [record for record in records if record[0] > skipped and any(map(str.strip, record[1]))]
     if not records:
-        raise InputError(f"{path} is not a CSV that can be read: {stray[0] if stray else 'it is empty'}")
+        if stray:
+            raise _broken(path, *stray[0]).error
+        raise InputError("this is not a CSV that can be read: it is empty", file=path)
     (header_line, header), *rows = records
     broken_header = _odd_cells(header)
     if broken_header:
-        raise InputError(_broken(header_line, broken_header).message(path))
+        raise _broken(path, header_line, broken_header).error
     if not rows and not stray and not may_be_empty:
-        raise InputError(f"{path} has a header but no rows")
+        raise InputError("the table has a header but no rows", file=path)
     header = [name.strip() for name in header]
-    faults = [_broken(int(sentence.split()[1].rstrip(":")), sentence.partition(": ")[2]) for sentence in stray]
+    faults = [_broken(path, line, what) for line, what in stray]
     width, broken, may_be_odd = len(header), set(), REPLACEMENT in text or "\0" in text
     for line, cells in rows:
-        said = (_odd_cells(cells) if may_be_odd else "") or (_odd_width(cells, header) if len(cells) != width else "")
-        if said:
-            faults.append(_broken(line, said))
+        what = (_odd_cells(cells) if may_be_odd else "") or (_odd_width(cells, header) if len(cells) != width else "")
+        if what:
+            faults.append(_broken(path, line, what))
             broken.add(line)
     padded = [(line, cells + [""] * (width - len(cells)) if len(cells) < width else cells) for line, cells in rows]
     return Records(path, header, header_line, padded, faults, frozenset(broken), delimiter)
@@ -99,20 +101,20 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
 
 def split_records(
     text: str, delimiter: str = ",", *, skip_blanks: bool = False
-) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Split a CSV into its records, each with the line where it starts; and name lines with stray quotes.
+) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str]]]:
+    """Split a CSV into its records, each with its first line; and list the lines with stray quotes.
 
-    With `skip_blanks`, a quote behind a delimiter and blanks begins a quoted cell.
+    With `skip_blanks`, a quote after a delimiter and blanks begins a quoted cell.
     """
     try:
         return list(_records(text, delimiter, skip_blanks)), []
-    except csv.Error:  # a quote that is not closed takes all that follows for its own: split line by line
+    except csv.Error:  # a quote that is not closed takes in all lines that follow: split line by line
         records, faults = [], []
         for number, line in enumerate(_LINE_END.split(text), start=1):
             try:
                 records += [(number, fields) for _, fields in _records(line, delimiter, skip_blanks)]
             except csv.Error as error:
-                faults.append(f"line {number}: {error}")
+                faults.append((number, str(error)))
         return records, faults
 
 
@@ -125,7 +127,7 @@ def _records(text: str, delimiter: str, skip_blanks: bool) -> Iterator[tuple[int
 
 
 def _find_delimiter(text: str, known: Collection[str]) -> tuple[str, int]:
-    """Find what parts the columns of a header, and how many lines in front of it say so."""
+    """Find the delimiter of a header, and the number of lines above the header that declare it."""
     lines = (line[0] for line in _LINE.finditer(text))
     number, first = next(((n, line) for n, line in enumerate(lines, start=1) if line.strip()), (1, ""))
     first = first.rstrip("\r\n")
@@ -146,7 +148,7 @@ def _odd_cells(cells: list[str]) -> str:
 
 
 def _odd_width(cells: list[str], header: list[str]) -> str:
-    """Say that a row is longer or shorter than the header; blank cells behind the end of either do no harm."""
+    """Describe a row that is longer or shorter than the header; blank cells at the end of either are allowed."""
     least = max(number for number, name in enumerate(header, start=1) if name)
     if least <= len(cells) and not any(cell.strip() for cell in cells[len(header) :]):
         return ""
@@ -154,14 +156,14 @@ def _odd_width(cells: list[str], header: list[str]) -> str:
     return f"{only}{len(cells)} column{'s' * (len(cells) > 1)}, but the header has {len(header)}"
 
 
-def _broken(line: int, said: str) -> Fault:
-    remedy = next((remedy for part, remedy in _REMEDIES if part in said), "mend its quotes")
-    return Fault("broken_rows", line, said, remedy, item=f"line {line}: {said}", unread=True)
+def _broken(path: Path, line: int, what: str) -> Fault:
+    remedy = next((remedy for part, remedy in _REMEDIES if part in what), "correct its quotes")
+    return Fault("broken_rows", path, line, what, remedy, item=f"line {line}: {what}", unread=True)
 
 
 _REMEDIES = (
     ("UTF-8", "save the table as CSV UTF-8"),
     ("NUL", "save the table as CSV UTF-8"),
-    ("only", "part its columns as the header does"),
+    ("only", "separate its columns as the header does"),
     ("header has", "it has more columns than its header; put quotes around tags"),
 )

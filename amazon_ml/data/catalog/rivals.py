@@ -1,4 +1,4 @@
-"""Other columns that hold what the column of tags, or that of names, should hold alone."""
+"""Checks that only one column of a table holds tags, and only one holds names."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,41 +10,39 @@ from amazon_ml.data.catalog.records import Records
 from amazon_ml.errors import InputError, listed
 
 _NAMELESS = re.compile(r"(unnamed: \d+(_level_\d+)?(\.\d+)?)?", re.IGNORECASE)
-#: What people add to the name of a column for a second one of its kind.
+#: Words in the name of a second column of tags.
 _SECOND = frozenset(
     ("first", "second", "third", "primary", "secondary", "main", "other", "extra", "more", "additional")
 )
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
-#: So many columns of shares beside a tag are the sides of a box.
+#: Number of columns with values in 0..1 from which on they are the sides of a box.
 _BOX = 4
 
 
 def check_spread(records: Records, first: int) -> None:
-    """Refuse cells behind column `first` whose column has no name: tags were spread over several columns.
+    """Check that no unnamed column after column `first` holds a value: tags were spread over several columns.
 
     Raises
     ------
     InputError
-        With the first such line and cell.
+        If one does, with the first such cell.
     """
     named = {at for at, name in enumerate(records.header) if not _NAMELESS.fullmatch(name)}
     for line, cells in records.rows:
         for at in range(first + 1, len(cells) if line not in records.broken else 0):
             if at not in named and cells[at].strip():
-                raise InputError(
-                    f"{records.path} line {line}: {cells[at].strip()!r} stands in column {at + 1}, which the header "
-                    "does not name; write the tags of each tile into one column, or name the column if it holds "
-                    "something else"
-                )
+                problem = f"{cells[at].strip()!r} stands in column {at + 1}, which the header does not name"
+                remedy = "write the tags of each tile into one column, or name the column if it holds something else"
+                raise InputError(problem, file=records.path, line=line, remedy=remedy)
 
 
 def check_second_tags(records: Records, tags_at: int, name_at: int, separator: str | None) -> None:
-    """Refuse a table with another column of tags, which have some that the chosen column lacks in that row.
+    """Check that no other column holds tags that the chosen column lacks in the same row.
 
     Raises
     ------
     InputError
-        With the column, and the first row that would lose a tag.
+        If one does, with the first row that would lose a tag.
     """
     chosen = [_tokens(cells[tags_at], separator) for _, cells in records.rows]
     vocabulary = frozenset().union(*chosen)
@@ -62,14 +60,15 @@ def check_second_tags(records: Records, tags_at: int, name_at: int, separator: s
         for (line, cells), mine, theirs in zip(records.rows, chosen, others, strict=True):
             if not theirs <= mine:
                 raise InputError(
-                    f"{records.path} line {line}: column {column!r} holds {cells[at].strip()!r}, and column "
-                    f"{records.header[tags_at]!r} holds {cells[tags_at].strip()!r}: both look like tags; write all "
-                    "tags into one column, or name the right one with `data.tags_column`"
-                )
+                    f"column {column!r} holds {cells[at].strip()!r}, and column {records.header[tags_at]!r} holds "
+                    f"{cells[tags_at].strip()!r}: both look like tags",
+                    file=records.path, line=line, option="data.tags_column",
+                    remedy="write all tags into one column, or name the right one with `data.tags_column`",
+                )  # fmt: skip
 
 
 def value_column(records: Records, tags_at: int, name_at: int) -> str:
-    """Find the column that says whether, or how much, the tag of a row is there; "" where there is none."""
+    """Find the column that holds the presence or the amount of the tag in each row; "" where there is none."""
     found = []
     for at, column in enumerate(records.header):
         cells = {cells[at].strip() for _, cells in records.rows} - {""}
@@ -79,12 +78,12 @@ def value_column(records: Records, tags_at: int, name_at: int) -> str:
 
 
 def check_second_names(records: Records, known: Sequence[int], counts: Sequence[int]) -> None:
-    """Refuse several columns of names that each join with files, but with different ones.
+    """Check that no two columns of names fit files and name different ones.
 
     Raises
     ------
     InputError
-        With the columns, and the first row that differs.
+        If two do, with the first row that differs.
     """
     joined = [at for at, count in zip(known, counts, strict=True) if 2 * count >= len(records.rows) > 0]
     last: Callable[[str], str] = lambda cell: clean_name(cell).rpartition("/")[2]  # noqa: E731
@@ -93,9 +92,10 @@ def check_second_names(records: Records, known: Sequence[int], counts: Sequence[
             if last(cells[at]) != last(cells[joined[0]]) and line not in records.broken:
                 both = [repr(records.header[joined[0]]), repr(records.header[at])]
                 raise InputError(
-                    f"{records.path} line {line}: columns {' and '.join(both)} name different files, "
-                    f"{listed([cells[joined[0]], cells[at]])}; name the right one with `data.name_column`"
-                )
+                    f"columns {' and '.join(both)} name different files, {listed([cells[joined[0]], cells[at]])}",
+                    file=records.path, line=line, option="data.name_column",
+                    remedy="name the right one with `data.name_column`",
+                )  # fmt: skip
 
 
 def _tokens(cell: str, separator: str | None) -> frozenset[str]:
@@ -107,7 +107,7 @@ def _tokens(cell: str, separator: str | None) -> frozenset[str]:
 
 
 def _is_second(column: str, chosen: str) -> bool:
-    """Whether a column's name is that of the chosen one with a number, a letter, or a word such as ``second``."""
+    """Whether a column has the name of the chosen one with a number, a letter, or a word such as ``second``."""
     mine, theirs = (" ".join(re.findall(r"[^\W_]+", name.casefold())) for name in (chosen, column))
     rest = re.sub(rf"(^| ){re.escape(mine)}( |$)", " ", theirs).strip()
     return rest != theirs and (rest in _SECOND or bool(re.fullmatch(r"\d+|[a-z]", rest)))

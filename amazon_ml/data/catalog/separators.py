@@ -1,4 +1,4 @@
-"""A tag that looks like several: marks within it that may part tags."""
+"""Finds tags that look like several tags: marks within them that may be separators."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -6,29 +6,29 @@ from collections.abc import Collection, Iterable, Sequence
 from amazon_ml.data.catalog.faults import Doubt
 from amazon_ml.labels import split_tags
 
-#: Marks that part tags in tables that people bring, the likeliest first; those of other scripts at the end.
+#: Separators of tags in users' tables, the most likely first; those of other scripts at the end.
 SEPARATORS = (",", ";", "|", "/", "\\", "+", "&", *"\uff0c\u3001\uff1b\uff5c\uff0f\u060c\u061b")
-#: Those of them that do not stand within a name of a tag, such as ``Grass/Herbaceous``.
+#: Separators that never are part of a name of a tag, as ``/`` is in ``Grass/Herbaceous``.
 _PLAIN_SEPARATORS = (",", ";", "|", "\t", "\n")
-#: Marks that stand in no name: bullets, broken bars, tildes, and what web pages and addresses write for a separator.
-#: The dot within the Catalan ``l·l`` is a letter's.
+#: Marks that no name holds: bullets, broken bars, tildes, and the separators of web pages and addresses.
+#: The dot within the Catalan ``l·l`` is part of a letter.
 _NEVER_WITHIN = re.compile(r"(?i)<br\s*/?>|%(?:20|2c|3b|7c|2f|09|0a|0d)|[•‣∙◦●¦~]|(?<!l)·|·(?!l)")
 _BETWEEN = frozenset(("and", "or"))
 #: A run of marks between letters; ``_``, ``-``, ``.`` and the apostrophe are parts of names.
 _MARKS = re.compile(r"(?<=\w)\s*(?:[^\w\s.'\u2019-]|->|(?<=[^\w\s.'\u2019-])-)+\s*(?=\w)")
 _JOINERS = re.compile(r"(?<=[^\W_])[_.-]+(?=[^\W_])")
-#: Share of the parts that must stand in several places; some words are both a key and a value.
+#: Least share of the parts that stand in several places; some words are both a key and a value.
 _RECURRING = 0.25
-#: So many tags must be made of others before ``_``, ``-`` or ``.`` counts as what parts tags.
+#: Least number of tags that are made of others, for ``_``, ``-`` or ``.`` to count as a separator.
 _FEWEST_JOINED = 2
 
 
 def several(token: str) -> Doubt | None:
-    """Doubt a tag with a separator in it where white space parts tags."""
+    """Return a doubt for a tag that holds a separator where white space separates tags."""
     if token in SEPARATORS:
         return parted(token, token)
     if token.casefold() in _BETWEEN:
-        return Doubt("separators", f"{token!r} stands between tags", "part tags by blanks alone")
+        return Doubt("separators", f"{token!r} stands between tags", "separate tags by blanks alone")
     if doubt := never_within(token):
         return doubt
     mark = next((mark for mark in SEPARATORS if mark in token.strip("+")), None)
@@ -36,7 +36,7 @@ def several(token: str) -> Doubt | None:
 
 
 def several_beside(token: str, others: Collection[str], separator: str, *, never: bool) -> Doubt | None:
-    """Doubt a tag with another separator in it than the one that is given.
+    """Return a doubt for a tag that holds another separator than the given one.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def several_beside(token: str, others: Collection[str], separator: str, *, never
     others
         All other tags of the table.
     separator
-        What is given.
+        The given separator.
     never
-        Whether that stands nowhere in the table.
+        Whether it occurs nowhere in the table.
     """
     if "|" in token:
-        return parted(token, "|")  # the tables of a run part tags by it
+        return parted(token, "|")  # it is the separator of tags in the tables of a run
     if separator in token:
         return Doubt(
-            "separators", f"{token!r} holds {separator!r}, which parts tags", "set another `data.tag_separator`"
+            "separators", f"{token!r} holds {separator!r}, which separates tags", "set another `data.tag_separator`"
         )
     for mark in (*SEPARATORS, "\t", "\n") if never else _PLAIN_SEPARATORS:
         parts = split_tags(token, mark) if mark in token else []
@@ -63,17 +63,17 @@ def several_beside(token: str, others: Collection[str], separator: str, *, never
     words = token.split()
     if never and len(words) > 1 and any(word in others for word in words):
         return Doubt("separators", f"{token!r} holds blanks, and {separator!r} stands in no row",
-                     "leave `data.tag_separator` out where blanks part tags")  # fmt: skip
+                     "omit `data.tag_separator` where blanks separate tags")  # fmt: skip
     return never_within(token)
 
 
 def _is_phrase(token: str, mark: str) -> bool:
-    """Whether commas stand as in ``Developed, Open Space``: one tag for who gives another separator."""
+    """Whether commas stand as in ``Developed, Open Space``, which is one tag where another separator is given."""
     return mark == "," and not re.search(r"\s,|,(?! )", token)
 
 
 def in_list(token: str, others: Collection[str]) -> Doubt | None:
-    """Doubt a string of a list that looks like several tags; commas and blanks are parts of it else."""
+    """Return a doubt for a string of a list that looks like several tags; other commas and blanks are part of it."""
     if "|" in token:
         return parted(token, "|")
     for mark in _PLAIN_SEPARATORS:
@@ -85,20 +85,20 @@ def in_list(token: str, others: Collection[str]) -> Doubt | None:
 
 
 def never_within(token: str) -> Doubt | None:
-    """Doubt a tag with a mark that stands in no name."""
+    """Return a doubt for a tag with a mark that no name holds."""
     found = _NEVER_WITHIN.search(token)
     return parted(token, found[0]) if found else None
 
 
 def parted(token: str, mark: str) -> Doubt:
-    """Say that a mark stands in a tag, and what to do about it."""
+    """Make the doubt for a mark within a tag, with its remedy."""
     return Doubt("separators", f"{token!r} has {mark!r} in it",
-                 f"set `data.tag_separator` {mark!r} if that parts tags, or list all tags with `data.tags` if it is "
+                 f"set `data.tag_separator` {mark!r} if it separates tags, or list all tags with `data.tags` if it is "
                  "part of one")  # fmt: skip
 
 
 def made_of_others(token: str, others: Collection[str], *, one: bool) -> Doubt | None:
-    """Doubt a tag that is made of other tags of the table: of one of them, where `one`, else of nothing else."""
+    """Return a doubt for a tag that is made of other tags, or, where `one` is true, holds at least one of them."""
     parts, marks = _MARKS.split(token), [mark.strip() for mark in _MARKS.findall(token)]
     known = [part for part in parts if part in others]
     if marks and (known if one else len(known) == len(parts)):
@@ -108,9 +108,9 @@ def made_of_others(token: str, others: Collection[str], *, one: bool) -> Doubt |
 
 
 def recurring(tokens: Iterable[str]) -> dict[str, Doubt]:
-    """Doubt all tags with a mark whose parts stand now here, now there: ``a:b`` beside ``b:c``.
+    """Return doubts for all tags with a mark whose parts occur in different places: ``a:b`` beside ``b:c``.
 
-    A part that always stands in front is a key, such as that of ``landuse=forest`` beside ``landuse=grass``.
+    A part that always stands first is a key, such as that of ``landuse=forest`` beside ``landuse=grass``.
     """
     by_mark: dict[str, list[tuple[str, list[str]]]] = {}
     for token in tokens:
@@ -129,7 +129,10 @@ def recurring(tokens: Iterable[str]) -> dict[str, Doubt]:
 
 
 def joined_by_a_name_mark(tokens: Sequence[str], cells: Iterable[Sequence[str]]) -> dict[str, Doubt]:
-    """Doubt tags such as ``forest_river`` where no cell has two tags and all tags with the mark are made of others."""
+    """Return doubts for tags such as ``forest_river``.
+
+    Only where no cell has two tags, and all tags with the mark are made of others.
+    """
     if any(len(found) > 1 for found in cells):
         return {}
     known = frozenset(tokens)

@@ -1,4 +1,4 @@
-"""Quoted cells that swallow rows: a quote that is closed some lines too late takes all between for one cell."""
+"""Finds quoted cells that swallow rows: a quote that is closed some lines too late makes them one cell."""
 
 import re
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def mark_swallowed(records: Records, name_at: int, tags_at: int | None = None, separator: str | None = None) -> Records:
-    """Count those rows among the broken ones that have others within a cell.
+    """Add the rows that hold other rows within a cell to the broken ones.
 
-    A name holds no line end. A cell of tags may hold line ends, and the delimiter where that parts tags, but not both.
-    In any other cell a line is a row where a name stands in its place that is like those of other rows.
+    A name holds no line end. A cell of tags may hold line ends, or the delimiter where it separates tags, but not
+    both. In any other cell a line is a row if the place of the name holds a name like those of other rows.
 
     Parameters
     ----------
     records
         The table.
     name_at, tags_at
-        Columns.
+        Positions of the columns.
     separator
-        What parts tags; any white space where it is None.
+        Separator of tags; any white space where it is None.
     """
     rows = [(line, cells) for line, cells in records.rows if any(_LINE_END.search(cell) for cell in cells)]
     if not rows:
@@ -35,9 +35,9 @@ def mark_swallowed(records: Records, name_at: int, tags_at: int | None = None, s
     for line, cells in rows:
         found = next(_rows_within(records, cells, name_at, tags_at, separator, shapes), None)
         if found is not None and line not in records.broken:
-            said = f"a quoted cell begins in this row and goes on over later rows, such as {found!r}"
-            faults.append(Fault("broken_rows", line, said, "close its quote, or remove the line end",
-                                item=f"line {line}: {said}", unread=True))  # fmt: skip
+            what = f"a quoted cell begins in this row and goes on over later rows, such as {found!r}"
+            faults.append(Fault("broken_rows", records.path, line, what, "close its quote, or remove the line end",
+                                item=f"line {line}: {what}", unread=True))  # fmt: skip
     lines = records.broken.union(fault.line for fault in faults)
     return replace(records, faults=[*records.faults, *faults], broken=lines)
 
@@ -63,5 +63,5 @@ def _rows_within(
 
 
 def _shape(name: str) -> str:
-    """Reduce a name to what names of one table have in common: all but the digits."""
+    """Replace the digits of a name, so that the names of one table look alike."""
     return re.sub(r"\d+", "0", clean_name(name.strip().strip('"')))

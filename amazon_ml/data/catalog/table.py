@@ -1,4 +1,4 @@
-"""Tables of names and tags: one reader for training, which refuses faults, and for the check, which lists them."""
+"""Reads tables of names and tags: training raises the first fault, `data check` lists all."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -37,30 +37,30 @@ __all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_names", "read_table", 
 log = logging.getLogger(__name__)
 
 PLANET_TABLES = ("train_v2.csv", "train_classes.csv")
-#: Blanks around a cell that mean nothing; others, such as no-break ones, are reported.
+#: Blanks around a cell that are ignored; others, such as no-break blanks, are faults.
 _BLANKS = " \t\r\n\v\f"
 
 
 @dataclass(frozen=True)
 class TagTable:
-    """A tag table that was read.
+    """The contents of a tag table.
 
     Parameters
     ----------
     path
         The file.
     rows
-        One row a tile: ``image_name``, ``tags`` (as they stand there), ``found`` (a tuple of tags),
-        ``line`` (in the file) and ``untagged`` (whether it has no tag, and nothing else is wrong with
-        its cell); where rows are not merged, names may be repeated.
+        One row for each tile: ``image_name``, ``tags`` (the text of the cell), ``found`` (a tuple of tags), ``line``
+        (in the file) and ``untagged`` (whether it has no tag, and its cell has no other fault). Names may be repeated
+        where rows are not merged.
     tags
         The tag list.
     faults
-        What training refuses, in the order of its weight.
+        Faults that training raises, the gravest first.
     slips
-        A sentence on each rare tag that looks like a frequent one, where the list is that of the table.
+        A sentence on each rare tag that looks like a frequent one, where the tag list comes from the table.
     phrases
-        A sentence on each two tags that may be one name with a blank.
+        A sentence on each pair of tags that may be one name with a blank.
     records
         The file as a CSV.
     """
@@ -75,46 +75,47 @@ class TagTable:
 
 
 def read_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
-    """Read a table of names and tags as `scan_table` does; the first fault is raised.
+    """Read a table of names and tags as `scan_table` does, and raise the first fault.
 
     Raises
     ------
     InputError
-        For a fault, with how many there are.
+        If there is a fault, with the number of faults.
     """
     table = scan_table(path, config, joins)
-    raise_faults(path, table.faults)
+    raise_faults(table.faults)
     for slip in table.slips:
-        log.warning("%s: %s; if it is a slip, mend the table", path, slip)
+        log.warning("%s: %s; if it is a slip, correct the table", path, slip)
     for phrase in table.phrases:
         log.warning("%s: %s", path, phrase)
     return table
 
 
 def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
-    """Read what can be read of a table of names and tags, and find all that training refuses.
+    """Read a table of names and tags as far as possible, and find all its faults.
 
     Parameters
     ----------
     path
         The file.
     config
-        How it is read.
+        Options for reading it.
     joins
-        Tells the names that have a file, by which one of several columns of names is chosen.
+        Index of the names that have a file; it chooses among several columns of names.
 
     Raises
     ------
     InputError
-        When there is no such file, no column of names or tags, or no tag.
+        If there is no such file, no column of names or tags, or no tag.
     """
     wanted = [name.lower() for name in (config.name_column, config.tags_column) if name]
     records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
     tags_at = _find_tags(records, config.tags_column)
     name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
-        raise InputError(f"{path}: column {records.header[name_at]!r} cannot hold both names and tags; name the right "
-                         "ones with `data.name_column` and `data.tags_column`")  # fmt: skip
+        raise InputError(f"column {records.header[name_at]!r} cannot hold both names and tags", file=path,
+                         option="data.name_column" if config.name_column else "data.tags_column",
+                         remedy="name the right ones with `data.name_column` and `data.tags_column`")  # fmt: skip
     records = mark_swallowed(records, name_at, tags_at, config.tag_separator)
     check_spread(records, min(name_at, tags_at))
     if config.tags_column is None:
@@ -124,7 +125,7 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
         rows, faults = _without(rows, faults, path, Path(config.exclude), joins)
 
     if not any(row.whole for row in rows):
-        raise_faults(path, faults)
+        raise_faults(faults)
 
     def marks() -> str:
         columns = mark_columns(records, (name_at, tags_at))
@@ -145,12 +146,15 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
     })  # fmt: skip
     value = value_column(records, tags_at, name_at)
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
-        raise InputError(f"{path} has a row a tag, and column {value!r} says whether, or how much, each tag is there; "
-                         "remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    repeated = [] if config.merge_rows else find_repeated(frame)
+        problem = (
+            f"the table has one row for each tag, and column {value!r} holds the presence or the amount of the tag"
+        )
+        raise InputError(problem, file=path,
+                         remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
+    repeated = [] if config.merge_rows else find_repeated(path, frame)
     if config.merge_rows:
         frame = merge_rows(path, frame)
-    untagged = [] if config.allow_untagged else find_untagged(frame)
+    untagged = [] if config.allow_untagged else find_untagged(path, frame)
     own_list = config.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
     phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
@@ -159,31 +163,32 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
 
 
 def read_names(table: Path) -> list[str]:
-    """Read the names of a table, in its order, whatever other columns it has.
+    """Read the names of a table in their order; other columns are ignored.
 
     Raises
     ------
     InputError
-        For a table that cannot be read, or with a name that stands twice.
+        If the table cannot be read, or a name stands twice.
     """
     names, lines = _read_names(table)
     frame = pd.DataFrame({"image_name": names, "line": lines})
     again = frame[frame["image_name"].duplicated(keep=False)]
     if len(again):
-        raise InputError(f"cannot take names: {table}: {describe_repeated(again)}; keep one row of each")
+        problem = f"cannot read the names: {describe_repeated(again)}"
+        raise InputError(problem, file=table, line=int(again["line"].iloc[0]), remedy="keep one row of each")
     return names
 
 
 def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Read any CSV as text, with the line of each row in the file, the header being 1.
+    """Read any CSV as text, with the line of each row in the file, counted from 1.
 
     Raises
     ------
     InputError
-        For a table that cannot be read.
+        If the table cannot be read.
     """
     records = read_records(table)
-    raise_faults(table, records.faults)
+    raise_faults(records.faults)
     width = len(records.header)
     raw = pd.DataFrame([cells[:width] for _, cells in records.rows], columns=records.header, dtype=object)
     return raw, pd.Series([line for line, _ in records.rows])
@@ -198,7 +203,7 @@ def _find_tags(records: Records, wanted: str | None) -> int:
 
 
 def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -> int:
-    """Find the column of names; of several that are known, the first of those with most files."""
+    """Find the column of names; of several known ones, the first of those whose names have most files."""
     known = known_columns(records.header, NAME_COLUMNS)
     if wanted is not None or len(known) < 2 or joins is None:
         return find_column(records.path, records.header, wanted, NAME_COLUMNS, "data.name_column")
@@ -210,7 +215,7 @@ def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -
 
 
 def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
-    """Make rows of records; a broken row with a name is among rows and faults."""
+    """Turn records into rows; a broken row with a name is among both rows and faults."""
     column, path = records.header[name_at], records.path
     titles = title_keys((column, records.header[tags_at]))
     rows, faults = [], []
@@ -218,57 +223,59 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
     for line, cells in records.rows:
         name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(_BLANKS), by_line.pop(line, None)
         if not name:
-            faults.append(Fault("broken_rows", line, f"the name in column {column!r} is empty", "write it, or remove "
-                                "the row", item=f"line {line}: there is no name"))  # fmt: skip
+            faults.append(Fault("broken_rows", path, line, f"the name in column {column!r} is empty", "write it, or "
+                                "remove the row", item=f"line {line}: there is no name"))  # fmt: skip
         elif broken and not name.isprintable():
             faults.append(broken)
         elif is_title(cell, titles) and is_title(name, titles):
-            faults.append(Fault("header_again", line, f"a header stands again: {cells[name_at]}, {cell}",
+            faults.append(Fault("header_again", path, line, f"the header is repeated: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
             rows.append(Row(name, cell, line, broken is None))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
-        raise InputError(f"{path} has a header but no rows")
+        raise InputError("the table has a header but no rows", file=path)
     return rows, sorted([*by_line.values(), *faults], key=lambda fault: fault.line)
 
 
 def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], list[int]]:
     try:
         records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
-        raise_faults(table, records.faults)
+        raise_faults(records.faults)
         known = known_columns(records.header, NAME_COLUMNS)
         if not known:
             shown = listed(list(map(repr, records.header)))
-            raise InputError(f"{table} has no column of names; its first line has {shown}. Write a header above the "
-                             "names, such as image_name")  # fmt: skip
+            raise InputError(f"the table has no column of names; its first line has {shown}", file=table,
+                             remedy="write a header above the names, such as image_name")  # fmt: skip
         column = find_column(table, records.header, records.header[known[0]], NAME_COLUMNS, "data.name_column")
-        raise_faults(table, mark_swallowed(records, column).faults)
+        raise_faults(mark_swallowed(records, column).faults)
         names = [clean_name(cells[column]) for _, cells in records.rows]
         lines = [line for line, _ in records.rows]
         if "" in names:
-            raise InputError(f"{table} line {lines[names.index('')]}: the name in column "
-                             f"{records.header[column]!r} is empty")  # fmt: skip
+            problem = f"the name in column {records.header[column]!r} is empty"
+            raise InputError(problem, file=table, line=lines[names.index("")])
     except InputError as error:
-        raise InputError(f"cannot take names: {error}") from None
+        problem = f"cannot read the names: {error.problem}"
+        raise InputError(problem, file=error.file, line=error.line, remedy=error.remedy) from None
     return names, lines
 
 
 def _without(
     rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None
 ) -> tuple[list[Row], list[Fault]]:
-    names = frozenset(_read_names(exclude, may_be_empty=True)[0])  # a name may have two reasons
+    names = frozenset(_read_names(exclude, may_be_empty=True)[0])  # a list may name a tile twice, for two reasons
     unknown = names.difference(row.name for row in rows)
     if unknown and joins is not None:  # the list names files by another path than the table
         meant = {joins.find(name): name for name in unknown} | {None: ""}
         found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
         names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
     if unknown and unknown == names:
-        raise InputError(f"{exclude} names no tile of {table}; give the list of another table, or none")
+        raise InputError(f"the list names no tile of {table}", file=exclude, option="data.exclude",
+                         remedy="give the list of this table, or none")  # fmt: skip
     if unknown:
         log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
     kept = [row for row in rows if row.name not in names]
     if not kept:
-        raise InputError(f"{exclude} leaves nothing of {table}")
-    log.info("%s: %d rows are left out, as %s says", table, len(rows) - len(kept), exclude)
+        raise InputError(f"the list excludes all tiles of {table}", file=exclude, option="data.exclude")
+    log.info("%s: %s excludes %d rows", table, exclude, len(rows) - len(kept))
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]

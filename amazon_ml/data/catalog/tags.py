@@ -1,4 +1,4 @@
-"""The tags of a table: each cell becomes tags, the tag list is decided, and what no training can use is found."""
+"""The tags of a table: splits the cells into tags, chooses the tag list, and finds faults."""
 
 import difflib
 import re
@@ -24,13 +24,13 @@ from amazon_ml.data.catalog.separators import joined_by_a_name_mark, recurring
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import PLANET, TagSet, check_count, declared
 
-#: Two tags must stand side by side on so many tiles before they may be one name.
+#: Least number of tiles on which two tags stand side by side, for them to be one name perhaps.
 _PHRASE = 3
 
 
 @dataclass(frozen=True)
 class TagColumn:
-    """What a column of tags says.
+    """The contents of a column of tags.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class TagColumn:
     found
         The tags of each row.
     untagged
-        Of each row whether it is without a tag, where nothing else is wrong with it.
+        Whether each row is without a tag, and without another fault.
     faults
-        What training refuses.
+        Faults that training raises.
     """
 
     tags: TagSet
@@ -59,7 +59,7 @@ def read_tags(
     separator: str | None,
     marks: Callable[[], str],
 ) -> TagColumn:
-    """Read the cells of a column of tags, and decide the tag list.
+    """Read the cells of a column of tags, and choose the tag list.
 
     Parameters
     ----------
@@ -68,18 +68,18 @@ def read_tags(
     rows
         Rows of the table.
     tags
-        The tag list where it is given; what it holds is a tag, however it looks.
+        The given tag list, or None; whatever it holds is a tag.
     planet
-        Whether the table is the competition's, so that its 17 tags are the list.
+        Whether the table is one of the competition, so that the list is its 17 tags.
     separator
-        What parts tags; any white space where it is None.
+        Separator of tags; any white space where it is None.
     marks
-        Says which other columns hold 0 and 1, where two or more do; else "".
+        Describes the other columns that hold 0 and 1, where there are two or more; else "".
 
     Raises
     ------
     InputError
-        Where the column has no tag at all, or the tag list is none.
+        If the column has no tag at all, or the tag list is not valid.
     """
     given = tuple(map(composed, tags)) if tags is not None else PLANET.names if planet else None
     cells = list(dict.fromkeys(row.cell for row in rows if row.whole))
@@ -88,11 +88,11 @@ def read_tags(
     try:
         check_count(tokens)
     except InputError as error:
-        raise InputError(f"{table}: {error}") from None
+        raise _in_file(table, error) from None
     if tags is not None:
         _check_list(given or (), frozenset(tokens))
     if given is not None and not tokens and not doubts:
-        raise InputError(f"{table} names no tag at all")
+        raise InputError("the table names no tag at all", file=table)
     column = no_names(tokens, is_given=tags is not None, marks=marks)
     if column is None and given is None:
         column = no_tags(rows, split, tokens)
@@ -100,37 +100,39 @@ def read_tags(
         doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator, are_lists=are_lists)
     if column is None and tags is None and not doubts:
         column = same_tags(rows, split, tokens)
-    faults = [_column_fault(rows, split, column)] if column else []
-    faults += [_fault(row, doubts[row.cell]) for row in rows if row.whole and row.cell in doubts]
+    faults = [_column_fault(table, rows, split, column)] if column else []
+    faults += [_fault(table, row, doubts[row.cell]) for row in rows if row.whole and row.cell in doubts]
     sound = {cell: found for cell, found in split.items() if cell not in doubts}
     if given is None:
-        faults += _spellings(rows, sound)
+        faults += _spellings(table, rows, sound)
         names = _list_tags(sound) or _list_tags(split)
         if not names:
-            raise InputError(faults[0].message(table) if faults else f"{table} names no tag at all")
+            raise faults[0].error if faults else InputError("the table names no tag at all", file=table)
         try:
             tag_set = TagSet(tuple(sorted(names)))
         except InputError as error:
-            raise InputError(f"{table}: {error}") from None
+            raise _in_file(table, error) from None
     else:
         tag_set = PLANET if tags is None else declared(given)
-        faults += _unknown(rows, sound, tag_set)
+        faults += _unknown(table, rows, sound, tag_set)
     found = [split.get(row.cell, ()) if row.whole else tuple(split_cell(row.cell, separator)) for row in rows]
     return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults)
 
 
 def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:
-    """Refuse a tag list that is one text with tags of the table in it: a list was meant."""
+    """Check that a tag list is not one text that holds several tags of the table."""
     parts = [part for part in re.split(r"[\s;,|/]+", given[0]) if part] if len(given) == 1 else []
     if len(parts) > 1 and given[0] not in tokens and tokens.issuperset(parts):
-        raise InputError(
-            f"`data.tags` {given[0]!r} is one tag that no row has, and its parts are tags; write a list, such as "
-            f"`data.tags` {','.join(parts)}"
-        )
+        raise InputError(f"`data.tags` {given[0]!r} is one tag that no row has, and its parts are tags",
+                         option="data.tags", remedy=f"write a list, such as `data.tags` {','.join(parts)}")  # fmt: skip
+
+
+def _in_file(table: Path, error: InputError) -> InputError:
+    return InputError(error.problem, file=table, option=error.option, remedy=error.remedy)
 
 
 def near_slips(counts: Mapping[str, int]) -> list[str]:
-    """Say of each rare tag that is spelt nearly as a frequent one how many tiles have either."""
+    """Describe each rare tag that is spelt nearly like a frequent one, with the number of tiles of both."""
     slips = []
     for tag, count in counts.items():
         near = [other for other in difflib.get_close_matches(tag, counts, n=3, cutoff=0.85) if other != tag]
@@ -140,12 +142,12 @@ def near_slips(counts: Mapping[str, int]) -> list[str]:
 
 
 def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
-    """Say of each two tags that only stand side by side that they may be one name, such as ``Dense Forest``."""
+    """Describe each pair of tags that always stand side by side: they may be one name, such as ``Dense Forest``."""
     counts = count_tags(found)
     pairs = Counter(pair for tags in found for pair in set(pairwise(tags)))
     return [
-        f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, say "
-        "what parts tags with `data.tag_separator`, or write it with _"
+        f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, set "
+        "the separator of tags with `data.tag_separator`, or write the name with _"
         for (first, second), count in pairs.items()
         if count >= _PHRASE and first != second and count == counts[first] == counts[second]
     ]
@@ -159,7 +161,7 @@ def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
 def _split_cells(
     cells: Sequence[str], separator: str | None
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt], bool]:
-    """Split each cell, as a list where all cells are lists; what is in brackets is doubted elsewhere.
+    """Split each cell, as a list where all cells are lists; other cells in brackets get a doubt.
 
     Returns
     -------
@@ -181,7 +183,7 @@ def _split_cells(
             doubts[cell] = Doubt("lists", f"{cell!r} is {what}", "write the tags alone, such as 'forest river', or "
                                  "every row as \"['forest', 'river']\"")  # fmt: skip
         elif no_value(cell):
-            split[cell] = (cell,)  # whole, since N/A may hold a separator; it is doubted where the list lacks it
+            split[cell] = (cell,)  # not split, since N/A may hold a separator; it gets a doubt unless the list has it
         else:
             split[cell] = tuple(split_cell(cell, separator))
     return split, doubts, all_lists
@@ -191,7 +193,7 @@ def _doubt_cells(
     split: Mapping[str, tuple[str, ...]], tokens: Sequence[str], given: frozenset[str], separator: str | None, *,
     are_lists: bool,
 ) -> dict[str, Doubt]:  # fmt: skip
-    """Doubt the cells with a tag that is none, looks like several, or like one with something more."""
+    """Return a doubt for each cell with a value that is no tag, several tags, or a tag with something attached."""
     never = separator is not None and not any(separator in cell for cell in split)
     others = frozenset(tokens)
     numbers = all(map(NUMBER.fullmatch, tokens))
@@ -213,9 +215,9 @@ def _doubt_cells(
     }
 
 
-def _column_fault(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
+def _column_fault(table: Path, rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
     line = next(row.line for row in rows if row.whole and split[row.cell])
-    return Fault(doubt.kind, line, doubt.what, doubt.remedy, item=f"line {line}: {doubt.what}")
+    return Fault(doubt.kind, table, line, doubt.what, doubt.remedy, item=f"line {line}: {doubt.what}")
 
 
 def _is_value(token: str) -> bool:
@@ -223,7 +225,7 @@ def _is_value(token: str) -> bool:
     return bool(NUMBER.fullmatch(token)) or (len(token) > 1 and is_mark(token))
 
 
-def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
+def _spellings(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
     """Find tags that differ by case, by the form of letters, or by blanks, ``_`` and ``-`` alone."""
     forms: dict[str, list[str]] = {}
     for tag in sorted(_list_tags(sound)):
@@ -236,12 +238,12 @@ def _spellings(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Ite
                 f"{tag!r} ({len(having[tag]):,} tiles, lines {listed([row.line for row in having[tag]])})"
                 for tag in tags
             )
-            yield Fault("spellings", having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
+            yield Fault("spellings", table, having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
                         "spell it in one way, or list all tags with `data.tags` if they are several",
                         tuple(row.name for tag in rare for row in having[tag]), item=what)  # fmt: skip
 
 
-def _unknown(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: TagSet) -> list[Fault]:
+def _unknown(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: TagSet) -> list[Fault]:
     known = frozenset(tags.names)
     odd = [
         (row, [tag for tag in sound.get(row.cell, ()) if tag not in known])
@@ -250,9 +252,9 @@ def _unknown(rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: Ta
     ]
     if not odd:
         return []
-    said = tags.describe_unknown([(f"line {row.line} ({row.name})", tag) for row, unknown in odd for tag in unknown])
+    what = tags.describe_unknown([(f"line {row.line} ({row.name})", tag) for row, unknown in odd for tag in unknown])
     return [
-        Fault("unknown_tags", row.line, said, "mend the table", (row.name,), said=said,
+        Fault("unknown_tags", table, row.line, what, "", (row.name,), summary=what,
               item=f"{row.name}: {', '.join(sorted(set(unknown)))}")
         for row, unknown in odd
     ]  # fmt: skip
@@ -262,6 +264,6 @@ def _list_tags(split: Mapping[str, tuple[str, ...]]) -> set[str]:
     return {tag for found in split.values() for tag in found}
 
 
-def _fault(row: Row, doubt: Doubt) -> Fault:
-    return Fault(doubt.kind, row.line, f"{row.name}: {doubt.what}", doubt.remedy, (row.name,),
+def _fault(table: Path, row: Row, doubt: Doubt) -> Fault:
+    return Fault(doubt.kind, table, row.line, f"{row.name}: {doubt.what}", doubt.remedy, (row.name,),
                  item=f"{row.name} (line {row.line}): {doubt.what}")  # fmt: skip

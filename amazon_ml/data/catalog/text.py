@@ -1,4 +1,4 @@
-"""The text of a table file: its encoding is found, and files of another kind are refused by their first bytes."""
+"""Reads the text of a table file: finds its encoding, and recognises files of another kind by their first bytes."""
 
 import codecs
 import logging
@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 log = logging.getLogger(__name__)
 
-#: What stands for bytes that are not UTF-8.
+#: Replaces bytes that are not UTF-8.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 #: First bytes of files that people take for a CSV, and what such a file is.
 _OTHER_FILES = (
@@ -26,9 +26,9 @@ _OTHER_FILES = (
     (b"\x89PNG", "a PNG"),
     (b"version https://git-lfs", "a pointer of Git LFS, which stands for a file that was not fetched"),
 )
-#: The same for text, in small letters.
+#: The same for text, in lower case.
 _OTHER_TEXTS = (("<!doctype", "a web page"), ("<html", "a web page"), ("<?xml", "XML"), ("{", "JSON"), ("[", "JSON"))
-#: Byte order marks; that of UTF-32 begins as that of UTF-16 does.
+#: Byte order marks; UTF-32 comes first, since its mark begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -37,46 +37,47 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _INNER_MARK = re.compile(r"(\A|[\r\n])\ufeff+")
-#: Share of zeros at every second byte from which on text is UTF-16.
+#: Least share of zeros at every second byte for text to be UTF-16.
 _ZEROS = 0.2
 
 
 def read_text(path: Path) -> str:
-    """Read the text of a table; bytes that are not UTF-8 become `REPLACEMENT`, so that their line can be named.
+    """Read the text of a table; bytes that are not UTF-8 become `REPLACEMENT`, so that messages can name their line.
 
-    UTF-16 and UTF-32 are read where a byte order mark or the zeros between letters make them certain.
+    UTF-16 and UTF-32 are recognised by a byte order mark, UTF-16 also by the zeros between letters.
 
     Raises
     ------
     InputError
-        When there is no such file, or it is of another kind.
+        If there is no such file, or it is of another kind.
     """
     check_regular(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"there is no table {path}") from None
+        raise InputError("there is no such table", file=path) from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder, not a CSV that can be read; name the file in it") from None
+        problem = "this is a folder, not a CSV that can be read"
+        raise InputError(problem, file=path, remedy="name the file in it") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     if not data.strip():
-        raise InputError(f"{path} is not a CSV that can be read: it is empty")
+        raise InputError("this is not a CSV that can be read: it is empty", file=path)
     for first, kind in _OTHER_FILES:
         if data.startswith(first):
-            raise _refusal(path, kind)
+            raise _no_csv(path, f"it is {kind}")
     text = _decode(path, data)
     if "\ufeff" in text:  # tables that were joined, or marked twice, have marks in front of later lines
         text = _INNER_MARK.sub(r"\1", text)
     start = text[:20].lstrip().lower()
     for first_letters, kind in _OTHER_TEXTS:
         if start.startswith(first_letters):
-            raise _refusal(path, kind)
+            raise _no_csv(path, f"it is {kind}")
     return text
 
 
-def _refusal(path: Path, kind: str) -> InputError:
-    return InputError(f"{path} is not a CSV that can be read: it is {kind}; save the table as CSV UTF-8")
+def _no_csv(path: Path, why: str) -> InputError:
+    return InputError(f"this is not a CSV that can be read: {why}", file=path, remedy="save the table as CSV UTF-8")
 
 
 def _decode(path: Path, data: bytes) -> str:
@@ -87,14 +88,11 @@ def _decode(path: Path, data: bytes) -> str:
     try:
         return data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not a CSV that can be read: it is cut short or broken at byte {error.start} ({encoding}); "
-            "save the table as CSV UTF-8"
-        ) from None
+        raise _no_csv(path, f"it is cut short or broken at byte {error.start} ({encoding})") from None
 
 
 def _guess(data: bytes) -> str:
-    """Tell UTF-16 without a byte order mark by its zeros; text of other encodings has none."""
+    """Recognise UTF-16 without a byte order mark by its zeros; text in other encodings has none."""
     sample = data[:4096]
     half = max(len(sample) // 2, 1)
     even, odd = sample[0::2].count(0) / half, sample[1::2].count(0) / half

@@ -1,4 +1,4 @@
-"""Tiles in folders: finding image files, naming them, choosing those that bands are read from."""
+"""Tiles in folders: finds image files, names the tiles, and chooses the files that bands are read from."""
 
 import logging
 import os
@@ -19,8 +19,10 @@ from amazon_ml.labels import UNWRITABLE
 
 log = logging.getLogger(__name__)
 
+#: Remedy for a name of a table that several files share.
+NAME_BY_PATH = "name the file by its path, or move the others"
 TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test", "test-tif-v2", "test-tif")
-#: Table of ``old,new`` names that mends those of ``file_*.tif``; ``test_*.tif`` are right as they are.
+#: Table of ``old,new`` names that corrects those of ``file_*.tif``; the names of ``test_*.tif`` are right.
 MAPPING = "test_v2_file_mapping.csv"
 
 
@@ -31,15 +33,22 @@ def list_tiles(
     exclude: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """List the tiles in some folders, as `find_tiles` does; what it finds fault with is refused."""
+    """List the tiles in some folders as `find_tiles` does, and raise the first fault.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be a tile of the list, with the number of such files.
+    """
     tiles, faults = find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     if faults:
         more = f"; and {len(faults) - 1:,} more such files" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}")
     unmended = [tif for tif in map(Path, tiles["tif"]) if _is_misnamed(tif) and tif.parent.name in TEST_FOLDERS]
     if unmended and not renamed:
-        log.warning("%d TIFs such as %s are misnamed in the competition's archive, and no %s mends that; "
-                    "put it there, or name the folder that holds it", len(unmended), unmended[0], MAPPING)  # fmt: skip
+        log.warning("%d TIFs such as %s have a wrong name in the competition's archive, and there is no %s to correct "
+                    "it; put it there, or name the folder that holds it", len(unmended), unmended[0],
+                    MAPPING)  # fmt: skip
     return tiles
 
 
@@ -52,24 +61,24 @@ def find_tiles(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Find the tiles in some folders, in natural order of their names.
 
-    A tile's name is its file name without the ending; a TIF and one other image that share it are
-    one tile. The name of files that share it with others of their kind is the path below their folder instead.
+    The name of a tile is its file name without the ending; a TIF and one other image of the same name are one tile.
+    Where several files of one kind share a name, the name is the path below the folder instead.
 
     Parameters
     ----------
     folders
-        Where to look.
+        Folders to search.
     below
-        Whether to look in folders beneath, too.
+        Whether to search their subfolders, too.
     exclude
-        Folders beneath that are passed over.
+        Subfolders to skip.
     renamed
-        Names of TIFs to the tiles that they show, as `read_mapping` gives them.
+        Corrected names of TIFs, as `read_mapping` gives them.
 
     Returns
     -------
     Table of ``image_name``, ``path`` (the JPG or PNG where there is one, else the TIF) and ``tif``
-    (``""`` where there is none); and a sentence on each file that it cannot hold.
+    (``""`` where there is none); and a sentence on each file that the table cannot hold.
     """
     seen: set[Identity] = set()
     listed = [(folder, path) for folder in folders for path in image_files(folder, below, set(exclude), seen)]
@@ -99,12 +108,12 @@ def find_tiles(
 
 
 def choose_rgb_source(files: pd.DataFrame) -> RgbSource:
-    """Decide whether colours come from ``jpg`` or ``tif``: from JPGs where there are any, or no files at all."""
+    """Choose the source of red, green and blue: ``tif`` where all files are TIFs, else ``jpg``."""
     return "tif" if len(files) and files["path"].map(is_tif).all() else "jpg"
 
 
 def choose_files(files: pd.DataFrame, bands: Sequence[str], rgb_source: str) -> tuple[pd.DataFrame, "pd.Series[str]"]:
-    """Keep of each tile the files that its bands are read from.
+    """Select the files of each tile that its bands are read from.
 
     Parameters
     ----------
@@ -131,14 +140,14 @@ def choose_files(files: pd.DataFrame, bands: Sequence[str], rgb_source: str) -> 
 
 
 def files_needed(bands: Sequence[str], rgb_source: str) -> str:
-    """Say which files a tile is read from."""
+    """Describe the files that a tile is read from."""
     if rgb_source == "tif":
         return "TIF"
     return "JPG with a TIF beside it" if need_tif(bands) else "JPG, PNG, WebP or BMP"
 
 
 def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]:
-    """Find the names of a table that several files share, so that only their paths tell these apart.
+    """Find the names of a table that several files share, so that only their paths distinguish them.
 
     Parameters
     ----------
@@ -149,22 +158,22 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
 
     Returns
     -------
-    Name to a sentence that has the files.
+    A sentence with the files for each such name.
     """
     wanted = set(names)
     sharing: dict[str, dict[str, str]] = {}
     for name, path in zip(files["image_name"], files["path"], strict=True):
         sharing.setdefault(name.rpartition("/")[2], {})[name] = path
-    # A file in the folder itself is named by its path as well, if the table names others that share it so.
+    # The name of a file in the folder itself is its path, if the table names the other files of this name by path.
     return {
-        name: f"{name} may be any of {listed(sharing[name].values())}; name the file by its path, or move the others"
+        name: f"{name} may be any of {listed(sharing[name].values())}"
         for name in sorted(wanted & sharing.keys())
         if sharing[name].keys() != {name} and not (wanted - {name}) & sharing[name].keys()
     }
 
 
 def natural_order(name: str) -> tuple[str, int, str]:
-    """Sort key that puts ``test_10`` behind ``test_9``."""
+    """Return a sort key that puts ``test_10`` after ``test_9``."""
     stem = name.rstrip("0123456789")
     digits = name[len(stem) :]
     return stem, int(digits or -1), name
@@ -178,21 +187,21 @@ def is_tif(path: str) -> bool:
 def image_files(
     folder: Path, below: bool, exclude: Iterable[Path] = (), seen: set[Identity] | None = None
 ) -> Iterator[Path]:
-    """Find the image files in a folder, and in the folders below it on request.
+    """Find the image files in a folder, and in its subfolders on request.
 
-    Whatever is called as an image counts: links to nothing, FIFOs, and folders without images in them. They cannot be
-    read, and are to be named, not to be missed.
+    Everything with the name of an image counts: broken links, FIFOs, and folders without images in them. They cannot
+    be read, and a message must name them.
 
     Parameters
     ----------
     folder
-        Where to look.
+        Folder to search.
     below
-        Whether to look in folders beneath, too.
+        Whether to search its subfolders, too.
     exclude
-        Folders beneath that are passed over.
+        Subfolders to skip.
     seen
-        Folders that were looked in before, as `walk` takes them.
+        Folders that were searched before, as `walk` takes them.
     """
     for listing in walk(folder, depth=None if below else 0, skip=exclude, seen=seen):
         here = listing.path
@@ -202,7 +211,7 @@ def image_files(
 
 
 def name_fault(path: Path) -> str:
-    """Say why no table can hold a file's name; ``""`` where it can."""
+    """Describe why no table can hold the name of a file; ``""`` where a table can."""
     text = str(path)
     if text.isascii() and text.isprintable():
         return ""
@@ -214,10 +223,10 @@ def name_fault(path: Path) -> str:
 
 
 def _is_misnamed(path: Path) -> bool:
-    """Whether a file carries a name of the kind that the competition's mapping mends."""
+    """Whether a file has a name of the kind that the competition's mapping corrects."""
     return is_tif(path.name) and path.stem.startswith("file_")
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name is that of a tile."""
+    """Whether a file name is the name of a tile."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")  # macOS puts ._name beside name

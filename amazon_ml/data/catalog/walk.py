@@ -1,4 +1,4 @@
-"""A folder and all folders below it: each real folder once, whatever links lead to it, and always in the same order."""
+"""Visits a folder and all folders below it: each real folder once, also where links lead to it, in a fixed order."""
 
 import logging
 import os
@@ -11,8 +11,8 @@ from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
 
-#: Files by which folders of this package's are known: runs, parts of predictions, packed stores, sweeps. None of them
-#: holds tiles or tag tables of the user's, though tables and pictures lie in them.
+#: Files that identify the folders that this package writes: runs, parts of predictions, packed stores, sweeps. They
+#: hold tables and pictures, but no tiles and no tag tables of the user.
 _OURS = (
     {"config.yaml", "hashes.json"},
     {"plan.json", "tiles.csv"},
@@ -21,22 +21,22 @@ _OURS = (
     {"lr.csv", "lr.png"},
 )
 
-#: What tells a folder from others, by whatever path it is reached.
+#: Identity of a folder, whatever path leads to it.
 Identity = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in one folder, sorted by name; names that begin with a dot are passed over.
+    """The contents of one folder, sorted by name, without names that begin with a dot.
 
     Parameters
     ----------
     path
         The folder.
     level
-        How many folders it lies below the one that the walk began with.
+        Its depth below the folder where the walk began.
     files
-        Names of all that is no folder: files, and links that lead to files or to nothing.
+        Names of all that is no folder: files, links to files, and broken links.
     folders
         Names of folders, and of links to folders.
     """
@@ -57,27 +57,27 @@ def walk(
 ) -> Iterator[Listing]:
     """Visit a folder and those below it.
 
-    A folder that links lead to as well is visited once, under its own path where that lies below `root`. So a link
-    to a folder above it is no way into a circle; one to a folder above `root` is not followed at all. Runs, parts of
-    predictions and packed stores below `root` are passed over.
+    A folder that links also lead to is visited once, under its own path where that lies below `root`. So a link to a
+    folder above it makes no circle; a link to a folder above `root` is not followed. Runs, parts of predictions and
+    packed stores below `root` are skipped.
 
     Parameters
     ----------
     root
-        Where to begin.
+        First folder.
     depth
-        How many levels below `root` are visited; all by default.
+        Number of levels below `root`; all by default.
     skip
-        Folders that are passed over.
+        Folders to skip.
     seen
-        Folders that were visited before, which are passed over, too; those that are visited now are added.
+        Folders that were visited before; they are skipped, too, and the visit adds its own.
     prefer
-        Names that make a link to a folder count as much as the folder itself.
+        Names of folders: links with such a name are visited as early as real folders.
 
     Raises
     ------
     InputError
-        When `root` cannot be listed. A folder below that cannot is passed over with a warning.
+        If `root` cannot be listed. Folders below it that cannot be listed are skipped with a warning.
     """
     seen = set() if seen is None else seen
     seen.update(filter(None, map(_identity, skip)))
@@ -94,13 +94,13 @@ def _visit(
     path: Path, level: int, depth: int | None, seen: set[Identity], above: set[Identity | None],
     prefer: Collection[str], later: list[tuple[Path, int]],
 ) -> Iterator[Listing]:  # fmt: skip
-    """Visit real folders, and put links to others off until all real ones are done."""
+    """Visit real folders, and add links to `later`, for when all real folders are done."""
     stack = [(path, level)]
     while stack:
         here, level = stack.pop()
         identity = _identity(here)
         if identity is None or identity in seen or (level and identity in above):
-            continue  # a link that leads up and out would bring in all that lies beside
+            continue  # a link that leads above `root` would bring in all of its neighbours
         seen.add(identity)
         listing, links = _list(here, level)
         if level and any(ours.issubset(listing.files) for ours in _OURS):
@@ -111,7 +111,7 @@ def _visit(
         late = links.difference(prefer)
         later += [(here / name, level + 1) for name in listing.folders if name in late]
         now = [name for name in listing.folders if name not in late]
-        # The last is taken first: links whose names are looked for, then folders by their names.
+        # The last entry is visited first: preferred links, then folders by their names.
         stack += [(here / name, level + 1) for name in sorted(now, key=lambda name: (name in links, name))[::-1]]
 
 
@@ -130,8 +130,8 @@ def _list(path: Path, level: int) -> tuple[Listing, set[str]]:
                     links.add(entry.name)
     except OSError as error:
         if level == 0:
-            raise InputError(f"cannot list {path}: {error.strerror}") from None
-        log.warning("cannot list %s: %s; it is passed over", path, error.strerror)
+            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+        log.warning("cannot list %s: %s; it is skipped", path, error.strerror)
     return Listing(path, level, tuple(sorted(files)), tuple(sorted(folders))), links
 
 

@@ -1,1 +1,1 @@
-"""Look before you train: all that is wrong with a folder of tiles, at once."""
+"""Checks of a folder of tiles before training: they list all faults at once."""

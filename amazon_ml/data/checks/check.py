@@ -1,4 +1,4 @@
-"""All that is wrong with a folder of tiles, from one look at its table and its images."""
+"""Checks the table and the images of a folder of tiles, and reports all faults."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -25,22 +25,22 @@ from amazon_ml.errors import InputError, WorkError
 
 @dataclass(frozen=True)
 class Report:
-    """What a folder holds, and what is wrong with it.
+    """The contents of a folder, and its faults.
 
     Parameters
     ----------
     table
         CSV of names and tags.
     rows
-        Number of names in it.
+        Number of names in the table.
     tags
-        How many of these have each tag of the tag list.
+        Number of names with each tag of the tag list.
     tiles
         Number of tiles in each folder of images.
     findings
-        What is wrong or worth a look, faults first.
+        Faults and remarks, faults first.
     exclude
-        Names of the tagged tiles that faults are about, each with the kind of the first.
+        Names of the tagged tiles with faults, each with the kind of its first fault.
     """
 
     table: str
@@ -52,30 +52,30 @@ class Report:
 
     @property
     def faults(self) -> list[Finding]:
-        """Those findings that would spoil training."""
+        """The findings that would spoil training."""
         return [finding for finding in self.findings if finding.severity == "fault"]
 
 
 def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, num_workers: int = 2) -> Report:
-    """Look at the table and at every image of a folder; no fault ends the work, and nothing is changed.
+    """Check the table and every image of a folder; a fault does not end the work, and no file is changed.
 
-    Folders and table are found, and tiles are read, as training does with the same options.
+    The check finds folders and table, and reads tiles, as training does with the same options.
 
     Parameters
     ----------
     folder
         Folder of tiles.
     config
-        How its table and its tiles are read.
+        Options for reading the table and the tiles.
     n_folds
-        Folds of the training to come.
+        Number of folds of the planned training.
     num_workers
-        Threads.
+        Number of threads.
 
     Raises
     ------
     InputError
-        When there is nothing to check: no folder, no table, no columns of names and tags, no tags.
+        If there is nothing to check: no folder, no table, no columns of names and tags, no tags.
     """
     if n_folds < 2:
         raise InputError(f"n_folds must be at least 2, not {n_folds}", option="n_folds")
@@ -100,7 +100,7 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
 
 
 def check_faults(folder: Path, report: Report) -> None:
-    """Raise a `WorkError` that names the kinds of faults, where there are any."""
+    """Raise a `WorkError` that names the kinds of faults, if there are any."""
     if report.faults:
         kinds = ", ".join(finding.kind for finding in report.faults)
         raise WorkError(f"{folder} has faults that would spoil training: {kinds}")

@@ -1,4 +1,4 @@
-"""Tiles that show the same: pixel by pixel, or nearly so."""
+"""Finds pairs of tiles that show nearly the same."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,13 +6,13 @@ import pandas as pd
 
 from amazon_ml.data.checks.hashes import close_pairs, perceptual_hashes
 
-#: Two tiles are near duplicates when their hashes differ in so many bits at most,
+#: Limits for near duplicates: largest number of bits in which the hashes differ.
 DISTANCE = 12
-#: the mean colours of their thumbnails by so many of 255 levels at most,
+#: Largest difference of the mean colours of the thumbnails, of 255 levels.
 OFFSET = 8.0
-#: what is left without the mean colours by so many levels on average,
+#: Largest mean absolute difference of the thumbnails without their mean colours, in levels.
 DIFFERENCE = 1.5
-#: and that correlates at least so well.
+#: Least correlation of the thumbnails without their mean colours.
 CORRELATION = 0.9
 _BLOCK = 512
 
@@ -22,22 +22,23 @@ def near_pairs(
 ) -> pd.DataFrame:
     """Find pairs of tiles that show nearly the same: saved again, a little brighter, moved by a pixel.
 
-    Perceptual hashes name candidates, thumbnails confirm them, since hashes of clouds or closed forest
-    agree by chance. The limits were chosen on the competition's tiles. Among the 2.5 thousand million
-    pairs of 32,343 training tiles with those and 61,191 test tiles at 32 px, one is named, of two tiles of haze
-    without features; pairs that come next to the limits show different places. Of 124 tiles at 256 px, all are
-    found again when saved as JPEG of quality 90, also 3 levels brighter; 98 % at quality 75; 96 % moved by one
-    pixel, and half of them moved by two. Tiles of 32 px, whose noise nothing averages, are found again in one
-    case of three, and none is mistaken there either.
+    Perceptual hashes find candidates. Thumbnails confirm them, since hashes of clouds or closed forest agree by
+    chance. The limits were chosen on the tiles of the competition. Among the 2.5 thousand million pairs of 32,343
+    training tiles with each other and with 61,191 test tiles at 32 px, they find one, of two tiles of haze without
+    features; the pairs next to the limits show different places. Of 124 tiles at 256 px, they find all again that
+    were saved as JPEG of quality 90, also 3 levels brighter; 98 % at quality 75; 96 % moved by one pixel, and half
+    of those moved by two. They find one of three tiles of 32 px again, whose noise is not averaged, and no wrong pair
+    there either.
 
     Parameters
     ----------
     thumbnails
         uint8 array of shape (tiles, 32, 32, 3).
     rows
-        Positions of the tiles that are compared, rising.
+        Positions of the tiles to compare, in rising order.
     first
-        One of a pair is among so many first tiles; the others are not compared with each other.
+        Number of the first tiles; one tile of each pair is among them, and the others are not compared with each
+        other.
     num_workers
         Number of threads.
 

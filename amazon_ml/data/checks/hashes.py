@@ -2,8 +2,8 @@
 
 The hash is the DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash
 Functions", 2010, section 3.2.1: the 64 lowest frequencies of a 32 x 32 grey thumbnail without the
-constant ones, each bit telling whether a coefficient lies above their median. Brightness and contrast
-drop out of it, and averaging to the thumbnail takes the place of the smoothing there.
+constant ones; each bit is 1 where a coefficient lies above their median. Brightness and contrast do not
+change it. The averaging to the thumbnail replaces the smoothing of the paper.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ THUMBNAIL = 32
 _FREQUENCIES = np.arange(1, 9)
 #: Rec. 601 weights of blue, green, red.
 _GREY = np.array([0.114, 0.587, 0.299], dtype=np.float32)
-#: Rows and columns that are compared at once: their differences stay in a core's own cache.
+#: Rows and columns that are compared at once: their differences fit into the cache of a core.
 _ROWS, _COLUMNS = 16, 4096
 
 
@@ -32,7 +32,7 @@ def perceptual_hashes(thumbnails: npt.NDArray[np.uint8]) -> Hashes:
 
     Returns
     -------
-    uint64 array of shape (tiles,); the highest bit is that of the lowest frequencies.
+    uint64 array of shape (tiles,); the highest bit belongs to the lowest frequencies.
     """
     hashes = np.empty(len(thumbnails), dtype=np.uint64)
     cosines = np.cos(np.pi / THUMBNAIL * np.outer(_FREQUENCIES, np.arange(THUMBNAIL) + 0.5)).astype(np.float32)
@@ -45,16 +45,17 @@ def perceptual_hashes(thumbnails: npt.NDArray[np.uint8]) -> Hashes:
 
 
 def close_pairs(hashes: Hashes, first: int, distance: int, *, num_workers: int = 1) -> npt.NDArray[np.intp]:
-    """Find all pairs of hashes that differ in at most some bits.
+    """Find all pairs of hashes that differ in at most `distance` bits.
 
-    Every pair is compared, 40,000 hashes with 100,000 in a few seconds.
+    All pairs are compared; 40,000 hashes with 100,000 take a few seconds.
 
     Parameters
     ----------
     hashes
         Shape (tiles,).
     first
-        One of a pair is among so many first hashes; the others are not compared with each other.
+        Number of the first hashes; one hash of each pair is among them, and the others are not compared with each
+        other.
     distance
         Largest number of different bits.
     num_workers

@@ -1,4 +1,4 @@
-"""What training would refuse of the tiles: they are read as training reads them, with the same options."""
+"""Reads the tiles as training does with the same options, and lists those that it cannot read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +16,9 @@ from amazon_ml.data.readers.tif import as_tif, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.progress import mapped
 
-#: Share of the tiles that must agree on a size or a format, so that the others are odd.
+#: Least share of the tiles with one size or format for the others to be odd.
 UNIFORM = 0.9
-#: Formats that the reader of colours takes as they are: a scan that could decode them has read them already.
+#: Formats that the reader takes without conversion: where the scan could decode them, training can, too.
 _PLAIN = {"1 band of uint8", "3 bands of uint8"}
 
 
@@ -30,11 +30,11 @@ def reading_faults(
     Parameters
     ----------
     tiles
-        Tiles with a file, as `scan` saw them.
+        Tiles with a file, with the columns of `scan`.
     rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif``.
     config
-        How training would read them.
+        Options for reading them.
     num_workers
         Number of threads.
     """
@@ -55,7 +55,8 @@ def reading_faults(
     except InputError as error:
         yield Case("reading", str(error))
         return
-    yield from (Case("empty_bands", said) for said in empty_bands_of(reader, whole[whole["tagged"].astype(bool)]))
+    empty = empty_bands_of(reader, whole[whole["tagged"].astype(bool)])
+    yield from (Case("empty_bands", sentence) for sentence in empty)
     yield from _tiles_read(whole, reader, num_workers)
 
 
@@ -76,7 +77,7 @@ def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> It
 
 
 def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
-    """Read a tile: why it is refused, the share of its pixels that are masked, a value that is no data."""
+    """Read a tile; describe its fault, the share of its masked pixels, and a value that may mean "no data"."""
     try:
         reader(path, tif)
         file = path if is_tif(path) else tif
@@ -93,8 +94,8 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
     value = None
     if shown is not None:
         value = undeclared_nodata(shown, [i for i in range(shown.pixels.shape[-1]) if i != shown.alpha])
-    said = "" if value is None else f"{value:g} on half of the border or more"
-    return "", f"{100 * masked:.1f} % masked" if masked else "", said
+    nodata = "" if value is None else f"{value:g} on half of the border or more"
+    return "", f"{100 * masked:.1f} % masked" if masked else "", nodata
 
 
 def _masked_share(valid: list[Mask]) -> float:
@@ -102,7 +103,7 @@ def _masked_share(valid: list[Mask]) -> float:
 
 
 def _odd_depths(tiles: pd.DataFrame) -> "pd.Series[bool]":
-    """Find tiles whose values are of another type than those of most, JPGs and TIFs apart."""
+    """Find tiles whose values have another type than most, among JPGs and TIFs separately."""
     types, tifs = tiles["format"].str.split().str[-1], tiles["path"].map(is_tif).astype(bool)
     odd = pd.Series(False, index=tiles.index)
     for group in (tifs, ~tifs):

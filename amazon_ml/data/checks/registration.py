@@ -1,4 +1,4 @@
-"""Whether the JPG and the TIF of a tile show the same place, and how far apart they lie."""
+"""Checks whether the JPG and the TIF of a tile show the same place, and measures their shift."""
 
 from pathlib import Path
 
@@ -12,24 +12,23 @@ from amazon_ml.data.readers.images import read_as_stored
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.errors import InputError
 
-#: Peak of the phase correlation above which two images show the same place. On ten of the
-#: competition's pairs it is 0.91 at least, however low their contrast; on 1,845 pairs of different
-#: tiles it is 0.12 at most.
+#: Peak of the phase correlation above which two images show the same place. On ten pairs of the competition it is at
+#: least 0.91, also at low contrast; on 1,845 pairs of different tiles it is at most 0.12.
 SAME_PLACE = 0.3
-#: Pixels by which two images of a place may lie apart, right or down; it is measured to a tenth or so.
+#: Largest shift of two images of a place in pixels, right or down; its error is about a tenth.
 ALIGNED = 1.5
 
 
 def compare(path: str, tif: str, max_pixels: int = MAX_PIXELS) -> tuple[str, str, str]:
     """Compare the JPG and the TIF of a tile.
 
-    The peak of their phase correlation tells whether one is the other, moved, whatever their contrast
-    and brightness (Kuglin and Hines, "The phase correlation image alignment method", 1975).
+    The peak of their phase correlation shows whether one is a shifted copy of the other, whatever their contrast and
+    brightness (Kuglin and Hines, "The phase correlation image alignment method", 1975).
 
     Returns
     -------
-    Kind of fault (``tif_unreadable``, ``tif_size``, ``tif_place``, ``tif_shift``, or ``""``), what is wrong
-    in words, and the format of the TIF (``""`` where it cannot be read).
+    Kind of fault (``tif_unreadable``, ``tif_size``, ``tif_place``, ``tif_shift``, or ``""``), its description, and
+    the format of the TIF (``""`` where it cannot be read).
     """
     try:
         stored = open_tif(Path(tif), max_pixels).pixels
@@ -48,7 +47,7 @@ def compare(path: str, tif: str, max_pixels: int = MAX_PIXELS) -> tuple[str, str
 
 
 def _register(image: Pixels, other: Pixels) -> tuple[float, float, float]:
-    """Find how far what an image shows is moved in another: peak of the correlation, pixels right and down."""
+    """Measure the shift between two images: peak of the correlation, pixels right and down."""
     a, b = _standardised(image), _standardised(other)
     window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
     (right, down), peak = cv2.phaseCorrelate(a, b, window)
@@ -56,6 +55,6 @@ def _register(image: Pixels, other: Pixels) -> tuple[float, float, float]:
 
 
 def _standardised(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Average the colours, to mean 0 and deviation 1."""
+    """Average red, green and blue, and standardise to mean 0 and deviation 1."""
     grey = pixels.reshape(*pixels.shape[:2], -1)[..., :3].mean(axis=-1, dtype=np.float32)
     return np.asarray((grey - grey.mean()) / max(grey.std(), np.finfo(np.float32).tiny))

@@ -1,4 +1,4 @@
-"""One pass over image files: what each holds, in a table, and a thumbnail of each."""
+"""One pass over image files: a table of their contents, and a thumbnail of each."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,23 +20,22 @@ from amazon_ml.runtime.progress import mapped
 
 Pixels = npt.NDArray[np.generic]
 
-#: What a 16-bit value is divided by, so that thumbnails are uint8: PNGs use all 16 bits, while values
-#: in the competition's TIFs seldom pass 12,000.
+#: Divisors of 16-bit values for thumbnails of uint8: PNGs use all 16 bits, while values in the competition's TIFs are
+#: seldom above 12,000.
 _PNG_SCALE, _TIF_SCALE = 256, 64
 
 
 def scan(
     paths: Sequence[str], *, num_workers: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[pd.DataFrame, npt.NDArray[np.uint8]]:
-    """Decode image files once, each held only while it is looked at.
+    """Decode each image file once; only a few are in memory at a time.
 
     Returns
     -------
-    Table with one row a file: ``fault`` (why it cannot be read; ``""`` where it can), ``size`` (such as
-    ``256 x 256``), ``format`` (such as ``3 bands of uint8``), ``constant`` (whether all pixels are the
-    same), ``black`` and ``white`` (shares of the thumbnail that are pure so) and ``digest`` (SHA-256 of size,
-    format and pixels); and thumbnails, a uint8 array of shape (files, 32, 32, 3), blue, green, red,
-    black where there is a fault.
+    Table with one row for each file: ``fault`` (why it cannot be read; ``""`` where it can), ``size`` (such as
+    ``256 x 256``), ``format`` (such as ``3 bands of uint8``), ``constant`` (whether all pixels are equal), ``black``
+    and ``white`` (shares of pure black and white in the thumbnail) and ``digest`` (SHA-256 of size, format and
+    pixels); and thumbnails, a uint8 array of shape (files, 32, 32, 3), blue, green, red, black where there is a fault.
     """
     thumbnails = np.zeros((len(paths), THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
 
@@ -58,29 +57,29 @@ def scan(
 
 
 def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read an image file with the bands and the depth that it is stored with."""
+    """Read an image file with its stored bands and depth."""
     return open_tif(path, max_pixels).pixels if is_tif(path.name) else read_as_stored(path, max_pixels)
 
 
 def describe(pixels: Pixels) -> tuple[str, str]:
-    """Say an image's size and format in words."""
+    """Describe the size and the format of an image."""
     height, width, *bands = pixels.shape
     count = bands[0] if bands else 1
     return f"{width} x {height}", f"{count} band{'s' * (count != 1)} of {pixels.dtype}"
 
 
 def _thumbnail(pixels: Pixels, scale: int) -> npt.NDArray[np.uint8]:
-    """Average areas, of colours alone; what has one or two bands becomes grey."""
+    """Scale the first three bands down by averaging; an image of one or two bands becomes grey."""
     bands: npt.NDArray[Any] = pixels.reshape(*pixels.shape[:2], -1)
-    colours = np.ascontiguousarray(bands[..., :3] if bands.shape[-1] >= 3 else bands[..., :1])
-    if colours.dtype not in (np.uint8, np.uint16):
-        colours = colours.astype(np.float32)
-    small = cv2.resize(colours, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    rgb = np.ascontiguousarray(bands[..., :3] if bands.shape[-1] >= 3 else bands[..., :1])
+    if rgb.dtype not in (np.uint8, np.uint16):
+        rgb = rgb.astype(np.float32)
+    small = cv2.resize(rgb, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     if pixels.dtype != np.uint8:
         small = np.clip(np.nan_to_num(small / scale), 0, 255)
     return np.asarray(small.reshape(THUMBNAIL, THUMBNAIL, -1), dtype=np.uint8)
 
 
 def _is_constant(pixels: Pixels) -> bool:
-    # Most tiles are told apart by their first row, which spares reading the others.
+    # The first row shows it for most tiles, which saves the comparison of the others.
     return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())

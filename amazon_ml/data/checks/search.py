@@ -1,4 +1,4 @@
-"""The search for each kind of fault, given what was read of a folder."""
+"""The search for each kind of fault in the survey and the scan of a folder."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -15,16 +15,16 @@ from amazon_ml.data.checks.registration import compare
 from amazon_ml.data.checks.survey import Survey
 from amazon_ml.runtime.progress import mapped
 
-#: Share of pure black or pure white from which on a tile counts as blank in part.
+#: Least share of pure black or pure white for a tile to be partly blank.
 _BLANK = 0.25
 
 
 def table_faults(survey: Survey) -> Iterator[Case]:
-    """Look at names and tags of the table: what training refuses, and what is worth a look."""
-    refused = frozenset(fault.kind for fault in survey.table_faults)
+    """Check the names and the tags of the table: faults that training raises, and remarks."""
+    kinds = frozenset(fault.kind for fault in survey.table_faults)
     for fault in survey.table_faults:
         yield Case(fault.kind, fault.listed, () if fault.unread else fault.names)
-    if "untagged_rows" not in refused:  # they are meant
+    if "untagged_rows" not in kinds:  # `allow_untagged` allows them
         yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
     yield from (Case("similar_tags", slip) for slip in survey.slips)
     yield from (Case("phrases", phrase) for phrase in survey.phrases)
@@ -34,7 +34,7 @@ def table_faults(survey: Survey) -> Iterator[Case]:
 
 
 def _logic_faults(survey: Survey) -> Iterator[Case]:
-    """Look at the logic of rows that have tags, all of them known."""
+    """Check the label logic of rows that have tags, all of them known."""
     known = frozenset(survey.tags.names)
     rows = survey.rows[[bool(tags) and tags <= known for tags in survey.rows["tags"]]]
     encoded = np.array([[tag in tags for tag in survey.tags.names] for tags in rows["tags"]])
@@ -44,7 +44,7 @@ def _logic_faults(survey: Survey) -> Iterator[Case]:
 
 
 def file_faults(survey: Survey, *, allow_missing: bool) -> Iterator[Case]:
-    """Look at which rows have files, and which files rows."""
+    """Check which rows have files, and which files have rows."""
     yield from (Case("file_names", sentence) for sentence in survey.broken_names)
     missing = survey.tagged.loc[survey.tagged["path"].isna(), "image_name"]
     kind = "missing_tiles" if allow_missing and len(missing) < len(survey.tagged) else "missing_files"
@@ -53,34 +53,34 @@ def file_faults(survey: Survey, *, allow_missing: bool) -> Iterator[Case]:
         yield Case(kind, f"{name}: {difference}" if difference else name, (name,))
     for path, rows in shared_files(survey.tagged).groupby("path", sort=False):
         yield Case("shared_files", f"{path}: {', '.join(rows['image_name'])}", tuple(rows["image_name"]))
-    yield from (Case("surplus_files", name) for name in survey.surplus)
+    yield from (Case("surplus_files", name) for name in survey.without_row)
     yield from (Case("colourless", name) for name in survey.colourless)
     shared = survey.tagged["image_name"].isin(survey.untagged["image_name"])
     yield from (Case("shared_names", name) for name in survey.tagged.loc[shared, "image_name"])
 
 
 def few_tiles(survey: Survey, n_folds: int) -> Iterator[Case]:
-    """Look at whether the tagged tiles with a file are enough for the folds."""
+    """Check that the tagged tiles with a file are enough for the folds."""
     count = int(survey.tagged["path"].notna().sum())
     if 0 < count < n_folds:  # where none has a file, that is the fault
         yield Case("few_tiles", f"{count} tagged tile{'s' * (count != 1)}, {n_folds} folds")
 
 
 def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
-    """Look at each image by itself."""
+    """Check each image by itself."""
     broken = tiles[tiles["fault"] != ""]
     yield from _each("unreadable", broken, broken["fault"])
     whole = tiles[tiles["fault"] == ""]
     yield from _odd(whole, "size")
     yield from _odd(whole, "format")
-    # A cloud may be white all over; any other value that fills a tile stands for none.
+    # A cloud may be all white; any other value that fills a tile means "no data".
     constant = whole["constant"].astype(bool) & (whole["white"] < 1)
     yield from _each("constant", whole[constant])
     yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
 
 
 def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num_workers: int) -> Iterator[Case]:
-    """Look for tagged tiles that show the same as others, tagged or not; constant tiles are no news here."""
+    """Find tagged tiles that show the same as other tiles, tagged or not; constant tiles are another fault."""
     comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
         names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
@@ -99,7 +99,7 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num
 
 
 def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterator[Case]:
-    """Look at the TIFs beside JPGs that show something."""
+    """Compare the TIFs beside JPGs with these, unless they are constant."""
     beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
     pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
@@ -113,7 +113,7 @@ def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterat
 
 
 def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
-    """Name tiles that differ from nearly all others in a column; count the values where there is no such majority."""
+    """List tiles that differ from nearly all others in a column, or count the values if there is no majority."""
     counts = tiles[column].value_counts()
     if len(counts) > 1 and counts.iloc[0] >= UNIFORM * len(tiles):
         odd = tiles[tiles[column] != counts.index[0]]
@@ -123,7 +123,7 @@ def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
 
 
 def _each(kind: str, tiles: pd.DataFrame, details: "pd.Series[str] | None" = None) -> Iterator[Case]:
-    """Make a case of each tile, to be left out where it is tagged."""
-    said = [""] * len(tiles) if details is None else [f": {detail}" for detail in details]
-    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], said, strict=True):
+    """Make a case of each tile; the list of tiles to exclude gets it if it is tagged."""
+    texts = [""] * len(tiles) if details is None else [f": {detail}" for detail in details]
+    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], texts, strict=True):
         yield Case(kind, f"{name}{detail}", (name,) if tagged else ())

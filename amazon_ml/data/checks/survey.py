@@ -1,4 +1,4 @@
-"""A folder as far as its table and its file names tell, where `read_catalog` would refuse it."""
+"""Surveys the table and the file names of a folder, also where `read_catalog` raises an error."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.table import scan_table
-from amazon_ml.data.catalog.tiles import ambiguous_names, choose_files, choose_rgb_source, find_tiles
+from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source, find_tiles
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.errors import InputError
@@ -20,7 +20,7 @@ from amazon_ml.labels import TagSet
 
 @dataclass(frozen=True)
 class Survey:
-    """What the table and the names of a folder's files say.
+    """Contents of the table and names of the files of a folder.
 
     Parameters
     ----------
@@ -29,31 +29,31 @@ class Survey:
     tags
         The tag list.
     rows
-        Rows of the table that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset) and
-        ``untagged``, as `TagTable.rows` has it.
+        Rows of the table that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset) and ``untagged`` as in
+        `TagTable.rows`.
     tagged
-        One row for each name in the table: ``image_name``, and ``path`` and ``tif``, missing where
-        there is no file.
+        One row for each name in the table: ``image_name``, ``path`` and ``tif``, the latter two missing where there is
+        no file.
     untagged
         Tiles in test folders: ``image_name``, ``path``, ``tif``.
-    surplus
+    without_row
         Names of the files beside those of tagged tiles that have no row.
     colourless
-        Names of tiles in test folders without the file that colours are read from.
+        Names of tiles in test folders without the file that red, green and blue are read from.
     counts
         Number of tiles in each folder of images.
     rgb_source
         Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
     table_faults
-        What training refuses of the table.
+        Faults of the table that training raises.
     slips
         A sentence on each rare tag that looks like a frequent one.
     phrases
-        A sentence on each two tags that may be one name with a blank.
+        A sentence on each pair of tags that may be one name with a blank.
     differences
-        Of each name without a file, what differs between it and a file that is like it.
+        The difference between each name without a file and a similar file name.
     broken_names
-        A sentence on each file that cannot be told from others.
+        A sentence on each file whose name cannot be used, or is not unique.
     """
 
     table: Path
@@ -61,7 +61,7 @@ class Survey:
     rows: pd.DataFrame
     tagged: pd.DataFrame
     untagged: pd.DataFrame
-    surplus: list[str]
+    without_row: list[str]
     colourless: list[str]
     counts: dict[str, int]
     rgb_source: RgbSource
@@ -78,7 +78,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     Raises
     ------
     InputError
-        When there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
+        If there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
     """
     layout, bands = find_layout(folder, config), parse_bands(config.bands)
     read = scan_table(layout.table, config, names_with_files(layout))
@@ -88,11 +88,11 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     files, broken_files = find_tiles(layout.places, below=not layout.planet, exclude=tests)
     others, broken_others = find_tiles(tests, below=False, renamed=renamed)
     if files.empty and others.empty and not (broken_files or broken_others):
-        raise InputError(no_images([*layout.places, *tests]))
+        raise no_images([*layout.places, *tests])
     rgb_source = config.rgb_source or choose_rgb_source(files)
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
-    # choose_files keeps TIFs only where bands ask for them; here they are compared with the JPGs.
+    # `choose_files` returns TIFs only where the bands need them; here they are compared with the JPGs.
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
     tagged = locate(names, usable, name_places(layout))
@@ -104,19 +104,19 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         rows=rows.assign(tags=rows["found"].map(frozenset)),
         tagged=tagged.assign(tif=tagged["path"].map(tifs).astype(object).fillna("")),
         untagged=untagged.assign(tif=untagged["path"].map(tifs).astype(object).fillna("")),
-        surplus=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
+        without_row=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
         rgb_source=rgb_source,
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,
-        differences={name: said for name in missing if (said := differences.of(name))},
+        differences={name: sentence for name in missing if (sentence := differences.of(name))},
         broken_names=[
             *broken_mapping,
             *broken_files,
             *broken_others,
-            *ambiguous_names(names["image_name"], files).values(),
+            *(f"{sentence}; {NAME_BY_PATH}" for sentence in ambiguous_names(names["image_name"], files).values()),
         ],
     )
 

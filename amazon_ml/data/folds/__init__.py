@@ -1,1 +1,1 @@
-"""Which tiles a network is not trained on, and how honest that split is."""
+"""Folds: the split of the tiles for cross-validation, and checks of how independent its parts are."""

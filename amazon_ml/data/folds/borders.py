@@ -1,24 +1,24 @@
-"""Which border lines go on in which others: the art of jigsaw puzzles, on arrays.
+"""Matches border lines of tiles that continue each other, as solvers of jigsaw puzzles do.
 
-Tiles were cut from larger scenes, so the last column of one may go on in the first column of
+Tiles were cut from larger scenes, so the last column of one may continue in the first column of
 another. For the right borders against all left ones, and the bottom ones against all top ones:
 
 1. *Candidates.* The outermost line becomes its lowest frequencies (a cosine transform) in three
    nearly independent colours, standardised. If r is the correlation of a coefficient between lines
-   that touch, the log-likelihood ratio of "a and b touch" to "a and b are strangers" is, up to what
-   depends on a alone, the sum over coefficients of ``(r a b - r² b² / 2) / (1 - r²)``: a matrix
-   product. r is measured on the tiles: the outermost line and the one behind it do touch.
+   that touch, the log-likelihood ratio of "a and b touch" to "a and b are independent" is, up to a
+   term that depends on a alone, the sum over coefficients of ``(r a b - r² b² / 2) / (1 - r²)``: a
+   matrix product. r is measured on the tiles, since the outermost line and the one behind it touch.
 2. *Dissimilarity* of each candidate pair: Mahalanobis gradient compatibility (Gallagher 2012,
    *Jigsaw Puzzles with Pieces of Unknown Orientation*). The step across the border, less the mean
-   of the last step within the tile, is measured by the covariance of that last step. It knows that
-   20 grey levels are much in calm water and little in a town. Pairs above `MOST_DISSIMILAR` are dropped.
+   of the last step within the tile, is measured by the covariance of that last step. So 20 grey
+   levels are much in calm water and little in a town. Pairs above `MOST_DISSIMILAR` are dropped.
 3. *Ratio* of this dissimilarity to that of the best rival, that is any other candidate pair with
-   one of the two borders; 1 is added to both, since less than that is rounding. Below 1, the two are
-   each other's best.
-4. *Limit.* Mirrored borders stand among the candidates: of the same colours and texture, and never
-   true. Two borders without features fit mirrored as well as they fit, which makes their ratio 1.
-   And the mirrored pairs that pass a limit tell how many of the others pass it by chance (target
-   and decoy, Elias and Gygi 2007): the limit is the highest with at most two to a hundred.
+   one of the two borders; 1 is added to both, since smaller values are rounding errors. Below 1,
+   each of the two is the best match of the other.
+4. *Limit.* Mirrored borders are candidates, too: they have the same colours and texture, and are
+   never true. Two borders without features fit as well when one is mirrored, so their ratio is 1.
+   The number of mirrored pairs within a limit estimates how many others are within it by chance
+   (target and decoy, Elias and Gygi 2007): the limit is the highest with at most two to a hundred.
 """
 
 from collections.abc import Sequence
@@ -38,15 +38,15 @@ Lines = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 
-#: Shorter borders, in pixels, hold too little.
+#: Least length of borders in pixels; shorter ones hold too little information.
 LEAST_SIZE = 16
-#: Dissimilarity of a pair, at most. It is 6 (3 colours, 2 views) where the step across the border is like
-#: the last step within; of real tiles cut into pieces of 128 px, 99.5 % of the cuts are below 9, and the
-#: best match of borders that do not touch is seldom below 11.
+#: Largest dissimilarity of a pair. It is 6 (3 colours, 2 views) where the step across the border is like the last
+#: step within. Of real tiles cut into pieces of 128 px, 99.5 % of the cuts are below 9; the best match of borders
+#: that do not touch is seldom below 11.
 MOST_DISSIMILAR = 12.0
-#: Limit of the ratio where no mirrored pair asks for a lower one.
+#: Limit of the ratio where no mirrored pair requires a lower one.
 LARGEST_RATIO = 0.8
-#: Mirrored pairs within the limit for each other one, at most.
+#: Largest number of mirrored pairs within the limit for each other pair.
 MIRRORED_SHARE = 0.02
 
 _SIDES = ("left", "right", "top", "bottom")
@@ -54,16 +54,16 @@ _FREQUENCIES = 32
 #: Columns: brightness, red against blue, green against both (Ohta 1980: the axes of natural colours).
 _COLOURS = np.array([[1, 1, -1], [1, 0, 2], [1, -1, -1]]) / np.sqrt([3, 2, 6])
 _CANDIDATES = 16
-#: Variance of a step, in squared grey levels, that rounding and compression make where there is none.
+#: Variance of a step from rounding and compression alone, in squared grey levels.
 _NOISE = 9.0
-#: Dissimilarity that is no more than rounding; without it, chance would decide in cloud.
+#: Dissimilarity from rounding alone; without it, chance would decide in clouds.
 _ROUNDING = 1.0
-#: Rows of the matrix product and pairs that are worked on at once: they bound the memory.
+#: Numbers of rows of the matrix product and of pairs that are computed at once: they bound the memory.
 _BLOCK, _PAIRS = 512, 8192
 
 
 def read_borders(paths: Sequence[str]) -> dict[str, Lines]:
-    """Read each tile once, and keep the two outermost lines of its sides.
+    """Read each tile once, and return the two outermost lines of its sides.
 
     Parameters
     ----------
@@ -77,11 +77,12 @@ def read_borders(paths: Sequence[str]) -> dict[str, Lines]:
     Raises
     ------
     InputError
-        For a tile that cannot be read, or that has another size than the first; names the file.
+        If a tile cannot be read, or has another size than the first.
     """
     size = len(read_tile(Path(paths[0]))) if paths else LEAST_SIZE
     if size < LEAST_SIZE:
-        raise InputError(f"{paths[0]} is {size} px high; neighbours are found among tiles of {LEAST_SIZE} px at least")
+        problem = f"the tile is {size} px high, but neighbours can be found among tiles of {LEAST_SIZE} px at least"
+        raise InputError(problem, file=paths[0])
     borders = np.empty((len(_SIDES), len(paths), 2, size, 3), dtype=np.uint8)
     with ThreadPoolExecutor() as readers:
         lines = readers.map(lambda path: _lines(path, size), paths)
@@ -91,7 +92,7 @@ def read_borders(paths: Sequence[str]) -> dict[str, Lines]:
 
 
 def match_borders(first: Lines, second: Lines) -> pd.DataFrame:
-    """Pair borders that are each other's best continuation, mirrored ones included.
+    """Pair borders of which each is the best continuation of the other, including mirrored ones.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def match_borders(first: Lines, second: Lines) -> pd.DataFrame:
     Returns
     -------
     Table of ``first`` and ``second`` (positions of the two tiles), ``mirrored`` (the second line
-    was taken backwards, so that the pair cannot be true) and ``ratio`` (of its dissimilarity to the
-    best rival's, 0 to 1); at most one row for each line of either side.
+    is reversed, so the pair cannot be true) and ``ratio`` (of its dissimilarity to that of the best
+    rival, 0 to 1); at most one row for each line of either side.
     """
     tiles = len(first)
     either = np.concatenate([second, second[:, :, ::-1]])
@@ -123,7 +124,7 @@ def match_borders(first: Lines, second: Lines) -> pd.DataFrame:
 
 
 def ratio_limit(pairs: pd.DataFrame) -> float:
-    """Give the highest ratio up to which mirrored pairs are few: see `MIRRORED_SHARE`.
+    """Return the highest ratio up to which mirrored pairs are few: see `MIRRORED_SHARE`.
 
     Parameters
     ----------
@@ -142,15 +143,14 @@ def _lines(path: str, size: int) -> Lines:
     tile = read_tile(Path(path))
     if tile.shape[:2] != (size, size):
         height, width = tile.shape[:2]
-        raise InputError(
-            f"{path} is {width} x {height} px, but neighbours are found among square tiles of one size, here {size} px"
-        )
+        problem = f"the tile is {width} x {height} px, but neighbours need square tiles of one size, here {size} px"
+        raise InputError(problem, file=path)
     columns = tile.swapaxes(0, 1)
     return np.stack([columns[:2], columns[:-3:-1], tile[:2], tile[:-3:-1]])
 
 
 def _candidates(first: Lines, either: Lines) -> Rows:
-    """Find the most likely continuations of each line, shape (tiles, candidates); never the tile itself."""
+    """Find the most likely continuations of each line among the other tiles, shape (tiles, candidates)."""
     tiles, count = len(first), min(_CANDIDATES, len(either) - 2)
     if count <= 0:
         return np.empty((tiles, 0), dtype=np.intp)
@@ -172,7 +172,7 @@ def _candidates(first: Lines, either: Lines) -> Rows:
 
 
 def _spectrum(lines: npt.NDArray[np.uint8]) -> Floats:
-    """Transform lines, shape (lines, size, 3), to their lowest frequencies in three colours."""
+    """Transform lines, shape (lines, size, 3), to their lowest frequencies in three colour axes."""
     size = lines.shape[1]
     frequencies = np.arange(min(_FREQUENCIES, size))
     cosines = np.cos(np.pi / size * np.outer(frequencies, np.arange(size) + 0.5)) / np.sqrt(size)
@@ -182,7 +182,7 @@ def _spectrum(lines: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _dissimilarity(first: Lines, second: Lines, i: Rows, j: Rows) -> Floats:
-    """Mahalanobis gradient compatibility of the pairs (i, j), both tiles' views added; per pixel."""
+    """Mahalanobis gradient compatibility of the pairs (i, j) per pixel, summed over the views of both tiles."""
     mean_a, inverse_a = _last_step(first)
     mean_b, inverse_b = _last_step(second)
     a, b, size = first[:, 0], second[:, 0], first.shape[2]
@@ -198,7 +198,7 @@ def _dissimilarity(first: Lines, second: Lines, i: Rows, j: Rows) -> Floats:
 
 
 def _last_step(lines: Lines) -> tuple[Floats, Floats]:
-    """Mean (tiles, 3) and inverse covariance (tiles, 3, 3) of the outermost line less the one behind it."""
+    """Mean (tiles, 3) and inverse covariance (tiles, 3, 3) of the outermost line minus the one behind it."""
     mean, inverse = np.empty((len(lines), 3), np.float32), np.empty((len(lines), 3, 3), np.float32)
     for start in range(0, len(lines), _PAIRS):
         part = lines[start : start + _PAIRS].astype(np.float32)
@@ -211,7 +211,7 @@ def _last_step(lines: Lines) -> tuple[Floats, Floats]:
 
 
 def _spread(square: Floats, mean: Floats, centre: Floats) -> Floats:
-    """Second moment about a centre, of what has this second moment about 0 and this mean; (pairs, 3, 3)."""
+    """Second moment about a centre, from the second moment about 0 and the mean; shape (pairs, 3, 3)."""
     crossed = mean[:, :, None] * centre[:, None]
     about: Floats = square - crossed - crossed.swapaxes(1, 2) + centre[:, :, None] * centre[:, None]
     return about

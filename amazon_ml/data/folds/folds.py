@@ -1,8 +1,8 @@
-"""Folds: which tiles a network is not trained on. Written once, then only read.
+"""Folds: the tiles that a network is not trained on. A run writes them once, and then reads them.
 
-Folds by tags are alike, as the competition's own test tiles are like its training tiles: both were
-cut from the same scenes. Folds by scenes ask more, how well a network does on ground beside which it
-never saw any.
+Folds by tags are similar to each other, as the test tiles of the competition are similar to its training tiles: both
+were cut from the same scenes. Folds by scenes measure more: how well a network works on ground far from its training
+tiles.
 """
 
 import logging
@@ -20,13 +20,13 @@ from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_n
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
 from amazon_ml.runtime.files import write_table
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 log = logging.getLogger(__name__)
 
 
 def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd.DataFrame:
-    """Stratify by all tags at once: each tag is spread as evenly as its rarest holders allow.
+    """Make folds stratified by all tags at once.
 
     Iterative stratification after Sechidis, Tsoumakas and Vlahavas 2011, *On the Stratification of
     Multi-label Data*.
@@ -44,13 +44,14 @@ def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd
     -------
     Table of ``image_name`` and ``fold`` (0 to folds - 1), in the order of `names`.
     """
-    # Slow to import (scikit-learn), and only needed where folds are made.
+    # Slow to import (scikit-learn), and needed only here.
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
     if not 2 <= folds <= len(names):
-        raise InputError(f"cannot make {folds} folds of {len(names)} tiles; set data.n_folds between 2 and that")
+        raise InputError(f"cannot make {folds} folds of {len(names)} tiles", option="data.n_folds",
+                         remedy=f"set `data.n_folds` between 2 and {max(len(names), 2)}")  # fmt: skip
     if targets.shape[1] == 1:
-        targets = np.hstack([targets, 1 - targets])  # the splitter refuses a single column
+        targets = np.hstack([targets, 1 - targets])  # the splitter needs two columns
     fold = np.zeros(len(names), dtype=np.int64)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -63,12 +64,11 @@ def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd
 def make_folds_by_scene(
     names: pd.Series, targets: MultiHot, scene: npt.NDArray[np.intp], folds: int, seed: int
 ) -> pd.DataFrame:
-    """Keep the tiles of a scene in one fold, and spread the tags as evenly as that allows.
+    """Make folds that do not split a scene, with the tags spread as evenly as possible.
 
-    Scenes are dealt out one by one, those with the largest share of any tag first, each to the fold
-    where it least raises the sum over tags of the squared relative deviation: the greedy rule of
-    scikit-learn's StratifiedGroupKFold, for many tags at once. The number of tiles counts as one more
-    tag.
+    Scenes are assigned one by one, those with the largest share of any tag first, each to the fold where it raises
+    the sum over tags of the squared relative deviation least: the greedy rule of scikit-learn's StratifiedGroupKFold,
+    for many tags at once. The number of tiles counts as one more tag.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def make_folds_by_scene(
     folds
         Number of folds, from 2 to the number of scenes.
     seed
-        Decides between equals.
+        Orders scenes with equal shares.
 
     Returns
     -------
@@ -89,15 +89,14 @@ def make_folds_by_scene(
     """
     _, member, sizes = np.unique(scene, return_inverse=True, return_counts=True)
     if not 2 <= folds <= len(sizes):
-        raise InputError(
-            f"cannot make {folds} folds of {len(sizes)} scenes; set data.n_folds between 2 and that, or fold by tags"
-        )
+        raise InputError(f"cannot make {folds} folds of {len(sizes)} scenes", option="data.n_folds",
+                         remedy=f"set `data.n_folds` between 2 and {max(len(sizes), 2)}, or fold by tags")  # fmt: skip
     if sizes.max() > len(names) / folds:
-        log.warning("one scene holds %d of the %d tiles, more than a fold's share; it stays whole in one fold",
+        log.warning("one scene holds %d of the %d tiles, more than the share of a fold; it stays in one fold",
                     sizes.max(), len(names))  # fmt: skip
     counts = np.zeros((len(sizes), targets.shape[1] + 1))
     np.add.at(counts, member, np.column_stack([targets, np.ones(len(targets))]))
-    # A tag's count, in parts of what an even fold would hold.
+    # Counts of tags relative to those of an even fold.
     parts = counts * folds / np.maximum(counts.sum(axis=0), 1)
     rng = np.random.default_rng(seed)
     held, fold_of = np.zeros((folds, parts.shape[1])), np.empty(len(sizes), dtype=np.int64)
@@ -125,8 +124,8 @@ def fold_catalog(
     seed
         Seed of the folds.
     neighbours
-        CSV of the tiles that touch, which scenes are made of. It is written where it is not there. When not given,
-        they are found, and nothing is written.
+        CSV of the tiles that touch, which make the scenes. If it does not exist, they are found and written there.
+        If None, they are found, and nothing is written.
 
     Returns
     -------
@@ -148,12 +147,11 @@ def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], fol
 def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series[int]") -> pd.DataFrame:
     """Relative deviation of each tag's share in each fold from its share overall.
 
-    0 is perfect; with 100 tiles of a tag in 5 folds, one tile astray makes 0.05; -1 says that a fold
-    has none.
+    0 is perfect. With 100 tiles of a tag in 5 folds, one tile too many is 0.05. -1 means that a fold has none.
 
     Returns
     -------
-    One row a fold, one column a tag that is present at all.
+    One row for each fold, one column for each tag that occurs.
     """
     overall = targets.mean(axis=0)
     present = overall > 0
@@ -163,13 +161,13 @@ def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series
 
 
 def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
-    """Largest of the `tag_deviations`, whatever its sign."""
+    """Largest absolute value of the `tag_deviations`."""
     deviations = tag_deviations(targets, range(targets.shape[1]), fold)
     return float(deviations.abs().to_numpy().max(initial=0))
 
 
 def leaking(fold: "pd.Series[int]", pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Whether each tile touches one of another fold, which is trained on when it is held out.
+    """Whether each tile touches a tile of another fold, which is in the training set when it is held out.
 
     Parameters
     ----------
@@ -194,26 +192,26 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     Raises
     ------
     InputError
-        When the file is missing or broken, or does not hold exactly the tiles in `names`.
+        If the file is missing or broken, or does not hold exactly the tiles in `names`.
     """
     check_regular(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         fold = table.set_index("image_name")["fold"].astype("int64")
     except FileNotFoundError:
-        raise InputError(f"there is no {path}") from None
+        raise InputError("there is no such file", file=path) from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     except (ValueError, KeyError, OverflowError) as error:
-        raise InputError(f"{path} must have the columns image_name and fold, one row a tile: {error}") from None
+        problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
+        raise InputError(problem, file=path) from None
     if fold.index.has_duplicates:
-        raise InputError(f"{path} holds {fold.index[fold.index.duplicated()][0]} more than once")
+        raise InputError(f"{fold.index[fold.index.duplicated()][0]} stands more than once", file=path)
     odd = fold.index.symmetric_difference(pd.Index(names))
     if len(odd):
-        raise InputError(
-            f"{path} does not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
-        )
+        problem = f"the folds do not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
+        raise InputError(problem, file=path)
     if not fold.ge(0).all():
-        raise InputError(f"{path} holds a fold below 0")
+        raise InputError("a fold is below 0", file=path)
     aligned: pd.Series[int] = fold.loc[names].set_axis(names.index)
     return aligned

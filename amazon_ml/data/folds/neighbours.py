@@ -1,9 +1,9 @@
-"""Which tiles touch, as a table of one row a tile; and the scenes that they make.
+"""The table of tiles that touch, with one row for each tile; and the scenes that they form.
 
-Two tiles touch when their border lines go on in each other, as `amazon_ml.data.folds.borders` finds it.
-What that cannot see: neighbours whose common border lies in cloud, in calm water or in a forest
-without a mark; neighbours of a tile of which there is a second copy, as the two are rivals; two
-pictures of one place from overlapping scenes; tiles that overlap.
+Two tiles touch when their border lines continue each other, as `amazon_ml.data.folds.borders` finds it. It cannot find
+neighbours whose common border lies in clouds, in calm water or in a forest without marks; neighbours of a tile that
+has a second copy, since the two copies are rivals; two pictures of one place from overlapping scenes; tiles that
+overlap.
 """
 
 import logging
@@ -16,14 +16,15 @@ import pandas as pd
 from amazon_ml.data.folds.borders import match_borders, ratio_limit, read_borders
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import write_table
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 log = logging.getLogger(__name__)
 
-#: The table's file name, beside that of the folds.
+#: File name of the table, beside that of the folds.
 NEIGHBOURS = "neighbours.csv"
 
-#: Where a neighbour lies: which side of the tile meets which side of the neighbour.
+#: For each place of a neighbour, the side of the tile and the side of the neighbour that meet.
+_AGAIN = "delete it to make it again"
 _MEETING = {"right": ("right", "left"), "below": ("bottom", "top")}
 
 
@@ -37,14 +38,14 @@ def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    One row a tile, in the order of `tiles`: ``image_name``; ``right`` and ``below``, the names of
-    the neighbours, empty where none is known; ``right_ratio`` and ``below_ratio``, how unlike the
-    borders are, relative to the best rival (0 to 1, the lower the surer).
+    One row for each tile, in the order of `tiles`: ``image_name``; ``right`` and ``below``, the names of the
+    neighbours, empty where none is known; ``right_ratio`` and ``below_ratio``, the dissimilarity of the borders
+    relative to the best rival (0 to 1; lower is more certain).
 
     Raises
     ------
     InputError
-        For a tile that cannot be read or has another size than the first; names the file.
+        If a tile cannot be read, or has another size than the first.
     """
     borders = read_borders(tiles["path"].tolist())
     pairs = {where: match_borders(borders[own], borders[other]) for where, (own, other) in _MEETING.items()}
@@ -62,12 +63,12 @@ def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def saved_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
-    """Read the neighbours of these tiles from a CSV; where it is not there, find and write them.
+    """Read the neighbours of these tiles from a CSV; if it does not exist, find and write them.
 
     Raises
     ------
     InputError
-        When the file is broken, or was made of other tiles.
+        If the file is broken, or was made for other tiles.
     """
     if not path.exists():
         write_table(path, find_neighbours(tiles))
@@ -77,16 +78,17 @@ def saved_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
         named = table["image_name"].tolist()
         neighbours = {*table["right"], *table["below"]} - {""}
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a table of neighbours ({error}); delete it to make it anew") from None
+        problem = f"this is not a table of neighbours ({error})"
+        raise InputError(problem, file=path, remedy=_AGAIN) from None
     if named != tiles["image_name"].tolist() or not neighbours <= set(named):
-        raise InputError(f"{path} was made of other tiles; delete it to make it anew")
+        raise InputError("the table was made for other tiles", file=path, remedy=_AGAIN)
     return table
 
 
 def touching(neighbours: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Give the positions of the two tiles of each pair, shape (pairs, 2)."""
+    """Return the positions of the two tiles of each pair, shape (pairs, 2)."""
     position = pd.Series(np.arange(len(neighbours)), index=neighbours["image_name"])
     pairs = [
         np.column_stack([position[known.index[known != ""]], position[known[known != ""]]])
@@ -96,12 +98,12 @@ def touching(neighbours: pd.DataFrame) -> npt.NDArray[np.intp]:
 
 
 def scenes(tiles: int, pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Give each tile the number of its scene: of the tiles that it is joined to by tiles that touch.
+    """Find the scene of each tile: a scene is a set of tiles that are connected by pairs of tiles that touch.
 
     Parameters
     ----------
     tiles
-        How many there are.
+        Number of tiles.
     pairs
         Positions of tiles that touch, shape (pairs, 2).
 
@@ -113,7 +115,7 @@ def scenes(tiles: int, pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
 
     def first(tile: int) -> int:
         while leader[tile] != tile:
-            leader[tile] = leader[leader[tile]]  # halve the way for those who come later
+            leader[tile] = leader[leader[tile]]  # halve the path for later calls
             tile = leader[tile]
         return tile
 

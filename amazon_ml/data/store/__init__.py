@@ -1,1 +1,1 @@
-"""The packed store: every tile decoded once, in one array."""
+"""The packed store: all tiles of a folder, decoded once, in one array."""

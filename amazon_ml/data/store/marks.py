@@ -1,7 +1,7 @@
-"""Which folders are packed stores, or the beginning of one: no other folder is replaced or removed.
+"""Recognises packed stores and unfinished ones, so that no other folder is replaced or removed.
 
-A store says in ``store.json`` what it is, and one that is being made in ``plan.json``; both are written by this
-package, and nothing else lies beside their files.
+``store.json`` describes a store, and ``plan.json`` an unfinished one. This package writes both, and no other file
+lies beside theirs.
 """
 
 import os
@@ -14,44 +14,45 @@ from amazon_ml.data.store.packed import ARRAY, DESCRIPTION
 from amazon_ml.errors import InputError, listed
 from amazon_ml.runtime.files import read_json
 
-#: What a partial store is to become, and which blocks of it are done, a line each.
+#: The plan of a partial store, and the journal of its finished blocks, one line for each.
 PLAN, JOURNAL = "plan.json", "journal.jsonl"
 
 _NAMES = (ARRAY, DESCRIPTION, PLAN, JOURNAL)
-#: Temporary files of these, and what NFS and macOS leave in any folder.
+#: Temporary files of these, and files that NFS and macOS leave in any folder.
 _HIDDEN = re.compile(rf"\.({'|'.join(map(re.escape, _NAMES))})\.[0-9a-f]{{16}}\.part|\.nfs[0-9a-f]+|\.DS_Store")
-#: What a description of a store says, and a plan of one.
+#: Keys of a description of a store, and of a plan.
 _KEYS = {"size", "reader", "tiles"}
 
 
 def check_store(folder: Path) -> None:
-    """Refuse a folder that holds something else than a packed store or the beginning of one.
+    """Check that a folder holds only a packed store or an unfinished one.
 
     Parameters
     ----------
     folder
-        The folder; none there, or an empty one, is right.
+        The folder; it may be missing or empty.
 
     Raises
     ------
     InputError
-        With what is in the way.
+        If it holds something else.
     """
     if not os.path.lexists(folder):
         return
     remedy = "move it away, or name another folder"
     if folder.is_symlink() or not folder.is_dir():
-        raise InputError(f"{folder} is a link or no folder, where a packed store is to be; {remedy}")
+        raise InputError("this is a link or no folder, so it cannot become a packed store", file=folder, remedy=remedy)
     entries = sorted(folder.iterdir())
     foreign = [path.name for path in entries if not _is_part(path)]
     if foreign:
-        raise InputError(f"{folder} holds {listed(foreign)}, and is no packed store; {remedy}")
+        raise InputError(f"this folder is no packed store: it holds {listed(foreign)}", file=folder, remedy=remedy)
     if entries and not any(_describes(folder / name) for name in (DESCRIPTION, PLAN)):
-        raise InputError(f"{folder} is no packed store: no {DESCRIPTION} says what it holds; {remedy}")
+        problem = f"this folder is no packed store: no {DESCRIPTION} describes it"
+        raise InputError(problem, file=folder, remedy=remedy)
 
 
 def remove_store(folder: Path) -> None:
-    """Remove a packed store or the beginning of one, where it is there; anything else is refused."""
+    """Remove a packed store or an unfinished one, if it exists; raises as `check_store` for anything else."""
     check_store(folder)
     if folder.exists():
         shutil.rmtree(folder)

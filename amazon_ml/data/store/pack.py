@@ -1,7 +1,7 @@
-"""Making a packed store: every tile is decoded once, in parallel, and may be read ever after without decoding.
+"""Makes a packed store: decodes every tile once, in parallel, so that training reads tiles without decoding.
 
-Nothing stands under the store's name before it is whole. Until then it grows beside it, as ``NAME.partial``, with
-a journal of the blocks that are done, so that packing goes on where it was stopped.
+A store gets its name when it is complete. Until then it grows beside it as ``NAME.partial``, with a journal of the
+finished blocks, so that packing can resume.
 """
 
 import json
@@ -38,7 +38,7 @@ from amazon_ml.version import __version__
 
 log = logging.getLogger(__name__)
 
-#: Tiles that are decoded by one thread and written at once; their pixels have one hash.
+#: Number of tiles that one thread decodes and writes at once; their pixels have one hash.
 _BLOCK = 128
 
 Item = TypeVar("Item")
@@ -51,26 +51,28 @@ def pack_folder(
 ) -> None:  # fmt: skip
     """Decode every tile of a folder once, into one array that training reads without decoding.
 
-    Stopped in between, it goes on with the next call. A store that is there and right is left as it is.
+    If it is stopped, the next call resumes. A correct store is not changed.
 
     Parameters
     ----------
     folder
         Folder of tiles, in any layout that training takes.
     reading
-        How its table and its tiles are read.
+        Options for reading the table and the tiles.
     size
         Edge of the square that tiles are scaled to, pixels.
     out
         Folder of the store; by default packed-BANDS-SIZE in `folder`.
     bands_file
-        JSON that says how tiles are read, such as bands.json of a run, instead of `bands`, `rgb_source`, `tif_order`
-        and `tif_limits`.
+        JSON with the description of a reader, such as bands.json of a run, instead of `bands`, `rgb_source`,
+        `tif_order` and `tif_limits`.
     num_workers
-        Threads that decode; one a core by default.
+        Threads that decode; one for each core by default.
     """
-    if size < 8 or (num_workers is not None and num_workers < 1):
-        raise InputError("`size` must be at least 8, and `num_workers` at least 1")
+    if size < 8:
+        raise InputError(f"`size` must be at least 8, not {size}", option="size")
+    if num_workers is not None and num_workers < 1:
+        raise InputError(f"`num_workers` must be at least 1, not {num_workers}", option="num_workers")
     check_order(reading.tif_order, reading.tif_limits)
     given = read_reader(bands_file) if bands_file else None
     if given:
@@ -91,7 +93,7 @@ def pack_folder(
 
 
 def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
-    """Where the packed store of a folder lies, when nothing else is said."""
+    """Return the default folder of the packed store of a folder of tiles."""
     return root / f"packed-{name_bands(bands)}-{size}"
 
 
@@ -103,25 +105,25 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_worke
     catalog
         The tiles.
     store
-        Folder to make; an older store there is replaced once the new one is whole, and nothing else is.
+        Folder to make; an older store there is replaced when the new one is complete; other contents are an error.
     size
         Edge of the square that tiles are scaled to, pixels.
     reader
-        How tiles are read.
+        Reader of the tiles.
     num_workers
-        Threads that decode; one a core by default.
+        Threads that decode; one for each core by default.
 
     Raises
     ------
     InputError
-        For a tile that cannot be decoded, when another process is packing the same, and when something else
-        stands in the store's place.
+        If a tile cannot be decoded, another process packs the same store, or something else has the store's path.
     WorkError
-        When the disk is too small, cannot be written to, or files change meanwhile.
+        If the disk is too small or cannot be written to, or files change meanwhile.
     """
     store = store.absolute()
     if store.exists() and not (store / DESCRIPTION).is_file():
-        raise InputError(f"{store} is there and is no packed store; name another folder with `out`")
+        remedy = "name another folder with `out`"
+        raise InputError("this exists and is no packed store", file=store, option="out", remedy=remedy)
     busy = f"another process is packing {store}; wait for it, or name another folder with `out`"
     with locked(store.with_name(f".{store.name}.lock"), busy):
         plan = _Plan.of(catalog, size, reader)
@@ -144,7 +146,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_worke
 
 @dataclass(frozen=True)
 class _Block:
-    """A line of the journal: hashes of the files of a block's tiles, and one of all its pixels."""
+    """A line of the journal: hashes of the files of the tiles of a block, and one of all its pixels."""
 
     files: list[str]
     pixels: str
@@ -152,7 +154,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a store is to hold, before a tile is opened."""
+    """The planned contents of a store, before a tile is opened."""
 
     size: int
     how: dict[str, Any]
@@ -172,11 +174,11 @@ class _Plan:
         return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
 
     def described(self) -> dict[str, Any]:
-        """As JSON: the plan."""
+        """Return the plan as JSON."""
         return {**self.how, "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list")}
 
     def finished(self, blocks: list[_Block], mtime_ns: int) -> dict[str, Any]:
-        """As JSON: the finished store, with the hashes of all tiles and blocks, and the time of the array."""
+        """Return the description of the finished store as JSON, with all hashes and the time of the array."""
         plan = self.described()
         tiles = {**plan["tiles"], "hash": [one for block in blocks for one in block.files]}
         pixels = {"block": _BLOCK, "blocks": [block.pixels for block in blocks], "mtime_ns": mtime_ns}
@@ -191,14 +193,14 @@ def _is_right(store: Path, catalog: Catalog, plan: _Plan) -> bool:
         check_unchanged(there, catalog)
         check_pixels(there, whole=True)
     except InputError as error:
-        log.info("packing anew: %s", error)
+        log.info("packing again: %s", error)
         return False
     description = read_json(store / DESCRIPTION)
     return {key: description.get(key) for key in plan.how} == plan.how
 
 
 def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> None:
-    """Decode what is not there yet; a block counts as done once it is on disk and in the journal."""
+    """Decode the missing blocks; a block is done when it is on disk and in the journal."""
     done = _resumed(partial, plan)
     blocks = plan.blocks()
     tiles_done = sum(len(block.files) for block in done)
@@ -212,7 +214,7 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> N
             ):
                 array.write(images.data)
                 array.flush()
-                os.fdatasync(array.fileno())  # before the journal says so, or a power cut would leave black tiles
+                os.fdatasync(array.fileno())  # before the journal has the line, or a power cut would leave black tiles
                 journal.write(json.dumps(asdict(block)) + "\n")
                 journal.flush()
                 done.append(block)
@@ -222,26 +224,26 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> N
 
 
 def _resumed(partial: Path, plan: _Plan) -> list[_Block]:
-    """Find the blocks that are done; a store with another plan is begun anew."""
+    """Find the finished blocks; a store with another plan starts again."""
     described = plan.described()
     done: list[_Block] = []
     whole = all((partial / name).is_file() for name in (PLAN, JOURNAL, ARRAY))
     if whole and (partial / ARRAY).stat().st_nlink == 1 and read_json(partial / PLAN) == described:
         lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
-        written = [_Block(**json.loads(line)) for line in lines if line.endswith("\n")]  # the last may be cut short
+        written = [_Block(**json.loads(line)) for line in lines if line.endswith("\n")]  # the last may be incomplete
         done = _unchanged(partial / ARRAY, plan, written)
-        log.info("%s tiles are packed already", f"{sum(len(block.files) for block in done):,}")
+        log.info("resuming: %s tiles are packed", f"{sum(len(block.files) for block in done):,}")
     else:
         remove_store(partial)
         partial.mkdir(parents=True)
-        write_json(partial / PLAN, described)  # first: without it, nothing says that the folder is ours
+        write_json(partial / PLAN, described)  # first: it marks the folder as ours
         (partial / ARRAY).touch()
     write_text(partial / JOURNAL, "".join(json.dumps(asdict(block)) + "\n" for block in done))
     return done
 
 
 def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
-    """Keep the blocks up to the first whose pixels are not those that were written."""
+    """Return the blocks before the first whose pixels have changed."""
     with array.open("rb") as stream:
         if done:
             np.lib.format.read_magic(stream)
@@ -263,14 +265,15 @@ def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image,
             image[:] = resize(reader(path, tif), size)
             hashes.append(hash_files(path, tif))
         except InputError as error:
-            raise InputError(f"{error}; amazon-ml data check lists all such tiles") from None
+            remedy = "; ".join(filter(None, (error.remedy, "amazon-ml data check lists all such tiles")))
+            raise InputError(error.problem, file=error.file, option=error.option, remedy=remedy) from None
         if [*size_and_time(path), *size_and_time(tif)] != planned:
             raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
     return images, _Block(hashes, hash_block(images))
 
 
 def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Give the results in order, while threads work on the next few, and on no more than fit into memory."""
+    """Yield the results in order, while threads work on the next few items, so that memory stays bounded."""
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -295,7 +298,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def _finish(partial: Path, store: Path) -> None:
-    """Give the whole store its name; what stood there is removed behind it."""
+    """Give the complete store its name, and remove the former store."""
     former = _former(store)
     remove_store(former)
     if store.exists():
@@ -305,13 +308,13 @@ def _finish(partial: Path, store: Path) -> None:
 
 
 def _tidy(store: Path) -> None:
-    """Remove what packing needed beside the store, also where a process was killed before it could."""
+    """Remove the working files of packing, also those of a process that was killed."""
     for left in (PLAN, JOURNAL):
         (store / left).unlink(missing_ok=True)
-    with suppress(InputError, OSError):  # a folder that is no store is not ours, and not in the way
+    with suppress(InputError, OSError):  # a folder that is no store is not ours, and does no harm
         remove_store(_former(store))
 
 
 def _former(store: Path) -> Path:
-    """Name the place of a former store while the new one takes its own."""
+    """Return the temporary path of a former store."""
     return store.with_name(f".{store.name}.old")

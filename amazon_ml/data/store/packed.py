@@ -1,9 +1,8 @@
-"""Reading a packed store: every tile of a folder, decoded once, in one memory-mapped array.
+"""Reads a packed store: all tiles of a folder, decoded once, in one memory-mapped array.
 
 A store is a folder of two files: ``tiles.npy``, uint8 of shape (tiles, size, size, bands), which
-``np.load(…, mmap_mode="r")`` reads, and ``store.json``, which says what they are, how they were made, and a hash of
-each block of the array.
-`amazon_ml.data.store.pack` makes one.
+``np.load(…, mmap_mode="r")`` reads, and ``store.json`` with the tiles, the reader and a hash of each block of the
+array. `amazon_ml.data.store.pack` makes one.
 """
 
 import hashlib
@@ -32,18 +31,18 @@ ARRAY, DESCRIPTION = "tiles.npy", "store.json"
 
 log = logging.getLogger(__name__)
 
-#: Blocks that are read where nothing hints at a change; 25 MB each for 256 px.
+#: Number of blocks that are checked if no time shows a change; 25 MB each for 256 px.
 _SAMPLE = 3
-_ANEW = "remove the store, and run amazon-ml data pack again"
+_AGAIN = "remove the store, and run amazon-ml data pack again"
 
 
 class PackedStore:
-    """The tiles of a folder in one array; pickled as its path, so that a loader process maps it anew.
+    """The tiles of a folder in one array; pickled as its path, so that each loader process maps the array itself.
 
     Parameters
     ----------
     path
-        The store's folder; it may lie far from the tiles, on a scratch disk for instance.
+        Folder of the store; it may lie on another disk than the tiles.
 
     Attributes
     ----------
@@ -52,34 +51,35 @@ class PackedStore:
     names
         Names of the tiles: the labelled ones in the order of their table, then the untagged ones.
     labelled
-        How many of them are labelled.
+        Number of labelled tiles.
     size
         Edge of the tiles, pixels.
     bands
         Names of their bands.
     reader
-        How they were read.
+        Reader of the tiles.
     block
-        How many tiles have one hash of their pixels.
+        Number of tiles whose pixels share one hash.
     blocks
         These hashes.
     mtime_ns
-        Time of the array's file when it was written, in nanoseconds.
+        Time of the file of the array when it was written, in nanoseconds.
     tiles
-        One row a tile, by ``labelled`` and ``image_name``: sizes, times and hash of its files.
+        One row for each tile, by ``labelled`` and ``image_name``: sizes, times and hash of its files.
     images
-        uint8 of shape (tiles, size, size, bands), read-only, as it lies on disk.
+        uint8 of shape (tiles, size, size, bands), read-only, mapped from disk.
 
     Raises
     ------
     InputError
-        Where there is no store, or its two files do not belong together.
+        If there is no store, or its two files do not fit each other.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         if not (path / DESCRIPTION).is_file():
-            raise InputError(f"{path} is no packed store: it has no {DESCRIPTION}; make one with amazon-ml data pack")
+            problem = f"this is no packed store: it has no {DESCRIPTION}"
+            raise InputError(problem, file=path, remedy="make one with amazon-ml data pack")
         description = read_json(path / DESCRIPTION)
         check_regular(path / ARRAY)
         try:
@@ -90,23 +90,18 @@ class PackedStore:
             self.blocks, self.mtime_ns = list(map(str, description["blocks"])), int(description["mtime_ns"])
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path} is broken ({error}); remove it, and run amazon-ml data pack again") from None
+            raise InputError(f"the packed store is broken ({error})", file=path, remedy=_AGAIN) from None
         self.bands = self.reader.bands
         self.names = self.tiles.index.get_level_values("image_name").tolist()
         self.labelled = int(self.tiles.index.get_level_values("labelled").to_numpy().sum())
         expected = (len(self.names), self.size, self.size, len(self.bands))
         if self.images.shape != expected or self.images.dtype != np.uint8 or not self.images.flags.c_contiguous:
-            raise InputError(
-                f"{path / ARRAY} holds {self.images.dtype} of shape {self.images.shape}, but {DESCRIPTION} says "
-                f"uint8 of {expected}; remove the store, and run amazon-ml data pack again"
-            )
-        if not self.images.flags.c_contiguous:  # each tile would be gathered from all over the file
-            raise InputError(f"{path / ARRAY} is in Fortran order; remove the store, and run amazon-ml data pack again")
+            order = "" if self.images.flags.c_contiguous else " in Fortran order"  # its tiles would be scattered
+            problem = f"the array is {self.images.dtype} of shape {self.images.shape}{order}, but {DESCRIPTION} says"
+            raise InputError(f"{problem} uint8 of {expected}", file=path / ARRAY, remedy=_AGAIN)
         if not self.tiles.index.is_unique:
             twice = self.names[int(self.tiles.index.duplicated().argmax())]
-            raise InputError(
-                f"{path / DESCRIPTION} has {twice} twice; remove the store, and run amazon-ml data pack again"
-            )
+            raise InputError(f"{twice} stands twice", file=path / DESCRIPTION, remedy=_AGAIN)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedStore, (self.path,)
@@ -120,7 +115,7 @@ class PackedStore:
         symmetries: npt.NDArray[np.uint8] | None = None,
         out: Image | None = None,
     ) -> Image:
-        """Fetch a batch by row, each tile turned by a symmetry of its own; see `gather`.
+        """Fetch a batch by rows, and apply a symmetry to each tile; see `gather`.
 
         Returns
         -------
@@ -129,48 +124,49 @@ class PackedStore:
         return gather(self.images, rows, symmetries, out)
 
     def rows(self, names: Iterable[str], *, labelled: bool) -> npt.NDArray[np.int64]:
-        """Find the rows of some labelled or untagged tiles; an `InputError` where one is not in the store."""
+        """Find the rows of some labelled or untagged tiles; an `InputError` if the store lacks one."""
         wanted = list(names)
         found = self.tiles.index.get_indexer(pd.MultiIndex.from_tuples([(labelled, name) for name in wanted]))
         if (found < 0).any():
             missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
-            raise InputError(f"{self.path} lacks {count_names(missing)}; run amazon-ml data pack again")
+            problem = f"the packed store lacks {count_names(missing)}"
+            raise InputError(problem, file=self.path, remedy="run amazon-ml data pack again")
         return np.asarray(found, dtype=np.int64)
 
 
 def open_store(path: Path) -> PackedStore:
-    """Open a packed store; nothing of its tiles is read yet."""
+    """Open a packed store without reading tiles."""
     return PackedStore(path)
 
 
 def hash_block(images: Image) -> str:
-    """Hexadecimal BLAKE2b, 16 bytes long, of the pixels of a block of tiles."""
+    """Return the hexadecimal BLAKE2b of 16 bytes over the pixels of a block of tiles."""
     return hashlib.blake2b(images.data, digest_size=16).hexdigest()
 
 
 def check_pixels(store: PackedStore, *, whole: bool = False) -> None:
-    """Check that a store's array has the pixels that were packed.
+    """Check that the array of a store has the packed pixels.
 
-    Where the array's file has the time that it was packed with, a few blocks are read, other ones each time; else
-    all of them.
+    If the file of the array has the time of packing, a few random blocks are read, else all of them.
 
     Parameters
     ----------
     store
         The store.
     whole
-        Read every block, whatever the time.
+        Read all blocks, whatever the time.
 
     Raises
     ------
     InputError
-        Where a block has other pixels.
+        If a block has other pixels.
     """
     file, numbers = store.path / ARRAY, np.arange(len(store.blocks))
     if len(numbers) != -(-len(store) // store.block):
-        raise InputError(f"{store.path / DESCRIPTION} does not tell a hash for each block of {file}; {_ANEW}")
+        problem = f"there is not one hash for each block of {file}"
+        raise InputError(problem, file=store.path / DESCRIPTION, remedy=_AGAIN)
     if file.stat().st_mtime_ns != store.mtime_ns:
-        log.info("reading all of %s, which was copied or changed: its time is not that of packing", file)
+        log.info("checking all of %s: its time is not the time of packing, so it was copied or changed", file)
     elif not whole:
         numbers = np.random.default_rng().permutation(numbers)[:_SAMPLE]
 
@@ -181,14 +177,15 @@ def check_pixels(store: PackedStore, *, whole: bool = False) -> None:
         for number, right in zip(numbers.tolist(), pool.map(is_packed, numbers.tolist()), strict=True):
             if not right:
                 names = store.names[number * store.block : (number + 1) * store.block]
-                raise InputError(f"{file} has other pixels than were packed, among {names[0]} to {names[-1]}; {_ANEW}")
+                problem = f"the pixels have changed since packing, among {names[0]} to {names[-1]}"
+                raise InputError(problem, file=file, remedy=_AGAIN)
 
 
 def check_unchanged(store: PackedStore, catalog: Catalog, *, partial: bool = False) -> None:
-    """Refuse a store whose tiles are no longer those of the folder.
+    """Check that the tiles of a store are still those of the folder.
 
-    Sizes and times of the files are compared; where only times differ, as in a copied folder, so are hashes of
-    the files' bytes.
+    Sizes and times of the files are compared. If only times differ, as in a copied folder, hashes of the bytes are
+    compared.
 
     Parameters
     ----------
@@ -197,18 +194,16 @@ def check_unchanged(store: PackedStore, catalog: Catalog, *, partial: bool = Fal
     catalog
         The tiles of the folder.
     partial
-        The catalog holds some of the folder's tiles only; others in the store say nothing then.
+        Whether the catalog holds only some of the tiles of the folder; the store may then hold others.
 
     Raises
     ------
     InputError
-        When a tile was added, removed or changed.
+        If a tile was added, removed or changed.
     """
     changes = compare_files(store.tiles, file_table(catalog))
     removed = changes.removed[: 0 if partial else None]
     changed = [name for index in (changes.added, removed, changes.changed) for _, name in index]
     if changed:
-        raise InputError(
-            f"the folder has changed since {store.path} was packed: {count_names(changed)}; "
-            "run amazon-ml data pack again"
-        )
+        problem = f"the folder of tiles has changed since this store was packed: {count_names(changed)}"
+        raise InputError(problem, file=store.path, remedy="run amazon-ml data pack again")
