@@ -54,8 +54,13 @@ class TableConfig:
         Column of the table with file names; common names are understood.
     tags_column
         Column of the table with tags; common names are understood.
+    tag_columns
+        Columns of a table with one column for each tag, which hold 0 or 1 (or 1.0, true, yes): ``all`` but that of the
+        names, or a list. They are the tag list, too, in their order.
     tag_separator
         What stands between tags in a row; any white space when not given.
+    min_share
+        Least share of a tile that a tag covers, in 0..1, where a table in JSON gives the share of each tag.
     allow_missing
         Leave out rows whose file is missing, instead of refusing the folder.
     allow_untagged
@@ -71,7 +76,9 @@ class TableConfig:
     tags: list[Tag] | None = None
     name_column: str | None = None
     tags_column: str | None = None
+    tag_columns: Literal["all"] | list[Tag] | None = None
     tag_separator: Separator | None = None
+    min_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     allow_missing: bool = False
     allow_untagged: bool = False
     merge_rows: bool = False

@@ -47,7 +47,16 @@ _CONTENT, _CONTENT_HASH = "bundle.json", "sha256"
 #: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "tta_mean", "channels_last")
 #: Options that say how a tag table is read; where it lies is for every call to say.
-_TABLE = ("name_column", "tags_column", "tag_separator", "allow_missing", "allow_untagged", "merge_rows")
+_TABLE = (
+    "name_column",
+    "tags_column",
+    "tag_columns",
+    "tag_separator",
+    "min_share",
+    "allow_missing",
+    "allow_untagged",
+    "merge_rows",
+)
 #: What a bundle tells of changes by hand that were accepted; commands tell paths of this machine.
 _ACCEPTED = ("time", "files")
 

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 #: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
 _MAKE_FOLDS = {
-    "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_separator", "data.allow_missing",
-    "data.allow_untagged", "data.merge_rows",
+    "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_columns", "data.tag_separator",
+    "data.min_share", "data.allow_missing", "data.allow_untagged", "data.merge_rows",
     "data.exclude", "data.bands", "data.rgb_source", "data.n_folds", "data.fold_by", "data.max_samples",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from amazon_ml.errors import InputError, listed
 NAME_COLUMNS = (
     "image_name", "image", "filename", "file_name", "file", "image_path", "img_path", "filepath", "file_path", "path",
     "image_file", "img_name", "img", "tile", "tile_name", "tile_path", "patch", "patch_name", "name",
-    "image_id", "img_id", "tile_id", "patch_id", "id",
+    "image_id", "img_id", "tile_id", "patch_id", "id", "image\\label",
 )  # fmt: skip
 TAGS_COLUMNS = ("tags", "labels", "tag", "label", "classes")
 #: Words for "present" or "absent"; they are no names of tags.
@@ -115,7 +115,10 @@ def describe_marks(records: Records, marks: Sequence[int]) -> str:
 
 
 #: Remedy for a table with one column for each tag.
-WRITE_TAGS = "write the tags of each tile into one column, such as 'forest river', and name it with `data.tags_column`"
+WRITE_TAGS = (
+    "if each of these columns is a tag, set `data.tag_columns` all, or list them there; else write the tags of each "
+    "tile into one column, such as 'forest river', and name it with `data.tags_column`"
+)
 
 
 def check_marks(records: Records) -> None:
@@ -143,4 +146,5 @@ def check_numbered(records: Records) -> None:
     numbered = [name for name in records.header if re.fullmatch(r"(tag|label|class)(s|es)?\d+", _key(name))]
     if numbered:
         problem = f"the table has several columns of tags, such as {listed(numbered)}"
-        raise InputError(problem, file=records.path, remedy=WRITE_TAGS)
+        raise InputError(problem, file=records.path, remedy="write the tags of each tile into one column, such as "
+                         "'forest river', and name it with `data.tags_column`")  # fmt: skip

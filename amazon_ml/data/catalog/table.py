@@ -25,7 +25,9 @@ from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
 from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
+from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
+from amazon_ml.data.catalog.tag_columns import join_tag_columns
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
@@ -109,7 +111,12 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
         If there is no such file, no column of names or tags, or no tag.
     """
     wanted = [name.lower() for name in (config.name_column, config.tags_column) if name]
-    records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
+    if is_structured(path):
+        records = read_structured(path, config.min_share)
+    else:
+        records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
+    if config.tag_columns is not None:
+        records, config = _joined(records, config, joins)
     tags_at = _find_tags(records, config.tags_column)
     name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
@@ -192,6 +199,20 @@ def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     width = len(records.header)
     raw = pd.DataFrame([cells[:width] for _, cells in records.rows], columns=records.header, dtype=object)
     return raw, pd.Series([line for line, _ in records.rows])
+
+
+def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> tuple[Records, TableConfig]:
+    """Turn a table with one column for each tag into one with a column of tags, and the options into those for it."""
+    if config.tags_column is not None:
+        raise InputError("`data.tags_column` and `data.tag_columns` cannot both be given", option="data.tag_columns",
+                         remedy="leave out the one that does not fit the table")  # fmt: skip
+    name_at = _find_names(records, config.name_column, joins)
+    records = mark_swallowed(records, name_at)
+    joined, tags = join_tag_columns(records, name_at, config.tag_columns or ())
+    return joined, replace(
+        config, name_column=joined.header[0], tags_column=joined.header[1], tags=config.tags or list(tags),
+        tag_separator=None,
+    )  # fmt: skip
 
 
 def _find_tags(records: Records, wanted: str | None) -> int:

@@ -39,8 +39,9 @@ KINDS = {
     ),
     "marks": Kind(
         "a column of 0 and 1, yes and no, or numbers, where names of tags are expected",
-        "write the tags of each tile into one column, such as forest river, and name it with tags_column",
+        "set tag_columns where each column is a tag; else write the tags of each tile into one column",
     ),
+    "tag_values": Kind("cells of columns of tags that hold neither 0 nor 1", "write 0 or 1"),
     "one_tag": Kind("the same tags on all tiles", "name the right column with tags_column"),
     "no_tags": Kind(
         "a column of names of files or tiles, or with another value for each tile, where tags are expected",

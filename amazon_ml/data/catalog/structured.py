@@ -1,0 +1,164 @@
+"""Reads tables that are no CSV, Parquet and JSON, as records of text like those of a CSV.
+
+A list of tags becomes the text of a JSON list, which the reader of cells understands.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amazon_ml.data.catalog.records import Records
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import cannot_read, check_regular
+
+#: Columns of a JSON object from names to tags.
+_NAME, _TAGS = "image_name", "tags"
+
+
+def is_structured(path: Path) -> bool:
+    """Whether a table is Parquet or JSON, by its ending."""
+    return path.suffix.lower() in _READERS
+
+
+def read_structured(path: Path, min_share: float = 0.0) -> Records:
+    """Read a table of Parquet or JSON.
+
+    JSON is an object from each name to its tags, or a list of objects with the same keys. Tags are text, a list of
+    text, or a list of pairs of a tag and its share of the tile.
+
+    Parameters
+    ----------
+    path
+        The file.
+    min_share
+        Least share of a tag that counts; a share of 0 never does.
+
+    Returns
+    -------
+    Records, whose lines are those of the file for JSON, and numbers of rows, counted from 1, for Parquet.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds something else.
+    """
+    check_regular(path)
+    try:
+        return _READERS[path.suffix.lower()](path, min_share)
+    except FileNotFoundError:
+        raise InputError("there is no such table", file=path) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
+
+
+def _read_parquet(path: Path, min_share: float) -> Records:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        table = pq.read_table(path).to_pandas()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
+    header = [str(name) for name in table.columns]
+    columns = [[_cell(value, path, row, min_share) for row, value in enumerate(table[name], start=1)] for name in table]
+    rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
+    return _records(path, header, 0, rows)
+
+
+def _read_json(path: Path, min_share: float) -> Records:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        content = json.loads(text, object_pairs_hook=_Pairs)
+    except UnicodeDecodeError:
+        raise InputError("the table is not UTF-8", file=path, remedy="save it as JSON in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"this is not JSON: {error.msg}", file=path, line=error.lineno) from None
+    except RecursionError:
+        raise InputError("the JSON is nested too deep", file=path) from None
+    if isinstance(content, _Pairs):
+        lines = _lines(text, [name for name, _ in content.pairs])
+        rows = [
+            (line, [name, _cell(_plain(value), path, line, min_share)])
+            for line, (name, value) in zip(lines, content.pairs, strict=True)
+        ]
+        return _records(path, [_NAME, _TAGS], 1, rows)
+    if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
+        return _objects(path, content, min_share)
+    raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
+
+
+def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Records:
+    header = [name for name, _ in content[0].pairs]
+    rows = []
+    for number, one in enumerate(content, start=1):
+        values = dict(one.pairs)
+        if [name for name, _ in one.pairs] != header:
+            found = ", ".join(name for name, _ in one.pairs)
+            raise InputError(f"object {number} has the keys {found}, and the first has {', '.join(header)}", file=path)
+        rows.append((number, [_cell(_plain(values[name]), path, number, min_share) for name in header]))
+    return _records(path, header, 0, rows)
+
+
+_READERS: Mapping[str, Callable[[Path, float], Records]] = {".parquet": _read_parquet, ".json": _read_json}
+
+
+class _Pairs:
+    """A JSON object with all its keys: a dictionary would drop those that are repeated."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.pairs = pairs
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value; an object becomes its pairs, such as tags with their shares."""
+    return [[name, inner] for name, inner in value.pairs] if isinstance(value, _Pairs) else value
+
+
+def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[int, list[str]]]) -> Records:
+    if not rows:
+        raise InputError("the table has no rows", file=path)
+    if len(set(header)) < len(header):
+        raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
+    return Records(path, [name.strip() for name in header], header_line, rows, [], frozenset())
+
+
+def _cell(value: Any, path: Path, line: int, min_share: float) -> str:
+    """Write a value as the text of a cell."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return json.dumps([tag for one in value for tag in _tags(one, path, line, min_share)], ensure_ascii=False)
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    if isinstance(value, (str, int, float, np.integer, np.floating)):
+        return str(value)
+    raise InputError(f"a cell holds {type(value).__name__}, not text, a number or a list", file=path, line=line)
+
+
+def _tags(one: Any, path: Path, line: int, min_share: float) -> list[str]:
+    """Return the tag of an entry of a list: a text, or a pair of a text and a share that is large enough."""
+    if isinstance(one, str):
+        return [one]
+    if isinstance(one, (list, tuple, np.ndarray)) and len(one) == 2 and isinstance(one[0], str):
+        share = one[1]
+        if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
+            return [one[0]] if share > 0 and share >= min_share else []
+        raise InputError(f"the share of {one[0]!r} is {share!r}, not a number in 0..1", file=path, line=line)
+    raise InputError(f"a list of tags holds {one!r}, neither a tag nor a pair of a tag and its share", file=path,
+                     line=line)  # fmt: skip
+
+
+def _lines(text: str, names: Sequence[str]) -> list[int]:
+    """Find the line of each name of an object, in their order."""
+    lines, line, place = [], 1, 0
+    for name in names:
+        at = text.find(json.dumps(name, ensure_ascii=False), place)
+        if at >= 0:
+            line, place = line + text.count("\n", place, at), at
+        lines.append(line)
+    return lines

@@ -1,0 +1,219 @@
+"""Tables as published sets have them: one column for each tag, Parquet and JSON."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from amazon_ml.cli.main import main
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.checks.check import check
+from amazon_ml.data.config import ReadingConfig
+from amazon_ml.errors import InputError
+from amazon_ml.settings import build
+
+NAMES = ("00012", "NA", "1e5", "t003")
+TAGS: Mapping[str, set[str]] = {"00012": {"river"}, "NA": {"forest", "bare soil"}, "1e5": {"forest"}, "t003": {"river"}}
+COLUMNS = ("forest", "river", "bare soil")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "tiles").mkdir()
+    for place, name in enumerate(NAMES):
+        noise = np.random.default_rng(place).integers(256, size=(16, 16, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "tiles" / f"{name}.png")
+    return tmp_path
+
+
+def wide(
+    *, between: str = ",", on: str = "1", off: str = "0", head: str = "image", ending: str = "", more: str = ""
+) -> str:
+    lines = [between.join([head, *COLUMNS, *([more] if more else [])])]
+    for name in NAMES:
+        cells = [on if tag in TAGS[name] else off for tag in COLUMNS]
+        lines.append(between.join([name + ending, *cells, *(["train"] if more else [])]))
+    return "\n".join([*lines, ""])
+
+
+def read(root: Path, name: str, content: str | bytes, **options: Any) -> Catalog:
+    file = root / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_catalog(root, build(ReadingConfig, {"labels_file": str(file), **options}))
+
+
+def meaning(catalog: Catalog) -> dict[str, set[str]]:
+    return {
+        Path(path).stem: {catalog.tags.names[i] for i in np.flatnonzero(row)}
+        for path, row in zip(catalog.labelled["path"], catalog.targets, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", wide()),
+        ("labels.csv", wide(ending=".png")),
+        ("labels.csv", wide(between=";", on="1.0", off="0.0")),
+        ("labels.csv", wide(on="True", off="False")),
+        ("labels.csv", wide(on="yes", off="no")),
+        ("multilabels.txt", wide(between="\t", head="IMAGE\\LABEL")),  # UC Merced as its authors gave it
+        ("planet_train.csv", wide(between="\t")),  # the splits of AiTLAS
+        ("labels.csv", wide().replace("\n", "\r\n")),
+        ("labels.csv", b"\xef\xbb\xbf" + wide().encode()),
+        ("labels.csv", wide(between="\t").encode("utf-16")),
+        (
+            "labels.csv",
+            "".join(f",{line}" if not i else f"{i},{line}" for i, line in enumerate(wide().splitlines(True))),
+        ),
+    ],
+)
+def test_one_column_for_each_tag_is_read_as_it_is_meant(root: Path, name: str, content: str | bytes) -> None:
+    catalog = read(root, name, content, tag_columns="all")
+    assert catalog.tags.names == COLUMNS  # in the order of the columns
+    assert meaning(catalog) == TAGS
+    assert check(root, build(ReadingConfig, {"labels_file": str(root / name), "tag_columns": "all"})).faults == []
+
+
+def test_columns_can_be_listed_in_another_order_and_case(root: Path) -> None:
+    catalog = read(root, "labels.csv", wide(more="split"), tag_columns=["River", "bare soil", "forest"])
+    assert catalog.tags.names == ("river", "bare soil", "forest")
+    assert meaning(catalog) == TAGS
+
+
+def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
+    content = wide().replace("\n", ",0\n").replace("bare soil,0", "bare soil,cloud", 1)
+    assert read(root, "labels.csv", content, tag_columns="all").tags.names == (*COLUMNS, "cloud")
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "line", "named"),
+    [
+        (wide().replace("NA,1,0,1", "NA,1,2,1"), "all", 3, ["'river'", "'2'"]),
+        (wide().replace("NA,1,0,1", "NA,1,,1"), "all", 3, ["'river'", "''"]),
+        (wide().replace("NA,1,0,1", "NA,1,0"), "all", 3, ["3 columns"]),
+        (wide(more="split"), "all", 2, ["'split'", "'train'"]),
+        (wide(), ["forest", "rivers"], 1, ["'rivers'", "'river'"]),
+        (wide(), ["forest", "forest"], 1, ["'forest'", "twice"]),
+        (wide(), ["forest", "image"], None, ["'image'"]),
+        (wide().replace("river", "forest"), "all", 1, ["'forest'", "twice"]),
+    ],
+)
+def test_what_is_no_table_of_columns_is_refused_with_its_line(
+    root: Path, content: str, columns: str | list[str], line: int | None, named: Sequence[str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(root, "labels.csv", content, tag_columns=columns)
+    assert caught.value.file == root / "labels.csv" and caught.value.line == line
+    assert all(part in str(caught.value) for part in named), caught.value
+
+
+def test_without_the_option_the_remedy_names_it(root: Path) -> None:
+    with pytest.raises(InputError, match=r"`data\.tag_columns` all"):
+        read(root, "labels.csv", wide())
+
+
+def test_both_kinds_of_columns_are_refused(root: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(root, "labels.csv", wide(), tag_columns="all", tags_column="forest")
+    assert caught.value.option == "data.tag_columns"
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"patch_id": NAMES, "labels": [sorted(TAGS[name]) for name in NAMES], "split": "train"})
+
+
+FORMATS: Mapping[str, Callable[[Path], object]] = {
+    "lists.parquet": lambda file: frame().to_parquet(file),
+    "texts.parquet": lambda file: frame().assign(labels=[";".join(sorted(TAGS[n])) for n in NAMES]).to_parquet(file),
+    "object.json": lambda file: file.write_text(json.dumps({n: sorted(TAGS[n]) for n in NAMES}, indent=1)),
+    "shares.json": lambda file: (
+        file.write_text(
+            json.dumps({n: [[tag, 0.6] for tag in sorted(TAGS[n])] + [["cloud", 0.05], ["sea", 0.0]] for n in NAMES})
+        )
+        and None
+    ),
+    "objects.json": lambda file: (
+        file.write_text(json.dumps([{"image": n, "labels": sorted(TAGS[n])} for n in NAMES])) and None
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_parquet_and_json_are_read_as_they_are_meant(root: Path, name: str) -> None:
+    FORMATS[name](root / name)
+    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1}
+    if name.startswith("texts"):
+        options["tag_separator"] = ";"
+    catalog = read_catalog(root, build(ReadingConfig, options))
+    assert catalog.tags.names == tuple(sorted(COLUMNS))
+    assert meaning(catalog) == TAGS
+
+
+def test_one_column_for_each_tag_in_parquet(root: Path) -> None:
+    table = pd.DataFrame({"image": NAMES, **{tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS}})
+    table.to_parquet(root / "wide.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "wide.parquet"), "tag_columns": "all"})
+    assert meaning(read_catalog(root, config)) == TAGS
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "named"),
+    [
+        ('{"00012": ["river"],\n "NA": [["forest", 1.5]]}', 2, "1.5"),
+        ('{"00012": ["river"],\n "NA": [3]}', 2, "3"),
+        ('{"00012": ["river"],\n "00012": ["forest"]}', None, "00012"),
+        ('{"00012": ["river",\n', 2, "JSON"),
+        ('["river"]', None, "neither"),
+        ("{}", None, "no rows"),
+        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', None, "object 2"),
+    ],
+)
+def test_broken_json_is_refused(root: Path, content: str, line: int | None, named: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(root, "labels.json", content)
+    assert str(root / "labels.json") in str(caught.value) and named in str(caught.value)
+    assert line is None or caught.value.line == line
+
+
+def test_a_file_that_is_no_parquet_is_refused(root: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(root, "labels.parquet", b"PAR1 and nothing more")
+    assert caught.value.file == root / "labels.parquet"
+
+
+values = st.sampled_from(["0", "1", "0.0", "1.0", "true", "False", "YES", "no", "2", "", "x", "-1", "nan", "01"])
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cells=st.lists(st.tuples(values, values, values), min_size=4, max_size=4))
+def test_random_cells_are_read_as_meant_or_refused(root: Path, cells: list[tuple[str, str, str]]) -> None:
+    lines = [",".join(["image", *COLUMNS]), *(",".join([n, *row]) for n, row in zip(NAMES, cells, strict=True))]
+    known = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+    try:
+        catalog = read(root, "labels.csv", "\n".join(lines), tag_columns="all", allow_untagged=True)
+    except InputError:
+        return
+    assert all(cell.lower() in known for row in cells for cell in row)
+    on = {"1", "1.0", "true", "yes"}
+    expected = {
+        name: {tag for tag, cell in zip(COLUMNS, row, strict=True) if cell.lower() in on}
+        for name, row in zip(NAMES, cells, strict=True)
+    }
+    assert meaning(catalog) == expected
+
+
+def test_through_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "labels.tsv").write_text(wide(between="\t", more="split"))
+    own = ["--labels_file", str(root / "labels.tsv"), "--tag_columns", "forest,river,bare soil"]
+    assert main(["data", "check", str(root), *own, "--n_folds", "2"]) == 0
+    assert main(["data", "pack", str(root), *own, "--size", "16"]) == 0
+    assert main(["data", "check", str(root), *own[:2], "--tag_columns", "all"]) == 2
+    assert "--tag_columns" in capsys.readouterr().err
