@@ -10,8 +10,8 @@ import pytest
 from requested import TRAIN_PARSER
 
 import amazon_ml
-from amazon_ml.cli.commands import VERBS
 from amazon_ml.cli.main import _limit_reached, main
+from amazon_ml.cli.verbs import VERBS
 
 PACKAGE = Path(amazon_ml.__file__).parent
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from requested import TRAIN_PARSER, config_of
 
-from amazon_ml.cli.commands import VERBS
 from amazon_ml.cli.main import main
+from amazon_ml.cli.verbs import VERBS
 from amazon_ml.report.options import options_page
 
 ROOT = Path(__file__).parents[1]

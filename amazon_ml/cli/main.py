@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amazon_ml.cli.commands import VERBS
+from amazon_ml.cli.verbs import VERBS
 from amazon_ml.cli.wording import use_options, worded
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime import preemption

@@ -3,29 +3,7 @@
 import os
 from pathlib import Path
 
-from amazon_ml.cli.verb import Verb
 from amazon_ml.data.config import READING, ReadingConfig
-
-VERBS = {
-    "data demo": Verb(
-        "amazon_ml.data.demo.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
-    ),
-    "data download": Verb(
-        "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
-    ),
-    "data check": Verb("amazon_ml.cli.commands.data:check", "find what would spoil training", ("folder",)),
-    "data folds": Verb(
-        "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
-        show="amazon_ml.cli.show.scores:print_folds",
-    ),
-    "data pack": Verb(
-        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast",
-        ("folder",),
-    ),
-    "data copy": Verb(
-        "amazon_ml.data.store.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
-    ),
-}  # fmt: skip
 
 
 def check(

@@ -2,19 +2,7 @@
 
 from pathlib import Path
 
-from amazon_ml.cli.verb import Verb
 from amazon_ml.runs.config import RunConfig
-
-VERBS = {
-    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
-    "slurm predict": Verb(
-        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
-    ),
-    "slurm status": Verb(
-        "amazon_ml.slurm.status:status", "what became of the jobs", ("run",),
-        show="amazon_ml.cli.show.scores:print_jobs",
-    ),
-}  # fmt: skip
 
 
 def train(

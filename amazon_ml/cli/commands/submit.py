@@ -3,20 +3,8 @@
 import sys
 from pathlib import Path
 
-from amazon_ml.cli.verb import Verb
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.client import PLANET_COMPETITION
-
-VERBS = {
-    "submit make": Verb("amazon_ml.kaggle.make:make_submission", "write a run's submission.csv", ("run",)),
-    "submit lint": Verb("amazon_ml.cli.commands.submit:lint", "find what Kaggle would refuse", ("file",)),
-    "submit diff": Verb(
-        "amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b"),
-        show="amazon_ml.cli.show.submission:print_diff",
-    ),
-    "submit send": Verb("amazon_ml.cli.commands.submit:send", "send one to Kaggle, and see it arrive", ("file",)),
-    "submit scores": Verb("amazon_ml.cli.commands.submit:scores", "fetch scores of what a run sent", ("run",)),
-}  # fmt: skip
 
 
 def lint(

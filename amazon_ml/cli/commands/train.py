@@ -1,13 +1,6 @@
 """Training, and what is measured before it: ``train``, ``find lr``, ``find batch``."""
 
-from amazon_ml.cli.verb import Verb
 from amazon_ml.runs.config import RunConfig
-
-VERBS = {
-    "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
-    "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
-    "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
-}
 
 
 def train(config: RunConfig) -> None:

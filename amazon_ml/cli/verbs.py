@@ -1,0 +1,101 @@
+"""The verbs of the command line: one table of all.
+
+A verb is an entry: the function that does the work, and the function of `amazon_ml.cli.show` that prints what it
+gives. The first is one of the library, or, where a verb calls several, one of `amazon_ml.cli.commands`. Nothing is
+imported before the verb is called.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something the command line can do.
+
+    Parameters
+    ----------
+    target
+        ``module:function``, imported only when the verb is called. Options and their help come from its signature
+        and docstring: a function of the library, or one beside the verb where it calls several.
+    summary
+        One line for ``amazon-ml --help``.
+    positionals
+        Parameters that are given by place; all others are options.
+    show
+        ``module:function`` that prints what the target gives.
+    """
+
+    target: str
+    summary: str
+    positionals: tuple[str, ...] = ()
+    show: str | None = None
+
+
+_SCORES = "amazon_ml.cli.show.scores:print_scores"
+
+VERBS = {
+    "data demo": Verb(
+        "amazon_ml.data.demo.demo:write_demo", "draw generated tiles in the competition's layout", ("folder",)
+    ),
+    "data download": Verb(
+        "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
+    ),
+    "data check": Verb("amazon_ml.cli.commands.data:check", "find what would spoil training", ("folder",)),
+    "data folds": Verb(
+        "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
+        show="amazon_ml.cli.show.scores:print_folds",
+    ),
+    "data pack": Verb(
+        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast",
+        ("folder",),
+    ),
+    "data copy": Verb(
+        "amazon_ml.data.store.copy:copy_store", "copy a packed store to a faster disk, once", ("store", "copy")
+    ),
+    "train": Verb("amazon_ml.cli.commands.train:train", "fit, predict held-out tiles, tune, score, tag; resumes"),
+    "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
+    "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
+    "gather": Verb(
+        "amazon_ml.pipeline.finish:gather", "put folds together that were trained apart, and finish", ("run",),
+        show=_SCORES,
+    ),
+    "blend": Verb(
+        "amazon_ml.pipeline.blend:blend", "make one run of several: average, weigh or stack them", ("runs",),
+        show=_SCORES,
+    ),
+    "tune": Verb("amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), show=_SCORES),
+    "evaluate": Verb(
+        "amazon_ml.runs.evaluate:evaluate", "score a run or bundle on another labelled folder", ("run",),
+        show=_SCORES,
+    ),
+    "compare": Verb(
+        "amazon_ml.report.comparison:compare", "runs side by side: paired differences, or noise", ("runs",),
+        show="amazon_ml.cli.show.comparison:print_comparison",
+    ),
+    "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
+    "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
+    "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
+    "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
+    "accept": Verb("amazon_ml.runs.accept:accept", "take files of a run as a person changed them", ("run",)),
+    "audit": Verb("amazon_ml.report.audit:audit", "list the tags that a run's networks contradict", ("run",)),
+    "submit make": Verb("amazon_ml.kaggle.make:make_submission", "write a run's submission.csv", ("run",)),
+    "submit lint": Verb("amazon_ml.cli.commands.submit:lint", "find what Kaggle would refuse", ("file",)),
+    "submit diff": Verb(
+        "amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b"),
+        show="amazon_ml.cli.show.submission:print_diff",
+    ),
+    "submit send": Verb("amazon_ml.cli.commands.submit:send", "send one to Kaggle, and see it arrive", ("file",)),
+    "submit scores": Verb("amazon_ml.cli.commands.submit:scores", "fetch scores of what a run sent", ("run",)),
+    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
+    "slurm predict": Verb(
+        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
+    ),
+    "slurm status": Verb(
+        "amazon_ml.slurm.status:status", "what became of the jobs", ("run",),
+        show="amazon_ml.cli.show.scores:print_jobs",
+    ),
+    "bench": Verb(
+        "amazon_ml.bench.bench:bench", "measure against plain baselines on this machine",
+        show="amazon_ml.cli.show.bench:print_bench",
+    ),
+}  # fmt: skip
