@@ -1,4 +1,4 @@
-"""Record where a run comes from: tiles, folds, versions, commands. On resuming, check that tiles and folds are the same."""
+"""Record where a run comes from: tiles, folds, versions, commands. On resuming, check tiles and folds."""
 
 import hashlib
 import importlib.metadata

@@ -39,8 +39,8 @@ def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
 def check_tiles(run: Run, catalog: Catalog) -> None:
     """Check that the files of a run's tiles are those that training began with.
 
-    Sizes and times are compared. Where only times differ, as in a copied folder, hashes of the files' bytes are compared,
-    too. Untagged tiles may change as long as no fold has predicted them. The hash of the table shows whether the
+    Sizes and times are compared. Where only times differ, as in a copied folder, hashes of the files are compared, too.
+    Untagged tiles may change as long as no fold has predicted them. The hash of the table shows whether the
     labelled tiles are the same.
 
     Raises

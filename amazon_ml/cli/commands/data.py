@@ -16,7 +16,7 @@ VERBS = {
     "data check": Verb("amazon_ml.cli.commands.data:check", "find what would spoil training", ("folder",)),
     "data folds": Verb(
         "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
-        show="amazon_ml.cli.show.scores:print_folds",
+        show="amazon_ml.cli.show.folds:print_folds",
     ),
     "data pack": Verb(
         "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast",

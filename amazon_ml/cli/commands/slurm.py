@@ -12,7 +12,7 @@ VERBS = {
     ),
     "slurm status": Verb(
         "amazon_ml.slurm.status:status", "what became of the jobs", ("run",),
-        show="amazon_ml.cli.show.scores:print_jobs",
+        show="amazon_ml.cli.show.jobs:print_jobs",
     ),
 }  # fmt: skip
 
