@@ -81,9 +81,9 @@ class Contest:
 class Figure(TypedDict):
     """The result of a comparison.
 
-    ``what`` is compared; ``tiles`` in one call; names of the contestants, ``ours`` and ``baseline``; medians over rounds
-    of ``ours_seconds`` and ``baseline_seconds``; ``times_as_fast``, the median over rounds of the ratio within a round;
-    ``must_reach``, its goal.
+    ``what`` is compared; ``tiles`` in one call; names of the contestants, ``ours`` and ``baseline``; medians over
+    rounds of ``ours_seconds`` and ``baseline_seconds``; ``times_as_fast``, the median over rounds of the ratio within
+    a round; ``must_reach``, its goal.
     """
 
     what: str
@@ -97,7 +97,7 @@ class Figure(TypedDict):
 
 
 class Reading(TypedDict):
-    """A reading of a gauge: ``what`` it is, with its unit, its ``value``, and its goals ``at_least`` and ``at_most``."""
+    """A reading of a gauge: ``what`` it is, with its unit, its ``value``, its goals ``at_least``, ``at_most``."""
 
     what: str
     value: float

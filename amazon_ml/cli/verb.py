@@ -1,23 +1,23 @@
-"""What a verb of the command line is."""
+"""A verb of the command line."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Verb:
-    """Something the command line can do.
+    """An entry in the table of verbs.
 
     Parameters
     ----------
     target
-        ``module:function``, imported only when the verb is called. Options and their help come from its signature
-        and docstring: a function of the library, or one beside the verb where it calls several.
+        ``module:function``, which is imported only when the verb is called: a function of the library, or one in the
+        module of the verb. Its signature and docstring give the options and their help.
     summary
         One line for ``amazon-ml --help``.
     positionals
-        Parameters that are given by place; all others are options.
+        Parameters that are positional; all others are options.
     show
-        ``module:function`` that prints what the target gives.
+        ``module:function`` that prints the result.
     """
 
     target: str

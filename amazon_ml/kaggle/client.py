@@ -26,7 +26,7 @@ _REFUSALS: dict[int, tuple[type[InputError | WorkError], str]] = {
     403: (InputError, "Kaggle refuses {what}; accept the competition's rules on its page at https://www.kaggle.com, "
                       "or ask the owner of a private data set for access"),
     404: (InputError, "Kaggle has no {what}; check the name, as it stands in the address of its page"),
-    429: (WorkError, "Kaggle received too many calls, the last one for {what}; wait some minutes, then run the same command"),
+    429: (WorkError, "Kaggle received too many calls, the last one for {what}; wait, then run the same command"),
 }  # fmt: skip
 
 #: Seconds that a server may be silent. The client itself mostly has no limit.

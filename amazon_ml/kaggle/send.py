@@ -1,4 +1,4 @@
-"""Send a submission to Kaggle: check it, ask for agreement, send it, and look it up, since a lost one raises no error."""
+"""Send a submission to Kaggle: check it, ask for agreement, send it, and check that it arrived."""
 
 import logging
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def send(parcel: Parcel, *, confirm: Callable[[], None], wait: float = 0) -> Rec
     InputError
         Where Kaggle refuses the credentials or the competition.
     WorkError
-        Where the submission has faults or does not arrive, Kaggle reports an error of it, or scores do not come in time.
+        Where the submission has faults or does not arrive, Kaggle reports an error, or scores do not come in time.
     """
     check_faults(parcel.lint)
     run = parcel.run

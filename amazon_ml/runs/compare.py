@@ -77,7 +77,7 @@ class ComparedRun(Training):
 
 
 class TagDifference(TypedDict):
-    """Difference of a tag's own F-beta to that of the first run: ``value``, its interval ``low``, ``high``, ``verdict``."""
+    """Difference of a tag's own F-beta to the first run: ``value``, its interval ``low``, ``high``, ``verdict``."""
 
     value: float
     low: float

@@ -1,7 +1,7 @@
-"""The verbs, a module a group of them, and the table of all.
+"""The verbs: a module for each group, and the table of all of them.
 
-A verb is an entry of its module's table: the function of the library that does the work, and the function of
-`amazon_ml.cli.show` that prints what it gives. Where a verb does more than that, its function stands below the table.
+A verb is an entry in the table of its module: the function of the library that does the work, and the function of
+`amazon_ml.cli.show` that prints its result. Where a verb does more than that, its function is below the table.
 """
 
 from amazon_ml.cli.commands import bench, data, run, slurm, submit, train

@@ -1,4 +1,4 @@
-"""Measuring this machine: ``bench``."""
+"""The verb ``bench``: measure speed on this machine."""
 
 from amazon_ml.cli.verb import Verb
 

@@ -16,5 +16,5 @@ def print_jobs(rows: list[JobRow]) -> None:
         table.add_column(heading)
     for row in rows:
         done, output = "yes" if row["done"] else "", Path(row["log"]).name
-        table.add_row(*map(escape, (row["task"], row["state"], row["where"], done, output, row["says"])))
+        table.add_row(*map(escape, (row["task"], row["state"], row["where"], done, output, row["last_line"])))
     console().print(table)

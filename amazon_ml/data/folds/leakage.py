@@ -36,9 +36,9 @@ class FoldRecord(TypedDict):
 class FoldFigures(TypedDict):
     """What `examine_folds` finds.
 
-    ``tiles_of``, the folder of the tiles; ``folds_file``; ``tiles``, how many there are; ``pairs``, known pairs of tiles
-    that touch; ``tiles_with_neighbour``; ``largest_scene``, tiles in the largest group of tiles that touch; ``leakage``,
-    the share of all tiles with a known neighbour in another fold, in 0..1; ``folds``, a record for each.
+    ``tiles_of``, the folder of the tiles; ``folds_file``; ``tiles``, how many there are; ``pairs``, known pairs of
+    tiles that touch; ``tiles_with_neighbour``; ``largest_scene``, tiles in the largest group of tiles that touch;
+    ``leakage``, the share of all tiles with a known neighbour in another fold, in 0..1; ``folds``, a record for each.
     """
 
     tiles_of: str

@@ -1,4 +1,4 @@
-"""The document around the sections: one style, one script, and a policy that nothing else is loaded or run."""
+"""The document around the sections: its style, its script, and a policy against all other files and scripts."""
 
 import base64
 import hashlib
@@ -80,7 +80,7 @@ svg.strip { min-width: 9rem; }
 }
 """
 
-#: Sorts a table by the values behind a column, the highest first; without it the tables stand as they are.
+#: Sorts a table by the values of a column, the highest first; without scripts, tables have their own order.
 SCRIPT = """
 for (const heading of document.querySelectorAll("table.sortable thead th")) {
   const button = document.createElement("button");
@@ -107,7 +107,7 @@ class Section:
     Parameters
     ----------
     anchor
-        Its ``id``, by which the table of contents links to it.
+        Its ``id``, for links of the table of contents.
     title
         Plain text.
     body
@@ -129,11 +129,11 @@ def document(title: str, lead: str, sections: Sequence[Section]) -> str:
     lead
         HTML between the title and the table of contents.
     sections
-        In their order; a single one goes without a table of contents.
+        Sections in their order; a single one has no table of contents.
 
     Returns
     -------
-    A whole HTML document. It loads nothing, and its policy forbids all scripts but its own.
+    A complete HTML document. It loads no other file, and its policy forbids all scripts but its own.
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
