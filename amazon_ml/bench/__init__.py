@@ -1,1 +1,1 @@
-"""Measuring against plain baselines, in one run on one machine: ratios travel, absolute times do not."""
+"""Benchmarks against plain baselines on one machine: ratios can be compared between machines, times cannot."""

@@ -1,4 +1,4 @@
-"""Contests on generated tiles: which are run, and the figures of all of them."""
+"""The benchmark: its contests, on generated tiles, and their results."""
 
 import importlib.metadata
 import logging
@@ -7,12 +7,12 @@ import platform
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import torch
 
 from amazon_ml.bench.loading import loading
-from amazon_ml.bench.measure import Contest, figures, taken
+from amazon_ml.bench.measure import Contest, Figure, Reading, figures, readings
 from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo.demo import write_demo
@@ -23,8 +23,22 @@ from amazon_ml.runtime.outputs import check_outputs
 log = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "numpy", "numba", "opencv-python-headless", "simplejpeg", "albumentations", "scikit-learn")
-#: The job of the goal for one H100: at least 3,000 tiles/s, at most 5 % of the time waiting for data.
+#: Training with a goal for one H100: at least 3,000 tiles/s, at most 5 % of the time waiting for data.
 _ON_GPU = Setting("resnet50", 256, 256, 120, "cuda", "bf16-mixed", compile=True, speed=3000, wait=0.05)
+
+
+class Benchmark(TypedDict):
+    """The results of a benchmark.
+
+    ``machine``: ``gpu``, ``processor``, ``cores``, ``threads``, ``system``, ``python``, and versions of libraries by
+    their names; ``rounds``; ``size`` of the tiles that are loaded, in pixels; ``figures``; ``readings``.
+    """
+
+    machine: dict[str, str | int | None]
+    rounds: int
+    size: int
+    figures: list[Figure]
+    readings: list[Reading]
 
 
 def bench(
@@ -37,19 +51,19 @@ def bench(
     only: Literal["thresholds", "loading", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Benchmark:
     """Measure threshold search, loading and training against plain baselines, on generated tiles.
 
     Parameters
     ----------
     rounds
-        How often each contestant is run; medians are shown.
+        How often each contestant runs; medians are shown.
     size
         Edge of the tiles that are loaded, pixels.
     tiles
-        How many generated tiles are loaded, 64 at least.
+        Number of generated tiles that are loaded, at least 64.
     data
-        Folder of tiles to load instead, of `size`, with 64 labelled ones at least.
+        Folder of tiles of `size` to load instead, with at least 64 labelled ones.
     backbone
         timm name of the network that is trained on the CPU, on tiles of 64 px.
     only
@@ -58,50 +72,56 @@ def bench(
     json
         File for the figures.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
-    What was measured, as it is written to `json`.
+    The results, as they are written to `json`.
     """
     if rounds < 1 or tiles < 64:
         raise InputError("`rounds` must be at least 1, and `tiles` at least 64")
     check_outputs({"json": json}, tables_around(data) if data else (), overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
         "thresholds": lambda _: thresholds(),
-        "loading": lambda scratch: loading(data or _drawn(scratch, tiles, size), size, scratch),
+        "loading": lambda scratch: loading(data or _demo_tiles(scratch, tiles, size), size, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),
     }
     if not torch.cuda.is_available():
         if only == "gpu":
-            raise InputError("`only` gpu: PyTorch finds no GPU with CUDA here")
+            raise InputError("`only` gpu: PyTorch finds no GPU with CUDA here", option="only")
         del contests["gpu"]
-    found: list[dict[str, Any]] = []
-    readings: list[dict[str, Any]] = []
+    measured: list[Figure] = []
+    read: list[Reading] = []
     for name in [only] if only else contests:
         with tempfile.TemporaryDirectory() as scratch:
             contest = contests[name](Path(scratch))
             log.info("measuring %s: %s", name, ", ".join(contest.runs))
-            found += figures(contest, rounds)
-            readings += taken(contest)
-    content = {"machine": _machine(), "rounds": rounds, "size": size, "figures": found, "readings": readings}
+            measured += figures(contest, rounds)
+            read += readings(contest)
+    content: Benchmark = {
+        "machine": _machine(),
+        "rounds": rounds,
+        "size": size,
+        "figures": measured,
+        "readings": read,
+    }
     if json is not None:
         write_json(json, content)
     return content
 
 
 def _training(scratch: Path, setting: Setting) -> Contest:
-    return training(_drawn(scratch, 640, setting.size), scratch, setting)
+    return training(_demo_tiles(scratch, 640, setting.size), scratch, setting)
 
 
-def _drawn(scratch: Path, tiles: int, size: int) -> Path:
+def _demo_tiles(scratch: Path, tiles: int, size: int) -> Path:
     folder = scratch / "tiles"
     write_demo(folder, tiles=tiles, test_tiles=0, size=size)
     return folder
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> dict[str, str | int | None]:
     return {
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processor": _processor(),
@@ -114,7 +134,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Name of the processor, as Linux knows it."""
+    """Read the name of the processor from Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Loading batches of tiles, on one core: from JPEGs and from a packed store, ours and as most are written."""
+"""Contests of loading batches on one core, from JPEGs and from a packed store, against a usual Dataset."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ from amazon_ml.labels import MultiHot
 from amazon_ml.models.preprocess import normalise
 
 _BATCH = 64
-#: ImageNet's, which albumentations normalises with by default, too.
+#: Mean and standard deviation of ImageNet, which are the defaults of albumentations.
 _MEAN, _STD = (torch.tensor(values) * 255 for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 
 class ClassicDataset(Dataset[tuple[Any, Any]]):
-    """A data set as most are written: augment, normalise to float, turn channels first, tile by tile."""
+    """A usual Dataset: it augments each tile, normalises it to float, and puts channels first."""
 
     def __init__(self, paths: Sequence[str], targets: MultiHot) -> None:
         self.paths, self.targets = paths, targets.astype(np.float32)
@@ -47,9 +47,9 @@ class ClassicDataset(Dataset[tuple[Any, Any]]):
 def loading(tiles: Path, size: int, scratch: Path) -> Contest:
     """Load one shuffled epoch of a folder's labelled tiles, in batches of 64; they are packed to `scratch`.
 
-    Ours end as normalised float32 in memory that is used again for each batch (and once in new memory), or
-    before that, as uint8. The limits are what no augmentation can beat: decoding (to uint8, with OpenCV) and
-    collating, and fetching rows of the packed array with numpy.
+    Our contestants give normalised float32 in memory that is used again for each batch (and once in new memory), or
+    uint8 without normalisation. The limits show how fast loading can be without augmentation: to decode with OpenCV to
+    uint8 and collate, and to fetch rows of the packed array with numpy.
     """
     catalog = read_catalog(tiles)
     paths, reader = catalog.labelled["path"].tolist(), TileReader()
@@ -60,14 +60,14 @@ def loading(tiles: Path, size: int, scratch: Path) -> Contest:
     classic = DataLoader(
         ClassicDataset(paths, catalog.targets), _BATCH, shuffle=True, drop_last=True, collate_fn=default_collate
     )
-    kept = torch.from_numpy(np.empty((_BATCH, size, size, 3), dtype=np.float32))
-    # A limit stands before what is measured against it, so that both find memory in the same state.
+    buffer = torch.from_numpy(np.empty((_BATCH, size, size, 3), dtype=np.float32))
+    # A limit runs before the contestants that are compared with it, so that memory is in the same state for both.
     runs: dict[str, Callable[[], object]] = {
         "classic": lambda: _run_through(classic),
         "decode and collate": lambda: _run_through(_decoded(paths, batch) for batch in batches),
-        **_ours("JPEG", TileFiles(catalog.labelled, reader, size), catalog.targets, kept),
+        **_ours("JPEG", TileFiles(catalog.labelled, reader, size), catalog.targets, buffer),
         "fetch": lambda: _run_through(store.images[batch] for batch in batches),
-        **_ours("packed", store, catalog.targets, kept),
+        **_ours("packed", store, catalog.targets, buffer),
     }
     return Contest(
         runs,
@@ -84,13 +84,13 @@ def loading(tiles: Path, size: int, scratch: Path) -> Contest:
     )
 
 
-def _ours(kind: str, source: TileSource, targets: MultiHot, kept: torch.Tensor) -> dict[str, Callable[[], object]]:
+def _ours(kind: str, source: TileSource, targets: MultiHot, buffer: torch.Tensor) -> dict[str, Callable[[], object]]:
     dataset = TileDataset(source, targets, Augmentation([D4], seed=0))
     loader = training_loader(dataset, _BATCH, 0, EpochSampler(len(dataset), seed=0))
-    loader.pin_memory = False  # beside a GPU, too: one core, and memory as the others have it
+    loader.pin_memory = False  # also with a GPU: one core, and the same memory as the others
     return {
         f"{kind}, uint8": lambda: _run_through(loader),
-        f"{kind}, float32": lambda: _normalised(loader, kept),
+        f"{kind}, float32": lambda: _normalised(loader, buffer),
         f"{kind}, float32 in new memory": lambda: _normalised(loader, None),
     }
 

@@ -1,11 +1,11 @@
-"""Contestants that are timed in turn, and the ratios between them."""
+"""Time contestants in turn, and compute the ratios between them."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import cv2
 import torch
@@ -20,11 +20,11 @@ class Ratio:
     Parameters
     ----------
     what
-        What is compared.
+        Description of the comparison.
     ours, baseline
         Names of the contestants.
     goal
-        The least that the ratio must reach, where something was promised.
+        The smallest ratio that is a success; None where there is no goal.
     """
 
     what: str
@@ -34,17 +34,17 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A figure that a contestant leaves behind.
+class Gauge:
+    """A value that can be read after the contestants have run.
 
     Parameters
     ----------
     what
-        What it is, with its unit.
+        Description of the value, with its unit.
     read
-        Gives it, once the contestants have run.
+        Gives the value.
     at_least, at_most
-        What was promised, where something was.
+        Goals; None where there is none.
     """
 
     what: str
@@ -55,34 +55,60 @@ class Reading:
 
 @dataclass(frozen=True)
 class Contest:
-    """Contestants that do the same work, and what is to be compared.
+    """Contestants that do the same work, and the comparisons between them.
 
     Parameters
     ----------
     runs
         Name to function; one call does the work once.
     ratios
-        What is compared.
+        Comparisons of two contestants.
     tiles
-        Tiles that go through one call.
+        Number of tiles in one call.
     one_core
-        Whether PyTorch and OpenCV are held to one thread.
-    readings
-        What is told besides.
+        Whether PyTorch and OpenCV may use one thread only.
+    gauges
+        Further values to read.
     """
 
     runs: Runs
     ratios: Sequence[Ratio]
     tiles: int
     one_core: bool = False
-    readings: Sequence[Reading] = ()
+    gauges: Sequence[Gauge] = ()
 
 
-def figures(contest: Contest, rounds: int) -> list[dict[str, Any]]:
-    """Time the contestants in turn, `rounds` times; one record a ratio, of medians.
+class Figure(TypedDict):
+    """The result of a comparison.
 
-    Taking turns, a machine that is slow for a moment is slow for all. Of a run, `times_as_fast` is
-    the median over rounds of the ratio within the round.
+    ``what`` is compared; ``tiles`` in one call; names of the contestants, ``ours`` and ``baseline``; medians over
+    rounds of ``ours_seconds`` and ``baseline_seconds``; ``times_as_fast``, the median over rounds of the ratio within
+    a round; ``must_reach``, its goal.
+    """
+
+    what: str
+    tiles: int
+    ours: str
+    ours_seconds: float
+    baseline: str
+    baseline_seconds: float
+    times_as_fast: float
+    must_reach: float | None
+
+
+class Reading(TypedDict):
+    """A reading of a gauge: ``what`` it is, with its unit, its ``value``, its goals ``at_least``, ``at_most``."""
+
+    what: str
+    value: float
+    at_least: float | None
+    at_most: float | None
+
+
+def figures(contest: Contest, rounds: int) -> list[Figure]:
+    """Time the contestants in turn, `rounds` times; give a figure for each ratio.
+
+    Contestants take turns, so that a machine that is slow for a moment is slow for all of them.
     """
     with _cores(contest.one_core):
         seconds = _seconds(contest.runs, rounds)
@@ -103,18 +129,18 @@ def figures(contest: Contest, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def taken(contest: Contest) -> list[dict[str, Any]]:
-    """Take the readings of a contest that has run; one record each."""
+def readings(contest: Contest) -> list[Reading]:
+    """Read the gauges of a contest that has run."""
     return [
-        {"what": reading.what, "value": reading.read(), "at_least": reading.at_least, "at_most": reading.at_most}
-        for reading in contest.readings
+        {"what": gauge.what, "value": gauge.read(), "at_least": gauge.at_least, "at_most": gauge.at_most}
+        for gauge in contest.gauges
     ]
 
 
 def _seconds(runs: Runs, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
-        run()  # a first call pays for caches and code that is compiled once
+        run()  # the first call fills caches and compiles code
     for _ in range(rounds):
         for name, run in runs.items():
             began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Searching thresholds and training, against a loop around scikit-learn and a bare PyTorch loop."""
+"""Contests of threshold search and training, against a loop around scikit-learn and a bare PyTorch loop."""
 
 import logging
 import statistics
@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
-from amazon_ml.bench.measure import Contest, Ratio, Reading
+from amazon_ml.bench.measure import Contest, Gauge, Ratio
 from amazon_ml.data.augment.augment import D4, Augmentation
 from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
 from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
@@ -33,7 +33,7 @@ from amazon_ml.training.launch import quiet_lightning
 
 log = logging.getLogger(__name__)
 
-#: Batches that lie ready on the device, for contestants that are not to wait for any.
+#: Number of batches that are put on the device in advance, for contests that do not measure loading.
 _READY = 4
 
 
@@ -48,11 +48,11 @@ class Setting:
     size, batch, steps
         Edge of the tiles in pixels, tiles in a batch, batches in one call.
     device, precision
-        As PyTorch and as Lightning call them.
+        Names of PyTorch and of Lightning.
     compile
-        Whether the network is compiled, ours and the baseline's.
+        Whether both networks are compiled, ours and the baseline's.
     speed, wait
-        Goals of training from a packed store: least tiles/s, greatest share of the time waiting for data.
+        Goals of training from a packed store: smallest tiles/s, largest share of the time waiting for data.
     """
 
     backbone: str
@@ -67,7 +67,7 @@ class Setting:
 
 
 def thresholds(tiles: int = 1000) -> Contest:
-    """Search thresholds exactly, and with a loop over 100 of them a tag around scikit-learn's metric."""
+    """Search thresholds exactly, and with a loop over 100 thresholds per tag around scikit-learn's metric."""
     p, true = draw_rows(tiles)
     rule = PerClassThresholds()
 
@@ -89,11 +89,11 @@ def thresholds(tiles: int = 1000) -> Contest:
 
 
 def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
-    """Train with Lightning and our module, and with a bare PyTorch loop, on batches that lie ready on the device.
+    """Train with Lightning and our module, and with a bare PyTorch loop, on batches that are on the device already.
 
-    Then as one trains: from a packed store and from JPEGs, turned, shuffled. The bare loop does none of that, so
-    those two are compared with what no data loading can beat. All but the bare loop have a run's loggers, and its
-    callbacks without the checkpoint at the end of an epoch: these epochs are too short for one.
+    Then train as users do: from a packed store and from JPEGs, with augmentation, in random order. The bare loop loads
+    and augments nothing, so no data loading can be faster. All contestants but the bare loop have the loggers and the
+    callbacks of a run, without the checkpoint at the end of an epoch: these epochs are too short for it.
     """
     keep_freed_memory()
     catalog, reader = read_catalog(tiles), TileReader()
@@ -139,15 +139,15 @@ def training(tiles: Path, scratch: Path, setting: Setting) -> Contest:
             Ratio("  from JPEGs / bare loop", "JPEGs", "bare loop"),
         ),
         tiles=len(rows),
-        readings=(
-            Reading(
+        gauges=(
+            Gauge(
                 f"{setting.backbone}, {setting.size} px, {setting.precision}, packed store: tiles/s within the epoch",
                 lambda: statistics.median(lines["packed store"].speeds),
                 at_least=setting.speed,
             ),
-            Reading("  share of the time waiting for data", lambda: wait("packed store"), at_most=setting.wait),
-            Reading("  the same, from JPEGs", lambda: wait("JPEGs")),
-            Reading("  peak of memory, GiB", lambda: lines["packed store"].peak),
+            Gauge("  share of the time waiting for data", lambda: wait("packed store"), at_most=setting.wait),
+            Gauge("  the same, from JPEGs", lambda: wait("JPEGs")),
+            Gauge("  peak of memory, GiB", lambda: lines["packed store"].peak),
         ),
     )
 

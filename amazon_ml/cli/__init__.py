@@ -1,1 +1,1 @@
-"""The command line: ``amazon-ml VERB``. Only this room prints, ends the process and knows how options are written."""
+"""The command line: ``amazon-ml VERB``. Only this room prints, ends the process, and knows the spelling of options."""

@@ -1,4 +1,4 @@
-"""``python -m amazon_ml.cli``, which is the same as ``amazon-ml``."""
+"""Run ``amazon-ml`` as ``python -m amazon_ml.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The one door: ``amazon-ml VERB``. Each verb is imported only when it is called."""
+"""The entry point of ``amazon-ml VERB``. The module of a verb is imported only when the verb is called."""
 
 import difflib
 import importlib
@@ -19,14 +19,14 @@ from amazon_ml.runtime import preemption
 from amazon_ml.runtime.terminal import SafeFormatter, escaped
 from amazon_ml.version import __version__
 
-#: Verbs that go on where an interrupted call of them stopped.
+#: Verbs that resume an interrupted call.
 RESUMING = ("train", "data download")
-#: Those of them that tell a scheduler so, by their exit status.
+#: Verbs that stop on a scheduler's signal, with an exit status of its own.
 STOPPING = ("train",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status, as ``amazon-ml --help`` explains it."""
+    """Run the command line; return the exit status that ``amazon-ml --help`` explains."""
     if arguments is None:
         _leave_notebook()
         _write_any_text()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in VERBS), None)
     if name is None:
-        return _refuse(words)
+        return _report_unknown_verb(words)
     _set_up_logging()
     signal.signal(signal.SIGTERM, _terminate)
     if name in STOPPING:
@@ -48,33 +48,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_empty(words[len(name.split()) :])
         _run(name, words[len(name.split()) :])
     except InputError as error:
-        return _say(error, 2)
+        return _print_error(error, 2)
     except (WorkError, OSError) as error:
-        return _say(error, 1)
+        return _print_error(error, 1)
     except (MemoryError, RuntimeError, ImportError) as error:
         if (limit := _limit_reached(error)) is None:
             raise
-        return _say(limit, 1)
+        return _print_error(limit, 1)
     except preemption.Stopped as stopped:
-        return _say(stopped, stopped.STATUS)
+        return _print_error(stopped, stopped.STATUS)
     except KeyboardInterrupt:
-        return _say("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
+        return _print_error("interrupted" + ("; the same command resumes" if name in RESUMING else ""), 130)
     return 0
 
 
 def _write_any_text() -> None:
-    """Escape what the encoding of a terminal or a pipe lacks, where printing a tag would end the work."""
+    """Escape characters that the encoding of a terminal or a pipe lacks, since printing them would be an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _check_empty(arguments: Sequence[str]) -> None:
-    """Refuse an empty argument, which would stand for the current folder where a path is expected."""
+    """Check that no argument is empty, since an empty path would be the current folder."""
     for before, word in zip(["", *arguments], arguments, strict=False):
         if not word or (word.startswith("--") and word.endswith("=")):
             option = word[:-1] or (before if before.startswith("--") else "an argument")
-            raise InputError(f"{option} is empty; give a value, or leave it out (is a variable of the shell not set?)")
+            raise InputError(
+                f"{option} is empty", remedy="give a value, or leave it out (is a variable of the shell not set?)"
+            )
 
 
 def _run(name: str, arguments: list[str]) -> None:
@@ -98,41 +100,40 @@ def _overview() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
-        ["usage: amazon-ml VERB …", "", "Tag satellite tiles, and know how well.", "", *lines, "",
+        ["usage: amazon-ml VERB …", "", "Tag satellite tiles, and measure how well.", "", *lines, "",
          "amazon-ml VERB --help shows a verb's options.", "",
          "Exit status: 0 done, 1 the work failed or found faults, 2 the call is wrong, 130 interrupted,",
-         f"{preemption.Stopped.STATUS} stopped by a scheduler's signal: the same command goes on."]
+         f"{preemption.Stopped.STATUS} stopped by a scheduler's signal: the same command resumes."]
     )  # fmt: skip
 
 
-def _refuse(words: list[str]) -> int:
+def _report_unknown_verb(words: list[str]) -> int:
     given = " ".join(words[:2])
     groups = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
     near = groups or difflib.get_close_matches(words[0], VERBS, n=1)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return _say(f"there is no verb {given!r}{hint} See amazon-ml --help", 2)
+    return _print_error(f"there is no verb {given!r}{hint} See amazon-ml --help", 2)
 
 
-def _say(what: object, status: int) -> int:
-    message = escaped(worded(_plain(str(what)))).replace(
-        "\n", "\n  "
-    )  # indented, a line of it cannot pass for one of ours
+def _print_error(error: object, status: int) -> int:
+    # Further lines are indented, so that no text in a message looks like a message of this program.
+    message = escaped(worded(_plain(str(error)))).replace("\n", "\n  ")
     print(f"amazon-ml: {message}", file=sys.stderr)
     return status
 
 
 def _plain(message: str) -> str:
-    """Take the sentence out of an error that a loader process wrapped in its traceback."""
+    """Take the message out of an error that a loader process wrapped in its traceback."""
     wrapped = re.search(r"in DataLoader worker process.*\n\S*InputError: (.*)", message, re.DOTALL)
     return (wrapped[1] if wrapped else message).strip()
 
 
 def _terminate(number: int, frame: object) -> None:
-    """End at once; without a handler Lightning puts one in place that lets a prediction run to its end."""
+    """End at once; without this handler, Lightning sets one that lets a prediction run to its end."""
     raise SystemExit(128 + number)
 
 
-#: What errors say that a limit of the process has caused, and what is to be done about it.
+#: Messages of errors that a limit of the process caused, and their remedies.
 _LIMITS = {
     r"can't allocate memory|failed to map segment|Cannot allocate memory|bad_alloc": (
         "memory is full: use a smaller data.batch_size or data.size, fewer data.num_workers, or raise the limit "
@@ -148,17 +149,17 @@ _LIMITS = {
 
 
 def _limit_reached(error: BaseException) -> str | None:
-    """Tell which limit of the process an error is of; none where it is of something else."""
-    said = "can't allocate memory" if isinstance(error, MemoryError) else str(error)
-    remedy = next((text for signs, text in _LIMITS.items() if re.search(signs, said)), None)
+    """Describe the limit of the process that caused an error; None where the cause is another one."""
+    text = "can't allocate memory" if isinstance(error, MemoryError) else str(error)
+    remedy = next((about for signs, about in _LIMITS.items() if re.search(signs, text)), None)
     return remedy and f"{remedy} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})"
 
 
 def _leave_notebook() -> None:
-    """Drop the plotting backend of a notebook kernel, for this program and all that it starts.
+    """Unset the plotting backend of a notebook kernel, for this process and its children.
 
-    A kernel exports it to the commands that it runs, and matplotlib cannot be imported where it does not know the
-    name. Pictures are drawn without a backend. A notebook that calls `main` itself keeps its own.
+    A kernel sets a variable for the commands that it runs, and matplotlib cannot be imported where it does not know the
+    backend. Pictures need no backend. A notebook that calls `main` itself keeps its backend.
     """
     os.environ.pop("MPLBACKEND", None)
 

@@ -1,4 +1,4 @@
-"""The parser of the verbs: it takes lists as people write them, and says in one line what does not fit."""
+"""The parser of the verbs: it reads lists in plain forms, and reports errors in one line."""
 
 import difflib
 import json
@@ -17,14 +17,14 @@ from amazon_ml.runs.config import read_sections
 from amazon_ml.runtime.yaml_files import check_depth, read_yaml_text
 from amazon_ml.settings import settings_of
 
-#: What each plain type is called in a message.
+#: Names of plain types in messages.
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
-#: Types that a list is written for.
+#: Types whose values are written as lists.
 _LISTS = (list, Sequence)
-#: Keys that do not fit, in jsonargparse's words; it gives the value at the end.
+#: Message of jsonargparse for a value that does not fit; the value is at its end.
 _MISFIT = re.compile(r'Parser key "([\w.]+)":(.*)', re.DOTALL)
 _VALUE = re.compile(r"(?:Given value|Got value): (.*)\Z", re.DOTALL)
-#: What jsonargparse says behind a value of a list.
+#: Text of jsonargparse after a value of a list.
 _EXPECTED = re.compile(r"\n\s+- Expected")
 #: A list in brackets, of items without quotes.
 _PLAIN_LIST = re.compile(r"""\[([^\[\]{}'":#&*!|>%@`\n]*)\]""")
@@ -33,7 +33,7 @@ _ALONE = re.compile(r"Option '([^']*)' is not accepted")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 
 
-#: What options take whose type does not say it.
+#: Values of options whose type does not describe them.
 _SHOWN = {
     "data.augment": "a list of transforms with their arguments, such as '[{D4: {p: 1.0}}]' or '[{D4: {}}]'",
     "loggers": "names of services with arguments, wandb or mlflow, such as '{wandb: {project: tiles}}' (CSV and "
@@ -42,12 +42,12 @@ _SHOWN = {
 
 
 class Parser(ArgumentParser):
-    """Parse a verb's options and the YAML files that ``--config`` names; what is wrong ends with status 2.
+    """Parse the options of a verb and the YAML files of ``--config``; an error ends the process with status 2.
 
-    Lists may be written as in YAML, ``--tags '[forest, river]'``, or with commas, ``--tags forest,river``.
+    Lists are written as in YAML, ``--tags '[forest, river]'``, or with commas, ``--tags forest,river``.
     """
 
-    def parse_args(  # type: ignore[override]  # the verbs hand over words only
+    def parse_args(  # type: ignore[override]  # the verbs pass words only
         self, args: Sequence[str] | None = None, **options: Any
     ) -> Namespace:
         """Parse the words of a call.
@@ -55,7 +55,7 @@ class Parser(ArgumentParser):
         Raises
         ------
         InputError
-            Where a file of ``--config`` cannot be read as YAML, or a value is nested too deep.
+            Where a file of ``--config`` cannot be read as YAML, or a value is nested too deeply.
         """
         words = list(self._with_lists(args or ()))
         for word in words:
@@ -79,11 +79,11 @@ class Parser(ArgumentParser):
             group.add_argument(f"--{prefix}{setting.name}", type=setting.type, help=setting.meaning, **given, **flag)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """End with one line on what does not fit, and status 2."""
+        """Print one line about the error, and end the process with status 2."""
         self.exit(2, f"amazon-ml: {self._plain(message)}\n")
 
     def _with_lists(self, words: Sequence[str]) -> Iterator[str]:
-        """Write values of list options as YAML, where they are names or numbers with commas between."""
+        """Write values of list options as YAML, where they are names or numbers separated by commas."""
         option = None
         given: set[str] = set()
         for word in words:
@@ -98,21 +98,25 @@ class Parser(ArgumentParser):
                 option = word if word.startswith("--") else None
 
     def _check_once(self, option: str, given: set[str]) -> None:
-        """Refuse a list of names that two options give, since the second would replace the first."""
+        """Check that a list of names is given once, since a second one would replace the first."""
         if option in given and _list_item(self._type(option)) is str:
-            raise InputError(f"{option} is given twice; write one list, such as {option} forest,river")
+            raise InputError(
+                f"{option} is given twice",
+                option=option.lstrip("-"),
+                remedy=f"write one list, such as {option} forest,river",
+            )
         given.add(option)
 
     def _type(self, option: str | None) -> Any:
         return getattr(self._option_string_actions.get(option or ""), "_typehint", None)
 
     def _plain(self, message: str) -> str:
-        for pattern, tell in self._tellers():
+        for pattern, describe in self._descriptions():
             if match := pattern.search(message):
-                return tell(match)
+                return describe(match)
         return f"{' '.join(message.split())}; see {self.prog} --help"
 
-    def _tellers(self) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
+    def _descriptions(self) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
         return (
             (_UNKNOWN, self._unknown),
             (_IN_GROUP, lambda match: self._no_key(f"{match[1]}.{match[2]}")),
@@ -145,7 +149,7 @@ class Parser(ArgumentParser):
         return f"; did you mean --{near[0]}?" if near else ""
 
     def _place(self, key: str) -> str:
-        """Tell the file and the line that set a key, where no option of the call does."""
+        """Give the file and the line that set a key, where no option of the call sets it."""
         words = list(self.args or ())
         if any(word.partition("=")[0] == f"--{key}" for word in words):
             return ""
@@ -166,7 +170,7 @@ def with_values_of(words: Sequence[str], option: str, change: Callable[[str], st
 
 
 def _configs(words: Sequence[str]) -> Iterator[Path]:
-    """Give the files of ``--config``; text in their place is left to the parser."""
+    """Give the files of ``--config``; other values are checked by the parser."""
     values = [next_word for word, next_word in pairwise(words) if word == "--config"]
     values += [word.partition("=")[2] for word in words if word.startswith("--config=")]
     yield from (Path(value) for value in values if "\n" not in value and Path(value).exists())
@@ -191,7 +195,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 
 def _list_item(kind: Any) -> Any:
-    """Give the type of an option's list items, where those are words or numbers and a plain word is no other value."""
+    """Give the type of an option's list items, where they are words or numbers and a plain word means nothing else."""
     members = _members(kind)
     items = [get_args(member)[0] for member in members if get_origin(member) in _LISTS]
     return items[0] if items and items[0] in (str, int, float) and str not in members else None
@@ -210,7 +214,7 @@ def _as_list(kind: Any, value: str) -> str:
 
 
 def _form(kind: Any) -> str:
-    """Say in words what an option takes."""
+    """Describe the values that an option takes."""
     return " or ".join(dict.fromkeys(_form_of(member) for member in _members(kind)))
 
 

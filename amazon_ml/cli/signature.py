@@ -1,4 +1,4 @@
-"""From the words of a call to the arguments of a verb's function, whose signature and docstring declare its options."""
+"""Parse the words of a call for a verb's function, whose signature and docstring declare the options."""
 
 import dataclasses
 import inspect
@@ -22,8 +22,8 @@ def arguments_of(
 ) -> dict[str, Any]:
     """Parse the words of a call.
 
-    A parameter that is a class of settings stands for an option for each of its settings; a `RunConfig` for all
-    options of training, in their sections.
+    A parameter that is a class of settings gives an option for each setting; a `RunConfig` gives all options of
+    training in their sections.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def arguments_of(
     call
         The function of the verb.
     positionals
-        Parameters that are given by place; all others are options.
+        Parameters that are positional; all others are options.
     words
-        What follows the verb.
+        Words after the verb.
 
     Raises
     ------
     InputError
-        For a value that does not fit.
+        Where a value does not fit.
     """
     parser = parser_of(verb, call, tuple(positionals))
     values = parser.parse_args(with_values_of(words, "--config", lambda value: str(find_config(value)))).as_dict()
@@ -62,7 +62,7 @@ def parser_of(verb: str, call: Callable[..., Any], positionals: Sequence[str]) -
 
 
 def option_names(call: Callable[..., Any]) -> set[str]:
-    """List the options of a verb's function, by their names without dashes."""
+    """List the options of a verb's function by their names without dashes."""
     names: set[str] = set()
     for name, kind in _types(call).items():
         if kind is RunConfig:
@@ -112,7 +112,7 @@ def _add_option(parser: Parser, parameter: inspect.Parameter, kind: Any, meaning
 
 
 def _taken(kind: Any, name: str, values: dict[str, Any]) -> Any:
-    """Take the value of a parameter out of those that were parsed."""
+    """Take the value of a parameter out of the parsed values."""
     if not _is_settings(kind):
         return values[name]
     own = {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}

@@ -40,13 +40,13 @@ VERBS = {
     "data download": Verb(
         "amazon_ml.kaggle.download:download", "fetch tiles and tables from Kaggle; resumes", ("folder",)
     ),
-    "data check": Verb("amazon_ml.cli.commands.data:check", "find what would spoil training", ("folder",)),
+    "data check": Verb("amazon_ml.cli.commands.data:check", "find faults that would spoil training", ("folder",)),
     "data folds": Verb(
         "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
-        show="amazon_ml.cli.show.scores:print_folds",
+        show="amazon_ml.cli.show.folds:print_folds",
     ),
     "data pack": Verb(
-        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array that is read fast",
+        "amazon_ml.data.store.pack:pack_folder", "decode every tile once, into one array for fast reading",
         ("folder",),
     ),
     "data copy": Verb(
@@ -56,27 +56,27 @@ VERBS = {
     "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
     "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
     "gather": Verb(
-        "amazon_ml.pipeline.finish:gather", "put folds together that were trained apart, and finish", ("run",),
+        "amazon_ml.pipeline.finish:gather", "join folds that were trained separately, and finish the run", ("run",),
         show=_SCORES,
     ),
     "blend": Verb(
         "amazon_ml.pipeline.blend:blend", "make one run of several: average, weigh or stack them", ("runs",),
         show=_SCORES,
     ),
-    "tune": Verb("amazon_ml.runs.tune:tune", "compare the rules that decide, keep one", ("run",), show=_SCORES),
+    "tune": Verb("amazon_ml.runs.tune:tune", "compare decision rules, and store one", ("run",), show=_SCORES),
     "evaluate": Verb(
         "amazon_ml.runs.evaluate:evaluate", "score a run or bundle on another labelled folder", ("run",),
         show=_SCORES,
     ),
     "compare": Verb(
-        "amazon_ml.report.comparison:compare", "runs side by side: paired differences, or noise", ("runs",),
+        "amazon_ml.report.comparison:compare", "compare runs: paired differences, or noise", ("runs",),
         show="amazon_ml.cli.show.comparison:print_comparison",
     ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
-    "merge": Verb("amazon_ml.runs.shards:merge", "put the parts of a prediction by shards together", ("parts",)),
-    "report": Verb("amazon_ml.report.page.write:report", "write a run's page to look at, report.html", ("run",)),
-    "export": Verb("amazon_ml.runs.export:export", "write a run's bundle anew, or its networks as ONNX", ("run",)),
-    "accept": Verb("amazon_ml.runs.accept:accept", "take files of a run as a person changed them", ("run",)),
+    "merge": Verb("amazon_ml.runs.shards:merge", "join the parts of a prediction in shards", ("parts",)),
+    "report": Verb("amazon_ml.report.page.write:report", "write the page of a run, report.html", ("run",)),
+    "export": Verb("amazon_ml.runs.export:export", "write a run's bundle again, or its networks as ONNX", ("run",)),
+    "accept": Verb("amazon_ml.runs.accept:accept", "accept files of a run that a person changed", ("run",)),
     "audit": Verb("amazon_ml.report.audit:audit", "list the tags that a run's networks contradict", ("run",)),
     "submit make": Verb("amazon_ml.kaggle.make:make_submission", "write a run's submission.csv", ("run",)),
     "submit lint": Verb("amazon_ml.cli.commands.submit:lint", "find what Kaggle would refuse", ("file",)),
@@ -84,15 +84,15 @@ VERBS = {
         "amazon_ml.kaggle.diff:diff_submissions", "compare two submissions, tag by tag", ("a", "b"),
         show="amazon_ml.cli.show.submission:print_diff",
     ),
-    "submit send": Verb("amazon_ml.cli.commands.submit:send", "send one to Kaggle, and see it arrive", ("file",)),
-    "submit scores": Verb("amazon_ml.cli.commands.submit:scores", "fetch scores of what a run sent", ("run",)),
-    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a fold a task; options of train"),
+    "submit send": Verb("amazon_ml.cli.commands.submit:send", "send one to Kaggle, check that it arrives", ("file",)),
+    "submit scores": Verb("amazon_ml.cli.commands.submit:scores", "fetch scores of what was sent of a run", ("run",)),
+    "slurm train": Verb("amazon_ml.cli.commands.slurm:train", "train on a cluster, a task per fold; options of train"),
     "slurm predict": Verb(
-        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a shard a task", ("run",)
+        "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a task per shard", ("run",)
     ),
     "slurm status": Verb(
-        "amazon_ml.slurm.status:status", "what became of the jobs", ("run",),
-        show="amazon_ml.cli.show.scores:print_jobs",
+        "amazon_ml.slurm.status:status", "show the states of the jobs", ("run",),
+        show="amazon_ml.cli.show.jobs:print_jobs",
     ),
     "bench": Verb(
         "amazon_ml.bench.bench:bench", "measure against plain baselines on this machine",

@@ -1,1 +1,1 @@
-"""Submissions in the form that Kaggle takes."""
+"""Kaggle: downloads, and submissions in its format."""

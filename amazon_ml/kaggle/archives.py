@@ -1,7 +1,7 @@
-"""Archives, unpacked whole or not at all: zip, tar, 7z, and one within another.
+"""Unpack archives completely or not at all: zip, tar, 7z, also one within another.
 
-Nothing is believed that an archive says of itself: names that lead out of the folder, links, devices and more
-bytes than are allowed are refused before anything is unpacked.
+The content of an archive is checked first: names that lead out of the folder, links, devices and too many bytes are
+refused before anything is unpacked.
 """
 
 import filecmp
@@ -20,28 +20,28 @@ from typing import Any
 
 from amazon_ml.errors import InputError, WorkError
 
-#: Endings of members that are archives themselves, and are unpacked where they lie.
+#: Endings of members that are archives themselves, and are unpacked in place.
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-#: Bytes that an archive may unpack to, all within it together; the competition's largest holds less than 2**36.
+#: Most bytes of an unpacked archive with those in it; the largest one of the competition has less than 2**36.
 MAX_BYTES = 2**38
 MAX_FILES = 1_000_000
-#: How deep archives may lie in archives; the competition's are a tar in a 7z, mirrored in a zip.
+#: Most levels of archives in archives; the competition has a tar in a 7z, and copies have both in a zip.
 MAX_DEPTH = 4
 
-_LOCKED = "it asks for a password; take another archive, or unpack it yourself"
-#: Flag of an entry of a zip.
+_LOCKED = "it needs a password; take another archive, or unpack it yourself"
+#: Flag of an encrypted entry in a zip.
 _ENCRYPTED = 1
 
 
 class BrokenArchiveError(WorkError):
-    """An archive cannot be read, or asks for what it must not have; it is of no further use."""
+    """An archive cannot be read, or holds something that is not allowed; it cannot be used."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of an archive: its name as it stands there, its unpacked bytes, and whether it is a file.
+    """One entry of an archive: its name there, its unpacked bytes, and whether it is a file.
 
-    `is_file` is None for what is neither a file nor a folder: links, devices.
+    `is_file` is None for entries that are neither files nor folders: links, devices.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of archive: how it is told from others, opened, listed, and unpacked."""
+    """A format of archives: how it is recognised, opened, listed, and unpacked."""
 
     is_one: Callable[[Path], bool]
     opened: Callable[[Path], AbstractContextManager[Any]]
@@ -60,33 +60,33 @@ class Format:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is meant to be an archive."""
+    """Whether the name of a file is that of an archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def unpack(archive: Path, target: Path, *, skip: Sequence[str] = (), limit: int = MAX_BYTES) -> None:
-    """Unpack an archive into a new folder, and the archives that it holds into the folders that they lie in.
+    """Unpack an archive into a new folder, and archives in it into their own folders.
 
     Parameters
     ----------
     archive
-        The archive; it is told by its content.
+        The archive; its format is recognised by its content.
     target
-        The folder, which must not be there yet; it appears when all is unpacked.
+        The folder, which must not exist; it appears when everything is unpacked.
     skip
-        Patterns such as ``*-tif*``, of names that are passed over; ``*`` stands for slashes, too.
+        Patterns of names that are left out, such as ``*-tif*``; ``*`` also stands for slashes.
     limit
-        Bytes that may be unpacked, inner archives counted as well as what they hold.
+        Most bytes that may be unpacked; inner archives and their content both count.
 
     Raises
     ------
     BrokenArchiveError
-        For an archive that cannot be read or that is refused; nothing is left of it.
+        For an archive that cannot be read or that is refused; no unpacked file is left.
     WorkError
-        When the disk lacks the space, or the folder cannot be written to.
+        Where the disk is too full, or the folder cannot be written to.
     """
     if target.exists():
-        raise InputError(f"{target} is there already; {archive} is unpacked into a new folder")
+        raise InputError(f"the folder exists already, and {archive} is unpacked into a new folder", file=target)
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
     try:
@@ -100,20 +100,23 @@ def unpack(archive: Path, target: Path, *, skip: Sequence[str] = (), limit: int 
 
 
 def move_into(source: Path, target: Path) -> None:
-    """Move all that a folder holds into another; files that are there already with the same bytes may stay.
+    """Move the content of a folder into another, where files of the same content may exist already.
 
     Raises
     ------
     InputError
-        When a file that is there differs; nothing has been moved then.
+        Where an existing file differs; nothing is moved then.
     WorkError
-        When the folder cannot be written to.
+        Where the folder cannot be written to.
     """
     for path in _files(source):
         there = target / path.relative_to(source)
         if os.path.lexists(there) and not (there.is_file() and filecmp.cmp(path, there, shallow=False)):
-            raise InputError(f"{there} is there already and differs from what would be written; move it, "
-                             "or name another folder")  # fmt: skip
+            raise InputError(
+                "the file exists already and differs from the one that would be written",
+                file=there,
+                remedy="move it, or name another folder",
+            )
     try:
         target.mkdir(parents=True, exist_ok=True)
         for entry in source.iterdir():
@@ -123,7 +126,7 @@ def move_into(source: Path, target: Path) -> None:
 
 
 def need_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse with a `WorkError` to begin with what the disk has no room for; `needed` is in bytes."""
+    """Check that the disk has enough free bytes; a `WorkError` where it has not."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise WorkError(f"{what} needs {in_units(needed)}, and the disk of {folder} has {in_units(free)} free; "
@@ -131,7 +134,7 @@ def need_space(folder: Path, needed: int, what: str) -> None:
 
 
 def in_units(size: int) -> str:
-    """Write a number of bytes as people read it, such as ``1.2 GB``."""
+    """Write a number of bytes with a unit, such as ``1.2 GB``."""
     value, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while value >= 1000 and unit != "TB":
@@ -159,7 +162,7 @@ def inner_path(name: str) -> PurePosixPath:
 
 
 def _unpack(archive: Path, into: Path, skip: Sequence[str], limit: int, depth: int) -> int:
-    """Unpack one level and what lies within; gives how much of the limit is left."""
+    """Unpack one level and the archives in it; return how much of the limit is left."""
     with _reading(archive):
         kind = _format_of(archive)
         if kind is None:
@@ -172,7 +175,7 @@ def _unpack(archive: Path, into: Path, skip: Sequence[str], limit: int, depth: i
     limit -= total
     inner = [into / member.name for member in members if member.is_file and is_archive(member.name)]
     if inner and not depth:
-        raise BrokenArchiveError(f"{archive.name} is refused: archives lie more than {MAX_DEPTH} deep in archives")
+        raise BrokenArchiveError(f"{archive.name} is refused: it has more than {MAX_DEPTH} levels of archives")
     for path in inner:
         beside = path.with_name(f".{path.name}.inner")
         beside.mkdir()
@@ -181,13 +184,13 @@ def _unpack(archive: Path, into: Path, skip: Sequence[str], limit: int, depth: i
         try:
             move_into(beside, path.parent)
         except InputError as error:
-            raise BrokenArchiveError(f"{archive.name} is refused: it holds two of one name. {error}") from None
+            raise BrokenArchiveError(f"{archive.name} is refused: it holds two files of one name. {error}") from None
         shutil.rmtree(beside)
     return limit
 
 
 def _examine(archive: Path, members: list[Member], limit: int) -> int:
-    """Refuse what is hostile; gives the bytes that the members unpack to."""
+    """Check the members; return the number of bytes that they unpack to."""
     try:
         paths = Counter(inner_path(member.name) for member in members if member.is_file)
         for member in members:
@@ -214,8 +217,8 @@ def _reading(archive: Path) -> Iterator[None]:
         yield
     except (InputError, WorkError):
         raise
-    except Exception as error:  # what the parsers raise over broken bytes is anybody's guess
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+    except Exception as error:  # parsers raise any kind of error for broken bytes
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk, not of the archive
             raise
         raise BrokenArchiveError(f"{archive.name} is broken: {error or type(error).__name__}") from error
 
@@ -256,12 +259,14 @@ def _tar_members(archive: tarfile.TarFile) -> list[Member]:
 
     members = []
     for info in archive:
-        if info.size < 0:  # the next would be looked for further up, and so on for ever
+        if info.size < 0:  # the next entry would be read from an earlier place, without end
             raise tarfile.ReadError(f"{info.name!r} has {info.size} bytes")
         members.append(Member(info.name, info.size, is_file(info)))
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # else a cut tar passes for a short one
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(
+        tarfile.BLOCKSIZE
+    ):  # else an incomplete tar passes for a short one
         raise tarfile.ReadError("it has no end")
     return members
 
@@ -277,14 +282,14 @@ def _7z_opened(path: Path) -> Iterator[Any]:
         import py7zr
     except ImportError:
         raise InputError(
-            f"{path.name} is a 7z archive; install what reads it: pip install 'amazon-ml[archives]'"
+            f"{path.name} is a 7z archive; install the package that reads it: pip install 'amazon-ml[archives]'"
         ) from None
     try:
         with py7zr.SevenZipFile(path) as archive:
             if archive.needs_password():
                 raise py7zr.PasswordRequired
             yield archive
-    except py7zr.PasswordRequired:  # of a header that is encrypted, too
+    except py7zr.PasswordRequired:  # also for an encrypted header
         raise BrokenArchiveError(f"{path.name} is refused: {_LOCKED}") from None
 
 
@@ -308,7 +313,7 @@ def _starts_with(*marks: bytes) -> Callable[[Path], bool]:
     return is_one
 
 
-#: Told by their first bytes, since the end of a tar may well be a whole zip; a tar's own mark lies further in.
+#: Recognised by their first bytes, since the end of a tar may be a whole zip; the mark of a tar lies further in.
 FORMATS = (
     Format(_starts_with(b"7z\xbc\xaf\x27\x1c"), _7z_opened, _7z_members, _7z_extract),
     Format(_starts_with(b"PK\x03\x04", b"PK\x05\x06"), zipfile.ZipFile, _zip_members, _zip_extract),

@@ -1,7 +1,7 @@
-"""The door to Kaggle's official client: signed in, quiet, and its failures put into words.
+"""Kaggle's official client: signed in, without its prints, and with plain error messages.
 
-The client is imported when it is asked for and no sooner, since its import makes a folder for its
-configuration, prints advice, and asks the service about a token.
+The client is imported as late as possible, since its import makes a folder for its configuration, prints advice, and
+calls the service.
 """
 
 import io
@@ -20,17 +20,17 @@ _CREDENTIALS = (
     "make a token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token, "
     "or set KAGGLE_USERNAME and KAGGLE_KEY to those of a kaggle.json"
 )
-#: What a status of the service means: whether the call is to be mended, and the words for it.
+#: The error for each status of the service, and its message.
 _REFUSALS: dict[int, tuple[type[InputError | WorkError], str]] = {
-    401: (InputError, "Kaggle does not accept the credentials, asked for {what}; " + _CREDENTIALS),
+    401: (InputError, "Kaggle does not accept the credentials for {what}; " + _CREDENTIALS),
     403: (InputError, "Kaggle refuses {what}; accept the competition's rules on its page at https://www.kaggle.com, "
                       "or ask the owner of a private data set for access"),
     404: (InputError, "Kaggle has no {what}; check the name, as it stands in the address of its page"),
-    429: (WorkError, "Kaggle has had too many calls, the last for {what}; wait a while, then run the same command"),
+    429: (WorkError, "Kaggle received too many calls, the last one for {what}; wait, then run the same command"),
 }  # fmt: skip
 
-#: Seconds that a server may say nothing. The client itself would mostly wait for ever.
-_PATIENCE = 120.0
+#: Seconds that a server may be silent. The client itself mostly has no limit.
+_TIMEOUT = 120.0
 
 _UNKNOWN = (WorkError, "Kaggle answers {what} with status {status}; try the same command later")
 
@@ -41,12 +41,12 @@ def sign_in() -> Any:
     Raises
     ------
     InputError
-        Without credentials, or with wrong ones.
+        Where credentials are missing or wrong.
     WorkError
-        When Kaggle cannot be reached.
+        Where Kaggle cannot be reached.
     """
     check_files()
-    with explained("signing in"):
+    with translated_errors("signing in"):
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
 
@@ -55,17 +55,17 @@ def sign_in() -> Any:
             api.args = [word for word in api.args if word != "--verbose"]
             api.authenticate()
         except SystemExit as ended:
-            if ended.code != 1:  # not the client's own way to say no, but a signal
+            if ended.code != 1:  # it ends with 1 where it refuses; anything else is a signal
                 raise
             faults = find_faults()
-            raise InputError(faults or f"no credentials for Kaggle, or none that still count; {_CREDENTIALS}") from None
+            raise InputError(faults or f"there are no valid credentials for Kaggle; {_CREDENTIALS}") from None
         except (
             AttributeError,
             KeyError,
             RecursionError,
             TypeError,
             ValueError,
-        ):  # the client takes any JSON for keys and values
+        ):  # the client takes any JSON as keys and values
             if faults := find_faults():
                 raise InputError(faults) from None
             raise
@@ -73,17 +73,17 @@ def sign_in() -> Any:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Put the client's failures in this block into words about `what`, and hold back what it prints.
+def translated_errors(what: str) -> Iterator[None]:
+    """Turn errors of the client in this block into plain messages about `what`, and hide its prints.
 
-    What it prints may hold the credentials, and its exceptions hold signed addresses; neither is passed on.
+    Its prints may hold the credentials, and its exceptions hold signed addresses; neither is shown.
 
     Raises
     ------
     InputError
-        When the service refuses the call: credentials, rules, a wrong name.
+        Where the service refuses the call: credentials, rules, a wrong name.
     WorkError
-        When the service or the network fails, or a file cannot be written.
+        Where the service or the network fails, or a file cannot be written.
     """
     import requests
 
@@ -91,18 +91,18 @@ def explained(what: str) -> Iterator[None]:
     level = connections.level
     connections.setLevel(logging.ERROR)  # its warnings name signed addresses
     try:
-        with redirect_stdout(io.StringIO()), _patience_ends():
+        with redirect_stdout(io.StringIO()), _with_timeout():
             yield
     except requests.HTTPError as error:
         raise _refusal(error.response, what) from None
     except requests.ReadTimeout:
-        raise WorkError(f"Kaggle has said nothing for {_PATIENCE:g} s, asked for {what}; "
+        raise WorkError(f"Kaggle did not answer within {_TIMEOUT:g} s, called for {what}; "
                         "run the same command later") from None  # fmt: skip
     except (requests.ConnectionError, requests.Timeout):
         raise WorkError(f"cannot reach Kaggle for {what}; check the network and HTTPS_PROXY, "
                         "then run the same command") from None  # fmt: skip
     except requests.RequestException as error:
-        raise WorkError(f"Kaggle's answer for {what} broke off or makes no sense ({type(error).__name__}); "
+        raise WorkError(f"Kaggle's answer for {what} is incomplete or cannot be read ({type(error).__name__}); "
                         "run the same command again") from None  # fmt: skip
     except OSError as error:
         raise WorkError(f"cannot write {error.filename or what}: {error.strerror or error}") from None
@@ -111,16 +111,16 @@ def explained(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _patience_ends() -> Iterator[None]:
-    """Have requests without a time limit of their own fail when the server is silent for `_PATIENCE`."""
+def _with_timeout() -> Iterator[None]:
+    """Set a time limit for requests that have none of their own."""
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
 
-    def send_for_a_while(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
-        return send(self, request, timeout=timeout or _PATIENCE, **options)
+    def send_with_timeout(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
+        return send(self, request, timeout=timeout or _TIMEOUT, **options)
 
-    HTTPAdapter.send = send_for_a_while  # type: ignore[assignment, method-assign]  # the client takes no time limit
+    HTTPAdapter.send = send_with_timeout  # type: ignore[assignment, method-assign]  # the client has no option for it
     try:
         yield
     finally:
@@ -129,5 +129,5 @@ def _patience_ends() -> Iterator[None]:
 
 def _refusal(response: Any, what: str) -> InputError | WorkError:
     status = 0 if response is None else response.status_code
-    kind, words = _REFUSALS.get(status, _UNKNOWN)
-    return kind(words.format(what=what, status=status))
+    kind, message = _REFUSALS.get(status, _UNKNOWN)
+    return kind(message.format(what=what, status=status))

@@ -1,6 +1,6 @@
-"""Files of Kaggle's credentials, and what is wrong with them: the official client passes over those it cannot read.
+"""Check the files of Kaggle's credentials: the official client silently skips files that it cannot read.
 
-No message holds anything of what stands in them.
+No message holds any part of their content.
 """
 
 import json
@@ -10,36 +10,36 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError
 
-#: What a file of a name and a key must hold.
+#: Keys of a file with a user name and a key.
 _KEYS = ("username", "key")
-_ANEW = "make it anew at https://www.kaggle.com/settings/api and save it as it is"
+_ANEW = "make a new one at https://www.kaggle.com/settings/api and save it as it is"
 _BOM = b"\xef\xbb\xbf"
 
 
 def check_files() -> None:
-    """Refuse damaged files where nothing else signs in, and always pipes, which the client would wait for for ever.
+    """Refuse damaged files where there are no other credentials, and pipes, which the client would read for ever.
 
     Raises
     ------
     InputError
-        With the file.
+        With the damaged file.
     """
     for file in (*_key_files(), *_token_files()):
         if file.exists() and not file.is_file():
-            raise InputError(f"{file} is no regular file; {_ANEW}")
+            raise InputError("this is no regular file", file=file, remedy=_ANEW)
     if not _signed_elsewhere() and (faults := find_faults()):
         raise InputError(faults)
 
 
 def find_faults() -> str | None:
-    """Tell what is wrong with the files of credentials that there are; none where nothing is."""
+    """Describe the faults of existing files of credentials; None where there are none."""
     faults = [f"{file} {fault}" for file in _key_files() if (fault := _fault_of_key(file))]
     faults += [f"{file} {fault}" for file in _token_files() if (fault := _fault_of_token(file))]
     return f"{'; '.join(faults)}; {_ANEW}" if faults else None
 
 
 def _signed_elsewhere() -> bool:
-    """Whether a token, or the environment, comes before a file of a name and a key."""
+    """Whether a token or the environment takes precedence over a file with a user name and a key."""
     variables = os.environ
     pair = variables.get("KAGGLE_USERNAME") and variables.get("KAGGLE_KEY")
     return bool(variables.get("KAGGLE_API_TOKEN") or pair) or any(
@@ -48,7 +48,7 @@ def _signed_elsewhere() -> bool:
 
 
 def _key_files() -> Iterator[Path]:
-    """Give the places that the client looks at for a name and a key."""
+    """List the files in which the client searches for a user name and a key."""
     named = os.environ.get("KAGGLE_CONFIG_DIR")
     home = Path("~").expanduser()
     others = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -68,14 +68,14 @@ def _fault_of_key(path: Path) -> str | None:
     try:
         held = json.loads(content)
     except (ValueError, RecursionError):
-        return "is not JSON, or is cut short"
+        return "is not JSON, or is incomplete"
     if not isinstance(held, dict):
         return "does not hold keys and values"
     missing = [key for key in _KEYS if not isinstance(held.get(key), str) or not held[key]]
     if missing:
         return f"lacks {' and '.join(missing)}"
     odd = [key for key in _KEYS if not held[key].isascii() or not held[key].isprintable() or " " in held[key]]
-    return f"has signs in {' and '.join(odd)} that none has" if odd else None
+    return f"has characters in {' and '.join(odd)} that are not allowed there" if odd else None
 
 
 def _fault_of_token(path: Path) -> str | None:
@@ -86,7 +86,7 @@ def _fault_of_token(path: Path) -> str | None:
 
 
 def _read(path: Path) -> tuple[str | None, str | None]:
-    """Read a file of credentials: its text, none where there is no file, and what is wrong with it."""
+    """Read a file of credentials: its text, None where there is no file, and its fault."""
     try:
         content = path.read_bytes()
         if content.startswith(_BOM):

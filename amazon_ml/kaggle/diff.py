@@ -1,9 +1,9 @@
-"""How two submissions differ, tile by tile and tag by tag."""
+"""Compare two submissions, tile by tile and tag by tag."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.form import run_around, separator_of
@@ -15,8 +15,48 @@ from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
 
-def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> dict[str, Any]:
-    """Tell how many tiles two submissions answer differently, and in which tags.
+class TagDifference(TypedDict):
+    """A tag that differs: the number of tiles in both that have it in ``a``, in ``b``, and in one of them only."""
+
+    tag: str
+    a: int
+    b: int
+    only_a: int
+    only_b: int
+
+
+class Change(TypedDict):
+    """The tags of a tile that only ``a`` has, and those that only ``b`` has, sorted."""
+
+    a: list[str]
+    b: list[str]
+
+
+class Difference(TypedDict):
+    """The difference of two submissions.
+
+    ``tiles``, the number in both; ``differing``, the number of these with other tags; ``tags``, a record for each tag
+    that differs, sorted; ``only_a`` and ``only_b``, names of tiles in one of them only; ``changes`` of each differing
+    tile, by its name.
+    """
+
+    tiles: int
+    differing: int
+    tags: list[TagDifference]
+    only_a: list[str]
+    only_b: list[str]
+    changes: dict[str, Change]
+
+
+class SubmissionDiff(Difference):
+    """The difference of two submission files, and their paths ``a`` and ``b``."""
+
+    a: str
+    b: str
+
+
+def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> SubmissionDiff:
+    """Count the tiles that have other tags in another submission, and list these tags.
 
     Parameters
     ----------
@@ -25,51 +65,43 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
     b
         Another.
     json
-        File for all that differs, tile by tile.
+        File for all differences, tile by tile.
     overwrite
-        Replace a file that is there.
-
-    Returns
-    -------
-    What differs, as `diff` gives it, and the two files as ``a`` and ``b``.
+        Replace an existing file.
 
     Raises
     ------
     InputError
-        When one is no submission that can be read.
+        Where one of them cannot be read as a submission.
     """
     runs = [path for run in map(run_around, (a, b)) if run for path in own_paths(Run(run))]
     check_outputs({"json": json}, [a, b, *runs], overwrite=overwrite)
-    found = {"a": str(a), "b": str(b), **diff(_answers(a), _answers(b))}
+    found: SubmissionDiff = {"a": str(a), "b": str(b), **diff(_read_tags(a), _read_tags(b))}
     if json is not None:
         write_json(json, found)
     return found
 
 
-def diff(a: Mapping[str, frozenset[str]], b: Mapping[str, frozenset[str]]) -> dict[str, Any]:
-    """Compare the tags of tiles, which are sets: neither the order of rows nor that of tags matters.
+def diff(a: Mapping[str, frozenset[str]], b: Mapping[str, frozenset[str]]) -> Difference:
+    """Compare the tags of tiles as sets: neither the order of rows nor that of tags matters.
 
-    Returns
-    -------
-    ``tiles`` in both; ``differing``, the number of these with other tags; ``tags``, sorted, a record for
-    each that differs somewhere: how many of the tiles in both have it in ``a``, in ``b``, and in one alone;
-    ``only_a`` and ``only_b``, names in one alone; ``changes``, of each differing tile what ``a`` and ``b``
-    have alone.
+    Parameters
+    ----------
+    a, b
+        Tags by the name of the tile.
     """
     both = [name for name in a if name in b]
     changed = [name for name in both if a[name] != b[name]]
-    counts = {
-        "a": Counter(tag for name in both for tag in a[name]),
-        "b": Counter(tag for name in both for tag in b[name]),
-        "only_a": Counter(tag for name in changed for tag in a[name] - b[name]),
-        "only_b": Counter(tag for name in changed for tag in b[name] - a[name]),
-    }
+    in_a = Counter(tag for name in both for tag in a[name])
+    in_b = Counter(tag for name in both for tag in b[name])
+    only_a = Counter(tag for name in changed for tag in a[name] - b[name])
+    only_b = Counter(tag for name in changed for tag in b[name] - a[name])
     return {
         "tiles": len(both),
         "differing": len(changed),
         "tags": [
-            {"tag": tag, **{key: count[tag] for key, count in counts.items()}}
-            for tag in sorted(counts["only_a"] | counts["only_b"])
+            {"tag": tag, "a": in_a[tag], "b": in_b[tag], "only_a": only_a[tag], "only_b": only_b[tag]}
+            for tag in sorted(only_a | only_b)
         ],
         "only_a": [name for name in a if name not in b],
         "only_b": [name for name in b if name not in a],
@@ -77,16 +109,18 @@ def diff(a: Mapping[str, frozenset[str]], b: Mapping[str, frozenset[str]]) -> di
     }
 
 
-def _answers(path: Path) -> dict[str, frozenset[str]]:
+def _read_tags(path: Path) -> dict[str, frozenset[str]]:
     """Read the tags of each tile."""
     submission = read_submission(path)
     rows, remedy = submission.rows, f"see amazon-ml submit lint {path}"
     broken = [case.item for case in submission.cases if case.kind != "form"]
     if broken:
-        raise InputError(f"{path} is not a submission: {broken[0]}; {remedy}")
+        raise InputError(f"this is not a submission: {broken[0]}", file=path, remedy=remedy)
     again = rows[rows["image_name"].duplicated()]
     if len(again):
-        raise InputError(f"{path} line {again['line'].iloc[0]}: {again['image_name'].iloc[0]} stands twice; {remedy}")
+        raise InputError(
+            f"{again['image_name'].iloc[0]} occurs twice", file=path, line=int(again["line"].iloc[0]), remedy=remedy
+        )
     separator = separator_of(run_around(path))
     return {
         name: frozenset(split_tags(tags, separator))

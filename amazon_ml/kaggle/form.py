@@ -1,4 +1,4 @@
-"""What a submission has to look like: which names in which order, which tags, what stands between them."""
+"""The form of a submission: names and their order, tags, and the separator between tags."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,18 @@ from amazon_ml.runtime.regular_files import check_regular
 
 @dataclass(frozen=True)
 class Form:
-    """What a submission has to look like.
+    """The form of a submission.
 
     Parameters
     ----------
     names
-        Tiles, in order.
+        Names of the tiles, in order.
     source
-        Where these come from.
+        Where the names come from, for messages.
     tags
-        The tags that may be given.
+        The allowed tags.
     separator
-        What stands between them.
+        Text between two tags.
     """
 
     names: list[str]
@@ -37,10 +37,10 @@ class Form:
 
 
 def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
-    """Find the form of a run's submission, or of the competition's where there is no run.
+    """Find the form of a run's submission, or that of the competition where there is no run.
 
-    Names are those of `sample`, else of the sample submission in the run's folder of tiles, else, for the
-    competition's tags, the official ones, else those of the run's test.parquet.
+    Names come from `sample`, else from the sample submission in the run's folder of tiles, else from the official list
+    where the tags are those of the competition, else from the run's test.parquet.
     """
     if run is None:
         return Form(read_names(sample), str(sample)) if sample else Form(official_names(), "the official list")
@@ -57,7 +57,7 @@ def find_form(run: Path | None = None, sample: Path | None = None) -> Form:
 
 
 def separator_of(run: Path | None) -> str:
-    """Tell what stands between the tags of a run's submission; a space where there is no run."""
+    """Give the separator between tags in a run's submission; a space where there is no run."""
     if run is None:
         return " "
     folder = Run(run)
@@ -66,7 +66,7 @@ def separator_of(run: Path | None) -> str:
 
 
 def run_around(file: Path) -> Path | None:
-    """Give the folder of a file where it is a run."""
+    """Give the folder of a file where that folder is a run, else None."""
     folder = Run(file.parent)
     return folder.path if folder.config.exists() and folder.provenance.exists() else None
 
@@ -85,6 +85,6 @@ def _tested_names(folder: Run) -> list[str]:
     try:
         return [str(name) for name in pd.read_parquet(folder.test, columns=["image_name"])["image_name"]]
     except FileNotFoundError:
-        raise InputError(f"there is no {folder.test}") from None
+        raise InputError("there is no such file", file=folder.test) from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{folder.test} is not a table of probabilities: {error}") from None
+        raise InputError(f"this is not a table of probabilities: {error}", file=folder.test) from None

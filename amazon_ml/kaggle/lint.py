@@ -1,4 +1,4 @@
-"""What Kaggle would refuse in a submission, and what looks wrong in it, with the lines of the file."""
+"""Check a submission for faults that Kaggle would refuse, and for what looks wrong, with lines of the file."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -20,40 +20,40 @@ from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
 
 KINDS = {
-    "unreadable": Kind("what is not a CSV in UTF-8", "write the file anew"),
-    "header": Kind(f"the first line is not {','.join(HEADER)}", "write it so"),
+    "unreadable": Kind("parts that are not CSV in UTF-8", "write the file again"),
+    "header": Kind(f"the first line is not {','.join(HEADER)}", "write it like that"),
     "columns": Kind("rows without exactly a name and tags", "mend these lines"),
-    "missing": Kind("names that are not there", "add these rows"),
-    "surplus": Kind("rows with names that are not asked for", "remove these lines"),
-    "repeated": Kind("rows with a name that stands further up", "keep one row of each"),
+    "missing": Kind("missing names", "add these rows"),
+    "unexpected": Kind("rows with names that are not in the list", "remove these lines"),
+    "repeated": Kind("rows with a name of an earlier row", "keep one row of each"),
     "untagged": Kind("rows without a tag", "give each its most probable tag"),
     "unknown_tags": Kind("tags that are not in the tag list", "mend these lines"),
-    "repeated_tags": Kind("tags that stand twice in a row", "keep one of each"),
-    "order": Kind("rows in another order", "none is needed: rows are matched by name", REMARK),
-    "form": Kind("lines that another program may read otherwise", "write the file anew", REMARK),
-    "label_logic": Kind("rows that break the label logic", "see whether the decision means it", REMARK),
-    "drift": Kind("tags that are far more or far less frequent than expected", "look at the decision", REMARK),
+    "repeated_tags": Kind("tags that occur twice in a row", "keep one of each"),
+    "order": Kind("rows in another order", "nothing: rows are matched by name", REMARK),
+    "form": Kind("lines that another program may read differently", "write the file again", REMARK),
+    "label_logic": Kind("rows that break the label logic", "check whether the decision rule intends it", REMARK),
+    "drift": Kind("tags that are much more or much less frequent than expected", "check the decision rule", REMARK),
 }
 
-#: A tag drifts when its share is off by this factor, and by so many standard errors, which noise hardly reaches.
+#: A tag drifts where its share differs by this factor and by this number of standard errors, which is rare by chance.
 _FACTOR, _DEVIATIONS = 2.0, 4.0
 
-#: Unknown spellings, from the first, for which the nearest tag is sought.
+#: Number of unknown spellings for which the nearest tag is searched.
 _GUESSED = 20
 
 
 @dataclass(frozen=True)
 class Expected:
-    """How frequent tags should be.
+    """Expected frequencies of tags.
 
     Parameters
     ----------
     counts
-        Tiles with each tag.
+        Number of tiles with each tag.
     tiles
-        Tiles in all.
+        Number of all tiles.
     source
-        What they are counted on.
+        The tiles that were counted, for messages.
     """
 
     counts: Mapping[str, int]
@@ -61,29 +61,42 @@ class Expected:
     source: str
 
 
+class TagShare(TypedDict):
+    """How frequent a tag is.
+
+    ``tag``; ``tiles``, its number of rows; ``share`` of the rows, in 0..1; where the expected share is known,
+    ``expected``, in 0..1, and ``z``, the difference in standard errors of two samples of tiles.
+    """
+
+    tag: str
+    tiles: int
+    share: float
+    expected: NotRequired[float]
+    z: NotRequired[float]
+
+
 @dataclass(frozen=True)
 class Lint:
-    """What a submission holds, and what is wrong with it.
+    """The content of a submission, and its faults.
 
     Parameters
     ----------
     file
         The submission.
     rows
-        Rows below the header.
+        Number of rows below the header.
     order
-        Where names and order come from that it is held against.
+        Where the names and the order come from that it is compared with.
     tags_per_tile
-        Mean over the rows.
+        Mean number of tags of a row.
     expected
-        Where the expected shares come from; None where none are known.
+        Where the expected shares come from; None where they are not known.
     tags
-        A record a tag: ``tag``, ``tiles``, ``share``, and, where known, ``expected`` (share) and
-        ``z``, the difference in standard errors of two samples of tiles.
+        A record for each tag.
     logic
-        Rows that break each rule of the label logic; broken rules only.
+        Number of rows that break each rule of the label logic; broken rules only.
     findings
-        What is wrong or worth a look, faults first.
+        Faults, and then remarks.
     """
 
     file: str
@@ -91,13 +104,13 @@ class Lint:
     order: str
     tags_per_tile: float
     expected: str | None
-    tags: tuple[dict[str, Any], ...]
+    tags: tuple[TagShare, ...]
     logic: dict[str, int]
     findings: tuple[Finding, ...]
 
     @property
     def faults(self) -> list[Finding]:
-        """Those findings that Kaggle would refuse, or score as wrong."""
+        """The findings that Kaggle would refuse, or score as wrong."""
         return [finding for finding in self.findings if finding.severity == "fault"]
 
 
@@ -109,26 +122,26 @@ def lint_submission(file: Path, *, run: Path | None = None, sample: Path | None 
     file
         The submission.
     run
-        Run that it is of, for tags, names and how frequent its decision gave tags on held-out tiles. By
-        default the folder of the file, where that is a run; else the competition's are taken.
+        The run of the submission: it gives tags, names, and how frequent its decision gave tags on held-out tiles. By
+        default the folder of the file, where that is a run; else those of the competition are used.
     sample
-        Sample submission whose names and order are requested.
+        Sample submission with the names and their order.
     """
     run = run or run_around(file)
     return lint(read_submission(file), find_form(run, sample), expect(run))
 
 
 def check_faults(found: Lint) -> None:
-    """Raise a `WorkError` that names the kinds of faults, where there are any."""
+    """Raise a `WorkError` with the kinds of faults, where there are any."""
     if found.faults:
         raise WorkError(f"{found.file} has faults: {', '.join(finding.kind for finding in found.faults)}")
 
 
 def expect(run: Path | None) -> Expected | None:
-    """Tell how frequent tags should be.
+    """Give the expected frequencies of tags.
 
-    For a run, as its decision gave them on held-out tiles, since a rule made for F2 gives more tags than
-    there are; without one, as in the competition's training table.
+    For a run, they are those that its decision gave on held-out tiles, since a rule for F2 gives more tags than there
+    are in truth. Without a run, they are those of the competition's training table.
     """
     if run is None:
         return Expected(PLANET_COUNTS, PLANET_TILES, "the competition's training tiles")
@@ -139,11 +152,11 @@ def expect(run: Path | None) -> Expected | None:
         counts = {record["tag"]: int(record["predicted"]) for record in metrics["tags"]}
         return Expected(counts, int(metrics["tiles"]), "what the run predicted on held-out tiles")
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{Run(run).metrics} does not tell how often tags were predicted") from None
+        raise InputError("the file does not hold how often tags were predicted", file=Run(run).metrics) from None
 
 
 def lint(submission: Submission, form: Form, expected: Expected | None = None) -> Lint:
-    """Hold a submission against its form, and its tags against how frequent they should be."""
+    """Compare a submission with its form, and its tags with their expected frequencies."""
     rows = submission.rows
     tagged = rows[rows["tags"].notna()]
     given = [[tag for tag in tags.split(form.separator) if tag] for tags in tagged["tags"]]
@@ -173,17 +186,17 @@ def lint(submission: Submission, form: Form, expected: Expected | None = None) -
 
 def _name_cases(rows: pd.DataFrame, form: Form) -> Iterator[Case]:
     first: dict[str, int] = {}
-    asked = set(form.names)
+    requested = set(form.names)
     for name, line in zip(rows["image_name"], rows["line"], strict=True):
         if name in first:
             yield Case("repeated", f"line {line}: {name}, as on line {first[name]}")
-        elif name not in asked:
-            yield Case("surplus", f"line {line}: {name!r}")
+        elif name not in requested:
+            yield Case("unexpected", f"line {line}: {name!r}")
         first.setdefault(name, line)
     for place, name in enumerate(form.names, start=2):
         if name not in first:
             yield Case("missing", f"{name}, line {place} in {form.source}")
-    there = [name for name in first if name in asked]
+    there = [name for name in first if name in requested]
     wanted = [name for name in form.names if name in first]
     for name, other in zip(there, wanted, strict=True):
         if name != other:
@@ -212,7 +225,7 @@ def _nearest(tag: str, tags: TagSet) -> str:
 
 
 def _broken_rules(given: list[list[str]], encoded: MultiHot, tags: TagSet) -> dict[str, list[int]]:
-    """Find rows that break the label logic, among those with tags that are all known."""
+    """Find rows that break the label logic, among rows whose tags are all known."""
     whole = [i for i, row in enumerate(given) if row and encoded[i].sum() == len(set(row))]
     return {rule: [whole[i] for i in broken] for rule, broken in tags.logic_faults(encoded[whole]).items()}
 
@@ -223,7 +236,7 @@ def _logic_cases(given: list[list[str]], lines: list[int], broken: Mapping[str, 
             yield Case("label_logic", f"line {lines[row]}: {rule}: {' '.join(given[row])}")
 
 
-def _drift_cases(tags: list[dict[str, Any]]) -> Iterator[Case]:
+def _drift_cases(tags: list[TagShare]) -> Iterator[Case]:
     for record in tags:
         share, expected, z = record["share"], record.get("expected"), record.get("z")
         if z is None or expected is None or abs(z) <= _DEVIATIONS:
@@ -242,10 +255,10 @@ def _encode(given: list[list[str]], tags: TagSet) -> MultiHot:
     return encoded
 
 
-def _frequencies(encoded: MultiHot, tags: TagSet, expected: Expected | None) -> list[dict[str, Any]]:
-    records = []
+def _frequencies(encoded: MultiHot, tags: TagSet, expected: Expected | None) -> list[TagShare]:
+    records: list[TagShare] = []
     for tag, tiles in zip(tags.names, encoded.sum(axis=0, dtype=int).tolist(), strict=True):
-        record = {"tag": tag, "tiles": tiles, "share": tiles / max(len(encoded), 1)}
+        record: TagShare = {"tag": tag, "tiles": tiles, "share": tiles / max(len(encoded), 1)}
         if expected and tag in expected.counts and len(encoded):
             record["expected"] = expected.counts[tag] / expected.tiles
             record["z"] = _deviation(tiles, len(encoded), expected.counts[tag], expected.tiles)

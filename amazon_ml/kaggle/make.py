@@ -1,4 +1,4 @@
-"""The submission file: every test tile once, in the official order, none without a tag."""
+"""Write the submission of a run: every test tile once, in the official order, each with a tag."""
 
 import logging
 from pathlib import Path
@@ -25,13 +25,12 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     run
         Run folder.
     sample
-        Sample submission whose rows and order are followed. By default that in the run's folder of
-        tiles; where there is none, the official names and order are used for the competition's
-        tags, and the order of test.parquet for others.
+        Sample submission with the names and their order. By default the one in the run's folder of tiles. Where there
+        is none, the official list is used for the competition's tags, and the order of test.parquet for other tags.
     out
         File to write; submission.csv in the run by default.
     overwrite
-        Replace `out` where it is there; submission.csv of the run always is.
+        Replace an existing file `out`; submission.csv of the run is always replaced.
     """
     folder = Run(run)
     form = find_form(run, sample)
@@ -45,16 +44,19 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     missing = [name for name in form.names if name not in place.index]
     if missing:
         raise InputError(
-            f"{folder.test} lacks {len(missing):,} of the {len(form.names):,} tiles in {form.source}, such as "
-            f"{missing[0]}; complete the test folders and train into a new `run`, or name another list with `sample`"
+            f"the file lacks {len(missing):,} of the {len(form.names):,} tiles in {form.source}, such as {missing[0]}",
+            file=folder.test,
+            remedy="complete the test folders and train into a new `run`, or name another list with `sample`",
         )
-    surplus = len(names) - len(form.names)
-    if surplus:
-        log.warning("%d tiles of %s are not in %s; they are left out", surplus, folder.test, form.source)
+    unlisted = len(names) - len(form.names)
+    if unlisted:
+        log.warning("%d tiles of %s are not in %s; they are left out", unlisted, folder.test, form.source)
     predicted = decision.rule.predict(p[place.loc[form.names].to_numpy()])
     tags = form.tags.decode(predicted, separator=form.separator)
     empty = [name for name, row in zip(form.names, tags, strict=True) if not row]
     if empty:
-        raise InputError(f"{len(empty)} tiles got no tag, such as {empty[0]}; Kaggle refuses empty answers")
+        raise InputError(
+            f"{len(empty)} tiles have no predicted tag, such as {empty[0]}; Kaggle refuses rows without a tag"
+        )
     write_table(path, pd.DataFrame({"image_name": form.names, "tags": tags}))
     log.info("wrote %s: %s rows in the order of %s", path, f"{len(form.names):,}", form.source)

@@ -1,4 +1,4 @@
-"""What Kaggle says of a submission: whether it is listed, its status, its scores."""
+"""Look up a submission in Kaggle's list: its status and its scores."""
 
 import logging
 import time
@@ -6,37 +6,47 @@ from collections.abc import Iterator
 from typing import Any
 
 from amazon_ml.errors import WorkError
-from amazon_ml.kaggle.client import explained
+from amazon_ml.kaggle.client import translated_errors
+from amazon_ml.kaggle.records import Outcome
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks at Kaggle's list: the first pause, and the longest that they grow to.
+#: Seconds between two calls: the first pause, and the longest one.
 _PAUSE, _LONGEST = 1.0, 60.0
 
-#: Submissions looked through, the newest first; Kaggle tells no more at a time.
+#: Submissions that are searched, the newest first; Kaggle lists no more at a time.
 _LISTED = 200
 
 
-def look_up(api: Any, competition: str, ref: int, seconds: float, scored: bool = False) -> dict[str, Any] | None:
-    """Look for a submission in Kaggle's list, again and again for some seconds; none where it is not there in time.
+def look_up(api: Any, competition: str, ref: int, seconds: float, scored: bool = False) -> Outcome | None:
+    """Search for a submission in Kaggle's list until it is there; None where it is not there in time.
 
-    With `scored`, until it has a score, or is wrong.
+    Parameters
+    ----------
+    api
+        Kaggle's client.
+    competition, ref
+        Name of the competition, and number of the submission.
+    seconds
+        How long to search.
+    scored
+        Wait also until it has a score or an error.
     """
     for _ in _pauses(seconds):
         try:
-            with explained(f"the submissions to {competition}"):
+            with translated_errors(f"the submissions to {competition}"):
                 listed = api.competition_submissions(competition, page_size=_LISTED) or []
-        except WorkError as error:  # it is sent; another look may do
+        except WorkError as error:  # it is sent; the next call may succeed
             log.warning("%s", error)
             continue
-        outcome = next((_outcome(told) for told in listed if told is not None and told.ref == ref), None)
+        outcome = next((_outcome(one) for one in listed if one is not None and one.ref == ref), None)
         if outcome and not (scored and outcome["status"] == "pending"):
             return outcome
     return None
 
 
 def _pauses(seconds: float) -> Iterator[None]:
-    """Give turns, the first at once, the last when the seconds are over, with growing pauses between them."""
+    """Pause between turns, longer each time: the first turn is at once, the last one at the end of the seconds."""
     end, pause = time.monotonic() + seconds, _PAUSE
     yield
     while (left := end - time.monotonic()) > 0:
@@ -45,10 +55,13 @@ def _pauses(seconds: float) -> Iterator[None]:
         yield
 
 
-def _outcome(told: Any) -> dict[str, Any]:
-    scores = {"public": told.public_score, "private": told.private_score}
-    return {
-        "status": told.status.name.lower(),
-        **{kind: float(score) if score else None for kind, score in scores.items()},
-        **({"error": told.error_description} if told.error_description else {}),
+def _outcome(submission: Any) -> Outcome:
+    public, private = submission.public_score, submission.private_score
+    outcome: Outcome = {
+        "status": submission.status.name.lower(),
+        "public": float(public) if public else None,
+        "private": float(private) if private else None,
     }
+    if submission.error_description:
+        outcome["error"] = submission.error_description
+    return outcome

@@ -1,9 +1,9 @@
-"""What was sent of a run: a list of submissions in its folder, kept whole by one process at a time."""
+"""The list of submissions that were sent of a run; one process at a time changes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.access import check_writable
@@ -11,19 +11,45 @@ from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.locks import locked
 
-#: A submission: ``time``, ``competition``, ``file``, ``sha256``, ``message``, ``status``; its number ``ref``, once it
-#: has one; once it is listed, ``public`` and ``private`` score (None before there are any), and Kaggle's ``error``.
-Record = dict[str, Any]
+
+class Outcome(TypedDict):
+    """What Kaggle lists of a submission: ``status``, ``public`` and ``private`` score (None before), and ``error``."""
+
+    status: str
+    public: float | None
+    private: float | None
+    error: NotRequired[str]
+
+
+class Record(TypedDict):
+    """A submission.
+
+    ``time`` in ISO 8601, UTC; ``competition``; ``file`` and its ``sha256``; ``message``; ``status``, that of Kaggle, or
+    ``sending``, ``sent`` or ``refused``; ``ref``, Kaggle's number, once there is one; scores ``public`` and ``private``
+    and ``error`` as in `Outcome`, once Kaggle lists it.
+    """
+
+    time: str
+    competition: str
+    file: str
+    sha256: str
+    message: str
+    status: str
+    ref: NotRequired[int]
+    public: NotRequired[float | None]
+    private: NotRequired[float | None]
+    error: NotRequired[str]
 
 
 @contextmanager
-def kept(run: Path | None) -> Iterator[list[Record]]:
-    """Hold the records of a run for this process, and give them, the oldest first; none where there is no run.
+def locked_records(run: Path | None) -> Iterator[list[Record]]:
+    """Lock the records of a run and read them, the oldest first; an empty list where there is no run.
 
     Raises
     ------
     InputError
-        When `run` is no run, where a record would be lost, its records are broken, or another process holds them.
+        Where `run` is no run, so that a record would be lost; where its records are broken; where another process has
+        locked them.
     """
     if run is None:
         yield []
@@ -38,7 +64,7 @@ def _read(run: Path) -> list[Record]:
     path = Run(run).submissions
     if not path.exists():
         return []
-    records = read_json(path)
+    records: list[Record] = read_json(path)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path} is not a list of submissions; mend or remove it")
+        raise InputError("this is not a list of submissions", file=path, remedy="mend or remove it")
     return records

@@ -1,4 +1,4 @@
-"""The rows of a submission file, and what keeps some from being read; only a file that is not there is refused."""
+"""Read the rows of a submission file, and list the faults of rows that cannot be read."""
 
 import codecs
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from amazon_ml.runtime.regular_files import check_regular
 
 HEADER = ["image_name", "tags"]
 
-#: What stands for bytes that are not UTF-8.
+#: Replaces bytes that are not UTF-8.
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What a submission file holds.
+    """The content of a submission file.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class Submission:
         The file.
     rows
         Table of ``image_name``, ``tags`` and ``line`` (the line in the file, the header being 1);
-        ``tags`` is None in a row that has not two columns.
+        ``tags`` is None in a row with another number of columns.
     cases
-        What is odd about bytes, lines and columns.
+        Faults of bytes, lines and columns.
     """
 
     path: Path
@@ -39,18 +39,18 @@ class Submission:
 
 
 def read_submission(path: Path) -> Submission:
-    """Read what can be read of a submission.
+    """Read a submission as far as it can be read.
 
     Raises
     ------
     InputError
-        When there is no such file.
+        Where there is no such file.
     """
     check_regular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(f"the file cannot be read: {error.strerror}", file=path) from None
     text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
     records, stray = split_records(text)
     header = records[0][1] if records else []

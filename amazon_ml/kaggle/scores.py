@@ -1,62 +1,68 @@
-"""Scores of what was sent before: asked for, recorded in the run, and shown."""
+"""Fetch the scores of submissions that were sent before, and record them in the run."""
 
 from pathlib import Path
+from typing import cast
 
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.client import sign_in
 from amazon_ml.kaggle.outcomes import look_up
-from amazon_ml.kaggle.records import Record, kept
+from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_json
 
-#: Statuses after which Kaggle says nothing new.
+#: Statuses that do not change any more.
 _FINAL = ("complete", "error", "refused")
 
 
 def fetch_scores(run: Path, *, wait: float = 0) -> list[Record]:
-    """Ask Kaggle for the scores that a run's submissions lack, and record them in the run.
+    """Fetch missing scores of a run's submissions from Kaggle, and record them in the run.
 
-    Where none is lacking, Kaggle is not asked.
+    Where no score is missing, Kaggle is not called.
 
     Parameters
     ----------
     run
         Run folder.
     wait
-        Seconds to wait for each that has no score yet.
+        Seconds to wait for each submission without a score.
 
     Returns
     -------
-    What was sent, the oldest first.
+    All submissions of the run, the oldest first.
 
     Raises
     ------
     InputError
-        When nothing was sent of the run, or Kaggle refuses the credentials.
+        Where nothing was sent of the run, or Kaggle refuses the credentials.
     WorkError
-        When Kaggle cannot be reached.
+        Where Kaggle cannot be reached.
     """
     if wait < 0:
-        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0")
-    with kept(run) as records:
+        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0", option="wait")
+    with locked_records(run) as records:
         if not records:
-            raise InputError(f"nothing was sent of {run}; amazon-ml submit send {Run(run).submission} sends it")
+            raise InputError(
+                "nothing was sent of this run", file=run, remedy=f"amazon-ml submit send {Run(run).submission} sends it"
+            )
         if any(_is_open(record) for record in records):
             api = sign_in()
             for record in filter(_is_open, records):
                 outcome = look_up(api, record["competition"], record["ref"], wait, scored=wait > 0)
-                record.update(outcome or {})
+                if outcome is not None:
+                    record.update(cast(Record, outcome))
                 write_json(Run(run).submissions, records)
     return records
 
 
 def check_scored(records: list[Record], wait: float) -> None:
-    """Raise a `WorkError` that names the submissions whose scores did not come, where some were waited for."""
+    """Raise a `WorkError` with the submissions that have no score after waiting."""
     late = [record["ref"] for record in records if _is_open(record)]
     if wait and late:
-        raise WorkError(f"no score after {wait:g} s for {', '.join(map(str, late))}; the same command looks again")
+        raise WorkError(
+            f"no score after {wait:g} s for {', '.join(map(str, late))}; the same command fetches them again"
+        )
 
 
 def _is_open(record: Record) -> bool:
-    """Whether Kaggle knows more of a submission; of one without a number it cannot be asked."""
+    """Whether the status of a submission may change; without a number it cannot be looked up."""
     return "ref" in record and record.get("status") not in _FINAL

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from amazon_ml.decisions.blending import WAYS
 from amazon_ml.errors import InputError
@@ -10,12 +9,13 @@ from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import check_run_folder, locked
 from amazon_ml.runs.blend import make_blend
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles
 
 log = logging.getLogger(__name__)
 
 
-def blend(runs: list[Path], *, run: Path, how: str = "mean") -> dict[str, Any]:
+def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
     """Average or stack runs; the blend is a run like any other, tuned, scored and used with the same verbs.
 
     The runs may differ in network, size, bands, loss and folds, for every stored probability is by a

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,13 +13,14 @@ from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision, requested_before
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
+from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import save_rule
 
 log = logging.getLogger(__name__)
 
 
-def gather(run: Path, *, partial: bool = False) -> dict[str, Any]:
+def gather(run: Path, *, partial: bool = False) -> Metrics:
     """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
 
     For folds that were trained in processes of their own, as on a cluster.
@@ -52,7 +52,7 @@ def gather(run: Path, *, partial: bool = False) -> dict[str, Any]:
         return finish(folder, listed_tiles(folder))
 
 
-def finish(run: Run, tiles: pd.DataFrame | None) -> dict[str, Any]:
+def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     """Tune, score, draw and tag the test tiles, for a caller that holds the run's lock.
 
     Parameters
@@ -89,7 +89,7 @@ def _report(run: Run, tiles: pd.DataFrame | None) -> None:
         log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
 
 
-def _draw(run: Run, labelled: pd.DataFrame, metrics: dict[str, Any]) -> None:
+def _draw(run: Run, labelled: pd.DataFrame, metrics: Metrics) -> None:
     names, tags, p, true = read_oof(run)
     predicted = read_decision(run).rule.predict(p)
     picked = pick_varied(true, 18, seed=0)

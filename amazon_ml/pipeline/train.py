@@ -5,7 +5,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds.folds import read_folds
@@ -19,6 +18,7 @@ from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_truth
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
 from amazon_ml.runs.provenance import read_processes, save_provenance
+from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import save_config, write_config
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runtime import distributed
@@ -42,7 +42,7 @@ class RunResult:
     """
 
     folder: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
     rank: int = 0
 
 
@@ -77,7 +77,7 @@ def train(config: RunConfig) -> RunResult:
         return RunResult(config.folder, _train(config), distributed.rank())
 
 
-def _train(config: RunConfig) -> dict[str, Any]:
+def _train(config: RunConfig) -> Metrics:
     began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
         catalog, folds = distributed.on_rank_zero(lambda: _set_up(run, config, held))
@@ -131,7 +131,7 @@ def _bind(fold: FoldFolder, task: str) -> None:
         bind(fold.path, task)
 
 
-def _put_together(run: Run, catalog: Catalog) -> dict[str, Any]:
+def _put_together(run: Run, catalog: Catalog) -> Metrics:
     with locked(run, wait=True):
         gather_folds(run)
         return finish(run, catalog.labelled)

@@ -1,1 +1,1 @@
-"""What a person looks at: tables and pictures."""
+"""Pages, tables and pictures of a run."""

@@ -1,4 +1,4 @@
-"""Wrong tags, perhaps: labels that are contradicted by networks that never saw the tile."""
+"""List labels that may be wrong: networks that were not trained on the tile contradict them."""
 
 import logging
 from dataclasses import replace
@@ -21,31 +21,34 @@ log = logging.getLogger(__name__)
 
 
 def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = None, overwrite: bool = False) -> None:
-    """List the tags that a run's networks contradict most: audit.csv, and audit.html to look at.
+    """List the tags that a run's networks contradict most: audit.csv, and audit.html with the tiles.
 
-    Both are written into the run. The CSV can be given back to training, to leave its tiles out
-    (``--data.exclude``) or to train towards its probabilities (``--data.soft_labels``); look at the page
-    and delete the rows that are right before you do.
+    Both are written into the run. Training can read the CSV, to leave its tiles out (`data.exclude`) or to use its
+    probabilities as soft labels (`data.soft_labels`). Look at the page first, and delete the rows of right tags.
 
     Parameters
     ----------
     run
         Run folder, trained.
     top
-        Contradicted labels to list, the strongest first.
+        Number of contradicted labels to list, the strongest first.
     show
-        Tiles on the page.
+        Number of tiles on the page.
     tiles
-        Folder of the tiles, if it is no longer where the run found it.
+        Folder of the tiles; by default the one that the run was trained on.
     overwrite
-        Replace an audit.csv that somebody edited, or that an older version wrote.
+        Replace an audit.csv that somebody edited, or that has no recorded hash.
     """
     if top < 1 or show < 0:
         raise InputError("`top` must be at least 1, `show` not below 0")
     folder = Run(run)
     config = folder.read_config()
     if not config.data.validate:
-        raise InputError(f"{run} was trained on every tile, so its probabilities repeat the tags; audit another run")
+        raise InputError(
+            "the run was trained on every tile, so its probabilities repeat the tags",
+            file=run,
+            remedy="audit another run",
+        )
     check_writable(folder)
     _check_unedited(folder, overwrite=overwrite)
     names, tags, p, true = read_oof(folder)
@@ -62,7 +65,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         }
     )
     with locked(folder, wait=True):
-        write_table(folder.audit, rows)  # with its hash, by which an edited one is noticed
+        write_table(folder.audit, rows)  # with its hash, so that an edited list is noticed
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         _draw(
@@ -74,12 +77,13 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
 
 
 def _check_unedited(run: Run, *, overwrite: bool) -> None:
-    """Refuse to replace a list that is not as this command wrote it."""
+    """Check that the list is as this command wrote it, before it is replaced."""
     check_regular(run.audit)
     if not overwrite and run.audit.exists() and not is_unchanged(run.audit):
         raise InputError(
-            f"{run.audit} was edited since it was written; give it another name to keep it, or replace it with "
-            "`overwrite`"
+            "the file was edited since it was written",
+            file=run.audit,
+            remedy="give it another name, or replace it with `overwrite`",
         )
 
 
@@ -88,9 +92,14 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     names = shown["image_name"].unique()
     catalog = read_catalog(Path(data.root), data)
     where = catalog.labelled.reset_index().set_index("image_name")
-    gone = [name for name in names if name not in where.index]
-    if gone:
-        raise InputError(f"{data.root} does not hold {gone[0]}; name the folder of the run's tiles with `tiles`")
+    missing = [name for name in names if name not in where.index]
+    if missing:
+        raise InputError(
+            f"the folder does not hold {missing[0]}",
+            file=data.root,
+            option="tiles",
+            remedy="name the folder of the run's tiles with `tiles`",
+        )
     found, read = where.loc[names], read_bands(folder)
     images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]

@@ -1,4 +1,4 @@
-"""The page of an audit: tiles whose tags the network contradicts, to be judged by eye."""
+"""The page of an audit: tiles with the tags that the network contradicts."""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,7 +12,7 @@ from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.thumbnails import data_uri
 from amazon_ml.runtime.files import write_text
 
-#: Pixels; larger tiles are scaled down, so that a page of a hundred stays below 3 MB.
+#: Pixels; larger tiles are scaled down, so that a page of a hundred tiles is smaller than 3 MB.
 _EDGE = 160
 
 
@@ -31,7 +31,7 @@ def write_audit_page(
     images
         The tiles, uint8 arrays of shape (height, width, bands); the first three bands are shown.
     given
-        The tags that each tile carries.
+        The tags of each tile.
     title
         Heading of the page.
     """
@@ -41,9 +41,10 @@ def write_audit_page(
     ]
     lead = (
         f"{len(tiles)} tiles, the strongest contradictions first. "
-        '<span class="doubted">Orange</span>: a tag that the tile carries and the network doubts. '
-        '<span class="missing">Blue</span>: a tag that it lacks and the network sees. The number is the probability '
-        "by networks that were not trained on the tile. Networks err, too: look before you change a tag."
+        '<span class="doubted">Orange</span>: a tag that the tile has and the network doubts. '
+        '<span class="missing">Blue</span>: a tag that the tile lacks and the network predicts. The number is the '
+        "probability of networks that were not trained on the tile. Networks make errors, too: look at the tile before "
+        "you change a tag."
     )
     cards_section = Section("tiles", "Tiles", grid(cards, "11rem"))
     write_text(path, document(title, paragraph(lead), [cards_section]))

@@ -1,18 +1,18 @@
-"""Runs side by side: sheets of text, and the page that holds them."""
+"""Compare runs: tables of text, and a page with them."""
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from amazon_ml.decisions.paired import Difference
 from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
 from amazon_ml.errors import InputError
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import Cell, paragraph, table, words
 from amazon_ml.runs.access import own_paths
-from amazon_ml.runs.compare import compare_runs
+from amazon_ml.runs.compare import Comparison, compare_runs
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_json, write_text
 from amazon_ml.runtime.outputs import check_outputs
@@ -20,13 +20,13 @@ from amazon_ml.runtime.outputs import check_outputs
 log = logging.getLogger(__name__)
 
 _NONE = "\N{EN DASH}"
-#: What a verdict means, where more is better and where less is.
+#: The meaning of a verdict, where more is better and where less is better.
 _MORE = {"higher": "better", "lower": "worse", "noise": "noise"}
 _LESS = {"higher": "worse", "lower": "better", "noise": "noise"}
-#: How a tag's difference is marked.
+#: Marks of the differences of tags.
 _MARKS = {"higher": "+", "lower": "\N{MINUS SIGN}", "noise": " "}
 
-#: How a verdict is drawn, by the classes of the pages' style.
+#: Classes of the pages' style for each verdict.
 _COLOURS = {"better": "blue", "worse": "orange", "noise": "faint"}
 
 
@@ -37,11 +37,11 @@ class Sheet:
     Parameters
     ----------
     title, note
-        Above and below it.
+        Text above and below the table.
     headings, rows
-        Its cells.
+        Text of the cells.
     words
-        Its cells are words rather than numbers.
+        Whether the cells are words, not numbers.
     """
 
     title: str
@@ -54,40 +54,35 @@ class Sheet:
 def compare(
     runs: list[Path], *, rule: str = DEFAULT_RULE, json: Path | None = None, page: Path | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> Comparison:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
-    Every run is predicted anew by one rule, so that a difference is one of networks. It is noise where
-    its interval, a bootstrap's over tiles, holds 0; the more runs are compared, the wider intervals are.
-    The runs are not changed.
+    One rule predicts the tags of every run, so that differences come from the networks. A difference is noise where its
+    interval, a bootstrap over tiles, holds 0. The more runs are compared, the wider the intervals are. The runs are not
+    changed.
 
     Parameters
     ----------
     runs
-        Run folders of the same tags and labels, blends among them if need be; the first is the one
-        that the others are compared to.
+        Run folders of the same tags and labels; blends are allowed. The others are compared to the first one.
     rule
-        Rule that decides: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
+        Decision rule: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
     json
-        File for all that was found.
+        File for the comparison.
     page
-        HTML file of the same tables and a drawing; it needs no other file.
+        HTML file with the same tables and a drawing; it needs no other file.
     overwrite
-        Replace files that are there.
-
-    Returns
-    -------
-    What was found, as `amazon_ml.runs.compare.compare_runs` gives it.
+        Replace existing files.
 
     Raises
     ------
     InputError
-        For fewer than two runs, and for runs that cannot be compared.
+        Where there are fewer than two runs, or runs that cannot be compared.
     """
     if rule not in RULES:
-        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}")
+        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}", option="rule")
     if len({path.resolve() for path in runs}) < max(2, len(runs)):
-        raise InputError("name two different runs or more")
+        raise InputError("name two different runs or more", option="runs")
     inputs = [path for run in runs for path in own_paths(Run(run))]
     check_outputs({"json": json, "page": page}, inputs, overwrite=overwrite)
     found = compare_runs([Run(path) for path in runs], rule)
@@ -99,7 +94,7 @@ def compare(
     return found
 
 
-def write_comparison_page(path: Path, found: dict[str, Any]) -> None:
+def write_comparison_page(path: Path, found: Comparison) -> None:
     """Write a comparison as an HTML page that needs no other file."""
     sections = [
         Section(anchor, sheet.title, _html(sheet))
@@ -110,35 +105,35 @@ def write_comparison_page(path: Path, found: dict[str, Any]) -> None:
     write_text(path, document(title, paragraph(escape(lead(found))), sections))
 
 
-def lead(found: dict[str, Any]) -> str:
-    """Give the sentence above a comparison: which tiles, which rule."""
+def lead(found: Comparison) -> str:
+    """Give the sentences above a comparison: its tiles and its rule."""
     source = "GENERATED tiles, which say nothing about Kaggle: " if found["generated"] else ""
     most = max(run["held_out"] for run in found["runs"])
     part = "that every run held out" + (f"; one held out {most:,}" if most > found["tiles"] else "")
     return (
-        f"{source}{found['tiles']:,} tiles {part}. All runs are predicted by one rule, {found['rule']}, cross-fitted: "
-        "each tile by a rule that was fitted on other tiles."
+        f"{source}{found['tiles']:,} tiles {part}. One rule, {found['rule']}, predicts the tags of all runs, "
+        "cross-fitted: each tile by a rule that was fitted on other tiles."
     )
 
 
-def caution(found: dict[str, Any]) -> str:
-    """Give the sentence below a comparison: what its intervals do not cover."""
-    told = "Intervals tell what other tiles could change, with the networks as they are; another seed changes more."
+def caution(found: Comparison) -> str:
+    """Give the sentences below a comparison: what its intervals do not cover."""
+    sentence = "Intervals show what other tiles could change, with the networks as they are; another seed changes more."
     others = len(found["runs"]) - 1
     if others < 2:
-        return told
+        return sentence
     return (
-        f"{told} {others} comparisons are made, so each is at {_level(found)}: together they hold in 95 % of "
-        f"cases. The best of {others + 1} runs is flattered by being chosen on these tiles."
+        f"{sentence} {others} comparisons are made, so each is at {_level(found)}: together they hold in 95 % of "
+        f"cases. The score of the best of {others + 1} runs is too high, since it is chosen on these tiles."
     )
 
 
-def sheets(found: dict[str, Any]) -> list[Sheet]:
+def sheets(found: Comparison) -> list[Sheet]:
     """Give the tables of a comparison: scores, differences, tags, options."""
     return [sheet(found) for sheet in (_scores, _differences, _tags, _options)]
 
 
-def _scores(found: dict[str, Any]) -> Sheet:
+def _scores(found: Comparison) -> Sheet:
     beta = f"F{found['beta']:g}"
     headings = ("run", f"{beta} at 0.2", f"{beta} {found['rule']}", "95 % interval", "log loss", "epochs", "images/s",
                 "seconds")  # fmt: skip
@@ -149,14 +144,14 @@ def _scores(found: dict[str, Any]) -> Sheet:
             f"{run['cross_fitted']['value']:.4f}",
             _between(run["cross_fitted"]["interval"], ".4f"),
             f"{run['log_loss']['value']:.4f}",
-            *(_known(run[key]) for key in ("epochs", "images_per_second", "train_seconds")),
+            *(_known(value) for value in (run["epochs"], run["images_per_second"], run["train_seconds"])),
         )
         for run in found["runs"]
     ]
     return Sheet("Scores", headings, rows, f"seconds: of training steps, all folds; {_NONE}: not known")
 
 
-def _measures(found: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
+def _measures(found: Comparison) -> dict[str, tuple[str, dict[str, str]]]:
     beta = f"F{found['beta']:g}"
     return {
         "fixed": (f"{beta} at 0.2", _MORE),
@@ -165,19 +160,24 @@ def _measures(found: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
     }
 
 
-def _differences(found: dict[str, Any]) -> Sheet:
+def _differences(found: Comparison) -> Sheet:
     rows = []
     for run in found["runs"][1:]:
-        for key, (name, meaning) in _measures(found).items():
-            one = run["minus_first"][key]
+        differences = run["minus_first"]
+        assert differences is not None  # only the first run has none
+        for (name, meaning), one in zip(
+            _measures(found).values(),
+            (differences["fixed"], differences["cross_fitted"], differences["log_loss"]),
+            strict=True,
+        ):
             rows.append((run["run"], name, f"{one['value']:+.4f}", f"{one['standard_error']:.4f}",
                          _between(one["interval"], "+.4f"), meaning[one["verdict"]]))  # fmt: skip
     headings = ("run", "of", "difference", "std. error", f"{_level(found)} interval", "verdict")
     return Sheet(f"Minus {found['runs'][0]['run']}, tile by tile", headings, rows,
-                 "noise: the interval holds 0, so that chance alone could make the difference")  # fmt: skip
+                 "noise: the interval holds 0, so that the difference may be chance")  # fmt: skip
 
 
-def _tags(found: dict[str, Any]) -> Sheet:
+def _tags(found: Comparison) -> Sheet:
     rows = []
     for record in found["tags"]:
         first, *others = (f"{value:.3f}" for value in record["fbeta"])
@@ -187,22 +187,22 @@ def _tags(found: dict[str, Any]) -> Sheet:
     beta, names = f"F{found['beta']:g}", [run["run"] for run in found["runs"]]
     chance = (1 - found["level"]) * len(rows) * (len(names) - 1)
     note = f"+ and \N{MINUS SIGN}: the interval of the difference to {names[0]} leaves out 0"
-    note += f"; by chance alone about {chance:.1f} such marks are to be expected"
+    note += f"; about {chance:.1f} such marks are expected by chance"
     return Sheet(f"{beta} of each tag, over tiles", ("tag", "support", *names), rows, note)
 
 
-def _options(found: dict[str, Any]) -> Sheet:
+def _options(found: Comparison) -> Sheet:
     rows = [(one["option"], *map(_value, one["values"])) for one in found["options"]]
     names = [run["run"] for run in found["runs"]]
-    note = f"{_NONE}: none, or the run is a blend or older than the option" if rows else "none differs"
+    note = f"{_NONE}: none, or the run is a blend" if rows else "no option differs"
     return Sheet("Options that differ", ("option", *names), rows, note, words=True)
 
 
-def _level(found: dict[str, Any]) -> str:
+def _level(found: Comparison) -> str:
     return f"{100 * found['level']:.4g} %"
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return _NONE if value is None else str(value)
 
 
@@ -221,17 +221,19 @@ def _html(sheet: Sheet) -> str:
 
 
 def _cell(text: str) -> Cell:
-    """Show a figure, sorted as a number where it is one."""
+    """Make a cell that is sorted as a number where its text is one."""
     try:
         return Cell(escape(text), float(text.split()[0].replace(",", "")))
     except (ValueError, IndexError):
         return words(text)
 
 
-def _drawn(found: dict[str, Any]) -> str:
+def _drawn(found: Comparison) -> str:
     """Draw the intervals of the cross-fitted differences over a line at 0."""
     name, meaning = _measures(found)["cross_fitted"]
-    differences = [(run["run"], run["minus_first"]["cross_fitted"]) for run in found["runs"][1:]]
+    differences = [
+        (run["run"], run["minus_first"]["cross_fitted"]) for run in found["runs"] if run["minus_first"] is not None
+    ]
     reach = max(max(map(abs, one["interval"])) for _, one in differences) or 1e-4
     lines = list(_dots(differences, meaning, reach))
     height = 34 * len(lines) + 30
@@ -244,7 +246,7 @@ def _drawn(found: dict[str, Any]) -> str:
     )
 
 
-def _dots(differences: Sequence[tuple[str, dict[str, Any]]], meaning: dict[str, str], reach: float) -> Iterator[str]:
+def _dots(differences: Sequence[tuple[str, Difference]], meaning: dict[str, str], reach: float) -> Iterator[str]:
     for place, (name, one) in enumerate(differences):
         low, high = one["interval"]
         left, middle, right = (460 + 240 * value / reach for value in (low, one["value"], high))

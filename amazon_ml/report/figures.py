@@ -1,4 +1,4 @@
-"""Pictures of tiles with their tags. They use no pyplot, so that no plotting backend is chosen or changed."""
+"""Pictures of tiles with their tags, and of sweeps. They do not use pyplot, which would choose a plotting backend."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def draw_tiles(
     title: str,
     columns: int = 6,
 ) -> None:
-    """Draw tiles with their tags: right ones, missed ones and false positives told apart by mark and colour.
+    """Draw tiles with their tags: right tags, missed tags and false positives differ by mark and colour.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def draw_tiles(
         The tiles, uint8 arrays of shape (height, width, bands); the first three bands are shown as red,
         green and blue.
     tags
-        The tag list.
+        Names of the columns.
     true, predicted
         Multi-hot arrays of shape (tiles, tags).
     title
@@ -71,7 +71,7 @@ def draw_sweep(path: Path, sweep: pd.DataFrame, suggested: float) -> None:
     sweep
         Columns ``learning_rate``, ``loss`` and ``smoothed_loss``.
     suggested
-        The rate that is marked.
+        The suggested rate, which is marked.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.add_subplot(xscale="log", xlabel="learning rate", ylabel="training loss")
@@ -80,14 +80,14 @@ def draw_sweep(path: Path, sweep: pd.DataFrame, suggested: float) -> None:
     axis.axvline(suggested, color=_RIGHT, linestyle="--", label=f"suggested: {suggested:.2g}")
     before = sweep["smoothed_loss"].iloc[: int(sweep["smoothed_loss"].to_numpy().argmin()) + 1]
     margin = 0.1 * before.max()
-    axis.set_ylim(before.min() - margin, before.max() + margin)  # what diverges would hide the rest
+    axis.set_ylim(before.min() - margin, before.max() + margin)  # diverging losses would hide the rest
     axis.legend()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
 def pick_varied(targets: npt.NDArray[np.uint8], count: int, seed: int) -> npt.NDArray[np.intp]:
-    """Pick tiles so that rare tags are seen: each next tile is drawn among those of the tag shown least."""
+    """Pick tiles so that rare tags are shown: each next tile is drawn from those of the tag that is shown least."""
     rng = np.random.default_rng(seed)
     left = rng.permutation(len(targets))
     shown = np.zeros(targets.shape[1])

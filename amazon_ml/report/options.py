@@ -1,4 +1,4 @@
-"""The page docs/configuration.md: every option of training, as the classes of settings declare them."""
+"""Write docs/configuration.md: every option of training, as the classes of settings declare it."""
 
 import dataclasses
 import sys

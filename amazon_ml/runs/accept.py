@@ -1,10 +1,9 @@
-"""What a person changed in a run, taken as it is: new hashes, and a note of it in the provenance."""
+"""Accept files of a run that a person changed: record new hashes, and note the change in the provenance."""
 
 import getpass
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from amazon_ml.errors import InputError, listed
 from amazon_ml.runs.access import locked, locked_fold
@@ -22,18 +21,19 @@ from amazon_ml.runs.hashes import (
     write_json,
 )
 from amazon_ml.runs.provenance import task_of, this_start
+from amazon_ml.runs.provenance_file import Acceptance
 
 log = logging.getLogger(__name__)
 
 
 def accept(run: Path) -> None:
-    """Take the files of a run as they are, after somebody changed some by hand; provenance.json tells which.
+    """Take the files of a run as they are, after somebody changed some by hand; provenance.json lists them.
 
-    Verbs refuse a file of a run that is not as the run wrote it. After this one they read it. A file that is made
-    of a changed one, such as metrics.json of truth.csv, is refused until it is made anew. What training goes by
-    (config.yaml, folds.csv, bands.json, provenance.json, tiles.parquet) cannot be changed once a network is trained;
-    options that change no result, such as data.root, may be edited in config.yaml at any time. A run without
-    hashes is taken as a whole.
+    Other commands refuse a file of a run that is not as the run wrote it. After this command they read it. A file that
+    is made of a changed one, such as metrics.json of truth.csv, is refused until it is made anew. The files that
+    training depends on (config.yaml, folds.csv, bands.json, provenance.json, tiles.parquet) cannot be changed once a
+    network is trained. Options that change no result, such as data.root, may be edited in config.yaml at any time. All
+    files of a run without hashes are accepted.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def accept(run: Path) -> None:
         Run folder, or a blend.
     """
     folder = Run(run)
-    folder.read_config(checked=False)  # a lock would make the folder where there is none
+    folder.read_config(checked=False)  # before the lock, which would make the folder where there is none
     with locked(folder), ExitStack() as held:
         for fold in folder.begun_folds():
             held.enter_context(locked_fold(fold))
@@ -50,14 +50,14 @@ def accept(run: Path) -> None:
         note = {path.relative_to(run).as_posix(): hash_file(path) for path in changed}
         had_bundle = folder.bundle.exists()
         if changed:
-            withdraw_bundle(folder)  # it must not tell of the former file
-        _note(folder, note)  # first: the note is there, whenever this process is killed
+            withdraw_bundle(folder)  # it was made of the former file
+        _note(folder, note)  # first, so that the note is there whenever this process is killed
         for path in changed:
             adopt(path)
     for path in changed:
         log.info("accepted %s", path)
     if not changed:
-        log.info("%s is as it was written; nothing to accept", run)
+        log.info("%s is as the run wrote it; there is nothing to accept", run)
     elif had_bundle:
         _bundle_anew(folder)
 
@@ -71,33 +71,34 @@ def _is_changed(path: Path) -> bool:
 
 
 def _check_free(run: Run, changed: list[Path]) -> None:
-    """Refuse changes of what networks were trained by; a file without a hash is one of a run without hashes."""
+    """Refuse changes of files that training depends on; a file without a hash belongs to a run without hashes."""
     fixed = [path for path in changed if path.name in FIXED and is_recorded(path)]
     if fixed and (run.begun_folds() or run.blend.exists()):
         raise InputError(
-            f"{listed(fixed)}: the run was made by what is recorded; put it back, or train into another `run`; "
-            "nothing was accepted"
+            "the networks were trained with the recorded content of these files; nothing was accepted",
+            file=listed(fixed),
+            remedy="put them back, or train into another `run`",
         )
 
 
 def _note(run: Run, files: dict[str, str]) -> None:
-    """Tell in the provenance what was accepted, when, by whom; bind folds that no task is known of."""
-    facts = run.read_provenance(checked=False)
-    task = facts.get("task")
+    """Record in the provenance what was accepted, when and by whom; record the task of folds that have none."""
+    provenance = run.read_provenance(checked=False)
+    task = provenance.get("task")
     if task is None and not run.blend.exists():
-        facts["task"] = task = task_of(run, run.read_config(checked=False), facts)
+        provenance["task"] = task = task_of(run, run.read_config(checked=False), provenance)
     for fold in run.begun_folds():
         if read_task(fold.path) is None:
             bind(fold.path, str(task))
     if files:
-        accepted: list[dict[str, Any]] = [*facts.get("accepted", ()), {**this_start(), "user": _user(), "files": files}]
-        write_json(run.provenance, {**facts, "accepted": accepted})
+        acceptance: Acceptance = {**this_start(), "user": _user(), "files": files}
+        write_json(run.provenance, {**provenance, "accepted": [*provenance.get("accepted", []), acceptance]})
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container may give its user no name
+    except (OSError, KeyError):  # in a container, the user may have no name
         return "unknown"
 
 

@@ -1,7 +1,7 @@
-"""Access to a run folder for writing: what is refused there, and the locks that keep two processes apart.
+"""Writing access to a run folder: checks of what lies there, and locks against other processes.
 
-A run owns the names that `Run` and `FoldFolder` give. It may itself lie under a link; below it, nothing of its own
-may be one, since writing would reach files elsewhere.
+A run owns the names that `Run` and `FoldFolder` give. The run folder may lie behind a link. Its own files and folders
+must not be links, since writing to them would change files elsewhere.
 """
 
 import os
@@ -18,28 +18,28 @@ from amazon_ml.runs.hashes import RECORD, is_recorded
 from amazon_ml.runtime import locks
 from amazon_ml.runtime.files import read_json
 
-#: Names of a run's own files and folders, beside those of its folds.
+#: Names of a run's own files and folders, without those of its folds.
 OWN = frozenset(
     [getattr(Run(Path()), name).name for name, value in vars(Run).items() if isinstance(value, property)]
     + [".lock", ".submissions.lock", "neighbours.csv", "lr.csv", "lr.png", "slurm", RECORD]
 )
-#: What may lie in the folder of a run before it begins: folds and bands that somebody made, a sweep of `find lr`.
+#: Files that may lie in the folder of a run before it begins: folds and bands by hand, a sweep of `find lr`.
 BEFORE_TRAINING = frozenset({"folds.csv", "neighbours.csv", "bands.json", "lr.csv", "lr.png"})
-#: Folders of a run in which everything is its own.
+#: Folders of a run in which all files belong to it.
 _INNER = ("bundle", "slurm")
 _FOLD = re.compile(r"fold-\d+")
 
 
 def locked(run: Run, *, wait: bool = False) -> AbstractContextManager[None]:
-    """Hold what the folds of a run share for this process; the lock falls with the process, however it ends."""
+    """Lock the files that the folds of a run share; the lock ends with the process, however it ends."""
     check_writable(run)
     if wait:
-        return locks.locked(run.path / ".lock", f"waiting for another process to let go of {run.path}", wait=True)
+        return locks.locked(run.path / ".lock", f"waiting for another process to release {run.path}", wait=True)
     return locks.locked(run.path / ".lock", _busy(run.path))
 
 
 def locked_fold(fold: FoldFolder) -> AbstractContextManager[None]:
-    """Hold one fold of a run for this process, beside others that hold other folds."""
+    """Lock one fold of a run; other processes may lock other folds at the same time."""
     return locks.locked(fold.lock, _busy(fold.path))
 
 
@@ -48,25 +48,29 @@ def _busy(path: Path) -> str:
 
 
 def check_writable(run: Run) -> None:
-    """Refuse a run in which something of its own is a link, a pipe or a device; call it before writing there."""
+    """Check that no file of a run is a link, a pipe or a device; call it before you write there."""
     check_no_links(_present(run.path))
 
 
 def check_no_links(paths: Iterable[Path]) -> None:
-    """Refuse paths that are links, pipes or devices, as soon as one is met."""
+    """Check that no path is a link, a pipe or a device."""
     for path in paths:
         try:
             kind = stat.S_IFMT(path.lstat().st_mode)
-        except FileNotFoundError:  # a temporary file of a process at work
+        except FileNotFoundError:  # a temporary file of another process
             continue
         if kind == stat.S_IFLNK:
-            raise InputError(f"{path} is a link; nothing is written through it: put a copy in its place, or remove it")
+            raise InputError(
+                "this is a link, and nothing is written through links",
+                file=path,
+                remedy="put a copy in its place, or remove it",
+            )
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            raise InputError(f"{path} is neither a file nor a folder; remove it")
+            raise InputError("this is neither a file nor a folder", file=path, remedy="remove it")
 
 
 def _present(folder: Path) -> Iterator[Path]:
-    """List what is there of a run's own, a folder before what it holds; what a caller refuses is not entered."""
+    """List existing files of a run, each folder before its content, so that a caller can stop before entering it."""
     for path in _entries(folder):
         if path.name in OWN or _FOLD.fullmatch(path.name):
             yield path
@@ -85,33 +89,43 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def check_run_folder(run: Run, before: Collection[str] = ()) -> None:
-    """Refuse to make a run in a folder that holds something else.
+    """Check that a folder holds no other files than those of a run.
 
-    Hidden files, such as a lock or ``.gitkeep``, may be there. A folder with a run in it is left to the caller.
+    Hidden files, such as a lock or ``.gitkeep``, may be there. A folder that holds a run passes the check.
 
     Parameters
     ----------
     run
-        Where the run is to be.
+        The run folder, which need not exist.
     before
         Names that may be there before the run begins.
     """
-    check_writable(run)  # first, since a configuration is read here
+    check_writable(run)  # first, since the configuration is read below
     if os.path.lexists(run.path) and not run.path.is_dir():
-        raise InputError(f"`run` {run.path} is no folder; choose another")
+        raise InputError(f"`run` {run.path} is no folder", option="run", remedy="choose another")
     foreign = [path.name for path in _entries(run.path) if path.name[0] != "." and path.name not in before]
-    if foreign and not is_run(run):  # in this order, since another process may be about to begin the run
-        raise InputError(f"`run` {run.path} holds {listed(foreign)}, and is no run; choose a new or an empty folder")
+    if foreign and not is_run(run):  # in this order, since another process may begin the run between the two
+        raise InputError(
+            f"`run` {run.path} holds {listed(foreign)}, and is no run",
+            option="run",
+            remedy="choose a new or an empty folder",
+        )
 
 
 def is_run(run: Run) -> bool:
-    """Whether a folder holds a run or a blend, begun at least; an `InputError` where its config.yaml is another's."""
+    """Whether a folder holds a run or a blend; an `InputError` where its config.yaml is not that of a run."""
     blend = run.blend.exists() and _is_blend(read_json(run.blend))  # it is written before config.yaml
     if run.config.exists():
         try:
             run.read_config(checked=False)
         except InputError as error:
-            raise InputError(f"{error}; choose another `run`") from None
+            raise InputError(
+                error.problem,
+                file=error.file,
+                line=error.line,
+                option=error.option,
+                remedy="; ".join(filter(None, (error.remedy, "choose another `run`"))),
+            ) from None
         return True
     return blend or is_recorded(run.config)
 
@@ -121,9 +135,9 @@ def _is_blend(content: object) -> bool:
 
 
 def own_paths(run: Run) -> list[Path]:
-    """List what no output may replace, for `check_outputs`.
+    """List the paths that no output may replace, for `check_outputs`.
 
-    These are the files of a run, there or not, the folders in which all is its own, and the tables it was trained from.
+    These are the files of a run, whether they exist or not, its own folders, and the tables that it was trained from.
     """
     folds = [path for path in _entries(run.path) if _FOLD.fullmatch(path.name)]
     return [*(run.path / name for name in OWN), *folds, *_tables(run)]
@@ -133,5 +147,5 @@ def _tables(run: Run) -> list[Path]:
     try:
         data = run.read_config(checked=False).data
         return tables_of(Path(data.root), data)
-    except InputError:  # a run that cannot be read is refused by its reader
+    except InputError:  # its reader reports why the run cannot be read
         return []

@@ -1,10 +1,11 @@
-"""A blend: a run whose probabilities are made of those of other runs, its members."""
+"""A blend: a run whose probabilities are computed from those of other runs, its members."""
 
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -20,70 +21,88 @@ from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabilities, read_targets, write_truth
 from amazon_ml.runs.hashes import read_recorded, recorded, write_json, write_table, write_text
 from amazon_ml.runs.provenance import this_start, versions
+from amazon_ml.runs.provenance_file import Provenance
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runtime.files import sha256_of
 
 log = logging.getLogger(__name__)
 
-#: Of the out-of-fold tiles of the member with the fewest, the share that all members must have in common.
+#: All members must have this share of out-of-fold tiles in common, relative to the member with the fewest.
 LEAST_SHARED = 0.5
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Members and what makes one probability of theirs; stored as ``blend.json``."""
+    """The members of a blend, and the blender that combines their probabilities; stored as ``blend.json``."""
 
     members: tuple[Run, ...]
     blender: Blender
 
 
-def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
-    """Write a blend as far as its probabilities go, for a caller that holds its lock.
+class MemberRecord(TypedDict):
+    """A member in ``blend.json``: its ``path`` from the folder of the blend, and ``oof_sha256`` of its oof.parquet."""
 
-    The out-of-fold rows that are stored are blended by `cross_blend`; ``blend.json`` keeps what is
-    fitted on all of them, by which untagged and new tiles are blended. Where the tiles lie, the order
-    of the tags, seed and beta are those of the first member.
+    path: str
+    oof_sha256: str
+
+
+class BlendRecord(TypedDict):
+    """The content of ``blend.json``: ``how`` the runs are blended, the ``members``, and fitted ``parameters``."""
+
+    how: str
+    members: list[MemberRecord]
+    parameters: dict[str, object]
+
+
+def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
+    """Write the configuration and the probabilities of a blend, for a caller that holds its lock.
+
+    `cross_blend` blends the out-of-fold rows. ``blend.json`` holds the parameters that are fitted on all of these rows;
+    untagged and new tiles are blended with them. The first member gives the folder of the tiles, the order of the tags,
+    the seed and beta.
     """
-    _check_others(members)
+    _check_members(members)
     first, tags, way = members[0], members[0].tags(), WAYS[how]
     names, targets = _shared_rows(members), read_targets(first)
     hashes = [sha256_of(member.oof) for member in members]
     p, true = _out_of_fold(members, names, tags), targets.loc[names].to_numpy()
     oof, blender = cross_blend(way, p, true, seed=first.read_config().seed), way.fit(p, true)
-    run.oof.unlink(missing_ok=True)  # written last, so that nothing reads half of one blend and half of another
-    kept = [
+    run.oof.unlink(missing_ok=True)  # it is written last, so that nothing reads parts of two blends
+    records: list[MemberRecord] = [
         {"path": _relative(member.path, run.path), "oof_sha256": sha256}
         for member, sha256 in zip(members, hashes, strict=True)
     ]
-    write_json(run.blend, {"how": how, "members": kept, "parameters": blender.to_dict()})
+    content: BlendRecord = {"how": how, "members": records, "parameters": blender.to_dict()}
+    write_json(run.blend, content)
     _describe(run, first)
     write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
     _write_test(run, members, blender)
-    for member, sha256 in zip(members, hashes, strict=True):  # no lock of theirs is held: they may be read-only
+    for member, sha256 in zip(members, hashes, strict=True):  # members are not locked, since they may be read-only
         if sha256_of(member.oof) != sha256:
-            raise WorkError(f"{member.path} was written to while it was blended; blend anew when that is done")
+            raise WorkError(f"{member.path} was written to while it was blended; blend again when that is done")
     table = probability_table(names.tolist(), tags, oof.astype(np.float32))
     write_table(run.oof, table, made_of=[run.blend])
 
 
 def _describe(run: Run, first: Run) -> None:
-    """Write what a run tells of itself; a blend has of its first member what concerns the tiles."""
-    config, facts = first.read_config(), first.read_provenance()["data"]
+    """Write configuration, provenance and bands; the parts on tiles are those of the first member."""
+    config, data = first.read_config(), first.read_provenance()["data"]
     starts = run.read_provenance()["starts"] if run.provenance.exists() else []
-    kept = RunConfig(data=config.data, seed=config.seed, beta=config.beta)  # no network of its own
-    write_json(run.provenance, {"starts": [*starts, this_start()], "data": facts, "made_with": versions()})
-    write_text(run.config, config_text(kept))
+    provenance: Provenance = {"starts": [*starts, this_start()], "data": data, "made_with": versions()}
+    write_json(run.provenance, provenance)
+    own = RunConfig(data=config.data, seed=config.seed, beta=config.beta)  # a blend has no network of its own
+    write_text(run.config, config_text(own))
     with recorded(run.bands) as temporary:
         write_reader(temporary, read_bands(first))
 
 
 def read_blend(run: Run) -> Blend:
-    """Read what a blend is made of.
+    """Read the members of a blend and its blender.
 
     Raises
     ------
     InputError
-        Where ``blend.json`` is broken, and where a member is gone or is not what was blended.
+        Where ``blend.json`` is broken, and where a member is missing or has changed since it was blended.
     """
     content = read_recorded(run.blend)
     try:
@@ -98,20 +117,24 @@ def read_blend(run: Run) -> Blend:
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{run.blend} does not tell a blend: {error!r}; blend the runs anew") from None
+        raise InputError(
+            f"the file does not describe a blend: {error!r}", file=run.blend, remedy="blend the runs again"
+        ) from None
 
 
 def _member(run: Run, path: str, oof: str) -> Run:
     member = Run(Path(os.path.normpath(run.path.resolve() / path)))
     if not member.oof.exists():
-        raise InputError(f"{run.path} is a blend of {member.path}, which is gone; put it back, or blend anew")
+        raise InputError(
+            f"this is a blend of {member.path}, which is missing", file=run.path, remedy="put it back, or blend again"
+        )
     if sha256_of(member.oof) != oof:
-        raise InputError(f"{member.path} is not what it was when {run.path} was blended of it; blend anew")
+        raise InputError(f"the run changed since {run.path} was made of it", file=member.path, remedy="blend again")
     return member
 
 
 def _relative(path: Path, start: Path) -> str:
-    """Give the way from one folder to another, so that both may be moved together."""
+    """Give the relative path from one folder to another, so that both can be moved together."""
     return os.path.relpath(path.resolve(), start.resolve())
 
 
@@ -124,11 +147,11 @@ def stack_tables(tables: Sequence[pd.DataFrame], names: pd.Index, tags: Sequence
     return np.stack([table.loc[names, list(tags)].to_numpy(dtype=np.float64) for table in tables])
 
 
-def check_apart(first: pd.Index, other: pd.Index, told: str) -> None:
-    """Refuse two lists of tiles that do not hold the same ones."""
+def check_same_tiles(first: pd.Index, other: pd.Index, problem: str, file: Path) -> None:
+    """Check that two lists hold the same tiles; `problem` and `file` describe the fault."""
     odd = first.symmetric_difference(other)
     if len(odd):
-        raise InputError(f"{told}: {len(odd):,} are in only one of them, such as {odd[0]}")
+        raise InputError(f"{problem}: {len(odd):,} are in only one of them, such as {odd[0]}", file=file)
 
 
 def _probabilities(path: Path, run: Run) -> pd.DataFrame:
@@ -136,23 +159,26 @@ def _probabilities(path: Path, run: Run) -> pd.DataFrame:
     return pd.DataFrame(p, index=pd.Index(names), columns=list(run.tags()))
 
 
-def _check_others(members: Sequence[Run]) -> None:
-    """Refuse members that were trained for other tags, or on other tiles or labels, than the first."""
+def _check_members(members: Sequence[Run]) -> None:
+    """Check that all members were trained for the same tags, and on the same tiles and labels, as the first."""
     first, tags = members[0], members[0].tags()
     true = read_targets(first)
     for member in members:
         if not member.read_config().data.validate:
-            raise InputError(f"{member.path} was trained on every tile, so it has no out-of-fold rows to blend")
+            raise InputError(
+                "the run was trained on every tile, so it has no out-of-fold rows to blend", file=member.path
+            )
         apart = sorted(set(tags).symmetric_difference(member.tags()))
         if apart:
-            raise InputError(f"{member.path} is for other tags than {first.path}: {', '.join(apart)}")
+            raise InputError(f"the run has other tags than {first.path}: {', '.join(apart)}", file=member.path)
         own = read_targets(member)
-        check_apart(true.index, own.index, f"{member.path} was trained on other tiles than {first.path}")
+        check_same_tiles(true.index, own.index, f"the run was trained on other tiles than {first.path}", member.path)
         differs = (own.loc[true.index, list(tags)] != true).any(axis=1)
         if differs.any():
             raise InputError(
-                f"{member.path} was trained on other labels than {first.path}: those of {differs.sum():,} tiles "
-                f"differ, such as {differs.idxmax()}"
+                f"the run was trained on other labels than {first.path}: those of {differs.sum():,} tiles differ, such "
+                f"as {differs.idxmax()}",
+                file=member.path,
             )
 
 
@@ -163,8 +189,9 @@ def _shared_rows(members: Sequence[Run]) -> pd.Index:
     fewest, most = min(map(len, rows)), max(map(len, rows))
     if len(shared) < max(LEAST_TILES, LEAST_SHARED * fewest):
         raise InputError(
-            f"the runs have {len(shared):,} held-out tiles in common, and one has {fewest:,}: train the same folds in "
-            "each, with folds.csv of one copied into the new folders of the others, or train all folds"
+            f"the runs have {len(shared):,} held-out tiles in common, and one has {fewest:,}",
+            remedy="train the same folds in each, with folds.csv of one copied into the new folders of the others, or "
+            "train all folds",
         )
     if len(shared) < most:
         log.warning("blending on the %s tiles that all runs held out; one held out %s", f"{len(shared):,}", f"{most:,}")
@@ -175,12 +202,12 @@ def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:
     run.test.unlink(missing_ok=True)
     without = [str(member.path) for member in members if not member.test.exists()]
     if without:
-        log.warning("no test tiles are blended: there are no probabilities of such in %s", " and ".join(without))
+        log.warning("no test tiles are blended: there are no probabilities of test tiles in %s", " and ".join(without))
         return
     tables = [_probabilities(member.test, member) for member in members]
     names, tags = tables[0].index, members[0].tags()
     for member, table in zip(members, tables, strict=True):
-        check_apart(names, table.index, f"{member.test} holds other tiles than {members[0].test}")
+        check_same_tiles(names, table.index, f"the table holds other tiles than {members[0].test}", member.test)
     blended = blender.apply(stack_tables(tables, names, tags))
     table = probability_table(names.tolist(), tags, blended.astype(np.float32))
     write_table(run.test, table, made_of=[run.blend])

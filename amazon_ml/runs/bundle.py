@@ -1,13 +1,12 @@
-"""The bundle: a run's networks and its decision, in a folder that needs nothing beside it.
+"""The bundle: the networks and the decision of a run, in a folder that needs no other file.
 
-``bundle.json`` says everything that prediction has to know; each network's weights lie beside it as
-safetensors. A run is opened as the same plain data, so that both predict in one way, and a blend as that
-of its members::
+``bundle.json`` holds everything that prediction needs; the weights of each network lie beside it as safetensors. A run
+is read as the same plain data, so that both predict in the same way. A blend is read as the data of its members::
 
     run     ──describe──▶  content  ──▶  Bundle  ──▶  predict, evaluate, export
     bundle.json ────────▶  content  ──▶
 
-The bundle in a run is withdrawn before each new decision and written after it: it cannot fall behind.
+The bundle in a run is removed before each new decision and written after it, so that it never holds a former one.
 """
 
 import hashlib
@@ -16,9 +15,10 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from safetensors import SafetensorError, safe_open
 
@@ -31,6 +31,7 @@ from amazon_ml.runs.blend import read_blend
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
+from amazon_ml.runs.provenance_file import FoldProvenance, Versions
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json
@@ -39,42 +40,82 @@ from amazon_ml.settings import build
 
 log = logging.getLogger(__name__)
 
-#: Counted up when an older version would misread what a newer one writes.
+#: Increased when an older version would misread what a newer one writes.
 FORMAT = 1
-#: What `amazon_ml.data.readers.images.resize` does.
+#: The method of `amazon_ml.data.readers.images.resize`.
 RESIZING = "area, cubic when enlarging"
 _CONTENT, _CONTENT_HASH = "bundle.json", "sha256"
-#: Options of the network that prediction needs; the loss, since it says how logits become probabilities.
+_AGAIN = "export the bundle again from its run"
+#: Options of the network that prediction needs. The loss is one, since it decides how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "tta_mean", "channels_last")
-#: Options that say how a tag table is read; where it lies is for every call to say.
+#: Options that say how a tag table is read; every call names its own table.
 _TABLE = (
-    "name_column",
-    "tags_column",
-    "tag_columns",
-    "tag_separator",
-    "min_share",
-    "allow_missing",
-    "allow_untagged",
+    "name_column", "tags_column", "tag_columns", "tag_separator", "min_share", "allow_missing", "allow_untagged",
     "merge_rows",
-)
-#: What a bundle tells of changes by hand that were accepted; commands tell paths of this machine.
-_ACCEPTED = ("time", "files")
+)  # fmt: skip
+
+
+class PredictOptions(TypedDict):
+    """How networks predict: ``batch_size``, tiles at once, and ``precision``, as Lightning names it."""
+
+    batch_size: int
+    precision: str | None
+
+
+class Description(TypedDict):
+    """What prediction needs to know of a run.
+
+    ``format``, see `FORMAT`; ``tags``, in the order of the networks' outputs; ``table``, options that say how a tag
+    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels and the method of
+    ``resizing``; ``network``, options of the network; ``predict``; ``data``, the provenance of the tiles without
+    their folder.
+    """
+
+    format: int
+    tags: list[str]
+    table: dict[str, object]
+    tiles: dict[str, object]
+    network: dict[str, object]
+    predict: PredictOptions
+    data: dict[str, object]
+
+
+class AcceptedFiles(TypedDict):
+    """Changes by hand that were accepted: the ``time``, and the SHA-256 of each of the ``files``."""
+
+    time: str
+    files: dict[str, str]
+
+
+class Content(Description):
+    """The content of ``bundle.json``, without hashes.
+
+    Besides the description: ``decision``, the content of decision.json; ``metrics``, that of metrics.json without the
+    folder of the tiles; ``folds``; ``trained_with``, versions; ``accepted``, changes by hand. The file also has
+    ``weights``, the SHA-256 of each file of weights, and ``sha256`` of all this, see `content_hash`.
+    """
+
+    decision: dict[str, object]
+    metrics: dict[str, object]
+    folds: FoldProvenance
+    trained_with: Versions
+    accepted: list[AcceptedFiles]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Trained networks of one kind, and how tiles come to them; their probabilities are averaged.
+    """Trained networks of one kind, and how their tiles are read; their probabilities are averaged.
 
     Parameters
     ----------
     source
         Run or bundle, for messages.
     weights
-        One safetensors file a network.
+        A safetensors file for each network.
     tags
         In the order of the networks' outputs.
     model
-        Options of the networks, as far as prediction needs them.
+        Options of the networks that prediction needs.
     size
         Edge of the tiles, pixels.
     read
@@ -82,7 +123,7 @@ class Networks:
     batch_size
         Tiles at once.
     trainer
-        Where and how networks are run.
+        Device and precision.
     """
 
     source: Path
@@ -97,18 +138,18 @@ class Networks:
 
 @dataclass(frozen=True)
 class Blended:
-    """Networks of several kinds, whose probabilities a blend makes one of.
+    """Networks of several kinds, whose probabilities are blended.
 
     Parameters
     ----------
     source
         The blend, for messages.
     members
-        What is blended; blends, too.
+        Networks that are blended, or blends of them.
     tags
-        The order in which the blend takes and gives probabilities.
+        Order of the tags in the probabilities that the blender takes and gives.
     blender
-        Makes one probability of the members'.
+        Combines the probabilities of the members.
     """
 
     source: Path
@@ -124,14 +165,14 @@ class Blended:
 
 @dataclass(frozen=True)
 class Bundle:
-    """All that turns tiles into tags.
+    """Networks and decision: everything that turns tiles into tags.
 
     Parameters
     ----------
     networks
-        Tiles to probabilities.
+        Turn tiles into probabilities.
     decision
-        Probabilities to tags.
+        Turns probabilities into tags.
     table
         Data options that say how a tag table is read.
     data_sha256
@@ -145,7 +186,7 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a folder is a bundle, rather than a run that may hold one."""
+    """Whether a folder is a bundle itself, not a run that holds one."""
     return (path / _CONTENT).is_file()
 
 
@@ -160,20 +201,22 @@ def open_bundle(path: Path) -> Bundle:
     Raises
     ------
     InputError
-        Where the folder is neither, or what it holds does not fit together.
+        Where the folder is neither, or where its files do not fit together.
     """
     if is_bundle(path):
         return _read_bundle(path)
     run = Run(path)
     if not run.config.exists():
-        raise InputError(f"{path} is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}")
+        raise InputError(
+            f"this is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}", file=path
+        )
     decision = read_decision(run)
     sha256 = str(run.read_provenance()["data"]["sha256"])
     return Bundle(_networks(run), decision, build(TableConfig, _table(run.read_config().data)), sha256)
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """Tell what prediction has to know of a run, as plain data."""
+def describe(run: Run) -> Description:
+    """Give what prediction needs to know of a run, as plain data."""
     config = run.read_config()
     return {
         "format": FORMAT,
@@ -186,31 +229,32 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _network(model: ModelConfig) -> dict[str, Any]:
+def _network(model: ModelConfig) -> dict[str, object]:
     return {name: getattr(model, name) for name in _NETWORK}
 
 
-def _table(data: TableConfig) -> dict[str, Any]:
+def _table(data: TableConfig) -> dict[str, object]:
     return {name: getattr(data, name) for name in _TABLE}
 
 
 def write_bundle(run: Run) -> None:
-    """Write a run's bundle; what one hands on tells no paths of this machine."""
-    read_decision(run)  # a broken one is not handed on
-    facts, weights = run.read_provenance(), _weights(run)
-    content = {
+    """Write the bundle of a run, without paths of this machine."""
+    read_decision(run)  # a broken decision is an error here, not where the bundle is used
+    provenance, weights = run.read_provenance(), _weights(run)
+    content: Content = {
         **describe(run),
         "decision": read_recorded(run.decision),
         "metrics": _without(read_recorded(run.metrics), "tiles_of"),
-        "folds": facts["folds"],
-        "trained_with": facts["made_with"],
-        "accepted": [{key: one[key] for key in _ACCEPTED} for one in facts.get("accepted", [])],
+        "folds": provenance["folds"],
+        "trained_with": provenance["made_with"],
+        # Without the commands, which hold paths of this machine.
+        "accepted": [{"time": one["time"], "files": one["files"]} for one in provenance.get("accepted", [])],
     }
     withdraw_bundle(run)
     for name, file in weights.items():
-        _place(file, run.bundle / name)
-    content["weights"] = {name: sha256_of(run.bundle / name) for name in weights}
-    write_json(run.bundle / _CONTENT, {**content, _CONTENT_HASH: content_hash(content)})
+        _link_or_copy(file, run.bundle / name)
+    whole = {**content, "weights": {name: sha256_of(run.bundle / name) for name in weights}}
+    write_json(run.bundle / _CONTENT, {**whole, _CONTENT_HASH: content_hash(whole)})
     for file in run.bundle.glob("*.safetensors"):
         if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
             file.unlink()
@@ -218,62 +262,66 @@ def write_bundle(run: Run) -> None:
 
 
 def check_bundled(run: Run) -> None:
-    """Check what `write_bundle` needs beside a decision and scores, before a new decision is written."""
+    """Check what `write_bundle` needs besides a decision and scores, before a new decision is written."""
     _weights(run)
     describe(run)
 
 
-def content_hash(content: dict[str, Any]) -> str:
-    """SHA-256 of all that a bundle says: edited by hand, it would tag by what nobody has scored."""
-    said = json.loads(json.dumps(_without(content, _CONTENT_HASH)))  # as it is read again, numbers as keys being text
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def content_hash(content: Mapping[str, object]) -> str:
+    """SHA-256 of the content of a bundle: one that was edited by hand would tag in a way that nobody has scored."""
+    plain = json.loads(json.dumps(_without(content, _CONTENT_HASH)))  # as it is read from JSON, where keys are text
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def withdraw_bundle(run: Run) -> None:
-    """Take the bundle's description away, so that what is left is no bundle until it is written anew."""
+    """Remove the description of the bundle, so that the folder is no bundle until it is written again."""
     (run.bundle / _CONTENT).unlink(missing_ok=True)
 
 
 def _read_bundle(path: Path) -> Bundle:
     file = path / _CONTENT
     content = read_json(file)
-    there = content.get("format") if isinstance(content, dict) else None
-    if there != FORMAT:
-        raise InputError(f"{file} is of format {there}, and this version of amazon-ml reads format {FORMAT}")
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise InputError(f"the file has format {found}, and this version of amazon-ml reads format {FORMAT}", file=file)
     if content.get(_CONTENT_HASH) != content_hash(content):
-        raise InputError(f"{file} is not as it was written: its SHA-256 is another; export it anew from its run")
+        raise InputError("the file is not as it was written: its SHA-256 differs", file=file, remedy=_AGAIN)
     try:
         if content["tiles"]["resizing"] != RESIZING:
-            raise InputError(f"{file}: tiles were resized by {content['tiles']['resizing']}, here by {RESIZING}")
+            raise InputError(
+                f"tiles were resized by {content['tiles']['resizing']}, and this version resizes by {RESIZING}",
+                file=file,
+            )
         weights = tuple(_checked(path, str(name), str(sha256)) for name, sha256 in content["weights"].items())
         if not weights:
-            raise InputError(f"{file} names no weights")
-        anew = "export the bundle anew from its run"
-        decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, anew)
+            raise InputError("the file names no weights", file=file)
+        decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, _AGAIN)
         table = build(TableConfig, content["table"], strict=True)
         networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
         return Bundle(networks, decision, table, str(content["data"]["sha256"]))
     except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
+        if error.file is not None:
+            raise
+        raise InputError(error.problem, file=file, option=error.option, remedy=error.remedy) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} does not say what a bundle has to say: {error!r}; export it anew") from None
+        raise InputError(f"the file does not describe a bundle: {error!r}", file=file, remedy=_AGAIN) from None
 
 
 def _networks(run: Run, inside: tuple[Path, ...] = ()) -> Networks | Blended:
     if run.blend.exists():
         around = (*inside, run.path.resolve())
         if around[-1] in inside:
-            raise InputError(f"{run.blend}: a blend cannot be a member of itself; blend the runs anew")
+            raise InputError("a blend cannot be a member of itself", file=run.blend, remedy="blend the runs again")
         blend = read_blend(run)
         members = tuple(_networks(member, around) for member in blend.members)
         return Blended(run.path, members, run.tags(), blend.blender)
     return _described(run.path, describe(run), tuple(_weights(run).values()), run.read_config().trainer)
 
 
-def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...], trainer: TrainerConfig) -> Networks:
+def _described(source: Path, content: Description, weights: tuple[Path, ...], trainer: TrainerConfig) -> Networks:
     tiles, batch_size = content["tiles"], content["predict"]["batch_size"]
     model = build(ModelConfig, {**content["network"], "pretrained": False}, strict=True)
-    # Sizes have the ranges that they have in training.
+    # The sizes are checked by the ranges of the options of training.
     size = build(DataConfig, {"root": "", "size": tiles["size"], "predict_batch_size": batch_size}, strict=True).size
     return Networks(
         source, weights, tuple(map(str, content["tags"])), model, size, reader_from(tiles), batch_size, trainer
@@ -281,10 +329,12 @@ def _described(source: Path, content: dict[str, Any], weights: tuple[Path, ...],
 
 
 def _weights(run: Run) -> dict[str, Path]:
-    """Name a run's networks by their folds, one or five alike."""
+    """Give the weights of a run's networks by their names in a bundle."""
     folds = run.finished_folds()
     if not folds:
-        raise InputError(f"{run.path} holds no trained network; run amazon-ml train again to finish it")
+        raise InputError(
+            "the run has no trained network", file=run.path, remedy="run amazon-ml train again to finish it"
+        )
     _check_lost(run)
     task = str(run.read_provenance()["task"])
     for fold in folds:
@@ -296,37 +346,50 @@ def _weights(run: Run) -> dict[str, Path]:
 def _check_lost(run: Run) -> None:
     """Refuse a run of which a network is gone or cut short, whose probabilities are among those of the run."""
     if lost := run.lost_networks():
-        raise InputError(f"{lost[0]} is gone; put it back, or train its fold again, or delete {lost[0].parent}")
+        raise InputError(
+            "the file is missing",
+            file=lost[0],
+            remedy=f"put it back, or train its fold again, or delete {lost[0].parent}",
+        )
     for fold in run.finished_folds():
         check_regular(fold.weights)
         try:
             with safe_open(fold.weights, framework="numpy"):
-                pass  # on opening, it holds the list of tensors against the length of the file
+                pass  # opening compares the list of tensors with the length of the file
         except (OSError, SafetensorError) as error:
             raise InputError(
-                f"{fold.weights} is damaged ({error}); put it back, or delete it and train its fold again, or delete "
-                f"{fold.path}"
+                f"the file is damaged ({error})",
+                file=fold.weights,
+                remedy=f"put it back, or delete it and train its fold again, or delete {fold.path}",
             ) from None
 
 
 def _checked(folder: Path, name: str, sha256: str) -> Path:
     file = folder / name
     if file.parent != folder or not file.is_file():
-        raise InputError(f"{folder / _CONTENT} names weights {name!r}, which {folder} lacks; copy the whole folder")
+        raise InputError(
+            f"the file names weights {name!r}, which {folder} lacks",
+            file=folder / _CONTENT,
+            remedy="copy the whole folder",
+        )
     if sha256_of(file) != sha256:
-        raise InputError(f"{file} is not the file that {_CONTENT} is for: its SHA-256 is another; copy the bundle anew")
+        raise InputError(
+            f"this is not the file that {_CONTENT} was written for: its SHA-256 differs",
+            file=file,
+            remedy="copy the bundle again",
+        )
     return file
 
 
-def _place(source: Path, target: Path) -> None:
-    """Give weights a second name, or a copy where the disk has no such: they are replaced, never changed."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Link weights to a second name, or copy them where the disk has no links; weights are replaced, never changed."""
     with atomic_write(target) as temporary:
-        temporary.unlink()  # a second name takes a free place
+        temporary.unlink()  # a link needs a free name
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
 
 
-def _without(facts: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if name != key}
+def _without(content: Mapping[str, object], key: str) -> dict[str, object]:
+    return {name: value for name, value in content.items() if name != key}

@@ -1,17 +1,26 @@
-"""Runs side by side, on the tiles that all of them held out."""
+"""Compare runs on the tiles that all of them held out."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.constraints import LabelConstraints
-from amazon_ml.decisions.crossfit import cross_predict, score, standard_error
+from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.matrices import Floats, MultiHot
-from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paired, paired_per_tag, shared_level
+from amazon_ml.decisions.paired import (
+    Difference,
+    Verdict,
+    log_loss_per_tile,
+    normal_interval,
+    paired,
+    paired_per_tag,
+    shared_level,
+)
 from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
@@ -23,33 +32,116 @@ from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
 
-#: What is compared tile by tile, and how its interval is made where not by bootstrap.
-_INTERVALS = {"log_loss": {"interval": normal_interval}}
+
+class Loss(TypedDict):
+    """The mean log loss over tiles, its ``value`` in nats, and its ``standard_error``."""
+
+    value: float
+    standard_error: float
 
 
-def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
+class Differences(TypedDict):
+    """Paired differences of a run to the first, for each score; see `ComparedRun`."""
+
+    fixed: Difference
+    cross_fitted: Difference
+    log_loss: Difference
+
+
+class Training(TypedDict):
+    """How a run was trained, None where its curves do not hold it.
+
+    ``epochs`` of the longest fold; ``images_per_second``, the median over epochs; ``train_seconds`` of training steps,
+    the sum over folds.
+    """
+
+    epochs: int | None
+    images_per_second: float | None
+    train_seconds: float | None
+
+
+class ComparedRun(Training):
+    """One of the compared runs.
+
+    ``run``, its name; ``path``; ``held_out``, its number of held-out tiles; ``fixed`` and ``cross_fitted``, F-beta of
+    the fixed threshold and of the rule; ``log_loss``; ``minus_first``, None for the first run.
+    """
+
+    run: str
+    path: str
+    held_out: int
+    fixed: Estimate
+    cross_fitted: Estimate
+    log_loss: Loss
+    minus_first: Differences | None
+
+
+class TagDifference(TypedDict):
+    """Difference of a tag's own F-beta to the first run: ``value``, its interval ``low``, ``high``, ``verdict``."""
+
+    value: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+class ComparedTag(TypedDict):
+    """One tag: ``support`` in tiles, ``fbeta`` of each run, and ``minus_first`` of each run but the first."""
+
+    tag: str
+    support: int
+    fbeta: list[float]
+    minus_first: list[TagDifference]
+
+
+class DifferingOption(TypedDict):
+    """An option by its dotted name, and its ``values``, one for each run; None where a run lacks it."""
+
+    option: str
+    values: list[object]
+
+
+class Comparison(TypedDict):
+    """Runs that are compared to the first of them.
+
+    ``tiles``, how many are compared; ``generated``, whether they are generated; ``beta``; ``rule``; ``level``, the
+    probability that an interval of a difference covers; ``runs``; ``tags``; ``options``, those that differ and may
+    change results.
+    """
+
+    tiles: int
+    generated: bool
+    beta: float
+    rule: str
+    level: float
+    runs: list[ComparedRun]
+    tags: list[ComparedTag]
+    options: list[DifferingOption]
+
+
+@dataclass(frozen=True)
+class _PerTile:
+    """Scores of a run on each tile, shape (tiles,): F-beta of the fixed threshold and of the rule, log loss."""
+
+    fixed: Floats
+    cross_fitted: Floats
+    log_loss: Floats
+
+
+def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
     """Compare runs to the first of them.
 
     Parameters
     ----------
     runs
-        Two or more of the same tags; beta and the seed of cross-fitting are the first's.
+        Two or more runs of the same tags. The first gives beta and the seed of cross-fitting.
     rule
-        The rule that decides for each of them, by its name in `amazon_ml.decisions.rules`.
-
-    Returns
-    -------
-    Plain data: ``tiles``, how many are compared; ``generated``, ``beta``, ``rule``; ``level``, that of the
-    intervals of differences; ``runs``, a record each: ``run``, ``path``, ``held_out`` tiles, the scores
-    ``fixed``, ``cross_fitted`` (F-beta) and ``log_loss``, ``minus_first`` with the paired difference of each
-    (none for the first), ``epochs``, ``images_per_second`` and ``train_seconds`` (None where not known);
-    ``tags``, a record each: ``tag``, ``support``, ``fbeta`` of each run, ``minus_first`` of each but the first;
-    ``options``, those that differ and may matter: ``option`` and ``values`` of each run.
+        The decision rule for all of them, by its name in `amazon_ml.decisions.rules`.
 
     Raises
     ------
     InputError
-        For runs of other tags or labels, without held-out tiles, or with too few in common.
+        For runs with different tags or labels, without held-out tiles, or with too few of them in common.
     """
     rows = [_held_out(run) for run in runs]
     tags, names = runs[0].tags(), _shared(runs, rows)
@@ -63,11 +155,11 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
         values = p.loc[names, list(tags)].to_numpy()
         fixed, own = (cross_predict(rules[name], values, true, seed=seed) for name in ("fixed", rule))
         scores.append(
-            {
-                "fixed": fbeta_per_tile(true, fixed, beta),
-                "cross_fitted": fbeta_per_tile(true, own, beta),
-                "log_loss": log_loss_per_tile(true, values),
-            }
+            _PerTile(
+                fixed=fbeta_per_tile(true, fixed, beta),
+                cross_fitted=fbeta_per_tile(true, own, beta),
+                log_loss=log_loss_per_tile(true, values),
+            )
         )
         predicted.append(own)
     return {
@@ -81,7 +173,9 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
                 "run": label,
                 "path": str(run.path),
                 "held_out": len(p),
-                **_means(own),
+                "fixed": score(own.fixed),
+                "cross_fitted": score(own.cross_fitted),
+                "log_loss": _loss(own.log_loss),
                 "minus_first": None if own is scores[0] else _differences(own, scores[0], level),
                 **_training(run),
             }
@@ -93,9 +187,9 @@ def compare_runs(runs: Sequence[Run], rule: str) -> dict[str, Any]:
 
 
 def _held_out(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read out-of-fold probabilities and the truth of the same tiles, by name and tag."""
+    """Read out-of-fold probabilities and true tags of the same tiles, by name and tag."""
     if not run.read_config().data.validate:
-        raise InputError(f"{run.path} was trained on every tile, so it has no held-out tiles to compare on")
+        raise InputError("the run was trained on every tile, so it has no held-out tiles to compare on", file=run.path)
     names, tags, p, true = read_oof(run)
     table = pd.DataFrame(p, index=pd.Index(names), columns=list(tags))
     return table, pd.DataFrame(true, index=table.index, columns=list(tags))
@@ -107,12 +201,12 @@ def _shared(runs: Sequence[Run], rows: Sequence[tuple[pd.DataFrame, pd.DataFrame
     for run, (p, _) in zip(runs, rows, strict=True):
         apart = sorted(set(first.columns).symmetric_difference(p.columns))
         if apart:
-            raise InputError(f"{run.path} is for other tags than {runs[0].path}: {', '.join(apart)}")
+            raise InputError(f"the run has other tags than {runs[0].path}: {', '.join(apart)}", file=run.path)
     shared = first.index[np.all([first.index.isin(p.index) for p, _ in rows], axis=0)]
     if len(shared) < LEAST_TILES:
         raise InputError(
-            f"the runs have {len(shared)} held-out tiles in common, and {LEAST_TILES} are needed: train the same "
-            "folds in each, with folds.csv of one copied into the new folders of the others"
+            f"the runs have {len(shared)} held-out tiles in common, and {LEAST_TILES} are needed",
+            remedy="train the same folds in each, with folds.csv of one copied into the new folders of the others",
         )
     return shared
 
@@ -125,8 +219,10 @@ def _common_truth(
         differs = (true.loc[names, first.columns] != first).any(axis=1)
         if differs.any():
             raise InputError(
-                f"{run.path} has other labels than {runs[0].path}: those of {differs.sum():,} tiles differ, such as "
-                f"{differs.idxmax()}; compare runs of one tag table"
+                f"the run has other labels than {runs[0].path}: those of {differs.sum():,} tiles differ, such as "
+                f"{differs.idxmax()}",
+                file=run.path,
+                remedy="compare runs of one tag table",
             )
     return first.to_numpy()
 
@@ -137,19 +233,21 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
 
 
-def _means(scores: dict[str, Floats]) -> dict[str, Any]:
-    loss = scores["log_loss"]
-    told = {"value": float(loss.mean()), "standard_error": float(standard_error(loss))}
-    return {**{name: score(scores[name]) for name in ("fixed", "cross_fitted")}, "log_loss": told}
+def _loss(per_tile: Floats) -> Loss:
+    return {"value": float(per_tile.mean()), "standard_error": float(standard_error(per_tile))}
 
 
-def _differences(scores: dict[str, Floats], first: dict[str, Floats], level: float) -> dict[str, Any]:
-    return {name: paired(own, first[name], level=level, **_INTERVALS.get(name, {})) for name, own in scores.items()}
+def _differences(own: _PerTile, first: _PerTile, level: float) -> Differences:
+    return {
+        "fixed": paired(own.fixed, first.fixed, level=level),
+        "cross_fitted": paired(own.cross_fitted, first.cross_fitted, level=level),
+        "log_loss": paired(own.log_loss, first.log_loss, level=level, interval=normal_interval),
+    }
 
 
 def _per_tag(
     tags: Sequence[str], true: MultiHot, predicted: Sequence[MultiHot], beta: float, level: float
-) -> list[dict[str, Any]]:
+) -> list[ComparedTag]:
     scores = np.column_stack([score_per_tag(true, one, beta)["fbeta"] for one in predicted])
     differences = [paired_per_tag(true, one, predicted[0], beta, level=level) for one in predicted[1:]]
     return [
@@ -157,14 +255,14 @@ def _per_tag(
             "tag": tag,
             "support": int(true[:, i].sum()),
             "fbeta": scores[i].tolist(),
-            "minus_first": [table.iloc[i].to_dict() for table in differences],
+            "minus_first": [cast(TagDifference, table.iloc[i].to_dict()) for table in differences],
         }
         for i, tag in enumerate(tags)
     ]
 
 
-def _training(run: Run) -> dict[str, Any]:
-    """Tell how fast and how long a run was trained, as far as its curves do."""
+def _training(run: Run) -> Training:
+    """Read from the learning curves how fast and how long a run was trained."""
     read = [read_curves(fold.metrics) for fold in run.finished_folds()]
     curves = [curve for curve in read if curve is not None]
     together = pd.concat([pd.DataFrame(), *curves])
@@ -179,8 +277,8 @@ def _training(run: Run) -> dict[str, Any]:
     }
 
 
-def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
-    """List the options that differ and may matter; one that a run does not have counts as none."""
+def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[DifferingOption]:
+    """List the options that differ and may change results; an option that a run lacks counts as None."""
     blends = [{"blend": read_recorded(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
     flat = [{**blend, **flatten(config)} for blend, config in zip(blends, configs, strict=True)]
     keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and key != "loggers")

@@ -38,8 +38,8 @@ class RunConfig:
     run
         Run folder (default: ``runs/`` and the name of the last configuration).
     folds
-        Folds to train a network for, each held out once: one, a list, or ``all``; processes at work on other folds
-        of the run do not disturb each other.
+        Folds to train a network for, each held out once: one, a list, or ``all``. Several processes may train
+        different folds of one run at the same time.
     seed
         Seed of folds, order, augmentation and weights.
     beta
@@ -83,7 +83,7 @@ class RunConfig:
             With the file or the option that is wrong.
         """
         sources = [source] if isinstance(source, str | Path) else list(source)
-        values: dict[str, Any] = {"run": default_run(sources)}
+        values: dict[str, object] = {"run": default_run(sources)}
         for path in map(find_config, sources):
             _merge(values, read_sections(path))
         for option, value in (overrides or {}).items():
@@ -97,17 +97,19 @@ class RunConfig:
         return Path(self.run or default_run([]))
 
     def folds_of(self, there: Sequence[int]) -> list[int]:
-        """Pick the folds to train, rising, out of those that there are.
+        """Choose the folds to train out of the existing ones, in rising order.
 
         Raises
         ------
         InputError
-            Where one is not there.
+            Where a fold does not exist.
         """
-        asked = [self.folds] if isinstance(self.folds, int) else self.folds
-        chosen = list(there) if asked == "all" else sorted(set(asked))
+        requested = [self.folds] if isinstance(self.folds, int) else self.folds
+        chosen = list(there) if requested == "all" else sorted(set(requested))
         if not chosen or not set(chosen) <= set(there):
-            raise InputError(f"`folds` {self.folds}: there are the folds {list(there)}; folds are counted from 0")
+            raise InputError(
+                f"`folds` {self.folds}: there are the folds {list(there)}; folds are counted from 0", option="folds"
+            )
         return chosen
 
 
@@ -117,7 +119,7 @@ def default_run(sources: Sequence[str | Path]) -> str:
 
 
 def find_config(source: str | Path) -> Path:
-    """Find a configuration: a file, or one that comes with the package, by its name without the ending.
+    """Find a configuration: a file, or the name, without ending, of one that comes with the package.
 
     Raises
     ------
@@ -131,22 +133,23 @@ def find_config(source: str | Path) -> Path:
         if (named := folder / f"{source}.yaml").is_file():
             return named
     if path.exists():
-        return path  # a folder, which its reader refuses
+        return path  # a folder: its reader reports that
     names = sorted(
         str(file.relative_to(folder).with_suffix("")) for folder in _shipped() for file in folder.rglob("*.yaml")
     )
     raise InputError(
-        f"there is no configuration {source}: it is no file, and those of the package are {', '.join(names)}"
+        f"there is no configuration {source}: it is no file, and those of the package are {', '.join(names)}",
+        option="config",
     )
 
 
 def _shipped() -> list[Path]:
-    """Where configurations of the package lie: inside it where it is installed, else beside it in a clone."""
+    """List the folders of the package's configurations: inside it where it is installed, beside it in a clone."""
     package = Path(__file__).parents[1]
     return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
 
 
-def read_sections(path: Path) -> dict[str, Any]:
+def read_sections(path: Path) -> dict[str, object]:
     """Read a file of options.
 
     Raises
@@ -157,19 +160,25 @@ def read_sections(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         what = "is empty" if content is None else f"holds {type(content).__name__}, not keys and values"
-        raise InputError(f"{path} {what}; write options as in 'data: {{root: data/planet}}', or leave it out")
+        raise InputError(
+            f"the file {what}", file=path, remedy="write options as in 'data: {root: data/planet}', or leave it out"
+        )
     for name in _SECTIONS & content.keys():
         if not isinstance(content[name], dict):
             raise InputError(
-                f"{path}: {name} is {content[name]!r}; write its options as keys and values below it", option=name
+                f"{name} is {content[name]!r}",
+                file=path,
+                option=name,
+                remedy="write its options as keys and values below it",
             )
     return content
 
 
-def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Put later options in place of earlier ones, section by section; the value of an option is replaced whole."""
+def _merge(values: dict[str, object], later: Mapping[str, object]) -> None:
+    """Replace earlier options by later ones, section by section; the value of an option is replaced whole."""
     for name, value in later.items():
-        if isinstance(value, dict) and isinstance(values.get(name, {}), dict) and name in _SECTIONS:
-            values[name] = {**values.get(name, {}), **value}
+        earlier = values.get(name, {})
+        if isinstance(value, dict) and isinstance(earlier, dict) and name in _SECTIONS:
+            values[name] = {**earlier, **value}
         else:
             values[name] = value

@@ -1,10 +1,9 @@
-"""The configuration of a run as `config.yaml` holds it: which options are free, and a hash of those that are not."""
+"""The file `config.yaml` of a run: which of its options may change later, and a hash of the others."""
 
 import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,14 +12,14 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runtime.yaml_files import read_yaml
 from amazon_ml.settings import build, to_plain
 
-#: Options that change no result of a run; so do those of logging services.
+#: Options that change no result of a run. Neither do those of logging services.
 IDLE = (
     "data.packed", "data.num_workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
-#: What may change between a run and its resumption: how, and how much of the work is done, not what comes out.
-#: Where the tiles lie is free, too: their hashes tell that they are the same. The number of processes that train a
-#: network is checked where they are counted, since torchrun and srun set it, too.
+#: Options that may change when a run is resumed: they decide how the work is done, and how much of it, but not the
+#: result. The folder of the tiles may change, too, since hashes show that the tiles are the same. The number of
+#: processes that train a network is checked where they are counted, since torchrun and srun set it, too.
 FREE = (
     *IDLE, "folds", "data.root", "data.labels_file", "data.image_dir", "trainer.devices", "trainer.num_nodes",
 )  # fmt: skip
@@ -35,8 +34,10 @@ def flatten(config: RunConfig) -> dict[str, object]:
     """Give the options of a run by their dotted names, such as ``data.size``, with plain values."""
     flat: dict[str, object] = {}
     for name, value in _plain(config).items():
-        is_section = dataclasses.is_dataclass(getattr(config, name))
-        flat |= {f"{name}.{key}": one for key, one in value.items()} if is_section else {name: value}
+        if isinstance(value, dict) and dataclasses.is_dataclass(getattr(config, name)):
+            flat |= {f"{name}.{key}": one for key, one in value.items()}
+        else:
+            flat[name] = value
     return flat
 
 
@@ -46,20 +47,22 @@ def read_config(path: Path) -> RunConfig:
     Raises
     ------
     InputError
-        Where there is none, or where the file is another one.
+        Where there is none, or where the file is something else.
     """
     if not path.exists():
-        raise InputError(f"{path.parent} is not a run: it has no {path.name}")
+        raise InputError(f"this is not a run: it has no {path.name}", file=path.parent)
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("data", "model")):
-        raise InputError(f"{path} is not the configuration of a run")
+        raise InputError("this is not the configuration of a run", file=path)
     there = {name for key in content for name in _dotted(key, content[key])}
-    if lacking := [name for name in _NAMES if name not in there]:  # a default might be another option than the run's
-        raise InputError(f"{path} lacks {lacking[0]}; put the file back as the run wrote it", option=lacking[0])
+    if lacking := [name for name in _NAMES if name not in there]:  # the default may differ from the run's option
+        raise InputError(
+            f"the file lacks {lacking[0]}", file=path, option=lacking[0], remedy="put it back as the run wrote it"
+        )
     try:
         return build(RunConfig, content)
     except InputError as error:
-        raise InputError(f"{path}: {error}", option=error.option) from None
+        raise InputError(error.problem, file=path, option=error.option, remedy=error.remedy) from None
 
 
 def _dotted(name: str, value: object) -> list[str]:
@@ -72,15 +75,15 @@ def config_text(config: RunConfig) -> str:
 
 
 def hash_config(config: RunConfig) -> str:
-    """Hexadecimal SHA-256 of the options that are not free: a person may edit the others in `config.yaml`."""
-    settled = {key: value for key, value in flatten(config).items() if not is_free(key)}
-    return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
+    """Hexadecimal SHA-256 of the options that may not change; a person may edit the others in `config.yaml`."""
+    fixed = {key: value for key, value in flatten(config).items() if not is_free(key)}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(config: RunConfig) -> dict[str, Any]:
-    """Give a configuration as plain values, without the place of the run, which may be moved."""
+def _plain(config: RunConfig) -> dict[str, object]:
+    """Give a configuration as plain values, without the folder of the run, which may be moved."""
     return {name: value for name, value in to_plain(config).items() if name != "run"}
 
 
-#: Options of which a run stores each.
+#: Options that `config.yaml` must hold.
 _NAMES = list(flatten(RunConfig.load([], {"data.root": ""})))

@@ -1,4 +1,4 @@
-"""Readers of the figures that training writes after each epoch, and that nothing depends on: learning curves, tags."""
+"""Read the tables that training writes after each epoch: learning curves, scores of tags. No result depends on them."""
 
 import logging
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from amazon_ml.runtime.regular_files import check_regular
 
 log = logging.getLogger(__name__)
 
-#: What a table of learning curves must have.
+#: Columns that a table of learning curves must have.
 CURVES = ("epoch", "step")
-#: Columns that hold numbers, where a table has them.
+#: Columns that must hold numbers where a table has them.
 _NUMBERS = ("epoch", "step", "val_f2", "val_loss", "train_loss_epoch", "images_per_second", "train_seconds")
-#: No training has more epochs.
+#: An epoch above this is an error of the file.
 _MOST_EPOCHS = 10**7
 
 
@@ -28,39 +28,38 @@ def load_figures(path: Path, columns: Sequence[str] = CURVES) -> pd.DataFrame:
     path
         A CSV of the run.
     columns
-        Those that it must have.
+        Columns that it must have.
 
     Raises
     ------
     InputError
-        With the file, where it is no regular file, is empty or damaged, or was written by another program.
+        Where the file is no regular file, is empty or damaged, or was written by another program.
     """
     check_regular(path)
     try:
         table = pd.read_csv(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, OverflowError) as error:  # as those of pandas are
-        raise InputError(f"{path} is damaged ({str(error).strip()})") from None
+        raise InputError(f"the file cannot be read: {error.strerror}", file=path) from None
+    except (ValueError, OverflowError) as error:  # pandas raises these
+        raise InputError(f"the file is damaged ({str(error).strip()})", file=path) from None
     for column in columns:
         if column not in table:
-            raise InputError(f"{path} is damaged (it has no column {column})")
+            raise InputError(f"the file is damaged (it has no column {column})", file=path)
     for column in set(_NUMBERS).intersection(table):
         if table[column].notna().any() and not pd.api.types.is_numeric_dtype(table[column]):
-            raise InputError(f"{path} is damaged ({column} holds other things than numbers)")
+            raise InputError(f"the file is damaged ({column} holds values that are no numbers)", file=path)
     epochs = pd.to_numeric(table["epoch"], errors="coerce").to_numpy(dtype=float)
     if not len(epochs) or not np.all((epochs >= 0) & (epochs < _MOST_EPOCHS)):
-        raise InputError(f"{path} is damaged (epoch holds other things than numbers of epochs)")
+        raise InputError("the file is damaged (epoch holds values that are no numbers of epochs)", file=path)
     return table
 
 
 def read_figures(path: Path, columns: Sequence[str] = CURVES) -> pd.DataFrame | None:
-    """Read figures of earlier epochs for training, which goes on without them.
+    """Read the table of earlier epochs when training is resumed; training does not need it.
 
     Returns
     -------
-    The table. None where there is none; a file that is empty or damaged, as after a power cut, is set aside with a
-    warning.
+    The table; None where there is none. An empty or damaged file, as after a power cut, is renamed with a warning.
     """
     if not path.exists():
         return None
@@ -70,12 +69,12 @@ def read_figures(path: Path, columns: Sequence[str] = CURVES) -> pd.DataFrame | 
     except InputError as error:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
-        log.warning("%s; it is set aside as %s, and its curves begin anew", error, aside.name)
+        log.warning("%s; it is renamed to %s, and a new file begins", error, aside.name)
         return None
 
 
 def read_curves(path: Path) -> pd.DataFrame | None:
-    """Read learning curves to show them; none where there are none, or, with a warning, where they are damaged."""
+    """Read learning curves to draw them; None where there are none, or, with a warning, where they are damaged."""
     try:
         return load_figures(path) if path.exists() else None
     except InputError as error:

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from amazon_ml.decisions.crossfit import Rule
+from amazon_ml.decisions.crossfit import Estimate, Rule
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
 from amazon_ml.runtime.files import read_json
 
-#: Fewer held-out tiles than this say nothing about thresholds.
+#: The least number of held-out tiles that thresholds can be tuned on.
 LEAST_TILES = 10
 
 
@@ -27,12 +27,39 @@ class Decision:
     beta: float
 
 
-def write_decision(run: Run, decision: Decision, **facts: Any) -> None:
-    """Write the decision, and beside it what is known of how it came about."""
+class TunedOn(TypedDict):
+    """The rows that a rule was fitted on.
+
+    ``tiles``, their number; ``held_out``, whether the networks were not trained on them; the SHA-256 of the tiles and
+    tags, ``data_sha256``, and of oof.parquet, ``oof_sha256``.
+    """
+
+    tiles: int
+    held_out: bool
+    data_sha256: str
+    oof_sha256: str
+
+
+def write_decision(run: Run, decision: Decision, *, requested: str, cross_fitted: Estimate, tuned_on: TunedOn) -> None:
+    """Write the decision, and how it was made.
+
+    Parameters
+    ----------
+    run, decision
+        The run and its fitted rule.
+    requested
+        Name of the rule that was requested; ``best`` requests a choice.
+    cross_fitted
+        Its cross-fitted F-beta.
+    tuned_on
+        The rows that it was fitted on.
+    """
     content = {
         "rule": decision.name,
         "beta": decision.beta,
-        **facts,
+        "requested": requested,
+        "cross_fitted": cross_fitted,
+        "tuned_on": tuned_on,
         "tags": decision.tags,
         "parameters": rule_to_dict(decision.rule),
     }
@@ -57,11 +84,11 @@ def decision_from(content: Any, own: tuple[str, ...], source: Path, remedy: str)
     Parameters
     ----------
     content
-        As it came out of JSON.
+        The content of decision.json.
     own
         Tags in the order of the networks' outputs.
     source, remedy
-        File that the content is from, and what to do where it is wrong; for messages.
+        The file of the content, and what to do where it is wrong; for messages.
 
     Raises
     ------
@@ -74,16 +101,17 @@ def decision_from(content: Any, own: tuple[str, ...], source: Path, remedy: str)
         if tags == own:
             _try_out(decision)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{source} is not a decision: {error!r}; {remedy}") from None
+        raise InputError(f"this is not a decision: {error!r}", file=source, remedy=remedy) from None
     if tags != own:
         apart = [name for name in (*own, *tags) if name not in own or name not in tags]
-        told = f"other tags than the run's networks give ({', '.join(apart)})" if apart else "its tags in another order"
-        raise InputError(f"{source} is for {told}; {remedy}")
+        others = f"other tags than those of the run's networks ({', '.join(apart)})"
+        difference = others if apart else "the tags of the run in another order"
+        raise InputError(f"the decision is for {difference}", file=source, remedy=remedy)
     return decision
 
 
 def _try_out(decision: Decision) -> None:
-    """Decide a tile, so that parameters that do not fit the tags are noticed before any tile is predicted."""
+    """Predict one tile, so that parameters that do not fit the tags are found before any tile is read."""
     if not decision.beta > 0:
         raise ValueError(f"beta is {decision.beta:g}, not above 0")
     given = np.full((1, len(decision.tags)), 0.5)
@@ -93,15 +121,15 @@ def _try_out(decision: Decision) -> None:
 
 
 def requested_before(run: Run) -> str | None:
-    """Give the rule that was asked for when a run was tuned last; none where there is none, or it cannot be read.
+    """Read which rule was requested when a run was tuned last; None where there is none, or where it cannot be read.
 
     Raises
     ------
     ChangedError
-        Where the decision was changed since, and not accepted: it would be lost.
+        Where somebody changed the decision since then and did not accept it: the change would be lost.
     """
-    check_recorded(run.decision, sources=False)  # it may be of former probabilities
+    check_recorded(run.decision, sources=False)  # it may have been made of former probabilities
     try:
-        return str(read_json(run.decision)["asked"])
+        return str(read_json(run.decision)["requested"])
     except (InputError, KeyError, TypeError):
         return None

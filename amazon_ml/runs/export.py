@@ -1,4 +1,4 @@
-"""A run in forms for elsewhere: its bundle, and one ONNX file."""
+"""Export a run: its bundle, and one ONNX file."""
 
 import logging
 from dataclasses import asdict
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> None:
-    """Write a run's bundle anew, or the networks of a run or a bundle as one ONNX file.
+    """Write the bundle of a run again, or the networks of a run or a bundle as one ONNX file.
 
     The ONNX file takes uint8 tiles of shape (tiles, size, size, bands), read and resized as for training, and
-    gives probabilities of shape (tiles, tags): normalising, views and the average over networks are inside.
-    Its metadata tells tags, size, bands and decision.
+    gives probabilities of shape (tiles, tags). Normalisation, views and the average over networks are part of it. Its
+    metadata holds tags, size, bands and decision.
 
     Parameters
     ----------
@@ -31,20 +31,20 @@ def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> N
     onnx
         ONNX file to write.
     overwrite
-        Replace an ONNX file that is there.
+        Replace an existing ONNX file.
     """
     if Run(run).blend.exists():
-        raise InputError(f"{run} is a blend, which has no networks of its own; export the runs it is of")
+        raise InputError("this is a blend, which has no networks of its own", file=run, remedy="export its members")
     if onnx is not None:
         bundle = open_bundle(run)
         check_outputs({"onnx": onnx}, inputs_of(run, bundle), overwrite=overwrite)
         worst = _write_onnx(onnx, bundle)
-        log.info("wrote %s: as PyTorch on random tiles to %.0e", onnx, worst)
+        log.info("wrote %s: on random tiles, it differs from PyTorch by at most %.0e", onnx, worst)
     elif is_bundle(run):
-        raise InputError(f"{run} is a bundle already; name an ONNX file with `onnx`, or a run")
+        raise InputError("this is a bundle already", file=run, remedy="name an ONNX file with `onnx`, or a run")
     else:
         folder = Run(run)
-        folder.read_config()  # a lock would make the folder where there is none
+        folder.read_config()  # before the lock, which would make the folder where there is none
         with locked(folder):
             write_bundle(folder)
 
@@ -53,11 +53,11 @@ def _write_onnx(path: Path, bundle: Bundle) -> float:
     networks, decision = bundle.networks, bundle.decision
     assert isinstance(networks, Networks)
     size = networks.size
-    facts = {
+    metadata = {
         "tags": decision.tags,
         "size": size,
         "tiles": asdict(networks.read),
         "decision": {"rule": decision.name, "beta": decision.beta, "parameters": rule_to_dict(decision.rule)},
     }
     averaged = Averaged(list(load_taggers(networks)))
-    return write_onnx(path, averaged, (size, size, len(networks.read.bands)), facts)
+    return write_onnx(path, averaged, (size, size, len(networks.read.bands)), metadata)

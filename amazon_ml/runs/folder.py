@@ -1,10 +1,9 @@
-"""The run folder: what lies where, and how its tables are read."""
+"""The run folder: the paths of its files, and readers of its tables."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,45 +14,30 @@ from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import read_config
 from amazon_ml.runs.hashes import check_recorded, write_table
-from amazon_ml.runtime.files import read_json
+from amazon_ml.runs.provenance_file import Provenance, read_provenance
 from amazon_ml.runtime.locks import is_locked
 from amazon_ml.runtime.regular_files import check_regular
 
 
-class _Record(dict[str, Any]):
-    """What a file of a run tells, with its sections: a key that is asked for and is not there is an `InputError`."""
-
-    def __init__(self, file: Path, content: dict[str, Any], section: str = "") -> None:
-        deeper = not section
-        super().__init__(
-            (key, _Record(file, value, f"{key}.") if deeper and isinstance(value, dict) else value)
-            for key, value in content.items()
-        )
-        self._file, self._section = file, section
-
-    def __missing__(self, key: str) -> Any:
-        raise InputError(f"{self._file} lacks {self._section}{key}; put the file back as the run wrote it")
-
-
 @dataclass(frozen=True)
 class Run:
-    """Paths in a run folder; nothing is read or made by naming them."""
+    """Paths in a run folder. To name a path reads and makes nothing."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """What was asked."""
+        """The options of the run."""
         return self.path / "config.yaml"
 
     @property
     def provenance(self) -> Path:
-        """What it was done with: versions, hashes, commands."""
+        """Where the run comes from: versions, hashes, commands."""
         return self.path / "provenance.json"
 
     @property
     def folds(self) -> Path:
-        """Which tile is held out in which fold."""
+        """The fold in which each tile is held out."""
         return self.path / "folds.csv"
 
     @property
@@ -83,7 +67,7 @@ class Run:
 
     @property
     def blend(self) -> Path:
-        """The runs that this one is made of, and how; only a blend has it."""
+        """The runs that a blend is made of, and how; other runs lack it."""
         return self.path / "blend.json"
 
     @property
@@ -98,7 +82,7 @@ class Run:
 
     @property
     def bundle(self) -> Path:
-        """What one hands to somebody else."""
+        """The networks and the decision, in a folder that needs nothing beside it."""
         return self.path / "bundle"
 
     @property
@@ -108,17 +92,17 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """All of this on one page, to look at."""
+        """The page of the run, for a browser."""
         return self.path / "report.html"
 
     @property
     def audit(self) -> Path:
-        """Labels that the networks contradict."""
+        """Labels that the networks contradict, as a table."""
         return self.path / "audit.csv"
 
     @property
     def audit_page(self) -> Path:
-        """The same, to look at."""
+        """Labels that the networks contradict, as a page with the tiles."""
         return self.path / "audit.html"
 
     @property
@@ -128,7 +112,7 @@ class Run:
 
     @property
     def submissions(self) -> Path:
-        """What was sent to Kaggle, and its scores."""
+        """The submissions that were sent to Kaggle, and their scores."""
         return self.path / "submissions.json"
 
     def fold(self, number: int) -> "FoldFolder":
@@ -140,11 +124,11 @@ class Run:
         return [fold for fold in self._folds() if fold.weights.exists() and fold.valid.exists()]
 
     def lost_networks(self) -> list[Path]:
-        """List weights that are gone, though their network has predicted its held-out tiles."""
+        """List weights that are missing although their network has predicted its held-out tiles."""
         return [fold.weights for fold in self._folds() if fold.valid.exists() and not fold.weights.exists()]
 
     def begun(self) -> bool:
-        """Whether there is any training to lose, or a process at work on a fold."""
+        """Whether any fold has weights or a checkpoint, or a process works on one."""
         return any(fold.weights.exists() or fold.last.exists() or is_locked(fold.lock) for fold in self._folds())
 
     def _folds(self) -> list["FoldFolder"]:
@@ -156,32 +140,29 @@ class Run:
         return [fold for fold in self._folds() if fold.weights.exists() or fold.last.exists()]
 
     def trusted(self) -> list[Path]:
-        """List the files that later steps trust, those of the folds included; each has a hash."""
+        """List the files that later steps depend on, with those of the folds; each has a hash."""
         own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.truth, self.blend, self.test,
                self.oof, self.decision, self.metrics)  # fmt: skip
         return [path for path in own if path.is_file()] + [path for fold in self._folds() for path in fold.trusted()]
 
     def read_config(self, *, checked: bool = True) -> RunConfig:
-        """Read what was asked; an `InputError` where this is no run, or one whose options were changed."""
+        """Read the options; an `InputError` where this is no run, or where its options were changed."""
         config = read_config(self.config)
         if checked:
             check_recorded(self.config)
         return config
 
-    def read_provenance(self, *, checked: bool = True) -> dict[str, Any]:
-        """Read what the run was made with; an `InputError` where its provenance is not that of a run."""
+    def read_provenance(self, *, checked: bool = True) -> Provenance:
+        """Read where the run comes from; an `InputError` where the file is not the provenance of a run."""
         if checked:
             check_recorded(self.provenance)
-        facts = read_json(self.provenance)
-        if not isinstance(facts, dict) or not isinstance(facts.get("data"), dict):
-            raise InputError(f"{self.provenance} is not the provenance of a run")
-        return _Record(self.provenance, facts)
+        return read_provenance(self.provenance)
 
     def tags(self) -> tuple[str, ...]:
         """Read the tags that the run's networks were trained for, in the order of their outputs."""
         tags = self.read_provenance()["data"]["tags"]
         if not isinstance(tags, dict) or not tags:
-            raise InputError(f"{self.provenance} does not tell the tags of a run")
+            raise InputError("the file does not hold the tags of a run", file=self.provenance)
         return tuple(tags)
 
 
@@ -198,22 +179,22 @@ class FoldFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains the fold."""
+        """Lock of the process that trains the fold."""
         return self.path / ".lock"
 
     @property
     def checkpoints(self) -> Path:
-        """Where training resumes."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last(self) -> Path:
-        """The checkpoint to resume from."""
+        """The checkpoint that training resumes from."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def weights(self) -> Path:
-        """The trained network; its presence says that training is done."""
+        """Weights of the trained network; where the file is there, training is done."""
         return self.path / "model.safetensors"
 
     @property
@@ -223,12 +204,12 @@ class FoldFolder:
 
     @property
     def per_tag(self) -> Path:
-        """Figures of each tag after each epoch."""
+        """Scores of each tag after each epoch."""
         return self.path / "per_tag.csv"
 
     @property
     def loggers(self) -> Path:
-        """Under which names logging services know this fold."""
+        """Names of this fold in logging services."""
         return self.path / "loggers.json"
 
     @property
@@ -242,7 +223,7 @@ class FoldFolder:
         return self.path / "test.parquet"
 
     def trusted(self) -> list[Path]:
-        """List the files that later steps trust."""
+        """List the files that later steps depend on."""
         return [path for path in (self.weights, self.valid, self.test) if path.is_file()]
 
 
@@ -251,16 +232,16 @@ _SEPARATOR = "|"
 
 
 def check_trained(run: Run) -> None:
-    """Check what a begun run goes on from: what its folds share, and what they hold."""
+    """Check the files that a begun run is resumed from: those that its folds share, and those of each fold."""
     for path in (run.provenance, run.tiles):
         if not path.exists():
-            raise InputError(f"{path} is gone; put it back, or choose another `run`")
+            raise InputError("the file is missing", file=path, remedy="put it back, or choose another `run`")
     for path in (run.provenance, run.folds, run.bands, run.tiles):
         check_recorded(path)
     for fold in run.begun_folds():
         for path in fold.trusted():
-            check_recorded(path, sources=False)  # probabilities of a former network are made anew
-    check_recorded(run.decision, sources=False)  # the next one is of the same rule
+            check_recorded(path, sources=False)  # probabilities of a former network are computed again
+    check_recorded(run.decision, sources=False)  # the next decision is of the same rule
 
 
 def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
@@ -277,9 +258,9 @@ def read_truth(run: Run) -> pd.Series:
         table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
         return table.set_index("image_name")["tags"]
     except OSError:
-        raise InputError(f"there is no {run.truth}") from None
+        raise InputError("there is no such file", file=run.truth) from None
     except (KeyError, ValueError) as error:
-        raise InputError(f"{run.truth} is not a table of tiles and their tags: {str(error).strip()}") from None
+        raise InputError(f"this is not a table of tiles and their tags: {str(error).strip()}", file=run.truth) from None
 
 
 def read_targets(run: Run) -> pd.DataFrame:
@@ -291,15 +272,18 @@ def read_targets(run: Run) -> pd.DataFrame:
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
     if not run.oof.exists():
-        raise InputError(f"there is no {run.oof}: {run.path} is not finished; the command that began it goes on")
+        raise InputError(
+            "there is no such file: the run is not finished", file=run.oof, remedy="run the command that began it"
+        )
     tags = run.tags()
     names, p = read_probabilities(run.oof, tags)
     truth = read_truth(run)
     wrong = names.duplicated() | ~names.isin(truth.index[~truth.index.duplicated(keep=False)])
     if wrong.any():
         raise InputError(
-            f"{run.oof} does not fit {run.truth}: {names[wrong].iloc[0]} is not there once in both; "
-            "the command that trained the run writes them anew"
+            f"the file does not fit {run.truth}: {names[wrong].iloc[0]} is not exactly once in both",
+            file=run.oof,
+            remedy="run the command that trained the run, which writes both again",
         )
     return names, tags, p, _encode(tags, truth.loc[names])
 
@@ -317,31 +301,33 @@ def probability_table(
     return table
 
 
-_ANEW = "delete it, and the command that made it writes it anew"
+_ANEW = "delete it, and run the command that wrote it"
 
 
 def read_probabilities(path: Path, tags: Sequence[str]) -> tuple[pd.Series, npt.NDArray[np.float32]]:
-    """Read names and probabilities, shape (tiles, tags); refused when the tags are others, or a value is none."""
+    """Read names and probabilities of shape (tiles, tags); other tags, and values that are none, are an error."""
     check_regular(path)
     check_recorded(path)
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
-        raise InputError(f"there is no {path}") from None
+        raise InputError("there is no such file", file=path) from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} is not a table of probabilities ({error}); {_ANEW}") from None
+        raise InputError(f"this is not a table of probabilities ({error})", file=path, remedy=_ANEW) from None
     if list(table.columns) != ["image_name", *tags]:
-        raise InputError(f"{path} holds other tags than asked: {', '.join(map(str, table.columns[1:]))}")
+        raise InputError(
+            f"the table holds other tags than the run: {', '.join(map(str, table.columns[1:]))}", file=path
+        )
     names = table["image_name"]
     try:
         p = table[list(tags)].to_numpy(dtype=np.float32)
     except ValueError as error:
-        raise InputError(f"{path} is not a table of probabilities ({error}); {_ANEW}") from None
+        raise InputError(f"this is not a table of probabilities ({error})", file=path, remedy=_ANEW) from None
     wrong = ~((p >= 0) & (p <= 1)).all(axis=1)
     if wrong.any():
         raise InputError(
-            f"{path}: {wrong.sum():,} of {len(p):,} tiles, such as {names.iloc[wrong.argmax()]}, have "
-            "probabilities that are not in 0..1; the file is damaged, or the network diverged "
-            "(then train anew with a lower model.lr)"
+            f"{wrong.sum():,} of {len(p):,} tiles, such as {names.iloc[wrong.argmax()]}, have probabilities that are "
+            "not in 0..1; the file is damaged, or the network diverged (then train again with a lower model.lr)",
+            file=path,
         )
     return names, p

@@ -1,4 +1,4 @@
-"""The folds of a run put together: every held-out tile once, the untagged tiles averaged."""
+"""Gather the folds of a run: probabilities of every held-out tile once, and averages for the untagged tiles."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +16,21 @@ def gather_folds(run: Run) -> None:
     Raises
     ------
     InputError
-        Where no fold is finished, and where a fold did not predict exactly the tiles that folds.csv
-        holds out in it, or other untagged tiles than the others did.
+        Where no fold is finished; where a fold did not predict exactly the tiles that folds.csv holds out in it; and
+        where it predicted other untagged tiles than the other folds.
     """
     tags, untagged = run.tags(), _untagged(run)
     finished = _finished(run, untagged)
     if not finished:
-        raise InputError(f"{run.path} holds no finished fold; train one with amazon-ml train `run` {run.path}")
+        raise InputError(
+            "the run has no finished fold", file=run.path, remedy=f"train one with amazon-ml train `run` {run.path}"
+        )
     for fold in finished:
         check_task(fold.path, str(run.read_provenance()["task"]))
     valid = [read_probabilities(fold.valid, tags) for fold in finished]
     expected = _held_out(run)
     for fold, (names, _) in zip(finished, valid, strict=True):
-        _check_others(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
+        _check_held_out(run, fold, names, expected.get(fold.number, pd.Series(dtype=str)))
     held_out, probabilities = pd.concat([names for names, _ in valid]), np.concatenate([p for _, p in valid])
     parts = [path for fold in finished for path in (fold.weights, fold.valid)]
     write_table(run.oof, probability_table(held_out.tolist(), tags, probabilities), made_of=[run.folds, *parts])
@@ -49,31 +51,32 @@ def _finished(run: Run, untagged: int) -> list[FoldFolder]:
 def _untagged(run: Run) -> int:
     count = run.read_provenance()["data"]["unlabelled"]
     if not isinstance(count, int):
-        raise InputError(f"{run.provenance}: data.unlabelled is {count!r}, not a number of tiles")
+        raise InputError(f"data.unlabelled is {count!r}, not a number of tiles", file=run.provenance)
     return count
 
 
 def _held_out(run: Run) -> dict[int, pd.Series]:
-    """Names of the tiles that each fold holds out."""
+    """Give the names of the tiles that each fold holds out."""
     names = read_truth(run).index.to_series()
     if not run.read_config().data.validate:
-        return {0: names}  # the one network validates on what it was trained on
+        return {0: names}  # the only network is validated on the tiles that it was trained on
     check_recorded(run.folds)
     fold = read_folds(run.folds, names)
     return {int(number): names[fold == number] for number in sorted(set(fold))}
 
 
-def _check_others(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:
+def _check_held_out(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:
     place = f"{run.folds} holds out in fold {fold.number}"
-    for wrong, told in (
-        (names[names.duplicated()], "holds {} more than once"),
-        (names[~names.isin(expected)], f"holds {{}}, which is none of the tiles that {place}"),
-        (expected[~expected.isin(names)], f"lacks {{}}, which {place}"),
+    for wrong, problem in (
+        (names[names.duplicated()], "the table holds {} more than once"),
+        (names[~names.isin(expected)], f"the table holds {{}}, which is none of the tiles that {place}"),
+        (expected[~expected.isin(names)], f"the table lacks {{}}, which {place}"),
     ):
         if len(wrong):
             raise InputError(
-                f"{fold.valid} {told.format(wrong.iloc[0])} ({len(wrong):,} such tiles); delete {fold.path} and train "
-                f"fold {fold.number} again"
+                f"{problem.format(wrong.iloc[0])} ({len(wrong):,} such tiles)",
+                file=fold.valid,
+                remedy=f"delete {fold.path} and train fold {fold.number} again",
             )
 
 
@@ -84,8 +87,10 @@ def _mean_of(
     for fold, names, _ in test:
         if len(names) != untagged or not names.equals(first):
             raise InputError(
-                f"{fold.test} holds other tiles than the {untagged:,} untagged ones of the run: they changed between "
-                "folds; delete the test.parquet of every fold and train again"
+                f"the table holds other tiles than the {untagged:,} untagged ones of the run, which changed between "
+                "folds",
+                file=fold.test,
+                remedy="delete the test.parquet of every fold and train again",
             )
     mean: npt.NDArray[np.float32] = np.mean([p for _, _, p in test], axis=0)
     return first.tolist(), mean

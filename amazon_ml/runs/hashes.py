@@ -1,11 +1,11 @@
-"""Hashes of the files that later steps of a run trust: recorded when a file is written, checked when it is read.
+"""Hashes of the files that later steps of a run depend on: recorded when a file is written, checked when it is read.
 
-Each folder of a run has a ``hashes.json``, since processes write their fold folders at the same time::
+Each folder of a run has its own ``hashes.json``, since several processes write fold folders at the same time::
 
     {"format": 1, "task": "…", "files": {"oof.parquet": [{"sha256": "…", "made_of": {"folds.csv": "…"}}]}}
 
-A file has two entries while it is replaced: its new hash is recorded first, then the file gets its name, then the
-former entry goes. A process that is killed at any moment leaves a file whose hash is recorded.
+A file has two entries while it is replaced: first the new hash is recorded, then the file gets its name, then the
+former entry is removed. Whenever a process is killed, the hash of the file that it leaves is recorded.
 """
 
 import json
@@ -27,13 +27,13 @@ from amazon_ml.runtime.files import atomic_write, read_json, sha256_of
 RECORD = "hashes.json"
 _FORMAT = 1
 
-#: What training goes by. Changed below trained networks, it would make held-out tiles and scores false.
+#: Files that training depends on. A change after training would make held-out tiles and scores wrong.
 FIXED = frozenset({"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet"})
 
-#: Bytes from which on a file is hashed only once in a process.
+#: A file of this size in bytes, or more, is hashed only once in a process.
 _LARGE = 2**20
 
-#: How a file is made anew from what it was made of, where that is not by training a fold.
+#: The verb that makes a file again from its sources; other files are made by training a fold.
 _MAKES = {"oof.parquet": "gather", "test.parquet": "gather", "decision.json": "tune", "metrics.json": "tune"}
 
 
@@ -43,14 +43,14 @@ class ChangedError(InputError):
 
 @dataclass(frozen=True)
 class Entry:
-    """What is recorded of a file.
+    """The record of a file.
 
     Parameters
     ----------
     sha256
         Hash of its content.
     made_of
-        Hashes of the files that it was made of, by their paths from its folder.
+        Hashes of the files that it was made of, by their paths relative to its folder.
     """
 
     sha256: str
@@ -64,9 +64,9 @@ class Record:
     Parameters
     ----------
     files
-        Entries by file name; two of them while the file is replaced.
+        Entries by file name; two while the file is replaced.
     task
-        In a fold folder: what the fold is trained for, see `task_of`.
+        In the folder of a fold: the task that it is trained for, see `task_of`.
     """
 
     files: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Record:
 
 
 def hash_file(path: Path, name: str | None = None) -> str:
-    """Hash a file of a run; of ``config.yaml`` the options that are not free.
+    """Hash a file of a run; in ``config.yaml``, only the options that may not change.
 
     Parameters
     ----------
@@ -91,12 +91,12 @@ def hash_file(path: Path, name: str | None = None) -> str:
             return sha256_of(path)
         return _hash_once(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(f"the file cannot be read: {error.strerror}", file=path) from None
 
 
 @lru_cache(maxsize=256)
 def _hash_once(path: Path, *state: int) -> str:
-    """Hash a large file once in a process, as long as it is the same one: several others may be made of it."""
+    """Hash a large file once in a process, as long as it does not change: several files may be made of it."""
     return sha256_of(path)
 
 
@@ -105,7 +105,7 @@ def _hash_once(path: Path, *state: int) -> str:
 
 @contextmanager
 def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving, its hash is recorded and it replaces `path`.
+    """Give a temporary path in the same folder; at the end, its hash is recorded and it replaces `path`.
 
     The caller holds the lock of the folder.
 
@@ -114,7 +114,7 @@ def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
     path
         File of a run or of a fold.
     made_of
-        Files that its content is computed from; those that are not there are passed over.
+        Files that its content is computed from; missing ones are skipped.
     """
     with atomic_write(path) as temporary:
         yield temporary
@@ -124,13 +124,13 @@ def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
 
 
 def adopt(path: Path) -> None:
-    """Record a file as it is, whoever wrote it; what it was made of stays as it was recorded."""
+    """Record a file as it is, whoever wrote it; the hashes of its sources stay as recorded."""
     former = _of(_load(path.parent), path.name)
     _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}),))
 
 
 def bind(folder: Path, task: str) -> None:
-    """Record what a fold is trained for."""
+    """Record the task that a fold is trained for."""
     record = _load(folder)
     if record.task != task:
         _write(folder, Record(record.files, task))
@@ -160,31 +160,31 @@ def write_table(path: Path, table: pd.DataFrame, made_of: Iterable[Path] = ()) -
 
 
 def check_recorded(path: Path, *, sources: bool = True) -> None:
-    """Check that a file is as the run wrote it; a file that is not there is left to its reader.
+    """Check that a file is as the run wrote it; a missing file passes, and its reader reports it.
 
     Parameters
     ----------
     path
         File of a run or of a fold.
     sources
-        Check as well that the files that it was made of are still the same, and those that these were made of.
+        Check also that the files that it was made of are still the same, and the sources of these.
 
     Raises
     ------
     ChangedError
-        Where its hash is another one or is not recorded, and where it is older than a file that it was made of.
+        Where its hash differs or is not recorded, and where a file that it was made of has changed.
     """
     if not path.is_file():
         return
-    entry = _matching(path) or _matching(path)  # again: another process may have replaced it in between
+    entry = _matching(path) or _matching(path)  # twice: another process may have replaced it in between
     if entry is None:
-        raise ChangedError(f"{path} is not as the run wrote it: its SHA-256 is another; {_remedy(path)}")
+        raise ChangedError("the file is not as the run wrote it: its SHA-256 differs", file=path, remedy=_remedy(path))
     if sources:
         _check_sources(path, entry, set())
 
 
 def _check_sources(path: Path, entry: Entry, seen: set[Path]) -> None:
-    """Check what a file was made of, and before it what that was made of: the first step to do anew is named."""
+    """Check the sources of a file, and first the sources of these: the message names the first step to repeat."""
     seen.add(path)
     sources = {Path(os.path.normpath(path.parent / name)): sha256 for name, sha256 in entry.made_of.items()}
     for source, sha256 in sources.items():
@@ -193,11 +193,11 @@ def _check_sources(path: Path, entry: Entry, seen: set[Path]) -> None:
             _check_sources(source, made or Entry(sha256), seen)
     for source, sha256 in sources.items():
         if source.is_file() and hash_file(source) != sha256:
-            raise ChangedError(f"{path} was made of another {source}; {_makes(path)}")
+            raise ChangedError(f"the file was made of another {source}", file=path, remedy=_makes(path))
 
 
 def is_unchanged(path: Path) -> bool:
-    """Whether a file is there, as the run wrote it, and made of the files that are there now."""
+    """Whether a file exists, is as the run wrote it, and was made of the present files."""
     try:
         check_recorded(path)
     except ChangedError:
@@ -206,37 +206,38 @@ def is_unchanged(path: Path) -> bool:
 
 
 def is_recorded(path: Path) -> bool:
-    """Whether a hash of a file is recorded, be it that of the file or another one."""
+    """Whether a hash of a file is recorded, whether it fits the file or not."""
     return bool(_of(_load(path.parent), path.name))
 
 
 def has_hash(path: Path, sha256: str) -> bool:
-    """Whether a hash is recorded as that of a file, which may be another one now or gone."""
+    """Whether a hash is recorded for a file, which may have changed or be missing."""
     return any(entry.sha256 == sha256 for entry in _of(_load(path.parent), path.name))
 
 
 def check_task(folder: Path, task: str) -> None:
-    """Check that a fold was trained for this run: by the same options, tiles and folds.
+    """Check that a fold was trained for this run: with the same options, tiles and folds.
 
     Raises
     ------
     ChangedError
-        Where it was trained for another one.
+        Where it was trained for another run.
     """
     if _read(folder, folder / RECORD).task != task:
         raise ChangedError(
-            f"{folder} was trained for another run: with other options, tiles or folds; put its own folder back, or "
-            "delete it and train the fold again"
+            "the fold was trained for another run: with other options, tiles or folds",
+            file=folder,
+            remedy="put its own folder back, or delete it and train the fold again",
         )
 
 
 def read_task(folder: Path) -> str | None:
-    """Read what a fold is trained for; none where its folder does not tell."""
+    """Read the task that a fold is trained for; None where it is not recorded."""
     return _load(folder).task
 
 
 def read_recorded(path: Path) -> Any:
-    """Check and read JSON of a run."""
+    """Check and read a JSON file of a run."""
     check_recorded(path)
     return read_json(path)
 
@@ -248,7 +249,9 @@ def _matching(path: Path) -> Entry | None:
     entries = _of(_read(path.parent, path), path.name)
     if not entries:
         raise ChangedError(
-            f"{path.parent / RECORD} has no hash of {path}, so nobody knows who wrote it; {_remedy(path, known=False)}"
+            f"the file has no hash of {path}, so it is unknown who wrote that",
+            file=path.parent / RECORD,
+            remedy=_remedy(path, known=False),
         )
     own = hash_file(path)
     return next((entry for entry in entries if entry.sha256 == own), None)
@@ -258,21 +261,21 @@ def _remedy(path: Path, *, known: bool = True) -> str:
     run = run_of(path)
     if known and path.name in FIXED:
         again = ", or run the command that trained the run, with its options" if path.name == "config.yaml" else ""
-        return f"put it back{again}: its networks were trained by it (amazon-ml accept {run} takes other files only)"
+        return f"put it back{again}: the networks were trained with it (amazon-ml accept {run} takes other files only)"
     return f"put it back, or take the run as it is with amazon-ml accept {run}"
 
 
 def _makes(path: Path) -> str:
     run = run_of(path)
     if path.parent == run and (run / "blend.json").exists() and _MAKES.get(path.name) == "gather":
-        return "blend the runs anew"
+        return "blend the runs again"
     if path.parent == run and path.name in _MAKES:
-        return f"make it anew with amazon-ml {_MAKES[path.name]} {run}"
-    return f"delete it, and run the command that trained {run}: it predicts anew"
+        return f"make it again with amazon-ml {_MAKES[path.name]} {run}"
+    return f"delete it, and run the command that trained {run}: it predicts again"
 
 
 def run_of(path: Path) -> Path:
-    """Give the run that a file of a run or of a fold lies in."""
+    """Give the run folder of a file of a run or of a fold."""
     folder = path.parent
     is_fold = re.fullmatch(r"fold-\d+", folder.name) and not (folder / "config.yaml").exists()
     return folder.parent if is_fold else folder
@@ -301,7 +304,7 @@ def _write(folder: Path, record: Record) -> None:
 
 
 def _load(folder: Path) -> Record:
-    """Read a record for writing: what is broken is written anew, and what it lacked has to be accepted."""
+    """Read a record in order to write it: a broken one is replaced, and files without a hash have to be accepted."""
     try:
         return _read(folder, folder / RECORD)
     except ChangedError:
@@ -311,7 +314,9 @@ def _load(folder: Path) -> Record:
 def _read(folder: Path, wanted: Path) -> Record:
     file, remedy = folder / RECORD, _remedy(wanted, known=False)
     if not file.is_file():
-        raise ChangedError(f"{folder} has no {RECORD}, which tells whether {wanted} was changed; {remedy}")
+        raise ChangedError(
+            f"the folder has no {RECORD}, which shows whether {wanted} was changed", file=folder, remedy=remedy
+        )
     try:
         content = read_json(file)
         if content["format"] != _FORMAT:
@@ -321,7 +326,7 @@ def _read(folder: Path, wanted: Path) -> Record:
             raise ValueError("its task is no text")
         return Record({name: tuple(map(_entry, entries)) for name, entries in content["files"].items()}, task)
     except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ChangedError(f"{file} does not tell the hashes of a run: {error}; {remedy}") from None
+        raise ChangedError(f"the file does not hold the hashes of a run: {error}", file=file, remedy=remedy) from None
 
 
 def _entry(stored: Any) -> Entry:

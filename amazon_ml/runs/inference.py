@@ -1,4 +1,4 @@
-"""Probabilities of tiles from the networks of a run, a bundle or a blend, without a trainer."""
+"""Predict probabilities of tiles with the networks of a run, a bundle or a blend, without a trainer."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
-from amazon_ml.runs.blend import check_apart, stack_tables
+from amazon_ml.runs.blend import check_same_tiles, stack_tables
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.runtime.allocator import keep_freed_memory
 from amazon_ml.runtime.progress import tracked
@@ -30,13 +30,13 @@ _PRECISIONS: dict[str, tuple[torch.dtype, torch.dtype | None]] = {
     "bf16-true": (torch.bfloat16, None),
     "64-true": (torch.float64, None),
 }
-#: Further names that Lightning takes for them.
+#: Other names that Lightning accepts for them.
 _ALIASES = {"None": "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What networks make of some tiles.
+    """Probabilities of some tiles.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Predicted:
     p
         Probabilities of shape (tiles, tags).
     failed
-        Name of each tile that could not be decoded to what is wrong with it; its row of `p` means nothing.
+        The fault of each tile that could not be decoded, by its name; its row of `p` is meaningless.
     """
 
     names: "pd.Series[str]"
@@ -54,18 +54,18 @@ class Predicted:
 
 
 def load_taggers(networks: Networks) -> Iterator[TileTagger]:
-    """Make each network, one after the other, in evaluation mode."""
+    """Load each network, one after the other, in evaluation mode."""
     for file in networks.weights:
         try:
             tagger = make_tagger(networks.model, networks.tags, networks.size, len(networks.read.bands))
         except InputError as error:
-            raise InputError(f"{networks.source}: {error}") from None
+            raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)
         yield tagger.eval()
 
 
 def choose_device(networks: Networks, device: str | torch.device | None = None) -> torch.device:
-    """Choose where networks predict: as requested, else the GPU where there is one and the run does not exclude it."""
+    """Choose the device: the requested one, else the GPU where there is one and the run does not exclude it."""
     if device is None:
         gpu = torch.cuda.is_available() and networks.trainer.accelerator != "cpu"
         return torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
@@ -74,7 +74,7 @@ def choose_device(networks: Networks, device: str | torch.device | None = None) 
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {str(device)!r} is not available here: {reason}") from None
+        raise InputError(f"device {str(device)!r} is not available here: {reason}", option="device") from None
     return chosen
 
 
@@ -85,13 +85,13 @@ class Engine:
     Parameters
     ----------
     device
-        Where; as `choose_device` chooses by default.
+        Device of the networks; `choose_device` chooses it by default.
     num_workers
-        Loader processes; as `loader_workers` chooses by default.
+        Loader processes; `loader_workers` chooses their number by default.
     progress
-        Whether to show how far it is.
+        Whether to show progress.
     taggers
-        Gives the networks; they are loaded one after the other by default.
+        Gives the loaded networks; by default they are loaded one after the other.
     """
 
     device: torch.device | None = None
@@ -124,11 +124,11 @@ def predict_batches(
     tagger
         The network, on the device, in evaluation mode.
     batches
-        Dictionaries with uint8 ``image`` of shape (tiles, height, width, bands).
+        Dictionaries with ``image``, uint8 of shape (tiles, height, width, bands).
     device
-        Where to compute.
+        Device of the network.
     cast
-        What operations are cast to.
+        Type that operations are cast to.
     """
     parts = []
     with torch.inference_mode(), torch.autocast(device.type, cast, enabled=cast is not None):
@@ -142,7 +142,7 @@ def predict_batches(
 
 
 def placed(tagger: TileTagger, networks: Networks, device: torch.device) -> tuple[TileTagger, torch.dtype | None]:
-    """Put a network on a device, in the precision that it predicts in; give what its operations are cast to, too."""
+    """Move a network to a device, in the precision that it predicts in; return it and the type of its operations."""
     weights, cast = _precision(networks, device)
     return tagger.to(device=device, dtype=weights), cast
 
@@ -152,17 +152,19 @@ def _precision(networks: Networks, device: torch.device) -> tuple[torch.dtype, t
     name = str(networks.trainer.precision)
     name = _ALIASES.get(name, name) if device.type == "cuda" else "32-true"
     if name not in _PRECISIONS:
-        raise InputError(f"{networks.source}: cannot predict in trainer.precision {name}; predict on the CPU")
+        raise InputError(
+            f"cannot predict in trainer.precision {name}", file=networks.source, remedy="predict on the CPU"
+        )
     return _PRECISIONS[name]
 
 
 def predict_members(networks: Networks | Blended, predict: Callable[[Networks], Predicted]) -> Predicted:
-    """Predict tiles with the networks of a run, or with those of all members of a blend, and blend these.
+    """Predict tiles with the networks of a run, or with all members of a blend, whose probabilities are then blended.
 
     Parameters
     ----------
     networks
-        What predicts.
+        The networks, or the blend.
     predict
         Predicts with networks of one kind.
     """
@@ -173,15 +175,15 @@ def predict_members(networks: Networks | Blended, predict: Callable[[Networks], 
         predicted = predict_members(member, predict)
         failed |= predicted.failed
         tables.append(pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(member.tags)))
-        told = f"{member.source} reads other tiles than {networks.members[0].source}"
-        check_apart(tables[0].index, tables[-1].index, told)
+        problem = f"the run reads other tiles than {networks.members[0].source}"
+        check_same_tiles(tables[0].index, tables[-1].index, problem, member.source)
     first = tables[0].index
     blended = networks.blender.apply(stack_tables(tables, first, networks.tags))
     return Predicted(first.to_series(), blended.astype(np.float32), failed)
 
 
 def all_members(networks: Networks | Blended) -> list[Networks]:
-    """List the networks of each kind, those of blends within blends, too."""
+    """List the networks of each kind, also those of blends within blends."""
     if isinstance(networks, Networks):
         return [networks]
     return [each for member in networks.members for each in all_members(member)]

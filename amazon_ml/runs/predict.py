@@ -1,4 +1,4 @@
-"""Probabilities and tags of any folder of tiles, with the networks and the decision of a run or a bundle."""
+"""Tag any folder of tiles with the networks and the decision of a run or a bundle."""
 
 import hashlib
 import itertools
@@ -45,7 +45,7 @@ from amazon_ml.runs.skipping import REFUSE, Policy
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.runtime.outputs import check_outputs, check_place
 
-#: Lists tiles for a reader: a table as a catalog's.
+#: Lists the tiles for a reader, as a table like that of a catalog.
 Listing = Callable[[TileReader], pd.DataFrame]
 
 log = logging.getLogger(__name__)
@@ -55,37 +55,39 @@ def predict_tiles(
     run: Path, tiles: Path, out: Path, *, num_workers: int | None = None, shard: str | None = None,
     skip_broken: bool = False, broken: Path | None = None, defuse: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
-    """Tag a folder of tiles: writes name, tags, and one probability a tag.
+    """Tag a folder of tiles: write a table of names, tags, and a probability for each tag.
 
     Parameters
     ----------
     run
         Run folder, trained and tuned, or a bundle.
     tiles
-        Folder of images; those in folders beneath are found, too.
+        Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
     num_workers
-        Loader processes; by default none on the CPU, one a core beside a GPU.
+        Loader processes; by default none on the CPU, one for each core with a GPU.
     shard
-        Tag one part of the tiles, such as 3/16, counted from 0; a part that is there is left as it is.
-        Once all are there, amazon-ml merge makes one table of them.
+        Tag one part of the tiles, such as 3/16, counted from 0. An existing part is not computed again. When all parts
+        are there, amazon-ml merge joins them to one table.
     skip_broken
-        Leave out tiles that cannot be read, instead of refusing the folder; the table has no rows of them.
+        Leave out tiles that cannot be read, instead of refusing the folder; the table has no rows for them.
     broken
-        CSV to write: the tiles that cannot be read, each with the reason.
+        CSV to write: the tiles that cannot be read, with the reasons.
     defuse
-        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula: those that begin
-        with = + - or @.
+        Put an apostrophe before cells of a CSV that a spreadsheet would read as a formula: those that begin with
+        = + - or @.
     overwrite
-        Replace a file that is there.
+        Replace existing files.
     """
     policy = Policy(skip_broken, listing=broken)
     if shard is not None:
         if broken is not None:
             check_outputs({"broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
         if defuse:
-            raise InputError("`defuse` is for a CSV, and parts are Parquet; give it to amazon-ml merge")
+            raise InputError(
+                "`defuse` is for a CSV, and parts are Parquet", option="defuse", remedy="use it in amazon-ml merge"
+            )
         _predict_shard(run, tiles, Parts(out), parse_shard(shard), num_workers, policy)
         return
     check_ending(out)
@@ -106,7 +108,7 @@ def _incomplete(out: Path) -> Path:
 
 
 def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[Path]:
-    """List what prediction reads, which nothing may be written onto: the networks with their runs, and tables."""
+    """List the files that prediction reads, and that no output may replace: networks with their runs, and tables."""
     members = all_members(bundle.networks)
     folders = [source, *(member.source for member in members)]
     runs = [path for folder in folders if not is_bundle(folder) for path in own_paths(Run(folder))]
@@ -115,7 +117,7 @@ def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[P
 
 
 def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
-    """Open a run or a bundle, and cut the tiles into shards, unless they are cut already for just that."""
+    """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used."""
     bundle = open_bundle(run)
     check_parts(parts)
     with parts.lock():
@@ -133,7 +135,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, num_worke
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
         if parts.is_done(shard.number):
-            log.info("%s is there", part)
+            log.info("%s exists already", part)
             return
         check_place(part)
         planned = read_shard(parts, shard.number, tiles)
@@ -148,7 +150,7 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, num_worke
 def _readable(
     networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Look at the headers of all files that the networks read; give the tiles without a fault there, and the faults."""
+    """Check the headers of all files that the networks read; return the tiles without a fault, and the faults."""
     readers = {(member.read.bands, member.read.rgb_source): member.read for member in all_members(networks)}
     tables = [_chosen(listed, folder, read) for read in readers.values()]
     faults = find_broken(tables)
@@ -164,12 +166,12 @@ def _tag(
     bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, num_workers: int | None, policy: Policy,
     known: Mapping[str, str],
 ) -> pd.DataFrame:  # fmt: skip
-    """Make the table of names, tags and probabilities; tiles that cannot be decoded are left out, or end it."""
+    """Make the table of names, tags and probabilities; tiles that cannot be decoded are left out or are an error."""
     decision, tags = bundle.decision, TagSet(bundle.decision.tags)
     predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), num_workers)
-    kept = ~predicted.names.isin(predicted.failed).to_numpy()
-    p = predicted.p[kept]
-    table = probability_table(predicted.names[kept], decision.tags, p)
+    decoded = ~predicted.names.isin(predicted.failed).to_numpy()
+    p = predicted.p[decoded]
+    table = probability_table(predicted.names[decoded], decision.tags, p)
     separator = tags.separator(bundle.table.tag_separator)
     table.insert(1, "tags", tags.decode(decision.rule.predict(p), separator=separator) if len(p) else [])
     if predicted.failed:
@@ -197,13 +199,13 @@ def predict_listed(
     Parameters
     ----------
     networks
-        What predicts.
+        The networks, or the blend.
     listing
-        Lists the tiles, each with the files that a reader needs: members of a blend may read others.
+        Lists the tiles with the files that a reader needs; members of a blend may read different files.
     num_workers
         Loader processes.
     engine
-        How they predict; it has `workers` already.
+        How they predict; its own `num_workers` counts then.
     """
     engine = engine or Engine(num_workers=num_workers)
     return predict_members(networks, lambda one: _predict_table(one, listing(one.read), engine))
@@ -232,6 +234,7 @@ def _chosen(listed: pd.DataFrame, folder: Path, read: TileReader) -> pd.DataFram
         needed = files_needed(read.bands, read.rgb_source)
         raise InputError(
             f"`tiles` {folder}: the run reads bands {name_bands(read.bands)} of a {needed}, which {len(lacking):,} of "
-            f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}"
+            f"{len(listed):,} tiles lack, such as {lacking.iloc[0]}",
+            option="tiles",
         )
     return chosen

@@ -1,4 +1,4 @@
-"""Where a run comes from: enough to make it again, and to see that it cannot be."""
+"""Record where a run comes from: tiles, folds, versions, commands. On resuming, check tiles and folds."""
 
 import hashlib
 import importlib.metadata
@@ -7,10 +7,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
@@ -20,93 +18,103 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import write_json
+from amazon_ml.runs.provenance_file import DataProvenance, FoldProvenance, Origin, Provenance, Start, Versions
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.version import __version__
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
 
-#: What a run may not go on without: part of its provenance, fact, and what that is a hash of.
-_CONSTANT = (
-    ("data", "sha256", "the tiles or the tag table"),
-    ("data", "soft_labels_sha256", "the labels of data.soft_labels"),
-    ("folds", "sha256", "folds.csv"),
-)
-
-
 def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: int, *, begun: bool) -> str:
-    """Record a run's origin; on resuming, add the start and refuse data or folds that have changed.
+    """Record where a run comes from; on resuming, add the start, and refuse tiles or folds that have changed.
 
     Parameters
     ----------
     run, config, catalog
         The run, its options and its tiles.
     processes
-        How many processes train a network.
+        How many processes train each network.
     begun
-        Whether the run has trained anything; else nothing can be mixed.
+        Whether any fold is begun, so that its tiles and folds must stay the same.
 
     Returns
     -------
     The task of the run, see `task_of`.
     """
     start = this_start()
-    facts = {"data": _data_provenance(config, catalog), "folds": _fold_provenance(run, config, catalog)}
+    origin: Origin = {"data": _data_provenance(config, catalog), "folds": _fold_provenance(run, config, catalog)}
     if begun:
         former = run.read_provenance()
-        for part, fact, what in _CONSTANT:
-            if former[part][fact] != facts[part][fact]:
-                raise InputError(f"{run.path}: {what} changed since the run began; choose another `run`")
-        write_json(run.provenance, {**former, **facts, "processes": processes, "starts": [*former["starts"], start]})
+        _check_same(run, former, origin)
+        write_json(run.provenance, {**former, **origin, "processes": processes, "starts": [*former["starts"], start]})
         return str(former["task"])
-    task = task_of(run, config, facts)
-    content = {"starts": [start], "processes": processes, **facts, "task": task, "made_with": versions()}
+    task = task_of(run, config, origin)
+    content: Provenance = {
+        "starts": [start],
+        "processes": processes,
+        "data": origin["data"],
+        "folds": origin["folds"],
+        "task": task,
+        "made_with": versions(),
+    }
     write_json(run.provenance, content)
     return task
 
 
-def task_of(run: Run, config: RunConfig, facts: Mapping[str, Any]) -> str:
-    """Hash what the folds of a run have in common, so that a fold of another run is noticed.
+def _check_same(run: Run, former: Origin, now: Origin) -> None:
+    for what, before, after in (
+        ("the tiles or the tag table", former["data"]["sha256"], now["data"]["sha256"]),
+        ("the labels of data.soft_labels", former["data"]["soft_labels_sha256"], now["data"]["soft_labels_sha256"]),
+        ("folds.csv", former["folds"]["sha256"], now["folds"]["sha256"]),
+    ):
+        if before != after:
+            raise InputError(f"{what} changed since the run began", file=run.path, remedy="choose another `run`")
 
-    It is kept as it was when the run began: a later version of the package may know more options.
+
+def task_of(run: Run, config: RunConfig, origin: Origin) -> str:
+    """Hash all that the folds of a run have in common, so that a fold of another run is noticed.
+
+    The hash is stored when the run begins, and not computed again: a later version of the package may have more
+    options.
     """
-    parts = [hash_config(config), *(facts[part].get(fact) for part, fact, _ in _CONSTANT), sha256_of(run.bands)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    data, folds = origin["data"], origin["folds"]
+    hashes = [data.get("sha256"), data.get("soft_labels_sha256"), folds.get("sha256")]
+    return hashlib.sha256(json.dumps([hash_config(config), *hashes, sha256_of(run.bands)]).encode()).hexdigest()
 
 
 def read_processes(run: Run) -> int:
-    """Read with how many training processes a run was begun."""
+    """Read how many processes trained each network when a run began."""
     return int(run.read_provenance().get("processes", 1)) if run.provenance.exists() else 1
 
 
-def this_start() -> dict[str, str]:
-    """Tell when this process works on a run, and by what command."""
+def this_start() -> Start:
+    """Give the time now and the command of this process."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
 
 
-def _data_provenance(config: RunConfig, catalog: Catalog) -> dict[str, Any]:
+def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     return {
         "root": str(Path(config.data.root).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
-        "soft_labels_sha256": _soften_hash(config.data.soft_labels),
+        "soft_labels_sha256": _soft_labels_hash(config.data.soft_labels),
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),
         "tags": support,
     }
 
 
-def _soften_hash(table: str | None) -> str | None:
+def _soft_labels_hash(table: str | None) -> str | None:
     if table is not None and not Path(table).is_file():
-        raise InputError(f"data.soft_labels: there is no table {table}")
+        raise InputError(f"data.soft_labels: there is no table {table}", option="data.soft_labels")
     return sha256_of(Path(table)) if table else None
 
 
-def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> dict[str, Any]:
+def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> FoldProvenance:
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     return {
         "sha256": sha256_of(run.folds),
@@ -116,9 +124,9 @@ def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> dict[str,
     }
 
 
-def versions() -> dict[str, Any]:
-    """Tell with what releases, and on what machine, a run is made."""
-    import torch  # here, since what reads a run does without
+def versions() -> Versions:
+    """Give the versions of the packages and the name of the machine."""
+    import torch  # here: commands that only read a run do not need it
 
     return {
         "amazon_ml": __version__,
@@ -131,7 +139,11 @@ def versions() -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     here = Path(__file__).parents[1]
-    tracked = ["ls-files", "--error-unmatch", "__init__.py"]  # else it is a repository around an installed package
+    tracked = [
+        "ls-files",
+        "--error-unmatch",
+        "__init__.py",
+    ]  # else the repository is another one, around an installed package
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         for question in (tracked, describe):

@@ -1,4 +1,4 @@
-"""Tables of predictions on their way to a file: harmless in a spreadsheet, and not lost with the disk they go to."""
+"""Save tables of predictions: safe for spreadsheets, and to another folder where the disk fails."""
 
 import tempfile
 from pathlib import Path
@@ -8,17 +8,17 @@ import pandas as pd
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import write_table
 
-#: What a cell begins with that a spreadsheet takes for a formula.
+#: A spreadsheet reads a cell as a formula where it begins with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def save_table(out: Path, table: pd.DataFrame) -> None:
-    """Write a table that took long to make; where that fails, write it to the folder of temporary files.
+    """Write a table that took long to compute; where that fails, write it to the folder of temporary files.
 
     Raises
     ------
     WorkError
-        When `out` could not be written; the message says where the table is instead.
+        Where `out` could not be written; the message names the file that was written instead.
     """
     try:
         write_table(out, table)
@@ -28,17 +28,17 @@ def save_table(out: Path, table: pd.DataFrame) -> None:
             write_table(instead, table)
         except WorkError:
             raise error from None
-        raise WorkError(f"{error}; what was predicted is in {instead}") from None
+        raise WorkError(f"{error}; the predictions are in {instead}") from None
 
 
 def check_defuse(out: Path, defuse: bool) -> None:
-    """Refuse to defuse what no spreadsheet reads as text."""
+    """Check that only a CSV is defused."""
     if defuse and out.suffix != ".csv":
-        raise InputError(f"`defuse` is for a CSV, and `out` {out} is none")
+        raise InputError(f"`defuse` is for a CSV, and `out` {out} is none", option="defuse")
 
 
 def defused(table: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before names, tags and headings that a spreadsheet would take for a formula."""
+    """Put an apostrophe before names, tags and headings that a spreadsheet would read as a formula."""
     text = {name: table[name].map(_defused) for name in ("image_name", "tags")}
     return table.assign(**text).rename(columns=_defused)
 

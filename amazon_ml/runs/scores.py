@@ -1,21 +1,92 @@
-"""How decisions are told in the metrics of a run: plain records, ready for JSON."""
+"""Scores of a run as plain records, ready for JSON: over all tiles, for each tag, for each rule."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.calibration import calibration_error
-from amazon_ml.decisions.crossfit import Rule
+from amazon_ml.decisions.crossfit import Estimate, Rule
 from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.per_tag import confusions, score_per_tag
 from amazon_ml.decisions.rules import thresholds_of
 from amazon_ml.decisions.shrink import Bootstraps
 from amazon_ml.labels import MultiHot, declared
 
-#: Pairs of tags that are told, of those that are mistaken for each other.
+#: Pairs of tags that are listed, those that are confused most often.
 _CONFUSIONS = 10
+
+
+class TagRecord(TypedDict):
+    """The scores of one tag.
+
+    ``tag``; ``support`` and ``predicted``, numbers of tiles in truth and as predicted; ``precision``, ``recall`` and
+    ``fbeta`` of the tag over tiles, in 0..1; ``gain_if_perfect``, how much the score would rise if this tag had no
+    error; ``threshold``, None where the rule has none; ``own_threshold``, 5 % and 95 % quantiles of the thresholds that
+    bootstraps find best for this tag, where they were computed; ``ece``, the expected calibration error of the
+    probabilities, in 0..1.
+    """
+
+    tag: str
+    support: int
+    predicted: int
+    precision: float
+    recall: float
+    fbeta: float
+    gain_if_perfect: float
+    threshold: float | None
+    own_threshold: NotRequired[list[float]]
+    ece: float
+
+
+class Confusion(TypedDict):
+    """The number of ``tiles`` that lack the tag ``missed`` and have the tag ``false_positive``, both wrongly."""
+
+    missed: str
+    false_positive: str
+    tiles: int
+
+
+class LogicFaults(TypedDict):
+    """Number of tiles that break each rule of the label logic, in ``truth`` and as ``predicted``; broken rules only."""
+
+    truth: dict[str, int]
+    predicted: dict[str, int]
+
+
+class Breakdown(TypedDict):
+    """A score by tag: a record for each of the ``tags``, the most frequent ``confusions``, and ``logic_faults``."""
+
+    tags: list[TagRecord]
+    confusions: list[Confusion]
+    logic_faults: LogicFaults
+
+
+class RuleScore(Estimate):
+    """The cross-fitted F-beta of a rule, and ``minus_fixed``, its paired difference to the fixed threshold."""
+
+    minus_fixed: Estimate
+
+
+class Metrics(Breakdown):
+    """The scores of a run on some tiles; the content of metrics.json, and what `evaluate` returns.
+
+    ``tiles_of``, the folder of the tiles; ``generated``, whether they are generated; ``beta``; ``tiles``, how many are
+    scored; ``rule``, the name of the run's rule; ``fbeta``, the mean F-beta over tiles by the way it is computed:
+    ``fixed_0.2``, ``fitted``, ``cross_fitted``, ``cross_fitted_minus_fixed`` and ``constant`` for a run, ``fixed_0.2``,
+    ``predicted`` and ``predicted_minus_fixed`` for other tiles. For a run only: ``held_out``, whether the networks were
+    not trained on these tiles; ``rules``, the score of each rule by its name.
+    """
+
+    tiles_of: str
+    generated: bool
+    beta: float
+    tiles: int
+    held_out: NotRequired[bool]
+    rule: str
+    fbeta: dict[str, Estimate]
+    rules: NotRequired[dict[str, RuleScore]]
 
 
 def score_breakdown(
@@ -26,20 +97,21 @@ def score_breakdown(
     rule: Rule,
     beta: float,
     bags: Bootstraps | None = None,
-) -> dict[str, Any]:
+) -> Breakdown:
     """Break the score down by tag.
 
-    Returns
-    -------
-    ``tags``
-        One record a tag: ``support``, ``predicted``, ``precision``, ``recall``, ``fbeta``, ``gain_if_perfect`` (of the
-        score, were this tag without error), ``threshold`` (where the rule has such), ``own_threshold``
-        (5 % and 95 % of the thresholds that bootstraps find best for this tag), ``ece`` (expected
-        calibration error of the probabilities).
-    ``confusions``
-        The pairs of tags of which most often one is missed where the other is a false positive.
-    ``logic_faults``
-        Tiles that break each rule of the label logic, in truth and as predicted.
+    Parameters
+    ----------
+    tags
+        Names of the columns.
+    p, true, predicted
+        Probabilities, true tags and predicted tags, each of shape (tiles, tags).
+    rule
+        The fitted rule, for its thresholds.
+    beta
+        Weight of recall.
+    bags
+        Thresholds of bootstraps; without them the records have no ``own_threshold``.
     """
     table = score_per_tag(true, predicted, beta)
     table.insert(0, "tag", list(tags))
@@ -47,18 +119,18 @@ def score_breakdown(
     if bags is not None:
         table["own_threshold"] = sigmoid(np.quantile(bags.own, [0.05, 0.95], axis=0)).T.tolist()
     table["ece"] = calibration_error(p, true)
-    logic = declared(tags).logic_faults
     return {
-        "tags": table.to_dict(orient="records"),
+        "tags": cast(list[TagRecord], table.to_dict(orient="records")),
         "confusions": _most_confused(tags, confusions(true, predicted)),
-        "logic_faults": {
-            name: {fault: len(rows) for fault, rows in logic(answer).items()}
-            for name, answer in (("truth", true), ("predicted", predicted))
-        },
+        "logic_faults": {"truth": _logic_faults(tags, true), "predicted": _logic_faults(tags, predicted)},
     }
 
 
-def _most_confused(tags: Sequence[str], counts: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+def _logic_faults(tags: Sequence[str], encoded: MultiHot) -> dict[str, int]:
+    return {rule: len(rows) for rule, rows in declared(tags).logic_faults(encoded).items()}
+
+
+def _most_confused(tags: Sequence[str], counts: npt.NDArray[np.int64]) -> list[Confusion]:
     most = np.argsort(-counts, axis=None, kind="stable")[:_CONFUSIONS]
     pairs = [divmod(int(place), len(tags)) for place in most]
     return [

@@ -1,16 +1,16 @@
-"""Prediction in parts: a list of tiles cut into shards, a file for each, and one table of them all.
+"""Prediction in parts: a list of tiles is divided into shards, each shard has a file, and `merge` joins the files.
 
-The folder of parts holds the list that every process goes by, however the folder of tiles changes meanwhile::
+The folder of parts holds the list of tiles that every process uses, even if the folder of tiles changes meanwhile::
 
     parts/
-      plan.json                 how many shards, of which networks and decision
-      tiles.csv                 image_name, path, tif: what is cut, in the order of the table to come
-      part-00003.parquet        the rows of one shard; whole or not there
+      plan.json                 the number of shards, a hash of networks and decision
+      tiles.csv                 image_name, path, tif: the tiles in the order of the table to come
+      part-00003.parquet        the rows of one shard; complete or missing
       hashes/part-00003.json    the hash of that file, which `merge` checks
-      part-00003.skipped.csv    tiles that its rows lack, since they cannot be read; only where there are such
+      part-00003.skipped.csv    tiles of the shard that cannot be read and have no rows; only where there are any
 
-Shards end where batches of prediction end, so that every tile is predicted among the same others as without
-shards, and comes out the same to the bit.
+Shards end where batches of prediction end. So every tile is predicted in the same batch as without shards, and its
+probabilities are the same to the bit.
 """
 
 import logging
@@ -19,7 +19,7 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -41,76 +41,94 @@ _COLUMNS = ("image_name", "path", "tif")
 
 @dataclass(frozen=True)
 class Shard:
-    """One of so many parts.
+    """One of the parts that a list of tiles is divided into.
 
     Parameters
     ----------
     number
-        Which one, counted from 0.
+        Its number, counted from 0.
     count
-        How many there are.
+        Number of all shards.
     """
 
     number: int
     count: int
 
 
+class Plan(TypedDict):
+    """The content of plan.json.
+
+    Numbers of ``tiles``, of tiles in a ``batch`` and of ``shards``; ``made_of``, a hash of networks and decision;
+    ``root``, the folder of the tiles.
+    """
+
+    tiles: int
+    batch: int
+    shards: int
+    made_of: str
+    root: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class Parts:
-    """Paths in a folder of parts; nothing is read or made by naming them."""
+    """Paths in a folder of parts. To name a path reads and makes nothing."""
 
     path: Path
 
     @property
     def plan(self) -> Path:
-        """How the tiles are cut; its presence says that the list of tiles is whole."""
+        """How the tiles are divided; where the file is there, the list of tiles is complete."""
         return self.path / "plan.json"
 
     @property
     def tiles(self) -> Path:
-        """The tiles, with their files as paths below the folder of tiles."""
+        """The tiles, with the paths of their files relative to the folder of tiles."""
         return self.path / "tiles.csv"
 
     def part(self, number: int) -> Path:
-        """Name the file of one shard."""
+        """Give the path of one shard's file."""
         return self.path / f"part-{number:05d}.parquet"
 
     def skipped(self, number: int) -> Path:
-        """Name the list of the tiles that one shard leaves out, since they cannot be read."""
+        """Give the path of the list of tiles that one shard leaves out, since they cannot be read."""
         return self.path / f"part-{number:05d}.skipped.csv"
 
     def record(self, number: int) -> Path:
-        """Name the file with the hash of one part; each has its own, since processes write parts at the same time."""
+        """Give the path of one part's hash; each part has its own, since processes write parts at the same time."""
         return self.path / "hashes" / f"part-{number:05d}.json"
 
     def is_done(self, number: int) -> bool:
-        """Whether one part is there, and its hash."""
+        """Whether one part exists, and its hash."""
         return self.part(number).exists() and self.record(number).exists()
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the plan for this process."""
+        """Lock the plan."""
         return locked(self.path / ".lock", f"waiting for another process to plan {self.path}", wait=True)
 
     def part_lock(self, number: int) -> AbstractContextManager[None]:
-        """Hold one part for this process, beside others that hold other parts."""
+        """Lock one part; other processes may lock other parts at the same time."""
         busy = f"another process is working on {self.part(number)}; wait for it"
         return locked(self.path / f".part-{number:05d}.lock", busy)
 
 
 def check_parts(parts: Parts) -> None:
-    """Refuse a folder that holds something else than parts; hidden files, such as a lock, may be there."""
+    """Check that a folder holds parts and nothing else; hidden files, such as a lock, may be there."""
     if os.path.lexists(parts.path) and not parts.path.is_dir():
-        raise InputError(f"`out` {parts.path}: the parts need a folder; name another one")
+        raise InputError(f"`out` {parts.path}: the parts need a folder", option="out", remedy="name another one")
     if not parts.path.exists():
         return
     there = sorted(parts.path.iterdir())
     check_no_links(there)
-    if parts.plan.exists():  # looked for after the rest, which another process may write now, the plan first
+    if parts.plan.exists():  # after the listing: another process writes the plan before parts
         _plan(parts)
         return
     foreign = [path.name for path in there if path.name[0] != "." and not _is_listing(path)]
     if foreign:
-        raise InputError(f"`out` {parts.path} holds {listed(foreign)}, which are no parts; name another folder")
+        raise InputError(
+            f"`out` {parts.path} holds {listed(foreign)}, which are no parts",
+            option="out",
+            remedy="name another folder",
+        )
 
 
 def _is_listing(path: Path) -> bool:
@@ -125,12 +143,12 @@ def parse_shard(text: str) -> Shard:
     """Read ``3/16`` as shard 3 of 16, counted from 0."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or int(match[1]) >= int(match[2]):
-        raise InputError(f"`shard` {text}: a shard is such as 0/16 to 15/16, counted from 0")
+        raise InputError(f"`shard` {text}: write a shard as 0/16 to 15/16, counted from 0", option="shard")
     return Shard(int(match[1]), int(match[2]))
 
 
 def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: int, made_of: str) -> None:
-    """Write what is cut into how many shards, for a caller that holds the lock.
+    """Write the list of tiles and the plan, for a caller that holds the lock.
 
     Parameters
     ----------
@@ -139,32 +157,49 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
     tiles
         Tiles as `list_tiles` gives them.
     root
-        Folder that they lie in.
+        Folder of the tiles.
     count
-        How many shards.
+        Number of shards.
     batch
         Tiles that are predicted together.
     made_of
-        Tells the networks and the decision from others.
+        Hash of the networks and the decision.
     """
     batches = -(-len(tiles) // batch)
     if not 1 <= count <= batches:
         raise InputError(
-            f"{len(tiles):,} tiles are {batches:,} batches of {batch:,}, for 1 to {batches:,} shards, not {count:,}"
+            f"{len(tiles):,} tiles are {batches:,} batches of {batch:,}, for 1 to {batches:,} shards, not {count:,}",
+            option="shard",
         )
     below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
     write_table(parts.tiles, below[list(_COLUMNS)])
-    plan = {"tiles": len(tiles), "batch": batch, "shards": count, "made_of": made_of, "root": str(root.absolute())}
+    plan: Plan = {
+        "tiles": len(tiles),
+        "batch": batch,
+        "shards": count,
+        "made_of": made_of,
+        "root": str(root.absolute()),
+    }
     write_json(parts.plan, plan)  # last: with it, the folder counts as planned
 
 
 def check_plan(parts: Parts, count: int, made_of: str) -> None:
-    """Refuse to mix parts of other networks, of another decision, or of another number of shards."""
+    """Check that existing parts are of the same networks, the same decision and the same number of shards."""
     plan = _plan(parts)
     if plan["made_of"] != made_of:
-        raise InputError(f"{parts.path} holds parts of another run, bundle or decision; choose another `out`")
+        raise InputError(
+            "the folder holds parts of another run, bundle or decision",
+            file=parts.path,
+            option="out",
+            remedy="choose another `out`",
+        )
     if plan["shards"] != count:
-        raise InputError(f"{parts.path} is cut into {plan['shards']} shards, not {count}; choose another `out`")
+        raise InputError(
+            f"the parts are {plan['shards']} shards, not {count}",
+            file=parts.path,
+            option="out",
+            remedy="choose another `out`",
+        )
 
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
@@ -177,7 +212,7 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
 
 
 def save_part(parts: Parts, number: int, table: pd.DataFrame) -> None:
-    """Write one part, and then its hash, without which the part counts as not there."""
+    """Write one part and then its hash; a part without a hash counts as missing."""
     parts.record(number).parent.mkdir(exist_ok=True)
     parts.record(number).unlink(missing_ok=True)
     save_table(parts.part(number), table)
@@ -185,7 +220,7 @@ def save_part(parts: Parts, number: int, table: pd.DataFrame) -> None:
 
 
 def _check_part(parts: Parts, number: int) -> None:
-    """Refuse a part that is not as its shard wrote it."""
+    """Check that a part is as its shard wrote it."""
     path, record = parts.part(number), parts.record(number)
     if not record.exists():
         raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
@@ -195,12 +230,12 @@ def _check_part(parts: Parts, number: int) -> None:
     check_regular(path)
     if sha256_of(path) != content["sha256"]:
         raise WorkError(
-            f"{path} is not as its shard wrote it: its SHA-256 is another; delete it, and predict its shard again"
+            f"{path} is not as its shard wrote it: its SHA-256 differs; delete it, and predict its shard again"
         )
 
 
 def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
-    """Write which tiles of a shard its part will lack, before the part is written."""
+    """List the tiles of a shard that its part will lack; call it before the part is written."""
     lacking = planned[~planned.isin(there)]
     if len(lacking):
         write_table(parts.skipped(number), pd.DataFrame({"image_name": lacking}))
@@ -214,7 +249,7 @@ def _skipped(parts: Parts, number: int) -> list[str]:
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
-    """Rows of one of `count` shards, each so many whole batches as any other, or one more; the last may be short."""
+    """Give the rows of one of `count` shards; each has the same number of whole batches, or one more."""
     batches = -(-tiles // batch)
     first, end = (batches * n // count * batch for n in (number, number + 1))
     return slice(first, min(end, tiles))
@@ -226,32 +261,35 @@ def missing_parts(parts: Parts) -> list[int]:
 
 
 def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = False) -> None:
-    """Put the parts of a prediction together; the table is the one that is written without shards.
+    """Join the parts of a prediction; the table is the same as without shards.
 
     Parameters
     ----------
     parts
-        Folder that ``amazon-ml predict --shard`` wrote its parts to.
+        Folder that ``amazon-ml predict`` with ``shard`` wrote its parts to.
     out
         File to write, .parquet or .csv.
     defuse
-        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
+        Put an apostrophe before cells of a CSV that a spreadsheet would read as a formula.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
     """
     check_ending(out)
     check_defuse(out, defuse)
     folder = Parts(parts)
     if not folder.plan.exists():
-        raise InputError(f"there is no {folder.plan}; name the folder that predict `shard` wrote its parts to")
+        raise InputError(
+            "there is no such file", file=folder.plan, remedy="name the folder that predict `shard` wrote its parts to"
+        )
     missing, plan = missing_parts(folder), _plan(folder)
     numbered = [folder.part(number) for number in range(plan["shards"])]
     inputs = [folder.plan, folder.tiles, *numbered, *tables_around(Path(plan.get("root") or os.devnull))]
     check_outputs({"out": out}, inputs, overwrite=overwrite)
     if missing:
         raise InputError(
-            f"{parts} lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}; "
-            f"predict with `shard` {missing[0]}/{plan['shards']}"
+            f"the folder lacks {len(missing)} of {plan['shards']} parts, such as {folder.part(missing[0]).name}",
+            file=parts,
+            remedy=f"predict with `shard` {missing[0]}/{plan['shards']}",
         )
     names = _listed(folder)["image_name"].to_numpy()
     tables, skipped = [], 0
@@ -267,13 +305,13 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
     if skipped:
         log.warning("%s lacks %d of %s tiles, which could not be read; %s lists them", out, skipped,
                     f"{len(names):,}", folder.path / "part-*.skipped.csv")  # fmt: skip
-    log.info("wrote %s: %s tiles of %d parts", out, f"{len(table):,}", plan["shards"])
+    log.info("wrote %s: %s tiles from %d parts", out, f"{len(table):,}", plan["shards"])
 
 
 def check_ending(out: Path) -> None:
-    """Refuse a table that is neither Parquet nor CSV, before any work is done for it."""
+    """Check that a table will be Parquet or CSV; call it before any work is done."""
     if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"`out` {out}: the file must end in .parquet or .csv")
+        raise InputError(f"`out` {out}: the file must end in .parquet or .csv", option="out")
 
 
 def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
@@ -291,10 +329,14 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _plan(parts: Parts) -> dict[str, Any]:
-    plan: dict[str, Any] = read_json(parts.plan)
+def _plan(parts: Parts) -> Plan:
+    plan: Plan = read_json(parts.plan)
     if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
-        raise InputError(f"{parts.plan} does not tell how tiles are cut into shards; choose another `out`")
+        raise InputError(
+            "the file does not describe how tiles are divided into shards",
+            file=parts.plan,
+            remedy="choose another `out`",
+        )
     return plan
 
 
@@ -307,7 +349,7 @@ def _read_list(file: Path, parts: Parts) -> pd.DataFrame:
     try:
         return pd.read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} is no list of tiles ({error}); delete {parts.path}") from None
+        raise InputError(f"this is not a list of tiles ({error})", file=file, remedy=f"delete {parts.path}") from None
 
 
 def _below(root: Path, path: str) -> str:

@@ -1,4 +1,4 @@
-"""Tiles that cannot be read: found before they are predicted, left out where that is requested, and listed."""
+"""Handle tiles that cannot be read: refuse them, or leave them out on request, and list them."""
 
 import logging
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done about tiles that cannot be read.
+    """How tiles that cannot be read are handled.
 
     Parameters
     ----------
     skip
-        Leave them out, instead of refusing all tiles.
+        Leave them out, instead of refusing the folder.
     may_be_all
-        Whether none may be left then, as in one shard of many.
+        Whether all tiles may be left out, as in one shard of many.
     listing
-        CSV to write, with the name of each and what is wrong; none is written by default.
+        CSV to write, with the name and the fault of each; none is written by default.
     """
 
     skip: bool = False
@@ -33,36 +33,36 @@ class Policy:
     listing: Path | None = None
 
     def apply(self, broken: Mapping[str, str], tiles: int, done: str = "") -> None:
-        """Refuse tiles that cannot be read, or say which are left out.
+        """Refuse tiles that cannot be read, or log which are left out.
 
         Parameters
         ----------
         broken
-            Name of each to what is wrong with it.
+            The fault of each by its name.
         tiles
-            How many there are in all.
+            Number of all tiles.
         done
-            What became of the others, for the message.
+            Where the others were saved, for the message.
 
         Raises
         ------
         InputError
-            When there are any and they are not left out, or when there are no others.
+            Where there are any and they are not left out, or where no tile is left.
         """
         if self.listing is not None:
             write_table(self.listing, pd.DataFrame(broken.items(), columns=["image_name", "reason"]))
         if not broken:
             return
-        said = describe_broken(list(broken.values()), tiles)
+        faults = describe_broken(list(broken.values()), tiles)
         whole = f"; {self.listing} lists all" if self.listing else ""
         if self.skip and (self.may_be_all or len(broken) < tiles):
             log.warning("%s of %s tiles cannot be read, and are left out: %s%s", f"{len(broken):,}", f"{tiles:,}",
                         first_faults(list(broken.values())), whole)  # fmt: skip
             return
         if self.skip:
-            raise InputError(f"no tile is left: {said}{whole}")
+            raise InputError(f"no tile is left: {faults}{whole}")
         whole = whole or ", and `broken` FILE.csv lists all"
-        raise InputError(f"{said}{done}. `skip_broken` leaves such tiles out{whole}")
+        raise InputError(f"{faults}{done}. `skip_broken` leaves such tiles out{whole}")
 
 
 #: Tiles that cannot be read are refused.

@@ -1,4 +1,4 @@
-"""The configuration in a run folder: stored when a run begins, and held against that of every later call."""
+"""Store the configuration when a run begins, and compare it with the configuration of every later call."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from amazon_ml.runs.hashes import has_hash, write_text
 
 log = logging.getLogger(__name__)
 
-#: What folds depend on: with these changed, those of a run that trained nothing yet are made anew.
+#: Options that folds depend on. Where one changed before anything was trained, the folds are made again.
 _MAKE_FOLDS = {
     "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_columns", "data.tag_separator",
     "data.min_share", "data.allow_missing", "data.allow_untagged", "data.merge_rows",
@@ -22,12 +22,12 @@ _MAKE_FOLDS = {
 
 
 def save_config(run: Run, config: RunConfig) -> None:
-    """Store the options in a new run; in an old one, refuse options that would mix two experiments.
+    """Store the options in a new run; in a begun one, check that no option changed that changes results.
 
-    A run that stopped before it trained anything, for a wrong option perhaps, begins anew.
+    A run that stopped before it trained anything, perhaps for a wrong option, starts from the beginning.
     """
     if run.blend.exists():
-        raise InputError(f"{run.path} is a blend of other runs; choose another `run`")
+        raise InputError("this is a blend of other runs", file=run.path, option="run", remedy="choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
     changed = [key for key in now if not is_free(key) and former.get(key) != now[key]]
@@ -35,39 +35,46 @@ def save_config(run: Run, config: RunConfig) -> None:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
             aside = _set_aside(run.folds)
-            log.warning("%s are set aside as %s: %s changed", run.folds, aside.name,
+            log.warning("%s is renamed to %s: %s changed", run.folds, aside.name,
                         ", ".join(sorted(_MAKE_FOLDS.intersection(changed))))  # fmt: skip
         if run.bands.exists():
             _set_aside(run.bands)
     elif changed:
-        told = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
+        changes = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(
-            f"{run.path} was made with other options ({told}). Choose another folder with `run`, or delete this one"
+            f"the run was made with other options ({changes})",
+            file=run.path,
+            option=changed[0],
+            remedy="choose another folder with `run`, or delete this one",
         )
     if not begun:
         write_config(run, config)
 
 
 def _set_aside(path: Path) -> Path:
-    """Give a file another name, since somebody may have made it; another file that was set aside before is kept."""
+    """Rename a file, since a person may have made it; files that were renamed before are not replaced."""
     names = (f"{path.stem}.before{number}{path.suffix}" for number in chain([""], map("-{}".format, count(2))))
     for aside in map(path.with_name, names):
         if not os.path.lexists(aside) or (aside.is_file() and aside.read_bytes() == path.read_bytes()):
             return path.replace(aside)
-    raise AssertionError  # there are always more names
+    raise AssertionError  # there is always a free name
 
 
 def _former_options(run: Run, config: RunConfig, begun: bool) -> dict[str, object]:
-    """Read the options of a run by their dotted names; those that are given where the run has no others."""
+    """Read the stored options of a run by their dotted names; those of this call where none are stored."""
     if begun and has_hash(run.config, hash_config(config)):
-        return flatten(config)  # whoever changed or removed config.yaml: it is written anew
+        return flatten(config)  # config.yaml may have been changed or removed: it is written again
     if not run.config.exists():
         if begun:
-            raise InputError(f"{run.config} is gone; put it back, or give the options that {run.path} was begun with")
+            raise InputError(
+                "the file is missing",
+                file=run.config,
+                remedy=f"put it back, or give the options that {run.path} was begun with",
+            )
         return flatten(config)
     return flatten(run.read_config(checked=begun))
 
 
 def write_config(run: Run, config: RunConfig) -> None:
-    """Write config.yaml; for a begun run only once its tiles are known to be the same."""
+    """Write config.yaml; for a begun run, call it only after its tiles were checked."""
     write_text(run.config, config_text(config))

@@ -1,4 +1,4 @@
-"""The files of a run's tiles as they were when training began, so that exchanged pixels are noticed."""
+"""Record the files of a run's tiles when training begins, and check later that they are the same."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from amazon_ml.runs.hashes import check_recorded, write_table
 log = logging.getLogger(__name__)
 
 _COLUMNS = [*SIZES, *TIMES, "hash"]
-#: Seconds after which it is worth a line how long hashing took.
+#: Seconds of hashing from which on the time is logged.
 _LONG = 5
 
 
@@ -25,11 +25,11 @@ def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
     Parameters
     ----------
     run
-        A run that has trained nothing yet.
+        A run that has not trained anything.
     catalog
         Its tiles.
     store
-        The packed store that they are read from, which holds the hashes already.
+        The packed store that they are read from, which holds their hashes.
     """
     now = file_table(catalog)
     known = store.tiles["hash"].reindex(now.index) if store else pd.Series(None, index=now.index, dtype=object)
@@ -39,14 +39,14 @@ def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
 def check_tiles(run: Run, catalog: Catalog) -> None:
     """Check that the files of a run's tiles are those that training began with.
 
-    Sizes and times are compared; where only times differ, as in a copied folder, so are hashes of the files' bytes.
-    Untagged tiles may be others for as long as no fold has predicted them. Which tiles are labelled is known
-    by the hash of the table.
+    Sizes and times are compared. Where only times differ, as in a copied folder, hashes of the files are compared, too.
+    Untagged tiles may change as long as no fold has predicted them. The hash of the table shows whether the
+    labelled tiles are the same.
 
     Raises
     ------
     InputError
-        Where a file has other bytes.
+        Where the content of a file changed.
     """
     then, now = _read(run), file_table(catalog)
     changes = compare_files(then, now)
@@ -59,7 +59,9 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
         if changed and not free:
             path = str(now.loc[(labelled, changed[0]), "path"])
             raise InputError(
-                f"{path}: the files of {count_names(changed)}, are not those that {run.path} began with; {remedy}"
+                f"the files of {count_names(changed)}, are not those that {run.path} began with",
+                file=path,
+                remedy=remedy,
             )
     if predicted:
         now = now.loc[now.index.intersection(then.index, sort=False)]
@@ -70,7 +72,7 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
 
 
 def changed_tiles(run: Run, catalog: Catalog) -> list[str]:
-    """Name the labelled tiles of a run whose files are others than when training began."""
+    """List the labelled tiles of a run whose files changed since training began."""
     if not run.tiles.exists():  # a blend has none
         return []
     then, now = _read(run), file_table(catalog)
@@ -82,7 +84,7 @@ def _named(keys: pd.Index, labelled: bool) -> list[str]:
 
 
 def _hashed(table: pd.DataFrame, known: pd.Series) -> pd.DataFrame:
-    """Add the hashes of the files, those that are not known by reading them."""
+    """Add the hashes of the files; files without a known hash are read."""
     began, unknown = time.perf_counter(), known.isna().to_numpy()
     hashes = known.to_numpy(dtype=object, copy=True)
     hashes[unknown] = hash_tiles(table[unknown])
@@ -106,6 +108,8 @@ def _read(run: Run) -> pd.DataFrame:
     try:
         return pd.read_parquet(run.tiles).set_index(KEY)[_COLUMNS]
     except FileNotFoundError:
-        raise InputError(f"{run.tiles} is gone; put it back, or choose another `run`") from None
+        raise InputError("the file is missing", file=run.tiles, remedy="put it back, or choose another `run`") from None
     except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"{run.tiles} does not tell the files of tiles ({error}); choose another `run`") from None
+        raise InputError(
+            f"this is not a table of the files of tiles ({error})", file=run.tiles, remedy="choose another `run`"
+        ) from None

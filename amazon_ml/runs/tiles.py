@@ -1,4 +1,4 @@
-"""Where the tiles of a run are, if they still are."""
+"""Find the tiles of a run again, for pages and pictures."""
 
 import logging
 from dataclasses import replace
@@ -24,20 +24,20 @@ def read_bands(run: Run) -> TileReader:
 
 
 def listed_tiles(run: Run, root: Path | None = None) -> pd.DataFrame | None:
-    """List a run's labelled tiles where they still are; without them there is work that can be done, too.
+    """List the labelled tiles of a run, if they are still there.
 
     Parameters
     ----------
     run
         Run folder.
     root
-        Folder of the tiles; where the run found them, if not given.
+        Folder of the tiles; by default the one that the run was trained on.
 
     Returns
     -------
     The ``labelled`` table of a catalog, or None with a warning.
     """
-    # The run's own tags are tags, however they look.
+    # With the run's own tags, no spelling of a tag is doubted.
     how = replace(run.read_config().data, tags=list(run.tags()), rgb_source=read_bands(run).rgb_source)
     place = root or Path(how.root)
     try:

@@ -1,10 +1,9 @@
-"""From a run's out-of-fold probabilities to its decision and its scores."""
+"""Tuning: fit and score decision rules on the out-of-fold probabilities of a run."""
 
 import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,55 +21,56 @@ from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, requested_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import write_json
-from amazon_ml.runs.scores import score_breakdown
+from amazon_ml.runs.scores import Metrics, score_breakdown
 from amazon_ml.runtime.files import sha256_of
 
 log = logging.getLogger(__name__)
 
-#: Asks for the simplest rule that is about as good as the best.
+#: Requests the simplest rule whose score is within one standard error of the best.
 BEST = "best"
 
 
-def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
-    """Fit the rule that decides tags, on a run's out-of-fold probabilities, and compare all rules honestly.
+def tune(run: Path, *, rule: str | None = None) -> Metrics:
+    """Fit the decision rule on a run's out-of-fold probabilities, and score all rules on tiles they were not fitted on.
 
     Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is predicted by a rule that
-    was fitted on other tiles, and so is the choice of the best rule.
+    was fitted on other tiles. The choice of the best rule is cross-fitted, too.
 
     Parameters
     ----------
     run
         Run folder.
     rule
-        Rule to keep: fixed, global, shrunk, bagged, per_class, expected, expected_constrained, stacked;
-        or best, the simplest of them within one standard error of the best. When not given: the one
-        that was asked for last, at first shrunk.
+        Rule to store: fixed, global, shrunk, bagged, per_class, expected, expected_constrained, stacked;
+        or best, the simplest of them within one standard error of the best. By default the one that was
+        requested last, at first shrunk.
 
     Returns
     -------
-    The content of metrics.json.
+    The content of metrics.json, see `amazon_ml.runs.scores.Metrics`.
     """
     folder = Run(run)
     if rule not in (*RULES, BEST, None):
-        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}")
-    folder.read_config()  # a lock would make the folder where there is none
+        raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}", option="rule")
+    folder.read_config()  # before the lock, which would make the folder where there is none
     with locked(folder):
         return save_rule(folder, rule)
 
 
-def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
+def save_rule(folder: Run, rule: str | None = None) -> Metrics:
     """Do the work of `tune` for a caller that holds the run's lock."""
     if rule is None:
         before = requested_before(folder)
         rule = before if before in (*RULES, BEST) else DEFAULT_RULE
     if folder.finished_folds():
-        check_bundled(folder)  # before anything is written: there would be no bundle for the decision
+        check_bundled(folder)  # before a decision is written that could not be bundled
     _, tags, p, true = read_oof(folder)
     config, data = folder.read_config(), folder.read_provenance()["data"]
     beta, seed = config.beta, config.seed
     if len(p) < LEAST_TILES:
         raise InputError(
-            f"{folder.path} has {len(p)} held-out tiles; thresholds cannot be tuned on fewer than {LEAST_TILES}"
+            f"the run has {len(p)} held-out tiles; thresholds cannot be tuned on fewer than {LEAST_TILES}",
+            file=folder.path,
         )
     rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
     requested = {BEST: _best_of(rules, beta, seed)} if rule == BEST else {}
@@ -79,7 +79,7 @@ def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
     chosen = list(rules)[simplest([per_tile[name] for name in rules])] if rule == BEST else rule
     fitted = rules[chosen].fit(p, true)
     held_out = config.data.validate
-    metrics = {
+    metrics: Metrics = {
         "tiles_of": data["root"],
         "generated": data["generated"],
         "beta": beta,
@@ -99,11 +99,11 @@ def save_rule(folder: Run, rule: str | None = None) -> dict[str, Any]:
         },
         **score_breakdown(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, random_state=seed)),
     }
-    withdraw_bundle(folder)  # a bundle with the former decision must not outlive it
+    withdraw_bundle(folder)  # before the new decision is written: a bundle must not hold the former one
     write_decision(
         folder,
         Decision(chosen, fitted, tags, beta),
-        asked=rule,
+        requested=rule,
         cross_fitted=metrics["rules"][rule],
         tuned_on={
             "tiles": len(p),
@@ -130,13 +130,15 @@ def _cross_fitted(
 
 
 def _best_of(rules: Mapping[str, Rule], beta: float, seed: int) -> Rule:
-    from amazon_ml.decisions.selection import SimplestRule  # a second, that --help should not cost
+    from amazon_ml.decisions.selection import (
+        SimplestRule,
+    )  # here: the import takes a second, which --help should not cost
 
     return SimplestRule(list(rules.items()), beta=beta, random_state=seed)
 
 
 def _best_constant(true: MultiHot, beta: float) -> MultiHot:
-    """Give every tile the same tags: the k most frequent, with the best k."""
+    """Predict the same tags for every tile: the k most frequent ones, for the best k."""
     ranked = np.argsort(-true.mean(axis=0), kind="stable")
     answers = [np.isin(np.arange(true.shape[1]), ranked[:k]) for k in range(1, true.shape[1] + 1)]
     repeated = [np.broadcast_to(answer, true.shape).astype(np.uint8) for answer in answers]

@@ -1,1 +1,1 @@
-"""Jobs on a Slurm cluster: their scripts, handing them in, and what became of them."""
+"""Jobs on a Slurm cluster: write their scripts, submit them, and show their states."""

@@ -1,4 +1,4 @@
-"""Talking to Slurm by its own commands, with its refusals put into words."""
+"""Call the commands of Slurm, and turn their errors into plain messages."""
 
 import os
 import re
@@ -8,24 +8,24 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError, WorkError
 
-#: States of a job that waits, runs, or changes from one to the other; all others are ends.
+#: States of a job that waits, runs, or changes from one to the other; in all other states it has ended.
 _LIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD",
          "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STOPPED", "RESV_DEL_HOLD"}  # fmt: skip
-#: Variables of Slurm that are not of the job this may run in. Those would reach the new one, and bind its processes
-#: to cores that it does not have.
+#: Variables of Slurm that do not belong to the job that this process may run in. Variables of that job would reach the
+#: new one, and bind its processes to cores that it does not have.
 _OF_NO_JOB = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job as Slurm sees it, or one task of an array.
+    """The state of a job in Slurm, or of one task of an array.
 
     Parameters
     ----------
     state
-        Slurm's word for it, such as ``RUNNING``.
+        Slurm's name of the state, such as ``RUNNING``.
     where
-        Nodes it runs or ran on, or the reason why it waits.
+        Nodes of the job, or the reason why it waits.
     """
 
     state: str
@@ -33,16 +33,16 @@ class Task:
 
 
 def submit(script: Path, after: str | None = None) -> str:
-    """Hand in a script, to start at once or when the job `after` has ended in whichever way; gives its number."""
+    """Submit a script, to start at once or when the job `after` has ended in any way; return its number."""
     waits = [f"--dependency=afterany:{after}"] if after else []
     return _call("sbatch", "--parsable", *waits, str(script)).strip().split(";")[0]
 
 
 def tasks_of(job: str) -> dict[int | None, Task]:
-    """Ask what became of a job: by number of the task, or ``None`` for a job that is no array.
+    """Read the states of a job: by number of the task, or by ``None`` for a job that is no array.
 
-    The queue forgets a task some minutes after its end, though others go on; then the accounting is asked. Nothing
-    is known of what neither knows.
+    The queue forgets a task some minutes after its end, though others run; then the accounting is read. Tasks that
+    neither of them knows are missing.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def _accounted(job: str) -> str:
         return _call("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={job}",
                      "--format=JobID,State,NodeList")  # fmt: skip
     except (InputError, WorkError):
-        return ""  # there are clusters that keep no accounts
+        return ""  # some clusters have no accounting
 
 
 def _parsed(lines: str) -> dict[int | None, Task]:
@@ -88,7 +88,7 @@ def _parsed(lines: str) -> dict[int | None, Task]:
 
 
 def _numbers(text: str) -> list[int | None]:
-    """Give the tasks that ``3``, ``[0,4-6%2]`` or ``[0-8:2]`` stands for; accounting tells waiting ones in one line."""
+    """Give the tasks of ``3``, ``[0,4-6%2]`` or ``[0-8:2]``; accounting lists waiting tasks in one line."""
     if not text:
         return [None]
     ranges = re.findall(r"(\d+)(?:-(\d+))?(?::(\d+))?", text.partition("%")[0])
@@ -96,13 +96,13 @@ def _numbers(text: str) -> list[int | None]:
 
 
 def _call(*command: str) -> str:
-    kept = {key: value for key, value in os.environ.items() if key in _OF_NO_JOB or not key.startswith("SLURM_")}
-    kept["SLURM_BITSTR_LEN"] = "0"  # numbers of tasks are not cut short
+    variables = {key: value for key, value in os.environ.items() if key in _OF_NO_JOB or not key.startswith("SLURM_")}
+    variables["SLURM_BITSTR_LEN"] = "0"  # lists of tasks are not shortened
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=kept).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=variables).stdout
     except FileNotFoundError:
         raise InputError(
-            f"there is no {command[0]} here: call this on a machine where the cluster takes jobs"
+            f"there is no {command[0]} here: run this on a machine that can submit jobs to the cluster"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise WorkError(f"{command[0]} refuses: {' '.join(error.stderr.split())}") from None
+        raise WorkError(f"{command[0]} failed: {' '.join(error.stderr.split())}") from None

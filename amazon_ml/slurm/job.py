@@ -1,4 +1,4 @@
-"""The text of a job script: plain data in, a page of shell out that one can read, keep and hand in by oneself."""
+"""Write job scripts: shell that a person can read, store and submit."""
 
 import re
 import shlex
@@ -11,43 +11,43 @@ from string import Template
 from amazon_ml.runtime.preemption import Stopped
 from amazon_ml.slurm.site import Site, check_site, check_text
 
-#: Number of this task of an array, in a script.
+#: The variable in a script that holds the number of an array's task.
 TASK = "$SLURM_ARRAY_TASK_ID"
-#: Words in which it stands for the number.
+#: Words of a command that hold this variable.
 _OF_TASK = re.compile(re.escape(TASK) + r"(?:/\d+)?")
-#: What the shell takes for more than text and variables, between double quotes.
+#: Characters with a special meaning between double quotes, other than variables.
 _BEYOND_VARIABLES = re.compile(r"[\\\"`]|\$(?!\w|\{\w+\})")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one script does.
+    """The work of one script.
 
     Parameters
     ----------
     name
         Name of the job, and of its script.
     about
-        A sentence on what it does, for the head of the script.
+        A sentence about its work, for the head of the script.
     words
-        The command, ``amazon-ml`` and after it; they are quoted. `TASK` in a word becomes the task's number.
+        Words of the command after ``amazon-ml``; the script quotes them. `TASK` in a word becomes the task's number.
     folder
-        Where the script and its output go.
+        Folder of the script and its output.
     tasks
-        Numbers of an array's tasks, rising; none for a job that is no array.
+        Numbers of an array's tasks in rising order; empty for a job that is no array.
     at_once
-        How many tasks of the array may run at the same time.
+        Most tasks of the array that run at the same time.
     nodes
-        Nodes of each task.
+        Number of nodes of each task.
     gpus_per_node
-        GPUs on each node, and processes, one a GPU; 0 for one process on the CPU.
+        Number of GPUs of each node, with one process for each; 0 for one process on the CPU.
     requeue
-        Whether a task that was stopped or pushed out is queued again.
+        Whether a task that was stopped or preempted is queued again.
     resumes
-        Whether the command understands to stop: it is told before the time is over, and exits with the status of
-        `Stopped`.
+        Whether the command reacts to a signal: it gets one before the time ends, saves its state, and exits with the
+        status of `Stopped`.
     store
-        Packed store that is copied to the scratch disk of each node.
+        Packed store; it is copied to the scratch disk of each node.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def log(self) -> str:
-        """File of the output; sbatch puts numbers for the job and its task."""
+        """Name of the output file; sbatch fills in the numbers of the job and the task."""
         return f"{self.name}-%A_%a.out" if self.tasks else f"{self.name}-%j.out"
 
 
@@ -79,19 +79,19 @@ def script(job: Job, site: Site) -> str:
     Parameters
     ----------
     job
-        What is done.
+        The job.
     site
-        How jobs are run here.
+        Settings of the cluster.
 
     Raises
     ------
     InputError
-        Where a name would end the line that it stands in.
+        Where a name holds a line break.
     """
     _check(job, site)
     paragraphs = (
         _head(job, site),
-        f"# {job.about}\n# Written by amazon-ml; hand it in with: sbatch {shlex.quote(str(job.script))}",
+        f"# {job.about}\n# Written by amazon-ml; submit it with: sbatch {shlex.quote(str(job.script))}",
         _setup(site),
         _ADDRESS if job.nodes > 1 or job.gpus_per_node > 1 else "",
         _work(job, site),
@@ -100,36 +100,36 @@ def script(job: Job, site: Site) -> str:
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
-_ADDRESS = r"""# The first node, by the address that Slurm itself reaches it at: there the processes find each other.
+_ADDRESS = r"""# The address of the first node, as Slurm knows it: there the processes find each other.
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(scontrol show node --oneliner "$first" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 export MASTER_ADDR="${address:-$first}" MASTER_PORT=$((15000 + SLURM_JOB_ID % 16000))"""
 
 _COPY = Template("""\
-# First, once a node: the packed store, on the node's own disk.
+# First, once on each node: copy the packed store to the node's own disk.
 srun --ntasks="$$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 $amazon_ml data copy $store $copy &&
 """)
 
 _WORK = Template("""\
-trap : TERM  # where the whole job is told to end, this shell waits for the work to save itself
+trap : TERM  # where the whole job gets a signal to end, this shell waits until the work has saved its state
 ${copy}srun --kill-on-bad-exit=0 $cpus$amazon_ml $words
 status=$$?""")
 
 _GO_ON = Template("""\
-# $stopped: the work was told to stop, and has saved itself; $usr1, $term: it was told before it could listen, or does
-# not. The same job goes on, once there is room. One that no longer counts as running was cancelled, or out of time.
+# $stopped: the work got a signal and saved its state; $usr1, $term: a signal ended it before it could react, or it does
+# not react. The same job is queued again. A job that Slurm does not list as running was cancelled, or out of time.
 job=$job
 case $$status in $stopped | $usr1 | $term)
   if [ "$$(squeue --noheader --jobs="$$job" --format=%T)" = RUNNING ]; then
-    scontrol requeue "$$job" || echo "Slurm does not queue this again; hand in the same once more"
+    scontrol requeue "$$job" || echo "Slurm does not queue this job again; submit the script again"
   fi ;;
 esac
 exit $$status""")
 
 
 def _check(job: Job, site: Site) -> None:
-    """Refuse what would end a line. Words of the command are quoted, and may hold anything."""
-    check_site(site, "site: ")
+    """Check that no value holds a line break. Words of the command are quoted, and may hold anything."""
+    check_site(site)
     for name, value in (
         ("the current folder", Path.cwd()), ("job", job.name), ("job", job.about), ("folder of scripts", job.folder),
         ("packed store", job.store or ""),
@@ -171,7 +171,7 @@ def _ranges(numbers: tuple[int, ...]) -> str:
 def _setup(site: Site) -> str:
     modules = [f"module load {shlex.join(site.modules)}"] if site.modules else []
     lines = [*modules, *site.setup]
-    return "\n".join(["set -e  # without all of this, the job ends here", *lines, "set +e"]) if lines else ""
+    return "\n".join(["set -e  # where one of these lines fails, the job ends", *lines, "set +e"]) if lines else ""
 
 
 def _copy(job: Job, site: Site) -> str:
@@ -185,7 +185,7 @@ def _work(job: Job, site: Site) -> str:
     words = [f'"{word}"' if _OF_TASK.fullmatch(word) else shlex.quote(word) for word in job.words]
     if job.store and site.scratch:
         words += ["--data.packed", _copied(job.store, site.scratch)]
-    # srun does not take it over from sbatch, and would bind each process to one core.
+    # srun does not read it from sbatch, and would bind each process to one core.
     cpus = f"--cpus-per-task={site.cpus_per_task} " if site.cpus_per_task else ""
     return _WORK.substitute(copy=_copy(job, site), cpus=cpus, amazon_ml=_amazon_ml(site), words=" ".join(words))
 
@@ -199,7 +199,7 @@ def _end(job: Job) -> str:
 
 
 def _copied(store: Path, scratch: str) -> str:
-    """Give the place of a copy in words of the shell, which knows on the node what the scratch disk is called."""
+    """Give the path of a copy in shell syntax; variables in it are replaced on the node."""
     return f'"{_BEYOND_VARIABLES.sub(_escaped, scratch)}"/{shlex.quote(store.name)}'
 
 
@@ -208,6 +208,6 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _amazon_ml(site: Site) -> str:
-    """Name the program where the site sets up an environment of its own; else it is the one that is running."""
-    # With -P, since the current folder may hold files of the names of modules.
+    """Give the command: by its name where the site sets up an environment, else the program that is running."""
+    # With -P, since files in the current folder may have the names of modules.
     return "amazon-ml" if site.setup else shlex.join([sys.executable, "-P", "-m", "amazon_ml.cli"])

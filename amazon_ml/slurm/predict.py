@@ -1,4 +1,4 @@
-"""Many tiles predicted by an array of jobs, each a shard of the list of tiles, and a job that makes one table."""
+"""Predict many tiles on a cluster: a task for each shard of the list of tiles, and a job that joins the parts."""
 
 from pathlib import Path
 
@@ -33,45 +33,45 @@ def predict_jobs(
     submit: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write job scripts that tag a folder of tiles in shards, and put them together.
+    """Write job scripts that tag a folder of tiles in shards, and join the parts.
 
-    The list of tiles is made now, and lies with the parts in a folder beside the table, which is named after it:
-    tags.parquet.parts. Parts that are there are not made again.
+    The list of tiles is written now. It lies with the parts in a folder that is named after the table, such as
+    tags.parquet.parts. Existing parts are not computed again.
 
     Parameters
     ----------
     run
         Run folder, trained and tuned, or a bundle.
     tiles
-        Folder of images; those in folders beneath are found, too.
+        Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv.
     shards
-        How many parts; each is a task of its own.
+        Number of parts; each is a task.
     site
-        YAML of what is particular to the cluster.
+        YAML file with the settings of the cluster.
     gpus_per_node
         1 to predict on a GPU.
     time
-        The longest a task may run, HH:MM:SS.
+        Longest time of a task, HH:MM:SS.
     partition
-        Where jobs queue.
+        Queue of the jobs.
     memory
         Memory of a node, such as 64G.
     at_once
-        How many shards may be predicted at the same time.
+        Most shards that are predicted at the same time.
     requeue
-        Queue a shard again that was pushed out.
+        Queue a shard again after it was preempted.
     skip_broken
         Leave out tiles that cannot be read, instead of refusing the folder.
     broken
-        CSV to write: the tiles that are found now to be unreadable, each with the reason.
+        CSV to write: the tiles that cannot be read, with the reasons, as far as they are found now.
     defuse
-        Put an apostrophe before cells of a CSV that a spreadsheet would take for a formula.
+        Put an apostrophe before cells of a CSV that a spreadsheet would read as a formula.
     submit
-        Hand the jobs in.
+        Submit the jobs.
     overwrite
-        Replace a table that is there.
+        Replace an existing table.
     """
     check_ending(out)
     check_defuse(out, defuse)
@@ -92,7 +92,7 @@ def predict_jobs(
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))
     predict = Job(
         "predict",
-        f"Each task predicts one of {shards} shards of {tiles}; a part that is there is left as it is.",
+        f"Each task predicts one of {shards} shards of {tiles}; an existing part is not computed again.",
         ("predict", source, *of, "--shard", f"{TASK}/{shards}", *skip),
         folder,
         tasks=tuple(range(shards)),
@@ -100,6 +100,6 @@ def predict_jobs(
         gpus_per_node=gpus_per_node,
         requeue=requeue,
     )
-    about = f"Puts the parts together as {out.name}, or tells which are missing."
+    about = f"Joins the parts to {out.name}, or lists missing parts."
     merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), "--overwrite", *plain), folder)
     write_jobs([predict, merge], chosen, submit_jobs=submit)

@@ -1,4 +1,4 @@
-"""What is particular to a cluster, in one YAML file that all its jobs share."""
+"""Settings of a cluster, in one YAML file for all its jobs."""
 
 import difflib
 import re
@@ -12,44 +12,44 @@ from amazon_ml.runtime.yaml_files import read_yaml
 
 #: Keys whose value is a list of lines.
 _LINES = ("modules", "setup", "sbatch")
-#: Keys whose value is a whole number, and the least of it.
+#: Keys whose value is a whole number, and its minimum.
 _NUMBERS = {"cpus_per_task": 1, "grace": 1}
-#: What `sbatch --time` takes, without the forms that are easily mistaken for minutes.
+#: Forms of `sbatch --time`, without those that are easily misread as minutes.
 _TIME = re.compile(r"(?:(\d+)-)?(\d{1,2}):(\d{2}):(\d{2})")
-#: Categories of Unicode that end lines, are not seen, or cannot be written: controls, separators of lines, surrogates.
+#: Categories of Unicode that end lines, are invisible, or cannot be written: controls, line separators, surrogates.
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
-#: How many seconds too early Slurm may be with a signal, as sbatch's manual says.
+#: Slurm may send a signal up to this many seconds early, as the manual of sbatch says.
 _EARLY = 60
 
 
 @dataclass(frozen=True)
 class Site:
-    """How jobs are run here; what is not given is left to the cluster.
+    """Settings of a cluster; where one is not given, the cluster has its own default.
 
     Parameters
     ----------
     account
-        The account that is charged.
+        Account that is charged.
     partition
-        Where jobs queue.
+        Queue of the jobs.
     time
-        The longest a job may run, as ``HH:MM:SS`` or ``D-HH:MM:SS``. Training that is not done by then goes
-        on in the same job, queued again.
+        Longest time of a job, as ``HH:MM:SS`` or ``D-HH:MM:SS``. Training that is not done by then is queued again as
+        the same job.
     memory
         Memory of a node, such as ``64G``.
     cpus_per_task
         Cores of each process.
     grace
-        Seconds that training has to save itself, before the time is over.
+        Seconds before the end of the time at which training gets a signal to save its state.
     modules
         Modules to load.
     setup
-        Lines of shell that come before the work, and put ``amazon-ml`` on the PATH, such as those that activate an
-        environment. One that fails ends the job.
+        Lines of shell that run before the work, and put ``amazon-ml`` on the PATH, such as those that activate an
+        environment. Where one fails, the job ends.
     scratch
-        Folder on a disk of the node itself, such as ``$TMPDIR``, that the packed store is copied to.
+        Folder on a disk of the node, such as ``$TMPDIR``, to which the packed store is copied.
     sbatch
-        Further options of sbatch, one each, such as ``--constraint=a100``.
+        Further options of sbatch, each as one text, such as ``--constraint=a100``.
     """
 
     account: str | None = None
@@ -65,30 +65,32 @@ class Site:
 
 
 def read_site(path: Path | None) -> Site:
-    """Read a site file; without one, everything is left to the cluster.
+    """Read a site file; without one, the cluster has its own defaults.
 
     Raises
     ------
     InputError
-        Where the file is not there or not YAML, and where a key or its value is none that is known.
+        Where the file does not exist or is not YAML, and where a key or its value is not valid.
     """
     if path is None:
         return Site()
     content = read_yaml(path) or {}
     if not isinstance(content, dict):
-        raise InputError(f"{path} must hold keys and values, such as 'partition: gpu'")
+        raise InputError("the file must hold keys and values, such as 'partition: gpu'", file=path)
     return Site(**{key: value for key, value in content.items() if _checked(path, key, value) is not None})
 
 
-def check_text(value: object, name: str) -> None:
-    """Refuse what would end a line of a script: the rest of it would be another option, or a command.
+def check_text(value: object, name: str, file: Path | None = None) -> None:
+    """Check that a value has no line break: the rest of it would be another option of the script, or a command.
 
     Parameters
     ----------
     value
-        What is written into a script: text, or a path.
+        Text or path for a script.
     name
-        The option or the key that it comes from, for the message.
+        Name of its option or key, for the message.
+    file
+        Site file of the value, for the message.
 
     Raises
     ------
@@ -99,34 +101,39 @@ def check_text(value: object, name: str) -> None:
     if odd is not None:
         raise InputError(
             f"{name}: {str(value)!r} holds {odd!r}; line breaks and other control characters cannot be part of a job "
-            "script: use another name"
+            "script",
+            file=file,
+            remedy="use another name",
         )
 
 
-def check_site(site: Site, source: str) -> None:
-    """Refuse values that `check_text` refuses, wherever they are from."""
+def check_site(site: Site, file: Path | None = None) -> None:
+    """Check all values of a site with `check_text`; `file` is named in the message."""
     for each in fields(Site):
         value = getattr(site, each.name)
         for text in value if isinstance(value, list) else [value]:
-            shown = text.replace("\t", " ") if each.name == "setup" else text  # which is shell in any case
-            check_text(shown, f"{source}{each.name}")
+            shown = text.replace("\t", " ") if each.name == "setup" else text  # a tab is allowed in shell
+            check_text(shown, each.name if file else f"site: {each.name}", file)
 
 
-def check_time(time: str | None, told: str) -> None:
-    """Refuse a time that Slurm would read as something else."""
+def check_time(time: str | None, file: Path | None = None) -> None:
+    """Check the form of a time, which Slurm might read as something else; it is an option, or stands in a file."""
     if time is not None and not _TIME.fullmatch(time):
-        raise InputError(f"{told}: {time} is no time; write HH:MM:SS or D-HH:MM:SS")
+        name = "time" if file else "`time`"
+        raise InputError(f"{name}: {time} is no time", file=file, option="time", remedy="write HH:MM:SS or D-HH:MM:SS")
 
 
 def check_grace(site: Site) -> None:
-    """Refuse a time that leaves none to train: the job would be told to stop, and queued again, for ever."""
+    """Check that a job has time to train: it would get the signal at once, and be queued again, without end."""
     if site.time is None or not (match := _TIME.fullmatch(site.time)):
         return
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     if ((days * 24 + hours) * 60 + minutes) * 60 + seconds <= site.grace + _EARLY:
         raise InputError(
-            f"a job of {site.time} has no time to train: it is told to stop {site.grace} s before its end (grace of "
-            f"the site), or up to {_EARLY} s earlier; give it a longer `time`"
+            f"a job of {site.time} has no time to train: it gets a signal to stop {site.grace} s before its end (grace "
+            f"of the site), or up to {_EARLY} s earlier",
+            option="time",
+            remedy="give it a longer `time`",
         )
 
 
@@ -135,20 +142,22 @@ def _checked(path: Path, key: Any, value: Any) -> Any:
     if key not in known:
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise InputError(f"{path} has a key {key!r}; {hint}")
+        raise InputError(f"there is no key {key!r}", file=path, option=str(key), remedy=hint)
     if value is None:
         return None
     if key in _LINES:
         fits, wanted = isinstance(value, list) and all(isinstance(line, str) for line in value), "a list of texts"
     elif key in _NUMBERS:
         fits = type(value) is int and value >= _NUMBERS[key]
-        wanted = f"a whole number, {_NUMBERS[key]} at least"
+        wanted = f"a whole number, at least {_NUMBERS[key]}"
     else:
         fits, wanted = isinstance(value, str), "text; put it in quotes"
     if not fits:
-        raise InputError(f"{path}: {key} is {value!r}, but must be {wanted}")
+        raise InputError(f"{key} is {value!r}, but must be {wanted}", file=path, option=key)
     if key == "time":
-        check_time(value, str(path))
+        check_time(value, path)
     if key == "sbatch" and not all(line.startswith("-") for line in value):
-        raise InputError(f"{path}: sbatch is {value!r}, but options begin with a dash, such as --constraint=a100")
+        raise InputError(
+            f"sbatch is {value!r}, but options begin with a dash, such as --constraint=a100", file=path, option=key
+        )
     return value

@@ -1,20 +1,35 @@
-"""What became of the jobs of a run or a prediction: Slurm's word for it, beside what lies on disk."""
+"""Show the states of the jobs of a run or a prediction, in Slurm and on disk."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.slurm.client import Task, tasks_of
-from amazon_ml.slurm.submit import job_folder, submitted
+from amazon_ml.slurm.submit import SubmittedJob, job_folder, submitted
 
 
-def status(run: Path) -> list[dict[str, Any]]:
-    """Show what became of the jobs of a run, or of a prediction in shards.
+class JobRow(TypedDict):
+    """The state of a task.
+
+    ``task``, its name; ``state`` in Slurm; ``where``, its nodes, or why it waits; ``done``, whether its result lies on
+    disk; ``log``, the file of its output; ``last_line`` of that.
+    """
+
+    task: str
+    state: str
+    where: str
+    done: bool
+    log: str
+    last_line: str
+
+
+def status(run: Path) -> list[JobRow]:
+    """Show the states of the jobs of a run, or of a prediction in shards.
 
     Parameters
     ----------
@@ -23,20 +38,20 @@ def status(run: Path) -> list[dict[str, Any]]:
 
     Returns
     -------
-    A row a task: ``task``, ``state`` and ``where`` as Slurm tells them, whether it is ``done`` on disk, the file of
-    its output ``log``, and the last line of that, ``says``.
+    A row for each task.
     """
     if not run.is_dir():
-        raise InputError(f"there is no folder {run}")
+        raise InputError("there is no such folder", file=run)
     return [_row(run, job, number, task) for job in submitted(run) for number, task in _tasks(job)]
 
 
-def _tasks(job: dict[str, Any]) -> list[tuple[int | None, Task]]:
+def _tasks(job: SubmittedJob) -> list[tuple[int | None, Task]]:
     known = tasks_of(job["id"])
-    return [(number, known.get(number, Task("UNKNOWN", ""))) for number in job["tasks"] or [None]]
+    numbers: list[int | None] = [*job["tasks"]] or [None]
+    return [(number, known.get(number, Task("UNKNOWN", ""))) for number in numbers]
 
 
-def _row(run: Path, job: dict[str, Any], number: int | None, task: Task) -> dict[str, Any]:
+def _row(run: Path, job: SubmittedJob, number: int | None, task: Task) -> JobRow:
     log = job_folder(run) / _filled(job["log"], job["id"], number)
     return {
         "task": job["name"] if number is None else f"{job['name']} {number}",
@@ -44,11 +59,11 @@ def _row(run: Path, job: dict[str, Any], number: int | None, task: Task) -> dict
         "where": task.where,
         "done": _DONE[job["name"]](run, number),
         "log": str(log),
-        "says": _last_line(log),
+        "last_line": _last_line(log),
     }
 
 
-#: Whether the work of a job lies on disk, by the job's name.
+#: Whether the result of a job lies on disk, by the job's name.
 _DONE: dict[str, Callable[[Path, Any], bool]] = {
     "train": lambda run, fold: fold in [each.number for each in Run(run).finished_folds()],
     "gather": lambda run, _: _is_gathered(Run(run)),
@@ -58,17 +73,17 @@ _DONE: dict[str, Callable[[Path, Any], bool]] = {
 
 
 def _is_gathered(run: Run) -> bool:
-    """Whether the scores are of all that is finished; each fold writes some as well, of those before it."""
+    """Whether the scores cover all finished folds; each fold writes scores, too, of itself and those before it."""
     ends = [fold.valid.stat().st_mtime for fold in run.finished_folds()]
     return run.metrics.exists() and run.metrics.stat().st_mtime > max(ends, default=0)
 
 
 def _filled(log: str, job: str, task: int | None) -> str:
-    """Put numbers into the name of an output, as sbatch does."""
+    """Fill the numbers into the name of an output file, as sbatch does."""
     return re.sub("%[Aj]", job, log).replace("%a", str(task))
 
 
-#: Lines of Slurm and the shell, which say no more than the state does.
+#: Lines of Slurm and the shell, which repeat the state.
 _NOT_OURS = re.compile(r"\s*$|srun: |slurmstepd\S*: |Terminated|Killed")
 
 

@@ -1,9 +1,9 @@
-"""Scripts written into a folder, handed in one after the other, and kept in mind by their numbers."""
+"""Write job scripts into a folder, submit them one after the other, and store their numbers."""
 
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json, write_text
@@ -16,35 +16,45 @@ log = logging.getLogger(__name__)
 _JOBS = "jobs.json"
 
 
+class SubmittedJob(TypedDict):
+    """A submitted job: ``id`` in Slurm, ``name``, numbers of its ``tasks`` (empty: no array), name of its ``log``."""
+
+    id: str
+    name: str
+    tasks: list[int]
+    log: str
+
+
 def job_folder(path: Path) -> Path:
-    """Where the jobs of a run, or of a folder of parts, have their scripts and output."""
+    """Give the folder of scripts and output of the jobs of a run, or of a folder of parts."""
     return path / "slurm"
 
 
-def site_with(path: Path | None, **options: Any) -> Site:
-    """Read a site, with the options of the command line in the place of its own."""
-    check_time(options.get("time"), "`time`")
+def site_with(path: Path | None, **options: str | None) -> Site:
+    """Read a site, and replace its settings by options that are given."""
+    check_time(options.get("time"))
     for name, value in options.items():
-        check_text(value, f"--{name}")
+        check_text(value, f"`{name}`")
     check_text(Path.cwd(), "the current folder")
-    site = replace(read_site(path), **{key: value for key, value in options.items() if value is not None})
-    check_site(site, f"{path}: ")
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    site = replace(read_site(path), **given)
+    check_site(site, path)
     return site
 
 
 def write_jobs(jobs: list[Job], site: Site, *, submit_jobs: bool) -> None:
-    """Write the scripts of jobs that follow each other, and hand them in if that is asked for.
+    """Write the scripts of jobs that follow each other, and submit them on request.
 
-    Each starts when the one before has ended, however it ended: what is missing then is told best by the work
-    that misses it, while a job that waits for a success that never comes says nothing.
+    Each starts when the one before has ended in any way. Where something is missing then, the later job reports it; a
+    job that waits for a success would wait for ever.
     """
     for job, text in [(job, script(job, site)) for job in jobs]:  # all or none
         write_text(job.script, text)
         log.info("wrote %s", job.script)
     if not submit_jobs:
-        log.info("nothing is handed in; `submit` does that")
+        log.info("no job is submitted; `submit` does that")
         return
-    submitted: list[dict[str, Any]] = []
+    submitted: list[SubmittedJob] = []
     for job in jobs:
         number = submit(job.script, after=submitted[-1]["id"] if submitted else None)
         submitted.append({"id": number, "name": job.name, "tasks": list(job.tasks), "log": job.log})
@@ -52,21 +62,22 @@ def write_jobs(jobs: list[Job], site: Site, *, submit_jobs: bool) -> None:
         log.info("job %s: %s, %d task%s", number, job.script, len(job.tasks) or 1, "s" if len(job.tasks) > 1 else "")
 
 
-def submitted(path: Path) -> list[dict[str, Any]]:
-    """Read the jobs that were handed in last for a run or a folder of parts: ``id``, ``name``, ``tasks``, ``log``."""
+def submitted(path: Path) -> list[SubmittedJob]:
+    """Read the jobs that were submitted last for a run or a folder of parts."""
     file = job_folder(path) / _JOBS
     if not file.exists():
-        raise InputError(f"no jobs were handed in for {path}: there is no {file}")
-    jobs: list[dict[str, Any]] = read_json(file)
+        raise InputError(f"no jobs were submitted: there is no {file}", file=path)
+    jobs: list[SubmittedJob] = read_json(file)
     return jobs
 
 
 def check_not_live(path: Path) -> None:
-    """Refuse to hand in jobs for a run or a folder of parts, and to change what they go by, while others are live."""
+    """Check that no job of a run or a folder of parts waits or runs, before others are submitted."""
     if (job_folder(path) / _JOBS).exists():
         live = [job["id"] for job in submitted(path) if is_live(job["id"])]
         if live:
             raise InputError(
-                f"jobs {', '.join(live)} are at work on {path} already; see amazon-ml slurm status {path}, or end "
-                f"them with scancel {' '.join(live)}"
+                f"jobs {', '.join(live)} wait or run already",
+                file=path,
+                remedy=f"see amazon-ml slurm status {path}, or end them with scancel {' '.join(live)}",
             )

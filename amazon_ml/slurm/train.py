@@ -1,4 +1,4 @@
-"""A run as jobs: each fold a task of an array, and a job after it that gathers, tunes, reports and submits."""
+"""Train a run on a cluster: a task for each fold, and a job after them that gathers, tunes, reports and tags."""
 
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Resources:
-    """What each fold is trained on, and how many at a time.
+    """Nodes and GPUs of each fold, and how many folds train at the same time.
 
     Parameters
     ----------
     nodes
         Nodes of each fold.
     gpus_per_node
-        GPUs of each node, and processes; 0 for the CPU.
+        GPUs of each node, with a process for each; 0 for the CPU.
     at_once
-        How many folds may train at the same time; all when not given.
+        Most folds that train at the same time; all by default.
     requeue
-        Whether Slurm queues a fold again that was stopped or pushed out.
+        Whether Slurm queues a fold again that was stopped or preempted.
     """
 
     nodes: int = 1
@@ -58,9 +58,9 @@ def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: b
     config
         The configuration of the run.
     site
-        What is particular to the cluster.
+        Settings of the cluster.
     resources
-        What each fold is trained on.
+        Nodes and GPUs of each fold.
     submit
         Whether to submit the jobs.
     """
@@ -78,19 +78,19 @@ def train_jobs(config: RunConfig, site: Site, resources: Resources, *, submit: b
 
 
 def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
-    """Write what is asked for into the run, as of now, and tell the jobs that do what is not finished.
+    """Write the configuration into the run, and make the jobs for all work that is not finished.
 
     Parameters
     ----------
     run
-        Run folder; one that was begun with other options is refused.
+        Run folder; it is an error where it was begun with other options.
     config
         The configuration.
     resources
-        What each fold is trained on.
+        Nodes and GPUs of each fold.
     """
     if not Path(config.data.root).is_dir():
-        raise InputError(f"data.root: there is no folder {config.data.root}")
+        raise InputError(f"data.root: there is no folder {config.data.root}", option="data.root")
     check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         save_config(run, config)
@@ -99,7 +99,7 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
     folds = config.folds_of(there)
     left = [fold for fold in folds if fold in missing]
     if len(left) < len(folds):
-        log.info("%d of %d folds are finished, and queue for nothing", len(folds) - len(left), len(folds))
+        log.info("%d of %d folds are finished, and get no task", len(folds) - len(left), len(folds))
     path, folder = run.path.absolute(), job_folder(run.path.absolute())
     requested = folder / "train.yaml"
     write_text(requested, config_text(config))
@@ -113,14 +113,14 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
         store=_store(config.data),
         **asdict(resources),
     )
-    about = f"Puts the folds of {path.name} together, or tells which are not finished."
+    about = f"Gathers the folds of {path.name}, or lists those that are not finished."
     part = () if folds == there else ("--partial", "true")
     gather = Job("gather", about, ("gather", str(path), *part), folder)
     return [train, gather] if left else [gather]
 
 
 def _spread(config: RunConfig, resources: Resources) -> RunConfig:
-    """Have the trainer use what the job asks Slurm for: a process a GPU, or one a node without."""
+    """Set the trainer to the nodes and GPUs of the job: a process for each GPU, or one for each node without GPUs."""
     if resources.nodes == 1 and not resources.gpus_per_node:
         return config
     spread = replace(config.trainer, num_nodes=resources.nodes, devices=resources.gpus_per_node or 1)
@@ -128,7 +128,7 @@ def _spread(config: RunConfig, resources: Resources) -> RunConfig:
 
 
 def _folds(run: Run, config: RunConfig) -> list[int]:
-    """List the folds of a run, which may have none on disk yet."""
+    """List the folds of a run, also where they are not on disk yet."""
     if not config.data.validate:
         return [0]
     if run.folds.exists():

@@ -1,4 +1,4 @@
-"""Tiles and their table, before they are trained on: ``data demo|download|check|folds|pack|copy``."""
+"""Verbs for tiles and their table, before training: ``data demo|download|check|folds|pack|copy``."""
 
 import os
 from pathlib import Path
@@ -11,33 +11,33 @@ def check(
     num_workers: int | None = None, json: Path | None = None, write_exclude: Path | None = None,
     overwrite: bool = False,
 ) -> None:  # fmt: skip
-    """Find what would spoil training on a folder of tiles, before it is trained on.
+    """Find faults in a folder of tiles that would spoil training.
 
     Faults end with status 1; remarks do not.
 
     Parameters
     ----------
     folder
-        Folder of tiles, in any layout that training takes, whole or not.
+        Folder of tiles, in any layout that training reads, complete or not.
     reading
-        How training would read the table and the tiles.
+        How training will read the table and the tiles.
     n_folds
-        Folds of the training to come, which needs as many tiles.
+        Number of folds for training, which needs as many tiles.
     examples
-        How many cases of a kind are shown; the JSON holds all.
+        Number of cases of each kind that are shown; the JSON holds all.
     num_workers
-        Threads; by default one a core.
+        Threads; by default one for each core.
     json
-        File for all that was found.
+        File for all findings.
     write_exclude
-        CSV to write, for data.exclude: the names of the tagged tiles that faults are about.
+        CSV to write, for `data.exclude`: the names of tagged tiles with faults.
     overwrite
-        Replace files that are there.
+        Replace existing files.
 
     Raises
     ------
     WorkError
-        When there are faults.
+        Where there are faults.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""Jobs on a Slurm cluster: ``slurm train|predict|status``."""
+"""Verbs for jobs on a Slurm cluster: ``slurm train|predict|status``."""
 
 from pathlib import Path
 
@@ -12,29 +12,29 @@ def train(
 ) -> None:  # fmt: skip
     """Write job scripts that train each fold in a task of its own, and a job that finishes the run.
 
-    That job gathers, tunes, reports and makes the submission. All options of train are taken, and checked before
-    any job is submitted.
+    The last job gathers, tunes, reports and makes the submission. The options are those of train. They are checked
+    before any job is submitted.
 
     Parameters
     ----------
     config
         Options of the run.
     site
-        YAML of what is particular to the cluster.
+        YAML file with the settings of the cluster.
     nodes
-        Nodes of each fold.
+        Number of nodes of each fold.
     gpus_per_node
-        GPUs of each node, and processes; 0 for the CPU.
+        GPUs of each node, with a process for each; 0 for the CPU.
     time
-        The longest a job may run before it is queued again, HH:MM:SS.
+        Longest time of a job before it is queued again, HH:MM:SS.
     partition
-        Where jobs queue.
+        Queue of the jobs.
     memory
         Memory of a node, such as 64G.
     at_once
-        How many folds may train at the same time.
+        Most folds that train at the same time.
     requeue
-        Queue a fold again that was stopped or pushed out.
+        Queue a fold again after it was stopped or preempted.
     submit
         Submit the jobs.
     """

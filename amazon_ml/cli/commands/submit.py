@@ -20,21 +20,21 @@ def lint(
     file
         The submission.
     run
-        Run that it is of, for tags, names and how frequent its decision gave tags on held-out tiles. By
-        default the folder of the file, where that is a run; else the competition's are taken.
+        The run of the submission: it gives tags, names, and how frequent its decision gave tags on held-out tiles. By
+        default the folder of the file, where that is a run; else those of the competition are used.
     sample
-        Sample submission whose names and order are requested.
+        Sample submission with the names and their order.
     examples
-        How many cases of a kind are shown; the JSON holds all.
+        Number of cases of each kind that are shown; the JSON holds all.
     json
-        File for all that was found.
+        File for the content and all findings.
     overwrite
-        Replace a file that is there.
+        Replace an existing file.
 
     Raises
     ------
     WorkError
-        When there are faults.
+        Where there are faults.
     """
     from dataclasses import asdict
 
@@ -47,11 +47,11 @@ def lint(
     from amazon_ml.runtime.outputs import check_outputs
 
     if examples < 1:
-        raise InputError("`examples` must be at least 1")
+        raise InputError("`examples` must be at least 1", option="examples")
     run = run or run_around(file)
     check_outputs({"json": json}, [file, sample, *(own_paths(Run(run)) if run else [])], overwrite=overwrite)
     found = lint_submission(file, run=run, sample=sample)
-    print_lint(asdict(found), found.findings, examples)
+    print_lint(found, examples)
     if json is not None:
         write_json(json, asdict(found))
     check_faults(found)
@@ -61,26 +61,26 @@ def send(
     file: Path, *, message: str, competition: str = PLANET_COMPETITION, run: Path | None = None,
     sample: Path | None = None, yes: bool = False, wait: float = 0,
 ) -> None:  # fmt: skip
-    """Send a submission to Kaggle, once it has no faults and you agree, and see that it arrives.
+    """Send a submission to Kaggle, if it has no faults and you agree, and check that it arrives.
 
-    Credentials are those of Kaggle's own client: ~/.kaggle/access_token, KAGGLE_API_TOKEN, KAGGLE_USERNAME
-    and KAGGLE_KEY, or kaggle.json.
+    The credentials are those of Kaggle's own client: ~/.kaggle/access_token, KAGGLE_API_TOKEN, KAGGLE_USERNAME and
+    KAGGLE_KEY, or kaggle.json.
 
     Parameters
     ----------
     file
         The submission.
     message
-        What Kaggle shows beside it.
+        Description that Kaggle shows.
     competition
-        Name of the competition in the address of its page.
+        Name of the competition, as in the address of its page.
     run
-        Run that it is of, where what was sent is recorded. By default the folder of the file, where that is a run.
+        The run of the submission, which records it. By default the folder of the file, where that is a run.
     sample
-        Sample submission whose names and order are requested. By default the official ones, or those of
-        the run for another competition.
+        Sample submission with the names and their order. By default the official ones, or those of the run for
+        another competition.
     yes
-        Send without a question.
+        Send without asking.
     wait
         Seconds to wait for the scores.
     """
@@ -89,7 +89,7 @@ def send(
     from amazon_ml.kaggle.lint import check_faults
 
     if wait < 0:
-        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0")
+        raise InputError(f"`wait` is {wait:g}; it is a number of seconds, not below 0", option="wait")
     parcel = sending.prepare(file, message=message, competition=competition, run=run, sample=sample)
     print_findings(parcel.lint.findings)
     check_faults(parcel.lint)
@@ -98,9 +98,11 @@ def send(
 
 
 def _confirm() -> None:
-    """Ask a person, and end the work without a clear yes."""
+    """Ask a person; anything but a clear yes is an error."""
     if not sys.stdin.isatty():
-        raise InputError("nothing was sent: there is no terminal for the question; `yes` sends without it")
+        raise InputError(
+            "nothing was sent: there is no terminal to ask on", option="yes", remedy="`yes` sends without asking"
+        )
     try:
         answer = input("send this to Kaggle? [y/N] ")
     except EOFError:
@@ -110,16 +112,16 @@ def _confirm() -> None:
 
 
 def scores(run: Path, *, wait: float = 0) -> None:
-    """Ask Kaggle for the scores that a run's submissions lack, record them in the run, and show them all.
+    """Fetch missing scores of a run's submissions from Kaggle, record them in the run, and show all of them.
 
-    Where none is lacking, Kaggle is not asked.
+    Where no score is missing, Kaggle is not called.
 
     Parameters
     ----------
     run
         Run folder.
     wait
-        Seconds to wait for each that has no score yet.
+        Seconds to wait for each submission without a score.
     """
     from amazon_ml.cli.show.submission import print_records
     from amazon_ml.kaggle.scores import check_scored, fetch_scores

@@ -1,4 +1,4 @@
-"""Training, and what is measured before it: ``train``, ``find lr``, ``find batch``."""
+"""Verbs for training: ``train``, ``find lr``, ``find batch``."""
 
 from amazon_ml.runs.config import RunConfig
 
@@ -22,8 +22,8 @@ def train(config: RunConfig) -> None:
 def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> None:
     """Train a fresh network for a few steps, each at a higher learning rate, and suggest a rate for model.lr.
 
-    Tile size and frozen layers are those of the first epoch. Writes lr.csv and lr.png to the run folder, and no
-    other file.
+    Tile size and frozen layers are those of the first epoch. The only files written are lr.csv and lr.png in the run
+    folder.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def find_lr(config: RunConfig, *, lowest: float = 1e-6, highest: float = 1.0, st
 def find_batch(config: RunConfig, *, limit: int = 512, steps: int = 5) -> None:
     """Train on batches of 8, 16, 32 … tiles until memory is full, and show the images/s of each size.
 
-    Says from which size on a larger batch is no faster. Writes no file.
+    The last line names the smallest size that is about as fast as any. No file is written.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""What the command line prints: a module a kind of result, each from plain results to tables of text."""
+"""Print results as tables of text: a module for each kind of result."""

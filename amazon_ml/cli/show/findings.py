@@ -1,4 +1,4 @@
-"""What was found in a folder of tiles, on the terminal."""
+"""Print the findings of a check of a folder of tiles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from amazon_ml.data.checks.findings import Finding
 
 
 def print_check(report: Report, folder: Path, examples: int) -> None:
-    """Print what a folder of tiles holds, and what was found in it, with some cases of each kind."""
+    """Print numbers of tiles and tags in a folder, and the findings, with some cases of each kind."""
     tiles = {"tagged in the table": report.rows, **{f"in {folder}": count for folder, count in report.tiles.items()}}
     console().print(_counts("tiles", tiles), _counts("tag", report.tags), findings_table(report.findings, examples))
 
@@ -27,9 +27,9 @@ def _counts(heading: str, counts: Mapping[str, int]) -> Table:
 
 
 def findings_table(findings: Sequence[Finding], examples: int) -> Table | str:
-    """Lay out findings with some cases of each."""
+    """Make a table of findings with some cases of each."""
     if not findings:
-        return "nothing to remark on"
+        return "no findings"
     table = Table(show_lines=True)
     for heading in ("", "count", "what", "such as", "remedy"):
         table.add_column(heading, justify="right" if heading == "count" else "left")

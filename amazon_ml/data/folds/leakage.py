@@ -1,7 +1,7 @@
-"""How honest a split is: how evenly its folds hold the tags, and how many held-out tiles touch a training tile."""
+"""Examine folds: how evenly they hold the tags, and how many held-out tiles touch a training tile."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -18,42 +18,75 @@ from amazon_ml.runtime.outputs import check_outputs, check_place
 from amazon_ml.settings import build, to_plain
 
 
+class FoldRecord(TypedDict):
+    """One fold.
+
+    ``fold``, its number; ``tiles``, how many it holds; ``worst_tag``, the tag whose share in the fold differs most from
+    its share in all tiles; ``deviation``, that difference relative to the share in all; ``leakage``, the share of its
+    tiles with a known neighbour in another fold, in 0..1.
+    """
+
+    fold: int
+    tiles: int
+    worst_tag: str
+    deviation: float
+    leakage: float
+
+
+class FoldFigures(TypedDict):
+    """What `examine_folds` finds.
+
+    ``tiles_of``, the folder of the tiles; ``folds_file``; ``tiles``, how many there are; ``pairs``, known pairs of
+    tiles that touch; ``tiles_with_neighbour``; ``largest_scene``, tiles in the largest group of tiles that touch;
+    ``leakage``, the share of all tiles with a known neighbour in another fold, in 0..1; ``folds``, a record for each.
+    """
+
+    tiles_of: str
+    folds_file: str
+    tiles: int
+    pairs: int
+    tiles_with_neighbour: int
+    largest_scene: int
+    leakage: float
+    folds: list[FoldRecord]
+
+
 def examine_folds(
     folder: Path, reading: TableConfig = TABLE, *, folds: Path = Path("folds.csv"),
     by: Literal["tags", "scenes"] = "tags", n_folds: int = 5, seed: int = 0, json: Path | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> FoldFigures:  # fmt: skip
     """Show how evenly folds hold the tags, and how many held-out tiles touch a tile that is trained on.
 
-    Which tiles touch is kept in neighbours.csv beside the folds, and found where it is not there.
+    The pairs of tiles that touch are stored in neighbours.csv, in the folder of the folds. Where that file is missing,
+    they are searched for.
 
     Parameters
     ----------
     folder
-        Folder of labelled tiles, in any layout that training takes: square JPGs or PNGs of one size.
+        Folder of labelled tiles, in any layout that training reads: square JPGs or PNGs of one size.
     reading
         How the table is found and read.
     folds
-        CSV of image_name and fold, such as that of a run. Written when it is not there, else read; in a
-        new run folder, training takes it as it is.
+        CSV of image_name and fold, such as that of a run. It is read where it exists, and written else. Training uses
+        the file where it lies in a new run folder.
     by
-        How folds are made: stratified by tags tile by tile, or keeping scenes of tiles that touch whole.
+        How folds are made: stratified by tags, or with tiles that touch (scenes) in one fold.
     n_folds
-        How many folds are made.
+        Number of folds.
     seed
-        Seed of the folds that are made.
+        Seed of the folds.
     json
         File for the figures.
     overwrite
-        Replace the file for the figures where it is there; folds that are there are read in any case.
+        Replace an existing file for the figures; existing folds are read in any case.
 
     Returns
     -------
-    The figures, as they are written to `json`. A fold's ``leakage`` is the share of its tiles with a
-    known neighbour in another fold.
+    The figures, as they are written to `json`.
     """
     if not 0 <= seed < 2**32:
-        raise InputError("`seed` must be in 0..2**32 - 1")
+        raise InputError("`seed` must be in 0..2**32 - 1", option="seed")
     if not folds.exists():
         check_place(folds)
     if json is not None:
@@ -72,7 +105,7 @@ def examine_folds(
     worst = deviations.abs().to_numpy().argmax(axis=1)
     leaks = leaking(fold, pairs)
     sizes = np.unique(scenes(len(labelled), pairs), return_counts=True)[1]
-    figures = {
+    figures: FoldFigures = {
         "tiles_of": str(folder),
         "folds_file": str(folds),
         "tiles": len(labelled),

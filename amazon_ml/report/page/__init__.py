@@ -1,1 +1,1 @@
-"""The page of a run, ``report.html``: a module a section, each from plain results to HTML."""
+"""The page of a run, ``report.html``: a module for each section turns results into HTML."""

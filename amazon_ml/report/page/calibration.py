@@ -1,4 +1,4 @@
-"""Calibration: whether of the tiles with probability 0.3 three in ten carry the tag."""
+"""Section on calibration: whether three in ten of the tiles with probability 0.3 have the tag."""
 
 from html import escape
 
@@ -25,9 +25,9 @@ def calibration_section(results: Results) -> Section:
     sentence = (
         f"Probabilities are off by {mean:.3f} on average over tags, most for "
         + listed([f"{record['tag']} ({record['ece']:.3f})" for record in worst])
-        + ". A dot stands for the tiles whose probability is in a tenth of the scale, the larger the more tiles: "
-        "across, the mean probability; up, the share that carries the tag. On the dotted line both agree, below it "
-        "the network promises too much."
+        + ". Each dot stands for the tiles whose probability lies in one tenth of the scale; a larger dot stands for "
+        "more tiles. The horizontal axis is the mean probability, the vertical axis the share of these tiles that have the "
+        "tag. On the dotted line both are equal; below it, the probabilities are too high."
     )
     charts = [_chart(results, tag, table[table["tag"] == tag]) for tag in results.most_lost(MOST)]
     return Section("calibration", "Calibration", paragraph(sentence) + grid(charts, "8.5rem"))

@@ -1,4 +1,4 @@
-"""What was seen of the data: how fair the folds are, how they leak, and labels that break the label logic."""
+"""Section on the data: how even the folds are, how they leak, and labels that break the label logic."""
 
 from html import escape
 
@@ -12,25 +12,26 @@ from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
 from amazon_ml.runs.folder import read_truth
 from amazon_ml.runs.hashes import check_recorded
+from amazon_ml.runs.provenance_file import FoldProvenance
 
-#: Held-out tiles below which the figures of a tag are hardly more than chance.
+#: With fewer held-out tiles than this, the scores of a tag are hardly more than chance.
 _FEW = 30
 
 
 def checks_section(results: Results) -> Section:
-    """Sum up what a run knows about its data; the images themselves are not read again."""
-    facts = results.run.read_provenance()
+    """Summarise what a run knows about its data; images are not read again."""
+    provenance = results.run.read_provenance()
     rare = [record["tag"] for record in results.metrics["tags"] if record["support"] < _FEW]
     rows = [
-        [words("labelled tiles"), _count(facts["data"]["labelled"]), words("")],
+        [words("labelled tiles"), _count(provenance["data"]["labelled"]), words("")],
         [words("of these, held out and scored"), _count(len(results.p)), words(_coverage(results))],
-        [words("untagged tiles"), _count(facts["data"]["unlabelled"]), words("")],
+        [words("untagged tiles"), _count(provenance["data"]["unlabelled"]), words("")],
         [words(f"tags with fewer than {_FEW} scored tiles"), _count(len(rare)), words(", ".join(rare))],
-        *_fold_rows(results, facts.get("folds")),
+        *_fold_rows(results, provenance.get("folds")),
         *_logic_rows(results),
     ]
     root = escape(results.config.data.root)
-    note = f"Broken, repeated and mismatched files are found by <code>amazon-ml data check {root}</code>."
+    note = f"<code>amazon-ml data check {root}</code> finds broken, repeated and mismatched files."
     return Section("data", "Data and leakage", table(("", "count", "remark"), rows) + paragraph(note, "note"))
 
 
@@ -41,30 +42,30 @@ def _coverage(results: Results) -> str:
     return f"in {folds} {'fold' if folds == 1 else 'folds'}" if folds else ""
 
 
-def _fold_rows(results: Results, facts: dict[str, object] | None) -> list[list[Cell]]:
-    if not facts or not results.metrics["held_out"] or not results.run.folds.exists():
+def _fold_rows(results: Results, provenance: FoldProvenance | None) -> list[list[Cell]]:
+    if not provenance or not results.metrics["held_out"] or not results.run.folds.exists():
         return []
     rows = []
-    worst = facts.get("worst_relative_deviation")
+    worst = provenance.get("worst_relative_deviation")
     if isinstance(worst, float):
-        told = "the share of a tag in a fold differs at most so much from its share in all"
-        rows.append([words("unevenness of folds"), number(worst, ".1%"), words(told)])
-    told, share = _leakage(results)
-    rows.append([words("tiles that touch a tile of another fold"), share, words(told)])
+        remark = "largest difference between the share of a tag in a fold and its share in all tiles"
+        rows.append([words("unevenness of folds"), number(worst, ".1%"), words(remark)])
+    remark, share = _leakage(results)
+    rows.append([words("tiles that touch a tile of another fold"), share, words(remark)])
     return rows
 
 
 def _leakage(results: Results) -> tuple[str, Cell]:
-    """Read what is kept of neighbours; finding them takes minutes, which is not this page's business."""
-    kept, unknown = results.run.path / NEIGHBOURS, Cell("", -1.0)
-    if not kept.exists():
+    """Give the leakage by stored neighbours; to search for them would take minutes."""
+    stored, unknown = results.run.path / NEIGHBOURS, Cell("", -1.0)
+    if not stored.exists():
         return (
             "not known: amazon-ml data folds finds tiles that touch; data.fold_by: scenes keeps them together",
             unknown,
         )
     names = read_truth(results.run).index.to_series()
     try:
-        pairs = touching(saved_neighbours(kept, names.rename("image_name").to_frame()))
+        pairs = touching(saved_neighbours(stored, names.rename("image_name").to_frame()))
     except InputError as error:
         return str(error), unknown
     check_recorded(results.run.folds)
@@ -76,8 +77,8 @@ def _logic_rows(results: Results) -> list[list[Cell]]:
     faults = results.metrics["logic_faults"]
     return [
         [words(f"{fault}, {name}"), _count(tiles), words("tiles that break the label logic")]
-        for told, name in (("truth", "in the labels"), ("predicted", "as predicted"))
-        for fault, tiles in faults[told].items()
+        for counts, name in ((faults["truth"], "in the labels"), (faults["predicted"], "as predicted"))
+        for fault, tiles in counts.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: loss and score after each epoch, a line a fold."""
+"""Section of learning curves: loss and score after each epoch, a line for each fold."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def curves_section(results: Results) -> Section | None:
             f"F2 of held-out tiles with the threshold {DEFAULT_THRESHOLD} for every tag, one view a tile.",
         ),
     ]
-    ends = ", ".join(_told(number, curve) for number, curve in folds.items())
+    ends = ", ".join(_fold_sentence(number, curve) for number, curve in folds.items())
     return Section("curves", "Learning curves", paragraph(ends + ".") + grid(charts, "20rem"))
 
 
@@ -44,13 +44,13 @@ def _by_epoch(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby("epoch")[there].last().reindex(columns=list(_COLUMNS)).dropna(how="all")
 
 
-def _told(number: int, curve: pd.DataFrame) -> str:
+def _fold_sentence(number: int, curve: pd.DataFrame) -> str:
     score = curve["val_f2"].dropna()
     if score.empty:
         return f"Fold {number}: {len(curve)} epochs"
     epochs = score.index.to_numpy() + 1
-    best = f"its best, {score.max():.3f}, came after epoch {epochs[score.to_numpy().argmax()]}"
-    last = "which is its best" if score.iloc[-1] >= score.max() else best
+    best = f"its best score, {score.max():.3f}, was after epoch {epochs[score.to_numpy().argmax()]}"
+    last = "which is its best score" if score.iloc[-1] >= score.max() else best
     return f"Fold {number} ends at {score.iloc[-1]:.3f} after epoch {epochs[-1]}, {last}"
 
 
@@ -63,8 +63,8 @@ def _chart(curves: Sequence[pd.DataFrame], lines: dict[str, str], alt: str) -> s
     margin = 0.06 * (values.max() - values.min()) or 0.01
     x = Scale(1, max(last, 2), 44, _WIDTH - 8)
     y = Scale(values.min() - margin, values.max() + margin, _HEIGHT - 34, 8)
-    whole = [(at, told) for at, told in ticks(1, max(last, 2), 6) if at == round(at)]
-    drawn = [axes(x, y, [(at, f"{at:.0f}") for at, _ in whole], ticks(y.low, y.high), "epoch")]
+    whole = [at for at, _ in ticks(1, max(last, 2), 6) if at == round(at)]
+    drawn = [axes(x, y, [(at, f"{at:.0f}") for at in whole], ticks(y.low, y.high), "epoch")]
     for curve in curves:
         for column, kind in lines.items():
             points = curve[column][np.isfinite(curve[column])]

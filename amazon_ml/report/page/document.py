@@ -1,4 +1,4 @@
-"""The document around the sections: one style, one script, and a policy that nothing else is loaded or run."""
+"""The document around the sections: its style, its script, and a policy against all other files and scripts."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ class Section:
     Parameters
     ----------
     anchor
-        Its ``id``, by which the table of contents links to it.
+        Its ``id``, for links of the table of contents.
     title
         Plain text.
     body
@@ -47,11 +47,11 @@ def document(title: str, lead: str, sections: Sequence[Section]) -> str:
     lead
         HTML between the title and the table of contents.
     sections
-        In their order; a single one goes without a table of contents.
+        Sections in their order; a single one has no table of contents.
 
     Returns
     -------
-    A whole HTML document. It loads nothing, and its policy forbids all scripts but its own.
+    A complete HTML document. It loads no other file, and its policy forbids all scripts but its own.
     """
     style, script = (files("amazon_ml.report.page").joinpath(name).read_text("utf-8") for name in _OWN)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Tiles to look at: the best and the worst of all, and of each tag the surest, the most wrong, the most doubtful."""
+"""Section of tiles: the best and the worst of all, and for each tag the best, the worst and the most doubtful."""
 
 from collections.abc import Callable
 from html import escape
@@ -13,10 +13,10 @@ from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
 
-#: Source of a tile's image, by the tile's name.
+#: Gives the source of a tile's image by its name.
 Thumbnail = Callable[[str], str]
 
-#: Thumbnails in the galleries of tags at the most, so that the page stays small; tiles in one of them.
+#: Most thumbnails in the galleries of tags, so that the page is small; tiles in each gallery.
 _MOST, _EACH = 240, 4
 _OVERALL = 6
 
@@ -27,9 +27,9 @@ def gallery_section(results: Results, thumbnail: Thumbnail) -> Section:
     worst, best = worst_and_best(scores, results.p, results.true, _OVERALL)
     body = [
         paragraph(
-            "A check marks a tag that was given rightly, "
-            '<span class="doubted">\N{MINUS SIGN} one that was missed</span>, '
-            '<span class="missing">+ one too many</span>; the number is its probability. Tags are those of the '
+            "A check marks a tag that was predicted rightly, "
+            '<span class="doubted">\N{MINUS SIGN} a missed tag</span>, '
+            '<span class="missing">+ a false positive</span>; the number is its probability. Tags are those of the '
             "run's decision."
         ),
         "<h3>The worst tiles</h3>",
@@ -49,32 +49,36 @@ def gallery_section(results: Results, thumbnail: Thumbnail) -> Section:
 def worst_and_best(
     scores: npt.NDArray[np.float64], p: npt.NDArray[np.float32], true: npt.NDArray[np.uint8], count: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Pick tiles by their score: of equals, the worst where the truth was held least likely, the best of most tags."""
+    """Pick tiles by score; of equal ones, the worst has the least likely truth, the best has the most tags."""
     surprise = -np.log(np.maximum(np.where(true, p, 1 - p), 1e-7)).sum(axis=1)
     return np.lexsort((-surprise, scores))[:count], np.lexsort((surprise, -true.sum(axis=1), -scores))[:count]
 
 
 def pick_for_tag(
-    p: npt.NDArray[np.float32], true: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], cut: float, count: int
+    p: npt.NDArray[np.float32],
+    true: npt.NDArray[np.uint8],
+    predicted: npt.NDArray[np.uint8],
+    threshold: float,
+    count: int,
 ) -> dict[str, npt.NDArray[np.intp]]:
     """Pick tiles by one tag.
 
     Parameters
     ----------
     p, true, predicted
-        Probability, truth and decision of each tile, shape (tiles,).
-    cut
-        Where doubt is greatest.
+        Probability, truth and prediction of each tile, shape (tiles,).
+    threshold
+        Probability of the greatest doubt.
     count
-        Tiles to pick for each reason, at the most.
+        Most tiles to pick for each reason.
 
     Returns
     -------
-    ``best``: with the tag and given it, the surest first. ``worst``: predicted wrongly, the surest first.
-    ``most doubtful``: nearest to the threshold in log odds.
+    ``best``: tiles whose tag was predicted rightly, the surest first. ``worst``: tiles predicted wrongly, the surest
+    first. ``most doubtful``: tiles nearest to the threshold in log odds.
     """
     right, wrong = np.flatnonzero(true & predicted), np.flatnonzero(true != predicted)
-    doubt = np.abs(logit(p) - logit(np.clip(cut, 1e-6, 1 - 1e-6)))
+    doubt = np.abs(logit(p) - logit(np.clip(threshold, 1e-6, 1 - 1e-6)))
     return {
         "best": right[np.argsort(-p[right], kind="stable")][:count],
         "worst": wrong[np.argsort(-np.abs(p - true)[wrong], kind="stable")][:count],
@@ -84,15 +88,15 @@ def pick_for_tag(
 
 def _of_tag(results: Results, thumbnail: Thumbnail, tag: int, each: int, scores: npt.NDArray[np.float64]) -> str:
     record, name = results.record(tag), escape(results.tags[tag])
-    cut = DEFAULT_THRESHOLD if record["threshold"] is None else float(record["threshold"])
-    picked = pick_for_tag(results.p[:, tag], results.true[:, tag], results.predicted[:, tag], cut, each)
+    threshold = DEFAULT_THRESHOLD if record["threshold"] is None else float(record["threshold"])
+    picked = pick_for_tag(results.p[:, tag], results.true[:, tag], results.predicted[:, tag], threshold, each)
     rows = [
         f"<h3>{name}: {kind}</h3>" + _cards(results, thumbnail, tiles, scores, tag)
         for kind, tiles in picked.items()
         if len(tiles)
     ]
-    told = f"{record['support']:,} tiles, {results.f} {record['fbeta']:.3f}"
-    return f"<details><summary><b>{name}</b> ({told})</summary>{''.join(rows)}</details>"
+    counts = f"{record['support']:,} tiles, {results.f} {record['fbeta']:.3f}"
+    return f"<details><summary><b>{name}</b> ({counts})</summary>{''.join(rows)}</details>"
 
 
 def _cards(
@@ -114,15 +118,15 @@ def _card(results: Results, thumbnail: Thumbnail, tile: int, score: float, tag: 
     for column in range(len(results.tags)):
         line = _line(results, tile, column)
         if line or column == tag:
-            lines.append(line or f"{escape(results.tags[column])} {results.p[tile, column]:.2f}, rightly not given")
+            lines.append(line or f"{escape(results.tags[column])} {results.p[tile, column]:.2f}, rightly not predicted")
     image = f'<img src="{thumbnail(name)}" alt="{escape(alt)}">'
     return figure(image, "<br>".join(lines), "card")
 
 
 def _line(results: Results, tile: int, column: int) -> str:
-    told = f"{escape(results.tags[column])} {results.p[tile, column]:.2f}"
+    text = f"{escape(results.tags[column])} {results.p[tile, column]:.2f}"
     return {
-        (1, 1): f"\N{CHECK MARK} {told}",
-        (1, 0): f'<span class="doubted">\N{MINUS SIGN} {told}</span>',
-        (0, 1): f'<span class="missing">+ {told}</span>',
+        (1, 1): f"\N{CHECK MARK} {text}",
+        (1, 0): f'<span class="doubted">\N{MINUS SIGN} {text}</span>',
+        (0, 1): f'<span class="missing">+ {text}</span>',
     }.get((int(results.true[tile, column]), int(results.predicted[tile, column])), "")

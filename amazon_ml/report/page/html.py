@@ -1,4 +1,4 @@
-"""The small parts of HTML that sections share. What is called text is escaped here, what is called HTML is not."""
+"""Parts of HTML that sections share. Arguments called text are escaped here, those called HTML are not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Cell:
     shown
         HTML.
     value
-        What the table is sorted by.
+        The value that the table is sorted by.
     """
 
     shown: str
@@ -37,7 +37,7 @@ def number(value: float, form: str, *, share: float | None = None) -> Cell:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Lay out a table that is sorted by a click on a heading; the first cell of a row names it."""
+    """Make a table that is sorted by a click on a heading; the first cell of a row is its name."""
     kinds = [cell.kind for cell in rows[0]] if rows else [""] * len(headings)
     head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for text, kind in zip(headings, kinds, strict=True))
     body = "\n".join(f"<tr>{''.join(map(_cell, row, range(len(row))))}</tr>" for row in rows)
@@ -48,7 +48,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def grid(cells: Sequence[str], width: str) -> str:
-    """Lay out HTML side by side, in as many columns of at least this CSS width as there is room for."""
+    """Arrange HTML in columns of at least this CSS width, as many as fit."""
     return f'<div class="grid" style="--cell: {width}">\n' + "\n".join(cells) + "\n</div>"
 
 

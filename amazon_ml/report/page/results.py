@@ -1,18 +1,19 @@
-"""What the sections are made of: the files of a finished run, read once."""
+"""The results that sections show: the files of a finished run, read once."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.decisions.crossfit import Estimate
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.scores import Metrics, TagRecord
 
 
 @dataclass(frozen=True)
@@ -24,22 +25,22 @@ class Results:
     run
         Its folder.
     config
-        What was asked.
+        Its options.
     metrics
         Content of metrics.json.
     tags
-        In the order of columns.
+        Names of the columns.
     names
-        Of the held-out tiles.
+        Names of the held-out tiles.
     p
         Probabilities of shape (tiles, tags).
     true, predicted
-        Multi-hot of the same shape; decided by the run's decision, which was fitted on these tiles.
+        True and predicted tags, multi-hot of the same shape; the run's decision was fitted on these tiles.
     """
 
     run: Run
     config: RunConfig
-    metrics: dict[str, Any]
+    metrics: Metrics
     tags: tuple[str, ...]
     names: pd.Series
     p: npt.NDArray[np.float32]
@@ -53,22 +54,20 @@ class Results:
 
     @property
     def f(self) -> str:
-        """What the score is called, such as F2."""
+        """Name of the score, such as F2."""
         return f"F{self.beta:g}"
 
     @property
-    def score(self) -> dict[str, Any]:
-        """The score that counts: cross-fitted, with its interval."""
-        score: dict[str, Any] = self.metrics["fbeta"]["cross_fitted"]
-        return score
+    def score(self) -> Estimate:
+        """The cross-fitted score, with its interval."""
+        return self.metrics["fbeta"]["cross_fitted"]
 
-    def record(self, column: int) -> dict[str, Any]:
-        """Give what metrics.json says of a tag."""
-        record: dict[str, Any] = self.metrics["tags"][column]
-        return record
+    def record(self, column: int) -> TagRecord:
+        """Give the scores of a tag."""
+        return self.metrics["tags"][column]
 
     def most_lost(self, count: int) -> list[int]:
-        """List the columns of the tags that cost most of the score, in the order of columns."""
+        """List the columns of the tags with the largest loss of score, in the order of columns."""
         gains = [record["gain_if_perfect"] for record in self.metrics["tags"]]
         return sorted(np.argsort(-np.array(gains), kind="stable")[:count].tolist())
 
@@ -79,17 +78,21 @@ def read_results(run: Run) -> Results:
     Raises
     ------
     InputError
-        Where it is no run, or one that is not tuned and scored.
+        Where it is no run, or a run that is not tuned and scored.
     """
     config = run.read_config()
     if not run.metrics.exists():
-        raise InputError(f"{run.path} is not scored yet; amazon-ml tune {run.path} does that once folds are finished")
+        raise InputError(
+            "the run is not scored yet", file=run.path, remedy=f"run amazon-ml tune {run.path} once folds are finished"
+        )
     names, tags, p, true = read_oof(run)
-    metrics = read_recorded(run.metrics)
+    metrics: Metrics = read_recorded(run.metrics)
     try:
-        told = tuple(record["tag"] for record in metrics["tags"]), metrics["tiles"]
+        scored = tuple(record["tag"] for record in metrics["tags"]), metrics["tiles"]
     except (KeyError, TypeError):
-        told = None
-    if told != (tags, len(p)):
-        raise InputError(f"{run.metrics} does not fit {run.oof}; amazon-ml tune {run.path} writes it anew")
+        scored = None
+    if scored != (tags, len(p)):
+        raise InputError(
+            f"the file does not fit {run.oof}", file=run.metrics, remedy=f"amazon-ml tune {run.path} writes it again"
+        )
     return Results(run, config, metrics, tags, names, p, true, read_decision(run).rule.predict(p))

@@ -1,4 +1,4 @@
-"""The score: with its interval, beside what needs no tuning and what needs no network, and for all rules."""
+"""Section of scores: with intervals, beside baselines without tuning and without a network, and for all rules."""
 
 from html import escape
 
@@ -11,7 +11,7 @@ from amazon_ml.report.page.svg import strip
 
 
 def score_section(results: Results) -> Section:
-    """Tell the score in a sentence, and compare it."""
+    """Show the score, and compare it."""
     low, high = results.score["interval"]
     body = [
         paragraph(f"{results.score['value']:.4f}", "headline"),
@@ -29,19 +29,22 @@ def score_section(results: Results) -> Section:
 
 def _honesty(results: Results) -> str:
     if results.metrics["held_out"]:
-        return "No tile was seen by the networks or the thresholds that tagged it."
-    return "The network was trained on these very tiles, so this says little about others."
+        return "Networks and thresholds were fitted without the tiles that they tagged here."
+    return "The network was trained on these tiles, so the score says little about others."
 
 
 def _against_fixed(results: Results) -> str:
     paired = results.metrics["fbeta"]["cross_fitted_minus_fixed"]
     low, high = paired["interval"]
-    told = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
+    difference = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
     if results.metrics["rule"] == "fixed":
         return f"The threshold is {DEFAULT_THRESHOLD} for every tag."
     if low <= 0 <= high:
-        return f"A threshold of {DEFAULT_THRESHOLD} for every tag is as good: the difference ({told}) may be chance."
-    return f"That is {'better' if low > 0 else 'worse'} than a threshold of {DEFAULT_THRESHOLD} for every tag: {told}."
+        return (
+            f"A threshold of {DEFAULT_THRESHOLD} for every tag is as good: the difference ({difference}) may be chance."
+        )
+    verdict = "better" if low > 0 else "worse"
+    return f"That is {verdict} than a threshold of {DEFAULT_THRESHOLD} for every tag: {difference}."
 
 
 def _scores(results: Results) -> str:
@@ -49,8 +52,8 @@ def _scores(results: Results) -> str:
     for key, name in (
         ("cross_fitted", f"{results.metrics['rule']}, cross-fitted"),
         (f"fixed_{DEFAULT_THRESHOLD}", f"fixed threshold {DEFAULT_THRESHOLD}"),
-        ("constant", "best constant answer, without any network"),
-        ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (flattering)"),
+        ("constant", "best constant prediction, without a network"),
+        ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (too high)"),
     ):
         score = results.metrics["fbeta"][key]
         low, high = score["interval"]
@@ -68,11 +71,11 @@ def _rules(results: Results) -> str:
     for name, rule in rules.items():
         paired, summary = (
             rule["minus_fixed"],
-            RULES[name].summary if name in RULES else "the simplest about as good as the best",
+            RULES[name].summary if name in RULES else "the simplest rule within one standard error of the best",
         )
         low, high = paired["interval"]
         drawn = strip(-reach, reach, (low, high), paired["value"], f"{paired['value']:+.4f}, {low:+.4f} to {high:+.4f}")
-        shown = f"<b>{escape(name)}</b> (kept)" if name == results.metrics["rule"] else escape(name)
+        shown = f"<b>{escape(name)}</b> (chosen)" if name == results.metrics["rule"] else escape(name)
         rows.append(
             [Cell(shown, name), words(summary), number(rule["value"], ".4f"), number(paired["value"], "+.4f"),
              Cell(drawn, str(paired["value"]))]

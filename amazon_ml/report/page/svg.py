@@ -1,4 +1,4 @@
-"""Charts as SVG: scales, and marks that take their colours from the page, so that they turn dark with it."""
+"""Charts as SVG: scales and marks. Their colours come from the style of the page, also in dark mode."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,25 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 Values = Sequence[float] | npt.NDArray[np.float64]
-#: Where a tick lies, and what stands beside it.
+#: Values of ticks, with their labels.
 Ticks = Sequence[tuple[float, str]]
 
-#: What log odds are limited to, for probabilities of 0 and 1.
+#: Probabilities are limited by this before log odds are computed, since those of 0 and 1 are infinite.
 _EDGE = 1e-6
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to places in a picture.
+    """A map from values to places in a picture.
 
     Parameters
     ----------
     low, high
-        Values at the ends; beyond them, places stay at the ends.
+        Values at the ends; values beyond them are put at the ends.
     start, end
         Places of the ends, in units of the picture.
     log_odds
-        Whether probabilities are spaced by their log odds.
+        Whether values are probabilities that are spaced by log odds.
     """
 
     low: float
@@ -50,7 +50,7 @@ class Scale:
 
 
 def picture(width: float, height: float, marks: Iterable[str], alt: str, kind: str = "chart") -> str:
-    """Put marks together; `alt` is told to those who do not see them."""
+    """Put marks together; `alt` is the text for screen readers."""
     return (
         f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(alt)}">'
         f"{''.join(marks)}</svg>"
@@ -58,24 +58,24 @@ def picture(width: float, height: float, marks: Iterable[str], alt: str, kind: s
 
 
 def axes(x: Scale, y: Scale, x_ticks: Ticks, y_ticks: Ticks, label: str = "") -> str:
-    """Draw ticks with lines across, and what the horizontal axis is."""
+    """Draw ticks with grid lines, and the label of the horizontal axis."""
     across = "".join(
         f'<line class="grid-line" x1="{x.start:g}" x2="{x.end:g}" y1="{y(at):.1f}" y2="{y(at):.1f}"/>'
-        + text(x.start - 5, y(at) + 4, told, "end")
-        for at, told in y_ticks
+        + text(x.start - 5, y(at) + 4, shown, "end")
+        for at, shown in y_ticks
     )
-    along = "".join(text(x(at), y.start + 14, told) for at, told in x_ticks)
+    along = "".join(text(x(at), y.start + 14, shown) for at, shown in x_ticks)
     return across + along + (text((x.start + x.end) / 2, y.start + 28, label) if label else "")
 
 
-def text(x: float, y: float, told: str, anchor: str = "middle", turn: float = 0) -> str:
-    """Write text that starts, ends or has its middle at a place, turned by degrees."""
+def text(x: float, y: float, shown: str, anchor: str = "middle", turn: float = 0) -> str:
+    """Write text with its start, middle or end at a place, turned by degrees."""
     turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>{escape(told)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>{escape(shown)}</text>'
 
 
 def polyline(x: Scale, y: Scale, xs: Values, ys: Values, kind: str) -> str:
-    """Draw a line through points; a single one as a dot."""
+    """Draw a line through points; a single point is a dot."""
     points = [(x(a), y(b)) for a, b in zip(xs, ys, strict=True)]
     if len(points) == 1:
         return f'<circle class="{kind}" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="3"/>'
@@ -95,7 +95,7 @@ def band(x: Scale, y: Scale, low: float, high: float, kind: str) -> str:
 
 
 def strip(low: float, high: float, interval: Sequence[float], value: float, alt: str) -> str:
-    """Draw an interval and its middle on a strip from low to high, with a mark at zero if that lies between."""
+    """Draw an interval and a value on a strip from low to high, with a mark at zero where that lies between."""
     x, y = Scale(low, high, 2, 158), Scale(0, 1, 14, 2)
     zero = segment(x, y, (0, 0), (0, 1), "faint") if low < 0 < high else ""
     middle = f'<circle class="mean" cx="{x(value):.1f}" cy="8" r="3.5"/>'
@@ -104,7 +104,7 @@ def strip(low: float, high: float, interval: Sequence[float], value: float, alt:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[tuple[float, str]]:
-    """Choose round values from low to high, evenly spaced, `count` steps at the most."""
+    """Choose round values from low to high, evenly spaced, in at most `count` steps."""
     span = max(high - low, 1e-9)
     power = 10 ** math.floor(math.log10(span / count))
     step = next(power * times for times in (1, 2, 5, 10) if span / (power * times) <= count)

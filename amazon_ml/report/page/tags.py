@@ -1,58 +1,57 @@
-"""The tags: how each fares, and what it costs."""
+"""Section of tags: the scores of each, and its share of the loss."""
 
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, listed, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
+from amazon_ml.runs.scores import TagRecord
 
-#: Tags and pairs of tags that are named in the sentences.
+#: Number of tags and of pairs of tags that the sentences name.
 _NAMED = 3
 
 
 def tags_section(results: Results) -> Section:
-    """Tell support, precision, recall, score and loss of each tag."""
+    """Show support, precision, recall, score and loss of each tag."""
     lost = 1 - results.score["value"]
     records = results.metrics["tags"]
     costly = sorted(records, key=lambda record: -record["gain_if_perfect"])[:_NAMED]
-    dear = [
+    losses = [
         f"{record['tag']} ({_share(record['gain_if_perfect'], lost):.0%})"
         for record in costly
         if record["gain_if_perfect"] > 0
     ]
-    told = [
-        f"{results.score['value']:.4f} leaves {lost:.4f} of {results.f} to be gained. "
-        + (f"The most is lost with {listed(dear)}. " if dear else "")
-        + "A share says how much of the loss would go if that tag alone were without error; the shares need not add "
-        f"up to 100 %, for {results.f} is a mean over tiles."
+    sentences = [
+        f"The score is {results.score['value']:.4f}, so {lost:.4f} of {results.f} is lost. "
+        + (f"Most of it is lost by {listed(losses)}. " if losses else "")
+        + "The share of a tag is the part of the loss that would vanish if that tag had no error. The shares need not "
+        f"add up to 100 %, since {results.f} is a mean over tiles."
     ]
     pairs = [
         f"{pair['false_positive']} for {pair['missed']} ({pair['tiles']:,} tiles)"
         for pair in results.metrics["confusions"][:_NAMED]
     ]
     if pairs:
-        told.append(f"Most often one tag is given for another: {listed(pairs)}.")
+        sentences.append(f"Most frequent confusions: {listed(pairs)}.")
     most = max(record["support"] for record in records) or 1
     rows = [_row(record, lost, most) for record in records]
-    headings = ("tag", "tiles with it", "tiles given it", "threshold", "precision", "recall", results.f,
+    headings = ("tag", "support", "predicted", "threshold", "precision", "recall", results.f,
                 "share of loss", "calibration error")  # fmt: skip
     note = (
         "Precision, recall and score are cross-fitted; the threshold is the run's, fitted on all tiles. "
-        "Calibration error: how far probabilities lie from frequencies, on average."
+        "Calibration error: mean distance between probabilities and frequencies."
     )
-    return Section("tags", "Tags", "".join(map(paragraph, told)) + table(headings, rows) + paragraph(note, "note"))
+    return Section("tags", "Tags", "".join(map(paragraph, sentences)) + table(headings, rows) + paragraph(note, "note"))
 
 
-def _row(record: dict[str, float | str | None], lost: float, most: float) -> list[Cell]:
-    values = {key: float(value) for key, value in record.items() if isinstance(value, (int, float))}
-    share = _share(values["gain_if_perfect"], lost)
-    cut = Cell(f"{values['threshold']:.3f}", values["threshold"]) if "threshold" in values else Cell("", -1.0)
+def _row(record: TagRecord, lost: float, most: float) -> list[Cell]:
+    share, threshold = _share(record["gain_if_perfect"], lost), record["threshold"]
     return [
-        words(str(record["tag"])),
-        number(values["support"], ",.0f", share=values["support"] / most),
-        number(values["predicted"], ",.0f", share=values["predicted"] / most),
-        cut,
-        *(number(values[key], ".3f", share=values[key]) for key in ("precision", "recall", "fbeta")),
+        words(record["tag"]),
+        number(record["support"], ",.0f", share=record["support"] / most),
+        number(record["predicted"], ",.0f", share=record["predicted"] / most),
+        Cell("", -1.0) if threshold is None else Cell(f"{threshold:.3f}", threshold),
+        *(number(score, ".3f", share=score) for score in (record["precision"], record["recall"], record["fbeta"])),
         number(share, ".1%", share=share),
-        number(values["ece"], ".3f"),
+        number(record["ece"], ".3f"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Score against threshold, tag by tag, with the threshold that was chosen and how sure that choice is."""
+"""Section of thresholds: the score of each tag by threshold, the chosen threshold, and how sure the choice is."""
 
 from html import escape
 
@@ -10,7 +10,7 @@ from amazon_ml.report.page.html import figure, grid, paragraph
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import Scale, axes, band, picture, polyline, segment
 
-#: Tags that are drawn at the most; those that cost most of the score.
+#: Most tags that are drawn: those with the largest loss of score.
 MOST = 40
 #: Thresholds, evenly spaced in log odds.
 _GRID = 1 / (1 + np.exp(-np.linspace(np.log(0.005 / 0.995), np.log(0.99 / 0.01), 90)))
@@ -21,7 +21,7 @@ _Y_TICKS = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]
 
 
 def thresholds_section(results: Results) -> Section:
-    """Draw a small chart a tag."""
+    """Draw a small chart for each tag."""
     curves = fbeta_by_threshold(results.true, results.p, _GRID, results.beta)
     shown = results.most_lost(MOST)
     sentence = (
@@ -31,16 +31,16 @@ def thresholds_section(results: Results) -> Section:
     if any(results.record(tag)["threshold"] is not None for tag in shown):
         sentence += (
             '<span class="doubted">The dashed line</span> is the threshold of the run, the shade holds 90 % of those '
-            "that resampled tiles ask for: wide for rare tags, whose thresholds are drawn to a common one. Thresholds "
+            "that resampled tiles give: wide for rare tags, whose thresholds are shrunk to a common one. Thresholds "
             f"are chosen for the mean {results.f} of tiles, so they need not lie at the top of a tag's own curve."
         )
     else:
         sentence += (
             f"The run's rule, {results.metrics['rule']}, has no thresholds; the shade holds 90 % of those that "
-            "resampled tiles ask for."
+            "resampled tiles give."
         )
     if len(shown) < len(results.tags):
-        sentence += f" Of {len(results.tags)} tags, those {len(shown)} are drawn that cost most of the score."
+        sentence += f" Of {len(results.tags)} tags, the {len(shown)} with the largest loss of score are drawn."
     charts = [_chart(results, tag, curves[:, tag]) for tag in shown]
     return Section("thresholds", "Thresholds", paragraph(sentence) + grid(charts, "10rem"))
 
@@ -51,10 +51,10 @@ def _chart(results: Results, tag: int, curve: np.ndarray) -> str:
     if own:
         drawn.append(band(_X, _Y, own[0], own[1], "area"))
     drawn.append(polyline(_X, _Y, _GRID, curve, "blue"))
-    told = f"at best {curve.max():.2f} near {_GRID[curve.argmax()]:.2f}"
+    best = f"at best {curve.max():.2f} near {_GRID[curve.argmax()]:.2f}"
     if chosen is not None:
         drawn.append(segment(_X, _Y, (chosen, 0), (chosen, 1), "orange"))
-        told += f"; threshold {chosen:.3f}"
-    alt = f"Line chart: {results.f} of {results.tags[tag]} by threshold, {told}"
+        best += f"; threshold {chosen:.3f}"
+    alt = f"Line chart: {results.f} of {results.tags[tag]} by threshold, {best}"
     caption = f"<b>{escape(results.tags[tag])}</b><br>" + (f"threshold {chosen:.3f}" if chosen is not None else "")
     return figure(picture(220, 130, drawn, alt), caption)

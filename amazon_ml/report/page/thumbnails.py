@@ -1,4 +1,4 @@
-"""Tiles inside a page: scaled down, as JPEG, in base64."""
+"""Thumbnails of tiles inside a page: small JPEGs in base64."""
 
 import base64
 
@@ -8,7 +8,7 @@ import numpy as np
 from amazon_ml.data.readers.images import Image
 
 
-def colours(image: Image) -> Image:
+def shown_bands(image: Image) -> Image:
     """Give the first three bands of a tile, or the first one three times: uint8 of shape (height, width, 3)."""
     return np.ascontiguousarray(image[..., [0, 1, 2] if image.shape[-1] > 2 else [0, 0, 0]])
 
@@ -21,11 +21,11 @@ def data_uri(image: Image, edge: int, quality: int = 80) -> str:
     image
         uint8 of shape (height, width, bands); the first three are shown.
     edge
-        Pixels; a larger tile is scaled down to this.
+        Pixels; larger tiles are scaled down to this.
     quality
-        Of the JPEG, 0 to 100.
+        Quality of the JPEG, 0 to 100.
     """
-    shown = colours(image)[..., ::-1]
+    shown = shown_bands(image)[..., ::-1]
     height, width = shown.shape[:2]
     scale = edge / max(height, width)
     if scale < 1:

@@ -1,4 +1,4 @@
-"""Tags that go together: how often in truth, and how often as predicted."""
+"""Section on pairs of tags: how often they occur together, in truth and as predicted."""
 
 from html import escape
 
@@ -11,20 +11,20 @@ from amazon_ml.report.page.html import figure, grid, listed, paragraph
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import picture, text
 
-#: Tags that are drawn at the most, the most frequent ones; pairs that are named.
+#: Most tags that are drawn, the most frequent ones; pairs that the sentences name.
 _MOST, _NAMED = 30, 3
 _CELL, _LABEL = 18, 118
 _LONGEST = 18
 
 
 def together_section(results: Results) -> Section | None:
-    """Draw truth beside decisions, and name the pairs that differ most; None for a single tag."""
+    """Draw truth and prediction side by side, and name the pairs that differ most; None for a single tag."""
     if len(results.tags) < 2:
         return None
     frequent = np.sort(np.argsort(-results.true.sum(axis=0), kind="stable")[:_MOST])
     tags = [results.tags[tag] for tag in frequent]
     true, predicted = counts_together(results.true[:, frequent]), counts_together(results.predicted[:, frequent])
-    body = [paragraph(_told(tags, true, predicted))]
+    body = [paragraph(_sentences(tags, true, predicted))]
     if len(tags) < len(results.tags):
         body.append(paragraph(f"The {len(tags)} most frequent of {len(results.tags)} tags.", "note"))
     charts = [
@@ -35,16 +35,15 @@ def together_section(results: Results) -> Section | None:
 
 
 def counts_together(hot: MultiHot) -> npt.NDArray[np.int64]:
-    """Count the tiles that carry both of two tags, shape (tags, tags)."""
+    """Count the tiles that have both of two tags, shape (tags, tags)."""
     counts: npt.NDArray[np.int64] = hot.astype(np.int64).T @ hot.astype(np.int64)
     return counts
 
 
-def _told(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
+def _sentences(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
     sentence = (
-        "The darker a field, the larger the share of tiles with the tag of the row that carry the tag of the column, "
-        "too. A rule that counts recall above precision gives tags freely, so that pairs are too many rather than too "
-        "few."
+        "A darker field is a larger share: of the tiles with the tag of the row, those that also have the tag of the "
+        "column. A rule that weighs recall more than precision predicts more tags than there are, and so more pairs."
     )
     more = np.triu(predicted - true, k=1)
     for sign, how in ((1, "more often"), (-1, "less often")):
@@ -55,11 +54,11 @@ def _told(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[n
             for a, b in places
             if sign * more[a, b] > 0
         ]
-        sentence += f" Put together {how} than they should be: {listed(pairs)}." if pairs else ""
+        sentence += f" Predicted together {how} than in truth: {listed(pairs)}." if pairs else ""
     return sentence
 
 
-def _matrix(tags: list[str], counts: npt.NDArray[np.int64], told: str) -> str:
+def _matrix(tags: list[str], counts: npt.NDArray[np.int64], where: str) -> str:
     share = counts / np.maximum(np.diag(counts), 1)[:, None]
     edge, marks = _LABEL + _CELL * len(tags), []
     for row, tag in enumerate(tags):
@@ -74,4 +73,4 @@ def _matrix(tags: list[str], counts: npt.NDArray[np.int64], told: str) -> str:
                     f"<title>{escape(f'{tag} with {other}: {counts[row, column]:,} tiles, {share[row, column]:.0%}')}"
                     "</title></rect>"
                 )
-    return picture(edge, edge, marks, f"Matrix of {len(tags)} tags: how often two go together {told}")
+    return picture(edge, edge, marks, f"Matrix of {len(tags)} tags: how often two occur together {where}")

@@ -1,4 +1,4 @@
-"""``report.html``: a run in one file, to look at."""
+"""Write ``report.html``: a run on one page."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -30,30 +30,30 @@ from amazon_ml.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 
-#: Sections before and after those that show tiles; each may have nothing to tell of a run.
+#: Sections before and after those of tiles; a section may be missing for some runs.
 _BEFORE: tuple[Callable[[Results], Section | None], ...] = (
     score_section, curves_section, tags_section, thresholds_section, calibration_section, together_section,
 )  # fmt: skip
 _AFTER: tuple[Callable[[Results], Section | None], ...] = (checks_section, provenance_section)
 
-#: Pixels of a thumbnail: with some 250 of them the page stays below 5 MB, whatever the tiles show.
+#: Pixels of a thumbnail: with about 250 of them, the page is smaller than 5 MB for any tiles.
 _EDGE = 112
 
 
 def report(run: Path, *, tiles: Path | None = None, saliency: bool = True) -> None:
-    """Write report.html into a finished run: one file to look at, that needs no other and no network.
+    """Write report.html into a finished run: one page that needs no other file and no internet.
 
     Parameters
     ----------
     run
         Run folder, trained and tuned, or a blend.
     tiles
-        Folder of the run's tiles, if it is no longer where the run found it.
+        Folder of the run's tiles; by default the one that the run was trained on.
     saliency
-        Show where the network looks on a few tiles; this loads the network, all else does without.
+        Show where the network looks on some tiles; only this part loads the network.
     """
     folder = Run(run)
-    folder.read_config()  # a folder that is no run is refused before its tiles are looked for
+    folder.read_config()  # before tiles are searched for: an error where this is no run
     check_writable(folder)
     write_report(folder, listed_tiles(folder, tiles), saliency=saliency)
 
@@ -68,7 +68,7 @@ def write_report(run: Run, tiles: pd.DataFrame | None, *, saliency: bool = True)
     tiles
         Labelled tiles of a catalog; without them the page shows none.
     saliency
-        Show where the network looks on a few tiles.
+        Show where the network looks on some tiles.
 
     Raises
     ------
@@ -88,22 +88,22 @@ def write_report(run: Run, tiles: pd.DataFrame | None, *, saliency: bool = True)
 def _lead(results: Results) -> str:
     network = "a blend of runs" if results.run.blend.exists() else results.config.model.backbone
     root = escape(str(results.metrics["tiles_of"]))
-    told = [
+    lines = [
         paragraph(
             f"{escape(str(network))} on {len(results.p):,} tiles of <code>{root}</code>, {len(results.tags)} tags, "
             f"predicted by the rule {escape(results.metrics['rule'])}."
         )
     ]
     if results.metrics["generated"]:
-        told.append(paragraph("These tiles are generated: nothing here says anything about real ones.", "warning"))
+        lines.append(paragraph("These tiles are generated: the results say nothing about real tiles.", "warning"))
     if not results.metrics["held_out"]:
-        told.append(paragraph("The network was trained on these tiles; no score here is honest.", "warning"))
-    return "\n".join(told)
+        lines.append(paragraph("The network was trained on these tiles, so all scores are too high.", "warning"))
+    return "\n".join(lines)
 
 
 def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool) -> Iterator[Section]:
     if tiles is None:
-        yield _without("the folder of the tiles is not there; name it with `tiles`")
+        yield _without("the folder of the tiles does not exist; name it with `tiles`")
         return
     files = dict(zip(tiles["image_name"], zip(tiles["path"], tiles["tif"], strict=True), strict=True))
     reader = read_bands(results.run)
@@ -122,14 +122,14 @@ def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool)
 
 
 def _saliency(results: Results, files: dict[str, tuple[str, str]]) -> Section | None:
-    """Explain by the network, which no other section needs; the page does not fail with it."""
-    from amazon_ml.report.page.saliency import saliency_section  # PyTorch, which takes seconds to import
+    """Make the section that loads the network; where it fails, the page is written without it."""
+    from amazon_ml.report.page.saliency import saliency_section  # here: PyTorch takes seconds to import
 
     try:
         return saliency_section(results, files, read_bands(results.run))
     except ChangedError:
         raise
-    except Exception as error:  # timm has a thousand networks, and not all can be watched alike
+    except Exception as error:  # timm has a thousand networks, and some do not work with hooks
         log.warning("the page does not show where the network looks: %s", error)
         return None
 
