@@ -49,6 +49,17 @@ def tune(run: Path, *, rule: str | None = None) -> dict[str, Any]:
     Returns
     -------
     The content of metrics.json.
+
+    Raises
+    ------
+    InputError
+        For an unknown rule, for a folder that is no run, and for fewer than 10 held-out tiles.
+
+    Examples
+    --------
+    >>> metrics = tune(Path("runs/demo"), rule="global")
+    >>> metrics["rule"], len(metrics["rules"])
+    ('global', 8)
     """
     folder = Run(run)
     if rule not in (*RULES, BEST, None):
