@@ -114,8 +114,14 @@ class Predictor:
         ----------
         path
             Folder of the run, the bundle or the blend.
-        device, batch_size, num_workers, progress
-            As the class takes them.
+        device
+            Where networks predict; the GPU where there is one by default.
+        batch_size
+            Tiles at once; as the run has it by default.
+        num_workers
+            Processes that read files; by default none on the CPU, one a core beside a GPU.
+        progress
+            Whether to show a progress bar.
 
         Returns
         -------
@@ -170,8 +176,10 @@ class Predictor:
 
         Parameters
         ----------
-        tiles, scale
+        tiles
             As `predict_proba` takes them.
+        scale
+            Scale arrays of another height and width as files are scaled; they are refused by default.
 
         Returns
         -------
