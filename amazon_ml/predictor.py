@@ -161,8 +161,8 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32 of shape (tiles, tags), in 0..1. Rows are in the order of arrays, files or table rows, and in the order
-            of names for a folder. Columns are in the order of `tags`.
+            float32 of shape (tiles, tags), in 0..1. Rows are in the order of arrays, files or table rows, and in the
+            order of names for a folder. Columns are in the order of `tags`.
 
         Raises
         ------
@@ -184,8 +184,8 @@ class Predictor:
         Returns
         -------
         pandas.DataFrame
-            A row for each tile: ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that was
-            trained on.
+            A row for each tile: ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that
+            was trained on.
 
         Raises
         ------

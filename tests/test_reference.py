@@ -15,6 +15,7 @@ import yaml
 
 import amazon_ml as am
 from amazon_ml.decisions.base import MultiLabelRule
+from amazon_ml.labels import PLANET
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = sorted(set(am.__all__) - {"__version__"})
@@ -84,3 +85,24 @@ def test_every_rule_has_the_methods_that_the_reference_shows_once() -> None:
     rules = [thing for thing in (getattr(am, name) for name in NAMES) if inspect.isclass(thing)]
     assert sum(issubclass(rule, MultiLabelRule) for rule in rules) == 7
     assert f"{MultiLabelRule.__module__}.MultiLabelRule" in NAMED
+
+
+def test_the_recipes_run(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_parquet(there / "runs" / "demo" / "oof.parquet")
+    table.drop(columns=[name for name in table if name not in ("image_name", *PLANET.names)]).to_csv(
+        "probabilities.csv", index=False
+    )
+    shutil.copy(there / "data" / "demo" / "train_v2.csv", "labels.csv")
+    text = (DOCS / "examples.md").read_text()
+    for said, done in SMALLER.items():
+        assert said in text
+        text = text.replace(said, done)
+    names: dict[str, Any] = {}
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+        exec(compile(code, f"docs/examples.md, recipe {number + 1}", "exec"), names)
+    rule = names["rule"]
+    assert names["tagged"].shape == (100, 4) and am.fbeta_score(names["true"][800:], names["tagged"]) > 0.7
+    assert names["search"].best_params_["threshold"] in (0.1, 0.2, 0.3, 0.4) and rule.beta == 2
+    assert len(pd.read_csv("tags.csv")) == len(list((there / "tiles").glob("*.jpg")))
+    assert np.isfinite(names["score"]["value"]) and names["difference"]["verdict"] in ("higher", "lower", "noise")
+    assert "\ndata.size\n" in capsys.readouterr().out
