@@ -53,7 +53,15 @@ def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> Inpu
 
 
 class WorkError(RuntimeError):
-    """The call was right but the work could not be finished; status 1 on the command line."""
+    """The call was right but the work could not be finished; status 1 on the command line.
+
+    Examples
+    --------
+    >>> raise WorkError("the network's output is not finite")
+    Traceback (most recent call last):
+        ...
+    amazon_ml.errors.WorkError: the network's output is not finite
+    """
 
 
 def listed(items: Collection[object]) -> str:

@@ -45,6 +45,17 @@ class TagSet:
     InputError
         When the list is empty, repeats a tag, holds an empty tag or one that clashes with the
         tables of a run, or a rule names a tag that is not in the list.
+
+    Examples
+    --------
+    >>> tags = TagSet(("clear", "cloudy", "road"), exactly_one=("clear", "cloudy"), alone=("cloudy",))
+    >>> tags.encode(["clear road", "cloudy"])
+    array([[1, 0, 1],
+           [0, 1, 0]], dtype=uint8)
+    >>> tags.decode([[1, 0, 1]])
+    ['clear road']
+    >>> tags.logic_faults([[1, 1, 0]])
+    {'more than one of clear, cloudy': array([0]), 'cloudy beside other tags': array([0])}
     """
 
     names: tuple[str, ...]
@@ -92,7 +103,8 @@ class TagSet:
 
         Returns
         -------
-        uint8 array of shape (tiles, tags), 0 or 1.
+        numpy.ndarray
+            uint8 of shape (tiles, tags), 0 or 1.
 
         Raises
         ------
@@ -117,7 +129,25 @@ class TagSet:
         return encoded
 
     def decode(self, encoded: npt.ArrayLike, *, separator: str = " ") -> list[str]:
-        """Turn a multi-hot array of shape (tiles, tags) into tag strings, tags in list order."""
+        """Turn a multi-hot array into tag strings.
+
+        Parameters
+        ----------
+        encoded
+            Multi-hot array of shape (tiles, tags).
+        separator
+            What to write between tags.
+
+        Returns
+        -------
+        list of str
+            One string for each tile, with its tags in the order of the list.
+
+        Raises
+        ------
+        InputError
+            For another shape.
+        """
         array = np.asarray(encoded)
         if array.ndim != 2 or array.shape[1] != len(self):
             raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}")
@@ -133,7 +163,8 @@ class TagSet:
 
         Returns
         -------
-        `wanted`, or a blank; where a tag holds that, a semicolon; and a bar where tags hold both.
+        str
+            `wanted`, or a blank. Where a tag holds that, a semicolon, and a bar where tags hold both.
         """
         marks = (unescaped(wanted or " "), ";", "|")
         return next(mark for mark in marks if not any(mark in name for name in self.names) or mark == "|")
@@ -148,7 +179,8 @@ class TagSet:
 
         Returns
         -------
-        Description of each rule to the indices of the rows that break it; broken rules only.
+        dict
+            Description of each rule to the indices of the rows that break it; broken rules only.
         """
         on = np.asarray(encoded).astype(bool)
         count = on.sum(axis=1)

@@ -43,8 +43,8 @@ _KINDS = "a uint8 array, a folder, a list of files or a table with a column path
 class Predictor:
     """The networks and the decision rule of a run, a bundle or a blend; make one with `Predictor.load`.
 
-    Networks are in evaluation mode, and no gradients are computed. Probabilities are those of ``amazon-ml predict``.
-    Several threads may use one predictor at the same time.
+    Networks are in evaluation mode, and no gradients are computed. Probabilities are those of ``amazon-ml predict``, to
+    1e-6. Several threads may use one predictor at the same time.
 
     Parameters
     ----------
@@ -57,12 +57,22 @@ class Predictor:
     num_workers
         Processes that read files; by default none on the CPU, one a core beside a GPU.
     progress
-        Whether to show how far it is.
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    InputError
+        For a device that is not there, a batch size below 1, and a negative number of processes.
 
     Examples
     --------
-    >>> tagger = Predictor.load("runs/demo/bundle")  # doctest: +SKIP
-    >>> tagger.predict("tiles/")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> tagger = Predictor.load("runs/demo/bundle", device="cpu")
+    >>> tagger.predict("tiles/").columns.tolist()
+    ['image_name', 'tags']
+    >>> p = tagger.predict_proba(np.zeros((2, 256, 256, 3), dtype=np.uint8), scale=True)
+    >>> p.shape, p.dtype
+    ((2, 17), dtype('float32'))
     """
 
     def __init__(
@@ -104,8 +114,19 @@ class Predictor:
         ----------
         path
             Folder of the run, the bundle or the blend.
-        device, batch_size, workers, progress
-            As the class takes them.
+        device
+            Where networks predict; the GPU where there is one by default.
+        batch_size
+            Tiles at once; as the run has it by default.
+        num_workers
+            Processes that read files; by default none on the CPU, one a core beside a GPU.
+        progress
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        Predictor
+            With all networks in memory.
 
         Raises
         ------
@@ -139,7 +160,9 @@ class Predictor:
 
         Returns
         -------
-        float32 array of shape (tiles, tags): in the order of arrays, files or rows; in that of names for a folder.
+        numpy.ndarray
+            float32 of shape (tiles, tags), in 0..1. Rows are in the order of arrays, files or table rows, and in the
+            order of names for a folder. Columns are in the order of `tags`.
 
         Raises
         ------
@@ -153,12 +176,21 @@ class Predictor:
 
         Parameters
         ----------
-        tiles, scale
+        tiles
             As `predict_proba` takes them.
+        scale
+            Scale arrays of another height and width as files are scaled; they are refused by default.
 
         Returns
         -------
-        Table of ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that was trained on.
+        pandas.DataFrame
+            A row for each tile: ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that
+            was trained on.
+
+        Raises
+        ------
+        InputError
+            As `predict_proba` does.
         """
         predicted = self._predict(tiles, scale)
         separator = TagSet(self.tags).separator(self._bundle.table.tag_separator)

@@ -88,6 +88,14 @@ class PlanetDataModule(pl.LightningDataModule):
     ------
     InputError
         For options that cannot be, here or in `setup`, and for tiles or tables that are missing or damaged.
+
+    Examples
+    --------
+    >>> data = PlanetDataModule("data/demo", size=64, batch_size=16)
+    >>> data.setup("fit")
+    >>> batch = next(iter(data.train_dataloader()))
+    >>> batch["image"].shape, batch["target"].shape
+    (torch.Size([16, 64, 64, 3]), torch.Size([16, 17]))
     """
 
     train_rows: np.ndarray

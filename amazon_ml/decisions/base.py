@@ -45,7 +45,8 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
         Returns
         -------
-        The rule itself.
+        MultiLabelRule
+            The rule itself.
 
         Raises
         ------
@@ -70,7 +71,8 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
         Returns
         -------
-        uint8 array of shape (tiles, tags), 0 or 1.
+        numpy.ndarray
+            uint8 of shape (tiles, tags), 0 or 1.
 
         Raises
         ------

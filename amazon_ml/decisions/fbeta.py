@@ -62,7 +62,8 @@ def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0)
 
     Returns
     -------
-    The mean, in 0..1.
+    float
+        The mean, in 0..1.
 
     Raises
     ------

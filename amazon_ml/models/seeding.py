@@ -19,6 +19,12 @@ class PerStepSeed(pl.Callback):
     seed
         By default that of the network of the trainer's `PlanetDataModule`; nothing is seeded where there is no such
         data module.
+
+    Examples
+    --------
+    A `TileTagger` adds this callback to its trainer. Other networks can use it, too.
+
+    >>> trainer = pl.Trainer(max_epochs=1, callbacks=[PerStepSeed(0)], logger=False)
     """
 
     def __init__(self, seed: int | None = None) -> None:

@@ -44,13 +44,10 @@ _SIZE, _CHANNELS = 256, 3
 class TileTagger(pl.LightningModule):
     """A timm backbone with one logit a tag, trained with binary cross-entropy on logits or another loss.
 
-    By default the loss of a batch is the mean over its tiles and tags of
-    ``-y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))``, computed from the logits z without forming
-    the sigmoid; `amazon_ml.models.losses.bce` derives it.
+    By default the loss is binary cross-entropy from logits, the mean over tiles and tags (`models/losses/bce.py`).
 
-    Under a `pytorch_lightning.Trainer` with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags
-    and the seed of the weights come from the data module, before training. With loaders of your own, give `tags`,
-    `size` and `in_chans`.
+    Under a Trainer with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags and the seed of the
+    weights come from the data module, before training. Give `tags`, `size` and `in_chans` with loaders of your own.
 
     Parameters
     ----------
@@ -69,7 +66,13 @@ class TileTagger(pl.LightningModule):
     Raises
     ------
     InputError
-        For options that cannot be, and, under a trainer, for tags or channels that are not those of the data module.
+        For options that cannot be, and, under a trainer, for tags, size or channels other than those of its data.
+
+    Examples
+    --------
+    >>> model = TileTagger(["clear", "cloudy"], "resnet18", pretrained=False, size=64)
+    >>> model.eval().probabilities(torch.zeros(4, 64, 64, 3, dtype=torch.uint8)).shape
+    torch.Size([4, 2])
     """
 
     mean: torch.Tensor
@@ -224,9 +227,7 @@ class TileTagger(pl.LightningModule):
                         layer.bias.copy_(self.loss.prior_logits(frequencies))
 
     def forward(self, images: torch.Tensor, size: int | None = None) -> torch.Tensor:
-        """Logits of a batch of tiles.
-
-        The network must be there: see `is_built`.
+        """Logits of a batch of tiles; the network must be there (`is_built`).
 
         Parameters
         ----------
@@ -249,7 +250,7 @@ class TileTagger(pl.LightningModule):
         return logits.float()
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """Probability of each tag, averaged over the views: float32 of shape (tiles, tags)."""
+        """Probability of each tag in 0..1, averaged over the views of `tta`: float32 of shape (tiles, tags)."""
         views = [self(view) for view in VIEWS[self.hparams["tta"]](images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 

@@ -40,6 +40,17 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
     Returns
     -------
     The content of the blend's metrics.json.
+
+    Raises
+    ------
+    InputError
+        For fewer than two different runs, for runs of other tiles, labels or tags, and for an unknown way.
+
+    Examples
+    --------
+    >>> metrics = blend([Path("runs/demo"), Path("runs/other")], run=Path("runs/blend"), how="mean")
+    >>> sorted(metrics["fbeta"])
+    ['constant', 'cross_fitted', 'cross_fitted_minus_fixed', 'fitted', 'fixed_0.2']
     """
     if how not in WAYS:
         raise InputError(f"`how` {how}: there are {', '.join(WAYS)}")

@@ -39,6 +39,14 @@ class RunResult:
         The content of metrics.json: the scores with their intervals.
     rank
         Which of the processes that trained together this is; 0 where there is one.
+
+    Examples
+    --------
+    >>> run = train(RunConfig.load("demo"))
+    >>> sorted(run.metrics["fbeta"])
+    ['constant', 'cross_fitted', 'cross_fitted_minus_fixed', 'fitted', 'fixed_0.2']
+    >>> sorted(run.metrics["fbeta"]["cross_fitted"])
+    ['interval', 'standard_error', 'value']
     """
 
     folder: Path
@@ -60,18 +68,21 @@ def train(config: RunConfig) -> RunResult:
 
     Returns
     -------
-    The run folder and its scores.
+    RunResult
+        The run folder and its scores.
 
     Raises
     ------
     InputError
         For options, tiles or a run folder that are wrong.
+    WorkError
+        Where training diverges.
 
     Examples
     --------
-    >>> import amazon_ml as am
-    >>> run = am.train(am.RunConfig.load("demo"))  # doctest: +SKIP
-    >>> run.metrics["fbeta"]["cross_fitted"]["value"]  # doctest: +SKIP
+    >>> run = train(RunConfig.load("demo"))
+    >>> 0 <= run.metrics["fbeta"]["cross_fitted"]["value"] <= 1
+    True
     """
     with joined(config):
         return RunResult(config.folder, _train(config), distributed.rank())

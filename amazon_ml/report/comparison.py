@@ -77,7 +77,13 @@ def compare(
     Raises
     ------
     InputError
-        Where there are fewer than two runs, or runs that cannot be compared.
+        For fewer than two runs, and for runs that cannot be compared.
+
+    Examples
+    --------
+    >>> found = compare([Path("runs/demo"), Path("runs/other")])
+    >>> found["runs"][1]["minus_first"]["cross_fitted"]["verdict"]  # or "higher", or "lower"
+    'noise'
     """
     if rule not in RULES:
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}", option="rule")

@@ -77,6 +77,11 @@ class RunConfig:
         overrides
             Dotted name of an option to its value, such as ``{"data.size": 128}``; these win over all files.
 
+        Returns
+        -------
+        RunConfig
+            With all options, checked.
+
         Raises
         ------
         InputError

@@ -63,6 +63,18 @@ def evaluate(
     Returns
     -------
     The scores, as they are written to `json`; see `amazon_ml.runs.scores.Metrics`.
+
+    Raises
+    ------
+    InputError
+        For a folder that is no run or bundle, for tiles or tables that are missing or damaged, and for a file `json`
+        that is there already.
+
+    Examples
+    --------
+    >>> metrics = evaluate(Path("runs/demo/bundle"), Path("data/demo"))
+    >>> sorted(metrics["fbeta"])
+    ['fixed_0.2', 'predicted', 'predicted_minus_fixed']
     """
     bundle = open_bundle(run)
     if json is not None:

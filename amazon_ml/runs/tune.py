@@ -47,7 +47,18 @@ def tune(run: Path, *, rule: str | None = None) -> Metrics:
 
     Returns
     -------
-    The content of metrics.json, see `amazon_ml.runs.scores.Metrics`.
+    The content of metrics.json; see `amazon_ml.runs.scores.Metrics`.
+
+    Raises
+    ------
+    InputError
+        For an unknown rule, for a folder that is no run, and for fewer than 10 held-out tiles.
+
+    Examples
+    --------
+    >>> metrics = tune(Path("runs/demo"), rule="global")
+    >>> metrics["rule"], len(metrics["rules"])
+    ('global', 8)
     """
     folder = Run(run)
     if rule not in (*RULES, BEST, None):

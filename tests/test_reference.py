@@ -1,0 +1,108 @@
+"""The reference: each public name is in it, and the examples of its docstring run; so do those of docs/examples.md."""
+
+import doctest
+import inspect
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import amazon_ml as am
+from amazon_ml.decisions.base import MultiLabelRule
+from amazon_ml.labels import PLANET
+
+DOCS = Path(__file__).parents[1] / "docs"
+NAMES = sorted(set(am.__all__) - {"__version__"})
+NAMED = re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(), re.MULTILINE)
+#: What the pages say, and what is run here in its place, in less time and with the tiles and networks of the tests.
+SMALLER = {
+    "max_epochs=5": "max_epochs=1, accelerator='cpu', logger=False, enable_checkpointing=False",
+    '"resnet18"': '"test_resnet", pretrained=False',
+    "size=64": "size=32",
+}
+
+
+@pytest.fixture(scope="module")
+def work(trained: Path, demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the folder that examples work in: ``data/demo``, ``runs/demo`` and ``runs/other``, ``tiles``."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "data").mkdir()
+    (folder / "data" / "demo").symlink_to(demo_tiles)
+    (folder / "tiles").symlink_to(demo_tiles / "test-jpg")
+    for name in ("demo", "other"):
+        shutil.copytree(trained, folder / "runs" / name)
+    options = yaml.safe_load((trained / "config.yaml").read_text())
+    (folder / "demo").write_text(yaml.safe_dump(options))  # a file wins over the configuration of this name
+    return folder
+
+
+@pytest.fixture
+def there(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(work)
+    return work
+
+
+def run_examples(name: str, thing: Any) -> int:
+    """Run the examples of a docstring and give their number; say what an example printed instead of what it says."""
+    module = inspect.getmodule(thing)
+    assert isinstance(module, ModuleType)
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", dict(vars(module)), name, None, None)
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    assert result.failed == 0, "".join(said)
+    return result.attempted
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_in_the_reference(name: str) -> None:
+    thing = getattr(am, name)
+    assert f"{thing.__module__}.{name}" in NAMED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_of_a_public_name_has_an_example_that_runs(name: str, there: Path) -> None:
+    assert run_examples(name, getattr(am, name)) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_of_a_public_name_says_what_it_takes_gives_and_raises(name: str) -> None:
+    thing = getattr(am, name)
+    text = inspect.getdoc(thing) or ""
+    if inspect.isfunction(thing):
+        assert all(f"{section}\n---" in text for section in ("Parameters", "Returns", "Raises"))
+        assert not [one for one in inspect.signature(thing).parameters if not re.search(rf"\b{one}\b.*\n    \S", text)]
+    elif not issubclass(thing, am.WorkError):
+        assert "Parameters\n---" in text
+
+
+def test_every_rule_has_the_methods_that_the_reference_shows_once() -> None:
+    rules = [thing for thing in (getattr(am, name) for name in NAMES) if inspect.isclass(thing)]
+    assert sum(issubclass(rule, MultiLabelRule) for rule in rules) == 7
+    assert f"{MultiLabelRule.__module__}.MultiLabelRule" in NAMED
+
+
+def test_the_recipes_run(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_parquet(there / "runs" / "demo" / "oof.parquet")
+    table.drop(columns=[name for name in table if name not in ("image_name", *PLANET.names)]).to_csv(
+        "probabilities.csv", index=False
+    )
+    shutil.copy(there / "data" / "demo" / "train_v2.csv", "labels.csv")
+    text = (DOCS / "examples.md").read_text()
+    for said, done in SMALLER.items():
+        assert said in text
+        text = text.replace(said, done)
+    names: dict[str, Any] = {}
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+        exec(compile(code, f"docs/examples.md, recipe {number + 1}", "exec"), names)
+    rule = names["rule"]
+    assert names["tagged"].shape == (100, 4) and am.fbeta_score(names["true"][800:], names["tagged"]) > 0.7
+    assert names["search"].best_params_["threshold"] in (0.1, 0.2, 0.3, 0.4) and rule.beta == 2
+    assert len(pd.read_csv("tags.csv")) == len(list((there / "tiles").glob("*.jpg")))
+    assert np.isfinite(names["score"]["value"]) and names["difference"]["verdict"] in ("higher", "lower", "noise")
+    assert "\ndata.size\n" in capsys.readouterr().out
