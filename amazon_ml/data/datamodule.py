@@ -191,7 +191,7 @@ class PlanetDataModule(pl.LightningDataModule):
         return training_loader(dataset, self.hparams["batch_size"], self.num_workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the held-out tiles without augmentation, in the order of `valid_rows`; each process has a share."""
+        """Batches of the held-out tiles, not augmented, in the order of `valid_rows`; each process has a share."""
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:

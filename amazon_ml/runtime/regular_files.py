@@ -46,6 +46,11 @@ def _not_regular(path: str | Path, kind: str) -> InputError:
     return InputError(f"cannot read the file: it is {kind}, not a regular file", file=path)
 
 
+def no_file(path: str | Path) -> InputError:
+    """Make the error for a file that does not exist."""
+    return InputError("there is no such file", file=path)
+
+
 def cannot_read(path: str | Path, error: OSError) -> InputError:
     """Make the error for a file that cannot be read; for a broken link, it names the target."""
     file = Path(path)

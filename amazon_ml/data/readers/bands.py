@@ -375,7 +375,5 @@ def _index_to_uint8(a: Raw, b: Raw) -> Image:
 
 def _to_uint8(values: npt.NDArray[np.float32]) -> Image:
     levels = np.clip(np.rint(values), 0, 255)
-    levels[np.isnan(levels)] = (
-        0  # np.nan_to_num takes twice as long: it also replaces infinities, which are clipped here
-    )
+    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it also replaces infinities
     return levels.astype(np.uint8)
