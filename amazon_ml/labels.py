@@ -1,7 +1,7 @@
 """Tags: the 17 of the Planet competition, or any other list; multi-hot encoding; the label logic.
 
-A tag list is a value, `TagSet`, that is handed from stage to stage. Nothing else in the package
-knows a tag by its name, but for the generator of tiles, which draws them.
+A tag list is a value, `TagSet`, that is passed from stage to stage. No other module knows a tag by its name, except
+the generator of tiles, which draws them.
 """
 
 import difflib
@@ -17,26 +17,26 @@ from amazon_ml.errors import InputError, listed
 
 MultiHot = npt.NDArray[np.uint8]
 
-#: Tags that a list may have. Ten times as many as the largest sets of satellite tiles have; with more, a column of
-#: names or notes was taken for tags.
+#: Largest number of tags of a list, ten times that of the largest sets of satellite tiles; with more, a column of
+#: names or notes was probably read as tags.
 MOST_TAGS = 1000
-#: Kinds of characters that no name or tag may hold: control characters, line and paragraph separators, and surrogates,
-#: which stand for bytes that are not UTF-8.
+#: Categories of characters that no name or tag may hold: control characters, line and paragraph separators, and
+#: surrogates, which represent bytes that are not UTF-8.
 UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
 class TagSet:
-    """An ordered list of tags and what is known about how they combine.
+    """An ordered list of tags, and rules on their combinations.
 
     Parameters
     ----------
     names
         The tags; their order is the order of columns everywhere.
     groups
-        Group name to tags.
+        Tags of each group, by its name.
     exactly_one
-        Tags of which every tile carries exactly one; empty where there is no such rule.
+        Tags of which every tile has exactly one; empty if there is no such rule.
     alone
         Tags that exclude every other tag.
 
@@ -72,9 +72,9 @@ class TagSet:
         clashing = [name for name in self.names if name in ("image_name", "tags") or "|" in name]
         if clashing:
             raise InputError(
-                f"the tag list holds {clashing[0]!r}; 'image_name', 'tags' and tags with '|' clash with a run's own "
-                "tables: rename it in the table, or set data.tag_separator"
-            )
+                f"the tag list holds {clashing[0]!r}, but 'image_name', 'tags' and tags with '|' clash with the "
+                "tables of a run", remedy="rename it in the table, or set `data.tag_separator`",
+            )  # fmt: skip
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise InputError(f"the tag list repeats {', '.join(repeated)}")
@@ -88,18 +88,18 @@ class TagSet:
     def encode(
         self, tag_strings: Sequence[str], *, separator: str | None = None, rows: Sequence[str] | None = None
     ) -> MultiHot:
-        """Turn tag strings into a multi-hot array.
+        """Convert tag strings to a multi-hot array.
 
         Tags are a set: a repeated tag counts once, and their order has no meaning.
 
         Parameters
         ----------
         tag_strings
-            One string a tile, such as ``"clear primary water"``; empty for a tile without tags.
+            One string for each tile, such as ``"clear primary water"``; empty for a tile without tags.
         separator
-            What stands between tags; any white space by default.
+            Separator of tags; any white space by default.
         rows
-            What an error calls each row; ``row 1`` and so on by default.
+            Name of each row in errors; ``row 1`` and so on by default.
 
         Returns
         -------
@@ -109,12 +109,12 @@ class TagSet:
         Raises
         ------
         InputError
-            For tags that are not in the list: it counts them, and names rows and nearest tags.
+            If tags are not in the list, with their number, rows and nearest tags.
         """
         return self.encode_split([split_tags(tags, separator) for tags in tag_strings], rows=rows)
 
     def encode_split(self, tag_lists: Sequence[Sequence[str]], *, rows: Sequence[str] | None = None) -> MultiHot:
-        """Turn the tags of each tile into a multi-hot array, as `encode` does with strings of tags."""
+        """Convert the tags of each tile to a multi-hot array, as `encode` does with strings of tags."""
         column = {name: i for i, name in enumerate(self.names)}
         encoded = np.zeros((len(tag_lists), len(self)), dtype=np.uint8)
         unknown: list[tuple[str, str]] = []
@@ -154,12 +154,12 @@ class TagSet:
         return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in array]
 
     def separator(self, wanted: str | None = None) -> str:
-        """Choose what stands between tags where they are written, so that they can be read back.
+        """Choose a separator for writing tags, so that they can be read back.
 
         Parameters
         ----------
         wanted
-            What parts tags in the table; any white space by default.
+            Separator of tags in the table; any white space by default.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class TagSet:
         return next(mark for mark in marks if not any(mark in name for name in self.names) or mark == "|")
 
     def logic_faults(self, encoded: npt.ArrayLike) -> dict[str, npt.NDArray[np.intp]]:
-        """Report rows that break the label logic; nothing is changed or refused.
+        """Report rows that break the label logic, without changing them.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class TagSet:
         return {rule: np.flatnonzero(rows) for rule, rows in broken.items() if rows.any()}
 
     def describe_unknown(self, unknown: Sequence[tuple[str, str]]) -> str:
-        """Say which tags are not in the list; of each its place and itself are given."""
+        """Describe tags that are not in the list, given pairs of place and tag."""
 
         def describe(place: str, tag: str) -> str:
             near = difflib.get_close_matches(tag, self.names, n=1, cutoff=0.6)
@@ -208,35 +208,35 @@ class TagSet:
 
 
 def check_tags(names: Collection[str]) -> None:
-    """Refuse more tags than a table can mean, and tags that would command a terminal or break a line of a table.
+    """Check that there are not too many tags, and that none would control a terminal or break a line of a table.
 
     Raises
     ------
     InputError
-        With the number of tags, or the first tag that holds a control character.
+        If there are too many tags, or a tag holds a control character.
     """
     check_count(names)
     for name in names:
         if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
-            raise InputError(f"the tag {name!a} holds a control character; remove it from the table")
+            raise InputError(f"the tag {name!a} holds a control character", remedy="remove it from the table")
 
 
 def check_count(names: Collection[str]) -> None:
-    """Refuse more tags than a table can mean, before each is compared with each."""
+    """Check that there are not too many tags, before each is compared with each."""
     if len(names) > MOST_TAGS:
         raise InputError(
-            f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}; see whether "
-            "`data.tags_column` and `data.tag_separator` are right"
+            f"{len(names):,} different tags, such as {listed(list(names))}, are more than {MOST_TAGS:,}",
+            remedy="check whether `data.tags_column` and `data.tag_separator` are right",
         )
 
 
 def unescaped(separator: str) -> str:
-    r"""Give a separator as it stands in a table: a shell passes on the two letters ``\t`` for a tab."""
+    r"""Replace the two characters ``\t`` by a tab and ``\n`` by a line end, since a shell passes both unchanged."""
     return separator.replace("\\t", "\t").replace("\\n", "\n")
 
 
 def split_tags(tags: str, separator: str | None = None) -> list[str]:
-    """Split a tag string; white space around a tag and empty tags are dropped."""
+    """Split a tag string, without white space around tags and without empty tags."""
     return [tag for part in tags.split(separator) if (tag := part.strip())]
 
 
@@ -251,8 +251,8 @@ _RARE = (
     "conventional_mine",
 )
 
-#: The competition's tags, spelt as its tables spell them. Every tile has one weather tag, and a
-#: cloudy tile shows no ground, so it has no other tag.
+#: The tags of the competition, in the spelling of its tables. Every tile has one weather tag. A cloudy tile shows no
+#: ground, so it has no other tag.
 PLANET = TagSet(
     names=_WEATHER + _COMMON + _RARE,
     groups={"weather": _WEATHER, "common ground": _COMMON, "rare ground": _RARE},
@@ -260,7 +260,7 @@ PLANET = TagSet(
     alone=("cloudy",),
 )
 
-#: Training tiles of the competition, and how many of them have each tag; a row that repeats a tag counts once.
+#: Number of training tiles of the competition, and of those with each tag; a row that repeats a tag counts once.
 PLANET_TILES = 40_479
 PLANET_COUNTS: Mapping[str, int] = {
     "clear": 28_431, "partly_cloudy": 7_261, "haze": 2_697, "cloudy": 2_089,
@@ -272,11 +272,11 @@ PLANET_COUNTS: Mapping[str, int] = {
 
 
 def declared(names: Sequence[str]) -> TagSet:
-    """Give the tags with what is known about them: the competition's, in any order, or others without rules."""
+    """Make a tag list: with the rules of the competition for its tags in any order, else without rules."""
     return replace(PLANET, names=tuple(names)) if set(names) == set(PLANET.names) else TagSet(tuple(names))
 
 
 def first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:
-    """Give the place, counted from 1, and the two tags where lists of tags first differ; none where they are equal."""
+    """Return the place, counted from 1, and the two tags where two lists first differ; None if they are equal."""
     pairs = enumerate(itertools.zip_longest(own, other, fillvalue="missing"), start=1)
     return next(((place, one, two) for place, (one, two) in pairs if one != two), None)

@@ -1,4 +1,4 @@
-"""Tags of any tiles from Python: `Predictor.load(...)`, then `predict_proba` or `predict`."""
+"""Predicts the tags of any tiles from Python: `Predictor.load(...)`, then `predict_proba` or `predict`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,13 +49,13 @@ class Predictor:
     Parameters
     ----------
     bundle
-        What `amazon_ml.runs.bundle.open_bundle` gives.
+        Result of `amazon_ml.runs.bundle.open_bundle`.
     device
-        Where networks predict, such as ``cpu`` or ``cuda:1``; the GPU where there is one by default.
+        Device of the networks, such as ``cpu`` or ``cuda:1``; by default the GPU, if there is one.
     batch_size
-        Tiles at once; as the run has it by default.
+        Number of tiles in a batch; by default that of the run.
     num_workers
-        Processes that read files; by default none on the CPU, one a core beside a GPU.
+        Number of processes that read files; by default 0 on the CPU, one for each core beside a GPU.
     progress
         Whether to show a progress bar.
 
@@ -85,9 +85,9 @@ class Predictor:
         progress: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+            raise InputError(f"`batch_size` must be at least 1, not {batch_size}", option="batch_size")
         if num_workers is not None and num_workers < 0:
-            raise InputError(f"num_workers must be at least 0, not {num_workers}")
+            raise InputError(f"`num_workers` must be at least 0, not {num_workers}", option="num_workers")
         self._bundle, self._batch_size = bundle, batch_size
         self._members = all_members(bundle.networks)
         devices = [choose_device(member, device) for member in self._members]
@@ -131,7 +131,7 @@ class Predictor:
         Raises
         ------
         InputError
-            Where the folder is none of these, or where a file of it is missing or damaged.
+            If the folder is none of these, or a file of it is missing or damaged.
         """
         bundle = open_bundle(Path(path).expanduser())
         return cls(bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress)
@@ -143,20 +143,20 @@ class Predictor:
 
     @property
     def rule(self) -> Any:
-        """The decision rule, which turns probabilities into tags."""
+        """The decision rule, which converts probabilities to tags."""
         return self._bundle.decision.rule
 
     def predict_proba(self, tiles: Tiles, *, scale: bool = False) -> Probabilities:
-        """Probability of each tag.
+        """Predict the probability of each tag.
 
         Parameters
         ----------
         tiles
-            A uint8 array of shape (tiles, height, width, bands), with the bands of the run in its order; or a folder,
-            with folders beneath; or a list of files; or a table with a column ``path``, and ``tif`` for the TIF beside
-            a JPG where the run reads both.
+            A uint8 array of shape (tiles, height, width, bands), with the bands of the run in their order; or a folder,
+            with its subfolders; or a list of files; or a table with a column ``path``, and a column ``tif`` for the TIF
+            beside a JPG if the run reads both.
         scale
-            Scale arrays of another height and width as files are scaled; they are refused by default.
+            Scale arrays of another height and width as files are scaled; by default they are an error.
 
         Returns
         -------
@@ -167,12 +167,12 @@ class Predictor:
         Raises
         ------
         InputError
-            For arrays of another type, shape or number of bands than expected, and for files that cannot be read.
+            If an array has another type, shape or number of bands than expected, or a file cannot be read.
         """
         return self._predict(tiles, scale).p
 
     def predict(self, tiles: Tiles, *, scale: bool = False) -> pd.DataFrame:
-        """Tags of each tile, as the decision rule chooses them.
+        """Predict the tags of each tile with the decision rule.
 
         Parameters
         ----------
@@ -194,8 +194,8 @@ class Predictor:
         """
         predicted = self._predict(tiles, scale)
         separator = TagSet(self.tags).separator(self._bundle.table.tag_separator)
-        decided = self.rule.predict(predicted.p) if len(predicted.p) else None
-        tags = [] if decided is None else TagSet(self.tags).decode(decided, separator=separator)
+        encoded = self.rule.predict(predicted.p) if len(predicted.p) else None
+        tags = [] if encoded is None else TagSet(self.tags).decode(encoded, separator=separator)
         return pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
@@ -235,7 +235,7 @@ class Predictor:
         return Predicted(table["image_name"], self._in_order(predicted.p), {})
 
     def _in_order(self, p: Probabilities) -> Probabilities:
-        """Put the columns in the order of the decision's tags."""
+        """Put the columns into the order of the tags of the decision."""
         own = list(self._bundle.networks.tags)
         return p if tuple(own) == self.tags else p[:, [own.index(tag) for tag in self.tags]]
 
@@ -247,7 +247,7 @@ class Predictor:
 
 
 class _Arrays:
-    """Tiles of an array, scaled as files are."""
+    """Tiles of an array, scaled like files."""
 
     def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
         self.images, self.size = images, size
@@ -258,7 +258,7 @@ class _Arrays:
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
-        """Copy, scale and turn the tiles."""
+        """Copy and scale the tiles, and apply the symmetries."""
         images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
         for slot, row in enumerate(rows):
             tile = resize(np.ascontiguousarray(self.images[row]), self.size)
@@ -269,7 +269,8 @@ class _Arrays:
 def _list_folder(folder: Path) -> pd.DataFrame:
     folder = folder.expanduser()
     if folder.is_file():
-        raise InputError(f"{folder} is a file: give a folder, or a list of files such as [{str(folder)!r}]")
+        remedy = f"give a folder, or a list of files such as [{str(folder)!r}]"
+        raise InputError("this is a file, not a folder", file=folder, option="tiles", remedy=remedy)
     check_folder(folder, "give the folder of tiles")
     listed = list_tiles([folder], renamed=read_mapping(folder))
     if listed.empty:
@@ -279,23 +280,25 @@ def _list_folder(folder: Path) -> pd.DataFrame:
 
 def _list_files(files: Sequence[Any]) -> pd.DataFrame:
     if not isinstance(files, Sequence):
-        raise InputError(f"tiles must be {_KINDS}, not a {type(files).__name__}")
+        raise InputError(f"`tiles` must be {_KINDS}, not a {type(files).__name__}", option="tiles")
     odd = [file for file in files if not isinstance(file, (str, PathLike))]
     if odd:
         raise InputError(
-            f"tiles must be {_KINDS}, and the list holds a {type(odd[0]).__name__}; make one array of arrays with "
-            "numpy.stack"
-        )
+            f"`tiles` must be {_KINDS}, but the list holds a {type(odd[0]).__name__}", option="tiles",
+            remedy="make one array of arrays with numpy.stack",
+        )  # fmt: skip
     return _as_table(pd.DataFrame({"path": [str(file) for file in files]}))
 
 
 def _as_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Make a table as a catalog's of one with ``path``."""
+    """Convert a table with a column ``path`` to a table like that of a catalog."""
     if "path" not in table:
-        raise InputError(f"the table of tiles has no column path; it has {', '.join(map(str, table.columns))}")
+        problem = f"the table of tiles has no column path, only {', '.join(map(str, table.columns))}"
+        raise InputError(problem, option="tiles")
     path = table["path"].reset_index(drop=True)
     if path.isna().any():
-        raise InputError(f"row {int(path.isna().to_numpy().argmax())} of the table of tiles has no path")
+        row = int(path.isna().to_numpy().argmax())
+        raise InputError(f"row {row} of the table of tiles has no path", option="tiles")
     path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
     own = path.where(path.map(is_tif).astype(bool), "")
     beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
@@ -306,12 +309,11 @@ def _as_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
-    """Keep the files that a reader needs; refuse tiles that lack one."""
+    """Select the files that a reader needs; a tile without one is an error."""
     chosen, lacking = choose_files(tiles, read.bands, read.rgb_source)
     if len(lacking):
         path = tiles["path"].tolist()[int(lacking.iloc[0])]
-        raise InputError(
-            f"{path}: the run reads bands {name_bands(read.bands)} of a {files_needed(read.bands, read.rgb_source)}; "
-            "name the TIF in a column tif, or give the folder"
-        )
+        needed = files_needed(read.bands, read.rgb_source)
+        raise InputError(f"the run reads the bands {name_bands(read.bands)} of a {needed}", file=path,
+                         option="tiles", remedy="name the TIF in a column tif, or give the folder")  # fmt: skip
     return chosen

@@ -1,7 +1,7 @@
-"""Typed settings: frozen dataclasses whose values are checked when they are made, whoever makes them.
+"""Typed settings: frozen dataclasses that check their values when they are made.
 
-A room declares its options as one such class: the name, the type, the range, the default and, in the docstring,
-the meaning of each. The command line, YAML files, Python and the page on options all read that one place.
+A room declares its options as one such class: name, type, range, default and, in the docstring, the meaning of each.
+The command line, YAML files, Python and the page on options all read this one place.
 """
 
 import dataclasses
@@ -21,38 +21,38 @@ from amazon_ml.errors import InputError
 
 _T = TypeVar("_T")
 
-#: A path as it was written; ``~`` stands for the home folder.
+#: Text of a path; ``~`` means the home folder.
 PathText = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def settings(kind: type[_T]) -> type[_T]:
-    """Make a class a frozen dataclass of settings; its fields are given by name.
+    """Turn a class into a frozen dataclass of settings with keyword arguments.
 
-    A value that does not fit its field raises `pydantic.ValidationError`; `build` makes an `InputError` of it.
+    A value that does not fit its field raises `pydantic.ValidationError`; `build` turns it into an `InputError`.
     """
     frozen = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
     return cast(type[_T], frozen(kind))
 
 
 def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) -> _T:
-    """Make settings of plain values, such as those of a YAML file; strictly, text is no number.
+    """Make settings from plain values, such as those of a YAML file; with `strict`, text is no number.
 
     Raises
     ------
     InputError
-        With the dotted name of the option, its value and what it takes.
+        If a value does not fit, with the dotted name of the option, the value and the allowed values.
     """
     try:
-        if strict:  # as of JSON: values of another type are not taken for what they might mean
+        if strict:  # as for JSON: values of another type are not converted
             return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
         return TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
-        raise _misfit(kind, error.errors(include_url=False)[0]) from None
+        raise _describe_fault(kind, error.errors(include_url=False)[0]) from None
 
 
-def _misfit(kind: type, fault: ErrorDetails) -> InputError:
-    """Say in one line which option has a value that does not fit."""
+def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
+    """Make the error for an option whose value does not fit."""
     option = _option(kind, fault["loc"])
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return InputError(f"there is no option {option}", option=option)
@@ -60,12 +60,12 @@ def _misfit(kind: type, fault: ErrorDetails) -> InputError:
         return InputError(f"{option} is needed", option=option)
     meaning = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "value_error" and (not option or dataclasses.is_dataclass(_types(kind).get(option))):
-        return InputError(meaning, option=option)  # it says which fields it is of
+        return InputError(meaning, option=option)  # the message names the fields
     return InputError(f"{option} {meaning}, not {fault['input']!r}", option=option)
 
 
 def _option(kind: type, place: Sequence[int | str]) -> str:
-    """Give the dotted name of the option that a fault is of; what lies deeper is part of its value."""
+    """Return the dotted name of the option with a fault; deeper keys are part of its value."""
     names: list[str] = []
     for name in map(str, place):
         names.append(name)
@@ -82,7 +82,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Setting:
-    """One option as a person sees it.
+    """One option, for help and documentation.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ class Setting:
     type
         Its plain type, without the range.
     default
-        Its default; `dataclasses.MISSING` where it has to be given.
+        Its default; `dataclasses.MISSING` if it is required.
     meaning
-        What it does, in a sentence or two.
+        Its effect, in a sentence or two.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Setting:
 
 @cache
 def settings_of(kind: type) -> tuple[Setting, ...]:
-    """List the options that a class of settings declares, in their order; nested settings are left out."""
+    """List the options that a class of settings declares, in their order, without nested settings."""
     hints, meanings = _types(kind), _meanings(kind)
     return tuple(
         Setting(field.name, hints[field.name], _default(field), meanings[field.name])
@@ -124,5 +124,5 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def to_plain(value: Any) -> Any:
-    """Give settings as plain values for YAML or JSON: dictionaries, lists, numbers and text."""
+    """Convert settings to plain values for YAML or JSON: dictionaries, lists, numbers and text."""
     return TypeAdapter(type(value)).dump_python(value)

@@ -10,7 +10,7 @@ import pytest
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import ReadingConfig
-from amazon_ml.data.soft_labels import soften_targets
+from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.errors import InputError
 
@@ -106,7 +106,7 @@ def stored(folder: Path, text: str) -> Path:
 
 def test_softened_labels_are_halfway_to_the_probability(tmp_path: Path) -> None:
     table = stored(tmp_path, "image_name,tag,given,probability\nz,a,1,0.2\nx,b,0,0.9\nheld_out,a,1,0\n")
-    soft = soften_targets(TARGETS, NAMES, TAGS, table)
+    soft = soft_targets(TARGETS, NAMES, TAGS, table)
     assert soft.dtype == np.float32
     np.testing.assert_allclose(soft, np.array([[1, 0.45], [0, 1], [0.6, 1]]), rtol=1e-6)
 
@@ -124,18 +124,18 @@ def test_softened_labels_are_halfway_to_the_probability(tmp_path: Path) -> None:
 )
 def test_wrong_tables_are_refused(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        soften_targets(TARGETS, NAMES, TAGS, stored(tmp_path, text))
+        soft_targets(TARGETS, NAMES, TAGS, stored(tmp_path, text))
 
 
 def test_a_table_of_other_tiles_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    soft = soften_targets(TARGETS, NAMES, TAGS, stored(tmp_path, "image_name,tag,probability\nelsewhere,a,0.2\n"))
+    soft = soft_targets(TARGETS, NAMES, TAGS, stored(tmp_path, "image_name,tag,probability\nelsewhere,a,0.2\n"))
     np.testing.assert_array_equal(soft, TARGETS)
     assert "names none of the 3 labelled tiles, such as elsewhere" in caplog.text
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv"):
-        soften_targets(TARGETS, NAMES, TAGS, tmp_path / "none.csv")
+        soft_targets(TARGETS, NAMES, TAGS, tmp_path / "none.csv")
 
 
 def test_an_audit_can_be_given_back_as_a_list_to_leave_out(trained: Path, demo_tiles: Path) -> None:

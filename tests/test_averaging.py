@@ -21,7 +21,7 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.decisions.fbeta import fbeta_score
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
-from amazon_ml.models.averaging import estimate_norms, take_in
+from amazon_ml.models.averaging import estimate_norms, update_average
 from amazon_ml.models.layers import batch_norms, stages, train_last
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.folder import Run, read_oof
@@ -114,7 +114,7 @@ def test_averaging_reads_nothing_from_the_device() -> None:
         next(network.parameters())[0, 0].item()
     average = AveragedModel(network)
     for _ in range(3):
-        take_in(average, network, lambda count: count / (count + 1))
+        update_average(average, network, lambda count: count / (count + 1))
     assert average.n_averaged == 3
 
 

@@ -20,7 +20,7 @@ from amazon_ml.data.catalog.tiles import choose_files, list_tiles
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import (
-    COLOURS,
+    RGB,
     TileReader,
     check_order,
     name_bands,
@@ -159,7 +159,7 @@ def test_colours_alone_leave_the_tif_alone(tmp_path: Path) -> None:
 def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
     stored = np.random.default_rng(0).integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
     path = str(write_tif(tmp_path / "tile.tif", stored))
-    np.testing.assert_array_equal(TileReader(COLOURS, rgb_source="tif")(path), stored)
+    np.testing.assert_array_equal(TileReader(RGB, rgb_source="tif")(path), stored)
     assert fit_limits([path], None, seed=0) == {}
 
 

@@ -35,7 +35,7 @@ from rasterio.enums import ColorInterp
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.readers.band_order import by_letter
-from amazon_ml.data.readers.bands import COLOURS, TileReader, read_reader
+from amazon_ml.data.readers.bands import RGB, TileReader, read_reader
 from amazon_ml.data.readers.images import read_picture, read_tile
 from amazon_ml.data.readers.limits import fit_limits
 from amazon_ml.data.readers.tif import open_tif
@@ -182,7 +182,7 @@ def test_16_bit_pngs_are_scaled_by_limits_that_are_stored(tmp_path: Path, channe
     assert read.expected.image == "uint16"
     assert read_reader(root.parent / "work" / "bands.json") == read
     stored = values(0, channels)[..., ::-1].astype(float)
-    for channel, letter in enumerate(COLOURS):
+    for channel, letter in enumerate(RGB):
         low, high = read.limits[letter]
         expected = np.clip(np.rint(255 * (stored[..., channel % channels] - low) / (high - low)), 0, 255)
         assert np.abs(tiles[0, ..., channel] - expected).max() <= 1

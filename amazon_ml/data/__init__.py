@@ -1,1 +1,1 @@
-"""What lies on disk, up to batches."""
+"""Tiles and their tags, from files on disk to batches."""

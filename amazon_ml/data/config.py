@@ -1,4 +1,4 @@
-"""Options of the data: how a tag table and its tiles are read, and what batches are made of them."""
+"""Options of the data: reading of the tag table and the tiles, folds, and batches."""
 
 from dataclasses import field
 from typing import Annotated, Any, Literal
@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from amazon_ml.labels import unescaped
 from amazon_ml.settings import PathText, settings
 
-#: Pixels along the edge of the largest tile; beyond it a slip is likelier than a wish.
+#: Largest edge of a tile in pixels; a larger number is probably a slip.
 LARGEST_EDGE = 8192
-#: Pixels of the largest image file, unless `max_pixels` says otherwise.
+#: Default of `max_pixels`.
 MAX_PIXELS = 100_000_000
 
 #: Files that red, green and blue are read from.
@@ -23,7 +23,7 @@ _Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 def _separator(text: str) -> str:
     if not text:
-        raise ValueError("is empty; leave it out where white space separates the tags")
+        raise ValueError("is empty; omit it where white space separates the tags")
     return unescaped(text)
 
 
@@ -31,44 +31,44 @@ def _tag(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-#: One tag; classes may be numbers.
+#: One tag; numbers are accepted as names of classes.
 Tag = Annotated[str, BeforeValidator(_tag)]
-#: What stands between tags; a shell passes on the two letters ``\\t`` for a tab.
+#: Separator of tags; the two characters ``\\t``, as a shell passes them, mean a tab.
 Separator = Annotated[str, AfterValidator(_separator)]
 
 
 @settings
 class TableConfig:
-    """How the table of tags is found and read.
+    """Options for finding and reading the table of tags.
 
     Parameters
     ----------
     labels_file
-        CSV of names and tags; found when not given.
+        CSV of names and tags; found by default.
     image_dir
-        Folder of labelled images; found when not given.
+        Folder of labelled images; found by default.
     tags
-        The tag list, in the order of columns. When not given: the competition's 17 where the table has one of its
-        names, else the distinct tags of the table, sorted.
+        The tag list, in the order of columns. By default the 17 tags of the competition where the table has the name
+        of one of its tables, else the distinct tags of the table, sorted.
     name_column
-        Column of the table with file names; common names are understood.
+        Column of the table with file names; common names are recognised.
     tags_column
-        Column of the table with tags; common names are understood.
+        Column of the table with tags; common names are recognised.
     tag_columns
         Columns of a table with one column for each tag, which hold 0 or 1 (or 1.0, true, yes): ``all`` but that of the
         names, or a list. They are the tag list, too, in their order.
     tag_separator
-        What stands between tags in a row; any white space when not given.
+        Separator of the tags in a row; any white space by default.
     min_share
         Least share of a tile that a tag covers, in 0..1, where a table in JSON gives the share of each tag.
     allow_missing
-        Leave out rows whose file is missing, instead of refusing the folder.
+        Ignore rows whose file is missing, instead of raising an error.
     allow_untagged
-        Take tiles without a tag as they are, instead of refusing the folder.
+        Accept tiles without a tag, instead of raising an error.
     merge_rows
-        Join rows of one name to one tile with the tags of all of them, as in tables with a row a tag.
+        Merge the rows of one name to one tile with all of their tags, as for tables with one row for each tag.
     exclude
-        CSV of names of labelled tiles that are not used, such as `data check` writes.
+        CSV of names of labelled tiles to exclude, such as `data check` writes.
     """
 
     labels_file: PathText | None = None
@@ -87,7 +87,7 @@ class TableConfig:
 
 @settings
 class ReadingConfig(TableConfig):
-    """How a folder of tiles is read: its table, and the bands of its files.
+    """Options for reading a folder of tiles: its table, and the bands of its files.
 
     Parameters
     ----------
@@ -98,14 +98,13 @@ class ReadingConfig(TableConfig):
         Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where there are any,
         since people made the tags from those. Near infrared is always read from TIFs.
     tif_order
-        Letters of the bands in a TIF, in the order of the file; by default as the files name them, else ``bgrn``
-        for four and ``rgb`` for three. ``?`` stands for a band that is not used.
+        Letters of the bands in a TIF, in the order of the file; by default the names in the files, else ``bgrn``
+        for four bands and ``rgb`` for three. ``?`` stands for a band that is not used.
     tif_limits
-        For each band of a TIF, by its letter, the values that become 0 and 255. When not given: percentiles 1 and
-        99 of the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits take those of r, g
-        and b.
+        For each band of a TIF, by its letter, the values that become 0 and 255. By default percentiles 1 and 99 of
+        the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits use those of r, g and b.
     max_pixels
-        Most pixels of an image file, by its header; of a TIF, four bands count as one.
+        Largest number of pixels of an image file, by its header; of a TIF, four bands count as one.
     """
 
     bands: str = "rgb"
@@ -115,13 +114,13 @@ class ReadingConfig(TableConfig):
     max_pixels: Annotated[int, Field(ge=64)] = MAX_PIXELS
 
 
-#: A table and tiles as they are found, with every option at its default.
+#: All options of reading at their defaults.
 TABLE, READING = TableConfig(), ReadingConfig()
 
 
 @settings
 class DataConfig(ReadingConfig):
-    """Tiles with their tags, how they are split, and the batches that are made of them.
+    """Options of the data: tiles with their tags, folds, and batches.
 
     Parameters
     ----------
@@ -129,8 +128,8 @@ class DataConfig(ReadingConfig):
         Folder of tiles; its layout is found (the competition's, its mirror's, or one CSV of names and tags above a
         tree of images).
     packed
-        Packed store of the folder, as `data pack` makes it. When not given: the one that lies in `root`, where
-        there is one for these bands and this size.
+        Packed store of the folder, as `data pack` makes it. By default the store in `root` for these bands and this
+        size, if there is one.
     size
         Edge of the square that tiles are scaled to, pixels.
     batch_size
@@ -138,33 +137,33 @@ class DataConfig(ReadingConfig):
     predict_batch_size
         Tiles in a batch of held-out or untagged tiles, on each device.
     num_workers
-        Loader processes. When not given: none on the CPU, where they would take cores from the network, nor for a
-        packed store, where a thread that reads one batch ahead is faster; else one a core, 8 at most.
+        Number of loader processes. By default 0 on the CPU, where they would take cores from the network, and 0 for a
+        packed store, where a thread that reads one batch ahead is faster; else one for each core, at most 8.
     augment
-        Steps that change training tiles, one after the other: each the name of a transform of albumentations, or of
-        ours (``Haze``, ``Clouds``), with its arguments.
+        Steps of augmentation of training tiles, in order: each is the name of a transform of albumentations or of this
+        package (``Haze``, ``Clouds``), with its arguments.
     mixup_alpha
-        Mixup of training batches: alpha of the Beta distribution that shares are drawn from, such as 0.2. Where
-        `cutmix_alpha` is given too, one of both is drawn for each batch.
+        Mixup of training batches: alpha of the Beta distribution of the shares, such as 0.2. If `cutmix_alpha` is
+        given, too, one of both is drawn for each batch.
     cutmix_alpha
-        Cutmix of training batches: alpha of the Beta distribution that shares are drawn from, such as 1.0.
+        Cutmix of training batches: alpha of the Beta distribution of the shares, such as 1.0.
     mix_prob
-        Share of the batches that mixup or cutmix change, in 0..1.
+        Share of the batches with mixup or cutmix, in 0..1.
     n_folds
         Number of folds.
     fold_by
-        ``tags`` stratifies tile by tile; ``scenes`` keeps tiles that touch in one fold, and spreads the tags as
-        evenly as that allows; it takes square JPGs or PNGs of one size. Which tiles touch is kept in
+        ``tags`` stratifies tile by tile; ``scenes`` puts tiles that touch into one fold, and spreads the tags as
+        evenly as possible; it needs square JPGs or PNGs of one size. The tiles that touch are stored in
         neighbours.csv beside the folds.
     validate
-        False trains on every tile and validates on the same ones: for a last network after cross-validation, or to
-        see that a network can overfit. Its scores are not honest ones.
+        False trains on every tile and validates on the same tiles: for a last network after cross-validation, or to
+        check that a network can overfit. The scores are then too high.
     soft_labels
-        CSV of doubted labels, as `audit` writes it: training targets become the mean of the label and its
-        probability. Held-out tiles keep the labels they are scored with.
+        CSV of doubted labels, as `audit` writes it: the training target becomes the mean of the label and its
+        probability. Held-out tiles are scored with their original labels.
     max_samples
-        Use only so many labelled tiles, drawn with the seed, and so many of the first untagged ones; for a quick
-        look.
+        Use only this number of labelled tiles, drawn with the seed, and this number of the first untagged tiles; for
+        a quick test.
     """
 
     root: PathText

@@ -1,4 +1,4 @@
-"""The competition's tiles, or any like them, as a LightningDataModule."""
+"""The LightningDataModule of the competition's tiles, or of any other tagged tiles."""
 
 import logging
 from functools import cached_property
@@ -37,7 +37,7 @@ from amazon_ml.data.readers.bands import (
 )
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.limits import fit_reader
-from amazon_ml.data.soft_labels import soften_targets
+from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
 from amazon_ml.errors import InputError
@@ -50,10 +50,10 @@ log = logging.getLogger(__name__)
 class PlanetDataModule(pl.LightningDataModule):
     """Tiles with their multi-hot tags, split into a training part and a held-out fold.
 
-    Training batches are of the labelled tiles outside of the fold, those of validation and test of the tiles in it, and
-    those of prediction of the untagged tiles. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size, size,
-    bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape (tiles,
-    tags)). Nothing is written, unless `folds_file` or `bands_file` are given.
+    Training batches hold the labelled tiles outside of the fold, batches of validation and test the tiles in the fold,
+    and batches of prediction the untagged tiles. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size,
+    size, bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape
+    (tiles, tags)). No file is written, unless `folds_file` or `bands_file` are given.
 
     Parameters
     ----------
@@ -63,15 +63,15 @@ class PlanetDataModule(pl.LightningDataModule):
     fold
         The fold that is held out.
     folds_file
-        CSV of ``image_name`` and ``fold``. Written when it is not there, else read and checked. When not given, folds
-        are made in memory, by each process alike.
+        CSV of ``image_name`` and ``fold``. It is written if it does not exist, else read and checked. If None, each
+        process makes the same folds in memory.
     bands_file
-        JSON that says how tiles are read. Written when it is not there, else read and checked. When not given, that
-        is found in memory, by each process alike.
+        JSON of the reader of tiles. It is written if it does not exist, else read and checked. If None, each process
+        fits the same reader in memory.
     seed
         Seed of folds, order and augmentation.
     on_gpu
-        Whether batches go to a GPU. When not given: whether there is one.
+        Whether batches go to a GPU. If None: whether there is one.
     options
         Any other option of `amazon_ml.data.config.DataConfig`, such as ``size=64`` or ``bands="rgbn"``.
 
@@ -80,9 +80,9 @@ class PlanetDataModule(pl.LightningDataModule):
     catalog
         The tiles and their tags; ``catalog.tags.names`` is the order of the columns of targets.
     train_rows, valid_rows
-        Positions of the labelled tiles that are trained on, and of those that are held out; after `setup`.
+        Positions of the training tiles, and of the held-out tiles, among the labelled tiles; after `setup`.
     read
-        How the bands of a tile are read; after `setup`.
+        Reader of the bands of a tile; after `setup`.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The tiles of the folder, or so many as the limit allows; read once."""
+        """The tiles of the folder, at most `max_samples`; read once."""
         hp = self.hparams
         catalog = read_catalog(Path(self.config.root), self.config)
         limit = hp["max_samples"]
@@ -128,7 +128,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     @cached_property
     def store(self) -> PackedStore | None:
-        """The packed store, found and compared with the folder; none where tiles are read from their files."""
+        """The packed store, found and compared with the folder; None if tiles are read from their files."""
         hp = self.hparams
         path = Path(hp["packed"] or default_store(Path(hp["root"]), self.bands, hp["size"]))
         if hp["packed"] is None and not path.exists():
@@ -136,21 +136,23 @@ class PlanetDataModule(pl.LightningDataModule):
         store = open_store(path)
         if (store.size, store.bands) != (hp["size"], self.bands):
             raise InputError(
-                f"data.packed: {path} holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
-                f"{hp['size']} px; set data.size and data.bands, or pack again"
-            )
+                f"the packed store holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
+                f"{hp['size']} px", file=path, option="data.packed",
+                remedy="set `data.size` and `data.bands`, or pack again",
+            )  # fmt: skip
         if store.reader.rgb_source != self.catalog.rgb_source:
             raise InputError(
-                f"data.packed: {path} holds colours of {store.reader.rgb_source} files, not of "
-                f"{self.catalog.rgb_source}; set data.rgb_source, or pack again"
-            )
+                f"the packed store holds red, green and blue of {store.reader.rgb_source} files, not of "
+                f"{self.catalog.rgb_source} files", file=path, option="data.packed",
+                remedy="set `data.rgb_source`, or pack again",
+            )  # fmt: skip
         check_unchanged(store, self.catalog, partial=bool(hp["max_samples"] or hp["exclude"]))
         check_pixels(store)
         log.info("reading tiles from %s", path)
         return store
 
     def prepare_data(self) -> None:
-        """Look for damaged tiles, and write the files that are asked for; Lightning calls this in one process only."""
+        """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
         hp = self.hparams
         if self.store is None:
             check_whole(self.catalog.labelled, self.catalog.unlabelled)
@@ -161,22 +163,22 @@ class PlanetDataModule(pl.LightningDataModule):
             write_reader(Path(bands), self._fit_reader())
 
     def setup(self, stage: str | None = None) -> None:
-        """Divide the tiles; every process does so alike."""
+        """Split the tiles into training and held-out tiles; every process makes the same split."""
         self._check_sampler()
         file = self.hparams["bands_file"]
         self.read = self._own_reader if file is None else read_reader(Path(file))
         if self.read.bands != self.bands:
-            raise InputError(f"{file} is for bands {name_bands(self.read.bands)}; delete it")
+            problem = f"the file is for the bands {name_bands(self.read.bands)}"
+            raise InputError(problem, file=file, option="data.bands", remedy="delete it")
         if self.store and self.store.reader != self.read:
+            problem = "the store was packed with another order or other limits of TIF bands than"
             if file is None:
                 raise InputError(
-                    f"{self.store.path} was packed with another order or limits of TIF bands than data.tif_order and "
-                    "data.tif_limits say; leave these out, or pack again with the same"
-                )
-            raise InputError(
-                f"{self.store.path} was packed with another order or limits of TIF bands than "
-                f"{self.hparams['bands_file']} says; pack again with `bands_file` {self.hparams['bands_file']}"
-            )
+                    f"{problem} those of `data.tif_order` and `data.tif_limits`", file=self.store.path,
+                    option="data.packed", remedy="omit these options, or pack again with them",
+                )  # fmt: skip
+            raise InputError(f"{problem} those of {file}", file=self.store.path, option="data.packed",
+                             remedy=f"pack again with `bands_file` {file}")  # fmt: skip
         everything = np.arange(len(self.catalog.labelled))
         self.train_rows = self.valid_rows = everything
         if self.hparams["validate"]:
@@ -185,19 +187,19 @@ class PlanetDataModule(pl.LightningDataModule):
             if not held_out.any() or held_out.all():
                 within = f" in {file}" if file else ""
                 raise InputError(
-                    f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles{within}; "
-                    "folds are counted from 0, and each needs tiles in and outside of it"
-                )
+                    f"fold {self.hparams['fold']} holds {held_out.sum()} of {len(fold)} tiles{within}", option="fold",
+                    remedy="count folds from 0; each needs tiles in and outside of it",
+                )  # fmt: skip
             self.train_rows, self.valid_rows = everything[~held_out], everything[held_out]
 
     def train_dataloader(self) -> ResumableLoader:
-        """Augmented batches, shuffled anew each epoch."""
+        """Augmented batches, shuffled again each epoch."""
         dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
         sampler = EpochSampler(len(dataset), self.hparams["seed"], distributed.rank(), distributed.count())
         return training_loader(dataset, self.hparams["batch_size"], self.num_workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the held-out tiles, as they are, in the order of `valid_rows`; each process has a share."""
+        """Batches of the held-out tiles, not augmented, in the order of `valid_rows`; each process has a share."""
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -205,31 +207,31 @@ class PlanetDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the untagged tiles, as they are, in the order of the catalog, shared in the same way."""
+        """Batches of the untagged tiles without augmentation, in the order of the catalog; each process has a share."""
         return self._as_is(TileDataset(self._source(self.catalog.unlabelled, labelled=False)))
 
     @property
     def frequencies(self) -> torch.Tensor:
-        """Share of the training tiles with each tag, which losses and the head's bias start from: float32 (tags,)."""
+        """Share of the training tiles with each tag, for losses and the bias of the head: float32 (tags,)."""
         return torch.from_numpy(self.catalog.targets[self.train_rows]).float().mean(dim=0)
 
     @property
     def network_seed(self) -> int:
-        """Seed of the weights and the dropout of the network that is trained on this fold."""
+        """Seed of the weights and the dropout of the network of this fold."""
         return int(self.hparams["seed"] + self.hparams["fold"])
 
     @property
     def num_workers(self) -> int:
-        """Loader processes, decided."""
+        """Number of loader processes."""
         return loader_workers(self.hparams["num_workers"], on_gpu=self.on_gpu, packed=self.store is not None)
 
     @cached_property
     def soft_targets(self) -> np.ndarray:
-        """What is trained towards: the labels, softened where they are doubted."""
+        """Targets of training: the labels, and soft labels where they are doubted."""
         table, catalog = self.hparams["soft_labels"], self.catalog
         if table is None:
             return catalog.targets
-        return soften_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
+        return soft_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
         return TileDataset(self._source(self.catalog.labelled.iloc[rows], labelled=True), targets[rows], augmentation)
@@ -240,18 +242,18 @@ class PlanetDataModule(pl.LightningDataModule):
         return TileFiles(tiles, self.read, self.hparams["size"])
 
     def _check_sampler(self) -> None:
-        """Refuse a trainer of several processes that would put another sampler in place of ours."""
+        """Check that a trainer of several processes does not replace the sampler of this module."""
         trainer = self.trainer
         if trainer is not None and trainer.world_size > 1:
             connector: Any = trainer._accelerator_connector
             if connector.use_distributed_sampler:
                 raise InputError(
-                    "the data module shares the tiles between processes itself: make the Trainer with "
-                    "use_distributed_sampler=False"
-                )
+                    "the data module shares the tiles between processes itself", option="use_distributed_sampler",
+                    remedy="make the Trainer with use_distributed_sampler=False",
+                )  # fmt: skip
 
     def _folds(self) -> tuple[npt.NDArray[np.integer], str | None]:
-        """Give the fold of each labelled tile, and the file that says so, where there is one."""
+        """Return the fold of each labelled tile, and the file of the folds, if there is one."""
         file = self.hparams["folds_file"]
         if file is None:
             return self._own_folds, None

@@ -1,4 +1,4 @@
-"""Softened tags: labels that are doubted, trained on half-way between what was given and what seems true."""
+"""Soft labels: training targets half-way between a doubted label and its probability."""
 
 import logging
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from amazon_ml.runtime.regular_files import check_regular
 log = logging.getLogger(__name__)
 
 
-def soften_targets(
+def soft_targets(
     targets: MultiHot, names: "pd.Series[str]", tags: Sequence[str], table: Path
 ) -> npt.NDArray[np.float32]:
-    """Give targets in which doubted labels are the mean of the label and a probability.
+    """Make targets in which each doubted label is the mean of the label and a probability.
 
-    Half-way, a wrong label no longer pulls the network, and a right one that was doubted by mistake
-    still pulls it half as hard.
+    Half-way, a wrong label no longer pulls the network, and a right label that was doubted by mistake still pulls it
+    half as hard.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def soften_targets(
     tags
         The tag list.
     table
-        CSV with ``image_name``, ``tag`` and ``probability``, as ``amazon-ml audit`` writes it. Tiles
-        that are not among `names` are passed over: they may be held out, or left out.
+        CSV with ``image_name``, ``tag`` and ``probability``, as ``amazon-ml audit`` writes it. Tiles that are not
+        among `names` are ignored: they may be held out, or excluded.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def soften_targets(
     Raises
     ------
     InputError
-        For a table that cannot be read, an unknown tag, or a probability outside of 0..1.
+        If the table cannot be read, a tag is unknown, or a probability is outside of 0..1.
     """
     check_regular(table)
     try:
@@ -51,23 +51,24 @@ def soften_targets(
         wanted, tag = rows["image_name"], rows["tag"]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"data.soft_labels: {table} must be a CSV with image_name, tag and probability: {str(error).strip()}"
-        ) from None
+            f"the file must be a CSV with image_name, tag and probability: {str(error).strip()}", file=table,
+            option="data.soft_labels",
+        ) from None  # fmt: skip
     wrong = ~tag.isin(list(tags)) | ~((probability >= 0) & (probability <= 1))
     if wrong.any():
-        line = int(wrong.to_numpy().argmax())
+        row = int(wrong.to_numpy().argmax())
         raise InputError(
-            f"data.soft_labels: {table} line {line + 2}: {tag[line]!r} with probability {probability[line]:g}; "
-            f"tags are {', '.join(tags)}, and probabilities lie in 0..1"
-        )
+            f"{tag[row]!r} with probability {probability[row]:g}", file=table, line=row + 2, option="data.soft_labels",
+            remedy=f"tags are {', '.join(tags)}, and probabilities lie in 0..1",
+        )  # fmt: skip
     soft = targets.astype(np.float32)
-    row = pd.Index(names).get_indexer(pd.Index(wanted))
+    at = pd.Index(names).get_indexer(pd.Index(wanted))
     column = pd.Index(list(tags)).get_indexer(pd.Index(tag))
-    here = row >= 0
+    here = at >= 0
     if len(rows) and not here.any():
         log.warning(
-            "data.soft_labels: %s names none of the %d labelled tiles, such as %s", table, len(names), wanted[0]
+            "`data.soft_labels`: %s names none of the %d labelled tiles, such as %s", table, len(names), wanted[0]
         )
-    row, column = row[here], column[here]
-    soft[row, column] = (targets[row, column] + probability[here].astype(np.float32)) / 2
+    at, column = at[here], column[here]
+    soft[at, column] = (targets[at, column] + probability[here].astype(np.float32)) / 2
     return soft

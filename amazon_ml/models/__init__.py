@@ -1,1 +1,1 @@
-"""Batches to logits."""
+"""Networks: backbones and weights, losses, preprocessing, test-time augmentation, ONNX."""

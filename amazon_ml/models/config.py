@@ -1,4 +1,4 @@
-"""Options of the network: its backbone and weights, its loss, and how it learns."""
+"""Options of the network: backbone and weights, loss, optimizer, averages, test-time augmentation."""
 
 from dataclasses import field
 from typing import Annotated, Any, Literal
@@ -15,59 +15,59 @@ _Epoch = Annotated[int, Field(ge=0)]
 
 @settings
 class ModelConfig:
-    """A timm backbone with one logit a tag, and how it is trained.
+    """Options of the network: a timm backbone with one logit for each tag, and its training.
 
     Parameters
     ----------
     backbone
         Any timm model name.
     pretrained
-        Start from ImageNet weights, out of an installed package or timm's hub.
+        Start from ImageNet weights, from an installed package or the hub of timm.
     weights
-        File with such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+        File of such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
     backbone_args
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     progressive_resizing
-        Epoch to the edge, in pixels, that tiles are scaled to from that epoch on, such as ``{0: 64, 4: 128, 8:
-        256}``: an epoch on small tiles costs a fraction of one on whole ones. Predictions are made at the size of
-        the tiles always, so end there.
+        Edge in pixels that tiles are scaled to from each epoch on, such as ``{0: 64, 4: 128, 8: 256}``: an epoch on
+        small tiles costs a fraction of an epoch on full tiles. Predictions always use the size of the tiles, so end
+        with that size.
     mean
-        Mean of each channel in 0..1 that is subtracted; that of the backbone's weights by default.
+        Mean of each channel in 0..1, which is subtracted; by default that of the weights of the backbone.
     std
-        Standard deviation of each channel in 0..1 to divide by; that of the weights by default.
+        Standard deviation of each channel in 0..1, the divisor; by default that of the weights of the backbone.
     loss
         Name of the loss: ``bce``, ``pos_weight``, ``label_smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
-        ``grouped_softmax``; it also says how logits become probabilities.
+        ``grouped_softmax``; it also defines how logits become probabilities.
     loss_args
         Arguments of the loss, such as ``{gamma: 2.0}`` for ``focal``.
     lr
         Highest learning rate of AdamW.
     weight_decay
-        AdamW's decoupled weight decay; norms and biases have none.
+        Decoupled weight decay of AdamW; norms and biases have none.
     layer_decay
-        Share of the learning rate that each layer has of that of the layer above it; the head has `lr`. Early layers
-        of pretrained networks need little change: 0.7 to 0.9 suits fine-tuning.
+        Factor between the learning rates of each layer and of the layer above it; the head has `lr`. Early layers of
+        pretrained networks need little change: 0.7 to 0.9 suits fine-tuning.
     unfreeze
-        Epoch to how many stages of the backbone train from that epoch on, counted from the head, such as ``{0: 1,
-        1: 2, 2: all}`` (Howard and Ruder 2018). The others keep their weights and the running statistics of their
-        batch norms. Several devices need the strategy ``ddp_find_unused_parameters_true``.
+        Number of stages of the backbone that train from each epoch on, counted from the head, such as ``{0: 1, 1: 2,
+        2: all}`` (Howard and Ruder 2018). The weights of the others, and the running statistics of their batch norms,
+        do not change. Several devices need the strategy ``ddp_find_unused_parameters_true``.
     schedule
-        ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``, stepped every batch.
+        ``one_cycle``, ``cosine`` (after a linear warm-up) or ``constant``; the rate changes with every batch.
     warmup
         Share of the steps in which the learning rate rises, in 0..1.
     ema
-        Validate and keep an exponential moving average of the weights, of this decay, such as 0.999.
+        Validate and save an exponential moving average of the weights with this decay, such as 0.999.
     swa
-        Validate and keep the equal average of the weights of this last share of the steps, such as 0.25 (stochastic
-        weight averaging, Izmailov et al. 2018). In it, the learning rate stays where `schedule` has brought it.
+        Validate and save the equal average of the weights over this last share of the steps, such as 0.25 (stochastic
+        weight averaging, Izmailov et al. 2018). In these steps the learning rate is constant.
     tta
-        Views averaged when predicting: ``none``, ``flips`` (4) or ``d4`` (8).
+        Views that prediction averages: ``none``, ``flips`` (4) or ``d4`` (8).
     tta_mean
-        What is averaged over the views: ``probability`` or ``logit``.
+        Value that is averaged over the views: ``probability`` or ``logit``.
     channels_last
-        Keep channels innermost in memory, which convolutions prefer on CPUs and tensor cores.
+        Store channels innermost in memory, which is faster for convolutions on CPUs and tensor cores.
     compile
-        Compile the backbone with ``torch.compile``; worth its minute on a GPU.
+        Compile the backbone with ``torch.compile``; it takes a minute, and pays on a GPU.
     """
 
     backbone: str = "resnet50"

@@ -1,4 +1,4 @@
-"""The backbone's layers, from the stem to the head: which of them train, and how fast."""
+"""The layers of the backbone, from the stem to the head: frozen stages, batch norms, learning rates."""
 
 from typing import Any, cast
 
@@ -10,16 +10,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def stages(backbone: nn.Module) -> list[list[nn.Parameter]]:
-    """Parameters of each stage, as timm divides the backbone: the stem first, the head last."""
+    """List the parameters of each stage of a timm backbone: the stem first, the head last."""
     matcher = cast(Any, backbone).group_matcher(coarse=True)
     names = timm.models.group_parameters(backbone, matcher)
     return [[backbone.get_parameter(name) for name in names[place]] for place in sorted(names)]
 
 
 def train_last(backbone: nn.Module, count: int) -> None:
-    """Let the last `count` stages train, the head included, and freeze those before them.
+    """Train the last `count` stages, including the head, and freeze those before them.
 
-    A frozen batch norm keeps its running statistics as well, and normalises with them.
+    The running statistics of a frozen batch norm do not change either, and it normalises with them.
     """
     for place, stage in enumerate(reversed(stages(backbone))):
         for parameter in stage:
@@ -29,21 +29,21 @@ def train_last(backbone: nn.Module, count: int) -> None:
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """Every batch norm of a network."""
+    """List all batch norms of a network."""
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
 
 def trains(norm: _BatchNorm) -> bool:
-    """Whether a norm is not frozen; one without weights never is."""
+    """Whether a norm is not frozen; a norm without weights is never frozen."""
     own = [parameter.requires_grad for parameter in norm.parameters(recurse=False)]
     return any(own) or not own
 
 
 class SyncNorms(pl.plugins.TorchSyncBatchNorm):
-    """Batch norms that take their statistics from all processes.
+    """Batch norms with statistics over all processes.
 
-    Many of timm's norms apply the activation that follows them, too; PyTorch's conversion, which Lightning
-    calls, would leave the network without it.
+    Many norms of timm include the activation after them; the conversion of PyTorch, which Lightning calls, would
+    remove it.
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
@@ -52,12 +52,12 @@ class SyncNorms(pl.plugins.TorchSyncBatchNorm):
         return converted
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Leave them: predicting, they talk to nobody, and give what they gave before."""
+        """Do not change them: in prediction they need no other process, and give the same results."""
         return model
 
 
 def optimizer_groups(backbone: nn.Module, lr: float, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Divide the parameters into groups for an optimizer.
+    """Split the parameters into groups for an optimizer.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def optimizer_groups(backbone: nn.Module, lr: float, weight_decay: float, layer_
     lr
         Learning rate of the head.
     weight_decay
-        Weight decay of matrices and kernels; vectors, and what the network excepts, have none.
+        Weight decay of matrices and kernels; vectors, and exceptions of the network, have none.
     layer_decay
-        Share of the learning rate that each layer has of that of the layer above it, in 0..1.
+        Factor, in 0..1, between the learning rates of each layer and of the layer above it.
 
     Returns
     -------
-    Groups with ``params``, ``weight_decay`` and, where rates differ, ``lr``.
+    Groups with ``params``, ``weight_decay`` and, if rates differ, ``lr``.
     """
     excepted: set[str] = getattr(backbone, "no_weight_decay", set)()
     if layer_decay == 1:

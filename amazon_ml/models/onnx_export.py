@@ -1,4 +1,4 @@
-"""Networks as one ONNX file, with everything from uint8 tiles to probabilities inside."""
+"""Exports networks to one ONNX file that converts uint8 tiles to probabilities."""
 
 import importlib
 import json
@@ -17,12 +17,12 @@ from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS, VIEWS
 from amazon_ml.runtime.files import atomic_write
 
-#: What PyTorch's exporter writes without converting; onnxruntime reads it since 1.14.
+#: Operator set that PyTorch's exporter writes without conversion; onnxruntime reads it since 1.14.
 OPSET = 18
-#: How far probabilities may be from PyTorch's.
+#: Largest difference of probabilities from those of PyTorch.
 TOLERANCE = 1e-4
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
-# What they say at this level is about single nodes of the graph.
+# Their messages at this level are about single nodes of the graph.
 for _chatty in ("onnxscript", "onnx_ir"):
     logging.getLogger(_chatty).setLevel(logging.WARNING)
 
@@ -30,12 +30,12 @@ for _chatty in ("onnxscript", "onnx_ir"):
 class Averaged(nn.Module):
     """Probabilities averaged over networks, and over views of a tile.
 
-    Views lie beside each other in one batch, so that the graph holds each network once.
+    All views are in one batch, so that the graph holds each network once.
 
     Parameters
     ----------
     taggers
-        Networks that differ in their weights only.
+        Networks that differ only in their weights.
     """
 
     def __init__(self, taggers: Sequence[TileTagger]) -> None:
@@ -44,7 +44,7 @@ class Averaged(nn.Module):
         self.views, self.mean = (taggers[0].hparams[key] for key in ("tta", "tta_mean"))
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Give float32 probabilities of shape (tiles, tags) for uint8 tiles of shape (tiles, height, width, bands)."""
+        """Compute float32 probabilities (tiles, tags) of uint8 tiles (tiles, height, width, bands)."""
         views = list(VIEWS[self.views](tiles))
         together = torch.cat(views)
         each = []
@@ -56,27 +56,28 @@ class Averaged(nn.Module):
 
 
 def need_onnx() -> None:
-    """Refuse where the packages that write and run ONNX are not installed."""
+    """Check that the packages that write and run ONNX are installed."""
     for package in _NEEDED:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            raise InputError(f"ONNX needs the package {package} ({error}): pip install 'amazon-ml[onnx]'") from None
+            problem = f"ONNX needs the package {package} ({error})"
+            raise InputError(problem, remedy="pip install 'amazon-ml[onnx]'") from None
 
 
-def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> float:
-    """Write an ONNX file, and hold it against PyTorch.
+def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metadata: Mapping[str, Any]) -> float:
+    """Write an ONNX file, and compare it with PyTorch.
 
     Parameters
     ----------
     path
         File to write.
     network
-        What to write.
+        The networks.
     shape
-        Height, width and bands of a tile; how many tiles there are is free.
-    facts
-        What the file says of itself, each as JSON.
+        Height, width and bands of a tile; the number of tiles is free.
+    metadata
+        Metadata of the file, each value as JSON.
 
     Returns
     -------
@@ -85,16 +86,16 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts
     Raises
     ------
     InputError
-        Without the packages, or for a backbone that PyTorch cannot export.
+        If the packages are missing, or PyTorch cannot export the backbone.
     WorkError
-        Where probabilities differ by more than `TOLERANCE`; nothing is written then.
+        If probabilities differ by more than `TOLERANCE`; no file is written then.
     """
     need_onnx()
     network = network.eval()
     tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8))
     with atomic_write(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # on PyTorch's own use of what it will give up
+            warnings.simplefilter("ignore")  # on deprecated features that PyTorch itself uses
             try:
                 program = torch.onnx.export(
                     network, (tiles[:2],), dynamo=True, opset_version=OPSET, verbose=False,
@@ -105,11 +106,11 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], facts
                 reason = str(error.__cause__ or error).strip().splitlines()[0]
                 raise InputError(f"PyTorch cannot export this backbone to ONNX: {reason}") from error
         assert program is not None
-        program.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
+        program.model.metadata_props.update({name: json.dumps(value) for name, value in metadata.items()})
         program.save(temporary)
         worst = _difference(temporary, network, tiles)
         if not worst <= TOLERANCE:
-            raise WorkError(f"{path} is not written: its probabilities differ from PyTorch's by {worst:.1e}")
+            raise WorkError(f"{path} was not written: its probabilities differ from those of PyTorch by {worst:.1e}")
     return worst
 
 

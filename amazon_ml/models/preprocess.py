@@ -1,6 +1,6 @@
-"""From uint8 tiles to what a network takes, on the device: the one preprocessing there is.
+"""Converts uint8 tiles to the input of a network, on the device.
 
-Training, prediction and export go through it, so they cannot drift apart.
+Training, prediction and export share this preprocessing, so they cannot differ.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | None = None) -> None:
-    """Refuse what are no tiles as the network takes them: uint8 of shape (tiles, height, width, channels).
+    """Check that an array or a tensor holds tiles for the network: uint8 of shape (tiles, height, width, channels).
 
     Parameters
     ----------
     dtype, shape
-        Of an array or a tensor.
+        Type and shape of the array or tensor.
     channels
         Channels of a tile.
     size
@@ -33,36 +33,36 @@ def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | No
     Raises
     ------
     InputError
-        With what is expected, and what to do.
+        If it does not, with the expected type and shape, and the remedy.
     """
     edges = (size or "height", size or "width")
     kind = str(dtype).removeprefix("torch.")
     shape, remedy = tuple(shape), ""
     if len(shape) != 4:
-        remedy = "; give one tile as tiles[None]" if len(shape) == 3 else ""
+        remedy = "give one tile as tiles[None]" if len(shape) == 3 else ""
     elif shape[-1] != channels:
-        remedy = "; put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
+        remedy = "put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
     elif kind != "uint8":
-        remedy = "; give values in 0..255 as the files hold them, since the network normalises them"
-        remedy = remedy if kind.startswith("float") else "; scale them to 0..255 as the training tiles were scaled"
+        remedy = "give values in 0..255 as the files hold them, since the network normalises them"
+        remedy = remedy if kind.startswith("float") else "scale them to 0..255 as the training tiles were scaled"
     elif size is None or shape[1:3] == (size, size):
         return
     expected = ", ".join(map(str, ("tiles", *edges, channels)))
-    raise InputError(f"tiles must be uint8 of shape ({expected}), and these are {kind} of shape {shape}{remedy}")
+    problem = f"`tiles` must be uint8 of shape ({expected}), but these are {kind} of shape {shape}"
+    raise InputError(problem, option="tiles", remedy=remedy)
 
 
 def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size: int | None = None) -> torch.Tensor:
-    """Turn channels first, normalise, and scale.
+    """Put channels first, normalise, and scale.
 
     Parameters
     ----------
     images
         uint8 of shape (tiles, height, width, channels).
     mean, std
-        Of each channel, in 0..255.
+        Mean and standard deviation of each channel, in 0..255.
     size
-        Edge of the square to scale to, pixels: with a triangle filter as wide as the shrinking asks
-        for. As the tiles are by default.
+        Edge of the square to scale to, pixels, with an antialiasing triangle filter. By default tiles are not scaled.
 
     Returns
     -------
@@ -77,38 +77,38 @@ def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size
 def normalise(
     images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Turn channels first and normalise.
+    """Put channels first and normalise.
 
     Parameters
     ----------
     images
         uint8 of shape (tiles, height, width, channels).
     mean, std
-        Of each channel, in 0..255.
+        Mean and standard deviation of each channel, in 0..255.
     out
-        Memory for the result on a CPU: float32, contiguous, of the shape of `images`. By default new memory,
-        which for a large batch takes the system longer to clear than us to fill.
+        Memory for the result on a CPU: float32, contiguous, of the shape of `images`. By default new memory, which
+        for a large batch takes the system longer to clear than this function to fill.
 
     Returns
     -------
-    float32 of shape (tiles, channels, height, width), channels innermost in memory: ``(images - mean) / std``,
-    the same bits on every way.
+    float32 of shape (tiles, channels, height, width), channels innermost in memory: ``(images - mean) / std``, with
+    the same bits on every path.
     """
     mean, std = mean.float(), std.float()
-    # Tiles come with channels innermost; as a permuted view that is channels_last already.
+    # Tiles have channels innermost, so the permuted view is channels_last already.
     if images.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()):
         return _normalised_at_once(images, mean, std, out).permute(0, 3, 1, 2)
-    # Turned tiles are views across memory: straightened as bytes, which are the fewest; compiled networks are
-    # compiled once for each order of memory that they meet.
+    # Turned tiles are views with other strides: made contiguous as bytes, which are the smallest form. A compiled
+    # network is compiled again for each order of strides.
     return ((images.contiguous().float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def _normalised_at_once(
     images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, out: torch.Tensor | None
 ) -> torch.Tensor:
-    """Pass over the batch once, where on a CPU PyTorch would make three arrays of it, with loops over channels."""
+    """Normalise in one pass; on a CPU PyTorch would make three arrays of the batch, with loops over channels."""
     if out is None:
-        # From numpy, which asks the system for huge pages: those are cleared in half the time.
+        # From numpy, which requests huge pages from the system: these are cleared in half the time.
         out = torch.from_numpy(np.empty(images.shape, dtype=np.float32))
     width, channels = images.shape[2:]
     # Whole rows of pixels at a time, since a loop over three channels is too short for vector instructions.

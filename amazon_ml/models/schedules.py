@@ -1,4 +1,4 @@
-"""Learning rates over the steps of training."""
+"""Schedules of the learning rate."""
 
 import math
 
@@ -25,5 +25,5 @@ def _constant(done: float, warmup: float) -> float:
     return 1.0
 
 
-#: Name to the learning rate, as a share of the highest, after a share of the steps.
+#: Schedules by name: the learning rate as a share of the highest, after a share of the steps.
 SCHEDULES = {"one_cycle": _one_cycle, "cosine": _cosine, "constant": _constant}

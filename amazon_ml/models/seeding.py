@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the step alone."""
+"""Seeds of random numbers that depend only on the seed of the run and the step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from amazon_ml.data.datamodule import PlanetDataModule
 
 
 class PerStepSeed(pl.Callback):
-    """Seed each batch's dropout by (seed, rank, epoch, batch), so that resuming changes no draw.
+    """Seeds the dropout of each batch by (seed, rank, epoch, batch), so that a resumed run draws the same numbers.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class PerStepSeed(pl.Callback):
         self.seed, self._used = seed, seed
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Take the seed of the data module, where no other is given."""
+        """Use the seed of the data module if no other is given."""
         data = getattr(trainer, "datamodule", None)
         if self.seed is None:
             self._used = data.network_seed if isinstance(data, PlanetDataModule) else None
@@ -48,7 +48,7 @@ class PerStepSeed(pl.Callback):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed PyTorch on the CPU for a block, and put its state back after it."""
+    """Seed PyTorch on the CPU for a block, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

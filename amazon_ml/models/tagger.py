@@ -1,4 +1,4 @@
-"""The network: uint8 tiles in, one logit a tag out, and how it is trained."""
+"""The LightningModule: converts uint8 tiles to one logit for each tag, and defines training."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -34,15 +34,15 @@ from amazon_ml.settings import build, to_plain
 
 _T = TypeVar("_T")
 
-#: What is said of a network whose logits are no numbers; none comes back from there.
+#: Message for a network whose logits are not finite; it cannot recover.
 DIVERGED = "the network's output is not finite: training diverged; lower `model.lr`, in a new `run`"
 
-#: Size and channels of a network whose tags are given, and these are not.
+#: Size and channels of a network if tags are given, but these are not.
 _SIZE, _CHANNELS = 256, 3
 
 
 class TileTagger(pl.LightningModule):
-    """A timm backbone with one logit a tag, trained with binary cross-entropy on logits or another loss.
+    """A timm backbone with one logit for each tag, trained with binary cross-entropy on logits or another loss.
 
     By default the loss is binary cross-entropy from logits, the mean over tiles and tags (`models/losses/bce.py`).
 
@@ -52,14 +52,14 @@ class TileTagger(pl.LightningModule):
     Parameters
     ----------
     tags
-        The tag list, in the order of logits. By default that of the data module; there is no network before.
+        The tag list, in the order of logits. By default that of the data module; the network is made then.
     backbone
         Any timm model name.
     size
-        Edge of the tiles, pixels; networks that are made for one size are made for this one. By default that of the
-        data module, or 256 where `tags` are given.
+        Edge of the tiles, pixels; networks for one fixed size are made for this size. By default that of the data
+        module, or 256 if `tags` are given.
     in_chans
-        Channels of a tile; by default those of the data module, or 3 where `tags` are given.
+        Number of channels of a tile; by default that of the data module, or 3 if `tags` are given.
     options
         Any other option of `amazon_ml.models.config.ModelConfig`, such as ``loss="pos_weight"`` or ``lr=3e-4``.
 
@@ -77,7 +77,7 @@ class TileTagger(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
-    #: Figures of the last validation at `DEFAULT_THRESHOLD`, a row a tag.
+    #: Scores of the last validation at `DEFAULT_THRESHOLD`, one row for each tag.
     per_tag: pd.DataFrame
 
     def __init__(
@@ -90,7 +90,7 @@ class TileTagger(pl.LightningModule):
         given = None if tags is None else list(tags)
         self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
-        self._untrained = True  # until weights are loaded, or the head has started from frequencies
+        self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
         self._knows_frequencies = False
         self._own_size = size is not None
         if tags is not None:
@@ -98,18 +98,18 @@ class TileTagger(pl.LightningModule):
 
     @property
     def is_built(self) -> bool:
-        """Whether the network is there: not before tags are known."""
+        """Whether the network is made, which needs the tags."""
         return self.hparams["tags"] is not None
 
     def _build(self, tags: Sequence[str], size: int, in_chans: int) -> None:
-        TagSet(tuple(tags))  # refuses lists that repeat a tag
+        TagSet(tuple(tags))  # checks the list
         self.hparams.update(tags=list(tags), size=size, in_chans=in_chans)
-        self._hparams_initial = copy.deepcopy(self.hparams)  # which loggers get
+        self._hparams_initial = copy.deepcopy(self.hparams)  # for loggers
         self.configure_models()
         self.configure_losses()
 
     def configure_models(self) -> None:
-        """Make the backbone, and the statistics that normalise its input."""
+        """Make the backbone, and the statistics for the normalisation of its input."""
         hp = self.hparams
         self.backbone = make_backbone(
             hp["backbone"],
@@ -121,42 +121,43 @@ class TileTagger(pl.LightningModule):
             **hp["backbone_args"],
         )
         mean, std = input_statistics(self.backbone, hp["in_chans"])
-        # Statistics belong to the weights: stored beside them, they cannot part from them.
+        # The statistics belong to the weights, so they are stored with them.
         self.register_buffer("mean", torch.tensor(hp["mean"] or mean) * 255)
         self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
         if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
-            raise InputError(f"model.mean and model.std must have one value for each of {hp['in_chans']} channels")
+            problem = f"`model.mean` and `model.std` must have one value for each of {hp['in_chans']} channels"
+            raise InputError(problem, option="model.mean")
         if not (self.std > 0).all():
-            raise InputError(f"model.std: values are divided by it, so that it must be above 0, not {hp['std']}")
+            raise InputError(f"`model.std` is a divisor and must be above 0, not {hp['std']}", option="model.std")
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_stages()
-        self._try_sizes()  # before compiling, which would be for the CPU then
+        self._try_sizes()  # before compiling, which would then be for the CPU
         if hp["compile"]:
             self.backbone.compile()
 
     def configure_losses(self) -> None:
-        """Look the loss up by name."""
+        """Make the loss by its name."""
         hp = self.hparams
         self.loss = make_loss(hp["loss"], hp["loss_args"], hp["tags"])
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Seeding of each step, and averaging of weights where it is requested."""
+        """Return the callbacks that seed each step, and average weights on request."""
         ema, swa = self.hparams["ema"], self.hparams["swa"]
         averaging = [exponential(ema)] if ema is not None else [equal(swa)] if swa is not None else []
-        # Averaging copies the network in its `setup`, so that the network has to be there.
+        # Averaging copies the network in its `setup`, so the network must exist.
         own = [_SetUp(), PerStepSeed()]
         there = [type(callback) for callback in self.trainer.callbacks] if self._trainer is not None else []  # type: ignore[attr-defined]
         return [*(callback for callback in own if type(callback) not in there), *averaging]
 
     def setup(self, stage: str) -> None:
-        """Take from the trainer's data module what is not given: tags, size, channels, frequencies, seed.
+        """Get missing tags, size, channels, frequencies and seed from the data module of the trainer.
 
         Raises
         ------
         InputError
-            For tags, a size or channels that are not those of the data module, and where there is no data module and
-            something is missing.
+            If tags, size or channels differ from those of the data module, or something is missing without a data
+            module.
         """
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PlanetDataModule):
@@ -164,21 +165,24 @@ class TileTagger(pl.LightningModule):
             if stage == "fit":
                 self.learn_frequencies(data.frequencies)
         elif not self.is_built:
-            raise InputError("TileTagger has no tags: give tags=[...], or give the Trainer a PlanetDataModule")
+            raise InputError("TileTagger has no tags", option="tags",
+                             remedy="give tags=[...], or give the Trainer a PlanetDataModule")  # fmt: skip
         elif stage == "fit" and self.loss.needs_frequencies and not self._knows_frequencies:
             raise InputError(
-                f"the loss {self.hparams['loss']} needs the share of the training tiles with each tag: give the "
-                "Trainer a PlanetDataModule, or call learn_frequencies before fit"
-            )
+                f"the loss {self.hparams['loss']} needs the share of the training tiles with each tag", option="loss",
+                remedy="give the Trainer a PlanetDataModule, or call learn_frequencies before fit",
+            )  # fmt: skip
 
     def take_data(self, data: PlanetDataModule) -> None:
-        """Make the network for the tiles and tags of a data module, or check that it is for these."""
+        """Make the network for the tiles and tags of a data module, or check that it fits them."""
         tags, size, in_chans = data.catalog.tags.names, data.hparams["size"], len(data.bands)
         own = self.hparams
         if own["in_chans"] not in (None, in_chans):
-            raise InputError(f"TileTagger takes {own['in_chans']} channels, and tiles have {name_bands(data.bands)}")
+            problem = f"TileTagger has {own['in_chans']} channels, but tiles have the bands {name_bands(data.bands)}"
+            raise InputError(problem, option="in_chans", remedy="omit in_chans")
         if self._own_size and own["size"] != size:
-            raise InputError(f"TileTagger has size {own['size']}, and the data module {size}: leave the size out")
+            problem = f"TileTagger has size {own['size']}, but the data module has size {size}"
+            raise InputError(problem, option="size", remedy="omit the size")
         if not self.is_built:
             with seeded(data.network_seed):
                 self._build(tags, size, in_chans)
@@ -186,14 +190,15 @@ class TileTagger(pl.LightningModule):
         if (odd := first_difference(own["tags"], tags)) is not None:
             raise InputError(
                 f"TileTagger has {len(own['tags'])} tags, and the data module {len(tags)}; number {odd[0]} is "
-                f"{odd[1]} in the one and {odd[2]} in the other: leave tags out, or give both the same list"
-            )
+                f"{odd[1]} in the one and {odd[2]} in the other", option="tags",
+                remedy="omit the tags, or give both the same list",
+            )  # fmt: skip
         if own["size"] != size:
             own["size"] = size
             self._try_sizes()
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
-        """Let the loss and, before training, the head know how frequent each tag is.
+        """Set the loss and, before training, the bias of the head from the frequencies of the tags.
 
         Parameters
         ----------
@@ -201,7 +206,8 @@ class TileTagger(pl.LightningModule):
             Share of the training tiles with each tag, in 0..1, shape (tags,).
         """
         if frequencies.shape != (len(self.hparams["tags"]),):
-            raise InputError(f"frequencies must be of shape ({len(self.hparams['tags'])},), not {frequencies.shape}")
+            problem = f"frequencies must be of shape ({len(self.hparams['tags'])},), not {frequencies.shape}"
+            raise InputError(problem, option="frequencies")
         self.loss.learn_frequencies(frequencies)
         self._knows_frequencies = True
         if self._untrained:
@@ -209,18 +215,18 @@ class TileTagger(pl.LightningModule):
             self._untrained = False
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load weights, from which training then goes on."""
+        """Load weights, from which training continues."""
         self._untrained = False
         return super().load_state_dict(state_dict, strict, assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let nothing be fetched when the checkpoint is loaded: it holds all weights."""
+        """Switch pretrained weights off in the checkpoint, which holds all weights itself."""
         checkpoint["hyper_parameters"] |= {"pretrained": False, "weights": None}
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
-        """Set the head's bias so that, before training, each tag's probability is near its frequency."""
+        """Set the bias of the head so that, before training, the probability of each tag is near its frequency."""
         heads = self.backbone.get_classifier()  # type: ignore[operator]
-        for head in heads if isinstance(heads, tuple) else (heads,):  # distilled networks average two
+        for head in heads if isinstance(heads, tuple) else (heads,):  # distilled networks have two
             for layer in head.modules():
                 if isinstance(layer, nn.Linear) and layer.bias is not None and len(layer.bias) == len(frequencies):
                     with torch.no_grad():
@@ -234,14 +240,15 @@ class TileTagger(pl.LightningModule):
         images
             uint8 of shape (tiles, height, width, channels).
         size
-            Edge to scale the tiles to, pixels; as they are by default.
+            Edge to scale the tiles to, pixels; by default they are not scaled.
 
         Returns
         -------
         float32 logits of shape (tiles, tags).
         """
         if not self.is_built:
-            raise InputError("TileTagger has no network before it has tags: give tags=[...], or fit it")
+            raise InputError("TileTagger has no network before it has tags", option="tags",
+                             remedy="give tags=[...], or fit it")  # fmt: skip
         check_images(images.dtype, images.shape, self.hparams["in_chans"])
         inputs = preprocess(images, self.mean, self.std, size)
         if not self.hparams["channels_last"]:
@@ -255,47 +262,48 @@ class TileTagger(pl.LightningModule):
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
     def size_now(self) -> int | None:
-        """Edge of the tiles in this epoch, where it grows."""
+        """Return the edge of the tiles in this epoch if it grows, else None."""
         sizes: dict[int, int] = self.hparams["progressive_resizing"]
         return _latest(sizes, self.current_epoch)
 
     def on_train_start(self) -> None:
-        """Freeze what is frozen in this epoch, which a resumed run enters in the middle."""
+        """Freeze the stages of this epoch, also if a resumed run begins in its middle."""
         self._unfreeze()
 
     def on_train_epoch_start(self) -> None:
-        """Let more of the backbone train, where this epoch does."""
+        """Train more stages of the backbone if this epoch does."""
         self._unfreeze()
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """Loss of a batch."""
+        """Compute the loss of a batch."""
         try:
             logits = self(batch["image"], self.size_now())
         except ValueError as error:
-            if "more than 1 value per channel" not in str(error):  # batch norm, where one tile has shrunk to one pixel
+            if "more than 1 value per channel" not in str(error):  # a batch norm with one tile of one pixel
                 raise
-            raise InputError(f"data.batch_size: {len(batch['image'])} is too few to train on: {error}") from error
+            problem = f"`data.batch_size` {len(batch['image'])} is too small for training: {error}"
+            raise InputError(problem, option="data.batch_size") from error
         loss: torch.Tensor = self.loss(logits, batch["target"].float())  # Lightning casts them with the weights
-        # Not on the progress bar, for which Lightning would wait for the device's answer in every step.
+        # Not on the progress bar, for which Lightning would wait for the device in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Take the running statistics of the first process, which are those that are kept."""
+        """Copy the running statistics of the first process, which are the ones that are saved."""
         distributed.broadcast(self.buffers())
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep logits and targets of one view of the held-out tiles."""
+        """Store logits and targets of one view of the held-out tiles."""
         self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and F2 at 0.2 over all held-out tiles of all processes, and keep the figures of each tag."""
+        """Log loss and F2 at 0.2 over all held-out tiles of all processes, and store the scores of each tag."""
         _, logits, targets = self._gather_held_out()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
         self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val_f2")
 
     def _gather_held_out(self) -> list[torch.Tensor]:
-        """Give positions, outputs and targets of all processes, and forget them."""
+        """Collect positions, outputs and targets of all processes, and clear them."""
         own = [torch.cat(parts) for parts in zip(*self._held_out, strict=True)]
         self._held_out.clear()
         index, outputs, targets = distributed.gather_rows(*own)
@@ -310,63 +318,64 @@ class TileTagger(pl.LightningModule):
         self.per_tag.insert(0, "tag", self.hparams["tags"])
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep probabilities as they are predicted, averaged over the views, and targets."""
+        """Store predicted probabilities, averaged over the views, and targets."""
         self._held_out.append((batch["index"], self.probabilities(batch["image"]), batch["target"].float()))
 
     def on_test_epoch_end(self) -> None:
-        """Log F2 at 0.2 as ``test_f2``, and keep the figures of each tag."""
+        """Log F2 at 0.2 as ``test_f2``, and store the scores of each tag."""
         _, p, targets = self._gather_held_out()
         self._score(p.cpu().numpy(), targets.cpu().numpy(), "test_f2")
 
     def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Positions and probabilities of a batch."""
+        """Compute positions and probabilities of a batch."""
         return batch["index"].cpu(), self.probabilities(batch["image"]).cpu()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with the learning rate set anew at each step."""
+        """Make AdamW, with a new learning rate at each step."""
         hp = self.hparams
         groups = optimizer_groups(self.backbone, hp["lr"], hp["weight_decay"], hp["layer_decay"])
-        # Lightning cannot clip what a fused optimizer unscales inside its step.
+        # Lightning cannot clip gradients that a fused optimizer unscales inside its step.
         clipped = self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision)
-        # None, and not False, with which PyTorch would go through the parameters one by one on a GPU, too.
+        # None instead of False: with False, PyTorch would update the parameters one by one on a GPU, too.
         optimizer = torch.optim.AdamW(groups, lr=hp["lr"], fused=None if clipped else True)
         if self.trainer.max_epochs in (None, -1) and self.trainer.max_steps == -1:
-            raise InputError("set trainer.max_epochs or trainer.max_steps: the learning rate needs an end")
+            raise InputError("the schedule of the learning rate needs a last step", option="trainer.max_epochs",
+                             remedy="set `trainer.max_epochs` or `trainer.max_steps`")  # fmt: skip
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @torch.no_grad()
     def _try_sizes(self) -> None:
-        """Refuse sizes that the backbone cannot take, now and not in the epoch that comes to them."""
+        """Check that the backbone accepts all sizes, now instead of in the epoch that reaches them."""
         hp = self.hparams
         self.backbone.eval()
         for edge in sorted({hp["size"], *hp["progressive_resizing"].values()}):
             try:
                 logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
-            except Exception as error:  # each network says it in its own way
+            except Exception as error:  # each network raises its own type
                 option = "data.size" if edge == hp["size"] else "model.progressive_resizing"
-                raise InputError(
-                    f"{option}: {hp['backbone']} cannot take tiles of {edge} px: {str(error).splitlines()[0]}"
-                ) from error
+                reason = str(error).splitlines()[0]
+                problem = f"`{option}`: {hp['backbone']} does not accept tiles of {edge} px: {reason}"
+                raise InputError(problem, option=option) from error
             if getattr(logits, "shape", None) != (1, len(hp["tags"])):
-                raise InputError(
-                    f"model.backbone_args: with {hp['backbone_args']}, {hp['backbone']} does not give one logit a tag"
-                )
+                problem = f"with `model.backbone_args` {hp['backbone_args']}, {hp['backbone']} does not give one logit"
+                raise InputError(f"{problem} for each tag", option="model.backbone_args")
         self.backbone.train()
 
     def _check_stages(self) -> None:
-        """Refuse to unfreeze what is not there."""
+        """Check that the backbone has the stages of `unfreeze`."""
         unfreeze = self.hparams["unfreeze"]
         if not unfreeze:
             return
         if not hasattr(self.backbone, "group_matcher"):
-            raise InputError(f"model.unfreeze: timm divides {self.hparams['backbone']} into no stages; leave it out")
+            problem = f"`model.unfreeze`: timm defines no stages of {self.hparams['backbone']}"
+            raise InputError(problem, option="model.unfreeze", remedy="omit it")
         there = len(stages(self.backbone))
         if min(unfreeze) != 0 or any(count != "all" and not 1 <= count <= there for count in unfreeze.values()):
             raise InputError(
-                f"model.unfreeze must say from epoch 0 on how many of the {there} stages of "
-                f"{self.hparams['backbone']} train: 1..{there}, or all"
-            )
+                f"`model.unfreeze` must give from epoch 0 on how many of the {there} stages of "
+                f"{self.hparams['backbone']} train: 1..{there}, or all", option="model.unfreeze",
+            )  # fmt: skip
 
     def _unfreeze(self) -> None:
         count = _latest(self.hparams["unfreeze"], self.current_epoch)
@@ -374,27 +383,27 @@ class TileTagger(pl.LightningModule):
             train_last(self.backbone, len(stages(self.backbone)) if count == "all" else count)
 
     def _share_of_lr(self, step: int) -> float:
-        # Not asked for before the first step: counting the steps sets up the loaders, and Lightning gives a
-        # loader its state from a checkpoint only if it is set up after the checkpoint was read.
+        # The number of steps is not read before the first step: that sets up the loaders, and Lightning restores the
+        # state of a loader from a checkpoint only if it is set up after the checkpoint was read.
         done = step / self.trainer.estimated_stepping_batches if step else 0.0
         done = min(done, 1 - (self.hparams["swa"] or 0))
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
 
 
 def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, in_chans: int) -> TileTagger:
-    """Make a network of its options, for tiles of so many pixels an edge and so many channels."""
+    """Make a network from its options, for tiles with edges of `size` pixels and `in_chans` channels."""
     return TileTagger(list(tags), size=size, in_chans=in_chans, **to_plain(model))
 
 
 class _SetUp(pl.Callback):
-    """Set the network up before the callbacks behind this one, which may copy it."""
+    """Sets the network up before the later callbacks, which may copy it."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Call the network's own `setup`."""
+        """Call `setup` of the network."""
         pl_module.setup(stage)
 
 
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:
-    """Give what was last set, up to this epoch."""
+    """Return the value of the last entry up to this epoch."""
     begun = [start for start in by_epoch if start <= epoch]
     return by_epoch[max(begun)] if begun else None

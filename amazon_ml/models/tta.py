@@ -1,10 +1,10 @@
-"""Test-time augmentation: the views of a tile whose answers are averaged.
+"""Test-time augmentation: averages predictions over views of a tile.
 
-A tile seen from above means the same turned or mirrored, so the average over such views has less
-variance than one view. Tags have no place in the tile: nothing has to be turned back.
+A tile seen from above means the same when it is turned or mirrored, so the average over such views has less variance
+than one view. Tags have no place in the tile, so the results need not be turned back.
 
-The mean of probabilities is a vote with bounded ballots: one view that is sure of "no" leaves the others
-their say. The mean of logits is the geometric mean of the odds, where one that is sure enough outvotes all.
+In the mean of probabilities, the influence of each view is bounded. The mean of logits is the geometric mean of the
+odds, where one very certain view can outweigh all others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 Views = Callable[[torch.Tensor], Iterator[torch.Tensor]]
-#: From logits to probabilities, both (tiles, tags).
+#: A function from logits to probabilities, both (tiles, tags).
 Link = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -32,7 +32,7 @@ def _d4(images: torch.Tensor) -> Iterator[torch.Tensor]:
         yield turned.flip(1)
 
 
-#: Name to the views of a batch of images, (tiles, height, width, channels).
+#: By name, the views of a batch of images, (tiles, height, width, channels).
 VIEWS: dict[str, Views] = {"none": _one, "flips": _flips, "d4": _d4}
 
 
@@ -44,7 +44,7 @@ def _of_logits(views: Sequence[torch.Tensor], link: Link) -> torch.Tensor:
     return link(torch.stack([*views]).mean(dim=0))
 
 
-#: Name to the mean over views, from the logits of each and the link of the loss to probabilities (tiles, tags).
+#: By name, the mean over views: from the logits of each view and the link of the loss to probabilities (tiles, tags).
 MEANS: dict[str, Callable[[Sequence[torch.Tensor], Link], torch.Tensor]] = {
     "probability": _of_probabilities,
     "logit": _of_logits,

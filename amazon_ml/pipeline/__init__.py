@@ -1,1 +1,1 @@
-"""Whole jobs: training from tiles to a submission, finishing a run, blending runs."""
+"""Whole jobs: training from tiles to a submission, finishing a run, blending runs, finding rate and batch size."""

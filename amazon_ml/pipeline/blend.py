@@ -1,4 +1,4 @@
-"""Blends: one run made of several, used like any other."""
+"""Blends: one run made of several runs, for use like any other run."""
 
 import logging
 from pathlib import Path
@@ -18,24 +18,24 @@ log = logging.getLogger(__name__)
 def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
     """Average or stack runs; the blend is a run like any other, tuned, scored and used with the same verbs.
 
-    The runs may differ in network, size, bands, loss and folds, for every stored probability is by a
-    network that never saw the tile. Weights and stacks are fitted on labels, too: each tile that is
-    tuned and scored on is blended by those fitted on other tiles, and untagged and new tiles by those
-    fitted on all. A rule that is tuned on such rows has seen a held-out label through the weights
-    of other rows only, which is far less than the noise of the score. Where several ways or many sets
-    of runs are tried, the best one's score flatters it, as that of any choice does.
+    The runs may differ in network, size, bands, loss and folds, since every stored probability comes from a network
+    that never saw the tile. Weights and stacks are also fitted on labels: each labelled tile is blended by weights that
+    were fitted on other tiles, and untagged and new tiles by weights that were fitted on all. A rule that is tuned on
+    such rows depends on a held-out label only through the weights of other rows, which is far less than the noise of
+    the score. If several ways or many sets of runs are tried, the score of the best one is too high, as for any
+    choice.
 
     Parameters
     ----------
     runs
-        Run folders of the same labelled tiles and tags, blends among them if need be. They are read
-        again when the blend predicts new tiles.
+        Run folders with the same labelled tiles and tags; they may be blends. They are read again when the blend
+        predicts new tiles.
     run
         Folder of the blend; an earlier blend there is replaced.
     how
-        mean, of probabilities; logit_mean, of log odds; rank, of ranks tag by tag, made probabilities
-        again; weighted, the mean with weights of least log loss; or stacked, each tag learnt from all
-        tags of all runs, held to the mean of log odds.
+        mean, of probabilities; logit_mean, of log odds; rank, of ranks for each tag, converted to probabilities;
+        weighted, the mean with weights of least log loss; or stacked, each tag predicted from all tags of all runs,
+        with a penalty towards the mean of log odds.
 
     Returns
     -------
@@ -53,17 +53,17 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
     ['constant', 'cross_fitted', 'cross_fitted_minus_fixed', 'fitted', 'fixed_0.2']
     """
     if how not in WAYS:
-        raise InputError(f"`how` {how}: there are {', '.join(WAYS)}")
+        raise InputError(f"`how` {how} is unknown", option="how", remedy=f"there are {', '.join(WAYS)}")
     members, folder = [Run(path) for path in runs], Run(run)
     if len({member.path.resolve() for member in members}) < max(2, len(members)):
-        raise InputError("name two different runs or more")
+        raise InputError("name two different runs or more", option="runs")
     if folder.path.resolve() in {member.path.resolve() for member in members}:
-        raise InputError(f"`run` {run} is one of the runs to blend; choose another")
+        raise InputError(f"`run` {run} is one of the runs to blend", option="run", remedy="choose another folder")
     if folder.config.exists() and not folder.blend.exists():
-        raise InputError(f"`run` {run} holds another run; choose another")
+        raise InputError(f"`run` {run} holds another run", option="run", remedy="choose another folder")
     check_run_folder(folder)
     for member in members:
-        member.read_config()  # refuses what is no run, before a lock makes the folder of the blend
+        member.read_config()  # an error if this is no run, before a lock makes the folder of the blend
     with locked(folder):
         make_blend(folder, members, how)
         metrics = finish(folder, listed_tiles(folder))

@@ -1,4 +1,4 @@
-"""What to ask of a run before it is begun: the learning rate, and the batch size."""
+"""Learning-rate and batch-size finders."""
 
 import logging
 import math
@@ -31,17 +31,17 @@ from amazon_ml.training.launch import check_accelerator
 
 log = logging.getLogger(__name__)
 
-#: Share of itself that the smoothed loss keeps with each batch.
+#: Weight of the former value in the smoothed loss.
 _SMOOTH = 0.9
-#: A sweep ends where the smoothed loss is so many times its least.
+#: A sweep ends if the smoothed loss is this many times its minimum.
 _DIVERGED = 4
 #: The smallest batch that is tried.
 _SMALLEST = 8
-#: Share of the highest speed that counts as no slower.
+#: Share of the highest speed that counts as equally fast.
 _AS_FAST = 0.95
-#: What errors of full memory say that are no `torch.OutOfMemoryError`: of the CPU's, and of CUDA's own libraries.
+#: Messages of full memory that are no `torch.OutOfMemoryError`: of the CPU, and of libraries of CUDA.
 _FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-#: Nothing but steps of training.
+#: Options of a trainer that does only steps of training.
 _BARE: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "limit_val_batches": 0, "devices": 1, "num_nodes": 1,
     "strategy": "auto", "max_epochs": -1, "max_time": None, "min_epochs": None, "min_steps": None,
@@ -49,7 +49,7 @@ _BARE: dict[str, Any] = {
 
 
 def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100) -> float:
-    """Train at rising rates, see where the loss falls and where it diverges; writes lr.csv and lr.png to the run.
+    """Train at rising rates, find where the loss falls and where it diverges, and write lr.csv and lr.png to the run.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, ste
     """
     check_accelerator(config.trainer)
     if not 0 < lowest < highest < math.inf:
-        raise InputError(f"`lowest` {lowest:g} must be above 0 and below `highest` {highest:g}")
+        raise InputError(f"`lowest` {lowest:g} must be above 0 and below `highest` {highest:g}", option="lowest")
     if steps < 10:
-        raise InputError(f"`steps` {steps}: a sweep takes 10 steps at least")
+        raise InputError(f"`steps` must be at least 10, not {steps}", option="steps")
     run = Run(config.folder)
     check_run_folder(run, BEFORE_TRAINING)
     found = sweep(config, np.geomspace(lowest, highest, steps))
@@ -80,18 +80,18 @@ def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, ste
 
 
 def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
-    """Train a fresh network, each step at the next rate, until its loss diverges (Smith 2017).
+    """Train a new network, each step at the next rate, until its loss diverges (Smith 2017).
 
     Parameters
     ----------
     config
         The configuration.
     rates
-        Learning rates of the head, rising; other layers have their share of them.
+        Rising learning rates of the head; other layers use fixed shares of them.
 
     Returns
     -------
-    A row a batch: ``step``, ``learning_rate``, ``loss`` and ``smoothed_loss``.
+    One row for each batch: ``step``, ``learning_rate``, ``loss`` and ``smoothed_loss``.
     """
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), config)
@@ -101,14 +101,16 @@ def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
         rising = RisingRate(rates)
         trainer = make_trainer(config.trainer, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
-            trainer.fit(tagger, data.train_dataloader())  # the loader alone: dropout is drawn as it comes
+            trainer.fit(
+                tagger, data.train_dataloader()
+            )  # only the loader: the seed of dropout does not depend on the data module
     if not rising.rows:
-        raise WorkError(f"the loss is not finite at `lowest` {rates[0]:g}")
+        raise WorkError(f"the loss is not finite at the `lowest` rate {rates[0]:g}")
     return pd.DataFrame(rising.rows, columns=["step", "learning_rate", "loss", "smoothed_loss"])
 
 
 class RisingRate(pl.Callback):
-    """Give each step its learning rate, and keep the losses in `rows`."""
+    """Sets the learning rate of each step, and stores the losses in `rows`."""
 
     def __init__(self, rates: np.ndarray) -> None:
         self.rates = rates
@@ -118,7 +120,7 @@ class RisingRate(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Set the rate, which the schedule has set to another."""
+        """Set the rate instead of that of the schedule."""
         self._step = trainer.global_step
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.rates[self._step] * group["initial_lr"] / module.hparams["lr"]
@@ -126,7 +128,7 @@ class RisingRate(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Keep the loss; end where it diverges."""
+        """Store the loss; stop if it diverges."""
         loss = float(outputs["loss"])
         self._mean = _SMOOTH * self._mean + (1 - _SMOOTH) * loss
         self._weight = _SMOOTH * self._weight + (1 - _SMOOTH)
@@ -140,7 +142,7 @@ class RisingRate(pl.Callback):
 def suggest_rate(found: pd.DataFrame) -> float:
     """Suggest a tenth of the rate at which the smoothed loss was least.
 
-    There, the loss falls steeply still; at the least itself, it is about to rise (Howard and Gugger 2020).
+    There the loss still falls steeply; at its minimum it is about to rise (Howard and Gugger 2020).
     """
     least = int(found["smoothed_loss"].to_numpy().argmin())
     if least in (0, len(found) - 1):
@@ -151,8 +153,7 @@ def suggest_rate(found: pd.DataFrame) -> float:
 def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tuple[dict[int, float], bool]:
     """Time training steps on batches of doubling size.
 
-    Tiles are noise that is made once: neither speed nor memory depend on what is on them, and loading
-    is not measured.
+    Tiles are noise that is made once: speed and memory do not depend on the pixels, and loading is not measured.
 
     Parameters
     ----------
@@ -161,15 +162,17 @@ def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tupl
     limit
         The largest batch to try, at least 8.
     steps
-        Steps to time for each size; their median counts.
+        Number of timed steps for each size; their median counts.
 
     Returns
     -------
-    Images/s of each size, and whether memory ended it.
+    Images/s of each size, and whether full memory ended the measurement.
     """
     check_accelerator(config.trainer)
-    if limit < _SMALLEST or steps < 1:
-        raise InputError(f"`limit` must be at least {_SMALLEST}, and `steps` at least 1")
+    if limit < _SMALLEST:
+        raise InputError(f"`limit` must be at least {_SMALLEST}, not {limit}", option="limit")
+    if steps < 1:
+        raise InputError(f"`steps` must be at least 1, not {steps}", option="steps")
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), config)
     tagger = _tagger(replace(config, model=replace(config.model, progressive_resizing={}, unfreeze={})), data)
@@ -188,25 +191,25 @@ def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tupl
 
 
 def enough(speeds: dict[int, float]) -> int:
-    """Pick the smallest batch that is about as fast as the fastest."""
+    """Choose the smallest batch that is about as fast as the fastest."""
     return min(size for size, speed in speeds.items() if speed >= _AS_FAST * max(speeds.values()))
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is full, on a GPU or on the CPU."""
+    """Whether an error means that memory is full, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(sign in str(error) for sign in _FULL)
     )
 
 
 class StepClock(pl.Callback):
-    """Note when steps end."""
+    """Records the times at which steps end."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Note the time, once the device is done."""
+        """Record the time when the device is done."""
         if module.device.type == "cuda":
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
@@ -218,9 +221,9 @@ def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int
         "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
         "target": torch.zeros(size, tags),
     }
-    if on_gpu(config.trainer):  # as loaders give them; from other memory, each step would wait for its tiles
+    if on_gpu(config.trainer):  # as loaders do; from other memory, each step would wait for its tiles
         batch = {key: value.pin_memory() for key, value in batch.items()}
-    clock, count = StepClock(), steps + 2  # the first step pays for what is made once
+    clock, count = StepClock(), steps + 2  # the first step includes initialisation
     trainer = make_trainer(config.trainer, [clock], **_BARE, max_steps=count, accumulate_grad_batches=1)
     with interruptible(trainer):
         trainer.fit(tagger, DataLoader([batch] * count, batch_size=None))  # type: ignore[arg-type]
@@ -233,7 +236,7 @@ def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
 
 
 def _first_epoch(model: ModelConfig) -> ModelConfig:
-    """Leave out what changes in later epochs, which a sweep of many steps would come to."""
+    """Remove changes in later epochs, which a sweep of many steps would reach."""
     sizes = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch == 0}
     stages = {epoch: count for epoch, count in model.unfreeze.items() if epoch == 0}
     return replace(model, progressive_resizing=sizes, unfreeze=stages)

@@ -1,4 +1,4 @@
-"""What ends a run, once its probabilities are there: the decision, the scores, a picture, the submission, the page."""
+"""Finishes a run after prediction: decision, scores, picture, submission and page."""
 
 import logging
 from pathlib import Path
@@ -23,31 +23,29 @@ log = logging.getLogger(__name__)
 def gather(run: Path, *, partial: bool = False) -> Metrics:
     """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
 
-    For folds that were trained in processes of their own, as on a cluster.
+    It is for folds that were trained in separate processes, as on a cluster.
 
     Parameters
     ----------
     run
         Run folder.
     partial
-        Take the folds that are finished, though not all are.
+        Use the finished folds, although others are not finished.
 
     Returns
     -------
-    The content of metrics.json.
+    The contents of metrics.json.
     """
     folder = Run(run)
-    folder.read_config()  # a lock would make the folder where there is none
+    folder.read_config()  # before a lock makes a folder that does not exist
     if folder.blend.exists():
-        raise InputError(f"{run} is a blend of other runs; it has no folds")
+        raise InputError("the run is a blend of other runs, without folds", file=run, option="run")
     with locked(folder, wait=True):
         missing = [] if partial else missing_folds(folder)
         if missing:
-            raise InputError(
-                f"{run}: folds {missing} are not finished; train them with `folds`, or take what is there "
-                "with `partial` true"
-            )
-        requested_before(folder)  # before anything is written: it refuses a changed decision
+            raise InputError(f"folds {missing} are not finished", file=run, option="partial",
+                             remedy="train them with `folds`, or use the others with `partial` true")  # fmt: skip
+        requested_before(folder)  # before any file is written: a changed decision is an error
         gather_folds(folder)
         return finish(folder, listed_tiles(folder))
 
@@ -60,11 +58,11 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     run
         Run folder with its probabilities.
     tiles
-        Labelled tiles of a catalog, for the picture; without them, none is drawn.
+        Labelled tiles of a catalog, for the picture; without them, no picture is drawn.
 
     Returns
     -------
-    The content of metrics.json.
+    The contents of metrics.json.
     """
     metrics = save_rule(run)
     if tiles is not None:
@@ -78,14 +76,14 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
 def _submit(run: Run) -> None:
     try:
         make_submission(run.path)
-    except InputError as error:  # part of the test tiles is a reason for no submission, not for no run
+    except InputError as error:  # problems of the test tiles must not end the run
         log.warning("no submission was written: %s", error)
 
 
 def _report(run: Run, tiles: pd.DataFrame | None) -> None:
     try:
         write_report(run, tiles)
-    except Exception as error:  # the run is whole without its page
+    except Exception as error:  # the run is complete without its page
         log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
 
 

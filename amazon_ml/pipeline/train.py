@@ -1,4 +1,4 @@
-"""The whole job: fit, predict held-out tiles, tune, score, tag the test tiles; resumes."""
+"""The whole job: fits networks, predicts held-out tiles, tunes, scores and tags the test tiles; it can resume."""
 
 import logging
 import time
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunResult:
-    """What training gives.
+    """The result of training.
 
     Parameters
     ----------
     folder
         The run folder, with networks, probabilities, decision, submission and report.
     metrics
-        The content of metrics.json: the scores with their intervals.
+        The contents of metrics.json: the scores with their intervals.
     rank
         Which of the processes that trained together this is; 0 where there is one.
 
@@ -55,16 +55,16 @@ class RunResult:
 
 
 def train(config: RunConfig) -> RunResult:
-    """Run the whole job into a run folder, in as many processes as the configuration asks for.
+    """Run the whole job into a run folder, in the number of processes of the configuration.
 
-    Several processes may each train other folds of one run at the same time. What the folds share is
-    held by one of them at a time, for as long as it takes to set up, and to gather what is finished. Of processes
-    that train one network together, the first does all that is not training or prediction.
+    Several processes may train different folds of one run at the same time. One of them at a time locks the files that
+    the folds share, to set up the run, and to gather finished folds. If several processes train one network together,
+    the first does everything except training and prediction.
 
     Parameters
     ----------
     config
-        Options of the run. A run folder that was begun with the same options is finished.
+        Options of the run. A run folder that was begun with the same options is resumed.
 
     Returns
     -------
@@ -103,10 +103,10 @@ def _train(config: RunConfig) -> Metrics:
 
 
 def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list[int]]:
-    """Write what the folds share, or see that it is the same; take hold of the folds that are asked for."""
+    """Write the files that the folds share, or check that they are the same; lock the requested folds."""
     check_run_folder(run, BEFORE_TRAINING)
     data = open_tiles(run, config)
-    if not run.begun():  # before the folder of the run is made: a wrong option leaves nothing
+    if not run.begun():  # before the folder of the run is made: a wrong option leaves no files
         check_weights_file(config.model.weights)
         data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
@@ -116,7 +116,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list
             check_trained(run)
         data.prepare_data()
         catalog = data.catalog
-        for path in (run.folds, run.bands):  # a person may write them before training
+        for path in (run.folds, run.bands):  # a user may write them before training
             check_recorded(path) if begun else adopt(path)
         folds = _folds(run, config, catalog)
         processes = _training_processes(run, folds)
@@ -135,7 +135,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list
 
 
 def _bind(fold: FoldFolder, task: str) -> None:
-    """Record what a fold is trained for; refuse one that was begun for another run."""
+    """Record the task of a fold; a fold that was begun for another task is an error."""
     if fold.weights.exists() or fold.last.exists():
         check_task(fold.path, task)
     else:
@@ -149,13 +149,13 @@ def _put_together(run: Run, catalog: Catalog) -> Metrics:
 
 
 def _training_processes(run: Run, folds: list[int]) -> int:
-    """Tell by how many processes the run's networks are trained; refuse to go on with another number of them."""
+    """Return the number of processes that train the networks of the run; another number now is an error."""
     processes = read_processes(run) if run.begun() else distributed.count()
     if processes != distributed.count() and not all(run.fold(fold).weights.exists() for fold in folds):
         raise InputError(
-            f"{run.path} was begun by {processes} processes, and these are {distributed.count()}, whose steps would "
-            f"take other tiles; start {processes}, or choose another `run`"
-        )
+            f"{processes} processes began the run, but now there are {distributed.count()}, whose steps would use "
+            "other tiles", file=run.path, remedy=f"start {processes} processes, or choose another `run`",
+        )  # fmt: skip
     return processes
 
 
@@ -165,13 +165,13 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
     fold = read_folds(run.folds, catalog.labelled["image_name"])
     there = sorted(set(fold))
     try:
-        asked = config.folds_of(there)
+        requested = config.folds_of(there)
     except InputError as error:
-        raise InputError(f"{error}; they are those of {run.folds}") from None
-    held_out = int(fold.isin(asked).sum())
+        raise InputError(error.problem, file=run.folds, option=error.option, remedy=error.remedy) from None
+    held_out = int(fold.isin(requested).sum())
     if held_out < LEAST_TILES:
         raise InputError(
-            f"folds {asked} hold out {held_out} of {len(fold)} tiles; thresholds need {LEAST_TILES} at least: "
-            "ask for more `folds`, or fewer of them with `data.n_folds`"
-        )
-    return asked
+            f"folds {requested} hold out {held_out} of {len(fold)} tiles, but thresholds need at least {LEAST_TILES}",
+            option="folds", remedy="request more `folds`, or make fewer with `data.n_folds`",
+        )  # fmt: skip
+    return requested

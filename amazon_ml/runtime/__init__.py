@@ -1,1 +1,1 @@
-"""What knows nothing of tiles: files, locks, processes, signals, memory."""
+"""Files, locks, processes, signals and memory; nothing here depends on tiles."""

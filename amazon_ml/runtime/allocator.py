@@ -1,28 +1,27 @@
-"""What becomes of memory that is freed: the arrays of a network's layers come and go with every batch."""
+"""Keeps freed memory for the next batch: every batch allocates and frees the arrays of all layers of a network."""
 
 import ctypes
 import os
 
-# As <malloc.h> of glibc numbers them; mallopt(3) says what they do.
+# Numbers in <malloc.h> of glibc; see mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-#: Blocks below this are kept, bytes. What is larger is seldom a batch's.
+#: Blocks below this size in bytes are kept. A batch seldom needs larger ones.
 _KEPT = 2**30
-#: By which somebody sets the same from outside.
+#: Variables of the environment that set the same.
 _SETTINGS = frozenset({"MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"})
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library hand freed memory out again, where it would return it to the system.
+    """Make the C library reuse freed memory instead of returning it to the system.
 
-    glibc takes each block above 32 MiB from the system, and gives it back when it is freed. The system
-    then clears page after page of the next one before it can be written, which in predicting batches of
-    64 tiles of 96 px takes nearly as long as the network does. It changes no result. A process holds on to what it
-    needed at most, up to 2 GiB of it unused.
+    glibc takes each block above 32 MiB from the system, and returns it when it is freed. The system then clears every
+    page of the next block. In prediction with batches of 64 tiles of 96 px, that takes nearly as long as the network.
+    The results do not change. A process keeps the memory of its peak, up to 2 GiB of it unused.
 
     Returns
     -------
-    Whether the C library does so from now on: not where it is another than glibc, nor where the
-    environment says otherwise (``MALLOC_MMAP_THRESHOLD_`` and its like, or ``GLIBC_TUNABLES``).
+    Whether the C library does so from now on: not if it is not glibc, nor if the environment sets these options
+    (``MALLOC_MMAP_THRESHOLD_`` and others, or ``GLIBC_TUNABLES``).
     """
     if not _SETTINGS.isdisjoint(os.environ) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
         return False
@@ -30,6 +29,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
-    # Older ones take no more than 32 MiB here; but they can be kept from mapping blocks at all.
+    # Older versions accept at most 32 MiB here, but mapping of blocks can be switched off.
     maps = mallopt(_MMAP_THRESHOLD, _KEPT) or mallopt(_MMAP_MAX, 0)
     return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1) and maps)

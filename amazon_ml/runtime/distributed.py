@@ -1,6 +1,6 @@
-"""Processes that train one network together: starting them, waiting for the first, and having what all have.
+"""Processes that train one network together: starting them, waiting for the first, and exchanging data.
 
-Outside of `together`, and in it on one device, there is one process, and everything here comes to nothing.
+Outside of `together`, and in it on one device, there is one process, and the functions here do nothing.
 """
 
 import logging
@@ -26,31 +26,31 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-#: The first works alone for as long as it takes to read, or to tune; one that dies is noticed at once all the same.
+#: Longest wait for the first process, which reads or tunes alone; a process that dies is noticed at once.
 _WAIT = timedelta(days=7)
-#: Seconds that a process has for ending by itself after another one failed.
+#: Seconds in which a process may end by itself after another one failed.
 _GRACE = 20
-#: What gloo says, in one way or another, when a process at the other end is gone.
+#: Messages of gloo when another process is gone.
 _LOST = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Connection refused", "remote peer")
-_GONE = "another process of this job is gone; see above whether it said why"
-#: How all processes talk to each other beside training, through main memory, whatever devices they train on.
+_GONE = "another process of this job is gone; the reason may stand above"
+#: Group for exchanges beside training, through main memory, whatever the devices.
 _talk: dist.ProcessGroup | None = None
 
 
 def rank() -> int:
-    """Tell which of the processes this is, counted from 0."""
+    """Return the number of this process, counted from 0."""
     return dist.get_rank(_talk) if _talk else 0
 
 
 def count() -> int:
-    """Tell how many processes work together."""
+    """Return the number of processes that work together."""
     return dist.get_world_size(_talk) if _talk else 1
 
 
 def on_rank_zero(work: Callable[[], _T]) -> _T:
-    """Do something in the first process while the others wait; all get what it gave.
+    """Call a function in the first process while the others wait; all return its result.
 
-    Where it fails there, the others end with it.
+    If it fails there, the others end, too.
     """
     if not _talk:
         return work()
@@ -62,7 +62,7 @@ def on_rank_zero(work: Callable[[], _T]) -> _T:
 
 
 def all_gather(part: _T) -> list[_T]:
-    """Give all processes what each of them has, in the order of ranks."""
+    """Collect the values of all processes in each process, in the order of `rank`."""
     if not _talk:
         return [part]
     parts = [part] * count()
@@ -72,7 +72,7 @@ def all_gather(part: _T) -> list[_T]:
 
 
 def all_reduce_max(number: int) -> int:
-    """Give all processes the largest of the numbers that they have."""
+    """Return the largest number of all processes in each process."""
     if not _talk:
         return number
     largest = torch.tensor(int(number))
@@ -82,7 +82,7 @@ def all_reduce_max(number: int) -> int:
 
 
 def gather_rows(index: torch.Tensor, *columns: torch.Tensor) -> list[torch.Tensor]:
-    """Give all processes the rows that each of them has a share of, in the order of their index.
+    """Collect the rows of all processes in each process, in the order of their index.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def gather_rows(index: torch.Tensor, *columns: torch.Tensor) -> list[torch.Tenso
 
     Returns
     -------
-    The index, and the columns on the devices they came from, with all rows. With one process, they are as given.
+    The index, and the columns on their devices, with all rows. With one process, they are not changed.
     """
     if not _talk:
         return [index, *columns]
@@ -105,7 +105,7 @@ def gather_rows(index: torch.Tensor, *columns: torch.Tensor) -> list[torch.Tenso
 
 @torch.no_grad()
 def broadcast(tensors: Iterable[torch.Tensor]) -> None:
-    """Set tensors to what they are in the first process."""
+    """Set tensors to their values in the first process."""
     if not _talk:
         return
     with waiting.wait():
@@ -115,12 +115,12 @@ def broadcast(tensors: Iterable[torch.Tensor]) -> None:
 
 @contextmanager
 def started(processes: int, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-    """Have a command run in a process for each device of this host, of which this process is the first.
+    """Run a command in one process for each device of this host; this process is the first.
 
     Parameters
     ----------
     processes
-        How many there are on this host, this one included.
+        Number of processes on this host, including this one.
     command
         Arguments of ``amazon-ml``.
     environment
@@ -128,7 +128,7 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
     """
     former, over = dict(os.environ), threading.Event()
     os.environ.update(environment, LOCAL_RANK="0", LOCAL_WORLD_SIZE=str(processes))
-    # With -P, since the current folder may hold files of the names of modules.
+    # With -P, since the current folder may hold files with names of modules.
     whole = [sys.executable, "-P", "-m", "amazon_ml.cli", *command]
     others = [subprocess.Popen(whole, env={**os.environ, "LOCAL_RANK": str(n)}) for n in range(1, processes)]
     threading.Thread(target=_end_with, args=(others, over), daemon=True).start()
@@ -143,7 +143,7 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
 
 
 def _end_with(others: Sequence[subprocess.Popen[bytes]], over: threading.Event) -> None:
-    """End this process when another one failed, should it not do so by itself: a wait for a GPU may have no end."""
+    """End this process after another one failed, if it does not end by itself: a wait for a GPU may have no end."""
     while not over.wait(0.5):
         failed = [other.returncode for other in others if other.poll()]
         if failed and not over.wait(_GRACE):
@@ -166,17 +166,17 @@ def _stop(others: Iterable[subprocess.Popen[bytes]], seconds: float) -> None:
 def together() -> Iterator[None]:
     """Work in all processes of PyTorch's process group, which end together.
 
-    They end when all are done, or with the message and the status of the first that fails.
+    They end when all are done, or with the message and the status of the first failure.
     """
     global _talk
     with waiting.wait():
         _talk = dist.new_group(backend="gloo", timeout=_WAIT)
     if rank():
-        logging.getLogger("amazon_ml").setLevel(logging.ERROR)  # the first says it for all
+        logging.getLogger("amazon_ml").setLevel(logging.ERROR)  # the first logs for all
     try:
         store = _open_store()
         try:
-            with waiting.before_end(lambda sign: _leave_word(store, sign)):
+            with waiting.before_end(lambda sign: _publish_status(store, sign)):
                 yield
                 on_rank_zero(lambda: None)
         except BaseException as error:
@@ -187,7 +187,7 @@ def together() -> Iterator[None]:
 
 
 def _open_store() -> TCPStore:
-    """Open what holds the first failure: it is in the first process, and can be asked when collectives fail."""
+    """Open the store of the first failure: it is in the first process, and works when collectives fail."""
     host, all_hosts = os.environ["MASTER_ADDR"], count()
     if rank() == 0:
         store = TCPStore(host, 0, all_hosts, is_master=True, wait_for_workers=False)
@@ -198,15 +198,15 @@ def _open_store() -> TCPStore:
         return TCPStore(host, port, all_hosts, is_master=False, timeout=timedelta(minutes=5))
 
 
-def _leave_word(store: TCPStore, sign: signal.Signals) -> None:
-    """Tell the others the status of this process, which a signal ends while it waits for them."""
+def _publish_status(store: TCPStore, sign: signal.Signals) -> None:
+    """Publish the status of this process, which a signal ends while it waits for the others."""
     leaving = threading.Thread(target=_first_failure, args=(store, waiting.status(sign)), daemon=True)
     leaving.start()
-    leaving.join(1)  # where the first process does not answer, there is nobody to know
+    leaving.join(1)  # if the first process does not answer, no process needs the status
 
 
 def _first_failure(store: TCPStore, status: int) -> bool:
-    """Note the exit status of a failure, unless there was one before; tells whether it is the first."""
+    """Store the exit status of a failure, unless there was one before; return whether it is the first."""
     if store.add("failures", 1) > 1:
         return False
     store.set("status", str(status))
@@ -214,11 +214,11 @@ def _first_failure(store: TCPStore, status: int) -> bool:
 
 
 def _end(error: BaseException, store: TCPStore) -> None:
-    """Raise an error as it is in the process that fails first, and in the others an exit of the same status."""
+    """Raise the error in the process that fails first, and `SystemExit` with the same status in the others."""
     try:
         with waiting.wait():
             status = None if _first_failure(store, _status(error)) else int(store.get("status"))
-    except RuntimeError:  # the first process is gone, and has said why, or was killed
+    except RuntimeError:  # the first process is gone: it logged the reason, or was killed
         status = 1 if isinstance(error, RuntimeError) else None
     if status is not None:
         raise SystemExit(status) from None
@@ -228,7 +228,7 @@ def _end(error: BaseException, store: TCPStore) -> None:
 
 
 def _status(error: BaseException) -> int:
-    """Exit status of the command line for an error."""
+    """Return the exit status of the command line for an error."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return 2 if isinstance(error, InputError) else 130 if isinstance(error, KeyboardInterrupt) else 1

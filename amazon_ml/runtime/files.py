@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Writes files atomically, under a temporary name that is then renamed; reads JSON; hashes files."""
 
 import fcntl
 import hashlib
@@ -15,22 +15,22 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular, no_file
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving without an error it replaces `path`.
+    """Yield a temporary path beside `path`; at the end without an error it replaces `path`.
 
-    The temporary file is new and empty, under a name that nobody can guess. A link in the place of `path` is
-    replaced; what it points to is not touched.
+    The temporary file is new and empty, with a name that cannot be guessed. If `path` is a link, the link is replaced,
+    and its target is not changed.
 
     Raises
     ------
     WorkError
-        When the folder cannot be written to, or the disk is full; `path` is then as it was.
+        If the folder cannot be written to, or the disk is full; `path` is then unchanged.
     InputError
-        When `path` is a device, a pipe or a socket.
+        If `path` is a device, a pipe or a socket.
     """
     temporary, lock = None, -1
     try:
@@ -44,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
-            with suppress(OSError):  # it has its name by now
+            with suppress(OSError):  # it was renamed
                 temporary.unlink()
             os.close(lock)
 
@@ -53,23 +53,23 @@ def _check_replaceable(path: Path) -> None:
     if os.path.lexists(path):
         kind = stat.S_IFMT(path.lstat().st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR):  # a folder cannot be replaced anyway
-            raise InputError(f"{path} is no regular file; name another one")
+            raise InputError("this is no regular file", file=path, remedy="name another file")
 
 
 def _new_beside(path: Path) -> tuple[Path, int]:
-    """Make a temporary file, and lock it, so that others see that a process is at work on it."""
+    """Make a temporary file, and lock it, so that other processes see that it is in use."""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):  # a file system without locks: a leftover stays there
+        with suppress(OSError):  # a file system without locks: leftovers stay there
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
+        if os.fstat(handle).st_nlink:  # else another process removed it as a leftover before it was locked
             return temporary, handle
         os.close(handle)
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove temporary files of the same target whose process was killed: nobody holds their lock any more."""
+    """Remove temporary files of the same target whose process was killed: no process holds their lock."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
     with suppress(OSError):  # the folder cannot be listed, or another process removed the file
         for name in os.listdir(path.parent):  # noqa: PTH208 (names alone, of folders with many tiles)
@@ -78,7 +78,7 @@ def clear_leftovers(path: Path) -> None:
 
 
 def _remove_unlocked(leftover: Path) -> None:
-    with suppress(OSError):  # a link, or a process is at work on it
+    with suppress(OSError):  # a link, or a process uses it
         handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if stat.S_ISREG(os.fstat(handle).st_mode):
@@ -89,37 +89,37 @@ def _remove_unlocked(leftover: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole, indented; what JSON lacks (NaN, infinity) is refused."""
+    """Write indented JSON atomically; NaN and infinity, which JSON lacks, are errors."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; a missing or broken file is an `InputError` that names it, and so are NaN and infinity."""
+    """Read JSON; an `InputError` if the file is missing or broken, or holds NaN or infinity."""
     check_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
-        raise InputError(f"there is no {path}") from None
+        raise no_file(path) from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
+        raise InputError(f"the file is not JSON: {error}", file=path) from None
     except RecursionError:
-        raise InputError(f"{path} is not JSON that anything of ours writes: it is nested too deep") from None
+        raise InputError("the JSON is nested too deep", file=path) from None
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"it has no number {name}")
+    raise ValueError(f"there is no number {name}")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table whole, as Parquet or CSV after the ending of `path`."""
+    """Write a table atomically, as Parquet or CSV by the ending of `path`."""
     with atomic_write(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -128,7 +128,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of the bytes of a file."""
     check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

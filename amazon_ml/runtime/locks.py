@@ -1,8 +1,8 @@
-"""Locks between processes: files that one process holds at a time, and that fall with it however it ends.
+"""Locks between processes: files that one process holds at a time; the lock ends with the process in every case.
 
-A lock file is opened, never written: whatever lies under its name keeps its content. A link, a pipe or a folder
-under that name is refused. (The package filelock does the same, but it polls, falls back to files without a lock,
-and holds on in forked processes.)
+A lock file is opened, never written, so an existing file keeps its contents. A link, a pipe or a folder of that name
+is an error. (The package filelock does the same, but it polls, falls back to files without a lock, and keeps the lock
+in forked processes.)
 """
 
 import errno
@@ -18,32 +18,32 @@ from amazon_ml.errors import InputError, WorkError
 
 log = logging.getLogger(__name__)
 
-#: Neither empties a file nor follows a link nor waits for the other end of a pipe. NFS needs writing for a lock.
+#: Flags that do not empty a file, follow a link, or wait for the other end of a pipe. NFS locks only writable files.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: What opening says of something that is no regular file: a link, a folder, a socket, a device.
+#: Errors of opening something that is no regular file: a link, a folder, a socket, a device.
 _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV}
 
 
 @contextmanager
 def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file for this process; the lock falls with the process, however it ends.
+    """Hold a lock file for this process; the lock ends with the process in every case.
 
     Parameters
     ----------
     path
         The lock file.
     busy
-        The message when another process holds it.
+        The message if another process holds it.
     wait
         Whether to wait until it is free.
 
     Raises
     ------
     WorkError
-        When the file cannot be made, or the file system knows no locks.
+        If the file cannot be made, or the file system has no locks.
     InputError
-        When something other than a file has that name; with the message `busy`, when another process holds it and
-        `wait` is false.
+        If something other than a file has that name; with the message `busy`, if another process holds it and `wait`
+        is false.
     """
     lock = _open(path)
     try:
@@ -74,23 +74,24 @@ def _open(path: Path) -> int:
         lock = os.open(path, _FLAGS, 0o666)
     except OSError as error:
         if error.errno in _NO_FILE:
-            raise _refused(path) from None
+            raise _no_lock_file(path) from None
         raise WorkError(f"cannot write to {path.parent}: {error.strerror}") from error
     _opened.add(lock)
     if not stat.S_ISREG(os.fstat(lock).st_mode):
         _close(lock)
-        raise _refused(path)
+        raise _no_lock_file(path)
     return lock
 
 
 def _close(lock: int) -> None:
-    if lock in _opened:  # a forked process has let go of it
+    if lock in _opened:  # a forked process has closed it
         _opened.discard(lock)
         os.close(lock)
 
 
-def _refused(path: Path) -> InputError:
-    return InputError(f"{path} is to be a lock file, and is a link or no regular file; remove it")
+def _no_lock_file(path: Path) -> InputError:
+    return InputError("a lock file must be a regular file, but this is a link or something else", file=path,
+                      remedy="remove it")  # fmt: skip
 
 
 def _take(lock: int, path: Path) -> bool:
@@ -108,7 +109,7 @@ _opened: set[int] = set()
 
 
 def _drop_locks() -> None:
-    """Let go of them in a forked process, which would hold them for as long as it outlives this one."""
+    """Close the locks in a forked process, which would otherwise hold them after the end of this one."""
     for lock in _opened:
         os.close(lock)
     _opened.clear()

@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop, so that the same command goes on later; at once, or where the work sees to it."""
+"""Signals that stop a process, so that the same command can resume later: at once, or at a good moment of the work."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-#: What schedulers send ahead of a time limit (USR1, USR2), and before they take a machine away (TERM).
+#: Signals of schedulers before a time limit (USR1, USR2), and before they take a machine away (TERM).
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 
 
@@ -18,19 +18,19 @@ class _Request:
     held: bool = False
 
 
-_request = _Request()  # one for the process, as signal handlers are
+_request = _Request()  # one for the process, like signal handlers
 
 
 class Stopped(SystemExit):
-    """A signal has stopped the work, and the same command goes on with it.
+    """A signal has stopped the work; the same command resumes it.
 
     Parameters
     ----------
     where
-        How far the work has come, for the message.
+        The progress of the work, for the message.
     """
 
-    STATUS = 85  # of Linux's errors ERESTART, and none of the shell's own
+    STATUS = 85  # ERESTART among the errors of Linux; shells do not use it
 
     def __init__(self, where: str = "") -> None:
         super().__init__(self.STATUS)
@@ -42,36 +42,39 @@ class Stopped(SystemExit):
 
 
 def listen() -> None:
-    """Heed the signals from now on: the first one raises `Stopped`, at once or where they are `held`."""
+    """React to the signals from now on: the first one raises `Stopped`, at once or at the end of `held`."""
     _request.listening, _request.sign = True, None
     reclaim()
 
 
 def reclaim() -> None:
-    """Take the signals back from a library that took them; only where they are listened to."""
+    """Set the handlers again after a library has replaced them, if this process listens to the signals."""
     if _request.listening and threading.current_thread() is threading.main_thread():
         for sign in SIGNALS:
             signal.signal(sign, _note)
 
 
 def listening() -> bool:
-    """Whether this process heeds the signals, so that it ends with the status of `Stopped`."""
+    """Whether this process reacts to the signals, so that it ends with the status of `Stopped`."""
     return _request.listening
 
 
 def holding() -> bool:
-    """Whether the work at hand ends itself at a good moment."""
+    """Whether the current work ends itself at a good moment."""
     return _request.held
 
 
 def requested() -> bool:
-    """Whether this process was asked to stop."""
+    """Whether a signal has requested this process to stop."""
     return _request.sign is not None
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Have signals noted only, for work that ends itself at a good moment when it was `asked`; leaving does at last."""
+    """Only note signals, for work that ends itself at a good moment when a stop was `requested`.
+
+    The end of the block raises `Stopped` at the latest.
+    """
     _request.held = True
     try:
         yield
@@ -83,7 +86,7 @@ def held() -> Iterator[None]:
 
 def _note(number: int, frame: FrameType | None) -> None:
     if requested():
-        return  # it is under way, and a checkpoint perhaps half written
+        return  # the process already stops, and a checkpoint may be half written
     _request.sign = signal.Signals(number)
     if not _request.held:
         raise Stopped

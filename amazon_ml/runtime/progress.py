@@ -1,4 +1,4 @@
-"""Work on many files in threads, and say how far it is."""
+"""Processes many files in threads, and shows the progress."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
-#: Items that are handed to the threads together, so that little waits in memory and Ctrl-C is heard.
+#: Number of items that the threads get at once, so that few wait in memory and Ctrl-C works.
 _BLOCK = 2048
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -34,21 +34,21 @@ _SECONDS_BETWEEN_LINES = 10.0
 def mapped(
     function: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int, what: str
 ) -> Iterator[Result]:
-    """Give the results of a function for each item, in order, computed by threads.
+    """Yield the results of a function for each item, in order, computed by threads.
 
-    Threads serve where the time goes into libraries that let others run meanwhile: decoding, hashing,
-    numpy on large arrays.
+    Threads help if most of the time is spent in libraries that release the interpreter lock: decoding, hashing, numpy
+    on large arrays.
 
     Parameters
     ----------
     function
-        What is done with an item.
+        The function.
     items
-        What it is done with.
+        Its arguments.
     num_workers
         Number of threads.
     what
-        What the items are, for the progress bar on a terminal and for the lines elsewhere.
+        Description of the work, for the progress bar on a terminal and for the log lines elsewhere.
     """
     with ThreadPoolExecutor(num_workers) as pool:
         blocks = (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
@@ -57,14 +57,14 @@ def mapped(
 
 
 def tracked(results: Iterable[Result], total: int, what: str) -> Iterator[Result]:
-    """Give results as they come, and say how far it is: with a bar on a terminal, in lines elsewhere."""
+    """Yield results as they come, and show the progress: a bar on a terminal, log lines elsewhere."""
     if sys.stderr.isatty():
         yield from track(results, what, total=total, console=Console(stderr=True), transient=True)
         return
-    told = time.monotonic()
+    last_line = time.monotonic()
     for done, result in enumerate(results, start=1):
-        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-            told = time.monotonic()
+        if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
             log.info("%s: %s of %s", what, f"{done:,}", f"{total:,}")
         yield result
 
@@ -106,16 +106,16 @@ def counted(total: int, done: int, what: str) -> Iterator[Callable[[int], None]]
 
 @contextmanager
 def watched(size: Callable[[], int], total: int, what: str) -> Iterator[None]:
-    """Say how far something is that grows by itself while the block runs.
+    """Show the progress of a file that grows while the block runs.
 
     Parameters
     ----------
     size
-        Gives its bytes now.
+        Returns its current size in bytes.
     total
-        Its bytes when it is done; 0 where that is not known.
+        Its final size in bytes; 0 if that is not known.
     what
-        What it is, for the progress bar on a terminal and for the lines elsewhere.
+        Description of the work, for the progress bar on a terminal and for the log lines elsewhere.
     """
     over = Event()
     show = _show_bar if sys.stderr.isatty() else _show_lines

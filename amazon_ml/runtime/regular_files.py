@@ -1,4 +1,4 @@
-"""Reading of regular files only: a FIFO, a socket, a device or a folder in the place of a file is refused at once."""
+"""Reads regular files only: a FIFO, a socket, a device or a folder in the place of a file is an error at once."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError
 
-#: What a file system can hold in the place of a regular file: the test of `stat` for it, and its name in messages.
+#: Kinds of files that are not regular: the test of `stat`, and the name in messages.
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe (FIFO)"),
@@ -18,46 +18,53 @@ _KINDS = (
 
 
 def irregular(mode: int) -> str:
-    """Name what a mode of `os.stat` stands for; ``""`` for a regular file."""
+    """Name the kind of file of a mode of `os.stat`; ``""`` for a regular file."""
     if stat.S_ISREG(mode):
         return ""
     return next((name for test, name in _KINDS if test(mode)), "a special file")
 
 
 def check_regular(path: Path) -> None:
-    """Refuse a path that leads to anything but a regular file, before a reader opens it and waits for ever.
+    """Check that a path leads to a regular file, before a reader opens it and waits forever.
 
-    A path that leads to nothing is left to the reader, whose message says what is missing.
+    A missing file is not an error here: the reader reports it.
 
     Raises
     ------
     InputError
-        Where the path, or the link there, leads to a folder, a FIFO, a socket or a device.
+        If the path, or the link there, leads to a folder, a FIFO, a socket or a device.
     """
     try:
         kind = irregular(os.stat(path).st_mode)  # noqa: PTH116 (for each of 100,000 tiles)
     except (OSError, ValueError):
         return
     if kind:
-        raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
+        raise _not_regular(path, kind)
 
 
-def cannot_read(path: Path | str, error: OSError) -> InputError:
-    """Make the error for a file that cannot be read."""
+def _not_regular(path: str | Path, kind: str) -> InputError:
+    return InputError(f"cannot read the file: it is {kind}, not a regular file", file=path)
+
+
+def no_file(path: str | Path) -> InputError:
+    """Make the error for a file that does not exist."""
+    return InputError("there is no such file", file=path)
+
+
+def cannot_read(path: str | Path, error: OSError) -> InputError:
+    """Make the error for a file that cannot be read; for a broken link, it names the target."""
+    file = Path(path)
+    if file.is_symlink() and not file.exists():
+        problem = f"this is a link to {file.readlink()}, which does not exist"
+        return InputError(problem, file=path, remedy="correct the link, or remove it")
     return InputError(f"cannot read the file: {error.strerror}", file=path)
 
 
-def unopened(path: Path, error: OSError) -> str:
-    """Say why a file could not be opened: a link that leads to nothing is named with its target."""
-    if path.is_symlink() and not path.exists():
-        return f"{path} is a link to {path.readlink()}, which is not there; mend the link, or remove it"
-    return f"cannot read {path}: {error.strerror}"
-
-
 def open_regular(path: str | Path) -> int:
-    """Open a regular file to read it, and give its descriptor.
+    """Open a regular file for reading, and return its descriptor.
 
-    The kind of the file is asked of the descriptor, so that no exchange in between can make the caller wait.
+    The kind of the file is read from the descriptor, so that a file that is replaced meanwhile cannot make the caller
+    wait.
 
     Raises
     ------
@@ -75,11 +82,11 @@ def open_regular(path: str | Path) -> int:
     kind = irregular(os.fstat(descriptor).st_mode)
     if kind:
         os.close(descriptor)
-        raise InputError(f"cannot read {path}: it is {kind}, not a regular file")
+        raise _not_regular(path, kind)
     return descriptor
 
 
 def read_regular(path: str | Path) -> bytes:
-    """Read a regular file whole; raises as `open_regular`."""
+    """Read a whole regular file; raises as `open_regular`."""
     with open(open_regular(path), "rb", buffering=0) as stream:
         return stream.read()

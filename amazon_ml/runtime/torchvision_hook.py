@@ -1,4 +1,4 @@
-"""Let torchvision import where its compiled operators do not load; timm and Lightning import it.
+"""Makes ``import torchvision`` work if its compiled operators do not load; timm and Lightning import it.
 
 Package indexes pair a CPU build of PyTorch with a torchvision that is built for CUDA. Its operators then do not load,
 and ``import torchvision`` ends with "operator torchvision::nms does not exist". Two declared operators are enough for
@@ -25,12 +25,12 @@ _declared: list[Any] = []
 
 
 class _Hook(MetaPathFinder):
-    """Find modules as the other finders do, and wrap the loaders of the few that are named in `_LOADERS`."""
+    """Finds modules as the other finders do, and wraps the loaders of those in `_LOADERS`."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Give the spec that Python would find, with a loader around its loader."""
+        """Return the spec that Python would find, with a loader around its loader."""
         if name not in _LOADERS:
             return None
         for finder in sys.meta_path:
@@ -45,17 +45,17 @@ class _Hook(MetaPathFinder):
 
 
 class _Wrapped(Loader):
-    """A loader whose modules are executed by a function of ours; all else is that of the loader inside."""
+    """A loader that executes modules with another function; the inner loader does everything else."""
 
     def __init__(self, inside: Loader, execute: Callable[[Loader, ModuleType], None]) -> None:
         self._inside, self._execute = inside, execute
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Make the module as the loader inside does."""
+        """Make the module as the inner loader does."""
         return self._inside.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute it; the module keeps the loader that Python gave it."""
+        """Execute the module with its original loader as its attribute."""
         module.__loader__ = self._inside
         if module.__spec__ is not None:
             module.__spec__.loader = self._inside
@@ -71,7 +71,7 @@ def _execute_extension(inside: Loader, module: ModuleType) -> None:
 
 
 def _execute_image(inside: Loader, module: ModuleType) -> None:
-    """Execute without the warning on the image decoder, which lacks for the same reason."""
+    """Execute without the warning on the image decoder, which is missing for the same reason."""
     if not _declared:
         inside.exec_module(module)
         return
@@ -95,7 +95,7 @@ def _declare_missing(extension: ModuleType) -> None:
     for name in _OPERATORS:
         try:
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
-        except RuntimeError:  # somebody else has declared it
+        except RuntimeError:  # another library has declared it
             continue
     _declared.append(library)
 

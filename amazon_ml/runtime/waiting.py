@@ -1,7 +1,7 @@
-"""Waits for other processes that a signal ends.
+"""Waits for other processes that a signal can end.
 
-PyTorch waits in C++, where Python's signal handlers do not run, for half an hour or for days. The interpreter passes
-each signal to a thread. The thread sees whether the handler has run, and ends the process where it has not.
+PyTorch waits in C++ for half an hour or for days, where signal handlers of Python do not run. The interpreter passes
+each signal to a thread. The thread checks whether the handler has run, and ends the process if it has not.
 """
 
 import contextlib
@@ -19,23 +19,24 @@ from amazon_ml.runtime import preemption
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a handler has to run while the process waits for others; in a wait between steps of training, where the
-#: others may be slower by a step; and elsewhere, where one call into PyTorch may be a long computation.
+#: Seconds in which a handler must run: during a wait for other processes; during a wait between steps of training,
+#: where the others may be a step behind; for an interrupt outside of waits; and for other signals outside of waits,
+#: where one call of PyTorch may compute for long.
 _IN_A_WAIT, _BETWEEN_STEPS, _INTERRUPT, _ELSEWHERE = 2.0, 20.0, 10.0, 60.0
-#: Seconds between two looks.
+#: Seconds between two checks.
 _LOOK = 0.1
 
 
 @dataclass
 class _State:
-    """What is known of this process: whether it waits, and whether it was interrupted."""
+    """State of this process: whether it waits, and whether it was interrupted."""
 
-    waits: int = 0  # begun and ended, so that it is odd while one lasts
+    waits: int = 0  # number of beginnings and ends, so it is odd during a wait
     interrupted: bool = False
     before_end: list[Callable[[signal.Signals], None]] = field(default_factory=list)
 
 
-_state = _State()  # one for the process, as signal handlers are
+_state = _State()  # one for the process, like signal handlers
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def wait() -> Iterator[None]:
 
 @contextmanager
 def before_end(work: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Have something done before a signal ends a wait, and the process with it."""
+    """Call a function before a signal ends a wait and the process."""
     _state.before_end.append(work)
     try:
         yield
@@ -60,7 +61,7 @@ def before_end(work: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Watch for signals while this process works with others; only in the main thread, which handlers run in."""
+    """Watch for signals while this process works with others; only in the main thread, where handlers run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,7 +100,7 @@ def _watch(reading: int) -> None:
 
 
 def _end_unless_handled(sign: signal.Signals) -> None:
-    """End this process when a handler does not run in time: the main thread does not come back from C++."""
+    """End this process if a handler does not run in time: the main thread does not return from C++."""
     began, waits = time.monotonic(), _state.waits
     while time.monotonic() - began < _patience(sign):
         time.sleep(_LOOK)
@@ -127,14 +128,14 @@ def _named(sign: signal.Signals) -> tuple[str, str]:
 
 
 def status(sign: signal.Signals) -> int:
-    """Exit status of the command line for a signal."""
+    """Return the exit status of the command line for a signal."""
     if sign == signal.SIGINT:
         return 130
     return preemption.Stopped.STATUS if preemption.listening() else 128 + sign
 
 
 def _forget_in_child() -> None:
-    """Keep signals of a forked process, such as one that loads tiles, from being taken for those of this one."""
+    """Separate the signals of a forked process, such as a loader process, from those of this one."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
 

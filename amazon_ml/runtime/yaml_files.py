@@ -1,4 +1,4 @@
-"""Reading YAML that anybody may have written: each fault is an `InputError` that names the file and the line."""
+"""Reads YAML of unknown origin: each fault is an `InputError` with the file and the line."""
 
 import copy
 import re
@@ -7,32 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular, no_file
 
-#: How deep lists and keys may lie in each other. The parsers of YAML call themselves for each level, and one written
-#: in C ends the process where the stack does.
+#: Largest depth of nested lists and keys. The parsers of YAML call themselves for each level, and a parser in C ends
+#: the process when the stack is full.
 MAX_DEPTH = 100
-#: Signs that begin a level at the start of a line, where blanks are all that is before them.
+#: Signs that begin a level at the start of a line, with only blanks before them.
 _BLOCK_SIGNS = re.compile(r"([ \t]*)((?:[-?][ \t]+)*)")
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
-#: How many values aliases (``*name``) may add by repeating others.
+#: Largest number of values that aliases (``*name``) may add by repetition.
 _MOST_REPEATED = 10_000
 
 
 def check_depth(text: str, source: str) -> None:
-    """Refuse text whose lists and keys lie in each other by more than `MAX_DEPTH` levels, before it is parsed.
+    """Check that lists and keys of a text are nested at most `MAX_DEPTH` levels deep, before it is parsed.
 
     Parameters
     ----------
     text
         YAML or JSON.
     source
-        The file or the option that it comes from, for the message.
+        The file or the option of the text, for the message.
 
     Raises
     ------
     InputError
-        With the line where the text becomes too deep.
+        If it is deeper, with the line.
     """
     depth = 0
     for place, sign in enumerate(text):
@@ -43,8 +43,8 @@ def check_depth(text: str, source: str) -> None:
 
 
 def _check_blocks(text: str, source: str) -> None:
-    """Do as `check_depth` for levels that indentation and signs at the start of a line make."""
-    open_levels: list[tuple[int, int]] = []  # columns, and how many levels begin there
+    """Check as `check_depth` the levels that indentation and signs at the start of a line make."""
+    open_levels: list[tuple[int, int]] = []  # columns, and numbers of levels that begin there
     place = 0
     for line in text.split("\n"):
         match = _BLOCK_SIGNS.match(line)
@@ -59,20 +59,20 @@ def _check_blocks(text: str, source: str) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file with plain values only; an empty one is ``None``.
+    """Read a YAML file with plain values only; an empty file gives ``None``.
 
     Raises
     ------
     InputError
-        Where there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep, and where aliases
-        (``*name``) lead into a circle or multiply what is there.
+        If there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep, or if aliases
+        (``*name``) form a circle or repeat too many values.
     """
     return copy.deepcopy(_parsed(read_yaml_text(path), path))
 
 
 @lru_cache(maxsize=32)
 def _parsed(text: str, path: Path) -> Any:
-    """Parse the text of a file; a command reads the configuration of its run twenty times, and parsing is slow."""
+    """Parse the text of a file; cached, since a command reads the configuration of its run twenty times."""
     import yaml
 
     try:
@@ -85,9 +85,11 @@ def _parsed(text: str, path: Path) -> Any:
     except InputError:
         raise
     except yaml.YAMLError as error:
-        raise InputError(f"{_where(path, error)} is not YAML: {_reason(error)}") from None
-    except (RecursionError, ValueError) as error:  # such as a date that there is not
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"this is not YAML: {reason}", file=path, line=mark.line + 1 if mark else None) from None
+    except (RecursionError, ValueError) as error:  # such as a date that does not exist
+        raise InputError(f"this is not YAML: {str(error).splitlines()[0]}", file=path) from None
 
 
 def read_yaml_text(path: Path) -> str:
@@ -96,17 +98,18 @@ def read_yaml_text(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"there is no {path}") from None
+        raise no_file(path) from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not YAML: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        problem = f"this is not YAML: byte {error.start} is not UTF-8"
+        raise InputError(problem, file=path, remedy="save it as UTF-8") from None
     check_depth(text, str(path))
     return text
 
 
 class _Counter:
-    """Count what YAML holds once its aliases are followed, before a value is made for each.
+    """Counts the values of YAML with all aliases followed, before the values are made.
 
     Parameters
     ----------
@@ -120,34 +123,25 @@ class _Counter:
         self._counted: dict[Any, int] = {}
 
     def count(self, node: Any) -> int:
-        """Count a node and all below it; an `InputError` for too many, and for a node below itself."""
+        """Count a node and all below it; an `InputError` if there are too many, or a node is below itself."""
         if node in self._inside:
-            raise self._refused(node, "a value refers to itself by an alias (*name)")
+            raise self._error(node, "a value refers to itself by an alias (*name)")
         if node not in self._counted:
             if len(self._inside) > 2 * MAX_DEPTH:
-                raise self._refused(node, f"aliases (*name) nest more than {MAX_DEPTH} levels deep")
+                raise self._error(node, f"aliases (*name) nest more than {MAX_DEPTH} levels deep")
             self._inside.append(node)
             parts = node.value if isinstance(node.value, list) else ()
             below = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
             self._counted[node] = 1 + sum(map(self.count, below))
             self._inside.pop()
             if self._counted[node] - len(self._counted) > _MOST_REPEATED:
-                raise self._refused(node, f"aliases (*name) repeat more than {_MOST_REPEATED:,} values")
+                raise self._error(node, f"aliases (*name) repeat more than {_MOST_REPEATED:,} values")
         return self._counted[node]
 
-    def _refused(self, node: Any, reason: str) -> InputError:
-        return InputError(f"{self._path}, line {node.start_mark.line + 1}: {reason}; write the values out")
+    def _error(self, node: Any, problem: str) -> InputError:
+        return InputError(problem, file=self._path, line=node.start_mark.line + 1, remedy="write the values out")
 
 
 def _too_deep(source: str, text: str, place: int) -> InputError:
     line = text.count("\n", 0, place) + 1
-    return InputError(f"{source}, line {line}: lists and keys are nested more than {MAX_DEPTH} levels deep")
-
-
-def _where(path: Path, error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f"{path}, line {mark.line + 1}," if mark else str(path)
-
-
-def _reason(error: Any) -> str:
-    return getattr(error, "problem", None) or str(error).splitlines()[0]
+    return InputError(f"lists and keys are nested more than {MAX_DEPTH} levels deep", file=source, line=line)

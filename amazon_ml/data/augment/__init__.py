@@ -1,1 +1,1 @@
-"""Changes of training tiles, each a pure function of the seed, the epoch and the tile."""
+"""Augmentation of training tiles, as a pure function of the seed, the epoch and the tile."""

@@ -1,10 +1,9 @@
 """Augmentation as a pure function of (seed, epoch, index).
 
-albumentations keeps one random state in each copy of a pipeline, so with loader workers every
-worker, and with fresh workers every epoch, would draw the same augmentations. Handing the steps a
-new random state for each tile mends that, and makes a resumed run see what an undisturbed one would
-have seen. The steps share that state: with one each from the same seed, as Compose hands out, two
-flips of p = 0.5 would always come together.
+albumentations stores one random state in each copy of a pipeline. So all loader processes would draw the same
+augmentations, and new ones would draw them again in every epoch. Here the steps get a new random state for each tile,
+so a resumed run sees the same tiles as an uninterrupted one. All steps share that state: with a state of its own for
+each step, but from the same seed as in Compose, two flips of p = 0.5 would always come together.
 """
 
 import inspect
@@ -26,44 +25,44 @@ from amazon_ml.errors import InputError
 
 Step = Mapping[str, dict[str, Any]]
 
-#: The eight symmetries of the square: a tile seen from above has no right way up.
+#: The eight symmetries of the square: a tile seen from above has no upright position.
 D4: Step = {"D4": {"p": 1.0}}
 #: OpenCV's code to reverse the columns, the rows, or both.
 _FLIPS = {1: 1, 2: 0, 3: -1}
-#: What is drawn, so that each is drawn on its own.
+#: Numbers of the independent draws.
 _SYMMETRY, _STEPS = 0, 1
 
 
 class Augmentation:
-    """Steps that change tiles, one after the other, with their randomness handed in.
+    """Steps of augmentation, applied in order, with explicit randomness.
 
-    D4 as the first step is left to the caller, who draws it with `symmetries` for a whole batch and
-    applies it with `symmetric`: seeding albumentations takes longer than that.
+    The caller applies D4 as the first step: it draws the symmetries with `symmetries` for a whole batch and applies
+    them with `symmetric`, since seeding albumentations takes longer.
 
     Parameters
     ----------
     steps
-        One mapping a step, from the name of a transform of albumentations, or of ours (Haze,
-        Clouds), to its arguments, such as ``{"RandomBrightnessContrast": {"p": 0.5}}``.
+        One mapping for each step, from the name of a transform of albumentations or of this package (Haze, Clouds) to
+        its arguments, such as ``{"RandomBrightnessContrast": {"p": 0.5}}``.
     seed
         Seed of the run.
     size
-        Edge of the tiles, pixels. When given, it is the ``size`` of steps that need one and have
-        none, such as RandomResizedCrop, and every step is tried once.
+        Edge of the tiles, pixels. If given, it is the ``size`` of steps that need one and have none, such as
+        RandomResizedCrop, and every step is tried once.
     bands
-        Of the tiles; for the trial.
+        Number of bands of the tiles, for the trial.
     mix
         Mixing of whole batches.
 
     Attributes
     ----------
     mix
-        To be called with each batch; None where batches are not mixed.
+        Mixing, called with each batch; None where batches are not mixed.
 
     Raises
     ------
     InputError
-        For an unknown transform, arguments that it refuses, or steps that do not work on such tiles.
+        If a transform is unknown, its arguments are wrong, or steps do not work on such tiles.
     """
 
     def __init__(
@@ -87,18 +86,18 @@ class Augmentation:
 
     @property
     def only_symmetry(self) -> bool:
-        """Whether calling does nothing: there are no steps but, perhaps, D4 as the first."""
+        """Whether there are no steps except D4 as the first, so that a call does nothing."""
         return not self.steps
 
     def symmetries(self, epoch: npt.ArrayLike, indices: npt.ArrayLike) -> npt.NDArray[np.uint8] | None:
-        """Draw which of the eight symmetries each tile gets; none where D4 is not the first step.
+        """Draw one of the eight symmetries for each tile; None if D4 is not the first step.
 
         Parameters
         ----------
         epoch
-            Counted from 0; one for all, or one a tile.
+            Counted from 0; one for all tiles, or one for each.
         indices
-            Which tiles, of shape (tiles,).
+            Positions of the tiles, of shape (tiles,).
 
         Returns
         -------
@@ -109,19 +108,19 @@ class Augmentation:
         return (hashed(self.seed, _SYMMETRY, epoch, indices) >> np.uint64(61)).astype(np.uint8)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
-        """Apply the steps, but for D4 as the first, to one tile.
+        """Apply the steps, except D4 as the first, to one tile.
 
         Parameters
         ----------
         image
-            uint8 of shape (height, width, bands); stays as it is.
+            uint8 of shape (height, width, bands); it is not changed.
         epoch, index
-            Of the tile, counted from 0. Equal arguments give equal pixels.
+            Epoch, and position of the tile, counted from 0. Equal arguments give equal pixels.
 
         Raises
         ------
         InputError
-            Where a step fails, or the tile would not stay uint8 of its shape.
+            If a step fails, or changes the type or the shape of the tile.
         """
         if self.only_symmetry:
             return image
@@ -129,27 +128,28 @@ class Augmentation:
 
     def _stepped(self, image: Image, entropy: int, always: bool = False) -> Image:
         generator, py_random = np.random.default_rng(entropy), random.Random(entropy)
-        result = np.ascontiguousarray(image)  # OpenCV reads no backward views
+        result = np.ascontiguousarray(image)  # OpenCV cannot read views with negative strides
         for step in self.steps:
             step.set_random_state(generator, py_random)
             try:
                 result = step(image=result, force_apply=always)["image"]
-            except Exception as error:  # OpenCV, albumentations and what they call each raise their own kinds
+            except Exception as error:  # OpenCV, albumentations and others each raise their own types
                 raise InputError(
-                    f"data.augment: {type(step).__name__} fails on a tile ({_described(result)}): {_told(error)}"
-                ) from error
+                    f"`data.augment`: {type(step).__name__} fails on a tile ({_describe(result)}): "
+                    f"{_describe_error(error)}", option="data.augment",
+                ) from error  # fmt: skip
         if result.dtype != np.uint8 or result.shape != image.shape:
             raise InputError(
-                f"data.augment: steps must keep {_described(image)}, since the network normalises; "
-                f"these give {_described(result)}"
-            )
+                f"`data.augment`: steps must return {_describe(image)}, since the network normalises; these return "
+                f"{_describe(result)}", option="data.augment",
+            )  # fmt: skip
         return result
 
 
 def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
-    """Give one of the eight symmetries of a tile.
+    """Apply one of the eight symmetries to a tile.
 
-    numpy copies a view with backward or swapped axes byte by byte, ten times as slow as OpenCV does.
+    numpy copies a view with reversed or swapped axes byte by byte, ten times as slow as OpenCV.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
         In 0..7. Bit 4 swaps rows and columns; then bit 2 reverses the rows and bit 1 the columns. A
         quarter turn is 4 and 2, or 4 and 1.
     out
-        Where to put it, contiguous and of the shape that comes; a new array by default.
+        Array for the result, contiguous and of its shape; a new array by default.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
     if out is None:
         out = np.empty((width, height, bands) if which & 4 else image.shape, dtype=np.uint8)
     flip = which & 3
-    if bands not in (3, 4):  # no pixel of OpenCV's; numpy moves it as one
+    if bands not in (3, 4):  # OpenCV has no such pixels; numpy moves each as one element
         pixels = image.view(np.dtype((np.void, bands)))
         turned = pixels.swapaxes(0, 1) if which & 4 else pixels
         out.view(pixels.dtype)[:] = turned[:: -1 if which & 2 else 1, :: -1 if which & 1 else 1]
@@ -184,31 +184,32 @@ def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
 
 def _transform(step: Step, size: int | None) -> Any:
     if len(step) != 1:
-        raise InputError(
-            f"data.augment: each step is one name with its arguments, such as {dict(D4)}; got {dict(step)}"
-        )
+        problem = f"`data.augment`: each step is one name with its arguments, such as {dict(D4)}, not {dict(step)}"
+        raise InputError(problem, option="data.augment")
     ((name, arguments),) = step.items()
     transform = WEATHER.get(name) or getattr(albumentations, name, None)
     if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):
-        raise InputError(f"data.augment: albumentations has no transform {name!r}; ours are {', '.join(WEATHER)}")
+        problem = f"`data.augment`: albumentations has no transform {name!r}; this package has {', '.join(WEATHER)}"
+        raise InputError(problem, option="data.augment")
     if size is not None and "size" in inspect.signature(transform).parameters:
         arguments = {"size": (size, size), **arguments}
     try:
         with warnings.catch_warnings():
-            # It ignores arguments that it does not know, with no more than this warning.
+            # albumentations ignores unknown arguments with only this warning.
             warnings.filterwarnings("error", message="Argument.* not valid for transform", category=UserWarning)
             return transform(**arguments)
     except (TypeError, ValueError, UserWarning) as error:
-        raise InputError(f"data.augment: {name} refuses {arguments}: {_told(error)}") from None
+        problem = f"`data.augment`: {name} does not accept {arguments}: {_describe_error(error)}"
+        raise InputError(problem, option="data.augment") from None
 
 
-def _described(image: npt.NDArray[Any]) -> str:
+def _describe(image: npt.NDArray[Any]) -> str:
     height, width, *bands = image.shape
     return f"{image.dtype}, {height} x {width} px, {bands[0] if bands else 1} bands"
 
 
-def _told(error: Exception) -> str:
-    """Put into one line what a library says; albumentations checks arguments with pydantic, which says more."""
+def _describe_error(error: Exception) -> str:
+    """Write the message of a library in one line; pydantic, with which albumentations checks arguments, has details."""
     faults: list[Any] = getattr(error.__cause__, "errors", list)()
-    told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-    return told or " ".join(str(error).split())
+    details = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    return details or " ".join(str(error).split())

@@ -1,7 +1,7 @@
-"""Mixup and cutmix: each tile of a batch is mixed with the one before it, and so are their tags.
+"""Mixup and cutmix: mix each tile of a batch, and its tags, with the tile before it.
 
-Batches are shuffled, so the tile before is as random a partner as any, and no tile is its own. Both
-work in place: a batch of tiles is large, and the loader has just made it.
+Batches are shuffled, so the tile before is a random partner, and no tile is its own partner. Both work in place: a
+batch is large, and the loader has just made it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from amazon_ml.data.readers.images import Image
 
 #: Shares of tags, in 0..1: float32 (tiles, tags).
 Targets = npt.NDArray[np.float32]
-#: What mixes tiles and targets in place, by a share.
+#: A function that mixes tiles and targets in place, by a share.
 Way = Callable[[Image, Targets, float, np.random.Generator], None]
 
 
 class Mix:
-    """Mixup or cutmix of whole batches, with the randomness handed in.
+    """Mixup or cutmix of whole batches, with explicit randomness.
 
     Parameters
     ----------
     mixup_alpha, cutmix_alpha
-        Alpha of the Beta(alpha, alpha) distribution that the share of a tile is drawn from, more than 0; where both
-        are given, one is drawn for each batch, evenly.
+        Alpha, above 0, of the Beta(alpha, alpha) distribution of the share of a tile; if both are given, each batch
+        gets one of them with equal chance.
     prob
         Share of the batches that are mixed.
     seed
@@ -40,7 +40,7 @@ class Mix:
         self.ways = [(way, alpha) for way, alpha in both if alpha is not None]
 
     def __call__(self, images: Image, targets: Targets, epoch: int, indices: Sequence[int]) -> None:
-        """Mix a batch in place, or leave it; equal arguments give equal batches.
+        """Mix a batch in place, or do not change it; equal arguments give equal batches.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class Mix:
         epoch
             Counted from 0.
         indices
-            Which tiles the batch holds, in its order.
+            Positions of the tiles of the batch, in its order.
         """
         rng = np.random.default_rng((self.seed, epoch, *indices))
         if self.ways and rng.random() < self.prob:
@@ -67,14 +67,14 @@ def mixup(images: Image, targets: Targets, share: float, rng: np.random.Generato
     images, targets
         As in `Mix`.
     share
-        Of a tile and its tags, in 0..1; what is missing to 1 is its partner's. Taken to the nearest
-        1/256, which makes the sum exact in float32 and so each pixel the nearest integer.
+        Share of a tile and its tags, in 0..1; the rest is the share of its partner. It is rounded to 1/256, so that
+        the sum is exact in float32 and each pixel the nearest integer.
     rng
-        Not used: the share says all.
+        Not used.
     """
     share = round(256 * share) / 256
     last = images[-1].copy()
-    for i in range(len(images) - 1, 0, -1):  # backwards: each partner is as yet unmixed
+    for i in range(len(images) - 1, 0, -1):  # backwards, so that each partner is not mixed yet
         cv2.addWeighted(images[i], share, images[i - 1], 1 - share, 0, dst=images[i])
     cv2.addWeighted(images[0], share, last, 1 - share, 0, dst=images[0])
     _mix_targets(targets, share)
@@ -88,7 +88,7 @@ def cutmix(images: Image, targets: Targets, share: float, rng: np.random.Generat
     images, targets
         As in `Mix`.
     share
-        Of a tile that stays, in 0..1, where the box lies inside. Tags are mixed by the exact share.
+        Share of a tile that is not pasted over, in 0..1, if the box lies inside. Tags are mixed by the exact share.
     rng
         Draws the place of the box.
     """
@@ -99,7 +99,7 @@ def cutmix(images: Image, targets: Targets, share: float, rng: np.random.Generat
 
 
 def box(share: float, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Draw rows and columns of a box that leaves a share of a tile, or more where it reaches over the border."""
+    """Draw rows and columns of a box outside of which a share of a tile remains, or more if it crosses the border."""
     side = np.sqrt(1 - share)
     return _piece(round(side * height), height, rng), _piece(round(side * width), width, rng)
 

@@ -1,7 +1,7 @@
-"""The symmetries of the square, for whole batches of tiles: one compiled call, without Python for each tile.
+"""The symmetries of the square for whole batches of tiles, in one compiled call without Python code for each tile.
 
-numpy's own way, a view with swapped or backward axes that is then copied, moves bytes one by one; here pixels
-are moved, and rows that become columns go through the cache.
+numpy copies a view with swapped or reversed axes byte by byte. This module moves whole pixels, and rows that become
+columns go through the cache.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from amazon_ml.data.readers.images import Image
 
-#: Rows that are copied, in the order of memory, to become columns: those of 256 px and 3 bands fill half of a
-#: core's innermost cache. To read along columns right from the tile would wait for far memory at every pixel.
+#: Number of rows that are copied in the order of memory before they become columns: with 256 px and 3 bands they fill
+#: half of the innermost cache of a core. Reading along columns of the tile would wait for memory at every pixel.
 _BAND = 32
-#: Little-endian wherever it runs: the first pixel is in the lowest bits.
+#: Little-endian on every machine: the first pixel is in the lowest bits.
 _WORD = np.dtype("<u8")
 
 
@@ -25,19 +25,19 @@ def gather(
     symmetries: npt.NDArray[np.uint8] | None = None,
     out: Image | None = None,
 ) -> Image:
-    """Gather tiles by row, each turned by a symmetry of its own.
+    """Gather tiles by row, and apply a symmetry to each.
 
     Parameters
     ----------
     images
         uint8 of shape (tiles, size, size, bands), contiguous.
     rows
-        Which of them, in 0..tiles - 1; any may stand more than once.
+        Positions of the tiles, in 0..tiles - 1; they may repeat.
     symmetries
         uint8 of the shape of `rows`, numbers 0..7; 0 for all by default. Bit 4 swaps rows and columns, then bit
         2 reverses the rows and bit 1 the columns.
     out
-        Where to put them, uint8 (rows, size, size, bands), contiguous; a new array by default.
+        Array for the result, uint8 (rows, size, size, bands), contiguous; a new array by default.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def gather(
     Raises
     ------
     IndexError
-        For a row that is not there; nothing is written then.
+        If a row does not exist; nothing is written then.
     ValueError
-        For symmetries or an `out` of another shape or type, and for images that are not square.
+        If symmetries or `out` have another shape or type, or images are not square.
     """
     tiles, height, width, bands = images.shape
     rows = np.asarray(rows, dtype=np.int64)
@@ -64,7 +64,9 @@ def gather(
     if out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
     if symmetries is None:
-        return np.take(images, rows, axis=0, out=out, mode="clip")  # rows are checked; "raise" would copy once more
+        return np.take(
+            images, rows, axis=0, out=out, mode="clip"
+        )  # rows were checked; mode "raise" would copy once more
     band = np.empty(_BAND * height * bands + _WORD.itemsize, dtype=np.uint8)
     rows_of_band = band[: -_WORD.itemsize].reshape(1, _BAND, height, bands)
     _gather(
@@ -75,7 +77,7 @@ def gather(
 
 
 def _as_pixels(images: Image) -> npt.NDArray[np.void]:
-    """See the bands of a pixel as one element, (tiles, size, size), which is moved as a whole."""
+    """View the bands of a pixel as one element that is moved as a whole; shape (tiles, size, size)."""
     if not images.flags.c_contiguous:
         raise ValueError("images must be contiguous, bands innermost")
     pixels: npt.NDArray[np.void] = images.view(np.dtype([("bands", np.uint8, (images.shape[-1],))]))
@@ -83,7 +85,7 @@ def _as_pixels(images: Image) -> npt.NDArray[np.void]:
 
 
 def _as_words(images: Image, bands: int) -> npt.NDArray[np.uint64]:
-    """See eight bytes from each pixel on, overlapping: a pixel of three bands, the next, and the start of a third."""
+    """View eight bytes from each pixel on, overlapping: a pixel of three bands, the next, and the start of a third."""
     count = max(0, (images.size - _WORD.itemsize) // bands + 1)
     return np.ndarray((count,), _WORD, buffer=images.data, strides=(bands,))
 
@@ -118,8 +120,8 @@ def _gather_pixels(
                 source = last - start - x if left else start + x
                 for y in range(size):
                     band[x, y] = tile[source, last - y if up else y]
-            # Squares of two by two RGB pixels, in words: half as many steps. Each word spoils the pixel behind it,
-            # which is written later; so the last column is left out, behind which another row begins.
+            # Squares of two by two RGB pixels, in words: half as many steps. Each word overwrites the pixel after it,
+            # which is written later; so the last column is not included, since another row begins after it.
             paired = (min(columns, last - start) // two * two) if rgb else zero
             for y in range(zero, even if rgb else zero, two):
                 upper = (slot * size + y) * size + start
@@ -133,6 +135,7 @@ def _gather_pixels(
                     turned[y, start + x] = band[x, y]
 
 
-#: `_gather_pixels`, compiled at the first call, in about half a second. Not kept on disk, where the package's and
-#: the home folder may be read-only or full. Without Python's global lock, so that a thread can read ahead.
+#: `_gather_pixels`, compiled at the first call in about half a second. It is not cached on disk, since the folder of
+#: the package and the home folder may be read-only or full. It releases the interpreter lock, so that a thread can
+#: read ahead.
 _gather: Any = numba.njit(_gather_pixels, nogil=True)

@@ -1,6 +1,6 @@
-"""Weather as a satellite sees it: a veil of haze, and clouds with their shadows.
+"""Weather as a satellite sees it: haze, and clouds with their shadows.
 
-Both change what the weather tags say of a tile: keep them thin, or train without those tags.
+Both change whether the weather tags of a tile are true: use little of them, or train without those tags.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,23 @@ Field = npt.NDArray[np.float32]
 class Haze(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     """A veil of scattered light, ``I = J t + A (1 - t)``, with a transmission t that varies smoothly over the tile.
 
-    This is the model of Koschmieder (1924) in the form of Narasimhan and Nayar (2002). albumentations'
-    RandomFog means fog before a camera on the ground: discs piled up about the middle of the picture,
-    blurred, for three bands only; at 256 px it takes some eighty times as long.
+    This is the model of Koschmieder (1924) in the form of Narasimhan and Nayar (2002). RandomFog of albumentations is
+    fog before a camera on the ground: blurred discs around the middle of the picture, for three bands only; at 256 px
+    it takes about eighty times as long.
 
     Parameters
     ----------
     strength
         Range of 1 - t where the veil is thickest, in 0..1.
     unevenness
-        By which share the veil is thinner where it is thinnest, in 0..1.
+        Share by which the veil is thinner where it is thinnest, in 0..1.
     airlight
-        A, for each band, 0..255. The default fits the competition's JPEGs, in which haze is grey, not
-        blue: tiles tagged haze average 117, 124, 114, which is the 68, 76, 65 of clear ones seen
-        through t = 0.63. Further bands stay as they are, since near infrared passes haze better
-        (Angstrom 1929); give as many numbers as there are bands to veil them all.
+        A, for each band, 0..255. The default fits the JPEGs of the competition, in which haze is grey, not blue: tiles
+        with the tag haze average 117, 124, 114, which is the 68, 76, 65 of clear ones seen through t = 0.63. Further
+        bands are not changed, since near infrared passes haze better (Angstrom 1929); to veil all bands, give a number
+        for each.
     p
-        Share of the tiles that get it.
+        Share of the tiles with haze.
     """
 
     def __init__(
@@ -59,28 +59,28 @@ class Haze(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return {"veil": thickest * (1 - np.float32(self.unevenness) * noise)}
 
     def apply(self, img: Image, veil: Field, **params: Any) -> Image:
-        """Lay the veil over a tile."""
+        """Blend the veil over a tile."""
         return lay(img, self.airlight, veil)
 
 
 class Clouds(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     """White clouds with soft edges, cut out of smooth noise, and their shadows beside them.
 
-    albumentations has none: its dropouts have hard edges, and its shadows no cloud.
+    albumentations has no clouds: its dropouts have hard edges, and its shadows have no clouds.
 
     Parameters
     ----------
     coverage
         Range of the share of a tile under clouds of at least half their full thickness, in 0..1.
     softness
-        How wide the edges are, as a share of the noise's range; more than 0.
+        Width of the edges, as a share of the range of the noise; more than 0.
     shadow
-        Share of light that a shadow takes, in 0..1.
+        Share of light that a shadow takes away, in 0..1.
     colour
-        Of the clouds, for each band, 0..255. Further bands take its last number: clouds are as
-        bright in near infrared. An index such as NDVI needs its own number, and no shadow.
+        Value of the clouds for each band, 0..255. Further bands use the last number: clouds are as bright in near
+        infrared. An index such as NDVI needs its own number, and no shadow.
     p
-        Share of the tiles that get them.
+        Share of the tiles with clouds.
     """
 
     def __init__(
@@ -99,20 +99,20 @@ class Clouds(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         self.coverage, self.softness, self.shadow, self.colour = coverage, softness, shadow, colour
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw how thick the clouds, and the clouds that cast the shadows, are at each pixel."""
+        """Draw the thickness of the clouds, and of the clouds that cast the shadows, at each pixel."""
         height, width = params["shape"][:2]
         rng = self.random_generator
         coverage = rng.uniform(*self.coverage)
-        # One sky, larger than the tile, is looked at from two places: the satellite's and the sun's.
+        # One sky, larger than the tile, is seen from two places: from the satellite and from the sun.
         margin = max(height, width) // 8
         sky = smooth_noise(height + margin, width + margin, rng, cells=4, octaves=5)
         clouds, shadows = (sky[y : y + height, x : x + width] for y, x in rng.integers(margin + 1, size=(2, 2)))
-        step = max(1, min(height, width) // 64)  # a few thousand pixels of smooth noise tell its quantile
+        step = max(1, min(height, width) // 64)  # a few thousand pixels of smooth noise are enough for its quantile
         edge = np.quantile(clouds[::step, ::step], 1 - coverage)
         return {"clouds": self._thickness(clouds, edge), "shadows": self._thickness(shadows, edge)}
 
     def apply(self, img: Image, clouds: Field, shadows: Field, **params: Any) -> Image:
-        """Shade the ground, then lay the clouds over it."""
+        """Shade the ground, then blend the clouds over it."""
         bands = img.shape[2]
         shaded = lay(img, [0] * bands, np.float32(self.shadow) * shadows) if self.shadow else img
         return lay(shaded, [*self.colour, *[self.colour[-1]] * (bands - len(self.colour))], clouds)
@@ -130,9 +130,9 @@ def lay(image: Image, colour: Sequence[float], weight: Field) -> Image:
     image
         uint8 of shape (height, width, bands).
     colour
-        One number a band, 0..255; bands beyond them stay as they are.
+        One number for each band, 0..255; further bands are not changed.
     weight
-        0 leaves a pixel, 1 gives the colour.
+        0 does not change a pixel, 1 gives the colour.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def lay(image: Image, colour: Sequence[float], weight: Field) -> Image:
     Raises
     ------
     ValueError
-        For more colours than bands.
+        If there are more numbers than bands.
     """
     if len(colour) > image.shape[2]:
         raise ValueError(f"{len(colour)} numbers of colour {list(colour)} for {image.shape[2]} bands")
@@ -163,9 +163,9 @@ def smooth_noise(height: int, width: int, rng: np.random.Generator, cells: int, 
     rng
         Source of the noise.
     cells
-        Independent values along a side of the coarsest octave.
+        Number of independent values along a side of the coarsest octave.
     octaves
-        Each has cells half as wide and half as high as those of the one before.
+        Number of octaves; the cells of each are half as wide and half as high as those of the one before.
     """
     noise: npt.NDArray[Any] = rng.random((cells, cells), dtype=np.float32)
     for octave in range(1, octaves):
@@ -177,8 +177,8 @@ def smooth_noise(height: int, width: int, rng: np.random.Generator, cells: int, 
 
 def _check_shares(name: str, shares: Sequence[float]) -> None:
     if len(shares) != 2 or not 0 <= shares[0] <= shares[1] <= 1:
-        raise ValueError(f"{name} must lie in 0..1, and the lower end of a range come first; got {shares}")
+        raise ValueError(f"{name} must lie in 0..1, with the lower end of a range first; got {shares}")
 
 
-#: The transforms that albumentations lacks, by name.
+#: Transforms of this package by name, which albumentations lacks.
 WEATHER: Mapping[str, type[albumentations.ImageOnlyTransform]] = {"Haze": Haze, "Clouds": Clouds}

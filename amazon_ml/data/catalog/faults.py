@@ -88,8 +88,6 @@ def raise_faults(faults: Sequence[Fault]) -> None:
         error, others = faults[0].error, len(faults) - 1
         if others:
             more = f"({others} more in this table; amazon-ml data check lists all)"
-            problem, remedy = (
-                (error.problem, f"{error.remedy} {more}") if error.remedy else (f"{error.problem} {more}", "")
-            )
-            error = InputError(problem, file=error.file, line=error.line, remedy=remedy)
+            remedy = f"{error.remedy} {more}" if error.remedy else more
+            error = InputError(error.problem, file=error.file, line=error.line, remedy=remedy)
         raise error

@@ -9,7 +9,7 @@ import pandas as pd
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.checks.findings import Case
 from amazon_ml.data.config import ReadingConfig, RgbSource
-from amazon_ml.data.readers.bands import COLOURS, TileReader, need_tif, parse_bands
+from amazon_ml.data.readers.bands import RGB, TileReader, need_tif, parse_bands
 from amazon_ml.data.readers.images import Mask, read_picture
 from amazon_ml.data.readers.limits import empty_bands_of, fit_reader
 from amazon_ml.data.readers.tif import as_tif, open_tif, undeclared_nodata
@@ -63,7 +63,7 @@ def reading_faults(
 def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> Iterator[Case]:
     plain = tiles["format"].isin(_PLAIN) & (tiles["tif"] == "") & ~tiles["path"].map(is_tif).astype(bool)
     small = tiles["size"].map(lambda size: min(map(int, size.split(" x "))) < 8).astype(bool)
-    looked = tiles[~plain | small | (reader.bands != COLOURS) | (reader.expected.image == "uint16")]
+    looked = tiles[~plain | small | (reader.bands != RGB) | (reader.expected.image == "uint16")]
     files = list(zip(looked["path"], looked["tif"], strict=True))
     found = mapped(
         lambda pair: _look(reader, *pair), files, num_workers=num_workers, what="reading tiles as training does"
@@ -84,7 +84,7 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
         valid = list(reader.read_tif(file).valid.values()) if file else []
         shown = open_tif(Path(file), reader.max_pixels) if file else None
         if file != path:
-            picture = reader.read_colours(path)
+            picture = reader.read_rgb(path)
             valid.append(picture.valid)
             if shown is None and picture.pixels.dtype != np.uint8:
                 shown = as_tif(read_picture(Path(path), reader.max_pixels))

@@ -1,1 +1,1 @@
-"""Generated tiles, for trying everything without the competition's data."""
+"""Generated tiles, to try the package without the data of the competition."""

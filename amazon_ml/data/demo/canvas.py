@@ -1,7 +1,7 @@
-"""What painters of generated tiles work with: noise, masks, lines and a canvas.
+"""Tools for the painters of generated tiles: noise, masks, lines and a canvas.
 
-Every length is a fraction of the tile's side, so a tile looks alike at 32 and at 256 pixels. Sines
-and scales are cast to float32 because numpy 2 would widen whole pictures to float64 for them.
+Every length is a fraction of the side of a tile, so a tile looks alike at 32 and at 256 pixels. Sines and scales are
+cast to float32, because otherwise numpy 2 would convert whole pictures to float64.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ Points = npt.NDArray[np.float64]
 Rng = np.random.Generator
 Colour = Sequence[float]
 
-#: Tiles a noise field is wide before it repeats.
+#: Width of a noise field in tiles, before it repeats.
 _FIELD_TILES = 4
-#: Thin roads and roofs are drawn on a sheet of at least this many pixels and averaged down.
+#: Least size in pixels of the sheet on which thin roads and roofs are drawn, before it is scaled down.
 _SHEET = 256
 
 
@@ -27,18 +27,18 @@ _SHEET = 256
 def _noise_fields(size: int) -> dict[str, Array]:
     """Build the noise fields of one tile size: zero mean, unit deviation, repeating at the border.
 
-    They are the same in every run; variety comes from the place that a tile is cut from.
+    They are the same in every run; tiles differ by the place that they are cut from.
     """
     rng = np.random.default_rng(20170420)
     side = _FIELD_TILES * size
     fy, fx = np.meshgrid(np.fft.fftfreq(side, 1 / size), np.fft.rfftfreq(side, 1 / size), indexing="ij")
     cycles = np.maximum(np.hypot(fx, fy), 1 / _FIELD_TILES)  # per tile
-    # Lit from one side: the slope, not the height, is what makes a canopy look bumpy.
+    # Light from one side: the slope, not the height, makes a canopy look bumpy.
     slope = 0.7 + 1j * (fx + fy) / cycles
     spectra = {
         "rolling": cycles**-2.2,
         "patchy": cycles**-1.6,
-        "outline": (cycles > 1.2) * cycles**-1.9,  # nothing as wide as the tile: it bends edges
+        "outline": (cycles > 1.2) * cycles**-1.9,  # no waves as wide as the tile: this noise bends edges
         "crowns": np.exp(-0.6 * np.log(cycles / 32) ** 2) / cycles * slope,
         "grain": cycles**-0.3,
     }
@@ -52,14 +52,14 @@ def _noise_fields(size: int) -> dict[str, Array]:
 
 @lru_cache(maxsize=2)
 def coordinates(size: int) -> tuple[Array, Array]:
-    """Return x and y of the pixels' centres, as fractions of the side."""
+    """Return x and y of the centres of the pixels, as fractions of the side."""
     y, x = (np.indices((size, size), dtype=np.float32) + 0.5) / np.float32(size)
     return x, y
 
 
 @dataclass
 class Scene:
-    """A tile in the making: float RGB in 0..1, and the lines that later painters follow."""
+    """An unfinished tile: float RGB in 0..1, and the lines that later painters follow."""
 
     size: int
     canvas: Array
@@ -79,7 +79,7 @@ class Scene:
         return turned
 
     def paint(self, mask: Array, colour: Colour | Array, texture: Array | float = 0.0) -> None:
-        """Lay a colour over the canvas where the mask is on; the texture is relative brightness."""
+        """Paint a colour over the canvas where the mask is on; the texture is relative brightness."""
         layer = np.asarray(colour, dtype=np.float32) * np.atleast_3d(1 + texture)
         self.canvas += mask[..., None] * (layer - self.canvas)
 
@@ -145,7 +145,7 @@ def mix(rng: Rng, *colours: Colour, spread: float = 0.06) -> Array:
 
 
 def line_across(rng: Rng, wiggle: float, through: Points | None = None, angle: float | None = None) -> Points:
-    """Draw a line from border to border, as 49 points; ``wiggle`` is how far it strays."""
+    """Draw a line from border to border, as 49 points; ``wiggle`` is the size of its curves."""
     centre = rng.uniform(0.15, 0.85, 2) if through is None else through
     angle = rng.uniform(0, np.pi) if angle is None else angle
     along = np.linspace(-1.3, 1.3, 49)
@@ -156,7 +156,7 @@ def line_across(rng: Rng, wiggle: float, through: Points | None = None, angle: f
 
 
 def places_along(line: Points, count: int, spread: float, rng: Rng) -> Points:
-    """Scatter points round a stretch of a line that lies within the tile."""
+    """Scatter points around a part of a line that lies within the tile."""
     visible = line[((line > 0.05) & (line < 0.95)).all(axis=1)]
     if not len(visible):
         visible = np.array([[0.5, 0.5]])

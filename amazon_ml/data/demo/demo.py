@@ -1,4 +1,4 @@
-"""Generated tiles in the competition's layout, for trying everything out without its data.
+"""Generates tiles in the layout of the competition, to try the package without its data.
 
 The tags follow the frequencies of the real tag table; the pictures are drawn by
 `amazon_ml.data.demo.painting`.
@@ -28,7 +28,7 @@ __all__ = ["draw_tile", "is_generated", "sample_tags", "write_demo"]
 
 log = logging.getLogger(__name__)
 
-#: Raised whenever the same arguments would give other tiles than before.
+#: Version of the generator; it changes whenever the same arguments give other tiles than before.
 VERSION = 1
 
 _MARKER = "GENERATED.txt"
@@ -52,9 +52,8 @@ _WATER = {(1, 1): 0.193, (1, 0): 0.249, (0, 1): 0.481, (0, 0): 0.153}
 
 _COMMON = ("road", "agriculture", "habitation", "cultivation", "water")
 
-#: Rare tag: its share of all tiles, and the shares of its own tiles that carry another tag. What
-#: is not listed is as frequent beside the rare tag as elsewhere. Not counted but assumed: clear
-#: for slash_burn and conventional_mine.
+#: For each rare tag, its share of all tiles, and the shares of its tiles with another tag. Tags that are not listed
+#: are as frequent beside the rare tag as elsewhere. Assumed, not counted: clear for slash_burn and conventional_mine.
 _RARE: dict[str, tuple[float, dict[str, float]]] = {
     "bare_ground": (0.0213, {"road": 0.38, "water": 0.24, "agriculture": 0.27}),
     "selective_logging": (0.0084, {"road": 0.43, "clear": 0.90}),
@@ -64,18 +63,18 @@ _RARE: dict[str, tuple[float, dict[str, float]]] = {
     "blow_down": (0.0025, {"clear": 0.88}),
     "conventional_mine": (0.0025, {"road": 0.59, "habitation": 0.32, "clear": 0.90}),
 }
-#: Assumed: of the rare tiles that are not clear, few are hazy, for haze hides what is rare.
+#: Assumed: few of the rare tiles that are not clear are hazy, since haze hides rare things.
 _HAZE_SHARE_OF_UNCLEAR_RARE = 0.1
 
-#: Share of tiles without primary, by the first of these tags that a tile has. Assumed, but such
-#: that .977 of the tiles that are not cloudy have primary, which is counted.
+#: Share of tiles without primary, by the first of these tags that a tile has. Assumed, but so that .977 of the tiles
+#: that are not cloudy have primary, as was counted.
 _NOT_PRIMARY = {"bare_ground": 0.35, "water": 0.05, "habitation": 0.03}
 _NOT_PRIMARY_ELSE = 0.003
 
 
 @lru_cache(maxsize=1)
 def _common_shares() -> npt.NDArray[np.float64]:
-    """Tabulate how frequent each combination of the five common tags is, given not cloudy."""
+    """Tabulate the frequency of each combination of the five common tags, given not cloudy."""
 
     def chance(share: float, on: int) -> float:
         return share if on else 1 - share
@@ -94,9 +93,9 @@ def _common_shares() -> npt.NDArray[np.float64]:
 
 
 def _rare_shares(tag: str, on: dict[str, npt.NDArray[np.bool_]]) -> npt.NDArray[np.float64]:
-    """Work out how frequent a rare tag is on each row, from the common and weather tags there.
+    """Compute the frequency of a rare tag on each row, from the common and weather tags there.
 
-    Bayes' rule: share of the tag, times how much more frequent this surrounding is beside it.
+    Bayes' rule: share of the tag, times the ratio of the frequencies of these other tags with and without it.
     """
     overall, beside = _RARE[tag]
     share = np.full(len(on["clear"]), overall / (1 - _CLOUDY))
@@ -120,7 +119,7 @@ def _rare_shares(tag: str, on: dict[str, npt.NDArray[np.bool_]]) -> npt.NDArray[
 
 
 def sample_tags(n: int, rng: np.random.Generator) -> MultiHot:
-    """Draw tag combinations as frequent as those of the competition's training tiles.
+    """Draw combinations of tags with the frequencies of the competition's training tiles.
 
     Parameters
     ----------
@@ -160,10 +159,10 @@ def sample_tags(n: int, rng: np.random.Generator) -> MultiHot:
 
 
 def _encode_jpeg(rgb: npt.NDArray[np.uint8]) -> bytes:
-    """Encode RGB as the competition's tiles are: CMYK, K = 0, and no marker that says so.
+    """Encode RGB as in the competition's tiles: CMYK, K = 0, without a marker of it.
 
-    Pillow adds an Adobe marker, which the real files lack; its segment is cut out. Readers take
-    the samples as inverted with and without it.
+    Pillow adds an Adobe marker, which the real files lack; its segment is removed. Readers treat the samples as
+    inverted with and without it.
     """
     cmyk = np.zeros((*rgb.shape[:2], 4), dtype=np.uint8)
     cmyk[..., :3] = 255 - rgb
@@ -187,7 +186,7 @@ def _test_names(test_tiles: int) -> tuple[list[str], list[str]]:
 def _write_tiles(folder: Path, names: Collection[str], size: int, seed: int, split: int) -> list[str]:
     """Write one folder of tiles and return their tag strings."""
     folder.mkdir()
-    # The fourth number keeps this apart from the tiles' seeds, which numpy fills up with zeros.
+    # The fourth number makes this seed differ from those of the tiles, which numpy pads with zeros.
     encoded = sample_tags(len(names), np.random.default_rng([seed, split, 0, 1]))
     tags = [" ".join(sorted(row.split())) for row in PLANET.decode(encoded)]
     for i, (name, row) in enumerate(zip(names, tags, strict=True)):
@@ -221,7 +220,7 @@ Seed: {seed}
 
 
 def is_generated(tile: Path) -> bool:
-    """Whether a tile's file lies where `write_demo` put it."""
+    """Whether the file of a tile lies in a folder that `write_demo` made."""
     return (tile.parent.parent / _MARKER).is_file()
 
 
@@ -237,10 +236,10 @@ def _is_complete(folder: Path, description: str, tiles: int, test_tiles: int) ->
 
 @contextmanager
 def _built_aside(folder: Path) -> Iterator[Path]:
-    """Give a new folder beside the wanted one, and rename it to that once all has gone well.
+    """Make a temporary folder beside the wanted one, and rename it when all is done.
 
-    It is locked while its process lives. So a killed process leaves a folder without a lock under
-    another name, which the next call recognises and removes.
+    It is locked while its process lives. So a killed process leaves an unlocked folder with a temporary name, which
+    the next call recognises and removes.
     """
     prefix = f".{folder.name}.amazon-ml-demo-"
     for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
@@ -252,7 +251,8 @@ def _built_aside(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
     except OSError as error:
-        raise InputError(f"cannot write beside {folder}: {error.strerror}; choose another folder") from error
+        problem = f"cannot write beside the folder: {error.strerror}"
+        raise InputError(problem, file=folder, option="folder", remedy="choose another folder") from error
     with _locked(aside):
         try:
             yield aside
@@ -266,7 +266,7 @@ def _built_aside(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder until the block or the process ends; say whether that could be done."""
+    """Lock a folder until the block or the process ends; yield whether that was possible."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         try:
@@ -280,33 +280,31 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def write_demo(folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: int = 64, seed: int = 0) -> None:
-    """Generate tiles with tags in the competition's layout.
+    """Generate tiles with tags in the layout of the competition.
 
-    The tiles are drawn, not photographed: they serve to try the software out, and a score on them
-    says nothing about Kaggle. The same arguments give the same files (with the same releases of
-    numpy, OpenCV and Pillow), and a tile does not depend on how many there are. A folder that the
-    same call has filled before is left as it is.
+    The tiles are drawn, not photographed: they serve to try the software, and a score on them says nothing about
+    Kaggle. The same arguments give the same files (with the same releases of numpy, OpenCV and Pillow), and a tile does
+    not depend on the number of tiles. A folder that the same call has filled before is not changed.
 
     Parameters
     ----------
     folder
         Folder to create; if it exists, it must be empty.
     tiles
-        Number of training tiles, 1 at least.
+        Number of training tiles, at least 1.
     test_tiles
         Number of test tiles; two thirds go to test-jpg, the rest to test-jpg-additional.
     size
-        Side of a tile in pixels, 16 at least.
+        Side of a tile in pixels, at least 16.
     seed
-        Another seed gives other tiles; 0 at least.
+        Seed of the tiles, at least 0.
 
     Raises
     ------
     InputError
-        When a number is out of range, the folder holds anything else, or nothing can be written
-        beside it.
+        If a number is out of range, the folder holds anything else, or no file can be written beside it.
     WorkError
-        When the finished tiles cannot be moved into place.
+        If the finished tiles cannot be moved into place.
     """
     for name, value, least in (
         ("tiles", tiles, 1),
@@ -315,23 +313,22 @@ def write_demo(folder: Path, *, tiles: int = 3000, test_tiles: int = 600, size: 
         ("seed", seed, 0),
     ):
         if value < least:
-            raise InputError(f"{name} is {value}; it must be at least {least}")
+            raise InputError(f"`{name}` must be at least {least}, not {value}", option=name)
     folder = Path(folder).expanduser().resolve()
     description = _describe(tiles, test_tiles, size, seed)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; name a folder that does not exist yet")
+        raise InputError("this is a file", file=folder, option="folder",
+                         remedy="name a folder that does not exist yet")  # fmt: skip
     if folder.is_dir() and any(folder.iterdir()):
         if _is_complete(folder, description, tiles, test_tiles):
             log.info("%s already holds these generated tiles; nothing to do", folder)
             return
-        raise InputError(
-            f"{folder} is not empty and does not hold the tiles of this call; "
-            "name another folder, or remove it yourself"
-        )
+        problem = "the folder is not empty and does not hold the tiles of this call"
+        raise InputError(problem, file=folder, option="folder", remedy="name another folder, or remove it yourself")
     test, additional = _test_names(test_tiles)
     train = [f"train_{i}" for i in range(tiles)]
     with _built_aside(folder) as aside:
-        (aside / _MARKER).write_text(description, encoding="utf-8")  # first: it says that the folder is ours
+        (aside / _MARKER).write_text(description, encoding="utf-8")  # first: it marks the folder as ours
         tags = _write_tiles(aside / "train-jpg", train, size, seed, split=0)
         _write_tiles(aside / "test-jpg", test, size, seed, split=1)
         _write_tiles(aside / "test-jpg-additional", additional, size, seed, split=2)

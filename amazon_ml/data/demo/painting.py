@@ -1,6 +1,6 @@
-"""Drawing of generated tiles: one short painter for each tag, in a fixed order from ground to cloud.
+"""Draws generated tiles: one short painter for each tag, in a fixed order from ground to cloud.
 
-Every painter has a random generator of its own, so adding a tag leaves the other features in place.
+Every painter has its own random generator, so another tag does not move the other features.
 """
 
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ Painter = Callable[[Scene, Rng], None]
 
 
 def _scrub(scene: Scene, rng: Rng) -> None:
-    """Paint grass and bushes: what is there where nothing else is."""
+    """Paint grass and bushes, the ground below everything else."""
     green, tan = mix(rng, (0.30, 0.36, 0.22), (0.36, 0.39, 0.28)), mix(rng, (0.42, 0.38, 0.30))
     share = edge(scene.noise("patchy", rng), 2.5)
     whole = np.ones_like(share)
@@ -35,7 +35,7 @@ def _primary(scene: Scene, rng: Rng) -> None:
     hills = scene.noise("rolling", rng) * rng.uniform(0.02, 0.12)
     leaves = scene.noise("grain", rng) * rng.uniform(0.03, 0.12)
     cover = np.ones_like(bumps)
-    if rng.random() < 0.2:  # natural openings, which nobody tags
+    if rng.random() < 0.2:  # natural openings, which have no tag
         cover = edge(scene.noise("patchy", rng) + rng.uniform(1.5, 2.6), 0.3)
     scene.paint(cover, colour, np.maximum(bumps + hills + leaves, -0.7))
 
@@ -231,7 +231,7 @@ def _habitation(scene: Scene, rng: Rng) -> None:
 
 
 def _veil(scene: Scene, rng: Rng, low: float, high: float) -> None:
-    """Mix in the light that the air scatters, which takes the contrast away."""
+    """Mix in the light that the air scatters, which reduces the contrast."""
     air = mix(rng, (0.50, 0.57, 0.55), (0.58, 0.60, 0.58), (0.52, 0.53, 0.47))
     scene.canvas += rng.uniform(low, high) * (air - scene.canvas)
 
@@ -266,7 +266,7 @@ def _cloudy(scene: Scene, rng: Rng) -> None:
     scene.paint(cover, mix(rng, (0.90, 0.88, 0.89), (0.66, 0.67, 0.65), (0.55, 0.58, 0.53)), relief)
 
 
-#: Tag to painter, from the ground up: later ones cover earlier ones.
+#: The painter of each tag, from the ground up: later ones cover earlier ones.
 LAYERS: dict[str, Painter] = {
     "primary": _primary,
     "agriculture": _agriculture,
@@ -303,13 +303,11 @@ def draw_tile(tags: Collection[str], size: int, rng: np.random.Generator) -> npt
     Parameters
     ----------
     tags
-        Tags of the competition; the label logic is not asked for. With none of the weather tags
-        the air is perfectly clear.
+        Tags of the competition; the label logic is not checked. Without a weather tag the air is perfectly clear.
     size
-        Side in pixels, 16 at least.
+        Side in pixels, at least 16.
     rng
-        Source of everything that varies. Two calls with generators in the same state draw the
-        same features, apart from those that only one of them was asked for.
+        Source of randomness. Two calls with generators in the same state draw the same features for their common tags.
 
     Returns
     -------
@@ -318,15 +316,16 @@ def draw_tile(tags: Collection[str], size: int, rng: np.random.Generator) -> npt
     Raises
     ------
     InputError
-        For a tag without a painter, or a size below 16.
+        If a tag has no painter, or the size is below 16.
     """
     wanted = set(tags)
     if unknown := sorted(wanted - set(LAYERS)):
-        raise InputError(f"no painter for {', '.join(unknown)}; there are painters for {', '.join(LAYERS)}")
+        problem = f"there is no painter for {', '.join(unknown)}"
+        raise InputError(problem, option="tags", remedy=f"there are painters for {', '.join(LAYERS)}")
     if size < 16:
-        raise InputError(f"size is {size}; a tile needs at least 16 pixels a side")
+        raise InputError(f"`size` must be at least 16, not {size}", option="size")
     if "cloudy" in wanted:
-        wanted.add("primary")  # what shows through a thin cloud is mostly forest
+        wanted.add("primary")  # the ground below a thin cloud is mostly forest
     ground_seed, exposure_seed, *seeds = rng.integers(2**63, size=2 + len(LAYERS)).tolist()
     ground_rng = np.random.default_rng(ground_seed)
     canvas = np.zeros((size, size, 3), dtype=np.float32)

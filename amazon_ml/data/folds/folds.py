@@ -20,7 +20,7 @@ from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_n
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
 from amazon_ml.runtime.files import write_table
-from amazon_ml.runtime.regular_files import cannot_read, check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular, no_file
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         fold = table.set_index("image_name")["fold"].astype("int64")
     except FileNotFoundError:
-        raise InputError("there is no such file", file=path) from None
+        raise no_file(path) from None
     except OSError as error:
         raise cannot_read(path, error) from None
     except (ValueError, KeyError, OverflowError) as error:

@@ -1,1 +1,1 @@
-"""From an image file to an array: formats, bands, limits of values, damage."""
+"""Reads image files into arrays: formats, bands, limits of values, damaged files."""

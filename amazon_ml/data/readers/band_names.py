@@ -1,9 +1,9 @@
-"""What the description of a TIF's band says: a colour, near infrared, transparency, nothing, or something else."""
+"""Interprets the descriptions of the bands of a TIF: a colour, near infrared, transparency, or something else."""
 
 import re
 from collections.abc import Sequence
 
-#: Letter of a band that is transparency, and of one that the file does not name.
+#: Letters of a band of transparency, and of a band without a known name.
 ALPHA, UNNAMED = "a", "?"
 _WORDS = {
     **dict.fromkeys(("r", "red"), "r"),
@@ -15,13 +15,13 @@ _WORDS = {
 #: Numbers of bands: of Sentinel-2, and of Landsat 8 and 9, whose names begin with SR_.
 _SENTINEL = {2: "b", 3: "g", 4: "r", 8: "n"}
 _LANDSAT = {2: "b", 3: "g", 4: "r", 5: "n"}
-#: Words beside a name that do not change it. With any other, such as edge in "red edge", it is not understood.
+#: Words that do not change a name beside them. With another word, such as edge in "red edge", the name is unknown.
 _FILLERS = frozenset((
     "band", "bands", "channel", "layer", "reflectance", "surface", "sr", "toa", "boa", "sentinel", "landsat", "planet",
     "planetscope", "vis", "visible", "spectral", "wavelength", "nm", "um", "m", "colour", "color", "light", "mean",
     "median", "tif", "tiff",
 ))  # fmt: skip
-#: What stands before the number of a band, or alone, in descriptions that name none.
+#: Words before the number of a band, or alone, in descriptions without a name.
 _GENERIC = frozenset(("", "b", "band", "bnd", "channel", "ch", "layer", "lyr", "gray", "grey", "undefined", "unknown"))
 
 
@@ -30,8 +30,8 @@ def letters_of(descriptions: Sequence[str | None]) -> tuple[str, tuple[str, ...]
 
     Returns
     -------
-    The letters, `UNNAMED` where there is none; and the descriptions that say something which is not
-    understood. ``Band 1`` and the like say nothing.
+    The letters, `UNNAMED` where there is none; and the descriptions with an unknown name. ``Band 1`` and the like
+    hold no name.
     """
     texts = [re.sub(r"\((gray|grey|undefined)\)", "", text or "", flags=re.IGNORECASE).strip() for text in descriptions]
     numbers = [_number(text) for text in texts]
@@ -41,7 +41,7 @@ def letters_of(descriptions: Sequence[str | None]) -> tuple[str, tuple[str, ...]
     if _count_up(texts):
         return UNNAMED * len(texts), ()
     letters = [_letter(text, numbered) for text in texts]
-    unclear = [text for at, text in enumerate(texts) if letters[at] == UNNAMED and not _says_nothing(text, at)]
+    unclear = [text for at, text in enumerate(texts) if letters[at] == UNNAMED and not _is_generic(text, at)]
     return "".join(letters), tuple(unclear)
 
 
@@ -62,18 +62,18 @@ def _letter(text: str, numbered: dict[int, str]) -> str:
 
 
 def _number(text: str) -> int | None:
-    """Find the number in B4, B04, SR_B4 and T21_B04_10m; None where there is none, or several."""
+    """Find the number in B4, B04, SR_B4 or T21_B04_10m; None where there is none, or several."""
     found = re.findall(r"(?i)(?:^|[\W_])b(\d{1,2})(?=$|[\W_])", text)
     return int(found[0]) if len(found) == 1 else None
 
 
-def _says_nothing(text: str, at: int) -> bool:
+def _is_generic(text: str, at: int) -> bool:
     stem, number = _parted(text)
     return stem.lower() in _GENERIC and stem != "B" and number in (None, at, at + 1)
 
 
 def _count_up(texts: Sequence[str]) -> bool:
-    """Whether all descriptions are the same, save for a number that counts the bands."""
+    """Whether all descriptions are equal except for a number that counts the bands."""
     stems, numbers = zip(*map(_parted, texts), strict=True)
     if len(texts) < 2 or len(set(stems)) > 1 or re.search(r"(?:B|_b)$", stems[0]):
         return False
@@ -81,6 +81,6 @@ def _count_up(texts: Sequence[str]) -> bool:
 
 
 def _parted(text: str) -> tuple[str, int | None]:
-    """Part a description from the number at its end."""
+    """Split a description from the number at its end."""
     stem, number = re.fullmatch(r"(.*?)(\d*)", text, flags=re.DOTALL).groups()  # type: ignore[union-attr]
     return stem.rstrip(" _.-#:"), int(number) if number else None

@@ -1,4 +1,4 @@
-"""Which band of a TIF is which: by an order that is given, by what the file says, or by how many there are."""
+"""Names the bands of a TIF: by a given order, by the names in the file, or by their number."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from amazon_ml.data.readers.images import Mask, Raw
 from amazon_ml.data.readers.tif import Tif, is_mask
 from amazon_ml.errors import InputError
 
-#: Letters that stand for something; any other names a band that is passed over.
+#: Letters of known bands; other letters name bands that are not used.
 _KNOWN = "rgbn"
-#: Bands in a TIF by their number, where nothing else is said; the competition's four begin with blue.
+#: Default order of the bands in a TIF, by their number; the four bands of the competition begin with blue.
 _ORDERS = {3: "rgb", 4: "bgrn"}
 
 
@@ -22,9 +22,9 @@ class Bands(NamedTuple):
     Parameters
     ----------
     pixels
-        Of the file's own type.
+        Values in the type of the file.
     valid
-        Whether each value is one; None where all are.
+        Whether each value is valid; None where all are.
     """
 
     pixels: dict[str, Raw]
@@ -39,12 +39,12 @@ def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = 
     tif
         The bands.
     order
-        Their letters, with or without one for a band of transparency. When not given: as the file names
-        them, else ``rgb`` for three and ``bgrn`` for four.
+        Their letters, with or without one for a band of transparency. If None: the names in the file, else ``rgb`` for
+        three bands and ``bgrn`` for four.
     file
-        For messages.
+        Path of the file, for messages.
     nodata
-        Values that mask a pixel which has them in all bands.
+        Values that mean "no data" where a pixel has them in all bands.
     """
     letters, alpha = _letters(tif, order, file)
     at = {letter: i for i, letter in enumerate(letters) if i != alpha and letter != UNNAMED}
@@ -56,32 +56,38 @@ def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = 
 
 
 def find_order(tif: Tif, file: str) -> str:
-    """Name the bands of a TIF without its transparency: as the file does, else by their number."""
+    """Name the bands of a TIF without its transparency: by the names in the file, else by their number."""
     declared = without_alpha(tif)
     named = [letter for letter in declared if letter != UNNAMED]
     if tif.unclear:
         raise InputError(
-            f"{file} describes its bands as {', '.join(tif.unclear)}, of which no red, green, blue or near infrared is "
-            "recognised; name them with `data.tif_order`, such as rgbn"
-        )
+            f"the file describes its bands as {', '.join(tif.unclear)}, without red, green, blue or near infrared",
+            file=file, option="data.tif_order", remedy="name them with `data.tif_order`, such as rgbn",
+        )  # fmt: skip
     if len(set(named)) < len(named):
-        raise InputError(f"{file} names two bands alike ({', '.join(declared)}); name them with data.tif_order")
+        raise InputError(f"the file gives two bands one name ({', '.join(declared)})", file=file,
+                         option="data.tif_order", remedy="name them with `data.tif_order`")  # fmt: skip
     order = declared if named else _ORDERS.get(len(declared))
     if order is None and len(declared) == 1:
         raise InputError(
-            f"{file} has 1 band{' beside its transparency' if tif.alpha is not None else ''}; repeat it with "
-            "gdal_translate -b 1 -b 1 -b 1, or train on it alone with `data.tif_order` r `data.bands` r"
-        )
+            f"the file has 1 band{' beside its transparency' if tif.alpha is not None else ''}", file=file,
+            option="data.tif_order", remedy="repeat it with gdal_translate -b 1 -b 1 -b 1, or train on it alone with "
+            "`data.tif_order` r `data.bands` r",
+        )  # fmt: skip
     if order is None:
-        count = len(declared)
-        raise InputError(f"{file} has {count} band{'s' * (count != 1)}; name them with data.tif_order, such as bgrn")
+        raise InputError(f"the file has {_count(len(declared))}", file=file, option="data.tif_order",
+                         remedy="name them with `data.tif_order`, such as bgrn")  # fmt: skip
     return order
 
 
-def without_alpha(tif: Tif) -> str:
-    """Give the letters by which a file names its bands, without its transparency.
+def _count(bands: int) -> str:
+    return f"{bands} band{'s' * (bands != 1)}"
 
-    Where the band called transparency holds data, as in the competition's files, no name is believed.
+
+def without_alpha(tif: Tif) -> str:
+    """Return the letters of the names in the file, without the band of transparency.
+
+    If the band that is named transparency holds data, as in the competition's files, all names are ignored.
     """
     if tif.alpha is None:
         return tif.declared
@@ -91,7 +97,7 @@ def without_alpha(tif: Tif) -> str:
 
 
 def _letters(tif: Tif, order: str | None, file: str) -> tuple[str, int | None]:
-    """Give a letter for each band, and the position of transparency."""
+    """Return a letter for each band, and the position of transparency."""
     order = order or find_order(tif, file)
     count, alpha = tif.pixels.shape[-1], tif.alpha
     if alpha is not None and not (len(order) == count and order[alpha] in _KNOWN):
@@ -101,28 +107,29 @@ def _letters(tif: Tif, order: str | None, file: str) -> tuple[str, int | None]:
     else:
         alpha = None
     if len(order) != count:
-        raise InputError(f"{file} has {count} band{'s' * (count != 1)}, data.tif_order names {len(order)} ({order})")
+        problem = f"the file has {_count(count)}, but `data.tif_order` names {len(order)} ({order})"
+        raise InputError(problem, file=file, option="data.tif_order")
     return order, alpha
 
 
 def is_named(letters: str) -> bool:
-    """Whether any band goes by the name of a colour or of near infrared."""
+    """Whether any letter stands for a colour or near infrared."""
     return any(letter in _KNOWN for letter in letters)
 
 
 def agree(declared: str, order: str) -> bool:
-    """Whether every band that is named in the file has that name in the order."""
+    """Whether every band with a name in the file has the same name in the order."""
     pairs = zip(declared, order, strict=False)
     return len(declared) == len(order) and all(own == other for own, other in pairs if is_named(own))
 
 
 def without_values(pixels: Raw, nodata: Sequence[float]) -> Mask:
-    """Find the pixels that do not have one of these values in all bands: shape (height, width)."""
+    """Mark the pixels that do not have one of these values in all bands: shape (height, width)."""
     return np.asarray(np.logical_and.reduce([(pixels != value).any(axis=-1) for value in nodata]), dtype=bool)
 
 
 def both(first: Mask | None, second: Mask | None) -> Mask | None:
-    """Join two masks, each of which may be none."""
+    """Combine two masks, each of which may be None."""
     if first is None or second is None:
         return second if first is None else first
     return first & second

@@ -1,13 +1,13 @@
-"""Bands by name: which channels a tile has, where they come from, and how 16-bit values become 8-bit ones.
+"""Reads the bands of a tile by name, and scales 16-bit values to 8 bits.
 
-A tile is an array of uint8 channels from the file to the network, whatever its bands are. Colours come
+A tile is an array of uint8 channels from the file to the network, whatever its bands are. Red, green and blue come
 from the JPG (or PNG) of a tile where there is one, since people made the tags from those; near infrared
-comes from its TIF. TIF values are scaled once, by limits that are fixed for a run::
+comes from its TIF. TIF values are scaled by limits that are fixed for a run::
 
     8-bit value = round(255 * (value - low) / (high - low)), clipped to 0..255
 
-PNGs of 16 bits are scaled in the same way. Pixels that a file masks (its nodata value, NaN, infinity, its mask,
-transparency) become 0 in every channel that they lack, and the neutral value of an index.
+PNGs of 16 bits are scaled in the same way. Masked pixels (nodata value, NaN, infinity, mask, transparency) become 0 in
+each channel where they are masked, and the neutral value of an index.
 
 Indices are computed from the unscaled values of the TIF, in -1..1, and stored as round((index + 1) * 127.5):
 
@@ -31,16 +31,15 @@ from amazon_ml.data.readers.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json
 
-COLOURS = ("r", "g", "b")
+RGB = ("r", "g", "b")
 NEAR_INFRARED = "n"
-#: Index to (a, b) of (a - b) / (a + b).
+#: The bands (a, b) of each index (a - b) / (a + b).
 INDICES = {"ndvi": ("n", "r"), "ndwi": ("g", "n")}
-#: Least edge of a tile, pixels: less shows nothing that a tag could be about.
+#: Least edge of a tile in pixels: a smaller one shows nothing that can be tagged.
 LEAST_EDGE = 8
-_EMPTY = "all are masked, transparent or no numbers; fetch it again, or leave it out"
-#: Rows and columns between pixels that are looked at first.
+#: Every `_STRIDE`-th row and column of pixels is checked first.
 _STRIDE = 16
-#: What an index of masked values, or 0 / 0, is stored as: the index 0.
+#: Stored value of an index of masked values, or of 0 / 0: the index 0.
 _NEUTRAL = 128
 
 
@@ -52,50 +51,53 @@ def parse_bands(named: str) -> tuple[str, ...]:
     bands: list[str] = []
     for part in named.split("+"):
         bands += [part] if part in INDICES else list(part)
-    odd = [band for band in bands if band not in (*COLOURS, NEAR_INFRARED, *INDICES)]
+    odd = [band for band in bands if band not in (*RGB, NEAR_INFRARED, *INDICES)]
     if odd or "" in named.split("+"):
         raise InputError(
-            f"data.bands: {named!r} is not known; join letters of 'rgbn' and {', '.join(INDICES)} with '+', "
-            "such as rgb, rgbn, nrg or rgb+ndvi"
-        )
+            f"`data.bands` {named!r} is unknown", option="data.bands",
+            remedy=f"join letters of 'rgbn' and {', '.join(INDICES)} with '+', such as rgb, rgbn, nrg or rgb+ndvi",
+        )  # fmt: skip
     repeated = sorted({band for band in bands if bands.count(band) > 1})
     if repeated:
-        raise InputError(f"data.bands: {named!r} names {', '.join(repeated)} more than once")
+        problem = f"`data.bands` {named!r} names {', '.join(repeated)} more than once"
+        raise InputError(problem, option="data.bands")
     return tuple(bands)
 
 
 def name_bands(bands: Sequence[str]) -> str:
-    """Give the name that `parse_bands` splits into these bands."""
+    """Return the name that `parse_bands` splits into these bands."""
     return "".join(f"+{band}+" if band in INDICES else band for band in bands).strip("+").replace("++", "+")
 
 
 def check_order(order: str | None, limits: Mapping[str, Sequence[float]] | None) -> None:
-    """Refuse orders and limits of a TIF's bands that make no sense."""
+    """Check an order and limits of the bands of a TIF."""
     named = (order or "").replace(UNNAMED, "")
     if order is not None and (not named or len(set(named)) < len(named)):
         raise InputError(
-            f"data.tif_order: {order!r} must name each band of a TIF by another letter, such as bgrn; {UNNAMED} stands "
-            "for any that is not used"
-        )
+            f"`data.tif_order` {order!r} must name each band of a TIF by another letter", option="data.tif_order",
+            remedy=f"write letters such as bgrn, and {UNNAMED} for a band that is not used",
+        )  # fmt: skip
     for letter, limit in (limits or {}).items():
         if len(limit) != 2 or not limit[0] < limit[1] or not np.isfinite(limit).all():
-            raise InputError(f"data.tif_limits: band {letter} needs two rising, finite values, not {limit}")
+            problem = f"`data.tif_limits`: band {letter} needs two rising, finite values, not {limit}"
+            raise InputError(problem, option="data.tif_limits")
 
 
 def check_max_pixels(most: int) -> None:
-    """Refuse a limit of pixels that no file keeps."""
+    """Check that the limit of pixels allows the smallest tile."""
     if most < LEAST_EDGE**2:
-        raise InputError(f"data.max_pixels must be at least {LEAST_EDGE**2}, not {most}")
+        problem = f"`data.max_pixels` must be at least {LEAST_EDGE**2}, not {most}"
+        raise InputError(problem, option="data.max_pixels")
 
 
 def need_tif(bands: Sequence[str]) -> bool:
-    """Whether colours alone are not enough."""
-    return not set(bands) <= set(COLOURS)
+    """Whether the bands need more than red, green and blue."""
+    return not set(bands) <= set(RGB)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the files were that a reader was fitted to; others are refused.
+    """Properties of the files that a reader was fitted to; other files are an error.
 
     Parameters
     ----------
@@ -104,13 +106,13 @@ class Expected:
     tif
         Type of the values of TIFs; ``""`` where it is not known.
     declared
-        Letters by which the TIFs name their bands; ``""`` where they do not, and `UNNAMED` for each where
-        their descriptions are not understood.
+        Letters of the names of the bands in the TIFs; ``""`` where they have no names, and `UNNAMED` for each where
+        their descriptions are unknown.
     ranges
-        For each band that is scaled, by its letter: lowest value, highest value, and the larger of the
-        shares of pixels at or beyond either limit.
+        For each scaled band, by its letter: lowest value, highest value, and the larger of the shares of pixels at or
+        beyond the lower and the upper limit.
     nodata
-        Values that stand for "no data" in TIFs that do not declare them.
+        Values that mean "no data" in TIFs that do not declare them.
     """
 
     image: str = ""
@@ -122,7 +124,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class TileReader:
-    """Reads the bands of a tile; called alike when training, predicting and packing.
+    """Reads the bands of a tile, in the same way for training, prediction and packing.
 
     Parameters
     ----------
@@ -130,20 +132,20 @@ class TileReader:
         Names, in the order of channels.
     limits
         Lowest and highest value of each TIF band, and of each colour of a 16-bit PNG, by its letter: they
-        become 0 and 255. Not needed where values are 8-bit already.
+        become 0 and 255. Not needed for values of 8 bits.
     tif_order
-        Letters of the bands in a TIF, as they lie there, without transparency. When not given: as each file
-        names them, else ``bgrn`` for four and ``rgb`` for three.
+        Letters of the bands in the order of a TIF, without transparency. If None: the names in each file, else
+        ``bgrn`` for four bands and ``rgb`` for three.
     rgb_source
-        Whether red, green and blue come from the ``jpg`` or the ``tif``; kept with the rest, since both
-        show a tile differently.
+        Whether red, green and blue come from the ``jpg`` or the ``tif``. It is part of the reader, since both show a
+        tile differently.
     expected
-        What the files must be; whatever they are by default.
+        Required properties of the files; none by default.
     max_pixels
-        Pixels of a file at the most.
+        Largest number of pixels of a file.
     """
 
-    bands: tuple[str, ...] = COLOURS
+    bands: tuple[str, ...] = RGB
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tif_order: str | None = None
     rgb_source: RgbSource = "jpg"
@@ -156,9 +158,9 @@ class TileReader:
         Parameters
         ----------
         path
-            The tile's image: a JPG or PNG, or a TIF that holds all bands.
+            Image of the tile: a JPG or PNG, or a TIF that holds all bands.
         tif
-            The TIF beside a JPG; needed for near infrared only.
+            The TIF beside a JPG; needed only for near infrared.
 
         Returns
         -------
@@ -167,14 +169,14 @@ class TileReader:
         Raises
         ------
         InputError
-            For a file that cannot be read, or that is not as `expected`.
+            If a file cannot be read, or is not as `expected`.
         """
         if path.lower().endswith(TIF_SUFFIXES):
             return self._stacked({}, self.read_tif(path), path, path)
-        colours = self._colours(path)
-        if self.bands == COLOURS:
-            return colours
-        found = dict(zip(COLOURS, np.moveaxis(colours, -1, 0), strict=True))
+        rgb = self._rgb(path)
+        if self.bands == RGB:
+            return rgb
+        found = dict(zip(RGB, np.moveaxis(rgb, -1, 0), strict=True))
         raw = self.read_tif(tif) if tif and need_tif(self.bands) else Bands({}, {})
         return self._stacked(found, raw, path, tif or path)
 
@@ -187,14 +189,14 @@ class TileReader:
         raw = by_letter(opened, self.tif_order, file, self.expected.nodata)
         used = {letter for band in self.bands for letter in INDICES.get(band, (band,)) if letter in raw.pixels}
         if self.rgb_source == "jpg":
-            used -= set(COLOURS) - {letter for band in self.bands for letter in INDICES.get(band, ())}
+            used -= set(RGB) - {letter for band in self.bands for letter in INDICES.get(band, ())}
         if used and not any(_any_valid(raw.valid[letter]) for letter in used):
-            raise InputError(f"{file} has no valid pixel: {_EMPTY}")
-        # Ranges of red, green and blue are those of 16-bit PNGs where there are any.
-        self._check_range(file, raw, used - set(COLOURS) if self.expected.image == "uint16" else used)
+            raise no_valid_pixel(file)
+        # The ranges of red, green and blue are those of 16-bit PNGs, if there are any.
+        self._check_range(file, raw, used - set(RGB) if self.expected.image == "uint16" else used)
         return raw
 
-    def read_colours(self, path: str) -> Picture:
+    def read_rgb(self, path: str) -> Picture:
         """Read red, green and blue of a JPG or PNG, unscaled, and check that they are as expected."""
         picture = read_picture(Path(path), self.max_pixels)
         _check_edges(path, picture.pixels)
@@ -203,17 +205,17 @@ class TileReader:
             shown = without_values(picture.pixels, self.expected.nodata)
             picture = Picture(picture.pixels, both(picture.valid, shown))
         if not _any_valid(picture.valid):
-            raise InputError(f"{path} has no valid pixel: {_EMPTY}")
+            raise no_valid_pixel(path)
         if picture.pixels.dtype != np.uint8:
-            self._check_range(path, split_colours(picture), set(COLOURS))
+            self._check_range(path, split_rgb(picture), set(RGB))
         return picture
 
-    def _colours(self, path: str) -> Image:
-        picture = self.read_colours(path)
+    def _rgb(self, path: str) -> Image:
+        picture = self.read_rgb(path)
         if picture.pixels.dtype == np.uint8:
             return masked(np.asarray(picture.pixels, dtype=np.uint8), picture.valid)
-        raw = split_colours(picture).pixels
-        return np.stack([self._scaled(band, raw[band], path, picture.valid) for band in COLOURS], axis=-1)
+        raw = split_rgb(picture).pixels
+        return np.stack([self._scaled(band, raw[band], path, picture.valid) for band in RGB], axis=-1)
 
     def _stacked(self, found: dict[str, Image], raw: Bands, path: str, file: str) -> Image:
         for band in self.bands:
@@ -221,14 +223,15 @@ class TileReader:
                 found[band] = self._from_tif(band, raw, file)
         channels = [found[band] for band in self.bands]
         if len({channel.shape for channel in channels}) > 1:
-            raise InputError(f"{path} and {file} are of different sizes; they are not of one tile")
+            raise InputError(f"this image and {file} have different sizes, so they are not one tile", file=path)
         return np.stack(channels, axis=-1)
 
     def _from_tif(self, band: str, raw: Bands, file: str) -> Image:
         missing = [letter for letter in INDICES.get(band, (band,)) if letter not in raw.pixels]
         if missing:
-            held = f"holds {', '.join(raw.pixels)}" if raw.pixels else "has no TIF beside it"
-            raise InputError(f"{file} {held}, but data.bands asks for {band}; choose others, or set data.tif_order")
+            held = f"the file holds {', '.join(raw.pixels)}" if raw.pixels else "there is no TIF beside the file"
+            raise InputError(f"{held}, but `data.bands` needs {band}", file=file, option="data.bands",
+                             remedy="choose other bands, or set `data.tif_order`")  # fmt: skip
         if band in INDICES:
             a, b = INDICES[band]
             index = masked(_index_to_uint8(raw.pixels[a], raw.pixels[b]), raw.valid[a], _NEUTRAL)
@@ -239,41 +242,41 @@ class TileReader:
         if values.dtype == np.uint8:
             return masked(np.array(values, dtype=np.uint8, copy=None if valid is None else True), valid)
         if band not in self.limits:
-            raise InputError(f"{file} holds {values.dtype} values, and data.tif_limits has none for band {band}")
+            problem = f"the file holds {values.dtype} values, but `data.tif_limits` has no limits for band {band}"
+            raise InputError(problem, file=file, option="data.tif_limits")
         low, high = self.limits[band]
         return masked(_to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
 
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
         if expected and pixels.dtype == np.uint16 and file.lower().endswith((".jpg", ".jpeg")):
-            raise InputError(f"{file} is no JPG: it holds 16-bit values; give it the ending .png, or convert it")
+            problem = "the file is no JPG: it holds 16-bit values"
+            raise InputError(problem, file=file, remedy="give it the ending .png, or convert it")
         if expected and pixels.dtype != expected:
-            raise InputError(
-                f"{file} holds {pixels.dtype} values, and the tiles that this is made for hold {expected}; "
-                "convert it, or leave it out"
-            )
+            problem = f"the file holds {pixels.dtype} values, but the training tiles hold {expected}"
+            raise InputError(problem, file=file, remedy="convert it, or exclude it")
 
     def _check_declared(self, file: str, tif: Tif) -> None:
-        """Refuse a file that names its bands otherwise than the order in use, and than those it was fitted to."""
+        """Check that a file names its bands as the order in use, or as the files that the reader was fitted to."""
         if self.tif_order is None or not self.expected.tif:
             return
         if tif.unclear and set(self.expected.declared) != {UNNAMED}:
             raise InputError(
-                f"{file} describes its bands as {', '.join(tif.unclear)}, which is not understood; the tiles that this "
-                f"is made for hold {', '.join(self.tif_order)}; describe them so, or leave it out"
-            )
+                f"the file describes its bands as {', '.join(tif.unclear)}, which is unknown; the training tiles hold "
+                f"{', '.join(self.tif_order)}", file=file, remedy="describe them in this way, or exclude the file",
+            )  # fmt: skip
         if not is_named(tif.declared):
             return
         if tif.alpha is not None and is_mask(tif.pixels[..., tif.alpha]) is not True:
-            return  # the names are not believed where it holds data, and a band of zeros says nothing
+            return  # the names are ignored if the band holds data, and a band of zeros shows nothing
         declared = tif.declared.replace(ALPHA, "")
         if is_named(declared) and declared != self.expected.declared and not agree(declared, self.tif_order):
             raise InputError(
-                f"{file} names its bands {', '.join(declared)}, and the tiles that this is made for hold "
-                f"{', '.join(self.tif_order)}; put them into that order, or leave it out"
-            )
+                f"the file names its bands {', '.join(declared)}, but the training tiles hold "
+                f"{', '.join(self.tif_order)}", file=file, remedy="put them into that order, or exclude the file",
+            )  # fmt: skip
 
     def _check_range(self, file: str, raw: Bands, letters: set[str]) -> None:
-        """Refuse values none of which is one that the training tiles could hold."""
+        """Check that some values lie in the range of the training tiles."""
         known = [letter for letter in sorted(letters) if letter in self.expected.ranges]
         outside = []
         for letter in known:
@@ -281,44 +284,48 @@ class TileReader:
             low, high, _ = self.expected.ranges[letter]
             few = _valid_of(values[::_STRIDE, ::_STRIDE], None if valid is None else valid[::_STRIDE, ::_STRIDE])
             if ((few >= low) & (few <= high)).any():
-                return  # as nearly every tile does
+                return  # nearly every tile ends here
             seen = _valid_of(values, valid)
             if seen.size and (seen.max() < low or seen.min() > high):
                 outside.append(f"{letter} {seen.min():g} to {seen.max():g}, not {low:g} to {high:g}")
         if known and len(outside) == len(known):
-            raise InputError(
-                f"{file} holds no value in the range of the tiles that this is made for (band {outside[0]}); scale it "
-                "as those are, or leave it out"
-            )
+            problem = f"the file holds no value in the range of the training tiles (band {outside[0]})"
+            raise InputError(problem, file=file, remedy="scale its values like theirs, or exclude it")
 
 
-def split_colours(picture: Picture) -> Bands:
+def no_valid_pixel(file: str) -> InputError:
+    """Make the error for a file without a valid pixel."""
+    problem = "the file has no valid pixel: all are masked, transparent or no numbers"
+    return InputError(problem, file=file, remedy="download it again, or exclude it")
+
+
+def split_rgb(picture: Picture) -> Bands:
     """Name the channels of a picture."""
-    channels = dict(zip(COLOURS, np.moveaxis(picture.pixels, -1, 0), strict=True))
-    return Bands(channels, dict.fromkeys(COLOURS, picture.valid))
+    channels = dict(zip(RGB, np.moveaxis(picture.pixels, -1, 0), strict=True))
+    return Bands(channels, dict.fromkeys(RGB, picture.valid))
 
 
 def read_bands(tif: str, order: str | None = None) -> dict[str, Raw]:
-    """Read a TIF's bands by their letters, unscaled, each of shape (height, width)."""
+    """Read the bands of a TIF by their letters, unscaled, each of shape (height, width)."""
     return by_letter(open_tif(Path(tif)), order, tif).pixels
 
 
 def write_reader(path: Path, reader: TileReader) -> None:
-    """Store how tiles are read, so that they are read alike ever after."""
+    """Store a reader, so that later calls read tiles in the same way."""
     write_json(path, asdict(reader))
 
 
 def read_reader(path: Path) -> TileReader:
-    """Read what `write_reader` stored."""
+    """Read a reader that `write_reader` stored."""
     stored = read_json(path)
     try:
         return reader_from(stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} does not say how tiles are read: {error!r}") from None
+        raise InputError(f"the file does not describe a reader of tiles: {error!r}", file=path) from None
 
 
 def reader_from(stored: Any) -> TileReader:
-    """Make a reader of what ``dataclasses.asdict`` gave, back from JSON; a `ValueError` where that is none."""
+    """Make a reader from the JSON of its ``dataclasses.asdict``; a `ValueError` if it describes none."""
     limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
     reader = TileReader(
         tuple(stored["bands"]), limits, stored["tif_order"], stored["rgb_source"],
@@ -355,7 +362,8 @@ def _any_valid(valid: Mask | None) -> bool:
 def _check_edges(file: str, pixels: Raw) -> None:
     height, width = pixels.shape[:2]
     if min(height, width) < LEAST_EDGE:
-        raise InputError(f"{file} has {width} x {height} pixels; a tile has {LEAST_EDGE} along each edge at the least")
+        problem = f"the file has {width} x {height} pixels, but a tile has at least {LEAST_EDGE} along each edge"
+        raise InputError(problem, file=file)
 
 
 def _index_to_uint8(a: Raw, b: Raw) -> Image:
@@ -367,5 +375,5 @@ def _index_to_uint8(a: Raw, b: Raw) -> Image:
 
 def _to_uint8(values: npt.NDArray[np.float32]) -> Image:
     levels = np.clip(np.rint(values), 0, 255)
-    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it looks for infinities, which are clipped
+    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it also replaces infinities
     return levels.astype(np.uint8)

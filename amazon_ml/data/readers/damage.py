@@ -1,4 +1,4 @@
-"""Whether a file can be a tile, by its first and last bytes alone: nothing is decoded, so many files take seconds."""
+"""Checks by its first and last bytes whether a file can be a tile; without decoding, many files take seconds."""
 
 import os
 import struct
@@ -7,63 +7,66 @@ from pathlib import Path
 
 import cv2
 
-from amazon_ml.data.readers.formats import HEAD, content_of, declared_length, described, is_animated, refusal_of
-from amazon_ml.data.readers.images import TIF_SUFFIXES
+from amazon_ml.data.readers.formats import (
+    HEAD,
+    SOUND,
+    ContentFault,
+    content_fault,
+    content_of,
+    declared_length,
+    is_animated,
+    no_image,
+)
+from amazon_ml.data.readers.images import TIF_SUFFIXES, is_empty
 from amazon_ml.data.readers.tif import read_tif
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.regular_files import open_regular, read_regular, unopened
+from amazon_ml.runtime.regular_files import cannot_read, open_regular, read_regular
 
-#: Bytes of the end of a file in which the mark of its end stands, where nothing follows the image.
+#: Number of last bytes of a file that hold its end marker, if nothing follows the image.
 _TAIL = 64
-#: Types of the values in a TIF's directory that offsets and sizes have: their length and their letter for `struct`.
+#: Types of offsets and sizes in the directory of a TIF: their length and their letter for `struct`.
 _TIF_TYPES = {3: (2, "H"), 4: (4, "I"), 13: (4, "I"), 16: (8, "Q")}
-#: Tags of a TIF's directory: edges, and where the parts of the image lie (strips, then tiles).
+#: Tags of the directory of a TIF: width, height, and offsets and lengths of the parts (strips, then tiles).
 _WIDTH, _HEIGHT = 256, 257
 _PARTS = ((273, 279), (324, 325))
 
 
 def file_fault(path: str) -> str:
-    """Say why a file cannot be read as a tile; ``""`` where its header has no fault.
+    """Describe why a file cannot be read as a tile; ``""`` where its header has no fault.
 
-    A file without a fault here may still be damaged in between, which only decoding finds.
+    A file without a fault here may still have damaged pixels, which only decoding finds.
     """
     try:
         descriptor = open_regular(path)
     except InputError as error:
         return str(error)
     except OSError as error:
-        return unopened(Path(path), error)
+        return str(cannot_read(path, error))
     try:
         size = os.fstat(descriptor).st_size
         head = os.pread(descriptor, HEAD, 0)
         if not size or not head:
-            return f"{path} is empty; fetch it again"
-        if path.lower().endswith(TIF_SUFFIXES):
-            return _fault_of_tif(path, descriptor, head, size)
-        return _fault_of_image(path, descriptor, head, size)
+            return str(is_empty(path))
+        of_kind = _fault_of_tif if path.lower().endswith(TIF_SUFFIXES) else _fault_of_image
+        problem, remedy = of_kind(path, descriptor, head, size)
+        return str(InputError(problem, file=path, remedy=remedy)) if problem else ""
     except OSError as error:
-        return f"cannot read {path}: {error.strerror}"
+        return str(cannot_read(path, error))
     finally:
         os.close(descriptor)
 
 
-def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> str:
+def _fault_of_image(path: str, descriptor: int, head: bytes, size: int) -> ContentFault:
     kind = content_of(head)
     check = _CHECKS.get(kind)
-    if check is None:  # OpenCV reads some formats beside the usual ones; it is asked by the header, too
+    if check is None:  # OpenCV reads some formats beside the usual ones; it also goes by the header
         readable = kind != "TIFF" and cv2.haveImageReader(path)
-        return "" if readable else f"{path} is not an image that can be read{described(head)}"
+        return SOUND if readable else no_image(head)
     if kind == "WebP" and is_animated(head):
-        return f"{path} {refusal_of(head)}"
-    if not check(descriptor, head, size):  # unusual, such as bytes behind the end: all of the file says it
-        return _fault_of_whole(path)
-    return ""
-
-
-def _fault_of_whole(path: str) -> str:
-    data = read_regular(path)
-    refusal = refusal_of(data)
-    return f"{path} {refusal}" if refusal else ""
+        return content_fault(head)
+    if not check(descriptor, head, size):  # unusual, such as bytes after the end: check the whole file
+        return content_fault(read_regular(path))
+    return SOUND
 
 
 def _ends_jpeg(descriptor: int, head: bytes, size: int) -> bool:
@@ -78,7 +81,7 @@ def _is_declared_long(descriptor: int, head: bytes, size: int) -> bool:
     return size >= declared_length(head)
 
 
-#: Whether a file of a format ends as it should, by its descriptor, its first bytes and its size.
+#: For each format, the check of the end of a file by its descriptor, its first bytes and its size.
 _CHECKS: dict[str, Callable[[int, bytes, int], bool]] = {
     "JPEG": _ends_jpeg,
     "PNG": _ends_png,
@@ -87,20 +90,21 @@ _CHECKS: dict[str, Callable[[int, bytes, int], bool]] = {
 }
 
 
-def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> str:
+def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> ContentFault:
     if content_of(head) != "TIFF":
         kind = content_of(head)
-        what = f" (it is a {kind}; give it that ending)" if kind in _CHECKS else described(head)
-        return f"{path} is not a TIF that can be read{what}"
+        if kind in _CHECKS:
+            return f"this is not a TIF that can be read: it is a {kind}", "give it that ending"
+        return no_image(head, "a TIF")
     try:
         end = _end_of_tif(descriptor, head, size)
-    except KeyError:  # a type of value that is not expected there; the decoder decides
-        return ""
+    except KeyError:  # an unexpected type of value there; the decoder decides
+        return SOUND
     except struct.error:
         end = size + 1
-    if end <= size or _is_tif(path):  # some writers count too many bytes, and what they write can be read
-        return ""
-    return f"{path} is cut short, or its directory is damaged ({size:,} bytes); fetch it again"
+    if end <= size or _is_tif(path):  # some programs count too many bytes, and their files can be read
+        return SOUND
+    return f"the file is cut short, or its directory is damaged ({size:,} bytes)", "download it again"
 
 
 def _is_tif(path: str) -> bool:
@@ -112,7 +116,7 @@ def _is_tif(path: str) -> bool:
 
 
 def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
-    """Give the byte behind the last part of a TIF's first image, as its directory says; 0 where that is not known."""
+    """Return the byte after the last part of the first image of a TIF, by its directory; 0 where that is not known."""
     order = "<" if head.startswith(b"II") else ">"
     big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     offset = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]

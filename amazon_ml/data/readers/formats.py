@@ -1,28 +1,31 @@
-"""File formats by their first bytes: what a file really holds, whatever its ending says, and whether it is whole."""
+"""Recognises file formats by their first bytes, whatever the ending, and checks whether a file is complete."""
 
 import codecs
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Bytes that `content_of` looks at.
+#: Number of bytes that `content_of` needs.
 HEAD = 512
+#: Problem and remedy of a file, for an `InputError`; two empty texts where it has no fault.
+ContentFault = tuple[str, str]
+SOUND: ContentFault = ("", "")
 
 
 @dataclass(frozen=True)
 class Magic:
-    """How a format is told from others.
+    """The bytes that identify a format.
 
     Parameters
     ----------
     name
-        What a message calls it.
+        Name of the format in messages.
     mark
         Bytes that its files hold, in lower case where `text` is true.
     at
-        Where they stand.
+        Position of these bytes.
     text
-        Capitals and blanks before the mark do not matter.
+        Whether to ignore case, and blanks before the mark.
     """
 
     name: str
@@ -31,16 +34,16 @@ class Magic:
     text: bool = False
 
 
-#: The formats whose content is read as a tile, by the names that `MAGICS` gives them; other names are no tiles.
+#: Names in `MAGICS` of the formats of tiles.
 IMAGES = ("JPEG", "PNG", "BMP", "WebP", "TIFF")
-#: What an archive is called; it has to be unpacked before anything in it is found.
+#: Names in `MAGICS` of archives, which must be unpacked.
 ARCHIVES = ("ZIP archive", "7z archive", "tar archive", "gzip archive", "RAR archive", "xz archive", "bzip2 archive")
 
-#: In this order; the first that fits is taken.
+#: Known formats; the first that fits is used.
 MAGICS = (
     Magic("JPEG", b"\xff\xd8"),
     Magic("PNG", b"\x89PNG\r\n\x1a\n"),
-    Magic("WebP", b"WEBP", 8),  # behind RIFF and a length
+    Magic("WebP", b"WEBP", 8),  # after RIFF and a length
     Magic("TIFF", b"II*\0"),
     Magic("TIFF", b"MM\0*"),
     Magic("TIFF", b"II+\0"),
@@ -77,12 +80,12 @@ MAGICS = (
     Magic("XML document", b"<?xml", text=True),
     Magic("pointer of Git LFS (run git lfs pull)", b"version https://git-lfs", text=True),
     Magic("JSON document", b"{", text=True),
-    Magic("BMP", b"BM"),  # two letters, which a text may begin with, too
+    Magic("BMP", b"BM"),  # two letters, with which a text may also begin
 )
 
 
 def content_of(head: bytes) -> str:
-    """Name what a file holds by its first `HEAD` bytes; ``""`` where that is not known."""
+    """Name the format of a file by its first `HEAD` bytes; ``""`` where it is not known."""
     for magic in MAGICS:
         if magic.text:
             found = head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(magic.mark)
@@ -93,15 +96,14 @@ def content_of(head: bytes) -> str:
     return "" if head.strip(b"\0") else "block of zero bytes"
 
 
-def described(data: bytes) -> str:
-    """Go on with a sentence that says a file is no image: what it seems to be, and what to do."""
-    kind = content_of(data[:HEAD])
+def no_image(data: bytes, wanted: str = "an image") -> ContentFault:
+    """Return problem and remedy of a file that is no readable image, with its format where that is known."""
+    problem, kind = f"this is not {wanted} that can be read", content_of(data[:HEAD])
     if kind == "TIFF":
-        return ": it is a TIF; give it the ending .tif"
+        return f"{problem}: it is a TIF", "give it the ending .tif"
     if kind in IMAGES:
-        return f": it begins as a {kind}, and is damaged; fetch it again"
-    what = f": it is {with_article(kind)}" if kind else ""
-    return f"{what}; JPG, PNG, WebP, BMP and TIF are read"
+        return f"{problem}: it begins as a {kind}, and is damaged", "download it again"
+    return f"{problem}: it is {with_article(kind)}" if kind else problem, "JPG, PNG, WebP, BMP and TIF can be read"
 
 
 def with_article(name: str) -> str:
@@ -109,8 +111,8 @@ def with_article(name: str) -> str:
     return f"{'an' if name.startswith(('AVIF', 'HTML', 'HDF5', 'RAR', 'SVG', 'XML', 'xz')) else 'a'} {name}"
 
 
-def refusal_of(data: bytes) -> str:
-    """Say why an image that can be decoded is none to take for a tile: its end is missing, or it moves.
+def content_fault(data: bytes) -> ContentFault:
+    """Find why an image cannot be a tile, though decoders may accept it: its end is missing, or it is animated.
 
     Parameters
     ----------
@@ -119,22 +121,24 @@ def refusal_of(data: bytes) -> str:
 
     Returns
     -------
-    A sentence without its subject; ``""`` where there is nothing to say.
+    Problem and remedy; two empty texts where there is no fault.
     """
     kind = content_of(data[:HEAD])
     if kind == "WebP" and is_animated(data[:HEAD]):
-        return "is an animated WebP, of several pictures; save the one that is meant"
-    whole = _WHOLE.get(kind)
-    return "" if whole is None or whole(data) else f"is cut short ({len(data):,} bytes); fetch it again"
+        return "the file is an animated WebP of several pictures", "save the right one"
+    is_whole = _WHOLE.get(kind)
+    if is_whole is None or is_whole(data):
+        return SOUND
+    return f"the file is cut short ({len(data):,} bytes)", "download it again"
 
 
 def is_animated(head: bytes) -> bool:
-    """Whether a WebP says that it holds several pictures."""
+    """Whether the header of a WebP declares several pictures."""
     return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
 def declared_length(head: bytes) -> int:
-    """Give the least bytes that a BMP or WebP needs by its own header; 0 where the header does not tell."""
+    """Return the least length in bytes of a BMP or WebP by its header; 0 where the header does not show it."""
     kind = content_of(head)
     try:
         if kind == "WebP":
@@ -157,15 +161,15 @@ def _length_of_bmp(head: bytes) -> int:
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
-    # Behind the last start of scan, 0xFFD9 can only be the end of the image: in the coded data
-    # 0xFF is followed by 0 or a restart marker. Ends before it belong to embedded thumbnails.
+    # After the last start of scan, 0xFFD9 can only be the end of the image: in the coded data 0xFF is followed by 0
+    # or a restart marker. Ends before it belong to embedded thumbnails.
     return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
 
 
 def _is_whole_png(data: bytes) -> bool:
-    """Whether chunk follows chunk from the header to the end, pixels among them.
+    """Whether the chunks are complete from the header to the end, and some hold pixels.
 
-    OpenCV goes on behind an end without pixels, and makes room for a chunk of any length before it reads it.
+    OpenCV reads on after an end without pixels, and allocates memory for a chunk of any length before it reads it.
     """
     at, has_pixels = 8, False
     while at + 12 <= len(data):
@@ -181,7 +185,7 @@ def _is_declared_long(data: bytes) -> bool:
     return len(data) >= declared_length(data[:HEAD])
 
 
-#: Whether the end of a file is there, which OpenCV would answer with grey or black pixels, not with an error.
+#: Checks of the end of a file: for a missing end, OpenCV gives grey or black pixels instead of an error.
 _WHOLE: dict[str, Callable[[bytes], bool]] = {
     "JPEG": _is_whole_jpeg,
     "PNG": _is_whole_png,

@@ -1,4 +1,4 @@
-"""What the first bytes of an image file say of it: format, size, depth, transparency. No pixel is decoded."""
+"""Reads the header of an image file: format, size, depth, transparency. No pixel is decoded."""
 
 import struct
 from collections.abc import Callable
@@ -8,28 +8,29 @@ from typing import NamedTuple
 import simplejpeg
 
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import cannot_read
 
-#: Bytes at the start of a file that hold its header, save where much is stored before the size.
+#: Number of first bytes of a file that hold its header, unless other data before the size is long.
 HEAD = 65536
 #: First bytes of a PNG.
 PNG = b"\x89PNG\r\n\x1a\n"
-#: Spaces of the colours of a JPEG that holds inks.
+#: Colour spaces of JPEGs with inks.
 INKS = ("CMYK", "YCCK")
-#: Pixels along an edge of a file at the most: libpng and OpenCV take no more.
+#: Largest number of pixels along an edge: libpng and OpenCV accept no more.
 _LONGEST = 1_000_000
-#: Scans of a progressive JPEG at the most; encoders write twelve or fewer, and each takes time.
+#: Largest number of scans of a progressive JPEG; encoders write twelve or fewer, and each takes time.
 _MOST_SCANS = 100
-#: Chunks of a PNG that hold texts, profiles and notes of a camera.
+#: Chunks of a PNG with texts, profiles and camera data.
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
 #: Markers of a JPEG: start of frame of any coding, of the progressive ones, start of scan, end of the image.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _SCAN, _END = frozenset({0xC2, 0xCA}), 0xDA, 0xD9
-#: What follows 0xFF within coded data, or as padding of a marker.
+#: Bytes after 0xFF within coded data, or in the padding of a marker.
 _IN_DATA = frozenset({0, *range(0xD0, 0xD8), 0xFF})
 
 
 class Header(NamedTuple):
-    """What an image file says of itself.
+    """The header of an image file.
 
     Parameters
     ----------
@@ -38,13 +39,13 @@ class Header(NamedTuple):
     width, height
         Pixels.
     depth
-        Bits that a value is decoded to: 8 or 16.
+        Bits of a decoded value: 8 or 16.
     alpha
-        Whether it has a channel of transparency, or a colour that stands for it.
+        Whether it has a channel of transparency, or a transparent colour.
     key
-        Grey value that stands for transparent pixels, scaled to `depth`.
+        Grey value of transparent pixels, scaled to `depth`.
     space
-        Of a JPEG, the space of its colours: ``Gray``, ``RGB``, ``YCbCr``, or one of `INKS`.
+        Colour space of a JPEG: ``Gray``, ``RGB``, ``YCbCr``, or one of `INKS`.
     """
 
     kind: str
@@ -57,16 +58,16 @@ class Header(NamedTuple):
 
     @property
     def dtype(self) -> str:
-        """Name of the type of its values: ``uint8`` or ``uint16``."""
+        """Type of the values: ``uint8`` or ``uint16``."""
         return f"uint{self.depth}"
 
 
 def parse_header(data: bytes) -> Header | None:
-    """Read the header of an image, given its first bytes; None for what is no image of a known format.
+    """Read the header of an image from its first bytes.
 
     Returns
     -------
-    The header, or None also where the header is damaged or cut short.
+    The header; None if the format is unknown, or the header is damaged or cut short.
     """
     for signature, parse in _PARSERS.items():
         if data.startswith(signature):
@@ -78,39 +79,38 @@ def parse_header(data: bytes) -> Header | None:
 
 
 def read_header(path: Path, length: int = HEAD) -> Header | None:
-    """Read the header of an image file, as `parse_header` does, from so many of its first bytes."""
+    """Read the header of an image file, as `parse_header` does, from its first `length` bytes."""
     try:
         with path.open("rb") as file:
             return parse_header(file.read(length))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise cannot_read(path, error) from None
 
 
 def check_pixels(path: Path, width: int, height: int, most: int) -> None:
-    """Refuse an image whose header announces more pixels than `most`, before they are decoded."""
+    """Check that an image has at most `most` pixels by its header, before they are decoded."""
     if width * height > most:
         raise InputError(
-            f"{path} announces {width:,} x {height:,} pixels, more than {most:,}; cut it into tiles, or "
-            "raise `data.max_pixels` of the training"
-        )
+            f"the header declares {width:,} x {height:,} pixels, more than {most:,}", file=path,
+            option="data.max_pixels", remedy="cut the image into tiles, or raise `data.max_pixels` of the training",
+        )  # fmt: skip
 
 
 def check_edges(path: Path, width: int, height: int) -> None:
-    """Refuse an image that is longer than its decoder takes."""
+    """Check that the edges of an image are not longer than decoders accept."""
     if max(width, height) > _LONGEST:
-        raise InputError(
-            f"{path} announces {width:,} x {height:,} pixels, more than {_LONGEST:,} along an edge; cut it into tiles"
-        )
+        problem = f"the header declares {width:,} x {height:,} pixels, more than {_LONGEST:,} along an edge"
+        raise InputError(problem, file=path, remedy="cut the image into tiles")
 
 
 def fault_of_scans(data: bytes) -> str:
-    """Say what is wrong with the scans of a progressive JPEG, of which libjpeg does not warn; ``""`` if nothing is.
+    """Describe a fault of the scans of a progressive JPEG of which libjpeg does not warn; ``""`` if there is none.
 
-    It ends before its last refinement, or it has so many scans that they take minutes.
+    It ends before its last refinement, or it has so many scans that decoding takes minutes.
     """
     if not _is_progressive(data):
         return ""
-    missing: dict[int, set[int]] = {}  # of each component the coefficients that are not exact yet
+    missing: dict[int, set[int]] = {}  # the coefficients of each component that are not exact yet
     at, scans = 2, 0
     while 0 <= at < len(data) - 4:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -122,13 +122,13 @@ def fault_of_scans(data: bytes) -> str:
         elif marker == _SCAN:
             scans += 1
             if scans > _MOST_SCANS:
-                return f"it has more than {_MOST_SCANS} scans; save it anew"
+                return f"it has more than {_MOST_SCANS} scans; save it again"
             components, (first, last, bits) = segment[1 : 1 + 2 * segment[0] : 2], segment[-3:]
             if bits & 15 == 0:
                 for component in components:
                     missing.get(component, set()).difference_update(range(first, last + 1))
         at = _next_marker(data, at + 2 + length)
-    return "it lacks its last scans; fetch it again" if any(missing.values()) else ""
+    return "it lacks its last scans; download it again" if any(missing.values()) else ""
 
 
 def _is_progressive(data: bytes) -> bool:
@@ -143,7 +143,7 @@ def _is_progressive(data: bytes) -> bool:
 
 
 def without_texts(data: bytes) -> bytes:
-    """Leave out the chunks of a PNG that hold no pixel, and that the decoder would inflate: to a GB each."""
+    """Remove the chunks of a PNG without pixels that the decoder would inflate, to up to a GB each."""
     if not any(name in data for name in _TEXTS):
         return data
     kept, at = [data[:8]], 8
@@ -157,7 +157,7 @@ def without_texts(data: bytes) -> bytes:
 
 
 def _next_marker(data: bytes, at: int) -> int:
-    """Find the next segment behind coded data, where 0xFF is followed by 0 or a restart marker; -1 for none."""
+    """Find the next segment after coded data, where 0xFF is followed by 0 or a restart marker; -1 for none."""
     while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
         if data[at + 1] not in _IN_DATA:
             return -1 if data[at + 1] == _END else at
@@ -183,7 +183,7 @@ def _png(data: bytes) -> Header:
 
 
 def _png_transparency(data: bytes) -> bytes | None:
-    """Give what stands in the chunk tRNS, which lies before the pixels where there is one."""
+    """Return the contents of the chunk tRNS, which stands before the pixels; None where there is none."""
     at = 8
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
@@ -210,7 +210,7 @@ def _webp(data: bytes) -> Header:
 
 
 def _bmp(data: bytes) -> Header:
-    # The fourth byte of a pixel stands for nothing in most files, so it is never taken for transparency.
+    # The fourth byte of a pixel has no meaning in most files, so it never counts as transparency.
     if int.from_bytes(data[14:18], "little") == 12:
         width, height = struct.unpack_from("<HH", data, 18)
     else:

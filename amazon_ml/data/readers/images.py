@@ -1,4 +1,4 @@
-"""One image file to one array: RGB of a JPG, PNG, WebP or BMP, with a mask where pixels are transparent."""
+"""Reads a JPG, PNG, WebP or BMP into an array of RGB, with a mask of transparent pixels."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from amazon_ml.data.config import MAX_PIXELS
-from amazon_ml.data.readers.formats import described, refusal_of
+from amazon_ml.data.readers.formats import content_fault, no_image
 from amazon_ml.data.readers.headers import (
     INKS,
     PNG,
@@ -23,18 +23,18 @@ from amazon_ml.data.readers.headers import (
     without_texts,
 )
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.regular_files import check_regular, open_regular, unopened
+from amazon_ml.runtime.regular_files import cannot_read, check_regular, open_regular
 
 Image = npt.NDArray[np.uint8]
 Raw = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
 
-#: Endings that are read as tiles.
+#: Endings of the files of tiles.
 TIF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIF_SUFFIXES)
-#: Bytes of a file for each pixel that it may hold, at the most: 16 bits of four channels.
+#: Largest number of bytes of a file for each pixel: 16 bits of four channels.
 _BYTES = 8
-#: Value of a pixel that the file masks, in every channel of colour.
+#: Value of a masked pixel, in every channel.
 MASKED = 0
 
 
@@ -46,7 +46,7 @@ class Picture(NamedTuple):
     pixels
         Red, green and blue, uint8 or uint16 of shape (height, width, 3).
     valid
-        Whether each pixel shows something, of shape (height, width); None where all do.
+        Whether each pixel is valid, of shape (height, width); None where all are.
     """
 
     pixels: Raw
@@ -54,10 +54,10 @@ class Picture(NamedTuple):
 
 
 def read_tile(path: Path) -> Image:
-    """Read an image of 8 bits a channel as RGB; transparent pixels become `MASKED`.
+    """Read an image with channels of 8 bits as RGB; transparent pixels become `MASKED`.
 
-    The competition's JPEGs hold four components (CMYK with K = 0); they are converted as Pillow's
-    ``convert("RGB")`` does. Orientation tags are not applied.
+    The JPEGs of the competition hold four components (CMYK with K = 0); they are converted as in Pillow's
+    ``convert("RGB")``. Orientation tags are not applied.
 
     Returns
     -------
@@ -66,21 +66,21 @@ def read_tile(path: Path) -> Image:
     Raises
     ------
     InputError
-        For a file that is missing, empty, damaged, no image, or of 16 bits a channel.
+        If the file is missing, empty, damaged, no image, or has channels of 16 bits.
     """
     picture = read_picture(path)
     if picture.pixels.dtype != np.uint8:
-        raise InputError(f"{path} holds 16-bit values; convert it to 8 bits")
+        raise InputError("the file holds 16-bit values", file=path, remedy="convert it to 8 bits")
     return masked(np.asarray(picture.pixels, dtype=np.uint8), picture.valid)
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read an image as RGB with the depth of its file, and which of its pixels are transparent.
+    """Read an image as RGB with the depth of its file, and the mask of its transparent pixels.
 
     Raises
     ------
     InputError
-        For a file that is missing, empty, damaged, no image, or larger than `max_pixels`.
+        If the file is missing, empty, damaged, no image, or larger than `max_pixels`.
     """
     data = _read_whole(path, max_pixels)
     header = _checked_header(path, data, max_pixels)
@@ -99,7 +99,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def read_as_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Raw:
-    """Read an image with the bands and the depth of its file, where `read_tile` makes every tile RGB.
+    """Read an image with the bands and the depth of its file, while `read_tile` converts every tile to RGB.
 
     Returns
     -------
@@ -121,42 +121,47 @@ def read_as_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Raw:
 
 
 def masked(pixels: Image, valid: Mask | None, value: int = MASKED) -> Image:
-    """Give masked pixels their value, in place."""
+    """Set masked pixels to a value, in place."""
     if valid is not None:
         pixels[~valid] = value
     return pixels
 
 
 def resize(image: Image, size: int) -> Image:
-    """Scale to `size` x `size` pixels: averaging areas when shrinking, cubic when enlarging."""
+    """Scale to `size` x `size` pixels: by area averages to shrink, cubic to enlarge."""
     height, width = image.shape[:2]
     if height == width == size:
         return image
     way = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_CUBIC
-    # OpenCV averages areas of four channels at the most.
+    # OpenCV averages areas of at most four channels.
     parts = [image[..., at : at + 4] for at in range(0, image.shape[-1], 4)]
     scaled = [cv2.resize(part, (size, size), interpolation=way).reshape(size, size, -1) for part in parts]
     return np.asarray(scaled[0] if len(scaled) == 1 else np.concatenate(scaled, axis=-1), dtype=np.uint8)
 
 
 def check_file(path: Path, max_pixels: int = MAX_PIXELS) -> None:
-    """Refuse what is missing, no regular file, empty, or too long to hold so many pixels."""
+    """Check that a file exists, is regular, not empty, and not longer than `max_pixels` pixels need."""
     try:
         about = path.stat()
     except OSError as error:
-        raise InputError(unopened(path, error)) from None
+        raise cannot_read(path, error) from None
     check_regular(path)
     _check_length(path, about, max_pixels)
 
 
+def is_empty(path: Path | str) -> InputError:
+    """Make the error for an empty file."""
+    return InputError("the file is empty", file=path, remedy="download it again")
+
+
 def _check_length(path: Path, about: os.stat_result, max_pixels: int) -> None:
     if not about.st_size:
-        raise InputError(f"{path} is empty; fetch it again")
+        raise is_empty(path)
     if about.st_size > _BYTES * max_pixels + 2**20:
         raise InputError(
-            f"{path} has {about.st_size:,} bytes, more than {max_pixels:,} pixels need; cut it into tiles, or "
-            "raise `data.max_pixels` of the training"
-        )
+            f"the file has {about.st_size:,} bytes, more than {max_pixels:,} pixels need", file=path,
+            option="data.max_pixels", remedy="cut it into tiles, or raise `data.max_pixels` of the training",
+        )  # fmt: skip
 
 
 def _read_whole(path: Path, max_pixels: int) -> bytes:
@@ -165,7 +170,7 @@ def _read_whole(path: Path, max_pixels: int) -> bytes:
             _check_length(path, os.fstat(stream.fileno()), max_pixels)
             data = stream.read()
     except OSError as error:
-        raise InputError(unopened(path, error)) from None
+        raise cannot_read(path, error) from None
     return data
 
 
@@ -174,10 +179,11 @@ def _checked_header(path: Path, data: bytes, max_pixels: int) -> Header:
     if header is not None:
         check_pixels(path, header.width, header.height, max_pixels)
         check_edges(path, header.width, header.height)
-    if refusal := refusal_of(data):
-        raise InputError(f"{path} {refusal}")
-    if header is None:
-        raise InputError(f"{path} is not an image that can be read{described(data)}")
+    problem, remedy = content_fault(data)
+    if not problem and header is None:
+        problem, remedy = no_image(data)
+    if problem or header is None:
+        raise InputError(problem, file=path, remedy=remedy)
     return header
 
 
@@ -185,17 +191,17 @@ def _decode(data: bytes, path: Path, flags: int) -> Any:
     image = None
     if data.startswith(PNG):
         data = without_texts(data)
-    with suppress(cv2.error):  # a header that claims more pixels than OpenCV takes
+    with suppress(cv2.error):  # a header that declares more pixels than OpenCV accepts
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if image is None:
-        raise InputError(f"{path} is damaged: it cannot be decoded; fetch it again")
+        raise InputError("the file is damaged: it cannot be decoded", file=path, remedy="download it again")
     return image
 
 
 def _decode_jpeg(data: bytes, header: Header, path: Path) -> Image:
-    """Decode a JPEG as RGB, R, G, B = 255 - C, M, Y where it holds inks without black.
+    """Decode a JPEG as RGB; of inks without black, R, G, B = 255 - C, M, Y.
 
-    OpenCV takes a third longer for those, and rounds most values up by one. It alone converts black ink.
+    OpenCV takes a third longer for these, and rounds most values up by one. For black ink there is only OpenCV.
     """
     if header.space not in INKS:
         return _strict(data, "RGB", path)
@@ -207,14 +213,15 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> Image:
     return np.asarray(_decode(data, path, flags), dtype=np.uint8)
 
 
-def _strict(data: bytes, colours: str, path: Path) -> Image:
-    """Decode a JPEG; what libjpeg only warns of, such as missing data that it fills with grey, is refused."""
+def _strict(data: bytes, space: str, path: Path) -> Image:
+    """Decode a JPEG; warnings of libjpeg are errors, such as missing data that it replaces by grey."""
     if fault := fault_of_scans(data):
-        raise InputError(f"{path} is a damaged JPEG: {fault}")
+        raise InputError(f"the file is a damaged JPEG: {fault}", file=path)
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace=colours, strict=True), dtype=np.uint8)
+        return np.asarray(simplejpeg.decode_jpeg(data, colorspace=space, strict=True), dtype=np.uint8)
     except ValueError as error:
-        raise InputError(f"{path} is a damaged JPEG ({error}); fetch it again") from None
+        problem = f"the file is a damaged JPEG ({error})"
+        raise InputError(problem, file=path, remedy="download it again") from None
 
 
 def _some(valid: Mask) -> Mask | None:

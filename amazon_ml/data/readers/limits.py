@@ -1,4 +1,4 @@
-"""How the tiles of a folder are read: limits of 16-bit values, and what other tiles must be to be read alike."""
+"""Fits a reader to the tiles of a folder: limits of 16-bit values, and the properties that other tiles must have."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ import pandas as pd
 from amazon_ml.data.config import MAX_PIXELS, RgbSource
 from amazon_ml.data.readers.band_names import UNNAMED
 from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, without_alpha
-from amazon_ml.data.readers.bands import COLOURS, Expected, TileReader, need_tif, split_colours
+from amazon_ml.data.readers.bands import RGB, Expected, TileReader, need_tif, no_valid_pixel, split_rgb
 from amazon_ml.data.readers.headers import read_header
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Raw, read_picture
 from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata
@@ -26,21 +26,21 @@ log = logging.getLogger(__name__)
 Limits = dict[str, tuple[float, float]]
 
 _SAMPLE_TILES, _SAMPLE_PIXELS = 500, 4096
-#: Bytes that tell the depth of an image.
+#: Number of bytes that hold the depth of an image.
 _HEAD = 64
-#: Tiles that are compared with those of the training, at the most.
+#: Largest number of tiles that are compared with those of the training.
 _COMPARED = 100
-#: Share of pixels at a limit that is worth a warning, where it is so many times that of the training.
+#: A warning follows above this share of pixels at a limit, if it is also this many times the share of the training.
 _SATURATED, _TIMES = 0.1, 5.0
-#: Share of pixels at a limit that is all of them, and the tiles that must agree on it if all bands are so.
+#: Share of pixels at a limit that counts as all, and the number of tiles that must show it in all bands.
 _FULL, _ENOUGH = 0.999, 3
-#: Share of values outside of the range of the training from which on tiles are of another kind.
+#: Share of values outside of the range of the training above which tiles are of another kind.
 _OUTSIDE = 0.9
 
 
 @dataclass
 class _Sample:
-    """Values drawn from each band, tile by tile, with the share of each tile's pixels that are valid."""
+    """Random values of each band, tile by tile, with the share of valid pixels of each tile."""
 
     drawn: dict[str, list[Raw]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Sample:
     nodata: dict[float, int] = field(default_factory=dict)
 
     def add(self, bands: Bands, file: str, rng: np.random.Generator) -> None:
-        """Draw from the bands of a tile; 8-bit values need no limits."""
+        """Draw values from the bands of a tile; 8-bit values need no limits."""
         for letter, band in bands.pixels.items():
             self.dtypes.setdefault(str(band.dtype), file)
             if band.dtype == np.uint8:
@@ -62,19 +62,19 @@ class _Sample:
                 self.files.setdefault(letter, []).append(file)
 
     def look_for_nodata(self, tile: Tif) -> None:
-        """Look for a value that stands for "no data" in a tile; 8-bit values are taken as they are."""
+        """Look for a value that means "no data" in a tile; 8-bit values are not checked."""
         value = undeclared_nodata(tile, [i for i in range(tile.pixels.shape[-1]) if i != tile.alpha])
         if value is not None and tile.pixels.dtype != np.uint8:
             self.nodata[value] = self.nodata.get(value, 0) + 1
 
     def report(self, what: str, tiles: int) -> None:
-        """Warn of values that stand for "no data"."""
+        """Warn of values that mean "no data"."""
         for value, count in self.nodata.items():
-            log.warning("%d of %d %s hold %g on half of their border or more, and declare no nodata value; pixels that "
-                        "hold it in all bands are masked", count, tiles, what, value)  # fmt: skip
+            log.warning("%d of %d %s hold %g on half of their border or more, and declare no nodata value; pixels "
+                        "with it in all bands are masked", count, tiles, what, value)  # fmt: skip
 
     def pixels(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Give for each band values of which every valid pixel had the same chance."""
+        """Return values of each band; every valid pixel had the same chance to be drawn."""
         fair = {}
         for letter, parts in self.drawn.items():
             counts = np.ceil(_SAMPLE_PIXELS * np.array(self.shares[letter]) / max(self.shares[letter])).astype(int)
@@ -83,15 +83,16 @@ class _Sample:
         return fair
 
     def file_with(self, letter: str, value: float) -> str:
-        """Name a file whose band has a value, among those that were drawn."""
+        """Name a file that has a value in a band, by the drawn values."""
         drawn = zip(self.drawn[letter], self.files[letter], strict=True)
         return next((file for part, file in drawn if (part == value).any()), self.files[letter][0])
 
     def dtype(self) -> str:
-        """Type of the values; files of two types are refused."""
+        """Return the type of the values; two types are an error."""
         if len(self.dtypes) > 1:
-            message = ", ".join(f"{dtype} (such as {file})" for dtype, file in self.dtypes.items())
-            raise InputError(f"TIFs hold values of several types: {message}; convert them to one, or leave some out")
+            types = ", ".join(f"{dtype} (such as {file})" for dtype, file in self.dtypes.items())
+            raise InputError(f"TIFs hold values of several types: {types}",
+                             remedy="convert them to one type, or exclude some")  # fmt: skip
         return next(iter(self.dtypes), "")
 
 
@@ -100,7 +101,7 @@ def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> Limits:
 
     Returns
     -------
-    Letter to (low, high); empty where values are 8-bit already.
+    The limits (low, high) of each letter; empty for values of 8 bits.
     """
     return _fit_tifs(tifs, order, None, seed, MAX_PIXELS).limits
 
@@ -114,7 +115,7 @@ def fit_reader(
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
 ) -> TileReader:
-    """Decide how tiles are read: with the limits given, else with such as fit a catalog's labelled tiles.
+    """Make a reader of tiles: with the given limits, else with limits that fit the labelled tiles of a catalog.
 
     Parameters
     ----------
@@ -123,16 +124,16 @@ def fit_reader(
     bands, rgb_source, order
         As `TileReader` takes them.
     limits
-        Letter to (low, high).
+        The limits (low, high) of each letter.
     seed
-        Of the tiles and pixels that are looked at.
+        Seed for drawing tiles and pixels.
     max_pixels
-        Pixels of a file at the most.
+        Largest number of pixels of a file.
 
     Raises
     ------
     InputError
-        Where tiles differ in what they hold, or their values give no limits that make sense.
+        If the tiles hold different bands or types, or their values give no sensible limits.
     """
     given = None if limits is None else {letter: (low, high) for letter, (low, high) in limits.items()}
     tifs = tiles["path" if rgb_source == "tif" else "tif"].tolist() if rgb_source == "tif" or need_tif(bands) else []
@@ -155,11 +156,16 @@ def fit_reader(
 
 
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
-    """Warn where many more pixels lie at a limit than in the tiles that a reader was fitted to.
+    """Warn if many more pixels lie at a limit than in the tiles that a reader was fitted to.
 
-    Up to 100 tiles are read; one that the reader refuses is passed over here, since whoever reads all tiles meets
-    it. Tiles are refused where nearly all values of each band lie outside of the range of the training: 16-bit
-    values for 12-bit ones, for instance.
+    Up to 100 tiles are read. Tiles that the reader cannot read are skipped here, since reading all tiles will report
+    them.
+
+    Raises
+    ------
+    InputError
+        If nearly all values of each band lie outside of the range of the training, such as 16-bit values instead of
+        12-bit values, or a whole band lies at a limit.
     """
     warn_of_empty_bands(reader, tiles)
     scaled = {letter: limits for letter, limits in reader.limits.items() if letter in reader.expected.ranges}
@@ -175,18 +181,20 @@ def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
         letter, (low, high, _) = next((each, reader.expected.ranges[each]) for each in shares)
         raise InputError(
             f"{100 * shares[letter][1]:.0f} % of the values in tiles such as {tiles['path'].iloc[0]} lie outside of "
-            f"{low:g} to {high:g} (band {letter}), which those of the training lie in; scale them as those are"
+            f"{low:g} to {high:g} (band {letter}), the range of the training tiles",
+            remedy="scale them like the training tiles",
         )
     _check_saturated(reader, shares, max(map(len, found.values()), default=0), tiles["path"].iloc[0])
     for letter, (now, _) in shares.items():
         then = reader.expected.ranges[letter][2]
         if now > max(_SATURATED, _TIMES * then):
-            log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, and %.0f %% were "
-                        "in training; their values may be scaled otherwise", letter, 100 * now, 100 * then)  # fmt: skip
+            log.warning("band %s: %.0f %% of the pixels of these tiles are at a limit or beyond it, but only %.0f %% "
+                        "in training; their values may be scaled differently", letter, 100 * now,
+                        100 * then)  # fmt: skip
 
 
 def _check_saturated(reader: TileReader, shares: Mapping[str, Any], tiles: int, file: str) -> None:
-    """Refuse a band that is at a limit all over, where it hardly was in training; one bright tile may be a cloud."""
+    """Check that no band has all pixels at a limit, unless it had in training; one bright tile may be a cloud."""
     full = [
         letter for letter, (now, _) in shares.items() if now > _FULL and reader.expected.ranges[letter][2] < _SATURATED
     ]
@@ -194,19 +202,19 @@ def _check_saturated(reader: TileReader, shares: Mapping[str, Any], tiles: int, 
         low, high = reader.limits[full[0]]
         raise InputError(
             f"all values of band {full[0]} in tiles such as {file} lie at or beyond the limits {low:g} to {high:g} of "
-            "the training, where few did; scale them as those of the training are"
-        )
+            "the training, where few did", remedy="scale them like the training tiles",
+        )  # fmt: skip
 
 
 def empty_bands_of(reader: TileReader, tiles: pd.DataFrame) -> list[str]:
-    """Say which bands show nothing in up to 100 tiles; those that the reader refuses are passed over."""
+    """Describe the bands that show nothing in up to 100 tiles; tiles that cannot be read are skipped."""
     constant, dark, taken = empty_bands(_tiles_read(reader, tiles), reader.bands)
     if not taken:
         return []
-    looked = f"in all {taken} tiles that were looked at, such as {tiles['path'].iloc[0]}"
+    looked = f"in all {taken} tiles of a sample, such as {tiles['path'].iloc[0]}"
     if dark:
         return [f"no value is above 1 of 255 {looked}; scale them to 0..255, or store 0..1 as float TIFs"]
-    return [f"band {band} is {value} all over {looked}; it shows nothing"
+    return [f"band {band} is {value} everywhere {looked}; it shows nothing"
             for band, value in constant.items()]  # fmt: skip
 
 
@@ -226,7 +234,7 @@ def _tiles_read(reader: TileReader, tiles: pd.DataFrame) -> Iterator[Image]:
 
 
 def _some_files(tiles: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Give image and TIF of up to 100 tiles, evenly drawn."""
+    """Yield image and TIF of up to 100 tiles, at even distances."""
     if len(tiles):
         drawn = np.unique(np.linspace(0, len(tiles) - 1, min(_COMPARED, len(tiles))).astype(int))
         yield from tiles[["path", "tif"]].iloc[drawn].itertuples(index=False, name=None)
@@ -234,7 +242,7 @@ def _some_files(tiles: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What was found of some files, as `Expected` and `TileReader` keep it."""
+    """Properties of some files, for `Expected` and `TileReader`."""
 
     limits: Limits = field(default_factory=dict)
     ranges: dict[str, tuple[float, float, float]] = field(default_factory=dict)
@@ -254,9 +262,7 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
             continue
         bands = by_letter(tif, orders.order, file)
         if not any(valid is None or valid.any() for valid in bands.valid.values()):
-            raise InputError(
-                f"{file} has no valid pixel: all are masked or no numbers; fetch it again, or leave it out"
-            )
+            raise no_valid_pixel(file)
         sample.add(bands, file, rng)
         sample.look_for_nodata(tif)
     if not len(drawn):
@@ -268,14 +274,14 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
 
 
 class _Orders:
-    """The order of bands that all files share, decided by the first that says something of it."""
+    """The order of bands that all files share; the first file that names its bands sets it."""
 
     def __init__(self, given: str | None) -> None:
         self.given, self.order, self.declared, self.first = given, given, "", ""
         self.believed: bool | None = None
 
     def add(self, tif: Tif, file: str) -> bool:
-        """Look at a file; False for one to pass over, whose transparency of zeros leaves it undecided."""
+        """Check the bands of a file; False for a file to skip, whose transparency is all zeros and shows nothing."""
         alpha = None if tif.alpha is None else is_mask(tif.pixels[..., tif.alpha])
         if self.given is None and tif.alpha is not None and alpha is None:
             return False
@@ -289,27 +295,26 @@ class _Orders:
             self.order = self.given or find_order(tif, file)
         elif self.given is None and (found := find_order(tif, file)) != self.order:
             raise InputError(
-                f"TIFs differ in their bands: {self.first} holds {self.order}, {file} {found}; name them with "
-                "data.tif_order, or leave some out"
-            )
+                f"TIFs differ in their bands: {self.first} holds {self.order}, this file {found}", file=file,
+                option="data.tif_order", remedy="name them with `data.tif_order`, or exclude some",
+            )  # fmt: skip
         return True
 
     def report(self) -> None:
-        """Say once whose word is taken for the order."""
+        """Log where the order comes from."""
         if not self.first:
-            raise InputError(
-                "no TIF has a valid pixel: their transparency is 0 all over; name bands with data.tif_order"
-            )
+            raise InputError("no TIF has a valid pixel: their transparency is 0 everywhere", option="data.tif_order",
+                             remedy="name their bands with `data.tif_order`")  # fmt: skip
         if self.given is None and self.declared:
-            log.info("TIFs name their bands %s, and are read so%s", ", ".join(self.declared),
+            log.info("TIFs name their bands %s, which sets their order%s", ", ".join(self.declared),
                      "; transparent pixels are masked" if self.believed else "")  # fmt: skip
         elif self.given is None and self.believed is False:
-            log.info("TIFs call a band transparency that holds data, so the names of their bands are not believed; "
-                     "they are read as %s", self.order)  # fmt: skip
+            log.info("TIFs name a band transparency that holds data, so the names of their bands are ignored; the "
+                     "order is %s", self.order)  # fmt: skip
 
 
 def _depth(images: Sequence[str]) -> str:
-    """Type of the values of images; one of 16 bits among those of 8 is refused. Only PNGs can have 16."""
+    """Return the type of the values of images; two types are an error. Only PNGs can have 16 bits."""
     if not images:
         return ""
     depths: dict[str, list[str]] = {}
@@ -319,8 +324,9 @@ def _depth(images: Sequence[str]) -> str:
         elif header := read_header(Path(path), _HEAD):
             depths.setdefault(header.dtype, []).append(path)
     if len(depths) > 1:
-        message = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
-        raise InputError(f"images are of two depths: {message}; convert them to one, or leave some out")
+        found = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
+        problem = f"images have two depths: {found}"
+        raise InputError(problem, remedy="convert them to one depth, or exclude some")
     return next(iter(depths), "")
 
 
@@ -330,60 +336,60 @@ def _fit_images(images: Sequence[str], given: Limits | None, seed: int, max_pixe
     sample = _Sample()
     for tile in drawn:
         picture = read_picture(Path(images[tile]), max_pixels)
-        sample.add(split_colours(picture), images[tile], rng)
+        sample.add(split_rgb(picture), images[tile], rng)
         sample.look_for_nodata(as_tif(picture))
     limits, ranges = _limits_of(sample, given, images[drawn[0]])
     sample.report("images", len(drawn))
-    log.info("images hold 16-bit values; they are scaled by percentiles of them, or by data.tif_limits")
+    log.info("images hold 16-bit values; their percentiles or `data.tif_limits` scale them")
     return _Fit(limits, ranges, nodata=tuple(sample.nodata))
 
 
 def _limits_of(
     sample: _Sample, given: Limits | None, file: str
 ) -> tuple[Limits, dict[str, tuple[float, float, float]]]:
-    """Give limits and ranges of each band; limits that leave too few levels are refused, or warned of where given."""
+    """Return limits and ranges of each band; limits that leave too few levels are an error, or a warning if given."""
     limits: Limits = {}
     ranges = {}
     for letter, values in sample.pixels().items():
         if not len(values):
-            raise InputError(f"band {letter} holds no number in TIFs such as {file}")
+            raise InputError(f"band {letter} holds no number in this TIF and others", file=file)
         _check_alone(sample, letter, values, given)
         low, high = np.percentile(values, PERCENTILES)
         limits[letter] = (float(low), float(high if high > low else low + 1))
         low, high = (given or limits).get(letter, limits[letter])
         share = max(float((values <= low).mean()), float((values >= high).mean()))
         ranges[letter] = (float(values.min()), float(values.max()), share)
-        if (said := squeezed(letter, values, low, high)) and given is None:
-            raise InputError(f"{said}; set data.tif_limits, or declare the value that stands for no data in the files")
-        if said:
-            log.warning("%s", said)
+        if (problem := squeezed(letter, values, low, high)) and given is None:
+            remedy = "set `data.tif_limits`, or declare the value that means no data in the files"
+            raise InputError(problem, option="data.tif_limits", remedy=remedy)
+        if problem:
+            log.warning("%s", problem)
     return limits, ranges
 
 
 def _check_alone(sample: _Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:
-    """Look for values that may stand for "no data": refused where limits depend on them, else warned of."""
+    """Look for values that may mean "no data": an error if limits depend on them, else a warning."""
     for alone in values_alone(values):
-        said = (
+        problem = (
             f"band {letter}: {100 * alone.share:.2g} % of the pixels are {alone.value:g}, far away from all others, in "
-            f"files such as {sample.file_with(letter, alone.value)}; it may stand for no data"
+            f"files such as {sample.file_with(letter, alone.value)}; it may mean no data"
         )
         if alone.stretches and letter not in (given or {}):
-            raise InputError(
-                f"{said}, and it stretches the limits: declare it in the files (gdal_edit.py -a_nodata "
-                f"{alone.value:g}), or set data.tif_limits"
-            )
-        log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", said)
+            remedy = f"declare it in the files (gdal_edit.py -a_nodata {alone.value:g}), or set `data.tif_limits`"
+            problem = f"{problem}, and it stretches the limits"
+            raise InputError(problem, option="data.tif_limits", remedy=remedy)
+        log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", problem)
 
 
 def _shares(reader: TileReader, path: str, tif: str, scaled: Limits) -> dict[str, tuple[float, float]]:
-    """Give for each scaled band of a tile the share of its pixels at a limit, and outside of the range."""
+    """Return the shares of pixels at a limit, and outside of the range, for each scaled band of a tile."""
     own_tif = path.lower().endswith(TIF_SUFFIXES)
     bands: list[Bands] = []
     if not own_tif and reader.expected.image == "uint16":
-        bands.append(split_colours(reader.read_colours(path)))
+        bands.append(split_rgb(reader.read_rgb(path)))
     if own_tif or (tif and need_tif(reader.bands)):
         raw = reader.read_tif(path if own_tif else tif)
-        kept = [letter for letter in raw.pixels if own_tif or letter not in COLOURS]
+        kept = [letter for letter in raw.pixels if own_tif or letter not in RGB]
         bands.append(Bands({letter: raw.pixels[letter] for letter in kept}, raw.valid))
     shares = {}
     for raw in bands:

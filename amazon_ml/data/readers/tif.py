@@ -1,4 +1,4 @@
-"""One TIF to its bands: values as they are, which of them are valid, and what the file calls each band."""
+"""Reads the bands of a TIF: unscaled values, their validity, and the names of the bands in the file."""
 
 import warnings
 from collections.abc import Iterator
@@ -17,30 +17,30 @@ from amazon_ml.errors import InputError
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _INTERPRETED = {"red": "r", "green": "g", "blue": "b", "nir": "n", "alpha": ALPHA}
-#: Colour interpretations whose values are no brightness of a band.
+#: Colour interpretations whose values are not the brightness of a band.
 _FOREIGN = {"palette", "hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr"}
-#: Values that stand for "no data" in files that declare none, beside the least and the largest of their type.
+#: Values that may mean "no data" in files that declare none, beside the least and the largest of their type.
 _NODATA = (0, 255, 65535, -9999, -32768)
-#: Bands of a file at the most; sensors have a few hundred.
+#: Largest number of bands of a file; sensors have a few hundred.
 _MOST_BANDS = 1000
-#: Share of a file's border from which on such a value is taken for what it is.
+#: Least share of the border with such a value for it to mean "no data".
 _BORDER = 0.5
 
 
 class Tif(NamedTuple):
-    """Bands of a TIF, as they lie in the file.
+    """Bands of a TIF, in the order of the file.
 
     Parameters
     ----------
     pixels
-        Of the file's own type, shape (height, width, bands).
+        Values in the type of the file, shape (height, width, bands).
     valid
-        Whether each value is one: no nodata value, not masked, finite; None where all are. A band of
-        transparency is not looked at here, since some files call one so that is none.
+        Whether each value is valid: no nodata value, not masked, finite; None where all are. A band of transparency is
+        ignored here, since some files give this name to a band with data.
     declared
-        A letter for each band, as the file names it: r, g, b, n, `ALPHA` or `UNNAMED`.
+        A letter for the name of each band in the file: r, g, b, n, `ALPHA` or `UNNAMED`.
     unclear
-        Descriptions of bands, where none of them is understood though they say something.
+        Descriptions of the bands, where they hold names and none of these is known.
     """
 
     pixels: Raw
@@ -50,16 +50,16 @@ class Tif(NamedTuple):
 
     @property
     def alpha(self) -> int | None:
-        """Position of the band that the file calls transparency."""
+        """Position of the band that the file names transparency."""
         return self.declared.index(ALPHA) if ALPHA in self.declared else None
 
 
 def read_tif(path: Path) -> Raw:
-    """Read all bands of a TIF, unscaled, whatever is masked.
+    """Read all bands of a TIF, unscaled, masked pixels included.
 
     Returns
     -------
-    Array of the file's own type, shape (height, width, bands), bands as they lie in the file.
+    Array in the type of the file, shape (height, width, bands), bands in the order of the file.
 
     Raises
     ------
@@ -72,16 +72,16 @@ def read_tif(path: Path) -> Raw:
 def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
     """Read all bands of a TIF, with masks and names.
 
-    The competition's hold 12-bit values in uint16, and their header calls the four bands red,
-    green, blue and alpha; they are blue, green, red and near infrared.
+    The TIFs of the competition hold 12-bit values in uint16. Their header names the four bands red, green, blue and
+    alpha, but they are blue, green, red and near infrared.
 
     Raises
     ------
     InputError
-        For a file that is missing, empty, damaged or no TIF; of complex numbers, palette indices, inks
-        or fewer than 8 bits; or larger than `max_pixels`, where four bands count as one.
+        If the file is missing, empty, damaged or no TIF; holds complex numbers, palette indices, inks or values of
+        fewer than 8 bits; or is larger than `max_pixels`, where four bands count as one.
     """
-    import rasterio  # only those who have TIFs wait for it
+    import rasterio  # slow to import, and needed only for TIFs
 
     check_file(path, 4 * max_pixels)
     try:
@@ -90,9 +90,8 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
             with rasterio.open(path, driver="GTiff") as file:
                 check_pixels(path, file.width, file.height * max(1, -(-file.count // 4)), max_pixels)
                 if file.count > _MOST_BANDS:  # GDAL takes a millisecond for each, however small
-                    raise InputError(
-                        f"{path} announces {file.count:,} bands, more than {_MOST_BANDS:,}; fetch it again"
-                    )
+                    problem = f"the header declares {file.count:,} bands, more than {_MOST_BANDS:,}"
+                    raise InputError(problem, file=path, remedy="download it again")
                 interpreted = [one.name for one in file.colorinterp]
                 _check_meaning(path, file, interpreted)
                 bands = file.read()
@@ -100,23 +99,24 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
                 descriptions = file.descriptions
                 masks = [file.read_masks(band + 1) for band in _masked_bands(file)] or None
     except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a TIF that can be read ({error}); fetch it again") from None
+        problem = f"this is not a TIF that can be read ({error})"
+        raise InputError(problem, file=path, remedy="download it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     return Tif(values, _valid(values, masks), *_declared(descriptions, interpreted))
 
 
 def as_tif(picture: Picture) -> Tif:
-    """Take an image for a TIF of red, green and blue."""
+    """Convert an image to the bands of a TIF: red, green and blue."""
     valid = None if picture.valid is None else np.broadcast_to(picture.valid[..., None], picture.pixels.shape)
     return Tif(picture.pixels, valid, "rgb")
 
 
 def is_mask(band: Raw) -> bool | None:
-    """Whether a band called transparency is some: half of it or more is wholly clear or wholly opaque.
+    """Whether a band with the name transparency is one: half of it or more is wholly clear or wholly opaque.
 
     Returns
     -------
-    None for a band of zeros, which may be either.
+    True or False; None for a band of zeros, which may be either.
     """
     drawn = band[:: 1 + band.shape[0] // 64, :: 1 + band.shape[1] // 64]
     tops = {255.0, 1.0 if band.dtype.kind == "f" else _bounds(band)[1]}
@@ -128,11 +128,11 @@ def is_mask(band: Raw) -> bool | None:
 
 
 def undeclared_nodata(tif: Tif, bands: list[int]) -> float | None:
-    """Find the value that half of the border has in all these bands and that looks like "no data".
+    """Find a value that half of the border has in all these bands, and that usually means "no data".
 
     Returns
     -------
-    The value; None where there is none, or where the file declares masked pixels itself.
+    The value; None where there is none, or where the file declares masked pixels.
     """
     if tif.valid is not None or not bands:
         return None
@@ -146,7 +146,7 @@ def undeclared_nodata(tif: Tif, bands: list[int]) -> float | None:
 
 
 def _bounds(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Least and largest value of a type."""
+    """Return the least and the largest value of a type."""
     about: Any = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
     return float(about.min), float(about.max)
 
@@ -156,28 +156,30 @@ def _border(pixels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
 
 
 def _check_meaning(path: Path, file: Any, interpreted: list[str]) -> None:
-    """Refuse values that are no brightness, by what the header says."""
+    """Check that the values are brightness by the header."""
     if file.dtypes[0].startswith("complex"):
-        raise InputError(f"{path} holds complex numbers ({file.dtypes[0]}); store amplitudes, or leave it out")
+        problem = f"the file holds complex numbers ({file.dtypes[0]})"
+        raise InputError(problem, file=path, remedy="store amplitudes, or exclude it")
     foreign = [name for name in interpreted if name in _FOREIGN]
     if foreign:
-        raise InputError(
-            f"{path} holds {foreign[0]} values, not bands; expand it to RGB, as gdal_translate -expand does"
-        )
+        problem = f"the file holds {foreign[0]} values, not bands"
+        raise InputError(problem, file=path, remedy="expand it to RGB, as gdal_translate -expand does")
     if file.count == 1 and "MINISWHITE" in file.tags(ns="IMAGE_STRUCTURE"):
-        raise InputError(f"{path} stores white as 0 (MINISWHITE); convert it to MINISBLACK")
+        problem = "the file stores white as 0 (MINISWHITE)"
+        raise InputError(problem, file=path, remedy="convert it to MINISBLACK")
 
 
 def _check_bits(path: Path, file: Any, values: Raw) -> None:
-    """Refuse values of fewer than 8 bits: they would be taken for nearly black."""
+    """Check that values have at least 8 bits: others would look nearly black."""
     if values.dtype == np.uint8 and int(values.max(initial=0)) < 128:
         bits = int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
         if bits < 8:
-            raise InputError(f"{path} holds values of {bits} bits; scale them to 8 with gdal_translate -ot Byte -scale")
+            problem = f"the file holds values of {bits} bits"
+            raise InputError(problem, file=path, remedy="scale them to 8 with gdal_translate -ot Byte -scale")
 
 
 def _masked_bands(file: Any) -> Iterator[int]:
-    """Give the bands to ask for their masks: all where each has its own, one where they share one, or none."""
+    """Yield the bands whose masks are read: all if each has its own, one if they share one, else none."""
     from rasterio.enums import MaskFlags
 
     flags = file.mask_flag_enums
@@ -199,11 +201,11 @@ def _valid(values: Raw, masks: list[Any] | None) -> Mask | None:
 
 
 def _declared(descriptions: tuple[str | None, ...], interpreted: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Name each band by its description; by its colour interpretation where no description says anything."""
+    """Name each band by its description, or by its colour interpretation if no description has a name."""
     described, unclear = letters_of(descriptions)
-    colours = [_INTERPRETED.get(name, UNNAMED) for name in interpreted]
+    by_colour = [_INTERPRETED.get(name, UNNAMED) for name in interpreted]
     if unclear or any(letter in "rgbn" for letter in described):
-        pairs = zip(described, colours, strict=True)
+        pairs = zip(described, by_colour, strict=True)
         letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
         return letters, () if any(letter in "rgbn" for letter in letters) else unclear
-    return "".join(colours), ()
+    return "".join(by_colour), ()

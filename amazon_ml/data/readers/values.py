@@ -1,4 +1,4 @@
-"""Values that make tiles useless without an error: one far away from all others, a band that shows nothing."""
+"""Finds values that make tiles useless without an error: outliers that mean "no data", and constant bands."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ Floats = npt.NDArray[np.float64]
 
 #: Values below the first and above the second of these percentiles of a band are clipped.
 PERCENTILES = (1.0, 99.0)
-#: Limits squeeze values where so large a share of the pixels falls on fewer levels of 256 than these.
+#: Limits squeeze values if at least this share of the pixels falls on fewer than this number of 256 levels.
 _SQUEEZED, _LEVELS = 0.99, 8
-#: A value stands alone where it is so many times as far from its neighbour as the others are spread.
+#: Least distance of a lone value from its neighbour, as a multiple of the spread of the others.
 _FAR, _FAR_AND_KNOWN = 1.0, 0.25
-#: Values by which programs and sensors say "no data", beside the least and the largest of a type.
+#: Values that programs and sensors write for "no data", beside the least and the largest of a type.
 _KNOWN = (0.0, 255.0, 9999.0, 32767.0, 65535.0, -1.0, -999.0, -9999.0, -32767.0, -32768.0, -99999.0, 1e20, 1e38)
-#: Different values that the others must have at the least; fewer may be classes.
+#: Least number of different other values; fewer may be classes.
 _VALUES = 16
-#: Limits are stretched where they are so many times as far apart as without the value.
+#: Limits are stretched if they are more than this many times as far apart as without the value.
 _STRETCHED = 1.25
-#: Values that stand alone on either side at the most: a file may have several.
+#: Largest number of lone values on either side: a file may have several.
 _MOST_ALONE = 4
 
 
 @dataclass(frozen=True)
 class Alone:
-    """A value that stands alone at an end of a band's values.
+    """A value that stands alone at an end of the values of a band.
 
     Parameters
     ----------
     value, share
         The value, and the share of the pixels that have it.
     stretches
-        Whether the limits of the band change with it and its like.
+        Whether the limits of the band depend on such values.
     """
 
     value: float
@@ -43,12 +43,12 @@ class Alone:
 
 
 def values_alone(values: Floats) -> list[Alone]:
-    """Find the values that are repeated exactly, far away from all others, as those that stand for "no data".
+    """Find values that are repeated exactly and lie far away from all others, as those that mean "no data".
 
     Parameters
     ----------
     values
-        Of one band, in any order.
+        Values of one band, in any order.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def _is_alone(values: Floats, counts: npt.NDArray[np.intp], end: int) -> bool:
     if len(values) <= _VALUES or counts[end] < 2:
         return False
     rest, weights = (values[:-1], counts[:-1]) if end else (values[1:], counts[1:])
-    # Percentiles in the middle hold even if a second such value is among the others.
+    # These percentiles are robust if a second such value is among the others.
     low, high = np.quantile(np.repeat(rest, weights), (0.05, 0.95))
     value = float(values[end])
     gap = abs(value - float(rest[end]))
@@ -84,7 +84,7 @@ def _is_alone(values: Floats, counts: npt.NDArray[np.intp], end: int) -> bool:
 
 
 def squeezed(letter: str, values: Floats, low: float, high: float) -> str:
-    """Say so where limits leave nearly all pixels on a few of 256 levels, though their values are many."""
+    """Describe limits that leave nearly all pixels on a few of 256 levels, though there are many values; else ""."""
     levels = np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.int64)
     counts = np.sort(np.bincount(levels, minlength=256))[::-1]
     few = counts[: _LEVELS - 1].sum() >= _SQUEEZED * len(values)
@@ -95,19 +95,19 @@ def squeezed(letter: str, values: Floats, low: float, high: float) -> str:
 
 
 def empty_bands(tiles: Iterable[npt.NDArray[Any]], bands: tuple[str, ...]) -> tuple[dict[str, int], bool, int]:
-    """Find bands that show nothing: one and the same value in all tiles, or values of 0 and 1 alone.
+    """Find bands that show nothing: one value in all tiles, or only the values 0 and 1.
 
     Parameters
     ----------
     tiles
-        As a network takes them: uint8 arrays of shape (height, width, bands). No more of them are taken
-        than the answer needs, so that it mostly costs a tile.
+        Input of a network: uint8 arrays of shape (height, width, bands). The search stops when the answer is known,
+        mostly after one tile.
     bands
         Names of the bands.
 
     Returns
     -------
-    Each band with one value only, and that value; whether no tile has a value above 1; number of tiles taken.
+    The value of each band with only one value; whether no tile has a value above 1; number of tiles used.
     """
     least = np.full(len(bands), 255)
     most = np.zeros(len(bands), dtype=np.int64)

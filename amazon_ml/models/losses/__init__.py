@@ -1,4 +1,4 @@
-"""Losses by name; `bce` is the page to begin with, and the others say what they change of it."""
+"""Losses by name; read `bce` first, since the others describe how they differ from it."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from amazon_ml.models.losses.soft_f import SoftF
 
 __all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
 
-#: Name to what makes the loss, from the tag list and arguments of its own.
+#: Classes of losses by name; each is made from the tag list and its own arguments.
 LOSSES: dict[str, type[Loss]] = {
     "bce": BCE,
     "pos_weight": PosWeight,
@@ -41,12 +41,14 @@ def make_loss(name: str, args: Mapping[str, Any] = {}, tags: Sequence[str] = ())
     Raises
     ------
     InputError
-        For an unknown name or argument, a value out of range, or tags that the loss is not for.
+        If a name or an argument is unknown, a value is out of range, or the loss does not fit the tags.
     """
     if name not in LOSSES:
-        raise InputError(f"model.loss: there is no loss {name!r}; there are {', '.join(LOSSES)}")
+        raise InputError(f"`model.loss`: there is no loss {name!r}", option="model.loss",
+                         remedy=f"there are {', '.join(LOSSES)}")  # fmt: skip
     known = [*inspect.signature(LOSSES[name]).parameters][1:]
     unknown = [arg for arg in args if arg not in known]
     if unknown:
-        raise InputError(f"model.loss_args: {name} takes {', '.join(known) or 'none'}, not {', '.join(unknown)}")
+        problem = f"`model.loss_args`: {name} has the arguments {', '.join(known) or 'none'}, not {', '.join(unknown)}"
+        raise InputError(problem, option="model.loss_args")
     return LOSSES[name](tags, **args)

@@ -1,17 +1,17 @@
-r"""Losses that turn away from what is answered well already.
+r"""Focal and asymmetric loss: they reduce the weight of predictions that are already right.
 
-Most answers are an easy "no": of 17 tags a tile carries three, and the sum of many small costs may
-outweigh the few large ones. Both losses multiply the cost of an answer by a power of how wrong it
-is. Neither is proper: its expected value is least not at the tag's probability, but nearer to 1/2
+Most predictions are an easy "no": a tile has three of 17 tags, and the sum of many small costs may outweigh the few
+large ones. Both losses multiply the cost of a prediction by a power of its error. Neither is proper: its expected
+value is least not at the probability of the tag, but nearer to 1/2
 (Charoenphakdee et al. 2021, *On Focal Loss for Class-Posterior Probability Estimation*), and lower
 where presence has the smaller weight, higher where absence is the more discounted. With the arguments
 of the papers, for probabilities of .05, .5 and .95 the focal loss is least at .18, .40 and .67, the
-asymmetric at .42, .68 and .98. Thresholds tuned on held-out tiles take that in; a threshold carried over
+asymmetric at .42, .68 and .98. Thresholds tuned on held-out tiles correct for that; a threshold carried over
 from cross-entropy does not.
 
-Both are linear in the target: for y in 0..1, the mean cost over tiles of which the share y carries the tag.
+Both are linear in the target: for y in 0..1, they are the mean cost over tiles of which the share y has the tag.
 
-log p and log(1 - p) come straight from the logit, since p itself rounds to 0 or 1; so do the powers of 1 - p.
+log p, log(1 - p) and the powers of 1 - p are computed from the logit, since p itself rounds to 0 or 1.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ class Focal(Loss):
     tags
         The tag list.
     gamma
-        How fast the interest in an answer fades with its probability, in 0..10.
+        Exponent: how fast the weight of a prediction falls as it gets better, in 0..10.
     alpha
-        Weight of presence, in 0..1, against 1 - alpha of absence; with null both have weight 1, and
-        gamma 0 is plain cross-entropy.
+        Weight of presence, in 0..1; the weight of absence is 1 - alpha. With null both have weight 1, and gamma 0 is
+        plain cross-entropy.
     """
 
     def __init__(self, tags: Sequence[str], gamma: float = 2.0, alpha: float | None = 0.25) -> None:
@@ -62,16 +62,16 @@ class Focal(Loss):
 
 
 class Asymmetric(Loss):
-    r"""Asymmetric loss: absent tags are discounted by a power of their own, and dropped where p is small.
+    r"""Asymmetric loss: absent tags have their own exponent, and no weight where p is small.
 
     ::
 
         l(z, y) = -y (1 - p)^gamma_pos log p - (1 - y) q^gamma_neg log(1 - q),    q = max(p - clip, 0)
 
     Its derivative is ``(1 - p)^gamma_pos (gamma_pos p log p - (1 - p))`` for y = 1, and for y = 0, where
-    p > clip, ``p (1 - p) q^gamma_neg (1 / (1 - q) - gamma_neg log(1 - q) / q)``. With a clip it is zero at both
-    ends: an absent tag that is given for certain, which may be a wrong label, teaches nothing either. The
-    powers are differentiated too, as in the paper's formula; all three arguments 0 is plain cross-entropy.
+    p > clip, ``p (1 - p) q^gamma_neg (1 / (1 - q) - gamma_neg log(1 - q) / q)``. With a clip it is zero at both ends:
+    an absent tag that is predicted with certainty, which may be a wrong label, has no influence either. The powers are
+    differentiated, too, as in the formula of the paper; with all three arguments 0 it is plain cross-entropy.
 
     Source: Ridnik et al. 2021, *Asymmetric Loss for Multi-Label Classification*.
 
@@ -82,7 +82,7 @@ class Asymmetric(Loss):
     gamma_pos, gamma_neg
         Focusing of presence and of absence, in 0..10.
     clip
-        What is taken off the probability of an absent tag, in 0..1, less than 1.
+        Value that is subtracted from the probability of an absent tag, in 0..0.99.
     """
 
     def __init__(self, tags: Sequence[str], gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05) -> None:
@@ -95,9 +95,9 @@ class Asymmetric(Loss):
         """Mean over tiles and tags."""
         log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
         present = torch.exp(self.gamma_pos * log_not_p) * log_p
-        # Without a clip, 1 - q = 1 - p rounds to 0, but its log, put together from logs, stays finite.
+        # Without a clip, 1 - q = 1 - p rounds to 0, but its log, computed from logs, stays finite.
         log_not_q = torch.logaddexp(log_not_p, torch.full_like(logits, self.clip).log()).clamp(max=0)
-        # Held off 0, where a power below 1 has no finite derivative.
+        # Above 0, since a power below 1 has no finite derivative at 0.
         q = (logits.sigmoid() - self.clip).clamp(min=torch.finfo(logits.dtype).tiny)
         absent = q**self.gamma_neg * log_not_q
         return -(targets * present + (1 - targets) * absent).mean()

@@ -1,21 +1,20 @@
-r"""One question with several answers, beside many of yes or no: soft-max for the weather, sigmoids for the ground.
+r"""Grouped soft-max: a soft-max over the weather tags, which exclude each other, and sigmoids for the other tags.
 
 Every tile has exactly one weather tag, so its logits may share a total of 1 ::
 
     q_k = exp(z_k) / sum_j exp(z_j)    over the weather tags
     p_k = 1 / (1 + exp(-z_k))          for each other tag
 
-and a tile costs its negative log-likelihood, as before, divided by the number of all tags ::
+and the cost of a tile is its negative log-likelihood, divided by the number of all tags ::
 
     l(z, y) = ( -sum y_k log q_k  +  sum bce(z_k, y_k) ) / tags
 
-which counts the weather once where sigmoids ask about it four times. log q is ``z - logsumexp(z)``,
-finite for any finite logits. Probabilities stay one a tag; the weather's now sum to 1.
+which counts the weather once instead of four times as with sigmoids. log q is ``z - logsumexp(z)``,
+finite for any finite logits. There is still one probability for each tag; those of the weather have the sum 1.
 
-The derivative is ``p - y`` for the ground and ``s q - y`` for the weather, where s is the sum of the
-tile's weather targets: 1 by the rule, for mixed tiles too. The loss is linear in y, so s is the tile's weight in
-the question: one without weather has s = 0 and teaches none, one whose label is half doubted counts half,
-one with two labels twice. For any s above 0 the minimum lies at q = y / s.
+The derivative is ``p - y`` for the ground and ``s q - y`` for the weather, where s is the sum of the weather targets of
+the tile: 1 by the rule, also for mixed tiles. The loss is linear in y, so s is the weight of the tile: without weather
+it is 0, with a half doubted label one half, with two labels 2. For any s above 0 the minimum lies at q = y / s.
 
 Sources: Bishop 2006, *Pattern Recognition and Machine Learning*, section 4.3.4, eq. 4.104 to 4.109.
 """
@@ -36,12 +35,12 @@ class GroupedSoftmax(Loss):
     Parameters
     ----------
     tags
-        The tag list; exactly one of some of them must be declared to hold for every tile.
+        The tag list; it must have a group of which every tile has exactly one tag.
 
     Raises
     ------
     InputError
-        For a tag list without such a group.
+        If the tag list has no such group.
     """
 
     weather: torch.Tensor
@@ -52,9 +51,9 @@ class GroupedSoftmax(Loss):
         group = declared(tags).exactly_one
         if not group:
             raise InputError(
-                "model.loss: grouped_softmax is for the competition's tags, of which every tile has one of a group; "
-                f"there is no such group among {', '.join(tags)}"
-            )
+                "`model.loss` grouped_softmax is for the tags of the competition, of which every tile has one of a "
+                f"group; there is no such group among {', '.join(tags)}", option="model.loss",
+            )  # fmt: skip
         for name, inside in (("weather", True), ("ground", False)):
             columns = [i for i, tag in enumerate(tags) if (tag in group) == inside]
             self.register_buffer(name, torch.tensor(columns), persistent=False)
@@ -66,10 +65,10 @@ class GroupedSoftmax(Loss):
         return (weather + ground) / logits.numel()
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """One probability a tag: a soft-max over the weather, a sigmoid for each other tag."""
+        """Compute one probability for each tag: a soft-max over the weather, a sigmoid for each other tag."""
         return logits.sigmoid().index_copy(1, self.weather, logits[:, self.weather].softmax(dim=1))
 
     def prior_logits(self, frequencies: torch.Tensor) -> torch.Tensor:
-        """Logits that give each tag's frequency; the weather's, where they do not sum to 1, in proportion."""
+        """Compute the logits whose probabilities are the frequencies of the tags, scaled to the sum 1 for the weather."""
         weather = frequencies[self.weather].clamp(min=1e-4).log()
         return prior_logits(frequencies).index_copy(0, self.weather, weather)

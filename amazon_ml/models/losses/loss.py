@@ -1,4 +1,4 @@
-"""What every loss is: a number from logits and targets, and the link from logits to probabilities."""
+"""The base class of losses: a scalar from logits and targets, and the link from logits to probabilities."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,39 +23,40 @@ class Loss(nn.Module):
         The tag list, in the order of logits.
     """
 
-    #: Whether the loss is another one before `learn_frequencies` was called.
+    #: Whether the loss depends on a call of `learn_frequencies`.
     needs_frequencies = False
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
-        """Take the share of training tiles with each tag, in 0..1, shape (tags,); most losses need none."""
+        """Set the share of training tiles with each tag, in 0..1, shape (tags,); most losses ignore it."""
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """One probability a tag, of the shape of the logits: their sigmoid."""
+        """Compute one probability for each tag, of the shape of the logits: their sigmoid."""
         return logits.sigmoid()
 
     def prior_logits(self, frequencies: torch.Tensor) -> torch.Tensor:
-        """Logits at which `probabilities` gives each tag's frequency, shape (tags,)."""
+        """Compute the logits for which `probabilities` gives the frequency of each tag, shape (tags,)."""
         return prior_logits(frequencies)
 
 
 def prior_logits(frequencies: torch.Tensor) -> torch.Tensor:
-    """Logits at which the sigmoid gives each tag's frequency, as a start for the head's bias.
+    """Compute the logits whose sigmoid is the frequency of each tag, as the first bias of the head.
 
-    Cross-entropy then begins at the entropy of the frequencies, rather than at log 2.
+    Cross-entropy then begins at the entropy of the frequencies instead of log 2.
 
     Parameters
     ----------
     frequencies
-        Share of tiles that carry each tag, in 0..1; clamped off 0 and 1 to stay finite.
+        Share of tiles with each tag, in 0..1; clamped to 1e-4..1 - 1e-4, so that logits are finite.
     """
     return torch.logit(frequencies, eps=1e-4)
 
 
 def in_range(option: str, value: Any, low: float, high: float) -> float:
-    """Give back the value of one of ``model.loss_args``, or refuse it with an `InputError`."""
+    """Return the value of one of ``model.loss_args``; an `InputError` if it is out of range."""
     if not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"model.loss_args: {option} must be in {low:g}..{high:g}, not {value}")
+        problem = f"`model.loss_args`: {option} must be in {low:g}..{high:g}, not {value}"
+        raise InputError(problem, option="model.loss_args")
     return value

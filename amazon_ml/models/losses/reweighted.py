@@ -1,8 +1,7 @@
-r"""Binary cross-entropy with rare tags made louder, or with targets made less sure.
+r"""Binary cross-entropy with a larger weight of rare tags, or with smoothed targets.
 
-Both are cross-entropy still, of other targets or of other tiles than those there are, so both are
-bounded in their derivative and convex in the logit, and both teach probabilities that are not those
-of the tags. What they move is known, and said below.
+Both are cross-entropy of other targets, or of another distribution of tiles. So both have a bounded derivative and are
+convex in the logit, and the probabilities that they teach differ from those of the tags as described below.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from amazon_ml.models.losses.loss import Loss, in_range
 
 
 class PosWeight(Loss):
-    r"""Cross-entropy in which the presence of a rare tag counts several times.
+    r"""Cross-entropy with a larger weight for the presence of rare tags.
 
     ::
 
@@ -28,7 +27,7 @@ class PosWeight(Loss):
     decision, whose thresholds are tuned for it on honest probabilities; with both, the decision first has to
     undo the weights. What may be left is a gain for tags so rare that their derivatives drown.
 
-    Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a moved threshold);
+    Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a shifted threshold);
     PyTorch's documentation of ``BCEWithLogitsLoss``.
 
     Parameters
@@ -36,9 +35,9 @@ class PosWeight(Loss):
     tags
         The tag list.
     power
-        Tempers the weights, in 0..1.
+        Exponent of the weights, in 0..1.
     cap
-        Most that a weight may be, 1 or more.
+        Largest weight, 1 or more.
     """
 
     weights: torch.Tensor
@@ -50,7 +49,7 @@ class PosWeight(Loss):
         self.register_buffer("weights", torch.ones(len(tags)), persistent=False)
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
-        """Set the weights, which are 1 until then, from the share of training tiles with each tag."""
+        """Set the weights, which are 1 before, from the share of training tiles with each tag."""
         odds_against = (1 - frequencies) / frequencies  # infinite for a tag that no tile has
         self.weights = odds_against.pow(self.power).clamp(1 / self.cap, self.cap).to(self.weights)
 
@@ -60,16 +59,15 @@ class PosWeight(Loss):
 
 
 class LabelSmoothing(Loss):
-    r"""Cross-entropy with targets moved towards 1/2, so that no logit has to grow without end.
+    r"""Cross-entropy with targets moved towards 1/2, so that the best logits are finite.
 
     ::
 
         l(z, y) = bce(z, y'),    y' = (1 - amount) y + amount / 2
 
-    A tag is a question with two answers, so the share that is spread over the answers gives half to
-    each. The derivative is ``p - y'``, and a target y in 0..1 has its minimum at ``p = y'``: no
-    probability settles below amount / 2, more than the frequency of a rare tag. The order of
-    tiles is kept, fixed thresholds below that are not.
+    A tag is a question with two answers, so each answer gets half of the smoothed share. The derivative is ``p - y'``,
+    and for a target y in 0..1 the minimum lies at ``p = y'``: no probability ends below amount / 2, which is more than
+    the frequency of a rare tag. The order of tiles does not change, but fixed thresholds below that have no effect.
 
     Sources: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*, section 7;
     Müller, Kornblith and Hinton 2019, *When Does Label Smoothing Help?*
@@ -79,7 +77,7 @@ class LabelSmoothing(Loss):
     tags
         The tag list.
     amount
-        Share that is spread, in 0..1; 0 is plain cross-entropy, and at 1 nothing is left to learn.
+        Smoothed share, in 0..1; 0 is plain cross-entropy, and 1 makes all targets 1/2.
     """
 
     def __init__(self, tags: Sequence[str], amount: float = 0.1) -> None:

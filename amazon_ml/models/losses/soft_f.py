@@ -1,20 +1,19 @@
-r"""Cross-entropy, and the metric itself made smooth.
+r"""Cross-entropy plus a smooth F-beta.
 
-F-beta counts; put probabilities in the place of counts and it has a derivative. For one tile ::
+F-beta is a function of counts; with probabilities instead of counts it has a derivative. For one tile ::
 
     F = (1 + beta^2) sum(y p) / (beta^2 sum(y) + sum(p))
 
-is the metric wherever every p is 0 or 1, and so is its mean over tiles. The loss is ::
+is equal to the metric if every p is 0 or 1, and so is its mean over tiles. The loss is ::
 
     bce + weight (1 - mean of F over tiles)
 
-The derivative of F by one logit is ``p (1 - p) ((1 + beta^2) y - F) / (beta^2 sum(y) + sum(p))``. It fades where
-p saturates, rightly or not: it is the cross-entropy beside it that brings a confident mistake back.
-A tile without tags has F = 0 whatever p is, as in the metric, and only cross-entropy to teach it.
+The derivative of F by one logit is ``p (1 - p) ((1 + beta^2) y - F) / (beta^2 sum(y) + sum(p))``. It vanishes where p
+saturates, also for a wrong prediction: only the cross-entropy corrects a confident mistake. For a tile without tags,
+F = 0 for any p, as in the metric, so only the cross-entropy has an influence.
 
-F is best not at honest probabilities but at the ends: what the network would tag, it is asked to be
-sure of. Probabilities come out too sharp, so calibrate them before a rule that takes their word.
-A target y in 0..1 counts for that share of a tag; even p = y then has F below 1.
+F is not largest at the true probabilities, but at 0 and 1. So probabilities become too extreme: calibrate them before
+a rule that depends on their values. A target y in 0..1 counts for that share of a tag; even p = y then has F below 1.
 
 Sources: Bénédict et al. 2021, *sigmoidF1: A Smooth F1 Score Surrogate Loss for Multilabel
 Classification* (smooth counts, there over a batch); van Rijsbergen 1979, *Information Retrieval*, ch. 7 (F-beta).
@@ -36,7 +35,7 @@ class SoftF(Loss):
     tags
         The tag list.
     weight
-        Of the soft F-beta, in 0..100; 0 is plain cross-entropy.
+        Weight of the soft F-beta, in 0..100; 0 is plain cross-entropy.
     beta
         Weight of recall against precision, in 0.01..100.
     """
