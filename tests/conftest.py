@@ -28,6 +28,7 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.hashes import adopt
+from amazon_ml.runtime import preemption
 from amazon_ml.runtime.files import write_table
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -79,6 +80,36 @@ def trained(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--run", str(run), "--data.root", str(demo_tiles), "--folds=[0, 2]", "--model.tta=flips", *TINY]
     assert main(["train", *options]) == 0
     return run
+
+
+@pytest.fixture
+def former_handlers() -> Iterator[None]:
+    """Put back what this process does at a signal, which training changes."""
+    former = {sign: signal.getsignal(sign) for sign in preemption.SIGNALS}
+    yield
+    for sign, handler in former.items():
+        signal.signal(sign, handler)
+
+
+@pytest.fixture
+def fit_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what follows the folds: rules, picture, submission and page. For tests of weights and curves.
+
+    That part takes more than half of the time of a small run. Processes that a test starts do it all the same.
+    """
+    leave_out_finish(monkeypatch)
+
+
+def leave_out_finish(patch: pytest.MonkeyPatch) -> None:
+    """Do as `fit_only` does, in a process that a test forked."""
+    patch.setattr("amazon_ml.pipeline.train.finish", lambda run, tiles: {})
+    patch.setattr("amazon_ml.cli.show.scores.print_scores", lambda metrics: None)
+
+
+def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
+    """Leave out the picture and the page of a run, for tests of its files that are read again."""
+    for name in ("_draw", "_report"):
+        patch.setattr(f"amazon_ml.pipeline.finish.{name}", lambda *_: None)
 
 
 def run_of(

@@ -289,6 +289,7 @@ FOLDERS = {
 }
 
 
+@pytest.mark.usefixtures("fit_only")
 @pytest.mark.parametrize("case", FOLDERS)
 def test_check_and_training_agree(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = FOLDERS[case]

@@ -3,12 +3,11 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,8 +108,7 @@ def test_alone_in_another_process_it_scores_as_after_training(one_fold: Path, de
     shutil.rmtree(run)
     scores = tmp_path / "scores.json"
     words = ["evaluate", str(bundle), "--data", str(tiles), "--json", str(scores)]
-    command = [sys.executable, "-m", "amazon_ml.cli", *words]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[1], capture_output=True)
+    assert forked.run(words).returncode == 0
     at_training = json.loads((one_fold / "metrics.json").read_text())["fbeta"]
     now = json.loads(scores.read_text())["fbeta"]
     assert now["predicted"] == at_training["fitted"]

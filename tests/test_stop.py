@@ -40,13 +40,7 @@ EVERYTHING = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def former_handlers() -> Iterator[None]:
-    """Put back what the tests' processes do at a signal."""
-    former = {sign: signal.getsignal(sign) for sign in preemption.SIGNALS}
-    yield
-    for sign, handler in former.items():
-        signal.signal(sign, handler)
+pytestmark = pytest.mark.usefixtures("former_handlers")
 
 
 def _arguments(run: Path, tiles: Path, *options: str) -> list[str]:
@@ -103,9 +97,10 @@ def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) 
 # ---------------------------------------------------------------- a run that is stopped goes on exactly
 
 
+@pytest.mark.usefixtures("fit_only")
 @pytest.mark.parametrize(
     ("stops", "epochs", "options"),
-    [(20, 16, []), (4, 4, [*EVERYTHING, "--data.num_workers=2"]), (4, 4, ["--trainer.accumulate_grad_batches=3"])],
+    [(8, 8, []), (3, 4, [*EVERYTHING, "--data.num_workers=1"]), (3, 4, ["--trainer.accumulate_grad_batches=3"])],
     ids=["often", "everything", "accumulating"],
 )
 def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
@@ -141,6 +136,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
         pd.testing.assert_frame_equal(kept.reset_index(drop=True), expected.reset_index(drop=True))
 
 
+@pytest.mark.usefixtures("fit_only")
 @pytest.mark.parametrize(
     ("step", "options"),
     [
@@ -166,6 +162,7 @@ def test_stopped_before_a_validation_within_an_epoch_it_is_not_skipped(
     pd.testing.assert_frame_equal(kept.reset_index(drop=True), expected.reset_index(drop=True))
 
 
+@pytest.mark.usefixtures("fit_only")
 @pytest.mark.parametrize("phase", ["validation_step", "predict_step", "start_from_frequencies"])
 def test_stopped_beside_training_it_goes_on(
     trained: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -182,20 +179,19 @@ def test_stopped_beside_training_it_goes_on(
     assert _same_weights(run, trained)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGUSR1, signal.SIGTERM])
-def test_signal_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path, sign: signal.Signals) -> None:
+def test_signals_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path) -> None:
     options = ["--trainer.max_epochs=1000", "--data.num_workers=2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
-    os.killpg(process.pid, sign)
+    os.killpg(process.pid, signal.SIGUSR1)
     time.sleep(random.uniform(0, 0.05))
-    os.killpg(process.pid, sign)
+    os.killpg(process.pid, signal.SIGTERM)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 85, told
-    assert f"stopped by {sign.name}" in told.splitlines()[-1]
+    assert "stopped by SIGUSR1" in told.splitlines()[-1]
     with pytest.raises(ProcessLookupError):  # nobody is left of the session
         os.killpg(process.pid, 0)
 
