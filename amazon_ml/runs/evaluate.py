@@ -1,13 +1,14 @@
 """Score a run or a bundle on another labelled folder."""
 
 import logging
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
-from amazon_ml.data.config import ReadingConfig, RgbSource, TableConfig
+from amazon_ml.data.config import TABLE, ReadingConfig, RgbSource, TableConfig
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import check_whole, describe_broken
@@ -28,9 +29,8 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Path, data: Path, *, labels_file: Path | None = None, image_dir: Path | None = None,
-    exclude: Path | None = None, allow_untagged: bool = False, merge_rows: bool = False, json: Path | None = None,
-    num_workers: int | None = None, overwrite: bool = False,
+    run: Path, data: Path, table: TableConfig = TABLE, *, json: Path | None = None, num_workers: int | None = None,
+    overwrite: bool = False,
 ) -> Metrics:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -43,16 +43,9 @@ def evaluate(
         Run folder, trained and tuned, or a bundle.
     data
         Folder of labelled tiles, in any layout that training reads.
-    labels_file
-        CSV of names and tags; searched for by default.
-    image_dir
-        Folder of the images; searched for by default.
-    exclude
-        CSV of names of tiles that are left out. The list that training used does not count here.
-    allow_untagged
-        Take tiles without a tag as they are; the default is the run's own setting.
-    merge_rows
-        Join rows of one name to one tile; the default is the run's own setting.
+    table
+        Options for finding and reading the table of tags. An option that is not given is that of the run, except for
+        `labels_file`, `image_dir` and `exclude`; the tag list is always that of the run.
     json
         File for the scores.
     num_workers
@@ -78,28 +71,15 @@ def evaluate(
     """
     bundle = open_bundle(run)
     if json is not None:
-        layout = find_layout(data, TableConfig(labels_file=_text(labels_file), image_dir=_text(image_dir)))
-        inputs = [*inputs_of(run, bundle, data), layout.table, exclude]
-        check_outputs({"json": json}, inputs, overwrite=overwrite)
+        exclude = None if table.exclude is None else Path(table.exclude)
+        check_outputs({"json": json}, [*inputs_of(run, bundle, data), find_layout(data, table).table, exclude],
+                      overwrite=overwrite)  # fmt: skip
     decision = bundle.decision
-    written = TagSet(tuple(decision.tags)).separator(bundle.table.tag_separator)
-    how = replace(
-        bundle.table, labels_file=_text(labels_file), image_dir=_text(image_dir), exclude=_text(exclude),
-        tags=list(decision.tags),
-        tag_separator=None if written == " " else written,  # so that tables of `predict` can be read
-        allow_untagged=allow_untagged or bundle.table.allow_untagged,
-        merge_rows=merge_rows or bundle.table.merge_rows,
-    )  # fmt: skip
+    how = _table_options(table, bundle.table, decision.tags)
 
     @cache
     def read(bands: str, rgb_source: RgbSource) -> Catalog:
-        try:
-            return read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
-        except InputError as error:
-            raise InputError(
-                f"{error.problem} (all other options of the table are those of {run})", file=error.file,
-                line=error.line, option=error.option, remedy=error.remedy,
-            ) from None  # fmt: skip
+        return read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
 
     def tiles_for(reader: TileReader) -> Catalog:
         return read(name_bands(reader.bands), reader.rgb_source)
@@ -142,8 +122,18 @@ def evaluate(
     return metrics
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) -> TableConfig:
+    """Return the options of the run with those that are given in their place."""
+    written = TagSet(tuple(tags)).separator(own.tag_separator)
+    options = {**asdict(own), "tag_separator": None if written == " " else written}  # that of tables of `predict`
+    changed = {field.name: getattr(given, field.name) for field in fields(given)
+               if getattr(given, field.name) != field.default}  # fmt: skip
+    for one, other in (("tags_column", "tag_columns"), ("tag_columns", "tags_column")):
+        if one in changed:
+            options[other] = None
+    if given.tags is not None and set(given.tags) != set(tags):
+        raise InputError("the tag list is not that of the run", option="data.tags", remedy="leave it out")
+    return TableConfig(**{**options, **changed, "tags": list(tags)})
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
