@@ -26,8 +26,8 @@ def calibration_section(results: Results) -> Section:
         f"Probabilities are off by {mean:.3f} on average over tags, most for "
         + listed([f"{record['tag']} ({record['ece']:.3f})" for record in worst])
         + ". Each dot stands for the tiles whose probability lies in one tenth of the scale; a larger dot stands for "
-        "more tiles. The horizontal axis is the mean probability, the vertical axis the share of these tiles that have the "
-        "tag. On the dotted line both are equal; below it, the probabilities are too high."
+        "more tiles. The horizontal axis is the mean probability, the vertical axis the share of these tiles that have "
+        "the tag. On the dotted line both are equal; below it, the probabilities are too high."
     )
     charts = [_chart(results, tag, table[table["tag"] == tag]) for tag in results.most_lost(MOST)]
     return Section("calibration", "Calibration", paragraph(sentence) + grid(charts, "8.5rem"))
