@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amazon_ml.bench.loading import loading
-from amazon_ml.bench.measure import Contest, Ratio, Reading, figures, taken
+from amazon_ml.bench.measure import Contest, Gauge, Ratio, figures, readings
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
 
@@ -45,17 +45,17 @@ def test_all_contestants_of_training_run_and_tell_what_they_waited(demo_tiles: P
     found = figures(contest, rounds=1)
     assert [figure["must_reach"] for figure in found] == [0.95, None, None]
     assert all(np.isfinite(figure["times_as_fast"]) for figure in found)
-    speed, packed, files, memory = taken(contest)
+    speed, packed, files, memory = readings(contest)
     assert speed["value"] > 0 and speed["at_least"] == 3000 and packed["at_most"] == 0.05
     assert 0 < packed["value"] < 1 and 0 < files["value"] < 1 and memory["value"] > 0.1
 
 
-def test_readings_are_taken_after_the_rounds() -> None:
+def test_gauges_are_read_after_the_rounds() -> None:
     calls: list[int] = []
-    reading = Reading("calls", lambda: float(len(calls)), at_most=3)
-    contest = Contest({"a": lambda: calls.append(1)}, [], tiles=1, readings=[reading])
+    gauge = Gauge("calls", lambda: float(len(calls)), at_most=3)
+    contest = Contest({"a": lambda: calls.append(1)}, [], tiles=1, gauges=[gauge])
     figures(contest, rounds=2)
-    assert taken(contest) == [{"what": "calls", "value": 3.0, "at_least": None, "at_most": 3}]
+    assert readings(contest) == [{"what": "calls", "value": 3.0, "at_least": None, "at_most": 3}]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

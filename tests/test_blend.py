@@ -122,11 +122,11 @@ def test_blend_and_members_may_be_moved_together_but_not_apart(
     assert predicted(there / "blend", tiles, out).index.isin(rows(there / "blend", "test.parquet").index).all()
     shutil.copytree(there / "blend", tmp_path / "alone" / "blend")
     assert main(["predict", str(tmp_path / "alone" / "blend"), "--tiles", str(tiles), "--out", str(out)]) == 2
-    assert f"a blend of {tmp_path / 'alone' / 'a'}, which is gone" in told(capsys)
+    assert f"a blend of {tmp_path / 'alone' / 'a'}, which is missing" in told(capsys)
     table = pd.read_parquet(there / "b" / "oof.parquet")
     table.iloc[1:].to_parquet(there / "b" / "oof.parquet", index=False)
     assert main(["predict", str(there / "blend"), "--tiles", str(tiles), "--out", str(out)]) == 2
-    assert f"{there / 'b'} is not what it was" in told(capsys)
+    assert f"{there / 'b'}: the run changed since" in told(capsys)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_blend_is_not_trained_gathered_nor_exported(
     assert "is a blend of other runs" in told(capsys)
     for more in ([], ["--onnx", str(tmp_path / "blend.onnx")]):
         assert main(["export", str(blended), *more]) == 2
-        assert "is a blend, which has no networks of its own; export the runs it is of" in told(capsys)
+        assert "is a blend, which has no networks of its own; export its members" in told(capsys)
     assert (blended / "config.yaml").read_bytes() == before
 
 
@@ -266,11 +266,11 @@ def test_a_member_that_is_no_run_or_not_finished_is_named(
 ) -> None:
     words = ["--run", str(tmp_path / "blend")]
     assert main(["blend", str(trained / "bundle"), str(pair[0]), *words]) == 2
-    assert f"{trained / 'bundle'} is not a run" in told(capsys)
+    assert f"{trained / 'bundle'}: this is not a run" in told(capsys)
     assert not (tmp_path / "blend").exists()
     (pair[1] / "oof.parquet").unlink()
     assert main(["blend", *map(str, pair), *words]) == 2
-    assert f"{pair[1]} is not finished; the command that began it goes on" in told(capsys)
+    assert f"{pair[1] / 'oof.parquet'}: there is no such file: the run is not finished" in told(capsys)
 
 
 def test_calls_that_make_no_sense_are_refused(

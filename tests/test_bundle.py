@@ -204,11 +204,11 @@ def _outside(content: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_swap, "its tags in another order"),
-        (_rename, "other tags than the run's networks give (sunny, clear)"),
+        (_swap, "the tags of the run in another order"),
+        (_rename, "other tags than those of the run's networks (sunny, clear)"),
         (_shorten, "is not a decision"),
         (_outside, "names weights '../fold-0.safetensors'"),
-        (lambda content: content.update(format=2), "is of format 2, and this version of amazon-ml reads format 1"),
+        (lambda content: content.update(format=2), "has format 2, and this version of amazon-ml reads format 1"),
         (lambda content: content.update(weights={}), "names no weights"),
         (lambda content: content["network"].update(backbone="resnet999"), "timm has no 'resnet999'"),
         (lambda content: content["network"].update(backbone="test_vit"), "does not fit the network"),
@@ -285,7 +285,7 @@ def test_a_key_that_is_missing_is_named(
     content = said(bundle)
     del content[key]
     write_sealed(bundle, content)
-    assert f"bundle.json does not say what a bundle has to say: KeyError('{key}')" in refused(
+    assert f"bundle.json does not describe a bundle: KeyError('{key}')" in refused(
         bundle, demo_tiles / "test-jpg", capsys
     )
 

@@ -146,7 +146,7 @@ def test_a_difference_by_chance_is_called_noise(
     assert verdicts == ["noise", "lower"] and found["level"] == pytest.approx(0.975)
     shown = capsys.readouterr().out
     assert "noise" in shown and "worse" in shown
-    assert "The best of 3 runs is flattered" in shown and "97.5 % interval" in shown
+    assert "The score of the best of 3 runs is too high" in shown and "97.5 % interval" in shown
 
 
 def test_only_tiles_that_all_held_out_are_compared(

@@ -71,7 +71,7 @@ def test_runs_with_damaged_curves_are_shown_without_them(
     assert main(["report", str(run), "--saliency", "false"]) == 0
     page = (run / "report.html").read_text()
     assert "Fold 0 ends" not in page and "Fold 2 ends" in page
-    assert f"{run / 'fold-0' / 'metrics.csv'} is damaged" in caplog.text
+    assert f"{run / 'fold-0' / 'metrics.csv'}: the file is damaged" in caplog.text
     assert (run / "fold-0" / "metrics.csv").read_bytes() == DAMAGED[kind]  # only training sets it aside
     assert main(["compare", str(run), str(trained)]) == 0
 

@@ -77,7 +77,7 @@ def test_tags_of_a_run_are_split_by_its_own_separator(tmp_path: Path) -> None:
         ("image_name,tags\np,clear\nq,clear,haze\n", "line 3: 3 columns"),
         ("p,clear\n", "line 1: 'p,clear'"),
         ('image_name,tags\np,"clear\n', "line 2: unexpected end"),
-        ("image_name,tags\np,clear\nq,haze\np,haze\n", "line 4: p stands twice"),
+        ("image_name,tags\np,clear\nq,haze\np,haze\n", "line 4: p occurs twice"),
     ],
 )
 def test_what_is_no_submission_is_refused_by_the_line(tmp_path: Path, content: str, said: str) -> None:
@@ -85,5 +85,5 @@ def test_what_is_no_submission_is_refused_by_the_line(tmp_path: Path, content: s
     bad.write_text(content)
     with pytest.raises(InputError, match=rf"bad\.csv.*{said}.*submit lint"):
         diff_submissions(good, bad)
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="the file cannot be read"):
         diff_submissions(tmp_path / "none.csv", good)

@@ -195,10 +195,10 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
     mirror: Path, kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(client, "_PATIENCE", 0.3)
+    monkeypatch.setattr(client, "_TIMEOUT", 0.3)
     kaggle_server.delay = 60
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 1
-    assert "Kaggle has said nothing for 0.3 s" in capsys.readouterr().err
+    assert "Kaggle did not answer within 0.3 s" in capsys.readouterr().err
 
 
 def test_a_download_that_stands_still_is_taken_up_where_it_stood(

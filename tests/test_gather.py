@@ -147,7 +147,7 @@ def test_tiles_that_are_not_those_of_the_fold_are_named_with_the_remedy(
     assert main(["gather", str(run), "--partial", "true"]) == 2
     shown = told(capsys)
     tile = table["image_name"][5]
-    assert f"{valid} {message.replace('{5}', tile).replace('{folds}', str(run / 'folds.csv'))}" in shown
+    assert f"{valid}: the table {message.replace('{5}', tile).replace('{folds}', str(run / 'folds.csv'))}" in shown
     assert f"delete {run / 'fold-2'} and train fold 2 again" in shown
     assert (run / "oof.parquet").read_bytes() == (trained / "oof.parquet").read_bytes()
 
@@ -156,7 +156,7 @@ def test_a_fold_of_another_run_is_refused(trained: Path, tmp_path: Path, capsys:
     run = copy_of(trained, tmp_path)
     shutil.copytree(run / "fold-0", run / "fold-1")
     assert main(["gather", str(run)]) == 2
-    assert "fold-1/valid.parquet holds train_" in told(capsys)
+    assert "fold-1/valid.parquet: the table holds train_" in told(capsys)
 
 
 def test_untagged_tiles_that_changed_between_folds_are_refused(
@@ -196,4 +196,4 @@ def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pyte
     for fold in ("fold-0", "fold-2"):
         shutil.rmtree(run / fold)
     assert main(["gather", str(run), "--partial", "true"]) == 2
-    assert "holds no finished fold" in told(capsys)
+    assert "has no finished fold" in told(capsys)

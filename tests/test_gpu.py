@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from conftest import TINY
 
-from amazon_ml.bench.measure import figures, taken
+from amazon_ml.bench.measure import figures, readings
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
 from amazon_ml.data.augment.augment import D4, Augmentation
@@ -138,4 +138,4 @@ def test_run_in_bfloat16_scores_about_as_on_the_cpu(demo_tiles: Path, tmp_path: 
 def test_contest_of_training_runs_on_the_gpu(demo_tiles: Path, tmp_path: Path) -> None:
     contest = training(demo_tiles, tmp_path, Setting("test_resnet", 32, 16, 6, "cuda", "bf16-mixed"))
     assert all(figure["times_as_fast"] > 0 for figure in figures(contest, rounds=1))
-    assert all(np.isfinite(reading["value"]) for reading in taken(contest))
+    assert all(np.isfinite(reading["value"]) for reading in readings(contest))

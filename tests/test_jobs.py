@@ -56,22 +56,22 @@ def test_plain_job_is_a_short_page() -> None:
 #SBATCH --requeue
 
 # Trains.
-# Written by amazon-ml; hand it in with: sbatch /runs/x/slurm/train.sbatch
+# Written by amazon-ml; submit it with: sbatch /runs/x/slurm/train.sbatch
 
-set -e  # without all of this, the job ends here
+set -e  # where one of these lines fails, the job ends
 source env
 set +e
 
-trap : TERM  # where the whole job is told to end, this shell waits for the work to save itself
+trap : TERM  # where the whole job gets a signal to end, this shell waits until the work has saved its state
 srun --kill-on-bad-exit=0 amazon-ml gather /runs/x
 status=$?
 
-# 85: the work was told to stop, and has saved itself; 138, 143: it was told before it could listen, or does
-# not. The same job goes on, once there is room. One that no longer counts as running was cancelled, or out of time.
+# 85: the work got a signal and saved its state; 138, 143: a signal ended it before it could react, or it does
+# not react. The same job is queued again. A job that Slurm does not list as running was cancelled, or out of time.
 job=$SLURM_JOB_ID
 case $status in 85 | 138 | 143)
   if [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ]; then
-    scontrol requeue "$job" || echo "Slurm does not queue this again; hand in the same once more"
+    scontrol requeue "$job" || echo "Slurm does not queue this job again; submit the script again"
   fi ;;
 esac
 exit $status
@@ -140,7 +140,7 @@ def run_script(text: str, srun: str, state: str) -> subprocess.CompletedProcess[
 def test_requeue_that_is_refused_is_said() -> None:
     text = script(job(Path("/x"), "train", resumes=True), Site(setup=["scontrol() { return 1; }"]))
     done = run_script(text, "return 85", "RUNNING")
-    assert done.returncode == 85 and done.stdout == "Slurm does not queue this again; hand in the same once more\n"
+    assert done.returncode == 85 and done.stdout == "Slurm does not queue this job again; submit the script again\n"
 
 
 def test_job_whose_environment_is_not_there_does_no_work() -> None:
@@ -290,12 +290,12 @@ def test_example_names_every_key() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("partiton: gpu", "has a key 'partiton'; did you mean partition?"),
-        ("xyz: 1", "has a key 'xyz'; there are account"),
+        ("partiton: gpu", "there is no key 'partiton'; did you mean partition?"),
+        ("xyz: 1", "there is no key 'xyz'; there are account"),
         ("time: 12:00:00", "time is 43200, but must be text; put it in quotes"),
         ("time: '90'", "90 is no time"),
         ("modules: cuda", "modules is 'cuda', but must be a list of texts"),
-        ("grace: 0", "grace is 0, but must be a whole number, 1 at least"),
+        ("grace: 0", "grace is 0, but must be a whole number, at least 1"),
         ("cpus_per_task: true", "cpus_per_task is True"),
         ("sbatch: [qos=long]", "options begin with a dash"),
         ("- a", "must hold keys and values"),
@@ -333,7 +333,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
         (["--trainer.max_epochz=3"], "max_epochz"),
         (["--nodes=0"], "--nodes and --at_once must be at least 1"),
         (["--time=90"], "90 is no time"),
-        (["--time=00:03:00"], "a job of 00:03:00 has no time to train: it is told to stop 120 s before its end"),
+        (["--time=00:03:00"], "a job of 00:03:00 has no time to train: it gets a signal to stop 120 s before its end"),
         (["--folds=7"], "--folds [7]: there are the folds [0, 1, 2]"),
         (["--data.root=/typo"], "there is no folder /typo"),
         (["--site=/typo.yaml"], "/typo.yaml"),
@@ -383,7 +383,7 @@ def test_without_slurm_it_is_said_where_to_go(
     assert main([*call, "--submit"]) == 2
     assert "there is no sbatch here" in told(capsys)
     assert main(["slurm", "status", f"{out}.parts"]) == 2
-    assert "no jobs were handed in" in told(capsys)
+    assert "no jobs were submitted" in told(capsys)
     text = (tmp_path / "tags.csv.parts" / "slurm" / "predict.sbatch").read_text()
     assert subprocess.run(["/bin/bash", "-n"], input=text, text=True).returncode == 0
 
@@ -427,7 +427,7 @@ def test_slurm_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.
     down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
     commands(tmp_path, monkeypatch, squeue=down, sacct="exit 1")
     for ask in (tasks_of, is_live):
-        with pytest.raises(WorkError, match=r"squeue refuses: .*Unable to contact slurm controller"):
+        with pytest.raises(WorkError, match=r"squeue failed: .*Unable to contact slurm controller"):
             ask("7")
 
 
@@ -443,7 +443,7 @@ def test_job_knows_nothing_of_the_job_it_is_handed_in_from(tmp_path: Path, monke
 def test_refusal_of_sbatch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
     commands(tmp_path, monkeypatch, sbatch=f"echo '{refusal}' >&2; exit 1")
-    with pytest.raises(WorkError, match=f"sbatch refuses: {refusal}"):
+    with pytest.raises(WorkError, match=f"sbatch failed: {refusal}"):
         submit(tmp_path / "x.sbatch")
 
 
@@ -456,7 +456,7 @@ def test_what_live_jobs_go_by_is_left_alone(
     assert main([*call, "--folds=all"]) == 0
     before = {path: path.read_bytes() for path in (run / "slurm").iterdir()}
     assert main([*call, "--folds=0", "--nodes=2"]) == 2
-    assert "jobs 12, 12 are at work on" in told(capsys)
+    assert "jobs 12, 12 wait or run already" in told(capsys)
     assert {path: path.read_bytes() for path in (run / "slurm").iterdir()} == before
 
 

@@ -78,8 +78,11 @@ CHANGES: dict[str, tuple[Change, tuple[str, ...]]] = {
     "two weathers": (_retag(lambda tags: "clear haze primary"), ("label_logic",)),
     "no weather": (_retag(lambda tags: "primary water"), ("label_logic",)),
     "three columns": (_retag(lambda tags: f"{tags},water"), ("columns",)),
-    "other name": (lambda lines, i: lines.__setitem__(i, lines[i].replace("test_", "tset_")), ("surplus", "missing")),
-    "ending": (lambda lines, i: lines.__setitem__(i, lines[i].replace(",", ".jpg,")), ("surplus", "missing")),
+    "other name": (
+        lambda lines, i: lines.__setitem__(i, lines[i].replace("test_", "tset_")),
+        ("unexpected", "missing"),
+    ),
+    "ending": (lambda lines, i: lines.__setitem__(i, lines[i].replace(",", ".jpg,")), ("unexpected", "missing")),
     "name of another": (lambda lines, i: lines.__setitem__(i, "test_0,clear"), ("repeated", "missing")),
 }
 
@@ -132,7 +135,7 @@ def test_items_say_what_is_wrong(tmp_path: Path) -> None:
     lines[10] = "test_0,clear"
     assert kinds(linted(tmp_path, lines)) == {
         "missing": ("test_7, line 9 in the list", "test_9, line 11 in the list"),
-        "surplus": ("line 9: ' test_7'",),
+        "unexpected": ("line 9: ' test_7'",),
         "repeated": ("line 11: test_0, as on line 2",),
         "unknown_tags": ("line 3: 'primry' (nearest: 'primary')", "line 5: 'clear\\tprimary' (nearest: 'primary')"),
         "repeated_tags": ("line 7: haze, road",),
@@ -168,7 +171,7 @@ BODY = "\n".join(right()[1:]) + "\n"
         ('"image_name","tags"\n' + BODY.replace("test_2,", '"test_2",'), {}),
         (
             "image_name;tags\n" + BODY.replace(",", ";"),
-            {"header": ("line 1: 'image_name;tags'",), "columns": 12, "missing": 12, "surplus": 12},
+            {"header": ("line 1: 'image_name;tags'",), "columns": 12, "missing": 12, "unexpected": 12},
         ),
         (
             "image_name,tags\n" + BODY.replace("cloudy\n", "clo\0udy\n", 1),
@@ -185,7 +188,7 @@ BODY = "\n".join(right()[1:]) + "\n"
         ("image_name,tags\n" + BODY.replace("haze primary", '"haze" primary', 1), {"unreadable": 1, "missing": 1}),
         (
             "image_name,tags\n" + BODY + "test_3\n,\n",
-            {"columns": ("line 14: 1 column, not 2",), "repeated": 1, "surplus": ("line 15: ''",), "untagged": 1},
+            {"columns": ("line 14: 1 column, not 2",), "repeated": 1, "unexpected": ("line 15: ''",), "untagged": 1},
         ),
     ],
 )
@@ -267,7 +270,7 @@ def test_command_ends_with_0_for_right_files_and_1_for_faults(
 
 def test_command_ends_with_2_when_there_is_nothing_to_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", "lint", str(tmp_path / "none.csv")]) == 2
-    assert "cannot read" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err
     assert main(["submit", "lint", str(tmp_path)]) == 2
     assert main(["submit", "lint", str(write(tmp_path / "s.csv", right())), "--examples", "0"]) == 2
     assert main(["submit", "lint", str(tmp_path / "s.csv"), "--run", str(tmp_path)]) == 2

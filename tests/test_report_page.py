@@ -191,7 +191,7 @@ def test_a_single_tag_goes_with_no_other(tmp_path: Path) -> None:
 
 def test_scores_of_tiles_that_were_trained_on_are_called_that(tmp_path: Path) -> None:
     text = page_of(make_run(tmp_path, validate=False)).text
-    assert "no score here is honest" in text and "No tile was seen" not in text
+    assert "all scores are too high" in text and "fitted without the tiles" not in text
 
 
 def test_without_its_tiles_the_page_shows_none_and_says_so(made: Run, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_where_the_network_looks_is_shown_on_tiles_that_it_did_not_train_on(trai
     as_written(run.path)
     assert main(["report", str(run.path)]) == 0
     page, held_out = Parsed(run.report), set(pd.read_parquet(run.fold(0).valid)["image_name"])
-    maps = [str(image["alt"]) for image in page.all("img") if "where the network sees" in str(image["alt"])]
+    maps = [str(image["alt"]) for image in page.all("img") if "map of the places that support" in str(image["alt"])]
     assert 1 <= len(maps) <= 6
     assert {told.removeprefix("Tile ").partition(":")[0] for told in maps} <= held_out
     assert main(["report", str(run.path), "--saliency", "false"]) == 0

@@ -81,7 +81,7 @@ def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles
     said = {row["task"]: row for row in status(run)}
     assert [said[f"train {n}"]["state"] for n in range(2)] == ["COMPLETED", "FAILED"]
     assert [said[f"train {n}"]["done"] for n in range(2)] == [True, False]
-    assert "folds [1] are not finished" in said["gather"]["says"]
+    assert "folds [1] are not finished" in said["gather"]["last_line"]
     before = (run / "fold-0" / "valid.parquet").stat().st_mtime_ns
     assert main(call) == 0
     wait_for(submitted(run)[1]["id"], "COMPLETED", "FAILED")

@@ -79,7 +79,7 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
     run, metrics = tuned
     decision = stored(run, "decision.json")
     # The label logic is worth more here than whatever simpler rules know.
-    assert decision["rule"] == metrics["rule"] == "expected_constrained" and decision["asked"] == "best"
+    assert decision["rule"] == metrics["rule"] == "expected_constrained" and decision["requested"] == "best"
     assert decision["cross_fitted"] == metrics["rules"]["best"]
     assert metrics["fbeta"]["cross_fitted"]["value"] == metrics["rules"]["best"]["value"]
     assert metrics["fbeta"]["fitted"]["value"] > metrics["fbeta"]["cross_fitted"]["value"]
@@ -152,11 +152,11 @@ def test_command_keeps_the_named_rule_and_shows_all(tmp_path: Path, capsys: pyte
     run = run_of(tmp_path / "run", *draw_rows(200, seed=2))
     assert main(["tune", str(run), "--rule", "per_class"]) == 0
     shown = capsys.readouterr().out
-    assert "per_class *" in shown and "most often one tag for another" in shown
+    assert "per_class *" in shown and "most frequent confusions" in shown
     assert all(f"{name} " in shown for name in (*PLANET.names, *RULES))
     assert stored(run, "decision.json")["rule"] == "per_class"
     assert main(["tune", str(run)]) == 0
-    assert stored(run, "decision.json")["rule"] == "per_class"  # what was asked for stays until another is
+    assert stored(run, "decision.json")["rule"] == "per_class"  # the requested rule stays until another is requested
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -206,8 +206,8 @@ def test_unknown_rule_is_refused_with_those_there_are(
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        (PLANET.names[::-1], "its tags in another order"),
-        (("clean", *PLANET.names[1:]), "other tags than the run's networks give (clear, clean)"),
+        (PLANET.names[::-1], "the tags of the run in another order"),
+        (("clean", *PLANET.names[1:]), "other tags than those of the run's networks (clear, clean)"),
         (PLANET.names[:-1], "(conventional_mine)"),
     ],
 )
@@ -268,10 +268,10 @@ def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest
     assert "decision.json is not JSON" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("asked", ["oracle", ["best"], None])
-def test_a_decision_that_is_broken_can_be_made_anew(tmp_path: Path, asked: object) -> None:
+@pytest.mark.parametrize("requested", ["oracle", ["best"], None])
+def test_a_decision_that_is_broken_can_be_made_anew(tmp_path: Path, requested: object) -> None:
     run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
-    (run / "decision.json").write_text(json.dumps({"asked": asked}))
+    (run / "decision.json").write_text(json.dumps({"requested": requested}))
     as_written(run)
     assert tune(run)["rule"] == DEFAULT_RULE
 
@@ -287,7 +287,7 @@ def put(value: object, column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
         (put(np.nan, "road"), "1 of 60 tiles, such as tile_7"),
         (put(1.01, "road"), "1 of 60 tiles, such as tile_7"),
         (put("high", "road"), "is not a table of probabilities"),
-        (put("tile_6", "image_name"), "tile_6 is not there once"),
+        (put("tile_6", "image_name"), "tile_6 is not exactly once"),
         (put("stranger", "image_name"), "stranger"),
         (put(None, "image_name"), "does not fit"),
     ],

@@ -282,8 +282,9 @@ def _7z_opened(path: Path) -> Iterator[Any]:
         import py7zr
     except ImportError:
         raise InputError(
-            f"{path.name} is a 7z archive; install the package that reads it: pip install 'amazon-ml[archives]'"
-        ) from None
+            "this is a 7z archive", file=path.name,
+            remedy="install the package that reads it: pip install 'amazon-ml[archives]'",
+        ) from None  # fmt: skip
     try:
         with py7zr.SevenZipFile(path) as archive:
             if archive.needs_password():

@@ -30,7 +30,7 @@ def accept(run: Path) -> None:
     """Take the files of a run as they are, after somebody changed some by hand; provenance.json lists them.
 
     Other commands refuse a file of a run that is not as the run wrote it. After this command they read it. A file that
-    is made of a changed one, such as metrics.json of truth.csv, is refused until it is made anew. The files that
+    is made of a changed one, such as metrics.json of truth.csv, is refused until it is made again. The files that
     training depends on (config.yaml, folds.csv, bands.json, provenance.json, tiles.parquet) cannot be changed once a
     network is trained. Options that change no result, such as data.root, may be edited in config.yaml at any time. All
     files of a run without hashes are accepted.
@@ -59,7 +59,7 @@ def accept(run: Path) -> None:
     if not changed:
         log.info("%s is as the run wrote it; there is nothing to accept", run)
     elif had_bundle:
-        _bundle_anew(folder)
+        _rewrite_bundle(folder)
 
 
 def _is_changed(path: Path) -> bool:
@@ -102,9 +102,9 @@ def _user() -> str:
         return "unknown"
 
 
-def _bundle_anew(run: Run) -> None:
+def _rewrite_bundle(run: Run) -> None:
     with locked(run):
         try:
             write_bundle(run)
         except InputError as error:
-            log.warning("%s is withdrawn until it can be written anew: %s", run.bundle, error)
+            log.warning("%s is withdrawn until it can be written again: %s", run.bundle, error)

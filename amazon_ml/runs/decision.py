@@ -74,7 +74,7 @@ def read_decision(run: Run) -> Decision:
     InputError
         Where it is broken, or for other tags than the run's networks give, or for these in another order.
     """
-    remedy = f"make it anew with amazon-ml tune {run.path}"
+    remedy = f"make it again with amazon-ml tune {run.path}"
     return decision_from(read_recorded(run.decision), run.tags(), run.decision, remedy)
 
 

@@ -265,7 +265,7 @@ def test_what_other_networks_decided_is_refused_after_their_weights_were_accepte
     assert main(["accept", str(run)]) == 0 and not (run / "bundle" / "bundle.json").exists()
     assert main(call(verb, run, demo_tiles, trained)) == 2
     shown = last_line(capsys)
-    assert str(run / "fold-0" / "model.safetensors") in shown and "predicts anew" in shown
+    assert str(run / "fold-0" / "model.safetensors") in shown and "predicts again" in shown
     assert not (run / "bundle" / "bundle.json").exists()
 
 

@@ -76,7 +76,7 @@ def test_a_link_in_a_run_is_refused_for_writing(
     (run / name).parent.mkdir(parents=True, exist_ok=True)
     (run / name).symlink_to(home / target)
     assert main(["tune", str(run)]) == 2
-    assert f"{run / name} is a link" in capsys.readouterr().err
+    assert f"{run / name}: this is a link" in capsys.readouterr().err
     assert contents(home) == before
 
 
@@ -101,7 +101,7 @@ def test_every_verb_that_writes_into_a_run_refuses_links(
     before = contents(home)
     (run / "bundle").symlink_to(home)
     assert main(_verbs(run)[verb]) == 2
-    assert f"{run / 'bundle'} is a link" in capsys.readouterr().err
+    assert f"{run / 'bundle'}: this is a link" in capsys.readouterr().err
     assert contents(home) == before
 
 
