@@ -34,11 +34,11 @@ STACKED = (
     "strong.yaml",
     "progressive.yaml",
     "ablation/pos_weight.yaml",
-    "ablation/smoothing.yaml",
+    "ablation/label_smoothing.yaml",
     "ablation/focal.yaml",
     "ablation/asymmetric.yaml",
     "ablation/soft_f2.yaml",
-    "ablation/weather.yaml",
+    "ablation/grouped_softmax.yaml",
     "debug/overfit.yaml",
     "debug/limit.yaml",
 )
