@@ -15,8 +15,9 @@ DATASET ?=
 CONFIG ?= configs/demo.yaml
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 SITE ?= configs/slurm/site.yaml
-# Tests wait for processes, too: two workers on one core; beyond eight, the longest file of tests is what takes the time.
-WORKERS ?= $(shell cores=$$(OMP_NUM_THREADS= nproc); echo $$((cores < 2 ? 2 : cores > 8 ? 8 : cores)))
+# One worker more than cores, because tests wait for processes and for Slurm. Beyond eight, the longest file of tests is
+# what takes the time.
+WORKERS ?= $(shell cores=$$(OMP_NUM_THREADS= nproc); echo $$((cores < 7 ? cores + 1 : 8)))
 # A third of a minute for each kind of file, so that CI takes a minute; give more by hand.
 FUZZ_SECONDS ?= 20
 ARGS ?=
@@ -26,7 +27,7 @@ export MESSAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
-.PHONY: slurm-train install-slurm test-slurm test fuzz test-gpu lint format typecheck guide bench bench-gpu clean
+.PHONY: slurm-train install-slurm test-slurm test coverage fuzz test-gpu lint format typecheck guide bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,10 @@ scores: $(READY) ## fetch the scores of what was sent of RUN
 # The slowest tests: make test ARGS=--durations=20
 test: $(READY) ## run the tests, files of them side by side by as many WORKERS
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Of lines and branches, also in processes that the tests start and fork; pyproject.toml says what is left out, and why.
+coverage: $(READY) ## run the tests and measure what they cover; a page a module goes into htmlcov
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=html --cov-report=term $(ARGS)
 
 # The machine's own PyTorch is seen through, and held by a constraint; what PyTorch itself needs stays as it is, too.
 $(GPU_READY): pyproject.toml constraints.txt
@@ -133,5 +138,5 @@ bench-gpu: ## measure training on a GPU, with the PyTorch of PYTHON; skipped whe
 	@if $(HAS_CUDA); then $(MAKE) --no-print-directory $(GPU_READY) && $(GPU_VENV)/bin/amazon-ml bench --only gpu $(ARGS); fi
 
 clean: ## remove caches, the built guide and the environment; runs and data stay
-	rm -rf $(VENV) $(GPU_VENV) *.egg-info build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(GPU_VENV) *.egg-info build dist site htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,9 +17,11 @@ PACKAGE = Path(amazon_ml.__file__).parent
 
 
 def test_help_answers_within_a_second() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # it takes time
+
     def seconds() -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "amazon_ml.cli", "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "amazon_ml.cli", "--help"], check=True, capture_output=True, env=plain)
         return time.perf_counter() - began
 
     assert min(seconds() for _ in range(3)) < 1

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.bundle import _networks
 from amazon_ml.runs.curves import read_figures
 from amazon_ml.runs.folder import Run
-from amazon_ml.runtime.files import read_json
+from amazon_ml.runtime.files import atomic_write, read_json
 
 
 def _train(run: Path, tiles: Path, *options: str) -> int:
@@ -146,7 +147,13 @@ def test_odd_packed_store_is_named(
     assert str(store) in said and "data pack" in said
 
 
-def test_parts_of_a_killed_export_are_cleared(trained: Path, tmp_path: Path) -> None:
+def test_parts_of_a_killed_export_are_cleared(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_at_once(path: Path, *_: Any) -> float:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(b"a network")
+        return 0.0
+
+    monkeypatch.setattr("amazon_ml.runs.export.write_onnx", write_at_once)
     out, mine = tmp_path / "net[1].onnx", f".net[1].onnx.{'0' * 16}.part"
     for name in (mine, ".net[1].onnx.abc.part", f".net1.onnx.{'0' * 16}.part"):
         (tmp_path / name).write_bytes(b"half")
