@@ -152,7 +152,8 @@ def test_whole_commands_of_training_parse(page: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(ROOT)
     for command in commands(page.read_text()):
         named = re.findall(r"--config (\S+)", command)
-        if command.startswith("train ") and named and not any(name.endswith("X.yaml") for name in named):
+        stand_ins = [name for name in named if name.startswith("/") or name == "X.yaml"]
+        if command.startswith("train ") and named and not stand_ins:
             config_of(shlex.split(command)[1:])  # ends the test by SystemExit, were it refused
 
 

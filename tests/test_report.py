@@ -1,3 +1,4 @@
+from typing import Any
 """Tables and pictures: what they say, and that they are whole."""
 
 import json
@@ -29,7 +30,7 @@ def test_table_tells_every_tag_every_score_and_that_tiles_are_generated(
 
 
 def test_table_says_when_the_tiles_were_trained_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = {**json.loads((trained / "metrics.json").read_text()), "held_out": False, "generated": False}
+    metrics: Any = {**json.loads((trained / "metrics.json").read_text()), "held_out": False, "generated": False}
     print_scores(metrics)
     shown = " ".join(capsys.readouterr().out.split())
     assert "TRAINED ON" in shown and "GENERATED" not in shown

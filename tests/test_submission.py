@@ -16,7 +16,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.kaggle.form import official_names
 from amazon_ml.kaggle.make import make_submission
 from amazon_ml.labels import PLANET
-from amazon_ml.runs.decision import Decision, write_decision
+from amazon_ml.decisions.crossfit import score
+from amazon_ml.runs.decision import Decision, write_decision, TunedOn
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runtime.files import write_table
 
@@ -43,7 +44,9 @@ def run_folder(
     (run / "provenance.json").write_text(json.dumps({"data": facts}))
     row = np.ones((1, len(tags)))
     rule = FixedThreshold(cut).fit(row, row if at_least_one else 0 * row)
-    write_decision(Run(run), Decision("fixed", rule, tuple(tags), beta=2.0))
+    decision = Decision("fixed", rule, tuple(tags), beta=2.0)
+    rows: TunedOn = {"tiles": 1, "held_out": True, "data_sha256": "", "oof_sha256": ""}
+    write_decision(Run(run), decision, requested="fixed", cross_fitted=score([1.0]), tuned_on=rows)
     values = np.asarray(probabilities, dtype=np.float32)
     write_table(run / "test.parquet", probability_table(names, stored_tags or tags, values))
     return as_written(run)

@@ -28,6 +28,7 @@ from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, probability_table, write_truth
+from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tune import tune
 from amazon_ml.runtime.files import write_table
 
@@ -47,7 +48,7 @@ def run_of(
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Metrics]:
     """A run of 900 synthetic tiles, tuned to the best rule; not to be changed."""
     run = run_of(tmp_path_factory.mktemp("runs") / "run", *draw_rows(900, seed=6))
     return run, tune(run, rule="best")
