@@ -1,8 +1,8 @@
-from typing import Any
 """Tables and pictures: what they say, and that they are whole."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest

@@ -12,12 +12,12 @@ import pytest
 from conftest import as_written, write_config
 
 from amazon_ml.decisions import FixedThreshold
+from amazon_ml.decisions.crossfit import score
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.form import official_names
 from amazon_ml.kaggle.make import make_submission
 from amazon_ml.labels import PLANET
-from amazon_ml.decisions.crossfit import score
-from amazon_ml.runs.decision import Decision, write_decision, TunedOn
+from amazon_ml.runs.decision import Decision, TunedOn, write_decision
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runtime.files import write_table
 
