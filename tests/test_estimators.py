@@ -35,14 +35,13 @@ from amazon_ml.decisions import (
 )
 from amazon_ml.decisions.base import MultiLabelRule
 from amazon_ml.decisions.logistic import sigmoid
+from amazon_ml.decisions.rules import RULES as NAMED
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 
 P, TRUE = draw_rows(300, seed=4)
-CLASSES: list[type[MultiLabelRule]] = [
-    FixedThreshold, GlobalThreshold, PerClassThresholds, BaggedThresholds, ShrunkThresholds, ExpectedFBeta,
-    StackedExpectedFBeta,
-]  # fmt: skip
+#: The classes of all rules that have a name, each once.
+CLASSES: list[type[MultiLabelRule]] = list(dict.fromkeys(rule.estimator for rule in NAMED.values()))
 RULES = [*(kind() for kind in CLASSES), SimplestRule([("a", FixedThreshold()), ("b", GlobalThreshold())], n_parts=3)]
 
 

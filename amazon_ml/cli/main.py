@@ -109,10 +109,11 @@ def _overview() -> str:
 
 def _report_unknown_verb(words: list[str]) -> int:
     given = " ".join(words[:2])
-    groups = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
-    near = groups or difflib.get_close_matches(words[0], VERBS, n=1)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return _print_error(f"there is no verb {given!r}{hint} See amazon-ml --help", 2)
+    group = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
+    whole = difflib.get_close_matches(given, VERBS, n=1) if len(words) > 1 else []
+    near = whole or group or difflib.get_close_matches(words[0], VERBS, n=1)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    return _print_error(f"there is no verb {given!r}{hint} See amazon-ml --help.", 2)
 
 
 def _print_error(error: object, status: int) -> int:

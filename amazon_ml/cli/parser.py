@@ -30,6 +30,7 @@ _EXPECTED = re.compile(r"\n\s+- Expected")
 _PLAIN_LIST = re.compile(r"""\[([^\[\]{}'":#&*!|>%@`\n]*)\]""")
 _IN_GROUP = re.compile(r"Group '([\w.]+)' does not accept option '([^']*)'")
 _ALONE = re.compile(r"Option '([^']*)' is not accepted")
+_NEEDED = re.compile(r"the following arguments are required: (.*)", re.DOTALL)
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -119,6 +120,7 @@ class Parser(ArgumentParser):
     def _descriptions(self) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
         return (
             (_UNKNOWN, self._unknown),
+            (_NEEDED, self._needed),
             (_IN_GROUP, lambda match: self._no_key(f"{match[1]}.{match[2]}")),
             (_ALONE, lambda match: self._no_key(match[1])),
             (_MISFIT, self._misfit),
@@ -139,9 +141,18 @@ class Parser(ArgumentParser):
     def _unknown(self, match: re.Match[str]) -> str:
         first = next((word for word in match[1].split() if word.startswith("-")), None)
         if first is None:
-            return f"unexpected word {match[1]!r}: a list is one word with commas or in brackets, such as --tags a,b"
+            lists = any(_list_item(self._type(word.partition("=")[0])) is str for word in self.args or ())
+            hint = "a list is one word with commas or in brackets, such as --tags a,b" if lists else "one word too many"
+            return f"unexpected word {match[1]!r}: {hint}; see {self.prog} --help"
         name = first.partition("=")[0].lstrip("-")
-        return f"there is no option {match[1]}{self._near(name)}; see {self.prog} --help"
+        if name in {action.dest for action in self._actions if not action.option_strings}:
+            return f"{name} is given by place, without --{name}; see {self.prog} --help"
+        return f"there is no option --{name}{self._near(name)}; see {self.prog} --help"
+
+    def _needed(self, match: re.Match[str]) -> str:
+        names = [name.strip() for name in match[1].split(",")]
+        shown = [f"--{name} …" if f"--{name}" in self._option_string_actions else name.upper() for name in names]
+        return f"{' and '.join(shown)} {'is' if len(shown) == 1 else 'are'} needed; see {self.prog} --help"
 
     def _near(self, key: str) -> str:
         known = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]

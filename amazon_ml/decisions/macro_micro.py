@@ -14,6 +14,16 @@ import numpy.typing as npt
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
 from amazon_ml.decisions.paired import log_loss_per_tile
 
+#: What each metric is called in tables.
+TITLES = {
+    "average_precision_macro": "average precision, macro",
+    "average_precision_micro": "average precision, micro",
+    "f1_macro": "F1 at 0.5, macro",
+    "f1_micro": "F1 at 0.5, micro",
+    "f1_macro_predicted": "F1 of the predicted tags, macro",
+    "f1_micro_predicted": "F1 of the predicted tags, micro",
+    "log_loss": "log loss",
+}
 #: Resamples of tiles for an interval.
 _RESAMPLES = 200
 #: Numbers that are held at once, so that memory stays flat in the number of tiles.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from amazon_ml.decisions import plain
@@ -19,29 +20,38 @@ class NamedRule:
 
     Parameters
     ----------
-    estimator
-        Name of its class.
+    target
+        ``module:class`` of its estimator, below `amazon_ml.decisions`.
     summary
         What it does, in a line.
     constrained
         It takes `LabelConstraints`.
     """
 
-    estimator: str
+    target: str
     summary: str
     constrained: bool = False
+
+    @property
+    def estimator(self) -> "type[MultiLabelRule]":
+        """Its class; scikit-learn, which takes a second to import, comes only with it."""
+        module, _, name = self.target.partition(":")
+        kind: type[MultiLabelRule] = getattr(import_module(f"amazon_ml.decisions.{module}"), name)
+        return kind
 
 
 #: From simple to complex: of two rules that score alike, the earlier is preferred.
 RULES = {
-    "fixed": NamedRule("FixedThreshold", "0.2 for every tag"),
-    "global": NamedRule("GlobalThreshold", "one tuned threshold for all tags"),
-    "shrunk": NamedRule("ShrunkThresholds", "a threshold a tag, drawn to a common one"),
-    "bagged": NamedRule("BaggedThresholds", "a threshold a tag, mean of bootstraps"),
-    "per_class": NamedRule("PerClassThresholds", "a threshold a tag, exact search"),
-    "expected": NamedRule("ExpectedFBeta", "greatest expected score"),
-    "expected_constrained": NamedRule("ExpectedFBeta", "the same, under the label constraints", constrained=True),
-    "stacked": NamedRule("StackedExpectedFBeta", "the same, each tag from all tags", constrained=True),
+    "fixed": NamedRule("threshold_rules:FixedThreshold", "0.2 for every tag"),
+    "global": NamedRule("threshold_rules:GlobalThreshold", "one tuned threshold for all tags"),
+    "shrunk": NamedRule("threshold_rules:ShrunkThresholds", "a threshold a tag, drawn to a common one"),
+    "bagged": NamedRule("threshold_rules:BaggedThresholds", "a threshold a tag, mean of bootstraps"),
+    "per_class": NamedRule("threshold_rules:PerClassThresholds", "a threshold a tag, exact search"),
+    "expected": NamedRule("expected_rules:ExpectedFBeta", "greatest expected score"),
+    "expected_constrained": NamedRule(
+        "expected_rules:ExpectedFBeta", "the same, under the label constraints", constrained=True
+    ),
+    "stacked": NamedRule("expected_rules:StackedExpectedFBeta", "the same, each tag from all tags", constrained=True),
 }
 
 #: The rule of a run, unless another is requested.
@@ -56,9 +66,8 @@ def make_rules(*, beta: float = 2.0, constraints: LabelConstraints | None = None
     >>> make_rules(beta=1)["per_class"]
     PerClassThresholds(beta=1)
     """
-    classes = _classes()
     return {
-        name: classes[rule.estimator](beta=beta, **({"constraints": constraints} if rule.constrained else {}))
+        name: rule.estimator(beta=beta, **({"constraints": constraints} if rule.constrained else {}))
         for name, rule in RULES.items()
     }
 
@@ -96,16 +105,5 @@ def thresholds_of(rule: Rule) -> "Floats | None":
 
 
 def _classes() -> "dict[str, type[MultiLabelRule]]":
-    # Imported here, since scikit-learn takes a second to import, and the names of the rules need it not.
-    from amazon_ml.decisions import expected_rules, threshold_rules
-
-    classes: tuple[type[MultiLabelRule], ...] = (
-        threshold_rules.FixedThreshold,
-        threshold_rules.GlobalThreshold,
-        threshold_rules.ShrunkThresholds,
-        threshold_rules.BaggedThresholds,
-        threshold_rules.PerClassThresholds,
-        expected_rules.ExpectedFBeta,
-        expected_rules.StackedExpectedFBeta,
-    )
-    return {kind.__name__: kind for kind in classes}
+    kinds = [rule.estimator for rule in RULES.values()]
+    return {kind.__name__: kind for kind in kinds}

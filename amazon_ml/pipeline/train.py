@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,13 @@ class RunResult:
     metrics: Metrics
     rank: int = 0
 
+    def __repr__(self) -> str:
+        """Show the folder and the score; the metrics are too long for a notebook."""
+        score = self.metrics["fbeta"]["cross_fitted"]
+        low, high = score["interval"]
+        beta = f"F{self.metrics['beta']:g}"
+        return f"RunResult({str(self.folder)!r}, {beta} {score['value']:.4f}, 95 % interval {low:.4f} to {high:.4f})"
+
 
 def train(config: RunConfig) -> RunResult:
     """Run the whole job into a run folder, in the number of processes of the configuration.
@@ -84,6 +92,16 @@ def train(config: RunConfig) -> RunResult:
     >>> 0 <= run.metrics["fbeta"]["cross_fitted"]["value"] <= 1
     True
     """
+    if not isinstance(config, RunConfig):
+        raise InputError(f"config is {config!r}, not a RunConfig", option="config",
+                         remedy="read one with RunConfig.load")  # fmt: skip
+    with warnings.catch_warnings():
+        # Lightning warns of what is on purpose here: a run that is resumed, loaders without processes, few steps.
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+        return _joined(config)
+
+
+def _joined(config: RunConfig) -> RunResult:
     with joined(config):
         return RunResult(config.folder, _train(config), distributed.rank())
 

@@ -114,6 +114,8 @@ def evaluate(
             "predicted_minus_fixed": score(own - baseline),
         },
         "tags": breakdown["tags"],
+        "other_scores": breakdown["other_scores"],
+        "tags_without_positive": breakdown["tags_without_positive"],
         "confusions": breakdown["confusions"],
         "logic_faults": breakdown["logic_faults"],
     }

@@ -23,7 +23,7 @@ def gather_folds(run: Run) -> None:
     finished = _finished(run, untagged)
     if not finished:
         raise InputError(
-            "the run has no finished fold", file=run.path, remedy=f"train one with amazon-ml train `run` {run.path}"
+            "the run has no finished fold", file=run.path, remedy=f"train one with amazon-ml train --run {run.path}"
         )
     for fold in finished:
         check_task(fold.path, str(run.read_provenance()["task"]))

@@ -5,11 +5,13 @@ from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from amazon_ml.decisions.calibration import calibration_error
 from amazon_ml.decisions.crossfit import Estimate, Rule
 from amazon_ml.decisions.logistic import sigmoid
-from amazon_ml.decisions.per_tag import confusions, score_per_tag
+from amazon_ml.decisions.macro_micro import Measured, paper_metrics
+from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
 from amazon_ml.decisions.rules import thresholds_of
 from amazon_ml.decisions.shrink import Bootstraps
 from amazon_ml.labels import MultiHot, declared
@@ -24,8 +26,8 @@ class TagRecord(TypedDict):
     ``tag``; ``support`` and ``predicted``, numbers of tiles in truth and as predicted; ``precision``, ``recall`` and
     ``fbeta`` of the tag over tiles, in 0..1; ``gain_if_perfect``, how much the score would rise if this tag had no
     error; ``threshold``, None where the rule has none; ``own_threshold``, 5 % and 95 % quantiles of the thresholds that
-    bootstraps find best for this tag, where they were computed; ``ece``, the expected calibration error of the
-    probabilities, in 0..1.
+    bootstraps find best for this tag, where they were computed; ``average_precision`` of its probabilities, in 0..1,
+    None where no tile carries the tag; ``ece``, the expected calibration error of the probabilities, in 0..1.
     """
 
     tag: str
@@ -37,6 +39,7 @@ class TagRecord(TypedDict):
     gain_if_perfect: float
     threshold: float | None
     own_threshold: NotRequired[list[float]]
+    average_precision: float | None
     ece: float
 
 
@@ -56,9 +59,15 @@ class LogicFaults(TypedDict):
 
 
 class Breakdown(TypedDict):
-    """A score by tag: a record for each of the ``tags``, the most frequent ``confusions``, and ``logic_faults``."""
+    """A score by tag: a record for each of the ``tags``, the most frequent ``confusions``, and ``logic_faults``.
+
+    ``other_scores`` has the metrics of `amazon_ml.decisions.macro_micro` by their names; macro averages leave out
+    ``tags_without_positive``, the tags that no tile carries.
+    """
 
     tags: list[TagRecord]
+    other_scores: dict[str, Measured]
+    tags_without_positive: list[str]
     confusions: list[Confusion]
     logic_faults: LogicFaults
 
@@ -118,9 +127,14 @@ def score_breakdown(
     table["threshold"] = thresholds_of(rule)
     if bags is not None:
         table["own_threshold"] = sigmoid(np.quantile(bags.own, [0.05, 0.95], axis=0)).T.tolist()
+    ranked = average_precision(true, p)
+    table["average_precision"] = pd.Series([None if np.isnan(one) else float(one) for one in ranked], dtype=object)
     table["ece"] = calibration_error(p, true)
+    papers = paper_metrics(true, p, predicted)
     return {
         "tags": cast(list[TagRecord], table.to_dict(orient="records")),
+        "other_scores": papers["scores"],
+        "tags_without_positive": [tags[column] for column in papers["tags_without_positive"]],
         "confusions": _most_confused(tags, confusions(true, predicted)),
         "logic_faults": {"truth": _logic_faults(tags, true), "predicted": _logic_faults(tags, predicted)},
     }

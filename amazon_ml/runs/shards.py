@@ -125,7 +125,7 @@ def check_parts(parts: Parts) -> None:
     foreign = [path.name for path in there if path.name[0] != "." and not _is_listing(path)]
     if foreign:
         raise InputError(
-            f"`out` {parts.path} holds {listed(foreign)}, which are no parts",
+            f"`out` {parts.path} holds {listed(foreign)}, which are not parts of a prediction",
             option="out",
             remedy="name another folder",
         )

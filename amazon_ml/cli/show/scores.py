@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.cli.show.console import console
+from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.rules import RULES
 from amazon_ml.runs.scores import Confusion, LogicFaults, Metrics, RuleScore, TagRecord
 
@@ -23,7 +24,21 @@ def print_scores(metrics: Metrics) -> None:
             page.print(line, highlight=False, markup=False)
     if rules is not None:
         page.print(_rule_table(rules, metrics["rule"], beta))
+    page.print(_other_table(metrics))
     page.print(_score_table(metrics, beta))
+
+
+def _other_table(metrics: Metrics) -> Table:
+    left_out = metrics["tags_without_positive"]
+    note = f"macro averages leave out tags that no tile carries: {', '.join(left_out)}" if left_out else None
+    table = Table(caption=note and escape(note), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("other metrics")
+    for heading in ("value", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for key, score in metrics["other_scores"].items():
+        low, high = score["interval"]
+        table.add_row(TITLES[key], f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
+    return table
 
 
 def _score_table(metrics: Metrics, beta: str) -> Table:

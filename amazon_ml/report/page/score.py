@@ -2,6 +2,7 @@
 
 from html import escape
 
+from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.rules import RULES
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.report.page.document import Section
@@ -23,6 +24,9 @@ def score_section(results: Results) -> Section:
         "<h3>All rules that turn probabilities into tags</h3>",
         _rules(results),
         paragraph("Dots are means, bars hold 95 % of resamples; the dotted line is no difference.", "note"),
+        "<h3>Other metrics</h3>",
+        _others(results),
+        paragraph(_left_out(results), "note"),
     ]
     return Section("score", "Score", "\n".join(body))
 
@@ -62,6 +66,20 @@ def _scores(results: Results) -> str:
             [words(name), number(score["value"], ".4f"), _interval(low, high), Cell(drawn, str(score["value"]))]
         )
     return table(("", results.f, "95 % interval", "from 0 to 1"), rows)
+
+
+def _others(results: Results) -> str:
+    rows = []
+    for key, score in results.metrics["other_scores"].items():
+        low, high = score["interval"]
+        rows.append([words(TITLES[key]), number(score["value"], ".4f"), _interval(low, high)])
+    return table(("", "value", "95 % interval"), rows)
+
+
+def _left_out(results: Results) -> str:
+    macro = "Macro is the mean over tags, micro is computed over all tags and tiles at once."
+    names = results.metrics["tags_without_positive"]
+    return f"{macro} Macro leaves out tags that no tile carries: {escape(', '.join(names))}." if names else macro
 
 
 def _rules(results: Results) -> str:
