@@ -126,7 +126,7 @@ def test_scales_and_ticks() -> None:
 def test_tiles_are_picked_by_hand_computed_order() -> None:
     p = np.array([0.9, 0.8, 0.3, 0.6, 0.1, 0.21], dtype=np.float32)
     true, predicted = np.array([1, 1, 1, 0, 1, 0], np.uint8), np.array([1, 1, 1, 1, 0, 0], np.uint8)
-    picked = pick_for_tag(p, true, predicted, cut=0.2, count=2)
+    picked = pick_for_tag(p, true, predicted, threshold=0.2, count=2)
     assert {kind: tiles.tolist() for kind, tiles in picked.items()} == {
         "best": [0, 1],
         "worst": [4, 3],  # 0.9 and 0.6 away from the truth
