@@ -153,7 +153,7 @@ def test_broken_blend_json_is_named(
     as_written(run)
     out = tmp_path / "p.csv"
     assert main(["predict", str(run), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 2
-    assert "blend.json does not tell a blend" in told(capsys) and not out.exists()
+    assert "blend.json: the file does not describe a blend" in told(capsys) and not out.exists()
 
 
 def test_a_blend_is_not_trained_gathered_nor_exported(

@@ -214,7 +214,10 @@ def _outside(content: Any) -> None:
         (lambda content: content["network"].update(backbone="test_vit"), "does not fit the network"),
         (lambda content: content["network"].update(tta="some"), "not 'some'"),
         (lambda content: content["network"].update(loss="guess"), "there is no loss 'guess'"),
-        (lambda content: content["tiles"].update(resizing="nearest"), "resized by nearest, here by area"),
+        (
+            lambda content: content["tiles"].update(resizing="nearest"),
+            "resized by nearest, and this version resizes by area",
+        ),
         (lambda content: content["tiles"].update(bands=["r", "g"]), "does not fit the network: size mismatch for mean"),
         (lambda content: content["tiles"].update(bands=["r", "g", "x"]), "'rgx' is not known"),
         (lambda content: content["tiles"].update(rgb_source="png"), "of png files"),
@@ -259,7 +262,7 @@ def test_what_was_edited_and_might_fit(
     content = said(bundle)
     change(content)
     (bundle / "bundle.json").write_text(json.dumps(content))
-    assert "bundle.json is not as it was written" in refused(bundle, demo_tiles / "test-jpg", capsys)
+    assert "bundle.json: the file is not as it was written" in refused(bundle, demo_tiles / "test-jpg", capsys)
 
 
 def test_the_layout_of_the_json_is_free(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
@@ -285,7 +288,7 @@ def test_a_key_that_is_missing_is_named(
     content = said(bundle)
     del content[key]
     write_sealed(bundle, content)
-    assert f"bundle.json does not describe a bundle: KeyError('{key}')" in refused(
+    assert f"bundle.json: the file does not describe a bundle: KeyError('{key}')" in refused(
         bundle, demo_tiles / "test-jpg", capsys
     )
 
@@ -295,7 +298,7 @@ def test_what_is_json_and_no_bundle(
     bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     (bundle / "bundle.json").write_text(text)
-    assert "is of format None" in refused(bundle, demo_tiles, capsys)
+    assert "has format None" in refused(bundle, demo_tiles, capsys)
 
 
 def test_weights_of_which_one_bit_changed(bundle: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -303,7 +306,7 @@ def test_weights_of_which_one_bit_changed(bundle: Path, demo_tiles: Path, capsys
     raw[-1] ^= 1
     (bundle / "fold-2.safetensors").write_bytes(raw)
     answer = refused(bundle, demo_tiles, capsys)
-    assert "fold-2.safetensors is not the file" in answer and "SHA-256" in answer
+    assert "fold-2.safetensors: this is not the file" in answer and "SHA-256" in answer
 
 
 def test_weights_that_are_missing_or_for_other_tags(
@@ -322,6 +325,6 @@ def test_neither_run_nor_bundle(bundle: Path, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "empty").mkdir()
     assert "is neither a run nor a bundle" in refused(tmp_path / "empty", tmp_path, capsys)
     assert main(["export", str(tmp_path / "empty")]) == 2
-    assert "empty is not a run" in told(capsys)
+    assert "empty: this is not a run" in told(capsys)
     assert main(["export", str(bundle)]) == 2
     assert "is a bundle already; name an ONNX file with --onnx" in told(capsys)

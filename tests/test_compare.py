@@ -244,7 +244,7 @@ def test_runs_that_cannot_be_compared_are_refused(
     changed[7, 5] ^= 1
     few = run_of(tmp_path / "few", P[:9], TRUE)
     for other, message in (
-        (run_of(tmp_path / "tags", P, TRUE, ("clean", *PLANET.names[1:])), "for other tags than"),
+        (run_of(tmp_path / "tags", P, TRUE, ("clean", *PLANET.names[1:])), "the run has other tags than"),
         (run_of(tmp_path / "labels", P, changed), "those of 1 tiles differ, such as tile_7"),
         (run_of(tmp_path / "all", P, TRUE, held_out=False), "was trained on every tile"),
         (few, "have 9 held-out tiles in common, and 10 are needed"),

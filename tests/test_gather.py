@@ -166,7 +166,7 @@ def test_untagged_tiles_that_changed_between_folds_are_refused(
     swap(pd.read_parquet(run / "fold-2" / "test.parquet")).to_parquet(run / "fold-2" / "test.parquet", index=False)
     as_written(run)
     assert main(["gather", str(run), "--partial", "true"]) == 2
-    assert "fold-2/test.parquet holds other tiles than the 30 untagged ones" in told(capsys)
+    assert "fold-2/test.parquet: the table holds other tiles than the 30 untagged ones" in told(capsys)
 
 
 def test_gathering_needs_no_tiles_but_for_the_picture(
@@ -183,7 +183,7 @@ def test_gathering_needs_no_tiles_but_for_the_picture(
 
 def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gather", str(tmp_path / "typo")]) == 2
-    assert "typo is not a run" in told(capsys) and not (tmp_path / "typo").exists()
+    assert "typo: this is not a run" in told(capsys) and not (tmp_path / "typo").exists()
     run = copy_of(trained, tmp_path)
     provenance = json.loads((run / "provenance.json").read_text())
     provenance["data"]["unlabelled"] = None

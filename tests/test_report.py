@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,13 +12,14 @@ from amazon_ml.cli.show.scores import print_scores
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.images import read_tile
 from amazon_ml.report.figures import draw_tiles, pick_varied
+from amazon_ml.runs.scores import Metrics
 
 
 def test_table_tells_every_tag_every_score_and_that_tiles_are_generated(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics = json.loads((trained / "metrics.json").read_text())
-    print_scores(metrics)
+    print_scores(cast(Metrics, metrics))
     shown = capsys.readouterr().out
     for record in metrics["tags"]:
         row = next(line for line in shown.splitlines() if f" {record['tag']} " in line)
@@ -30,8 +31,8 @@ def test_table_tells_every_tag_every_score_and_that_tiles_are_generated(
 
 
 def test_table_says_when_the_tiles_were_trained_on(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    metrics: Any = {**json.loads((trained / "metrics.json").read_text()), "held_out": False, "generated": False}
-    print_scores(metrics)
+    metrics = {**json.loads((trained / "metrics.json").read_text()), "held_out": False, "generated": False}
+    print_scores(cast(Metrics, metrics))
     shown = " ".join(capsys.readouterr().out.split())
     assert "TRAINED ON" in shown and "GENERATED" not in shown
 

@@ -208,7 +208,7 @@ def test_what_kaggle_finds_wrong_ends_with_1_and_its_words(
     kaggle_server.scores = ("", "")
     file.write_text(file.read_text().replace("\n", "\r\n"))  # a remark for the lint, an error for this server
     assert send_it(file, "--yes", "--wait", "5") == 1
-    assert "wrong: the header must be image_name,tags" in capsys.readouterr().err
+    assert "submission 40000000: the header must be image_name,tags" in capsys.readouterr().err
     assert [(r["status"], r["error"]) for r in records(file)] == [("error", "the header must be image_name,tags")]
 
 

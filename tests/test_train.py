@@ -255,7 +255,7 @@ def test_own_folds_survive_a_wrong_option_and_are_set_aside_aloud(
     assert (run / "folds.csv").read_text() == own
     assert _train(run, demo_tiles, "--trainer.max_epochs=0", "--seed=1") == 2
     assert (run / "folds.before.csv").read_text() == own != (run / "folds.csv").read_text()
-    assert "set aside as folds.before.csv: seed changed" in caplog.text
+    assert "is renamed to folds.before.csv: seed changed" in caplog.text
 
 
 def test_folds_that_are_not_counted_from_0_are_named(
@@ -363,7 +363,7 @@ def test_network_that_is_gone_is_missed_and_its_probabilities_made_anew(
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda file: file.unlink(), "is gone"),
+        (lambda file: file.unlink(), "is missing"),
         (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged"),
         (lambda file: file.write_bytes(b""), "is damaged"),
     ],
@@ -375,7 +375,7 @@ def test_tuning_without_one_of_the_networks_writes_nothing(
     shutil.copytree(trained, run)
     spoil(run / "fold-2" / "model.safetensors")
     assert main(["tune", str(run), "--rule", "global"]) == 2
-    assert f"{run / 'fold-2' / 'model.safetensors'} {told}" in _told(capsys)
+    assert f"{run / 'fold-2' / 'model.safetensors'}: the file {told}" in _told(capsys)
     for name in ("decision.json", "metrics.json", "bundle/bundle.json"):
         assert (run / name).read_bytes() == (trained / name).read_bytes()
 

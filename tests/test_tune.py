@@ -58,7 +58,7 @@ def stored(run: Path, name: str) -> Any:
     return json.loads((run / name).read_text())
 
 
-def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, dict[str, Any]]) -> None:
+def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, Metrics]) -> None:
     run, metrics = tuned
     assert list(metrics["rules"]) == [*RULES, "best"] and metrics == stored(run, "metrics.json")
     p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
@@ -76,7 +76,7 @@ def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, dict[
     assert metrics["rules"]["fixed"]["minus_fixed"]["standard_error"] == 0
 
 
-def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tuple[Path, dict[str, Any]]) -> None:
+def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tuple[Path, Metrics]) -> None:
     run, metrics = tuned
     decision = stored(run, "decision.json")
     # The label logic is worth more here than whatever simpler rules know.
@@ -91,7 +91,7 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
     assert read_decision(Run(run)).rule.to_dict() == fitted.to_dict()
 
 
-def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, dict[str, Any]]) -> None:
+def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, Metrics]) -> None:
     run, _ = tuned
     assert stored(run, "decision.json")["tuned_on"] == {
         "tiles": 900,
@@ -101,7 +101,7 @@ def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, dict[str, Any]]
     }
 
 
-def test_where_the_score_is_lost_is_told(tuned: tuple[Path, dict[str, Any]]) -> None:
+def test_where_the_score_is_lost_is_told(tuned: tuple[Path, Metrics]) -> None:
     metrics = tuned[1]
     _, true = draw_rows(900, seed=6)
     assert [record["tag"] for record in metrics["tags"]] == list(PLANET.names)
@@ -195,7 +195,7 @@ def test_tags_of_the_competition_in_another_order_keep_their_constraints(tmp_pat
 
 
 def test_unknown_rule_is_refused_with_those_there_are(
-    tuned: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    tuned: tuple[Path, Metrics], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (tuned[0] / "decision.json").read_bytes()
     assert main(["tune", str(tuned[0]), "--rule", "oracle"]) == 2
@@ -249,7 +249,7 @@ MAXIMISER: dict[str, Any] = {
     ],
 )  # fmt: skip
 def test_broken_decision_is_refused_with_the_remedy(
-    tuned: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any]
+    tuned: tuple[Path, Metrics], tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any]
 ) -> None:
     run = Path(shutil.copytree(tuned[0], tmp_path / "run"))
     (run / "decision.json").write_text(json.dumps({**stored(run, "decision.json"), **broken}))

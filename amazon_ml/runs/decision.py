@@ -40,26 +40,24 @@ class TunedOn(TypedDict):
     oof_sha256: str
 
 
-def write_decision(run: Run, decision: Decision, *, requested: str, cross_fitted: Estimate, tuned_on: TunedOn) -> None:
-    """Write the decision, and how it was made.
+class Tuning(TypedDict):
+    """How a decision was made.
 
-    Parameters
-    ----------
-    run, decision
-        The run and its fitted rule.
-    requested
-        Name of the rule that was requested; ``best`` requests a choice.
-    cross_fitted
-        Its cross-fitted F-beta.
-    tuned_on
-        The rows that it was fitted on.
+    ``requested``, the name of the requested rule, where ``best`` requests a choice; ``cross_fitted``, its F-beta;
+    ``tuned_on``, the rows that it was fitted on.
     """
+
+    requested: str
+    cross_fitted: Estimate
+    tuned_on: TunedOn
+
+
+def write_decision(run: Run, decision: Decision, tuning: Tuning | None = None) -> None:
+    """Write the decision, and how it was made where that is known."""
     content = {
         "rule": decision.name,
         "beta": decision.beta,
-        "requested": requested,
-        "cross_fitted": cross_fitted,
-        "tuned_on": tuned_on,
+        **(tuning or {}),
         "tags": decision.tags,
         "parameters": rule_to_dict(decision.rule),
     }

@@ -18,7 +18,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
-from amazon_ml.runs.decision import LEAST_TILES, Decision, requested_before, write_decision
+from amazon_ml.runs.decision import LEAST_TILES, Decision, Tuning, requested_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import write_json
 from amazon_ml.runs.scores import Metrics, score_breakdown
@@ -111,18 +111,17 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
         **score_breakdown(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, random_state=seed)),
     }
     withdraw_bundle(folder)  # before the new decision is written: a bundle must not hold the former one
-    write_decision(
-        folder,
-        Decision(chosen, fitted, tags, beta),
-        requested=rule,
-        cross_fitted=metrics["rules"][rule],
-        tuned_on={
+    tuning: Tuning = {
+        "requested": rule,
+        "cross_fitted": metrics["rules"][rule],
+        "tuned_on": {
             "tiles": len(p),
             "held_out": held_out,
             "data_sha256": data["sha256"],
             "oof_sha256": sha256_of(folder.oof),
         },
-    )
+    }
+    write_decision(folder, Decision(chosen, fitted, tags, beta), tuning)
     write_json(folder.metrics, metrics, made_of=[folder.oof, folder.truth])
     if folder.finished_folds():
         write_bundle(folder)

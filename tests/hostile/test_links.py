@@ -112,7 +112,7 @@ def test_a_blend_is_not_written_through_links(
     (tmp_path / "both").mkdir()
     (tmp_path / "both" / "oof.parquet").symlink_to(home / "thesis.txt")
     assert main(["blend", str(run), str(other), "--run", str(tmp_path / "both")]) == 2
-    assert "oof.parquet is a link" in capsys.readouterr().err
+    assert "oof.parquet: this is a link" in capsys.readouterr().err
     assert contents(home) == before
 
 

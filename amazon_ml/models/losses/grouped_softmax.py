@@ -51,8 +51,8 @@ class GroupedSoftmax(Loss):
         group = declared(tags).exactly_one
         if not group:
             raise InputError(
-                "`model.loss` grouped_softmax needs a group of tags of which each tile has exactly one; there is no such "
-                f"group among {', '.join(tags)}", option="model.loss",
+                "`model.loss` grouped_softmax needs a group of tags of which each tile has exactly one; there is no "
+                f"such group among {', '.join(tags)}", option="model.loss",
             )  # fmt: skip
         for name, inside in (("weather", True), ("ground", False)):
             columns = [i for i, tag in enumerate(tags) if (tag in group) == inside]
