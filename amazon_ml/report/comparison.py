@@ -77,7 +77,8 @@ def compare(
 
     Returns
     -------
-    What was found, as `amazon_ml.runs.compare.compare_runs` gives it.
+    Plain data: the scores of each run, its paired differences to the first with intervals and verdicts, the F-beta of
+    each tag, and the options that differ. `amazon_ml.runs.compare` lists the keys.
 
     Raises
     ------
