@@ -74,6 +74,11 @@ def compare(
     overwrite
         Replace existing files.
 
+    Returns
+    -------
+    The scores of each run, its paired differences to the first with intervals and verdicts, the F-beta of each tag, and
+    the options that differ: see `amazon_ml.runs.compare.Comparison`.
+
     Raises
     ------
     InputError
