@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -217,3 +218,22 @@ def test_through_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]
     assert main(["data", "pack", str(root), *own, "--size", "16"]) == 0
     assert main(["data", "check", str(root), *own[:2], "--tag_columns", "all"]) == 2
     assert "--tag_columns" in capsys.readouterr().err
+
+
+def test_a_run_on_columns_of_tags_is_evaluated_on_tables_of_either_kind(demo_tiles: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(demo_tiles / "train_v2.csv", dtype=str)
+    tags = sorted({tag for cell in table["tags"] for tag in cell.split()})
+    columns = {tag: [int(tag in cell.split()) for cell in table["tags"]] for tag in tags}
+    file = tmp_path / "wide.tsv"
+    pd.DataFrame({"image": table["image_name"], **columns}).to_csv(file, sep="\t", index=False)
+    run, images = tmp_path / "run", str(demo_tiles / "train-jpg")
+    own = [f"--data.labels_file={file}", f"--data.image_dir={images}", "--data.tag_columns=all"]
+    assert main(["train", f"--run={run}", f"--data.root={demo_tiles}", *own, *TINY, "--trainer.max_epochs=1"]) == 0
+    scores = []
+    for labels, more in ((file, []), (demo_tiles / "train_v2.csv", ["--tags_column", "tags"])):
+        out = tmp_path / f"{labels.stem}.json"
+        words = ["evaluate", str(run / "bundle"), "--data", str(demo_tiles), "--json", str(out)]
+        assert main([*words, "--labels_file", str(labels), "--image_dir", images, *more]) == 0
+        scores.append({**json.loads(out.read_text()), "tiles_of": ""})
+    assert scores[0] == scores[1]
+    assert scores[0]["tiles"] == len(table)

@@ -54,7 +54,7 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
     """
     if how not in WAYS:
         raise InputError(f"`how` {how} is unknown", option="how", remedy=f"there are {', '.join(WAYS)}")
-    members, folder = [Run(path) for path in runs], Run(run)
+    members, folder = [Run(Path(path)) for path in runs], Run(Path(run))
     if len({member.path.resolve() for member in members}) < max(2, len(members)):
         raise InputError("name two different runs or more", option="runs")
     if folder.path.resolve() in {member.path.resolve() for member in members}:

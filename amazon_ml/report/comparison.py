@@ -90,6 +90,7 @@ def compare(
     >>> found["runs"][1]["minus_first"]["cross_fitted"]["verdict"]  # or "higher", or "lower"
     'noise'
     """
+    runs = [Path(run) for run in runs]
     if rule not in RULES:
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}", option="rule")
     if len({path.resolve() for path in runs}) < max(2, len(runs)):

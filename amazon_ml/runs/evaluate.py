@@ -69,6 +69,7 @@ def evaluate(
     >>> sorted(metrics["fbeta"])
     ['fixed_0.2', 'predicted', 'predicted_minus_fixed']
     """
+    run, data = Path(run), Path(data)
     bundle = open_bundle(run)
     if json is not None:
         exclude = None if table.exclude is None else Path(table.exclude)

@@ -60,7 +60,7 @@ def tune(run: Path, *, rule: str | None = None) -> Metrics:
     >>> metrics["rule"], len(metrics["rules"])
     ('global', 8)
     """
-    folder = Run(run)
+    folder = Run(Path(run))
     if rule not in (*RULES, BEST, None):
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}", option="rule")
     folder.read_config()  # before the lock, which would make the folder where there is none
