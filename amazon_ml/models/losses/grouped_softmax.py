@@ -69,6 +69,6 @@ class GroupedSoftmax(Loss):
         return logits.sigmoid().index_copy(1, self.weather, logits[:, self.weather].softmax(dim=1))
 
     def prior_logits(self, frequencies: torch.Tensor) -> torch.Tensor:
-        """Compute the logits whose probabilities are the frequencies of the tags, scaled to the sum 1 for the weather."""
+        """Compute the logits of the frequencies of the tags; those of the weather are scaled to the sum 1."""
         weather = frequencies[self.weather].clamp(min=1e-4).log()
         return prior_logits(frequencies).index_copy(0, self.weather, weather)
