@@ -115,7 +115,7 @@ def test_parts_that_are_missing_or_damaged_are_named_with_the_remedy(
     parts, out = Parts(tmp_path / "parts"), tmp_path / "tags.csv"
     merge = ["merge", str(parts.path), "--out", str(out)]
     assert main(merge) == 2
-    assert f"there is no {parts.plan}" in told(capsys)
+    assert f"{parts.plan}: there is no such file" in told(capsys)
     assert main(command(bundle, demo_tiles, parts.path, "0/2")) == 0
     assert main(merge) == 2
     assert "lacks 1 of 2 parts, such as part-00001.parquet; predict with --shard 1/2" in told(capsys)

@@ -17,11 +17,11 @@ from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_probabilities, as_rows
 
-#: Weight of the prior, slope 1 and intercept 0: felt only where a tag says nothing else.
+#: Weight of the prior, slope 1 and intercept 0: it has an influence only if the data of a tag have none.
 _HOLD = 1e-3
 
-#: Isotonic regression wants about this many tiles with a tag, and as many without, before it beats a
-#: logistic curve (Niculescu-Mizil & Caruana 2005, *Predicting good probabilities with supervised learning*).
+#: Isotonic regression needs about this many tiles with a tag, and as many without, to be better than a logistic
+#: curve (Niculescu-Mizil & Caruana 2005, *Predicting good probabilities with supervised learning*).
 ISOTONIC_NEEDS = 1000
 
 

@@ -80,8 +80,8 @@ class ExpectedFBeta(_Expected):
     constraints
         Rules on combinations of tags; None for independent tags. They need not hold for every tile.
     calibration
-        ``platt`` (one logistic curve for each tag), ``temperature`` (one slope for all tags) or ``isotonic`` (one rising
-        step function for each tag, for thousands of tiles with each tag).
+        ``platt`` (one logistic curve for each tag), ``temperature`` (one slope for all tags) or ``isotonic`` (one
+        rising step function for each tag, for thousands of tiles with each tag).
 
     Attributes
     ----------

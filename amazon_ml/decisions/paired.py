@@ -1,4 +1,4 @@
-"""Paired comparison of two predictions on the same tiles: is one better, or is the difference noise?
+"""Paired comparison of two predictions on the same tiles, with intervals that separate differences from noise.
 
 A tile that is hard for one network is also hard for another, so the difference for each tile is far more certain than
 two separate scores. The networks are fixed: the intervals show the effect of other tiles, not of another seed of
