@@ -327,7 +327,7 @@ def test_misnamed_tifs_without_the_mapping_are_warned_of(tmp_path: Path, caplog:
     list_tiles([root / "train-tif-v2"])
     assert not caplog.records
     assert len(list_tiles([root / "test-tif-v2"])) == 4
-    assert "3 TIFs such as" in caplog.text and "no test_v2_file_mapping.csv mends that" in caplog.text
+    assert "3 TIFs such as" in caplog.text and "no test_v2_file_mapping.csv to correct" in caplog.text
 
 
 def test_a_file_tif_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"weight_decay": float("inf")}, r"weight_decay .*not inf"),
         ({"std": [0.2, 0.0, 0.2]}, r"std should be greater than 0, not 0\.0"),
         ({"warmup": 1.5}, r"warmup .*not 1\.5"),
-        ({"mean": [0.5]}, r"one value for each of 3 channels"),
+        ({"mean": [0.5]}, r"must have 3 values"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:

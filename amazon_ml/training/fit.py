@@ -56,7 +56,6 @@ from amazon_ml.training.launch import (
 from amazon_ml.training.loggers import check_loggers, open_loggers
 
 log = logging.getLogger(__name__)
-
 _BEGIN_AGAIN = "delete it to begin the fold again"
 
 
