@@ -347,9 +347,7 @@ class TileTagger(pl.LightningModule):
                 logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
             except Exception as error:  # each network raises its own type
                 option = "data.size" if edge == hp["size"] else "model.progressive_resizing"
-                problem = (
-                    f"`{option}`: {hp['backbone']} does not accept tiles of {edge} px: {str(error).splitlines()[0]}"
-                )
+                problem = f"`{option}`: {hp['backbone']} cannot use tiles of {edge} px: {str(error).splitlines()[0]}"
                 raise InputError(problem, option=option) from error
             if getattr(logits, "shape", None) != (1, len(hp["tags"])):
                 problem = f"{hp['backbone']} with {hp['backbone_args']} does not give one logit for each tag"
