@@ -123,7 +123,7 @@ def test_training_that_ends_before_averaging_begins_says_so(
 ) -> None:
     # Of 32 steps the last 4 are averaged, and time is up after the first.
     tagger, recorder = _fit(data, swa=0.125, seconds=1e-6)
-    assert "before averaging was to begin at step 28" in caplog.text
+    assert "before the first averaged step 28" in caplog.text
     assert 0 < len(recorder.states) < 28
     assert all(torch.equal(value, recorder.states[-1][key]) for key, value in tagger.state_dict().items())
 

@@ -104,13 +104,13 @@ def test_a_tif_is_read_as_it_was_written(tmp_path: Path, options: dict[str, Any]
 def test_a_broken_tif_is_named(tmp_path: Path, length: int) -> None:
     path = write_tif(tmp_path / "tile.tif", bgrn())
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"tile\.tif.*fetch it again"):
+    with pytest.raises(InputError, match=r"tile\.tif.*download it again"):
         read_tif(path)
 
 
 def test_a_jpg_with_the_ending_of_a_tif_is_refused(tmp_path: Path) -> None:
     write_jpg(tmp_path / "a.jpg").rename(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=r"a\.tif is not a TIF"):
+    with pytest.raises(InputError, match=r"a\.tif: this is not a TIF"):
         read_tif(tmp_path / "a.tif")
 
 
@@ -166,8 +166,8 @@ def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bands", "order", "told"),
     [
-        (("r", "g", "b", "n"), None, "asks for n"),
-        (("r", "g", "b"), "bg", "tif_order names 2"),
+        (("r", "g", "b", "n"), None, "needs n"),
+        (("r", "g", "b"), "bg", "`data.tif_order` names 2"),
         (("ndvi",), None, "ndvi"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_pair_of_two_sizes_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_tile_without_its_tif_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tile\.png has no TIF"):
+    with pytest.raises(InputError, match=r"tile\.png: there is no TIF"):
         TileReader(("r", "n"), LIMITS)(str(write_jpg(tmp_path / "tile.png")))
 
 
@@ -213,7 +213,7 @@ def test_limits_of_small_values_are_their_percentiles_too(tmp_path: Path) -> Non
 
 def test_tifs_without_a_number_are_named(tmp_path: Path) -> None:
     nothing = write_tif(tmp_path / "nothing.tif", np.full((8, 8, 4), np.nan, dtype=np.float32))
-    with pytest.raises(InputError, match=r"nothing\.tif has no valid pixel"):
+    with pytest.raises(InputError, match=r"nothing\.tif: the file has no valid pixel"):
         fit_limits([str(nothing)], None, seed=0)
 
 
@@ -224,7 +224,7 @@ def test_the_name_of_bands_is_what_they_are_parsed_from(named: str) -> None:
 
 @pytest.mark.parametrize("limit", [[0, np.inf], [-np.inf, 1], [1, 1], [0], [np.nan, 1]])
 def test_limits_that_make_no_sense_are_refused(limit: list[float]) -> None:
-    with pytest.raises(InputError, match=r"data\.tif_limits: band n needs two rising, finite values"):
+    with pytest.raises(InputError, match=r"`data\.tif_limits`: band n needs two rising, finite values"):
         check_order(None, {"n": limit})
 
 
@@ -327,7 +327,7 @@ def test_misnamed_tifs_without_the_mapping_are_warned_of(tmp_path: Path, caplog:
     list_tiles([root / "train-tif-v2"])
     assert not caplog.records
     assert len(list_tiles([root / "test-tif-v2"])) == 4
-    assert "3 TIFs such as" in caplog.text and "no test_v2_file_mapping.csv mends that" in caplog.text
+    assert "3 TIFs such as" in caplog.text and "no test_v2_file_mapping.csv to correct" in caplog.text
 
 
 def test_a_file_tif_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
@@ -403,9 +403,12 @@ def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"tif_order": "nrgb"}, r"packed with another order or limits .* pack again with `bands_file` .*bands\.json"),
-        ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or limits"),
-        ({"rgb_source": "tif"}, r"holds colours of jpg files, not of tif"),
+        (
+            {"tif_order": "nrgb"},
+            r"packed with another order or other limits .* pack again with `bands_file` .*bands\.json",
+        ),
+        ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or other limits"),
+        ({"rgb_source": "tif"}, r"holds red, green and blue of jpg files, not of tif"),
     ],
 )
 def test_a_store_that_was_read_otherwise_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:

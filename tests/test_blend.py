@@ -281,7 +281,7 @@ def test_calls_that_make_no_sense_are_refused(
     for words, message in (
         ([a, "--run", str(tmp_path / "x")], "two different runs or more"),
         ([a, f"{a}/../a", "--run", str(tmp_path / "x")], "two different runs or more"),
-        ([a, b, "--run", str(tmp_path / "x"), "--how", "magic"], "--how magic: there are mean, logit_mean"),
+        ([a, b, "--run", str(tmp_path / "x"), "--how", "magic"], "--how magic is unknown; there are mean, logit_mean"),
         ([a, b, "--run", b], "is one of the runs to blend"),
         ([a, str(tmp_path / "c"), "--run", b], "holds another run"),
     ):

@@ -226,7 +226,7 @@ def test_only_names_that_are_shared_become_paths(folder: Path, capsys: pytest.Ca
     names = list_tiles([folder])["image_name"].tolist()
     assert sorted(names) == sorted([*(f"t{n:03}" for n in range(12) if n != 3), "images/t003", "stray/t003"])
     message = refused(capsys, "data", "pack", folder, "--size", 16)
-    assert "labels.csv line 5" in message
+    assert "labels.csv, line 5" in message
     assert all(str(folder / place / "t003.png") in message for place in ("images", "stray"))
     assert main(["data", "check", str(folder)]) == 1
     text = (folder / "labels.csv").read_text().replace("t003,", "images/t003,")
@@ -240,7 +240,7 @@ def test_a_stray_file_above_others_is_not_taken_for_the_one_that_is_meant(
 ) -> None:
     write(folder / "backup" / "t003.png", 99)
     message = refused(capsys, "data", "pack", folder, "--size", 16)
-    assert "labels.csv line 5" in message
+    assert "labels.csv, line 5" in message
     assert str(folder / "t003.png") in message and str(folder / "backup" / "t003.png") in message
     table(folder, ["t003", "backup/t003", "t000"])
     paths = read_catalog(folder).labelled["path"].tolist()

@@ -207,7 +207,7 @@ def test_quoted_tags_may_hold_commas(tmp_path: Path) -> None:
 
 
 def test_missing_root_is_refused_with_the_option(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no folder .*gone; .*`data\.root`"):
+    with pytest.raises(InputError, match=r"gone: there is no such folder; .*`data\.root`"):
         read_catalog(tmp_path / "gone")
 
 
@@ -249,14 +249,14 @@ def test_two_train_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"image_name,weather\na,clear\n", r"no column 'tags'; it has 'image_name', 'weather'.*`data\.tags_column`"),
-        (b"square,tags\na,clear\n", r"no column 'image_name'; it has 'square', 'tags'.*`data\.name_column`"),
-        (b"image_name tags\na clear\n", r"it has 'image_name tags'\. Save it with commas"),
+        (b"image_name,weather\na,clear\n", r"no column 'tags', only 'image_name', 'weather'.*`data\.tags_column`"),
+        (b"square,tags\na,clear\n", r"no column 'image_name', only 'square', 'tags'.*`data\.name_column`"),
+        (b"image_name tags\na clear\n", r"only 'image_name tags'; save it with commas"),
         (b"image_name,tags\n", "a header but no rows"),
         (b"image_name,tags\n\n\n", "a header but no rows"),
         (b"", "not a CSV that can be read"),
         (bytes(range(256)), "not a CSV that can be read"),
-        (b"image_name,tags\na,clear\nb,clear,primary\n", "not a CSV that can be read.*line 3"),
+        (b"image_name,tags\na,clear\nb,clear,primary\n", "line 3: this is not a CSV that can be read"),
         (b"image_name,tags\na,clear,water\nb,clear,primary\n", "more columns than its header; put quotes"),
         (b'image_name,tags\na,"clear\nb,haze\n', "not a CSV that can be read"),
         (b"image_name,tags\na,clear\n  ,haze\n", "line 3: the name in column 'image_name' is empty"),
@@ -271,7 +271,7 @@ def test_broken_table_is_refused_with_its_path(tmp_path: Path, content: bytes, s
     tiles(tmp_path, "a.jpg", "b.jpg")
     with pytest.raises(InputError, match=f"(?s){said}") as refused:
         read_catalog(tmp_path)
-    assert str(table) in str(refused.value)
+    assert refused.value.file == table
 
 
 def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
 
 
 def test_missing_named_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no table .*gone\.csv"):
+    with pytest.raises(InputError, match=r"gone\.csv: there is no such table"):
         read_table(tmp_path / "gone.csv")
 
 
@@ -309,7 +309,7 @@ def test_rare_tag_like_a_frequent_one_is_warned_about(tmp_path: Path, caplog: py
     assert catalog.tags.names == ("agricluture", "agriculture")
     assert [r.getMessage() for r in caplog.records if "looks like" in r.getMessage()] == [
         f"{tmp_path / 'tags.csv'}: 'agricluture' on 1 tiles looks like 'agriculture' on 59; "
-        "if it is a slip, mend the table"
+        "if it is a slip, correct the table"
     ]
 
 
@@ -326,7 +326,7 @@ def test_like_tags_that_are_both_frequent_are_not_warned_about(
 def test_table_without_any_tag_is_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "tags.csv", {"a": ""})
-    with pytest.raises(InputError, match=r"tags\.csv names no tag at all"):
+    with pytest.raises(InputError, match=r"tags\.csv: the table names no tag at all"):
         read_catalog(tmp_path)
 
 
@@ -334,14 +334,14 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
     original(tmp_path)
     for name in ("train_0", "train_2"):
         (tmp_path / "train-jpg" / f"{name}.jpg").unlink()
-    with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2\. .*`data\.allow_missing` true"):
+    with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2; .*`data\.allow_missing` true"):
         read_catalog(tmp_path)
     with caplog.at_level(logging.WARNING):
         catalog = read_catalog(tmp_path, ReadingConfig(allow_missing=True))
     assert catalog.labelled["image_name"].tolist() == ["train_1", "train_10"]
     np.testing.assert_array_equal(catalog.targets, PLANET.encode([PLANET_ROWS["train_1"], PLANET_ROWS["train_10"]]))
     assert "2 of 4 tiles" in caplog.text
-    assert "left out" in caplog.text
+    assert "not used" in caplog.text
 
 
 def test_table_of_other_tiles_is_refused_even_when_missing_ones_are_allowed(tmp_path: Path) -> None:
@@ -470,10 +470,10 @@ def test_names_need_no_column_of_tags(tmp_path: Path, content: str) -> None:
 
 
 def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot take names: .*gone\.csv"):
+    with pytest.raises(InputError, match=r"gone\.csv: cannot read the names"):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with pytest.raises(InputError, match=r"cannot take names: .* such as a on lines 2, 3"):
+    with pytest.raises(InputError, match=r"cannot read the names: .* such as a on lines 2, 3"):
         read_names(tmp_path / "s.csv")
 
 
@@ -504,14 +504,14 @@ def test_a_list_that_fits_in_part_is_told(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("left_out", "told"), [(["train_4711"], "names no tile of"), ([*PLANET_ROWS], "leaves nothing of")]
+    ("left_out", "told"), [(["train_4711"], "names no tile of"), ([*PLANET_ROWS], "excludes all tiles of")]
 )
 def test_a_list_of_none_or_of_all_is_refused(tmp_path: Path, left_out: list[str], told: str) -> None:
     original(tmp_path)
     names = csv(tmp_path.parent / "names.csv", dict.fromkeys(left_out, ""), "image_name,reason")
     with pytest.raises(InputError, match=told) as refused:
         read_catalog(tmp_path, ReadingConfig(exclude=str(names)))
-    assert str(names) in str(refused.value)
+    assert refused.value.file == names
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_folds_are_written_once_and_then_only_read(root: Path, folds_file: Path)
 
 def test_folds_of_other_tiles_are_refused(root: Path, folds_file: Path) -> None:
     folds_file.write_text("image_name,fold\nsomebody,0\n")
-    with pytest.raises(InputError, match="does not fit the tag table"):
+    with pytest.raises(InputError, match="do not fit the tag table"):
         module(root, folds_file)
 
 
@@ -325,7 +325,7 @@ def test_broken_tile_is_named_even_from_within_a_worker(tmp_path: Path, root: Pa
     broken = tmp_path / "train_99.jpg"
     broken.write_bytes(Path(good[0]).read_bytes()[:-50])
     dataset = TileDataset(files([*good, str(broken)]))
-    with pytest.raises(InputError, match=r"train_99\.jpg is cut short") as raised:
+    with pytest.raises(InputError, match=r"train_99\.jpg: the file is cut short") as raised:
         list(tile_loader(dataset, 2, num_workers))
     traceback.clear_frames(raised.tb)  # ends the worker now
 
@@ -334,7 +334,7 @@ def test_broken_training_tile_is_named_from_within_a_worker(tmp_path: Path) -> N
     broken = tmp_path / "train_99.jpg"
     broken.write_text("no image")
     dataset = TileDataset(files([str(broken)]), np.ones((1, 2), dtype=np.uint8))
-    with pytest.raises(InputError, match=r"train_99\.jpg is not an image") as raised:
+    with pytest.raises(InputError, match=r"train_99\.jpg: this is not an image") as raised:
         list(training_loader(dataset, 1, 1, EpochSampler(1, seed=0)))
     traceback.clear_frames(raised.tb)  # ends the worker now
 
@@ -469,7 +469,7 @@ def test_a_part_of_the_folder_is_found_in_its_store(root: Path, folds_file: Path
 def test_a_store_of_another_kind_is_refused(
     root: Path, folds_file: Path, packed: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(InputError, match=r"data\.packed: .* holds rgb at 16 px"):
+    with pytest.raises(InputError, match=r"the packed store holds rgb at 16 px"):
         module(root, folds_file, packed=str(packed), **options)
 
 

@@ -195,7 +195,7 @@ def test_run_goes_on_with_as_many_processes_only(pair: Path, tiles: Path, tmp_pa
     run = tmp_path / "run"
     shutil.copytree(pair, run)
     done = forked.run(_train(run, tiles, "--trainer.devices=1", "--folds=1")[2:])
-    assert done.returncode == 2 and "was begun by 2 processes, and these are 1" in done.stderr
+    assert done.returncode == 2 and "2 processes began the run, but now there are 1" in done.stderr
 
 
 def test_own_error_is_told_where_the_first_process_is_gone() -> None:
@@ -228,7 +228,7 @@ def test_process_that_waits_for_ever_ends_with_another_that_failed() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--model.unfreeze={0: 1, 1: all}"], "set trainer.strategy to ddp_find_unused_parameters_true"),
+        (["--model.unfreeze={0: 1, 1: all}"], "set --trainer.strategy to ddp_find_unused_parameters_true"),
         (["--trainer.sync_batchnorm=true"], "trainer.sync_batchnorm"),
         (["--trainer.strategy=ddp_spawn"], "ddp_spawn cannot run here"),
     ],

@@ -304,7 +304,7 @@ def test_a_folder_of_the_user_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine.*name another folder"):
         write_demo(tmp_path / "mine", tiles=1, test_tiles=0, size=16)
     assert contents(tmp_path) == {"mine/notes.txt": b"keep"}
-    with pytest.raises(InputError, match=r"notes\.txt is a file"):
+    with pytest.raises(InputError, match=r"notes\.txt: this is a file"):
         write_demo(tmp_path / "mine" / "notes.txt", tiles=1, test_tiles=0, size=16)
 
 
@@ -359,6 +359,6 @@ demo.write_demo(Path(sys.argv[1]), tiles=5, test_tiles=0, size=16)
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, name: str, arguments: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=f"^{name}"):
+    with pytest.raises(InputError, match=f"^`{name}`"):
         write_demo(tmp_path / "made", **arguments)
     assert list(tmp_path.iterdir()) == []

@@ -155,10 +155,10 @@ def test_full_memory_ends_the_search(demo_tiles: Path, monkeypatch: pytest.Monke
     [
         (["lr", "--lowest=1", "--highest=0.1"], "must be above 0 and below --highest 0.1"),
         (["lr", "--lowest=0"], "--lowest 0 must be above 0"),
-        (["lr", "--steps=9"], "--steps 9"),
+        (["lr", "--steps=9"], "--steps must be at least 10, not 9"),
         (["lr", "--trainer.accelerator=abacus"], "trainer: "),
         (["batch", "--limit=7"], "--limit must be at least 8"),
-        (["batch", "--steps=0"], "--steps at least 1"),
+        (["batch", "--steps=0"], "--steps must be at least 1"),
     ],
 )
 def test_wrong_values(

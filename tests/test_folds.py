@@ -95,7 +95,7 @@ def test_single_tag_is_spread_too() -> None:
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 8])
 def test_impossible_numbers_of_folds_are_refused(folds: int) -> None:
-    with pytest.raises(InputError, match=rf"cannot make {folds} folds of 7 tiles; set data\.n_folds"):
+    with pytest.raises(InputError, match=rf"cannot make {folds} folds of 7 tiles; set `data\.n_folds`"):
         make_folds(names_of(7), np.ones((7, 2), dtype=np.uint8), folds, seed=0)
 
 
@@ -183,7 +183,7 @@ def test_huge_scene_stays_whole_and_is_reported(caplog: pytest.LogCaptureFixture
     fold = make_folds_by_scene(names, targets, scene, 4, seed=0)["fold"]
     assert len(set(fold[:60])) == 1
     assert len(set(fold)) == 4
-    assert "one scene holds 60 of the 100 tiles, more than a fold's share" in caplog.text
+    assert "one scene holds 60 of the 100 tiles, more than the share of a fold" in caplog.text
 
 
 @given(st.data())
@@ -223,10 +223,10 @@ GOOD = "image_name,fold\na,0\nb,1\nc,0\n"
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (GOOD.replace("b,1\n", ""), "does not fit the tag table: 1 tiles .* such as b"),
-        (GOOD + "d,1\n", "does not fit the tag table: 1 tiles .* such as d"),
-        (GOOD + "b,1\n", "holds b more than once"),
-        (GOOD.replace("b,1", "b,-1"), "holds a fold below 0"),
+        (GOOD.replace("b,1\n", ""), "do not fit the tag table: 1 tiles .* such as b"),
+        (GOOD + "d,1\n", "do not fit the tag table: 1 tiles .* such as d"),
+        (GOOD + "b,1\n", "b stands more than once"),
+        (GOOD.replace("b,1", "b,-1"), "a fold is below 0"),
         (GOOD.replace("b,1", "b,one"), "must have the columns image_name and fold"),
         (GOOD.replace("b,1", "b,1.5"), "must have the columns image_name and fold"),
         (GOOD.replace("b,1", "b,"), "must have the columns image_name and fold"),
@@ -241,11 +241,11 @@ def test_broken_folds_are_refused_with_the_path(tmp_path: Path, content: str, sa
     path.write_text(content)
     with pytest.raises(InputError, match=said) as refused:
         read_folds(path, pd.Series(["a", "b", "c"]))
-    assert str(path) in str(refused.value)
+    assert refused.value.file == path
 
 
 def test_missing_folds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no .*folds\.csv"):
+    with pytest.raises(InputError, match=r"folds\.csv: there is no such file"):
         read_folds(tmp_path / "folds.csv", names_of(3))
     with pytest.raises(InputError, match=str(tmp_path)):
         read_folds(tmp_path, names_of(3))

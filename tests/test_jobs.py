@@ -299,7 +299,7 @@ def test_example_names_every_key() -> None:
         ("cpus_per_task: true", "cpus_per_task is True"),
         ("sbatch: [qos=long]", "options begin with a dash"),
         ("- a", "must hold keys and values"),
-        ("{", "is not YAML"),
+        ("{", "not YAML"),
     ],
 )
 def test_what_is_wrong_in_a_site_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -335,7 +335,7 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
         (["--time=90"], "90 is no time"),
         (["--time=00:03:00"], "a job of 00:03:00 has no time to train: it gets a signal to stop 120 s before its end"),
         (["--folds=7"], "--folds [7]: there are the folds [0, 1, 2]"),
-        (["--data.root=/typo"], "there is no folder /typo"),
+        (["--data.root=/typo"], "/typo: there is no such folder"),
         (["--site=/typo.yaml"], "/typo.yaml"),
     ],
 )

@@ -105,7 +105,7 @@ def test_processes_of_srun_are_taken_for_them(monkeypatch: pytest.MonkeyPatch) -
     assert (environment.world_size(), environment.global_rank(), environment.node_rank()) == (4, 1, 0)
     assert environment.creates_processes_externally and not environment.auto_requeue
     environment.validate_settings(2, 2)
-    with pytest.raises(ValueError, match="leave out"):
+    with pytest.raises(ValueError, match="omit"):
         environment.validate_settings(4, 1)
 
 

@@ -409,24 +409,31 @@ def test_prior_logits_give_the_frequencies_through_the_link(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "told"),
+    ("name", "args", "option", "problem"),
     [
-        ("bcee", {}, r"model.loss: there is no loss 'bcee'; there are bce, pos_weight, .*grouped_softmax"),
-        ("bce", {"gamma": 1.0}, r"model.loss_args: bce takes none, not gamma"),
-        ("focal", {"gama": 1.0}, r"model.loss_args: focal takes gamma, alpha, not gama"),
-        ("focal", {"gamma": -1.0}, r"gamma must be in 0..10, not -1"),
-        ("focal", {"gamma": None}, r"gamma must be in 0..10, not None"),
-        ("focal", {"alpha": 1.5}, r"alpha must be in 0..1, not 1.5"),
-        ("label_smoothing", {"amount": math.nan}, r"amount must be in 0..1, not nan"),
-        ("asymmetric", {"clip": 1.0}, r"clip must be in 0..0.99, not 1.0"),
-        ("asymmetric", {"gamma_neg": "much"}, r"gamma_neg must be in 0..10, not much"),
-        ("pos_weight", {"cap": 0.5}, r"cap must be in 1..1e\+06, not 0.5"),
-        ("soft_f2", {"beta": 0.0}, r"beta must be in 0.01..100, not 0.0"),
+        ("bcee", {}, "model.loss", "there is no loss 'bcee'"),
+        ("bce", {"gamma": 1.0}, "model.loss_args", "bce has the arguments none, not gamma"),
+        ("focal", {"gama": 1.0}, "model.loss_args", "focal has the arguments gamma, alpha, not gama"),
+        ("focal", {"gamma": -1.0}, "model.loss_args", "gamma must be in 0..10, not -1"),
+        ("focal", {"gamma": None}, "model.loss_args", "gamma must be in 0..10, not None"),
+        ("focal", {"alpha": 1.5}, "model.loss_args", "alpha must be in 0..1, not 1.5"),
+        ("label_smoothing", {"amount": math.nan}, "model.loss_args", "amount must be in 0..1, not nan"),
+        ("asymmetric", {"clip": 1.0}, "model.loss_args", "clip must be in 0..0.99, not 1.0"),
+        ("asymmetric", {"gamma_neg": "much"}, "model.loss_args", "gamma_neg must be in 0..10, not much"),
+        ("pos_weight", {"cap": 0.5}, "model.loss_args", "cap must be in 1..1e+06, not 0.5"),
+        ("soft_f2", {"beta": 0.0}, "model.loss_args", "beta must be in 0.01..100, not 0.0"),
     ],
 )
-def test_wrong_names_and_arguments_are_refused(name: str, args: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_wrong_names_and_arguments_are_refused(name: str, args: dict[str, Any], option: str, problem: str) -> None:
+    with pytest.raises(InputError) as refused:
         make_loss(name, args, TAGS)
+    assert refused.value.option == option and problem in refused.value.problem
+
+
+def test_an_unknown_loss_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InputError) as refused:
+        make_loss("bcee", {}, TAGS)
+    assert refused.value.remedy.startswith("there are bce, pos_weight") and "grouped_softmax" in refused.value.remedy
 
 
 def test_weather_without_weather_tags_is_refused() -> None:

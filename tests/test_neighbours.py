@@ -273,7 +273,7 @@ def test_unfit_tile_is_refused_by_name(tmp_path: Path, broken: str) -> None:
 
 def test_tiny_tiles_are_refused(tmp_path: Path) -> None:
     save_tile(tmp_path / "a.jpg", paint_scene(8, 8, np.random.default_rng(0)))
-    with pytest.raises(InputError, match=r"a\.jpg is 8 px high; .* 16 px at least"):
+    with pytest.raises(InputError, match=r"a\.jpg: the tile is 8 px high, .* 16 px at least"):
         read_borders([str(tmp_path / "a.jpg")])
 
 
@@ -302,9 +302,9 @@ def test_names_like_numbers_or_gaps_stay_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("image_name,right,below\na,b,\n", "was made of other tiles"),
-        ("image_name,right,below\nb,,\na,,\n", "was made of other tiles"),
-        ("image_name,right,below\na,c,\nb,,\n", "was made of other tiles"),
+        ("image_name,right,below\na,b,\n", "was made for other tiles"),
+        ("image_name,right,below\nb,,\na,,\n", "was made for other tiles"),
+        ("image_name,right,below\na,c,\nb,,\n", "was made for other tiles"),
         ("image_name,right\na,b\nb,\n", "is not a table of neighbours"),
         ("", "is not a table of neighbours"),
         ("\x00\x01", "is not a table of neighbours"),
@@ -315,7 +315,7 @@ def test_table_of_other_tiles_is_refused(tmp_path: Path, content: str, said: str
     path.write_text(content)
     with pytest.raises(InputError, match=said) as refused:
         saved_neighbours(path, tiles_named("a", "b"))
-    assert str(path) in str(refused.value)
+    assert refused.value.file == path
 
 
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), hnp.arrays(
@@ -381,7 +381,7 @@ def test_command_refuses_folds_of_other_tiles(
 ) -> None:
     (tmp_path / "folds.csv").write_text("image_name,fold\ntrain_0,0\n")
     assert main(["data", "folds", str(mosaic.folder), f"--folds={tmp_path / 'folds.csv'}"]) == 2
-    assert "does not fit the tag table" in capsys.readouterr().err
+    assert "do not fit the tag table" in capsys.readouterr().err
 
 
 def test_command_makes_folds_of_the_tiles_that_will_be_trained_on(mosaic: Mosaic, tmp_path: Path) -> None:

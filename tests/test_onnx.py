@@ -102,7 +102,7 @@ class Other(Averaged):
 
 
 def test_file_that_differs_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match=r"is not written: its probabilities differ from PyTorch's by 1\.0e-02"):
+    with pytest.raises(WorkError, match=r"was not written: its probabilities differ from those of PyTorch by 1\.0e-02"):
         write_onnx(tmp_path / "t.onnx", Other([tagger("test_resnet", 0)]), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 

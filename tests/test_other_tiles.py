@@ -135,7 +135,7 @@ def test_other_names_of_bands_than_those_of_the_training_are_refused(run_on_tifs
     clear = write_tif(tmp_path / "clear.tif", with_alpha(0, "uint16", 65535), colours=RGBA)
     read(str(right))
     for path in (wrong, clear):
-        with pytest.raises(InputError, match=rf"{path.stem}\.tif names its bands"):
+        with pytest.raises(InputError, match=rf"{path.stem}\.tif: the file names its bands"):
             read(str(path))
 
 

@@ -196,7 +196,7 @@ def test_killed_and_called_again_it_goes_on_and_a_second_process_is_refused(fold
         journal.write('["half a li')
     began = (partial / "tiles.npy").stat().st_ino
     with started(folder) as process:
-        assert "tiles are packed already" in process.communicate()[1]
+        assert "resuming: " in process.communicate()[1]
     assert process.returncode == 0 and not partial.exists()
     assert (store / "tiles.npy").stat().st_ino == began
     np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 256))
@@ -209,7 +209,7 @@ def test_what_was_begun_is_dropped_when_a_tile_changed_meanwhile(folder: Path) -
         process.kill()
     shutil.copy(folder / "train-jpg/train_9.jpg", folder / "train-jpg/train_0.jpg")
     with started(folder) as process:
-        assert "packed already" not in process.communicate()[1]
+        assert "resuming" not in process.communicate()[1]
     np.testing.assert_array_equal(
         open_store(folder / "packed-rgb-256").images[0], decoded(read_catalog(folder), 256)[9]
     )
@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_is_told_and_the_next_call_goes_on(folder: Path) ->
     assert f"cannot write {partial}: File too large; the same call goes on from there" in done.stderr
     assert (partial / "journal.jsonl").read_text().count("\n") == 10_000_000 // (8 * 256 * 256 * 3)
     with started(folder) as process:
-        assert "tiles are packed already" in process.communicate()[1]
+        assert "resuming: " in process.communicate()[1]
     np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))
 
 
@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_is_a_work_error(folder: Path) -> None:
 def test_what_is_no_store_is_neither_opened_nor_overwritten(folder: Path) -> None:
     with pytest.raises(InputError, match="no packed store"):
         open_store(folder)
-    with pytest.raises(InputError, match="is there and is no packed store"):
+    with pytest.raises(InputError, match="exists and is no packed store"):
         pack(read_catalog(folder), folder / "train-jpg", 16, TileReader())
 
 
@@ -319,5 +319,5 @@ def test_an_array_of_another_store_is_refused(folder: Path) -> None:
     for size in (16, 24):
         pack(read_catalog(folder), folder / f"store-{size}", size, TileReader())
     shutil.copy(folder / "store-16/tiles.npy", folder / "store-24/tiles.npy")
-    with pytest.raises(InputError, match=r"holds uint8 of shape \(230, 16, 16, 3\), but store.json says"):
+    with pytest.raises(InputError, match=r"is uint8 of shape \(230, 16, 16, 3\), but store.json says"):
         open_store(folder / "store-24")

@@ -219,7 +219,7 @@ def test_images_of_two_depths_are_refused_and_named(tmp_path: Path, deep: int) -
 
 def test_a_deep_png_named_jpg_is_refused(tmp_path: Path) -> None:
     path = write_png(tmp_path / "a.png", values(0, 3)).rename(tmp_path / "a.jpg")
-    with pytest.raises(InputError, match=r"a\.jpg holds uint16"):
+    with pytest.raises(InputError, match=r"a\.jpg: the file holds uint16"):
         TileReader()(str(path))
 
 
@@ -389,7 +389,7 @@ def test_a_given_order_wins_over_the_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"names": ("red", "red", "blue")}, "two bands alike"), ({"photometric": "palette"}, "palette")],
+    [({"names": ("red", "red", "blue")}, "two bands one name"), ({"photometric": "palette"}, "palette")],
 )
 def test_names_that_cannot_be_right_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     count = 1 if "photometric" in options else 3

@@ -83,8 +83,8 @@ def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> No
 @pytest.mark.parametrize(
     ("size", "progressive", "told"),
     [
-        (32, {0: 16, 2: 24, 4: 32}, r"model\.progressive_resizing: test_vit .* 24 px"),
-        (20, {}, r"data\.size: test_vit .* 20 px"),
+        (32, {0: 16, 2: 24, 4: 32}, r"`model\.progressive_resizing`: test_vit .* 24 px"),
+        (20, {}, r"`data\.size`: test_vit .* 20 px"),
     ],
 )
 def test_sizes_that_a_network_cannot_take_are_refused_before_training(

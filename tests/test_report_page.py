@@ -206,7 +206,7 @@ def test_a_broken_tile_costs_the_gallery_and_not_the_page(tmp_path: Path) -> Non
     run = make_run(tmp_path, tiles=12)
     for path in (tmp_path / "data" / "images").iterdir():
         path.write_bytes(b"")
-    assert "is empty; fetch it again" in page_of(run).text
+    assert "the file is empty; download it again" in page_of(run).text
 
 
 def test_many_tags_on_noisy_large_tiles_stay_below_five_megabytes(tmp_path: Path) -> None:

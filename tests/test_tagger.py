@@ -187,20 +187,20 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"schedule": "cosin"}, r"schedule should be 'one_cycle', 'cosine' or 'constant', not 'cosin'"),
         ({"tta": "d8"}, r"tta should be .*'d4', not 'd8'"),
         ({"tta_mean": "odds"}, r"tta_mean should be 'probability' or 'logit', not 'odds'"),
-        ({"loss": "focal", "loss_args": {"gama": 2}}, r"model.loss_args: focal takes gamma, alpha, not gama"),
+        ({"loss": "focal", "loss_args": {"gama": 2}}, r"focal has the arguments gamma, alpha, not gama"),
         ({"loss": "grouped_softmax"}, r"no such group among a, b, c"),
         ({"backbone_args": {"no_such": 1}}, r"timm cannot make test_resnet with .*no_such"),
         ({"backbone": "test_resnet.nope"}, r"timm cannot make test_resnet.nope"),
-        ({"backbone_args": {"in_chans": 4}}, r"in_chans is set from other options"),
-        ({"backbone_args": {"features_only": True}}, r"model\.backbone_args: features_only"),
-        ({"backbone_args": {"drop_path_rate": 3}}, r"model\.backbone_args: drop_path_rate must be in 0\.\.1, not 3"),
-        ({"backbone_args": {"drop_rate": "x"}}, r"model\.backbone_args: drop_rate must be in 0\.\.1, not 'x'"),
+        ({"backbone_args": {"in_chans": 4}}, r"other options set in_chans"),
+        ({"backbone_args": {"features_only": True}}, r"`model\.backbone_args`: features_only"),
+        ({"backbone_args": {"drop_path_rate": 3}}, r"`model\.backbone_args`: drop_path_rate must be in 0\.\.1, not 3"),
+        ({"backbone_args": {"drop_rate": "x"}}, r"`model\.backbone_args`: drop_rate must be in 0\.\.1, not 'x'"),
         ({"lr": 0.0}, r"lr .*not 0\.0"),
         ({"lr": float("nan")}, r"lr .*not nan"),
         ({"weight_decay": float("inf")}, r"weight_decay .*not inf"),
         ({"std": [0.2, 0.0, 0.2]}, r"std should be greater than 0, not 0\.0"),
         ({"warmup": 1.5}, r"warmup .*not 1\.5"),
-        ({"mean": [0.5]}, r"one value for each of 3 channels"),
+        ({"mean": [0.5]}, r"must have 3 values"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -210,5 +210,5 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
 
 def test_a_batch_that_batch_norms_cannot_train_on_is_refused() -> None:
     tagger = _tagger().train()
-    with pytest.raises(InputError, match=r"data.batch_size: 1 is too few to train on: .*\[1, 96, 1, 1\]"):
+    with pytest.raises(InputError, match=r"`data.batch_size` 1 is too small for training: .*\[1, 96, 1, 1\]"):
         tagger.training_step({"image": _tiles(1, 32, 32, 3), "target": torch.zeros(1, 3)}, 0)

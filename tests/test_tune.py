@@ -266,7 +266,7 @@ def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest
     (run / "decision.json").write_text(text.replace("0.2,", "NaN,", 1))
     as_written(run)
     assert main(["predict", str(run), "--tiles", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
-    assert "decision.json is not JSON" in capsys.readouterr().err
+    assert "decision.json: the file is not JSON" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("requested", ["oracle", ["best"], None])

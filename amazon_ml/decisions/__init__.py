@@ -1,12 +1,12 @@
-"""From probabilities to tags, and the score: arrays in, arrays out, without torch.
+"""Decision rules, which convert probabilities to tags, and the metric; on arrays, without torch.
 
-The public names are imported when they are first used, since scikit-learn takes a second to import:
+The public names are imported at their first use, since scikit-learn takes a second to import:
 
 * decision rules, which are scikit-learn estimators: `FixedThreshold`, `GlobalThreshold`, `PerClassThresholds`,
   `BaggedThresholds`, `ShrunkThresholds`, `ExpectedFBeta`, `StackedExpectedFBeta`, and `SimplestRule`, which chooses
   among rules;
-* `LabelConstraints`, how tags combine; `fbeta_score`, the metric; `cross_predict`, predictions of rules that were
-  fitted on other tiles.
+* `LabelConstraints`, the rules on combinations of tags; `fbeta_score`, the metric; `cross_predict`, predictions by
+  rules that were fitted on other tiles.
 """
 
 from importlib import import_module

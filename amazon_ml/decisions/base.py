@@ -1,4 +1,4 @@
-"""What all decision rules share: scikit-learn's conventions for estimators that turn probabilities into tags."""
+"""The base class of decision rules: estimators by scikit-learn's conventions that convert probabilities to tags."""
 
 import math
 from abc import abstractmethod
@@ -19,14 +19,14 @@ from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot, 
 class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
     """A decision rule: fitted on probabilities and true tags, it predicts tags from probabilities.
 
-    A subclass implements `_fit` and `_predict` on checked arrays, and `to_dict` and `from_dict`, its plain form.
+    A subclass implements `_fit` and `_predict` on checked arrays, and `to_dict` and `from_dict` for plain data.
 
     Attributes
     ----------
     n_features_in_
         Number of columns of the probabilities it was fitted on.
     feature_names_in_
-        Their names, where they came as a DataFrame. Then `predict` refuses columns in another order.
+        Their names, if they were a DataFrame. Then columns in another order are an error in `predict`.
     """
 
     beta: float
@@ -51,8 +51,8 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Raises
         ------
         ValueError
-            For other shapes, for probabilities that are not finite or not in 0..1, for true tags other than 0 and 1,
-            and for parameters out of range.
+            If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, or parameters
+            are out of range.
         """
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta is {self.beta}; it must be a finite number above 0")
@@ -67,7 +67,7 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Parameters
         ----------
         p
-            Probabilities, shape (tiles, columns that it was fitted on), in 0..1; no tile is needed.
+            Probabilities, shape (tiles, columns of the fit), in 0..1; there may be no tile.
 
         Returns
         -------
@@ -77,29 +77,29 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            Before `fit`.
+            If `fit` was not called.
         ValueError
-            For another number of columns, and for probabilities that are not finite or not in 0..1.
+            If the number of columns is wrong, or probabilities are not finite or not in 0..1.
         """
         check_is_fitted(self)
         values = validate_data(self, p, dtype=np.float64, reset=False, ensure_min_samples=0)
         return self._predict(self._as_probabilities(values))
 
     def score(self, p: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Give the mean F-beta over tiles, in 0..1, of the tags that are predicted from `p` against the true tags `y`.
+        """Compute the mean F-beta over tiles, in 0..1, of the tags predicted from `p` and the true tags `y`.
 
-        Beta is the rule's own.
+        Beta is the parameter of the rule.
         """
         return fbeta_score(y, self.predict(p), self.beta)
 
     @abstractmethod
     def to_dict(self) -> dict[str, object]:
-        """Give the fitted rule as plain data that JSON can hold."""
+        """Return the fitted rule as plain data for JSON."""
 
     @classmethod
     @abstractmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+        """Make a fitted rule from the data of `to_dict`. Parameters that only `fit` uses have their defaults."""
 
     @abstractmethod
     def _fit(self, p: Floats, true: Bools) -> None:
@@ -129,7 +129,7 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
 
 def check_same_shape(p: Floats, true: Bools) -> None:
-    """Raise a ValueError where there is not one probability for each true tag."""
+    """Raise a ValueError if there is not one probability for each true tag."""
     if p.shape != true.shape:
         raise ValueError(
             f"expected probabilities p and true tags y of one shape (tiles, tags), got {p.shape} and {true.shape}"

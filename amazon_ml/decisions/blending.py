@@ -1,9 +1,8 @@
-"""Blending: one probability a tag from those of several runs.
+"""Blending: combines the probabilities of several runs.
 
-Runs err apart, so that their average is surer than each. What may be learnt beyond the average is
-which run to trust more (`weighted`), and, tag by tag, what one knows that another does not
-(`stacked`). Both are fitted on labels. A blended probability that is tuned and scored on must not
-have seen the label of its own tile, so `cross_blend` gives each tile what was fitted on other tiles.
+Runs make different errors, so their average is more accurate than each. Beyond the average, weights can be learned for
+each run (`weighted`), or for each tag of each run (`stacked`). Both are fitted on labels. A blended probability for
+tuning and scoring must not depend on the label of its own tile, so `cross_blend` fits on other tiles.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,19 +18,19 @@ from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
 from amazon_ml.decisions.stacking import Stack, stack
 
-#: The search for weights ends where none could lower the log loss of a label by more than this.
+#: The search for weights ends if no weights could lower the log loss of a label by more than this.
 _LEAST_GAIN = 1e-7
 _MOST_STEPS = 2000
 
 
 class Blender(Protocol):
-    """Turns the probabilities of several runs into one."""
+    """Combines the probabilities of several runs."""
 
     def apply(self, members: npt.ArrayLike) -> Floats:
         """Blend probabilities of shape (runs, tiles, tags) to (tiles, tags)."""
 
     def to_dict(self) -> dict[str, object]:
-        """Give what was fitted as plain data."""
+        """Return the fitted values as plain data."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Mixture:
     Parameters
     ----------
     weights
-        One a run; not below 0, their sum is 1.
+        One for each run; not below 0, with the sum 1.
     """
 
     weights: tuple[float, ...]
@@ -56,25 +55,25 @@ class Mixture:
         return blended.clip(0, 1)  # rounding may lift a mean of ones above 1
 
     def to_dict(self) -> dict[str, object]:
-        """Give the weights as plain data."""
+        """Return the weights as plain data."""
         return {"weights": list(self.weights)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.numbers(content["weights"]))
 
 
 @dataclass(frozen=True)
 class LogitMean:
-    """The mean of log odds: beside that of probabilities it gives more say to the run that is surer."""
+    """The mean of log odds; compared with the mean of probabilities, certain runs have more weight."""
 
     def apply(self, members: npt.ArrayLike) -> Floats:
         """Blend probabilities of shape (runs, tiles, tags) to (tiles, tags)."""
         return sigmoid(logit(as_members(members)).mean(axis=0))
 
     def to_dict(self) -> dict[str, object]:
-        """Give nothing: there is nothing to fit."""
+        """Return an empty mapping, since nothing is fitted."""
         return {}
 
     @classmethod
@@ -87,10 +86,10 @@ class LogitMean:
 class RankMean:
     """The mean of ranks, for runs whose probabilities are of different scale.
 
-    A probability's rank is the number of lower ones among those that the same run gave the same tag in
-    `reference`, linear between two of them. The mean of the ranks over runs becomes a probability
-    again by its own rank: the blend's probabilities of the reference tiles are distributed like the
-    plain means. A new tile's blend depends on the reference alone, not on the tiles beside it.
+    The rank of a probability is the number of lower values of the same run and tag in `reference`, linear between two
+    of them. The rank of the mean rank over runs is converted to a probability, so that the blended probabilities of
+    the reference tiles are distributed like the plain means. The blend of a new tile depends only on the reference, not
+    on other new tiles.
 
     Parameters
     ----------
@@ -110,7 +109,7 @@ class RankMean:
     def _blend_tag(reference: Floats, p: Floats) -> Floats:
         known = [_ranks(one) for one in reference]
 
-        def joint(members: Floats) -> Floats:  # sums of halves are exact, so that what ties in rank stays tied
+        def joint(members: Floats) -> Floats:  # sums of halves are exact, so equal ranks stay equal
             total: Floats = np.sum([np.interp(one, *of) for one, of in zip(members, known, strict=True)], axis=0)
             return total
 
@@ -119,12 +118,12 @@ class RankMean:
         return blended
 
     def to_dict(self) -> dict[str, object]:
-        """Give nothing: the reference lies in the members' files."""
+        """Return an empty mapping, since the reference is in the files of the members."""
         return {}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
-        """Make it of the members' out-of-fold probabilities."""
+        """Make it from the out-of-fold probabilities of the members."""
         return cls(reference)
 
 
@@ -139,35 +138,35 @@ class Stacked:
         return self.stack.apply(_side_by_side(as_members(members)))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the weights as plain data."""
+        """Return the weights as plain data."""
         return self.stack.to_dict()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object], reference: Floats) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(Stack.from_dict(content))
 
 
 def mean(members: npt.ArrayLike, targets: npt.ArrayLike) -> Mixture:
-    """Give every run the same weight."""
+    """Weight all runs equally."""
     runs = len(as_members(members))
     return Mixture((1 / runs,) * runs)
 
 
 def logit_mean(members: npt.ArrayLike, targets: npt.ArrayLike) -> LogitMean:
-    """Give every run's log odds the same weight."""
+    """Weight the log odds of all runs equally."""
     return LogitMean()
 
 
 def rank(members: npt.ArrayLike, targets: npt.ArrayLike) -> RankMean:
-    """Take ranks among these tiles."""
+    """Use these tiles as the reference of ranks."""
     return RankMean(as_members(members))
 
 
 def weighted(members: npt.ArrayLike, targets: npt.ArrayLike) -> Mixture:
     """Find the weights whose mean has the least log loss.
 
-    With ``q`` the probabilities that the runs gave to what is true of a label, the log loss of the
+    With ``q`` the probabilities of the runs for the true value of each label, the log loss of the
     mixture is ``-mean(log(weights @ q))``, convex in the weights. It is minimised by
     ``weights *= mean(q / (weights @ q))``, which stays on the simplex and never raises the loss: the
     expectation-maximisation of mixture proportions (Dempster, Laird and Rubin 1977, *Maximum Likelihood
@@ -183,7 +182,7 @@ def weighted(members: npt.ArrayLike, targets: npt.ArrayLike) -> Mixture:
         Multi-hot truth, shape (tiles, tags).
     """
     p, true = _as_rows(members, targets)
-    given = np.where(true, p, 1 - p).reshape(len(p), -1).clip(1e-7)  # a label held for impossible is not the end
+    given = np.where(true, p, 1 - p).reshape(len(p), -1).clip(1e-7)  # avoids log(0) for a label with probability 0
     weights = np.full(len(p), 1 / len(p))
     for _ in range(_MOST_STEPS):
         growth = (given / (weights @ given)).mean(axis=1)
@@ -194,12 +193,12 @@ def weighted(members: npt.ArrayLike, targets: npt.ArrayLike) -> Mixture:
 
 
 def stacked(members: npt.ArrayLike, targets: npt.ArrayLike) -> Stacked:
-    """Learn each tag from all tags of all runs, held to the mean of the log odds."""
+    """Fit each tag on all tags of all runs, with a penalty towards the mean of the log odds."""
     p, true = _as_rows(members, targets)
     return Stacked(stack(_side_by_side(p), true))
 
 
-#: (members, targets) to a fitted blender.
+#: A function from (members, targets) to a fitted blender.
 FitBlend = Callable[[npt.ArrayLike, npt.ArrayLike], Blender]
 
 
@@ -210,11 +209,11 @@ class Way:
     Parameters
     ----------
     fit
-        ``fit(members, targets)`` gives the fitted blender.
+        ``fit(members, targets)`` returns the fitted blender.
     kind
-        What it gives.
+        Class of the blender.
     sees_labels
-        Whether it is fitted on labels, so that tiles it was fitted on must not be scored.
+        Whether it is fitted on labels, so that its tiles must not be scored.
     """
 
     fit: FitBlend
@@ -235,12 +234,12 @@ WAYS = {
 def cross_blend(
     way: Way, members: npt.ArrayLike, targets: npt.ArrayLike, *, parts: int = PARTS, seed: int = 0
 ) -> Floats:
-    """Blend each tile by what was fitted on the labels of other tiles.
+    """Blend each tile with a blender that was fitted on the labels of other tiles.
 
     Parameters
     ----------
     way
-        One of `WAYS`. Where it sees no labels, it is fitted on all tiles at once.
+        One of `WAYS`. If it sees no labels, it is fitted on all tiles at once.
     members
         Out-of-fold probabilities of shape (runs, tiles, tags). The folds of the runs may differ.
     targets
@@ -263,7 +262,7 @@ def cross_blend(
 
 
 def as_members(values: npt.ArrayLike, runs: int | None = None) -> Floats:
-    """Give probabilities as float64 of shape (runs, tiles, tags); a ValueError where they are none."""
+    """Convert probabilities to float64 of shape (runs, tiles, tags); a ValueError if that is not possible."""
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 3 or not len(p) or runs not in (None, len(p)):
         raise ValueError(f"expected probabilities of shape ({runs or 'runs'}, tiles, tags), got {p.shape}")
@@ -279,11 +278,11 @@ def _as_rows(members: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, Bo
 
 
 def _side_by_side(members: Floats) -> Floats:
-    """One run's tags beside the other's: shape (tiles, runs x tags)."""
+    """Concatenate the tags of all runs: shape (tiles, runs x tags)."""
     return np.concatenate(members, axis=1)
 
 
 def _ranks(values: Floats) -> tuple[Floats, Floats]:
-    """Give the distinct values, ascending, and how many of all values lie below each, those like it by half."""
+    """Return the distinct values, ascending, and the number of values below each; equal values count one half."""
     distinct, counts = np.unique(values, return_counts=True)
     return distinct, counts.cumsum() - counts / 2

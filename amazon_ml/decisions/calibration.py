@@ -1,7 +1,7 @@
-"""Calibration: probabilities that mean what they say.
+"""Calibration: makes probabilities agree with frequencies.
 
-Of all tiles with probability 0.3 for a tag, three in ten should carry it. Thresholds do not need that,
-since they are tuned to whatever scale there is; a rule that computes expectations does.
+Of all tiles with probability 0.3 for a tag, three in ten should have it. Thresholds do not need that, since they are
+tuned to any scale; a rule that computes expectations does.
 """
 
 import warnings
@@ -17,11 +17,11 @@ from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_probabilities, as_rows
 
-#: Weight of the prior, slope 1 and intercept 0: felt only where a tag says nothing else.
+#: Weight of the prior, slope 1 and intercept 0: it has an influence only if the data of a tag have none.
 _HOLD = 1e-3
 
-#: Isotonic regression wants about this many tiles with a tag, and as many without, before it beats a
-#: logistic curve (Niculescu-Mizil & Caruana 2005, *Predicting good probabilities with supervised learning*).
+#: Isotonic regression needs about this many tiles with a tag, and as many without, to be better than a logistic
+#: curve (Niculescu-Mizil & Caruana 2005, *Predicting good probabilities with supervised learning*).
 ISOTONIC_NEEDS = 1000
 
 
@@ -32,12 +32,12 @@ class Calibration(Protocol):
         """Calibrate an array of shape (tiles, tags)."""
 
     def to_dict(self) -> dict[str, object]:
-        """Give the map as plain data."""
+        """Return the map as plain data."""
 
 
 @dataclass(frozen=True)
 class Platt:
-    """A logistic curve a tag, ``sigmoid(slope * logit(p) + intercept)``."""
+    """One logistic curve for each tag, ``sigmoid(slope * logit(p) + intercept)``."""
 
     slope: tuple[float, ...]
     intercept: tuple[float, ...]
@@ -52,12 +52,12 @@ class Platt:
         return sigmoid(logit(p) * np.array(self.slope) + np.array(self.intercept))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the curves as plain data."""
+        """Return the curves as plain data."""
         return {name: list(values) for name, values in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.numbers(content["slope"]), plain.numbers(content["intercept"]))
 
 
@@ -72,18 +72,18 @@ class Temperature:
         return sigmoid(logit(as_probabilities(probabilities)) / self.value)
 
     def to_dict(self) -> dict[str, object]:
-        """Give the temperature as plain data."""
+        """Return the temperature as plain data."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.number(content["value"]))
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """A rising step function a tag: lines between the corners `given` and `calibrated`, flat beyond them."""
+    """One rising function for each tag: lines between the corners `given` and `calibrated`, constant beyond them."""
 
     given: tuple[tuple[float, ...], ...]
     calibrated: tuple[tuple[float, ...], ...]
@@ -94,17 +94,17 @@ class Isotonic:
         return np.stack([np.interp(*column) for column in zip(p.T, self.given, self.calibrated, strict=True)], axis=1)
 
     def to_dict(self) -> dict[str, object]:
-        """Give the corners as plain data."""
+        """Return the corners as plain data."""
         return {name: [list(values) for values in tags] for name, tags in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.rows(content["given"]), plain.rows(content["calibrated"]))
 
 
 def platt(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Platt:
-    """Fit a logistic curve a tag, to targets held off 0 and 1 as Platt does, so that rare tags stay finite.
+    """Fit one logistic curve for each tag, to Platt's targets inside of 0..1, so that curves of rare tags are finite.
 
     Platt 1999, *Probabilistic outputs for support vector machines*: of n1 tiles with the tag and n0
     without, the targets are (n1 + 1) / (n1 + 2) and 1 / (n0 + 2).
@@ -130,8 +130,8 @@ def platt(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Platt:
 def temperature(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Temperature:
     """Fit one temperature to all tags (Guo et al. 2017, *On calibration of modern neural networks*).
 
-    Parameters are those of `platt`. Probabilities that rank the tags the wrong way round have no
-    temperature; they get one so high that all become 0.5.
+    Parameters are those of `platt`. For probabilities that rank the tags in reverse, the temperature is so high that
+    all become 0.5.
     """
     p, true = as_rows(probabilities, targets)
     x = logit(p).reshape(-1, 1)
@@ -140,12 +140,12 @@ def temperature(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Tempera
 
 
 def isotonic(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Isotonic:
-    """Fit a rising step function a tag (Zadrozny & Elkan 2002), with a warning for rare tags.
+    """Fit one rising step function for each tag (Zadrozny & Elkan 2002), with a warning for rare tags.
 
-    Parameters are those of `platt`. Where a tag is rare, or rarely missing, the steps follow single
-    tiles; `platt` is the safe choice there.
+    Parameters are those of `platt`. If a tag is rare, or rarely missing, the steps follow single tiles; then `platt`
+    is the safe choice.
     """
-    from sklearn.isotonic import IsotonicRegression  # a second, that only isotonic regression should cost
+    from sklearn.isotonic import IsotonicRegression  # takes a second, needed only here
 
     p, true = as_rows(probabilities, targets)
     support = true.sum(axis=0)
@@ -164,7 +164,7 @@ def isotonic(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Isotonic:
 
 
 def reliability(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, bins: int = 10) -> pd.DataFrame:
-    """Compare what probabilities say with what is true, in bins of equal width.
+    """Compare probabilities with frequencies, in bins of equal width.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def reliability(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, bins: i
 
 
 def calibration_error(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, bins: int = 10) -> Floats:
-    """Give the expected calibration error of each tag (Naeini et al. 2015), in 0..1; see `reliability`."""
+    """Return the expected calibration error of each tag (Naeini et al. 2015), in 0..1; see `reliability`."""
     table = reliability(probabilities, targets, bins=bins)
     gap = (table["probability"] - table["frequency"]).abs() * table["tiles"]
     error: Floats = (gap.groupby(table["tag"]).sum() / len(np.asarray(targets))).to_numpy()

@@ -1,4 +1,4 @@
-"""How tags combine, by column: which exclude each other, and of which a tile carries exactly one."""
+"""Rules on combinations of tags, by column: tags that exclude all others, and groups with exactly one tag per tile."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,12 +10,12 @@ from amazon_ml.labels import TagSet
 
 @dataclass(frozen=True)
 class LabelConstraints:
-    """How tags combine, by column: what `TagSet` declares by name.
+    """Rules on combinations of tags by column, as `TagSet` declares them by name.
 
     Parameters
     ----------
     exactly_one
-        Columns of which every tile carries exactly one; empty where there is no such rule.
+        Columns of which every tile has exactly one; empty if there is no such rule.
     alone
         Columns that exclude every other.
 
@@ -36,7 +36,7 @@ class LabelConstraints:
         return cls(*(tuple(map(tags.names.index, declared)) for declared in (tags.exactly_one, tags.alone)))
 
     def check(self, n_tags: int) -> None:
-        """Raise a ValueError for a column that is not one of `n_tags`, or is named twice."""
+        """Raise a ValueError if a column is not one of `n_tags`, or is named twice."""
         for name, columns in asdict(self).items():
             wrong = [column for column in columns if not 0 <= column < n_tags]
             if wrong or len(set(columns)) < len(columns):
@@ -46,14 +46,14 @@ class LabelConstraints:
                 )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the columns as plain data."""
+        """Return the columns as plain data."""
         return {name: list(columns) for name, columns in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.wholes(content["exactly_one"]), plain.wholes(content["alone"]))
 
 
-#: No tag says anything about another.
+#: All tags are independent.
 INDEPENDENT = LabelConstraints()

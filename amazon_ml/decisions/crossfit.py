@@ -1,9 +1,9 @@
-"""Honest scores: every tile is predicted by a rule that was fitted on other tiles.
+"""Cross-fitting for unbiased scores: a rule that was fitted on other tiles predicts each tile.
 
-A rule scored on the rows it was fitted on is flattered: tuned on 2,000 tiles, 17 thresholds overstate
-F2 by about 0.009. Cross-fitting is cross-validation of the decision rule alone; the probabilities
-must already be out-of-fold. A choice between rules is a fit, too: `SimplestRule` makes it an estimator, which
-is cross-fitted like any other.
+The score of a rule on the rows of its fit is too high: 17 thresholds that are tuned on 2,000 tiles overstate F2 by
+about 0.009. Cross-fitting is cross-validation of the decision rule alone; the probabilities must already be
+out-of-fold. A choice between rules is a fit, too: `SimplestRule` makes it an estimator that is cross-fitted like any
+other.
 """
 
 from typing import Protocol, Self, TypedDict
@@ -24,7 +24,7 @@ class Rule(Protocol):
         """Predict the tags of each tile: uint8 array of shape (tiles, tags)."""
 
     def to_dict(self) -> dict[str, object]:
-        """Give the fitted rule as plain data."""
+        """Return the fitted rule as plain data."""
 
 
 class Estimate(TypedDict):
@@ -35,7 +35,7 @@ class Estimate(TypedDict):
     interval: list[float]
 
 
-#: Parts that are held out in turn.
+#: Number of parts, each held out once.
 PARTS = 5
 
 
@@ -47,9 +47,9 @@ def cross_predict(
     Parameters
     ----------
     rule
-        A rule; clones of it are fitted, and itself is not changed.
+        A rule; clones of it are fitted, and it is not changed.
     probabilities
-        Out-of-fold probabilities, in the shape that the rule is fitted on.
+        Out-of-fold probabilities, in the shape for the fit of the rule.
     targets
         True tags, shape (tiles, tags), 0 or 1.
     parts
@@ -64,7 +64,7 @@ def cross_predict(
     Raises
     ------
     ValueError
-        For an impossible number of parts, and what `fit` and `predict` of the rule raise.
+        If the number of parts is impossible, or `fit` or `predict` of the rule raises it.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def cross_predict(
     >>> fbeta_score(y, cross_predict(rule, p, y)) < rule.fit(p, y).score(p, y)
     True
     """
-    from sklearn.base import clone  # a second, that the functions without a rule should not cost
+    from sklearn.base import clone  # takes a second, needed only here
 
     p, true = np.asarray(probabilities), np.asarray(targets)
     part = random_parts(len(p), parts, seed)
@@ -86,7 +86,7 @@ def cross_predict(
 
 
 def random_parts(tiles: int, parts: int = PARTS, seed: int = 0) -> npt.NDArray[np.intp]:
-    """Draw the part of each tile, for parts of near equal size: at least 2 parts, at most one a tile."""
+    """Draw the part of each tile, for parts of nearly equal size: at least 2 parts, at most one for each tile."""
     if not 2 <= parts <= tiles:
         raise ValueError(f"cannot cross-fit {tiles} tiles in {parts} parts")
     return np.random.default_rng(seed).permutation(tiles) % parts
@@ -102,15 +102,15 @@ def simplest(scores: npt.ArrayLike, errors: float = 1.0, *, paired: bool = False
     scores
         Scores of each tile, shape (ways, tiles); the ways from simple to complex.
     errors
-        Standard errors by which the mean may fall short of the best.
+        Number of standard errors by which the mean may be below the best.
     paired
-        Take the standard error of the difference to the best, which is far smaller, since scores of
-        one tile under two rules are much alike: it sees smaller gains, and more often some that are
-        none. By default, as in the source, that of the best score.
+        Use the standard error of the difference to the best, which is far smaller, since the scores of a tile under
+        two rules are similar: it detects smaller gains, and more often false ones. By default, as in the source, the
+        standard error of the best score.
 
     Returns
     -------
-    Place of the chosen way.
+    Position of the chosen way.
     """
     values: Floats = np.asarray(scores, dtype=np.float64)
     best = values[values.mean(axis=1).argmax()]
@@ -120,9 +120,9 @@ def simplest(scores: npt.ArrayLike, errors: float = 1.0, *, paired: bool = False
 
 
 def score(per_tile: npt.ArrayLike) -> Estimate:
-    """Mean over tiles with its standard error and its 95 % bootstrap interval.
+    """Compute the mean over tiles with its standard error and its 95 % bootstrap interval.
 
-    Give it scores, or differences of two scores on the same tiles for a paired difference.
+    The values are scores, or differences of two scores on the same tiles for a paired difference.
     """
     values: Floats = np.asarray(per_tile, dtype=np.float64)
     return {
@@ -133,7 +133,7 @@ def score(per_tile: npt.ArrayLike) -> Estimate:
 
 
 def standard_error(per_tile: npt.ArrayLike) -> Floats:
-    """Give the standard error of the mean over tiles, the first axis; 0 for a single tile."""
+    """Return the standard error of the mean over tiles, the first axis; 0 for a single tile."""
     values: Floats = np.asarray(per_tile, dtype=np.float64)
     error: Floats = values.std(axis=0, ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
     return error
@@ -142,23 +142,23 @@ def standard_error(per_tile: npt.ArrayLike) -> Floats:
 def bootstrap_interval(
     per_tile: npt.ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over tiles (Efron 1979).
+    """Compute the percentile bootstrap interval of a mean over tiles (Efron 1979).
 
-    It holds the network and the rule fixed: it says how far the mean may move with other tiles, not
-    with another training run.
+    Network and rule are fixed: the interval shows how much the mean may change with other tiles, not with another
+    training run.
 
     Parameters
     ----------
     per_tile
-        One value a tile, at least one.
+        One value for each tile, at least one.
     level
-        Probability that the interval covers, in 0..1.
+        Coverage probability of the interval, in 0..1.
 
     Returns
     -------
     Lower and upper end.
     """
-    # A resample is told by how often it holds each value, of which an F-beta takes only some dozens.
+    # The counts of the values define a resample; an F-beta has only some dozens of distinct values.
     values, counts = np.unique(np.asarray(per_tile, dtype=np.float64), return_counts=True)
     tiles = counts.sum()
     means = np.random.default_rng(seed).multinomial(tiles, counts / tiles, size=resamples) @ values / tiles

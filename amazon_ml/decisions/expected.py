@@ -1,19 +1,19 @@
-"""Expected F-beta: each tile gets the set of tags that scores most on average over what may be true.
+"""Expected F-beta: predicts for each tile the set of tags with the largest expected score.
 
-Thresholds look at one tag at a time. But whether a doubtful tag pays depends on how many others the tile
-carries. With y the unknown truth, s = |y|, and an answer of k tags,
+Thresholds treat one tag at a time. But the gain of an uncertain tag depends on the number of other tags of the tile.
+With y the unknown truth, s = |y|, and a prediction of k tags,
 
-    E[F] = sum of D[i, k] over the tags i of the answer,
+    E[F] = sum of D[i, k] over the tags i of the prediction,
     D[i, k] = sum over s of P(y_i = 1, |y| = s) (1 + beta^2) / (beta^2 s + k)
 
-so for each k the best answer is the k tags with the largest D[., k], and the best k is found by trying
+so for each k the best prediction is the k tags with the largest D[., k], and the best k is found by trying
 all of them (the general F-measure maximiser: Dembczynski et al. 2011, *An exact algorithm for F-measure
-maximization*; Waegeman et al. 2014, *On the Bayes-optimality of F-measure maximizers*). An answer
-without tags scores 0 whatever is true, so there is always at least one.
+maximization*; Waegeman et al. 2014, *On the Bayes-optimality of F-measure maximizers*). A prediction without tags
+always scores 0, so there is at least one tag.
 
-What remains is P(y_i = 1, |y| = s). Where tags are independent the number of them is Poisson-binomial.
-Where the tag list declares that tiles carry exactly one of some tags, or that a tag excludes all others,
-those make one categorical variable, and the remaining tags are independent given that none excludes them.
+It remains to compute P(y_i = 1, |y| = s). If tags are independent, their number is Poisson-binomial. If the tag list
+declares that tiles have exactly one of some tags, or that a tag excludes all others, these tags form one categorical
+variable, and the other tags are independent if none excludes them.
 """
 
 import numpy as np
@@ -21,12 +21,12 @@ import numpy as np
 from amazon_ml.decisions.constraints import INDEPENDENT, LabelConstraints
 from amazon_ml.decisions.matrices import Floats, MultiHot
 
-#: Tiles worked on at once, so that arrays of tiles x tags x sizes stay in a processor's cache.
+#: Number of tiles that are computed at once, so that arrays of tiles x tags x sizes fit into the cache.
 _BLOCK = 256
 
 
 def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT) -> MultiHot:
-    """Predict for each tile the tags with the greatest expected F-beta.
+    """Predict for each tile the tags with the largest expected F-beta.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPE
     beta
         Weight of recall against precision; above 0.
     constraints
-        How tags combine; all independent by default.
+        Rules on combinations of tags; all independent by default.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPE
 
 
 def maximise(joint: Floats, beta: float) -> MultiHot:
-    """Give the answers with the greatest expected F-beta.
+    """Find the predictions with the largest expected F-beta.
 
     Parameters
     ----------
@@ -77,18 +77,18 @@ def maximise(joint: Floats, beta: float) -> MultiHot:
 
 
 def joint_sizes(p: Floats, constraints: LabelConstraints) -> Floats:
-    """P(y_i = 1, |y| = s) of each tile, tag and size.
+    """Compute P(y_i = 1, |y| = s) of each tile, tag and size.
 
-    Marginals are kept as far as the constraints let them: those of tags of which there is exactly one are
-    scaled to add to 1, and those of the others hold over tiles with and without a tag that excludes them.
-    Where the truth breaks the constraints this is an approximation; nothing is refused.
+    Marginals change only where the constraints require it: those of a group with exactly one tag are scaled to the sum
+    1, and those of the others hold over tiles with and without a tag that excludes them. If the truth breaks the
+    constraints, this is an approximation.
 
     Parameters
     ----------
     p
         Calibrated probabilities, shape (tiles, tags).
-    structure
-        How tags combine.
+    constraints
+        Rules on combinations of tags.
 
     Returns
     -------
@@ -104,14 +104,14 @@ def joint_sizes(p: Floats, constraints: LabelConstraints) -> Floats:
     without = _sizes_without_each(given)
     joint = np.zeros((tiles, tags, tags + 1))
     joint[:, alone, 1] = share[:, alone]
-    least = int(bool(choice))  # tags of a tile that carries no free one
+    least = int(bool(choice))  # number of tags of a tile without a free one
     joint[:, choice, least : least + len(free) + 1] = share[:, choice, None] * _sizes(given)[:, None]
     joint[:, free, least + 1 : least + 1 + len(free)] = (accompanied * given)[:, :, None] * without
     return joint
 
 
 def _sizes(p: Floats) -> Floats:
-    """Poisson-binomial: probability of each number of independent tags, shape (tiles, tags + 1)."""
+    """Compute the probability of each number of independent tags (Poisson-binomial), shape (tiles, tags + 1)."""
     tiles, tags = p.shape
     sizes = np.zeros((tiles, tags + 1))
     sizes[:, 0] = 1
@@ -121,7 +121,7 @@ def _sizes(p: Floats) -> Floats:
 
 
 def _sizes_without_each(p: Floats) -> Floats:
-    """Probability of each number of the others, for each tag left out in turn: shape (tiles, tags, tags)."""
+    """Compute the probability of each number of the other tags, for each tag: shape (tiles, tags, tags)."""
     tiles, tags = p.shape
     sizes = np.zeros((tiles, tags, tags))
     sizes[:, :, 0] = 1
@@ -132,7 +132,7 @@ def _sizes_without_each(p: Floats) -> Floats:
 
 
 def _with_one_more(sizes: Floats, p: Floats) -> Floats:
-    """Probabilities of sizes after another tag that is there with probability p; the last axis is the size."""
+    """Compute the probabilities of sizes with one more tag of probability p; the last axis is the size."""
     more = sizes * (1 - p)
     more[..., 1:] += sizes[..., :-1] * p
     return more

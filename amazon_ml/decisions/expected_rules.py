@@ -1,4 +1,4 @@
-"""Decision rules that give each tile the tags with the greatest expected F-beta."""
+"""Decision rules that predict the tags with the largest expected F-beta."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal, Self
@@ -13,14 +13,14 @@ from amazon_ml.decisions.expected import most_expected
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
 from amazon_ml.decisions.stacking import PENALTY, Stack, stack
 
-#: Ways to calibrate, by name.
+#: Functions that fit a calibration, by name.
 CALIBRATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Calibration]] = {
     "platt": platt,
     "temperature": temperature,
     "isotonic": isotonic,
 }
 
-#: The fitted maps, by the name that the plain form of a rule uses.
+#: Classes of fitted maps, by their name in the plain data of a rule.
 _MAPS: dict[str, type[Platt | Temperature | Isotonic | Stack]] = {
     "platt": Platt,
     "temperature": Temperature,
@@ -30,7 +30,7 @@ _MAPS: dict[str, type[Platt | Temperature | Isotonic | Stack]] = {
 
 
 class _Expected(MultiLabelRule):
-    """Map probabilities to calibrated ones, then predict the tags with the greatest expected F-beta.
+    """Calibrates probabilities, then predicts the tags with the largest expected F-beta.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class _Expected(MultiLabelRule):
     calibration_: Calibration
 
     def to_dict(self) -> dict[str, object]:
-        """Give the fitted rule as plain data that JSON can hold."""
+        """Return the fitted rule as plain data for JSON."""
         name = next(name for name, kind in _MAPS.items() if isinstance(self.calibration_, kind))
         return {
             "beta": float(self.beta),
@@ -53,7 +53,7 @@ class _Expected(MultiLabelRule):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+        """Make a fitted rule from the data of `to_dict`. Parameters that only `fit` uses have their defaults."""
         constraints = LabelConstraints.from_dict(plain.mapping(content["constraints"]))
         rule = cls(beta=plain.number(content["beta"]), constraints=None if constraints == INDEPENDENT else constraints)
         calibration = plain.mapping(content["calibration"])
@@ -69,7 +69,7 @@ class _Expected(MultiLabelRule):
 
 
 class ExpectedFBeta(_Expected):
-    """Calibrate, then predict the tags with the greatest expected F-beta; never none.
+    """Calibrates, then predicts the tags with the largest expected F-beta; at least one for each tile.
 
     Only the calibration is fitted. See `amazon_ml.decisions.expected` for the formula and its sources.
 
@@ -78,10 +78,10 @@ class ExpectedFBeta(_Expected):
     beta
         Weight of recall against precision in the F-beta that is expected; above 0.
     constraints
-        How tags combine; None for tags that are independent. They need not hold for every tile.
+        Rules on combinations of tags; None for independent tags. They need not hold for every tile.
     calibration
-        ``platt`` (a logistic curve a tag), ``temperature`` (one slope for all tags) or ``isotonic`` (a rising step
-        function a tag, for thousands of tiles a tag).
+        ``platt`` (one logistic curve for each tag), ``temperature`` (one slope for all tags) or ``isotonic`` (one
+        rising step function for each tag, for thousands of tiles with each tag).
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class ExpectedFBeta(_Expected):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data."""
+        """Make a fitted rule from the data of `to_dict`."""
         rule = super().from_dict(content)
         name = plain.text(plain.mapping(content["calibration"])["kind"])
         return rule.set_params(calibration=name)  # type: ignore[no-any-return]
@@ -125,18 +125,18 @@ class ExpectedFBeta(_Expected):
 
 
 class StackedExpectedFBeta(_Expected):
-    """As `ExpectedFBeta`, with each tag's probability from the probabilities of all tags of one or more networks.
+    """Like `ExpectedFBeta`, but computes the probability of each tag from those of all tags of one or more networks.
 
-    The map is a ridge-penalised logistic regression a tag (`amazon_ml.decisions.stacking`).
+    The map is a ridge-penalised logistic regression for each tag (`amazon_ml.decisions.stacking`).
 
     Parameters
     ----------
     beta
         Weight of recall against precision in the F-beta that is expected; above 0.
     constraints
-        How tags combine; None for tags that are independent. They need not hold for every tile.
+        Rules on combinations of tags; None for independent tags. They need not hold for every tile.
     penalty
-        How strongly the weights are held to the mean of the networks' log odds; above 0.
+        Strength of the penalty towards the mean of the log odds of the networks; above 0.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ class StackedExpectedFBeta(_Expected):
 
     Examples
     --------
-    Two networks: the tags of one stand beside those of the other.
+    The columns of two networks are concatenated.
 
     >>> import numpy as np
     >>> from amazon_ml.decisions.synthetic import draw_rows

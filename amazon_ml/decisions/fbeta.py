@@ -1,12 +1,12 @@
-"""F-beta averaged over tiles: the competition's metric, on arrays.
+"""The metric: F-beta averaged over tiles.
 
 For one tile with the set of true tags Y and the set of predicted tags D::
 
     F_beta = (1 + beta^2) |Y and D| / (beta^2 |Y| + |D|)
 
-which is the weighted harmonic mean of the tile's precision and recall (van Rijsbergen 1979,
-*Information Retrieval*, ch. 7). With beta = 2, a missed tag costs more than a false positive. Where
-Y and D are both empty the quotient is 0/0; it counts as 0, as in scikit-learn's default.
+which is the weighted harmonic mean of precision and recall of the tile (van Rijsbergen 1979, *Information Retrieval*,
+ch. 7). With beta = 2, a missed tag costs more than a false positive. If Y and D are both empty, the quotient is 0/0; it
+counts as 0, as by default in scikit-learn.
 """
 
 import math
@@ -18,7 +18,7 @@ from amazon_ml.decisions.matrices import Floats, as_multi_hot
 
 
 def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> Floats:
-    """F-beta of each tile.
+    """Compute the F-beta of each tile.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
     Raises
     ------
     ValueError
-        For two shapes, for values other than 0 and 1, and for a beta that is not above 0.
+        If the shapes differ, values are not 0 or 1, or beta is not above 0.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta is {beta}; it must be a finite number above 0")
@@ -48,7 +48,7 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
 
 
 def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> float:
-    """Mean F-beta over tiles: the metric of the competition for beta = 2.
+    """Compute the mean F-beta over tiles; for beta = 2 this is the metric of the competition.
 
     It equals scikit-learn's ``fbeta_score(y_true, y_pred, beta=beta, average="samples", zero_division=0)``. A tile
     without a true tag and without a predicted one scores 0.
@@ -68,7 +68,7 @@ def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0)
     Raises
     ------
     ValueError
-        For arrays of two shapes or without a tile, for values other than 0 and 1, and for a beta that is not above 0.
+        If the shapes differ, there is no tile, values are not 0 or 1, or beta is not above 0.
 
     Examples
     --------

@@ -1,16 +1,15 @@
-"""Tags that out-of-fold probabilities contradict: candidates for wrong labels.
+"""Finds labels that out-of-fold probabilities contradict: they may be wrong.
 
-Confident learning after Northcutt, Jiang and Chuang 2021, *Confident Learning: Estimating Uncertainty in
-Dataset Labels*, tag by tag. A network is right about a tag to some degree: let ``t_on`` be its mean
-probability over the tiles that carry the tag, and ``t_off`` its mean of 1 - p over those that do not. It
-contradicts
+Confident learning after Northcutt, Jiang and Chuang 2021, *Confident Learning: Estimating Uncertainty in Dataset
+Labels*, for each tag. Let ``t_on`` be the mean probability of a tag over the tiles with the tag, and ``t_off`` the mean
+of 1 - p over the others. The network contradicts
 
-* a tile without the tag where ``p >= t_on``: it is surer than it usually is of tiles that carry it;
-* a tile with the tag where ``1 - p >= t_off``.
+* a tile without the tag if ``p >= t_on``: it is more certain than on average for tiles with the tag;
+* a tile with the tag if ``1 - p >= t_off``.
 
-The measure of a contradiction is how far the probability of the label that was given stays below what is
-usual for that label, ``t - p(given)``, in 0..1. So a tag that the network cannot see, whose ``t_on`` is
-small, does not fill the list. The probabilities must come from networks that never saw the tile.
+The measure of a contradiction is the difference between the usual probability of the given label and its probability
+on this tile, ``t - p(given)``, in 0..1. So a tag that the network cannot recognise, with a small ``t_on``, does not
+fill the list. The probabilities must come from networks that never saw the tile.
 """
 
 import numpy as np
@@ -32,8 +31,8 @@ def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.D
 
     Returns
     -------
-    Table with one row a contradicted label: ``tile`` and ``column`` (positions), ``given`` (0 or 1),
-    ``probability`` of the tag, and ``contradiction`` in 0..1. A tag that all tiles carry, or none, has no rows.
+    Table with one row for each contradicted label: ``tile`` and ``column`` (positions), ``given`` (0 or 1),
+    ``probability`` of the tag, and ``contradiction`` in 0..1. A tag that all tiles have, or none, has no rows.
     """
     p, on = np.asarray(probabilities, dtype=np.float64), np.asarray(targets, dtype=bool)
     if p.shape != on.shape or p.ndim != 2:

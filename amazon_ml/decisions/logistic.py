@@ -1,12 +1,12 @@
-"""Log odds, and the regression on them that calibration and stacking share."""
+"""Log odds, and the logistic regression that calibration and stacking share."""
 
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Floats
 
-#: Probabilities are held off 0 and 1 by this before their log odds are taken; a sigmoid in float32
-#: is exact 1 a little above.
+#: Probabilities are clipped to this distance from 0 and 1 before their log odds are computed; a sigmoid in float32 is
+#: exactly 1 slightly above.
 _LEAST = 1e-7
 
 _MOST_STEPS = 100
@@ -14,20 +14,20 @@ _LEAST_STEP = 1e-9
 
 
 def logit(p: npt.ArrayLike) -> Floats:
-    """Log odds, in about -16..16."""
+    """Compute log odds, in about -16..16."""
     held: Floats = np.clip(np.asarray(p, dtype=np.float64), _LEAST, 1 - _LEAST)
     odds: Floats = np.log(held) - np.log1p(-held)
     return odds
 
 
 def sigmoid(x: npt.ArrayLike) -> Floats:
-    """Probability of log odds."""
+    """Compute the probability of log odds."""
     p: Floats = np.exp(-np.logaddexp(0, -np.asarray(x, dtype=np.float64)))  # exact and without overflow at both ends
     return p
 
 
 def fit_logistic(features: Floats, target: Floats, prior: Floats, penalty: float) -> Floats:
-    """Weights of a logistic regression, held to a prior: Newton's method with halved steps.
+    """Fit the weights of a logistic regression with a normal prior, by Newton's method with halved steps.
 
     Minimises ``sum(log loss) + penalty / 2 * |weights - prior|^2``, the posterior mode under a normal
     prior of variance ``1 / penalty`` (Bishop 2006, *Pattern Recognition and Machine Learning*, 4.3.3 and 4.5).
@@ -37,11 +37,11 @@ def fit_logistic(features: Floats, target: Floats, prior: Floats, penalty: float
     features
         Shape (rows, weights); there is no other intercept than a column of ones.
     target
-        Shape (rows,), in 0..1; need not be whole.
+        Shape (rows,), in 0..1; fractions are allowed.
     prior
-        Weights where the data says nothing, and where the search begins.
+        Mean of the prior, and start of the search.
     penalty
-        More than 0, so that there is one minimum, and a finite one.
+        Weight of the prior, more than 0, so that there is one finite minimum.
 
     Returns
     -------

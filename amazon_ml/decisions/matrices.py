@@ -1,4 +1,4 @@
-"""What a matrix of probabilities or of tags has to be; checked where one comes in."""
+"""Checks of arrays of probabilities and of tags."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,12 @@ Bools = npt.NDArray[np.bool_]
 
 
 def as_probabilities(values: npt.ArrayLike, columns: int | None = None) -> Floats:
-    """Give probabilities as float64 of shape (tiles, columns).
+    """Convert probabilities to float64 of shape (tiles, columns).
 
     Raises
     ------
     ValueError
-        For another shape, and for values that are not finite or not in 0..1.
+        If the shape is wrong, or values are not finite or not in 0..1.
     """
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 2 or columns not in (None, p.shape[1]):
@@ -24,7 +24,7 @@ def as_probabilities(values: npt.ArrayLike, columns: int | None = None) -> Float
 
 
 def check_in_unit_interval(p: Floats) -> None:
-    """Raise a ValueError for values that are not finite or not in 0..1, with the place of the first."""
+    """Raise a ValueError if values are not finite or not in 0..1, with the position of the first."""
     right = (p >= 0) & (p <= 1)
     if not right.all():
         place = np.unravel_index(int(right.argmin()), p.shape)
@@ -35,7 +35,7 @@ def check_in_unit_interval(p: Floats) -> None:
 
 
 def as_multi_hot(values: npt.ArrayLike) -> Bools:
-    """Give a multi-hot array as bool of shape (tiles, tags); anything but 0 and 1 is a ValueError."""
+    """Convert a multi-hot array to bool of shape (tiles, tags); values other than 0 and 1 are a ValueError."""
     given = np.asarray(values)
     hot = given.astype(bool)
     if given.dtype != hot.dtype and not (given == hot).all():  # NaN would count as a tag
@@ -44,7 +44,7 @@ def as_multi_hot(values: npt.ArrayLike) -> Bools:
 
 
 def as_rows(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, Bools]:
-    """Give the rows that a rule is fitted on: probabilities and truth of one shape (tiles, tags), at least one tile."""
+    """Convert the rows for a fit: probabilities and truth of one shape (tiles, tags), with at least one tile."""
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     if p.shape != true.shape or not p.size:
         raise ValueError(f"expected two filled arrays of one shape (tiles, tags), got {p.shape} and {true.shape}")

@@ -1,8 +1,8 @@
-"""Whether one network's answers beat another's on the same tiles, or differ by chance.
+"""Paired comparison of two predictions on the same tiles, with intervals that separate differences from noise.
 
-A tile that is hard for one network is hard for another, so the difference tile by tile is far surer
-than two scores beside each other. All of it holds the networks fixed: it says what other tiles could
-change, not another seed of training.
+A tile that is hard for one network is also hard for another, so the difference for each tile is far more certain than
+two separate scores. The networks are fixed: the intervals show the effect of other tiles, not of another seed of
+training.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ import pandas as pd
 from amazon_ml.decisions.crossfit import Estimate, bootstrap_interval, standard_error
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows
 
-#: Gives the ends of an interval of the mean, from one value a tile and ``level``.
+#: A function from one value for each tile and ``level`` to the ends of an interval of the mean.
 Interval = Callable[..., tuple[float, float]]
 
-#: So many that the tails are known at the high levels of several comparisons, too.
+#: Number of resamples, enough for the tails at the high levels of several comparisons.
 _RESAMPLES = 10_000
 _BOOTSTRAP: Interval = partial(bootstrap_interval, resamples=_RESAMPLES)
 
 
-#: What an interval says of a difference: noise where it holds 0.
+#: Verdict of an interval of a difference: noise if it contains 0.
 Verdict = Literal["higher", "lower", "noise"]
 
 
@@ -36,7 +36,7 @@ class Difference(Estimate):
 
 
 def shared_level(comparisons: int) -> float:
-    """Give the level at which each of several intervals is taken, so that all cover at once in 95 % (Bonferroni)."""
+    """Return the level of each of several intervals, so that all cover together with 95 % (Bonferroni)."""
     return 1 - 0.05 / max(comparisons, 1)
 
 
@@ -48,16 +48,16 @@ def paired(
     Parameters
     ----------
     values, against
-        One score a tile, of the same tiles in the same order.
+        One score for each tile, of the same tiles in the same order.
     level
-        Probability that the interval covers.
+        Coverage probability of the interval.
     interval
-        How it is made.
+        Function that computes the interval.
 
     Returns
     -------
-    ``value``, the mean difference; its ``standard_error`` and ``interval``; ``verdict``: higher or lower
-    where the interval leaves out 0, else noise.
+    ``value``, the mean difference; its ``standard_error`` and ``interval``; ``verdict``: higher or lower if the
+    interval does not contain 0, else noise.
     """
     difference: Floats = np.asarray(values, dtype=np.float64) - np.asarray(against, dtype=np.float64)
     ends = interval(difference, level=level)
@@ -70,20 +70,20 @@ def paired(
 
 
 def normal_interval(per_tile: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """Give the normal interval of a mean over tiles, where no two values are alike and a bootstrap would be slow."""
+    """Compute the normal interval of a mean over tiles, for distinct values, where a bootstrap would be slow."""
     values: Floats = np.asarray(per_tile, dtype=np.float64)
     reach = NormalDist().inv_cdf((1 + level) / 2) * float(standard_error(values))
     return float(values.mean()) - reach, float(values.mean()) + reach
 
 
 def log_loss_per_tile(targets: npt.ArrayLike, probabilities: npt.ArrayLike) -> Floats:
-    """Binary cross-entropy of each tile, mean over tags.
+    """Compute the binary cross-entropy of each tile, mean over tags.
 
     Parameters
     ----------
     targets, probabilities
-        Arrays of shape (tiles, tags), multi-hot and in 0..1. Probabilities are held off 0 and 1 by the
-        precision of float32, in which they are stored.
+        Arrays of shape (tiles, tags), multi-hot and in 0..1. Probabilities are clipped by the precision of float32, in
+        which they are stored.
 
     Returns
     -------
@@ -100,27 +100,27 @@ def paired_per_tag(
     targets: npt.ArrayLike, predicted: npt.ArrayLike, against: npt.ArrayLike, beta: float = 2.0,
     *, level: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Compare each tag's own F-beta, over tiles, of two answers.
+    """Compare the F-beta of each tag, over tiles, of two predictions.
 
     Parameters
     ----------
     targets, predicted, against
         Multi-hot arrays of shape (tiles, tags).
     beta, level
-        As for F-beta, and the probability that an interval covers.
+        Weight of recall against precision, and coverage probability of an interval.
     resamples, seed
-        Of the bootstrap.
+        Number of resamples and seed of the bootstrap.
 
     Returns
     -------
-    One row a tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
+    One row for each tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
     """
     bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, predicted, against)]
     cells = 4 * bits[0] + 2 * bits[1] + bits[2]
     rng = np.random.default_rng(seed)
     rows = []
     for tag in range(cells.shape[1]):
-        # A resample of tiles is told by how often it holds each of the eight ways a tile can be.
+        # The counts of the eight possible combinations define a resample of tiles.
         counts = np.bincount(cells[:, tag], minlength=8)
         drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
         low, high = np.quantile(_differences(drawn, beta), [(1 - level) / 2, (1 + level) / 2])
@@ -129,7 +129,7 @@ def paired_per_tag(
 
 
 def _differences(counts: npt.NDArray[np.int64], beta: float) -> Floats:
-    """Differences of two F-betas, shape (resamples,), from tiles counted by truth, first and second answer."""
+    """Compute differences of two F-betas, shape (resamples,), from counts by truth, first and second prediction."""
     cells = counts.reshape(-1, 2, 2, 2)
     support = cells[:, 1].sum(axis=(1, 2))
     answers = (cells[:, :, 1].sum(axis=2), cells[:, :, :, 1].sum(axis=2))  # given, by truth

@@ -1,4 +1,4 @@
-"""Where the score is lost, tag by tag."""
+"""Scores of each tag, and its effect on the metric."""
 
 from typing import Any
 
@@ -11,16 +11,15 @@ from amazon_ml.decisions.matrices import Floats, as_multi_hot
 
 
 def score_per_tag(targets: npt.ArrayLike, predicted: npt.ArrayLike, beta: float = 2.0) -> pd.DataFrame:
-    """Each tag's own precision, recall and F-beta, over tiles, and what it costs.
+    """Compute precision, recall and F-beta of each tag, over tiles, and its effect on the metric.
 
-    Precision, recall and F-beta of a tag explain the score but do not average to it: the metric is a
-    mean over tiles, not tags. ``gain_if_perfect`` is in its unit: how much the score would rise if this tag
-    alone were predicted without error.
+    Precision, recall and F-beta of the tags do not average to the metric, which is a mean over tiles.
+    ``gain_if_perfect`` is in its unit: the rise of the score if only this tag were predicted without error.
 
     Returns
     -------
-    Table with one row a tag: ``support`` and ``predicted`` (tiles), ``precision``, ``recall``,
-    ``fbeta`` in 0..1, each 0 where its denominator is 0, and ``gain_if_perfect``.
+    Table with one row for each tag: ``support`` and ``predicted`` (tiles), ``precision``, ``recall``, ``fbeta`` in
+    0..1, each 0 if its denominator is 0, and ``gain_if_perfect``.
     """
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     hits, support, count = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
@@ -45,7 +44,7 @@ def _gains_if_perfect(true: npt.NDArray[np.bool_], on: npt.NDArray[np.bool_], be
 def fbeta_by_threshold(
     targets: npt.ArrayLike, p: npt.ArrayLike, thresholds: npt.ArrayLike, beta: float = 2.0
 ) -> Floats:
-    """Each tag's own F-beta over tiles, for each of some thresholds.
+    """Compute the F-beta of each tag over tiles, for several thresholds.
 
     Parameters
     ----------
@@ -54,13 +53,13 @@ def fbeta_by_threshold(
     p
         Probabilities of the same shape.
     thresholds
-        Shape (thresholds,); a tag is on where its probability reaches the threshold.
+        Shape (thresholds,); a tag is predicted if its probability reaches the threshold.
     beta
         Weight of recall against precision.
 
     Returns
     -------
-    float64 of shape (thresholds, tags); 0 where a tag is neither true nor on.
+    float64 of shape (thresholds, tags); 0 if a tag is neither true nor predicted for any tile.
     """
     true, values, cuts = as_multi_hot(targets), np.asarray(p, dtype=np.float64), np.asarray(thresholds)
     order = np.argsort(values, axis=0)
@@ -74,7 +73,7 @@ def fbeta_by_threshold(
 
 
 def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
-    """Each tag's average precision: how well its probability ranks the tiles, whatever the threshold.
+    """Compute the average precision of each tag: how well its probability orders the tiles, for all thresholds.
 
     ``sum over n of (R_n - R_(n-1)) P_n``, with precision P_n and recall R_n at the n-th of the distinct
     probabilities from the highest down (Manning, Raghavan and Schütze 2008, section 8.4).
@@ -84,27 +83,27 @@ def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     targets
         Multi-hot array of shape (tiles, tags).
     p
-        Probabilities, or anything that ranks like them, of the same shape.
+        Probabilities, or other values with the same order, of the same shape.
 
     Returns
     -------
-    float64 of shape (tags,), in 0..1; NaN for a tag that no tile carries.
+    float64 of shape (tags,), in 0..1; NaN for a tag that no tile has.
     """
-    true, ranks = as_multi_hot(targets), np.asarray(p)
-    return np.array([_average_precision(true[:, tag], ranks[:, tag]) for tag in range(true.shape[1])])
+    true, values = as_multi_hot(targets), np.asarray(p)
+    return np.array([_average_precision(true[:, tag], values[:, tag]) for tag in range(true.shape[1])])
 
 
 def _average_precision(true: npt.NDArray[np.bool_], p: npt.NDArray[np.floating[Any]]) -> float:
     if not true.any():
         return float("nan")
     order = np.argsort(-p, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))  # tiles of one probability fall together
+    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))  # tiles of equal probability belong together
     hits = np.cumsum(true[order])[last]
     return float(np.sum(np.diff(hits, prepend=0) * (hits / (last + 1))) / hits[-1])
 
 
 def confusions(targets: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Count tiles where one tag is missed and another is a false positive.
+    """Count the tiles where one tag is missed and another is a false positive.
 
     Returns
     -------

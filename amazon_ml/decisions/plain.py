@@ -1,54 +1,54 @@
-"""Typed values out of the plain data that a JSON file holds; each function says which entry is wrong."""
+"""Typed values from the plain data of a JSON file; each function raises a ValueError for a wrong entry."""
 
 import math
 from collections.abc import Mapping
 
 
 def mapping(content: object) -> Mapping[str, object]:
-    """Give a JSON object as it is; anything else is a ValueError."""
+    """Return a JSON object unchanged; anything else is a ValueError."""
     if not isinstance(content, Mapping):
         raise ValueError(f"expected a JSON object, got {content!r}")
     return content
 
 
 def number(value: object) -> float:
-    """Give a finite number as float; anything else, also a bool, is a ValueError."""
+    """Return a finite number as float; anything else, also a bool, is a ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"expected a finite number, got {value!r}")
     return float(value)
 
 
 def numbers(values: object) -> tuple[float, ...]:
-    """Give a list of finite numbers as floats."""
+    """Return a list of finite numbers as floats."""
     return tuple(map(number, _sequence(values)))
 
 
 def rows(values: object) -> tuple[tuple[float, ...], ...]:
-    """Give a list of lists of finite numbers as floats."""
+    """Return a list of lists of finite numbers as floats."""
     return tuple(map(numbers, _sequence(values)))
 
 
 def whole(value: object) -> int:
-    """Give a whole number that is not below 0."""
+    """Return a whole number that is not below 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"expected a whole number from 0, got {value!r}")
     return value
 
 
 def wholes(values: object) -> tuple[int, ...]:
-    """Give a list of whole numbers that are not below 0."""
+    """Return a list of whole numbers that are not below 0."""
     return tuple(map(whole, _sequence(values)))
 
 
 def flag(value: object) -> bool:
-    """Give true or false; anything else is a ValueError."""
+    """Return true or false; anything else is a ValueError."""
     if not isinstance(value, bool):
         raise ValueError(f"expected true or false, got {value!r}")
     return value
 
 
 def text(value: object) -> str:
-    """Give a string; anything else is a ValueError."""
+    """Return a string; anything else is a ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"expected a string, got {value!r}")
     return value

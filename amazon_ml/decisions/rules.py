@@ -1,4 +1,4 @@
-"""The rules by name, from simple to complex, and their plain form."""
+"""The decision rules by name, from simple to complex, and their plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class NamedRule:
     target
         ``module:class`` of its estimator, below `amazon_ml.decisions`.
     summary
-        What it does, in a line.
+        Its description, in a line.
     constrained
-        It takes `LabelConstraints`.
+        Whether it accepts `LabelConstraints`.
     """
 
     target: str
@@ -40,7 +40,7 @@ class NamedRule:
         return kind
 
 
-#: From simple to complex: of two rules that score alike, the earlier is preferred.
+#: From simple to complex: the first of several rules with similar scores is preferred.
 RULES = {
     "fixed": NamedRule("threshold_rules:FixedThreshold", "0.2 for every tag"),
     "global": NamedRule("threshold_rules:GlobalThreshold", "one tuned threshold for all tags"),
@@ -54,12 +54,12 @@ RULES = {
     "stacked": NamedRule("expected_rules:StackedExpectedFBeta", "the same, each tag from all tags", constrained=True),
 }
 
-#: The rule of a run, unless another is requested.
+#: Default rule of a run.
 DEFAULT_RULE = "shrunk"
 
 
 def make_rules(*, beta: float = 2.0, constraints: LabelConstraints | None = None) -> dict[str, Rule]:
-    """Make all rules by name, not fitted, for tags that combine so.
+    """Make all rules by name, not fitted, for tags with these constraints.
 
     Examples
     --------
@@ -73,12 +73,12 @@ def make_rules(*, beta: float = 2.0, constraints: LabelConstraints | None = None
 
 
 def rule_to_dict(rule: Rule) -> dict[str, object]:
-    """Give a fitted rule as plain data that JSON can hold: ``kind``, the name of its class, and what was fitted.
+    """Return a fitted rule as plain data for JSON: ``kind``, the name of its class, and what was fitted.
 
     Raises
     ------
     KeyError
-        For a rule of another class than those of `RULES`.
+        If the class of the rule is not one of `RULES`.
     """
     kind = type(rule).__name__
     if _classes()[kind] is not type(rule):
@@ -87,18 +87,18 @@ def rule_to_dict(rule: Rule) -> dict[str, object]:
 
 
 def rule_from_dict(content: Mapping[str, object]) -> Rule:
-    """Make a fitted rule from `rule_to_dict`'s data.
+    """Make a fitted rule from the data of `rule_to_dict`.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        Where the data is no rule.
+        If the data is no rule.
     """
     return _classes()[plain.text(plain.mapping(content)["kind"])].from_dict(content)
 
 
 def thresholds_of(rule: Rule) -> "Floats | None":
-    """Give a fitted rule's thresholds, shape (tags,); None for a rule that has none."""
+    """Return the thresholds of a fitted rule, shape (tags,); None if the rule has none."""
     from amazon_ml.decisions.threshold_rules import ThresholdRule
 
     return rule.thresholds_ if isinstance(rule, ThresholdRule) else None

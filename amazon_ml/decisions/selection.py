@@ -1,4 +1,4 @@
-"""Choosing among rules is a fit, too: as an estimator it can be cross-fitted like any rule."""
+"""The choice among rules as an estimator, so that it can be cross-fitted like any rule."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -56,12 +56,12 @@ class SimplestRule(MultiLabelRule):
         self.random_state = random_state
 
     def to_dict(self) -> dict[str, object]:
-        """Give the chosen rule as plain data."""
+        """Return the chosen rule as plain data."""
         return self.rule_.to_dict()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Refuse: the plain data is that of the chosen rule, whose class reads it."""
+        """Raise a TypeError: the plain data belongs to the chosen rule, whose class reads it."""
         raise TypeError("a SimplestRule has no plain form of its own; store its rule_")
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,11 +1,11 @@
-"""Thresholds that hold on other tiles: averaged over bootstraps, and shrunk to a common one.
+"""Thresholds that generalise to other tiles: averaged over bootstraps, and shrunk to a common threshold.
 
-The exact search finds the best thresholds for the tiles it is given, and for tiles it is not given they
-are often worse than a common threshold: where a tag is rare, a single tile moves its threshold far. Two
-remedies, from the same bootstraps. Bagging (Breiman 1996, *Bagging predictors*) averages the thresholds
-found on resampled tiles. Shrinking draws them toward a common threshold, as far as tiles that the
-bootstraps did not contain ask for; the common threshold is itself drawn to 0.2, as far as the bootstraps
-disagree on it. All averages are of log odds, where 0.01 and 0.02 lie as far apart as 0.5 and 0.67.
+The exact search finds the best thresholds for its tiles. On other tiles they are often worse than a common threshold:
+for a rare tag, a single tile changes its threshold a lot. There are two remedies, from the same bootstraps. Bagging
+(Breiman 1996, *Bagging predictors*) averages the thresholds of resampled tiles. Shrinkage moves them towards a common
+threshold, by an amount that is best on tiles outside of the bootstraps; the common threshold itself is moved towards
+0.2, the more the bootstraps disagree on it. All averages are of log odds, where 0.01 and 0.02 have the same distance as
+0.5 and 0.67.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, as_rows
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, all_tagged, apply_thresholds, common_search, own_search
 
-#: Bootstraps. Each tile is left out of about a third of them.
+#: Number of bootstraps. About a third of them do not contain a given tile.
 BOOTSTRAPS = 20
 
-#: What a seed of bootstraps may be.
+#: Types of a seed of bootstraps.
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
-#: How far thresholds may go from the common one (0) to the tags' own (1).
+#: Positions of thresholds between the common one (0) and the tags' own (1).
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-#: An amount is preferred to the best where it falls short by less than so many standard errors of the paired
-#: difference. At 1 real gains on some thousand tiles are given away, at 0 a hundred tiles are too few.
+#: An amount is preferred to the best if it is worse by less than this many standard errors of the paired difference.
+#: With 1, real gains on some thousand tiles are lost; with 0, a hundred tiles are too few.
 _ERRORS = 0.5
 
 
@@ -44,7 +44,7 @@ class Bootstraps:
     common
         Log odds of the best common threshold, shape (bootstraps, 1).
     without
-        Which tile is in which bootstrap not at all, shape (tiles, bootstraps).
+        Whether a bootstrap does not contain a tile, shape (tiles, bootstraps).
     """
 
     own: Floats
@@ -73,11 +73,11 @@ def bootstrap(
     n_bootstraps
         Number of bootstraps, at least 1.
     random_state
-        Seed. Equal seeds draw equal rows, by their place in the arrays.
+        Seed. Equal seeds draw equal rows, by their position in the arrays.
 
     Returns
     -------
-    What each bootstrap found, and which tiles it lacked.
+    The thresholds of each bootstrap, and the tiles that it does not contain.
     """
     p, true = as_rows(probabilities, targets)
     if not n_bootstraps >= 1:
@@ -93,11 +93,11 @@ def bootstrap(
 
 
 def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floats, float]:
-    """Average the thresholds of bootstraps, and draw them to the common one.
+    """Average the thresholds of bootstraps, and shrink them to the common one.
 
-    How far is decided out of bag (Breiman 2001, *Random forests*): each tile with the bootstraps that lack it. The
-    strongest shrinkage wins that is not clearly worse than the best; with few tiles little is clear, and the thresholds
-    stay near a common one.
+    The amount is chosen out of bag (Breiman 2001, *Random forests*): each tile is scored with the bootstraps that do
+    not contain it. The strongest shrinkage that is not clearly worse than the best is chosen; with few tiles, few
+    differences are clear, and the thresholds stay near the common one.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floa
 
     Returns
     -------
-    Thresholds of shape (tags,), and how far they lie from the common one (0) to the tags' own (1).
+    Thresholds of shape (tags,), and their position between the common one (0) and the tags' own (1).
     """
     at_least_one = all_tagged(true)
     tested = found.without.any(axis=1)
@@ -126,7 +126,7 @@ def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floa
 
 
 def _drawn_to_start(common: Floats) -> Floats:
-    """Draw log odds to those of 0.2, the more so the less their mean departs from it for their variance.
+    """Shrink log odds to those of 0.2, the more the smaller the distance of their mean from it is for their variance.
 
     The weight that gives the least squared error, with estimates in place of the unknown mean and variance
     (Thompson 1968, *Some shrinkage techniques for estimating the mean*).
@@ -138,7 +138,7 @@ def _drawn_to_start(common: Floats) -> Floats:
 
 
 def _between(common: Floats, own: Floats, amount: float) -> Floats:
-    """Give the thresholds that lie so far from the common one to the tags' own; from log odds."""
+    """Compute the thresholds at a position between the common one and the tags' own, from log odds."""
     return sigmoid((1 - amount) * common + amount * own)
 
 

@@ -1,12 +1,12 @@
-"""Stacking: each tag's probability from the probabilities of all tags of all networks.
+"""Stacking: computes the probability of each tag from the probabilities of all tags of all networks.
 
-A tile with houses is likelier to show a road than its road probability alone says, and one network
-knows haze where another knows mines. A logistic regression from all log odds to each tag learns that.
-With hundreds of weights and few tiles of rare tags it also learns chance, so it is held to what is
-known to work: the average of the networks' log odds for the tag itself. What has no evidence stays there.
+A tile with houses shows a road more often than its road probability alone suggests, and one network recognises haze
+better, another mines. A logistic regression from all log odds to each tag learns that. With hundreds of weights and few
+tiles of rare tags it would also learn noise, so a penalty keeps it near the average log odds of the networks for the
+tag itself.
 
-Fitted on rows it is scored on, a stack flatters more than thresholds do, for it has more weights: fit it
-inside the cross-fit, as part of a rule (`amazon_ml.decisions.rules`, ``stacked``).
+On the rows of its fit, the score of a stack is even more too high than that of thresholds, since it has more weights:
+fit it inside the cross-fit, as part of a rule (`amazon_ml.decisions.rules`, ``stacked``).
 """
 
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities
 
-#: A normal prior of standard deviation 0.1 on how far each weight departs from the average of the networks.
+#: A normal prior with standard deviation 0.1 for the difference of each weight from the average of the networks.
 PENALTY = 100.0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A logistic regression a tag, ``sigmoid(logit(p) @ weights + intercept)``.
+    """One logistic regression for each tag, ``sigmoid(logit(p) @ weights + intercept)``.
 
     Parameters
     ----------
     weights
-        For each tag its weight of each input column.
+        Weights of the input columns for each tag.
     intercept
-        One a tag.
+        One for each tag.
     """
 
     weights: tuple[tuple[float, ...], ...]
@@ -49,27 +49,27 @@ class Stack:
         return sigmoid(logit(as_probabilities(probabilities, weights.shape[1])) @ weights.T + np.array(self.intercept))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the weights as plain data."""
+        """Return the weights as plain data."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make it from `to_dict`'s data."""
+        """Make it from the data of `to_dict`."""
         return cls(plain.rows(content["weights"]), plain.numbers(content["intercept"]))
 
 
 def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: float = PENALTY) -> Stack:
-    """Fit a ridge-penalised logistic regression a tag.
+    """Fit one ridge-penalised logistic regression for each tag.
 
     Parameters
     ----------
     probabilities
-        Out-of-fold probabilities, shape (tiles, networks x tags): one network's tags beside the other's.
+        Out-of-fold probabilities, shape (tiles, networks x tags): the columns of all networks.
     targets
         Multi-hot truth, shape (tiles, tags).
     penalty
-        How strongly the weights are held to the average of the networks, and the intercept to 0; more
-        than 0.
+        Strength of the penalty, more than 0: on the difference of the weights from the average of the networks, and on
+        the intercept.
     """
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     tags = true.shape[1]

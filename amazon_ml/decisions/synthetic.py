@@ -1,4 +1,4 @@
-"""Probabilities and truth of tiles that do not exist, to try rules on: seeded, of any size."""
+"""Synthetic probabilities and true tags, to try rules on."""
 
 import numpy as np
 
@@ -6,17 +6,18 @@ from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.labels import PLANET
 
-#: Share of tiles, in the order of PLANET: one weather tag each, and ground tags where it is not cloudy.
+#: Shares of tiles, in the order of PLANET: weather tags, of which each tile has one, and ground tags of tiles that are
+#: not cloudy.
 _WEATHER = (0.70, 0.18, 0.07, 0.05)
 _GROUND = (0.97, 0.32, 0.21, 0.19, 0.12, 0.10, 0.022, 0.009, 0.009, 0.009, 0.006, 0.003, 0.003)
 
 
 def draw_rows(tiles: int, seed: int = 0, *, noise: float = 1.0) -> tuple[Floats, MultiHot]:
-    """Draw probabilities and truth with what makes deciding hard.
+    """Draw probabilities and true tags with the difficulties of real ones.
 
-    The truth keeps the label logic of the competition, from common tags to rare ones; ground tags
-    come together, as roads and habitation do. The probabilities rank the tags imperfectly, err
-    together within a tile, and are miscalibrated: each tag is over- or underconfident, and shifted.
+    The true tags obey the label logic of the competition, and are common to rare; ground tags are correlated, as roads
+    and habitation are. The probabilities order the tags imperfectly, have correlated errors within a tile, and are
+    miscalibrated: each tag is over- or underconfident, and shifted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Decision rules with one threshold a tag; they differ in how they find the thresholds."""
+"""Decision rules with one threshold for each tag; they differ in how they find the thresholds."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -21,22 +21,22 @@ from amazon_ml.decisions.thresholds import (
 
 
 class ThresholdRule(MultiLabelRule):
-    """A rule that predicts a tag where its probability reaches the tag's threshold.
+    """A rule that predicts a tag if its probability reaches the threshold of the tag.
 
     Attributes
     ----------
     thresholds_
         float64 of shape (tags,). A threshold of 0 always predicts the tag, one above 1 never does.
     at_least_one_
-        Whether a tile that reaches no threshold gets its most probable tag: so it is where every tile of the fit
-        had a tag. The F-beta of an empty answer is 0, so this costs nothing.
+        Whether a tile that reaches no threshold gets its most probable tag: true if every tile of the fit had a tag.
+        The F-beta of an empty prediction is 0, so this costs nothing.
     """
 
     thresholds_: Floats
     at_least_one_: bool
 
     def to_dict(self) -> dict[str, object]:
-        """Give the fitted rule as plain data that JSON can hold."""
+        """Return the fitted rule as plain data for JSON."""
         return {
             "beta": float(self.beta),
             "thresholds": self.thresholds_.tolist(),
@@ -45,7 +45,7 @@ class ThresholdRule(MultiLabelRule):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+        """Make a fitted rule from the data of `to_dict`. Parameters that only `fit` uses have their defaults."""
         rule = cls(beta=plain.number(content["beta"]))
         rule.thresholds_ = np.array(plain.numbers(content["thresholds"]))
         rule.at_least_one_ = plain.flag(content["at_least_one"])
@@ -69,7 +69,7 @@ class ThresholdRule(MultiLabelRule):
 
 
 class FixedThreshold(ThresholdRule):
-    """One given threshold for every tag; `fit` looks only whether every tile has a tag.
+    """One given threshold for every tag; `fit` only checks whether every tile has a tag.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class FixedThreshold(ThresholdRule):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data."""
+        """Make a fitted rule from the data of `to_dict`."""
         rule = super().from_dict(content)
         rule.threshold = float(rule.thresholds_[0])
         return rule
@@ -104,7 +104,7 @@ class FixedThreshold(ThresholdRule):
 
 
 class GlobalThreshold(ThresholdRule):
-    """One threshold for all tags: the best there is for the tiles of the fit.
+    """One threshold for all tags: the best for the tiles of the fit.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ class GlobalThreshold(ThresholdRule):
 
 
 class PerClassThresholds(ThresholdRule):
-    """One threshold a tag, by the exact line search (`amazon_ml.decisions.thresholds`) from 0.2.
+    """One threshold for each tag, by the exact line search (`amazon_ml.decisions.thresholds`) from 0.2.
 
     On the tiles of the fit, no change of a single threshold can raise the mean F-beta. Of equally good thresholds, the
-    one next to the former threshold is kept. On other tiles they are often worse than one common threshold where tags
+    one next to the former threshold is chosen. On other tiles they are often worse than one common threshold if tags
     are rare; see `ShrunkThresholds`.
 
     Parameters
@@ -152,7 +152,7 @@ class PerClassThresholds(ThresholdRule):
 
 
 class BaggedThresholds(ThresholdRule):
-    """One threshold a tag: the mean, in log odds, of those that the exact search finds on bootstraps of the tiles.
+    """One threshold for each tag: the mean, in log odds, of those of the exact search on bootstraps of the tiles.
 
     Source: Breiman 1996, *Bagging predictors*.
 
@@ -185,10 +185,10 @@ class BaggedThresholds(ThresholdRule):
 
 
 class ShrunkThresholds(ThresholdRule):
-    """One threshold a tag: averaged over bootstraps, drawn to a common threshold as far as left-out tiles ask for.
+    """One threshold for each tag: averaged over bootstraps, and shrunk to a common threshold.
 
-    How far is decided out of bag: each tile is scored with the bootstraps that lack it (Breiman 2001, *Random
-    forests*).
+    The amount is chosen out of bag: each tile is scored with the bootstraps that do not contain it (Breiman 2001,
+    *Random forests*).
     With few tiles the thresholds stay near a common one. See `amazon_ml.decisions.shrink`.
 
     Parameters
@@ -204,7 +204,7 @@ class ShrunkThresholds(ThresholdRule):
     Attributes
     ----------
     amount_
-        How far the thresholds lie from the common one (0) to the tags' own (1).
+        Position of the thresholds between the common one (0) and the tags' own (1).
 
     Examples
     --------
@@ -225,12 +225,12 @@ class ShrunkThresholds(ThresholdRule):
         self.random_state = random_state
 
     def to_dict(self) -> dict[str, object]:
-        """Give the fitted rule as plain data that JSON can hold."""
+        """Return the fitted rule as plain data for JSON."""
         return {**super().to_dict(), "amount": self.amount_}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
-        """Make a fitted rule from `to_dict`'s data. Parameters that only `fit` uses have their defaults."""
+        """Make a fitted rule from the data of `to_dict`. Parameters that only `fit` uses have their defaults."""
         rule = super().from_dict(content)
         rule.amount_ = plain.number(content["amount"])
         return rule

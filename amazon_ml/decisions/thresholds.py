@@ -1,17 +1,16 @@
-"""Thresholds: from probabilities to tags, and the exact search for the thresholds that maximise F-beta.
+"""Thresholds: their application to probabilities, and the exact search for those that maximise F-beta.
 
 The estimators on top of it are in `amazon_ml.decisions.threshold_rules`.
 
-Why exact, and why it is fast. Hold all thresholds but one. A tile's F-beta then depends on the last
-tag only through "on" or "off", so each tile has a fixed gain: F-beta with the tag on, minus F-beta
-with it off. A threshold turns the tag on for the tiles with the highest probabilities. Sort the tiles
-by probability, and the running sum of their gains is the change of the score for every threshold
-there is; its maximum is the exact best cut, at the cost of one sort. Going round the tags until no
-threshold moves ends in a fixed point, since every move raises the score and there are finitely many
-cuts. It is a local maximum: no single threshold can be changed to gain more.
+Why the search is exact, and fast. Fix all thresholds except one. The F-beta of a tile then depends on the last tag only
+through "on" or "off", so each tile has a fixed gain: F-beta with the tag on, minus F-beta with it off. A threshold
+switches the tag on for the tiles with the highest probabilities. After sorting the tiles by probability, the running
+sum of their gains is the change of the score for every possible threshold; its maximum is the exact best cut, at the
+cost of one sort. Repeating this for all tags until no threshold changes ends in a fixed point, since every change
+raises the score and the number of cuts is finite. It is a local maximum: no change of a single threshold gains more.
 
-A threshold that all tags share is found the same way, and there the maximum is the global one: as it
-falls, tags turn on one after the other over all tiles, and each adds what it changes in its tile.
+A threshold that all tags share is found in the same way, and there the maximum is global: as the threshold falls, tags
+switch on one after the other over all tiles, and each adds its gain in its tile.
 """
 
 from collections.abc import Callable
@@ -22,11 +21,11 @@ import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot
 
-#: The threshold that the search starts from, and the baseline it is compared with. With beta = 2 and
-#: a handful of tags a tile, the best global threshold of a calibrated network lies near it.
+#: First threshold of the search, and the baseline. With beta = 2 and a few tags per tile, the best global threshold of
+#: a calibrated network is near it.
 DEFAULT_THRESHOLD = 0.2
 
-#: Gains below this are rounding, not improvement; it keeps the search from moving back and forth.
+#: Smaller gains are rounding errors; without this limit the search could move back and forth.
 _LEAST_GAIN = 1e-9
 
 
@@ -38,9 +37,9 @@ def apply_thresholds(p: Floats, thresholds: npt.ArrayLike, at_least_one: bool = 
     p
         Probabilities, float64 of shape (tiles, tags).
     thresholds
-        Shape (tags,), or (tiles, tags) where each tile has its own.
+        Shape (tags,), or (tiles, tags) if each tile has its own.
     at_least_one
-        Give a tile that reaches no threshold its most probable tag.
+        Predict the most probable tag of a tile that reaches no threshold.
 
     Returns
     -------
@@ -65,16 +64,16 @@ def all_tagged(targets: npt.ArrayLike) -> bool:
 
 
 class CutLine(NamedTuple):
-    """Every way to cut a column of probabilities in two, from none on to all on.
+    """All cuts of a column of probabilities into "on" and "off", from none on to all on.
 
     Parameters
     ----------
     order
         The entries in falling order of probability.
     ends
-        For each cut, how many of them are on; entries of equal probability are never parted.
+        Number of entries that are on, for each cut; entries of equal probability are never separated.
     cuts
-        For each cut, a threshold that makes it.
+        A threshold for each cut.
     """
 
     order: npt.NDArray[np.intp]
@@ -87,13 +86,13 @@ class CutLine(NamedTuple):
         Parameters
         ----------
         gains
-            What each entry gains by being on.
+            Gain of each entry if it is on.
         on
-            How many are on at present.
+            Number of entries that are on now.
 
         Returns
         -------
-        The best threshold, of equals the one next to the present one; None where that is as good.
+        The best threshold, of equals the one next to the present one; None if the present one is as good.
         """
         sums = np.concatenate([[0.0], np.cumsum(gains[self.order])])[self.ends]
         now = int(np.searchsorted(self.ends, on))
@@ -104,22 +103,22 @@ class CutLine(NamedTuple):
 
 
 def cut_line(p: Floats) -> CutLine:
-    """Sort one column of probabilities into its cuts."""
-    order = np.argsort(-p)  # in any order among equals, since no cut parts them
+    """Find all cuts of one column of probabilities."""
+    order = np.argsort(-p)  # in any order among equals, since no cut separates them
     falling = p[order]
     last_of_equals = np.flatnonzero(np.append(falling[1:] < falling[:-1], True)) + 1
     ends = np.concatenate([[0], last_of_equals])
     distinct = falling[ends[1:] - 1]
     above = np.concatenate([[1.0], distinct[:-1]])
     middle = (above + distinct) / 2
-    # Between neighbouring floats the middle may round to the lower one; the upper one parts them too.
+    # Between neighbouring floats the middle may round to the lower one; the upper one separates them, too.
     between = np.where(middle > distinct, middle, above)[1:]
     none_on = (distinct[0] + 1) / 2 if distinct[0] < 1 else np.nextafter(1.0, 2.0)
     return CutLine(order, ends, np.concatenate([[none_on], between, [0.0]]))
 
 
 def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], tuple[float, ...]]:
-    """Prepare the search for each tag's own threshold on some rows.
+    """Prepare the search for the threshold of each tag on some rows.
 
     Parameters
     ----------
@@ -130,13 +129,12 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
 
     Returns
     -------
-    A search that is given how much each tile counts, and gives the thresholds. The sorting is done once
-    for all searches.
+    A function from the weights of the tiles to the thresholds. The sorting is done once for all searches.
     """
     lines = [cut_line(column) for column in p.T]
     columns, truth = np.ascontiguousarray(p.T), np.ascontiguousarray(true.T)
     need = beta**2 * truth.sum(axis=0)
-    # What is predicted for a tile that reaches no threshold: its most probable tag, or nothing.
+    # Prediction for a tile that reaches no threshold: its most probable tag, or none.
     at_least_one = all_tagged(true)
     fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
 
@@ -152,7 +150,7 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
                 empty = count_without == 0
                 hits_off = np.where(empty, fallback, hits_without)
                 count_off = np.where(empty, int(at_least_one), count_without)
-                # One tag on makes the denominator positive; off, it can be 0, and so is the numerator.
+                # With the tag on, the denominator is positive; with it off, it can be 0, and so is the numerator.
                 score_on = (hits_without + truth[tag]) / (need + count_without + 1)
                 score_off = hits_off / np.maximum(need + count_off, 1)
                 best = line.best((score_on - score_off) * weight, int(on[tag].sum()))
@@ -167,11 +165,11 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
 
 
 def common_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], float]:
-    """Prepare the search for a threshold that all tags share; otherwise as `own_search`."""
+    """Prepare the search for a threshold that all tags share; otherwise like `own_search`."""
     by_rank = np.argsort(-p, axis=1, kind="stable")
     hits = np.take_along_axis(true, by_rank, axis=1).cumsum(axis=1)
     score = (1 + beta**2) * hits / (beta**2 * true.sum(axis=1, keepdims=True) + np.arange(1, p.shape[1] + 1))
-    # Where no tag may be missing, the first is on already, and its turn changes nothing.
+    # If each tile must have a tag, its first is on already, and switching it on changes nothing.
     before = np.column_stack([score[:, 0] * all_tagged(true), score[:, :-1]])
     line = cut_line(np.take_along_axis(p, by_rank, axis=1).ravel())
     on = int((p >= DEFAULT_THRESHOLD).sum())

@@ -125,8 +125,7 @@ class TileTagger(pl.LightningModule):
         self.register_buffer("mean", torch.tensor(hp["mean"] or mean) * 255)
         self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
         if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
-            problem = f"`model.mean` and `model.std` must have one value for each of {hp['in_chans']} channels"
-            raise InputError(problem, option="model.mean")
+            raise InputError(f"`model.mean` and `model.std` must have {hp['in_chans']} values", option="model.mean")
         if not (self.std > 0).all():
             raise InputError(f"`model.std` is a divisor and must be above 0, not {hp['std']}", option="model.std")
         if hp["channels_last"]:
@@ -156,8 +155,7 @@ class TileTagger(pl.LightningModule):
         Raises
         ------
         InputError
-            If tags, size or channels differ from those of the data module, or something is missing without a data
-            module.
+            If tags, size or channels differ from those of the data module, or are missing without one.
         """
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PlanetDataModule):
@@ -181,8 +179,7 @@ class TileTagger(pl.LightningModule):
             problem = f"TileTagger has {own['in_chans']} channels, but tiles have the bands {name_bands(data.bands)}"
             raise InputError(problem, option="in_chans", remedy="omit in_chans")
         if self._own_size and own["size"] != size:
-            problem = f"TileTagger has size {own['size']}, but the data module has size {size}"
-            raise InputError(problem, option="size", remedy="omit the size")
+            raise InputError(f"the size is {own['size']}, but {size} in the data module; omit it", option="size")
         if not self.is_built:
             with seeded(data.network_seed):
                 self._build(tags, size, in_chans)
@@ -206,8 +203,7 @@ class TileTagger(pl.LightningModule):
             Share of the training tiles with each tag, in 0..1, shape (tags,).
         """
         if frequencies.shape != (len(self.hparams["tags"]),):
-            problem = f"frequencies must be of shape ({len(self.hparams['tags'])},), not {frequencies.shape}"
-            raise InputError(problem, option="frequencies")
+            raise InputError(f"frequencies of shape {frequencies.shape} do not fit the tags", option="frequencies")
         self.loss.learn_frequencies(frequencies)
         self._knows_frequencies = True
         if self._untrained:
@@ -354,12 +350,11 @@ class TileTagger(pl.LightningModule):
                 logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
             except Exception as error:  # each network raises its own type
                 option = "data.size" if edge == hp["size"] else "model.progressive_resizing"
-                reason = str(error).splitlines()[0]
-                problem = f"`{option}`: {hp['backbone']} does not accept tiles of {edge} px: {reason}"
+                problem = f"`{option}`: {hp['backbone']} cannot use tiles of {edge} px: {str(error).splitlines()[0]}"
                 raise InputError(problem, option=option) from error
             if getattr(logits, "shape", None) != (1, len(hp["tags"])):
-                problem = f"with `model.backbone_args` {hp['backbone_args']}, {hp['backbone']} does not give one logit"
-                raise InputError(f"{problem} for each tag", option="model.backbone_args")
+                problem = f"{hp['backbone']} with {hp['backbone_args']} does not give one logit for each tag"
+                raise InputError(problem, option="model.backbone_args")
         self.backbone.train()
 
     def _check_stages(self) -> None:
@@ -368,8 +363,7 @@ class TileTagger(pl.LightningModule):
         if not unfreeze:
             return
         if not hasattr(self.backbone, "group_matcher"):
-            problem = f"`model.unfreeze`: timm defines no stages of {self.hparams['backbone']}"
-            raise InputError(problem, option="model.unfreeze", remedy="omit it")
+            raise InputError("the backbone has no stages; omit `model.unfreeze`", option="model.unfreeze")
         there = len(stages(self.backbone))
         if min(unfreeze) != 0 or any(count != "all" and not 1 <= count <= there for count in unfreeze.values()):
             raise InputError(

@@ -101,9 +101,8 @@ def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
         rising = RisingRate(rates)
         trainer = make_trainer(config.trainer, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
-            trainer.fit(
-                tagger, data.train_dataloader()
-            )  # only the loader: the seed of dropout does not depend on the data module
+            # Only the loader: with the data module, each step would seed dropout.
+            trainer.fit(tagger, data.train_dataloader())
     if not rising.rows:
         raise WorkError(f"the loss is not finite at the `lowest` rate {rates[0]:g}")
     return pd.DataFrame(rising.rows, columns=["step", "learning_rate", "loss", "smoothed_loss"])

@@ -1,1 +1,1 @@
-"""Fitting: one fold, its callbacks and loggers, how it is launched, and the finders of its options."""
+"""Training of one fold: trainer, callbacks, loggers, launch of processes."""

@@ -1,4 +1,4 @@
-"""What happens beside training: checkpoints to resume from, a line and a table of the tags for each epoch."""
+"""Callbacks of the trainer: checkpoints to resume from, a log line and a table of tags for each epoch."""
 
 import io
 import logging
@@ -23,34 +23,34 @@ from amazon_ml.runtime.files import atomic_write, write_table
 
 log = logging.getLogger(__name__)
 
-#: How much work a killed run may lose, at most.
+#: Most work that a killed run may lose.
 SAVE_EVERY = timedelta(seconds=60)
 
 
 def resume_points(checkpoint: Path) -> list[pl.Callback]:
-    """Keep one checkpoint: written every minute, after each epoch, and when a signal asks to stop."""
+    """Make the callbacks of one checkpoint, saved every minute, after each epoch, and when a signal requests a stop."""
     after_epochs = pl.callbacks.ModelCheckpoint(
         checkpoint.parent, checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
     return [after_epochs, PreemptionCheckpoint(checkpoint)]
 
 
-#: What a process wants after a step; all do what the one does that wants the most.
+#: Requests of a process after a step; all processes obey the largest.
 _GO_ON, _SAVE, _STOP = range(3)
 
 
 class PreemptionCheckpoint(pl.callbacks.Checkpoint):
-    """Save after a step where it is time to, and stop where a signal asked for it; all processes at the same step.
+    """Saves a checkpoint when it is time, and stops when a signal requests it; all processes at the same step.
 
-    One process that is asked is enough: a scheduler may reach them at different times, or one of them only.
-    Validation is left after a batch, without saving; what was trained since the last save is then trained again.
-    They agree through main memory, once a step, so that none waits for a device.
-    Being a ``Checkpoint`` it is called last, when averages have taken in the weights of the step.
+    A signal to one process is enough: a scheduler may signal them at different times, or only one of them. Validation
+    stops after a batch, without saving; the steps since the last checkpoint are then trained again. The processes agree
+    through main memory, once per step, so that none waits for a device. As a ``Checkpoint``, this callback is called
+    last, after averages have been updated.
 
     Parameters
     ----------
     checkpoint
-        Where to save.
+        Path of the checkpoint.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -60,10 +60,10 @@ class PreemptionCheckpoint(pl.callbacks.Checkpoint):
         self._shared_batches = 0
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Do without Lightning's handler of SIGTERM, which talks to the others whatever they are at."""
+        """Switch off Lightning's handler of SIGTERM, which calls the other processes at any time."""
         inside: Any = trainer
         inside._signal_connector.register_signal_handlers = preemption.reclaim
-        inside.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # and waits for the device, in every step
+        inside.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # waits for the device in every step
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -72,8 +72,8 @@ class PreemptionCheckpoint(pl.callbacks.Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Save."""
-        if not _can_resume_behind(trainer, batch_idx):
+        """Save if it is time, or a stop is requested."""
+        if not _can_resume_after(trainer, batch_idx):
             return
         due = distributed.rank() == 0 and time.monotonic() - self._saved_at >= SAVE_EVERY.total_seconds()
         wanted = distributed.all_reduce_max(_STOP if preemption.requested() else _SAVE if due else _GO_ON)
@@ -83,51 +83,51 @@ class PreemptionCheckpoint(pl.callbacks.Checkpoint):
             self._saved_at = time.monotonic()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Stop, now that loggers have the figures of the step."""
+        """Stop after the loggers have the figures of the step."""
         if self._stops:
             raise preemption.Stopped(f"at step {trainer.global_step}")
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Find how many batches all processes have: behind them, some could not answer."""
+        """Find the number of batches that all processes have; after them, some processes could not answer."""
         self._shared_batches = min(distributed.all_gather(int(sum(trainer.num_val_batches))))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
     ) -> None:
-        """Stop."""
+        """Stop if a signal has requested it."""
         if batch_idx < self._shared_batches and distributed.all_reduce_max(preemption.requested()):
             raise preemption.Stopped(f"in the validation after step {trainer.global_step}")
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Stop behind the last epoch, whose checkpoint is written."""
+        """Stop after the last epoch, whose checkpoint is written."""
         if distributed.all_reduce_max(preemption.requested()):
             raise preemption.Stopped(f"at step {trainer.global_step}, the last")
 
 
-def _can_resume_behind(trainer: pl.Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint after this batch would lose nothing.
+def _can_resume_after(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether training can resume from a checkpoint after this batch without loss.
 
-    It would lose gradients that are still accumulated. And after an epoch's last batch, or another that a
-    validation follows, Lightning would resume behind that validation, and skip it.
+    Accumulated gradients would be lost. After the last batch of an epoch, or another batch before a validation,
+    Lightning would resume after that validation, and skip it.
     """
     if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.is_last_batch:
         return False
     every = trainer.val_check_batch
     done = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
-    # Where a validation follows every batch, the work of an epoch is worth more than one of them.
+    # If a validation follows every batch, the work of an epoch is worth more than one validation.
     return every is None or every <= 1 or (done + 1) % every != 0
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write checkpoints beside their place, then rename them.
+    """Writes checkpoints under a temporary name in their folder, then renames them.
 
-    Lightning writes them to the folder for temporary files; on a cluster, that is another file system than
-    the run's, and a kill during the copying would leave half a checkpoint in place of the whole one.
+    Lightning writes them to the folder for temporary files. On a cluster that is another file system than that of the
+    run, and a kill during the copy would leave half a checkpoint instead of a complete one.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save, and have it on the disk before the former one goes."""
-        content = io.BytesIO()  # written from here, since PyTorch hides what the disk says behind an error of its own
+        """Save, and force the file to disk before it replaces the former one."""
+        content = io.BytesIO()  # in memory first, since PyTorch hides errors of the disk behind its own
         torch.save(checkpoint, content)
         with atomic_write(Path(path)) as temporary, temporary.open("wb") as stream:
             stream.write(content.getbuffer())
@@ -136,20 +136,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class EpochLogger(pl.Callback):
-    """Log each epoch's figures, training speed, share of the time spent waiting for data, and peak of memory.
+    """Logs the scores of each epoch, training speed, share of the time spent waiting for data, and peak of memory.
 
     Attributes
     ----------
     speeds
         Images/s of each epoch, or of the part of it since it was resumed.
     waits
-        Share of each epoch's time in which the training loop waited for a batch, in 0..1. The work of a
-        GPU goes on meanwhile, so there it is the most that faster loading could save.
+        Share of the time of each epoch in which the training loop waited for a batch, in 0..1. A GPU continues to work
+        meanwhile, so there it is the most that faster loading could save.
     peak
-        Most memory so far, GiB: PyTorch's on a GPU, this process's own otherwise.
+        Largest memory so far, GiB: that of PyTorch on a GPU, else that of this process.
     row
-        What the loggers get of the last epoch that ended. It is stored in checkpoints: loggers are told after
-        the one at the end of an epoch is written, and a process may be killed in between.
+        Figures of the last finished epoch for the loggers. Checkpoints store it: loggers get it after the checkpoint
+        at the end of the epoch is written, and a process may be killed in between.
     """
 
     row: Mapping[str, float]
@@ -162,16 +162,16 @@ class EpochLogger(pl.Callback):
         self._tiles, self._began, self._waited = 0, 0.0, 0.0
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Forget the memory of what ran before on the GPU."""
+        """Reset the peak of memory on the GPU."""
         if module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(module.device)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the clock; in an epoch that is resumed in its middle, this is the only time."""
+        """Start the clock; for an epoch that is resumed in its middle, only this method does so."""
         self._tiles, self._began, self._waited = 0, time.perf_counter(), _waited(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start it anew."""
+        """Restart the clock."""
         self.on_train_start(trainer, module)
 
     def on_train_batch_end(
@@ -195,31 +195,31 @@ class EpochLogger(pl.Callback):
             module.log_dict(figures, on_step=False, on_epoch=True, batch_size=1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log the line."""
+        """Log a line with the figures of the epoch."""
         figures = trainer.callback_metrics
         named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2"}
-        told = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
+        parts = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
         own = {key: float(value) for key, value in figures.items() if key in _ROW}
         self.row = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1, **own}
         if self.speeds:
-            told += [f"{self.speeds[-1]:.0f} images/s", f"{self.waits[-1]:.0%} wait for data", f"{self.peak:.1f} GiB"]
-        log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join(told))
+            parts += [f"{self.speeds[-1]:.0f} images/s", f"{self.waits[-1]:.0%} wait for data", f"{self.peak:.1f} GiB"]
+        log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join(parts))
 
     def state_dict(self) -> dict[str, float]:
-        """Give the row."""
+        """Return the row for a checkpoint."""
         return dict(self.row)
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Take the row back."""
+        """Restore the row."""
         self.row = state
 
 
-#: Figures of an epoch of training, as loggers get them.
+#: Figures of an epoch of training in the loggers.
 _ROW = {"train_loss_epoch", "images_per_second", "data_wait", "peak_memory_gib", "train_seconds"}
 
 
 def _waited(trainer: pl.Trainer) -> float:
-    """Seconds waited for batches so far, as far as the loader counts them."""
+    """Return the seconds waited for batches so far, if the loader counts them."""
     return float(getattr(trainer.train_dataloader, "waited", 0.0))
 
 
@@ -229,38 +229,38 @@ def _peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in KiB
 
 
-#: Figures of a tag as loggers call them, and their columns.
+#: Names of the figures of a tag in the loggers, and their columns.
 _LOGGED = {"f2": "fbeta", "precision": "precision", "recall": "recall", "average_precision": "average_precision"}
 
 
 class TaskMark(pl.Callback):
-    """Keep in each checkpoint what it is trained for, so that one of another run is noticed."""
+    """Stores the task in each checkpoint, so that a checkpoint of another run is noticed."""
 
     def __init__(self, task: str | None) -> None:
         self.task = task
 
     def state_dict(self) -> dict[str, str | None]:
-        """Give the task."""
+        """Return the task for a checkpoint."""
         return {"task": self.task}
 
 
 class PerTagTable(pl.Callback):
-    """Keep each epoch's figures of each tag in a CSV of one row an epoch and tag, and send them to the loggers.
+    """Writes the scores of each tag to a CSV with one row for each epoch and tag, and to the loggers.
 
-    A row of this epoch or a later one is from before an interruption: the epoch is done again, and
-    its rows take their place.
+    A row of this epoch or a later one is from before an interruption: the epoch is trained again, and its new rows
+    replace the old ones.
 
     Parameters
     ----------
     path
-        The CSV, written whole after each validation.
+        The CSV, rewritten after each validation.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the table, and log."""
+        """Write the table, and log the scores."""
         if not trainer.is_global_zero:
             return
         table = cast(TileTagger, module).per_tag
@@ -275,5 +275,5 @@ class PerTagTable(pl.Callback):
             for tag, value in by_tag[column].items()
         }
         for logger in trainer.loggers:
-            if not isinstance(logger, pl.loggers.CSVLogger):  # which would grow a column for each tag
+            if not isinstance(logger, pl.loggers.CSVLogger):  # it would get a column for each tag
                 logger.log_metrics(scores, step=trainer.global_step - 1)  # the step that Lightning counts by

@@ -1,4 +1,4 @@
-"""One fold: train a network on the other folds, then write the probabilities of the tiles it never saw."""
+"""Fits one fold: trains a network on the other folds, and writes the probabilities of the held-out tiles."""
 
 import logging
 import time
@@ -56,22 +56,23 @@ from amazon_ml.training.launch import (
 from amazon_ml.training.loggers import check_loggers, open_loggers
 
 log = logging.getLogger(__name__)
+_BEGIN_AGAIN = "delete it to begin the fold again"
 
 
 def open_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
-    """Make the data module of a run's tiles; it reads nothing yet, and writes what folds share when it is prepared."""
+    """Make the data module of the tiles of a run; `prepare_data` writes the files that the folds share."""
     return _data(run, config, fold=0)
 
 
 def prepare_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
-    """Read the tiles, and write what all folds share: which tile is held out when, and how tiles are read."""
+    """Read the tiles, and write the files that the folds share: the folds, and the reader of tiles."""
     data = open_tiles(run, config)
     data.prepare_data()
     return data
 
 
 def fold_data(run: Run, config: RunConfig, fold: int, catalog: Catalog) -> PlanetDataModule:
-    """Make the data module of one fold of a run, of tiles that were prepared."""
+    """Make the data module of one fold of a run, from prepared tiles."""
     data = _data(run, config, fold)
     data.catalog = catalog
     data.setup()
@@ -86,12 +87,12 @@ def _data(run: Run, config: RunConfig, fold: int) -> PlanetDataModule:
 
 
 def on_gpu(trainer: TrainerConfig) -> bool:
-    """Whether a GPU does the work: where there is one, and the options do not keep to the CPU."""
+    """Whether a GPU does the work: if there is one, and the options do not choose the CPU."""
     return torch.cuda.is_available() and trainer.accelerator != "cpu"
 
 
 def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed: int) -> None:
-    """Train and predict one fold; what is finished already is skipped, what was begun goes on."""
+    """Train and predict one fold; finished parts are skipped, and unfinished training resumes."""
     tags = data.catalog.tags.names
     held_out = data.catalog.labelled["image_name"].iloc[data.valid_rows]
     parts = [(folder.valid, held_out, data.val_dataloader)]
@@ -113,7 +114,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
     else:
         _check_fits(folder, reached, model)
         for path, _, _ in parts:
-            distributed.on_rank_zero(partial(path.unlink, missing_ok=True))  # by a network that is gone
+            distributed.on_rank_zero(partial(path.unlink, missing_ok=True))  # of a former network
         _fit(folder, config, data, model, reached)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
@@ -121,12 +122,12 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
             table = probability_table(names, tags, predict(model, loader(), config.trainer))
             distributed.on_rank_zero(partial(hashes.write_table, path, table, made_of=[folder.weights]))
-    # The weights are kept; nothing is left to resume.
+    # The weights are saved, so no checkpoint is needed.
     distributed.on_rank_zero(lambda: _remove_checkpoint(folder))
 
 
 def _remove_checkpoint(folder: FoldFolder) -> None:
-    """Remove the checkpoint, and its folder where nothing else lies in it."""
+    """Remove the checkpoint, and its folder if that is empty."""
     clear_leftovers(folder.last)
     with suppress(OSError):
         folder.last.unlink(missing_ok=True)
@@ -135,7 +136,7 @@ def _remove_checkpoint(folder: FoldFolder) -> None:
 
 @dataclass(frozen=True)
 class _Reached:
-    """How far training has come: its step, the row of the last epoch that ended, and the shapes of the weights."""
+    """Progress of training: its step, the row of the last finished epoch, and the shapes of the weights."""
 
     step: int
     row: Mapping[str, float]
@@ -143,7 +144,7 @@ class _Reached:
 
 
 def _reached(folder: FoldFolder) -> _Reached | None:
-    """Tell what training goes on from; none where it is done."""
+    """Find the point from which training resumes; None if it is done."""
     if folder.weights.exists():
         return None
     return _read_checkpoint(folder) if folder.last.exists() else _Reached(0, {})
@@ -156,41 +157,39 @@ def _read_checkpoint(folder: FoldFolder) -> _Reached:
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
         reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLogger", {}), shapes)
         task = content["callbacks"].get("TaskMark", {}).get("task")
-    except Exception as error:  # torch.load fails in as many ways as there are broken files
+    except Exception as error:  # torch.load raises many types of errors for broken files
         reason = f"it lacks {error}" if isinstance(error, KeyError) and isinstance(error.args[0], str) else error
-        raise InputError(
-            f"{folder.last} is broken, or of another program; delete it to begin the fold anew ({reason})"
-        ) from error
+        problem = f"the checkpoint is broken, or of another program ({reason})"
+        raise InputError(problem, file=folder.last, remedy=_BEGIN_AGAIN) from error
     if task != hashes.read_task(folder.path):
-        raise InputError(f"{folder.last} is a checkpoint of another run; put its own back, or delete it to begin anew")
+        raise InputError("this is a checkpoint of another run", file=folder.last,
+                         remedy=f"restore the right one, or {_BEGIN_AGAIN}")  # fmt: skip
     return reached
 
 
 def _check_fits(folder: FoldFolder, reached: _Reached, model: TileTagger) -> None:
-    """Refuse a checkpoint of another network."""
+    """Check that a checkpoint fits the network."""
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     if reached.step and (
         odd := sorted(key for key in {*own, *reached.shapes} if own.get(key) != reached.shapes.get(key))
     ):
-        raise InputError(
-            f"{folder.last} is of another network than the options make (it differs in {odd[0]}); delete it to begin "
-            "the fold anew"
-        )
+        problem = f"the checkpoint is of another network than that of the options (it differs in {odd[0]})"
+        raise InputError(problem, file=folder.last, remedy=_BEGIN_AGAIN)
 
 
 def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) -> npt.NDArray[np.float32]:
-    """Probabilities of every tile of a loader's dataset, in its order: float32 of shape (tiles, tags).
+    """Predict the probabilities of all tiles of a loader's dataset, in its order: float32 of shape (tiles, tags).
 
-    Each process predicts what its loader gives, and all get everything. Without a GPU, the CPU does it,
+    Each process predicts the batches of its loader, and all return the whole result. Without a GPU, the CPU predicts,
     so that a run from a GPU can be used anywhere.
     """
     keep_freed_memory()
     quiet_lightning()
     gpu = on_gpu(how)
-    model.float()  # as it will be read from its file, whatever precision it was trained in
+    model.float()  # as it will be read from its file, whatever the precision of training
     trainer = pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
-        devices=[torch.cuda.current_device()] if gpu else 1,  # the one that was trained on, where one was
+        devices=[torch.cuda.current_device()] if gpu else 1,  # the device of training, if there was training
         precision=how.precision if gpu else None,
         logger=False,
         enable_checkpointing=False,
@@ -199,7 +198,7 @@ def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) ->
         **_progress(how),
     )
     batches: list[Any] = [(torch.empty(0, dtype=torch.long), torch.empty(0, len(model.hparams["tags"])))]
-    if len(loader):  # of few tiles, a process may have none
+    if len(loader):  # with few tiles, a process may have none
         with interruptible(trainer):
             batches = cast(list[Any], trainer.predict(model, loader))
     index, values = distributed.gather_rows(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
@@ -212,12 +211,12 @@ def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) ->
 
 @contextmanager
 def joined(config: RunConfig) -> Iterator[None]:
-    """Start the processes that the options name, and end them together; see `amazon_ml.runtime.distributed.together`.
+    """Start the processes of the options, and end them together; see `amazon_ml.runtime.distributed.together`.
 
     Parameters
     ----------
     config
-        The configuration. Further processes are started with it, unless torchrun or srun has started them.
+        The configuration. The other processes are started with it, unless torchrun or srun has started them.
     """
     check_loggers(config.loggers)
     check_accelerator(config.trainer)
@@ -233,7 +232,7 @@ def joined(config: RunConfig) -> Iterator[None]:
     try:
         environment.validate_settings(num_devices=here, num_nodes=hosts)
     except ValueError as error:
-        raise InputError(f"trainer: {error}") from None
+        raise InputError(f"`trainer`: {error}", option="trainer") from None
     check_address(environment.main_address)
     with ExitStack() as stack:
         stack.enter_context(waiting.watched())
@@ -247,23 +246,25 @@ def joined(config: RunConfig) -> Iterator[None]:
 
 
 def _check_distributed(config: RunConfig, strategy: pl.strategies.ParallelStrategy) -> None:
-    """Refuse options that would fail in the middle of an epoch, or train something else, in several processes."""
+    """Check for options that would fail in the middle of an epoch, or train differently, in several processes."""
     own, ddp = config.trainer, pl.strategies.DDPStrategy
     starts = pl.strategies.launchers._SubprocessScriptLauncher
     if not isinstance(strategy, ddp) or not isinstance(strategy.launcher, starts):
-        raise InputError(f"trainer.strategy: {own.strategy} cannot run here; use ddp")
+        problem = f"`trainer.strategy` {own.strategy} cannot run here"
+        raise InputError(problem, option="trainer.strategy", remedy="use ddp")
     if config.model.unfreeze and not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise InputError(
-            "model.unfreeze: processes that train together wait for the gradients of frozen weights, too; "
-            "set trainer.strategy to ddp_find_unused_parameters_true"
-        )
+            "`model.unfreeze`: processes that train together also wait for the gradients of frozen weights",
+            option="trainer.strategy", remedy="set `trainer.strategy` to ddp_find_unused_parameters_true",
+        )  # fmt: skip
     if own.sync_batchnorm and strategy.root_device.type == "cpu":
-        raise InputError("trainer.sync_batchnorm: PyTorch's needs GPUs; leave it out, or use a larger data.batch_size")
+        raise InputError("`trainer.sync_batchnorm` of PyTorch needs GPUs", option="trainer.sync_batchnorm",
+                         remedy="omit it, or use a larger `data.batch_size`")  # fmt: skip
 
 
 @contextmanager
 def interruptible(trainer: pl.Trainer) -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C again: Lightning makes it an exit with status 1."""
+    """Raise `KeyboardInterrupt` for Ctrl-C, which Lightning turns into an exit with status 1."""
     try:
         yield
     except SystemExit as ended:
@@ -273,7 +274,7 @@ def interruptible(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def _progress(how: TrainerConfig) -> dict[str, Any]:
-    """Bars need a terminal, and the first process draws them; elsewhere the lines of `EpochLogger` tell the same."""
+    """Return the options of progress bars: the first process draws them, and only on a terminal."""
     shown = distributed.rank() == 0 and Console().is_terminal and how.enable_progress_bar is not False
     return {"enable_progress_bar": shown, "callbacks": [pl.callbacks.RichProgressBar()] if shown else []}
 
@@ -281,7 +282,7 @@ def _progress(how: TrainerConfig) -> dict[str, Any]:
 def make_trainer(
     how: TrainerConfig, callbacks: list[pl.Callback], plugins: Sequence[Any] = (), **own: Any
 ) -> pl.Trainer:
-    """Make a trainer with the settings of a run; `own` ones take their place."""
+    """Make a trainer with the settings of a run; arguments in `own` override them."""
     keep_freed_memory()
     quiet_lightning()
     progress = _progress(how)
@@ -294,26 +295,27 @@ def make_trainer(
         "plugins": [*plugins, *norms, *cluster_plugins()],
         "enable_model_summary": bool(how.enable_model_summary),
         "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,  # the data module's sampler knows the ranks, and resumes
+        "use_distributed_sampler": False,  # the sampler of the data module splits the tiles, and resumes
         **own,
     }
     try:
         trainer = pl.Trainer(**settings)
     except (MisconfigurationException, ModuleNotFoundError, TypeError, ValueError) as error:
-        raise InputError(f"trainer: {error}") from None
+        raise InputError(f"`trainer`: {error}", option="trainer") from None
     if not isinstance(trainer.strategy, pl.strategies.ParallelStrategy):
-        # Lightning has it from variables of Slurm, and has no logger write elsewhere.
+        # Lightning reads the rank from variables of Slurm, and loggers write only at rank 0.
         rank_zero_only.rank = 0  # type: ignore[attr-defined]
     return trainer
 
 
 def _fit(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, start: _Reached) -> None:
     if min(len(data.train_rows), len(data.valid_rows)) < distributed.count():
-        raise InputError(f"fold {folder.number} has fewer tiles than there are processes ({distributed.count()})")
+        problem = f"fold {folder.number} has fewer tiles than there are processes ({distributed.count()})"
+        raise InputError(problem, option="trainer.devices")
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
-    _tell_batch(config)
-    _tell_unreached(config)
+    _log_step_size(config)
+    _warn_unreached(config)
     distributed.on_rank_zero(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLogger()
     mark = TaskMark(hashes.read_task(folder.path))
@@ -335,52 +337,53 @@ def _fit(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: T
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if start.step else None, weights_only=True)
     if trainer.global_step == 0:
         raise InputError(
-            "nothing was trained: trainer.max_epochs, max_steps, max_time or limit_train_batches left no step; raise it"
-        )
-    distributed.broadcast(model.state_dict().values())  # of running statistics, each process has its own
+            "no step was trained: `trainer.max_epochs`, `trainer.max_steps`, `trainer.max_time` or "
+            "`trainer.limit_train_batches` allow none", option="trainer.max_steps", remedy="raise it",
+        )  # fmt: skip
+    distributed.broadcast(model.state_dict().values())  # each process has its own running statistics
     speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
     log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
-    distributed.on_rank_zero(lambda: _keep(folder, model))
+    distributed.on_rank_zero(lambda: _save(folder, model))
 
 
-def _keep(folder: FoldFolder, model: TileTagger) -> None:
+def _save(folder: FoldFolder, model: TileTagger) -> None:
     _join_metrics(folder)
     with hashes.recorded(folder.weights) as temporary:
         save_weights(temporary, model)
 
 
-def _tell_batch(config: RunConfig) -> None:
-    """Say what a step is of: more processes make it one of more tiles, and no learning rate is changed for that."""
+def _log_step_size(config: RunConfig) -> None:
+    """Log the number of tiles of a step: it grows with the processes, and the learning rate does not change."""
     tiles, batches = config.data.batch_size, config.trainer.accumulate_grad_batches
     if distributed.count() > 1:
-        log.info("%d processes: a step is of %d tiles, %d in each; the learning rate is %g as it is set, whatever "
-                 "their number", distributed.count(), distributed.count() * tiles * batches, tiles * batches,
+        log.info("%d processes: a step has %d tiles, %d in each; the learning rate is %g for any number of processes",
+                 distributed.count(), distributed.count() * tiles * batches, tiles * batches,
                  config.model.lr)  # fmt: skip
 
 
-def _tell_unreached(config: RunConfig) -> None:
-    """Warn of what is to change in epochs that training does not come to."""
+def _warn_unreached(config: RunConfig) -> None:
+    """Warn of changes in epochs that training does not reach."""
     model, epochs = config.model, config.trainer.max_epochs
     if epochs in (None, -1):
         return
     reached = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch < epochs}
     if reached and (edge := reached[max(reached)]) != config.data.size:
-        log.warning("model.progressive_resizing: training ends on tiles of %d px, and predictions are made at %d px "
-                    "(data.size)", edge, config.data.size)  # fmt: skip
+        log.warning("`model.progressive_resizing`: training ends on tiles of %d px, but predictions use %d px "
+                    "(`data.size`)", edge, config.data.size)  # fmt: skip
     if late := [epoch for epoch in model.unfreeze if epoch >= epochs]:
-        log.warning("model.unfreeze: training ends before epoch %d, so part of the backbone stays frozen", min(late))
+        log.warning("`model.unfreeze`: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
-    """Keep the curves from before an interruption: Lightning's CSV logger deletes what it finds."""
-    (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning writes into a file that is there
+    """Save the curves from before an interruption: the CSV logger of Lightning deletes existing files."""
+    (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning would write into an existing file
     tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
     if parts := [table for table in tables if table is not None]:
         former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
         former = former[former["step"] < start.step]
-        told = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
-        if start.row and start.row["epoch"] not in told["epoch"].tolist():
-            former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers were told of it
+        ended = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
+        if start.row and start.row["epoch"] not in ended["epoch"].tolist():
+            former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers got it
         write_table(_aside(folder), former)
         folder.metrics.unlink(missing_ok=True)
 

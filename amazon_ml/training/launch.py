@@ -1,4 +1,4 @@
-"""How this process was started, by torchrun, by srun or by itself, and whether what is requested can run in it."""
+"""Finds how this process was started (torchrun, srun or alone), and checks that the options can run in it."""
 
 import logging
 import os
@@ -23,38 +23,38 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.trainer import TrainerConfig
 
-#: From this number on, steps of Slurm are no steps of srun: the batch script itself, or the shell of an allocation.
+#: First number of steps of Slurm that are no steps of srun: the batch script itself, or the shell of an allocation.
 _SPECIAL_STEPS = 2**32 - 16
-#: Names of jobs that people work in by hand; so Lightning has it, too.
+#: Names of interactive jobs, as in Lightning.
 _BY_HAND = ("bash", "interactive")
-#: Variables that tell a process of srun which one it is.
+#: Variables with the place of a process of srun.
 _PLACE = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
-#: Seconds that a name server has to know the first host.
+#: Seconds in which a name server must find the first host.
 _RESOLVES = 20
 _NO_GPU = (
-    "trainer.accelerator is {name}, and PyTorch sees no GPU here: train on the CPU with `trainer.accelerator` cpu, or "
-    "start from configs/thumbnails.yaml, which is made for one; where there is a GPU, nvidia-smi and "
-    "torch.cuda.is_available() show what is missing"
+    "train on the CPU with `trainer.accelerator` cpu, or start from configs/thumbnails.yaml, which is made for one; "
+    "if there is a GPU, nvidia-smi and torch.cuda.is_available() show what is missing"
 )
 
 
 def quiet_lightning() -> None:
-    """Leave out what Lightning logs about hardware that is not there and services that are not used."""
+    """Silence log lines of Lightning about missing hardware and unused services."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What srun started: so many processes, on so many nodes."""
+    """A step of srun: numbers of processes and of nodes."""
 
     tasks: int
     nodes: int
 
 
 class _StepEnvironment(SLURMEnvironment):
-    """A step of srun. Lightning's own class goes by what sbatch was asked for, and queues jobs again.
+    """A step of srun, instead of Lightning's class for Slurm.
 
-    It saves in a signal handler for that, where processes wait for ever.
+    Lightning's class uses the request of sbatch, and puts jobs into the queue again; for that it saves in a signal
+    handler, where processes wait forever.
     """
 
     def __init__(self, step: _Step) -> None:
@@ -66,31 +66,32 @@ class _StepEnvironment(SLURMEnvironment):
         return self._step.tasks
 
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
-        """Refuse another number of processes than srun has started."""
+        """Check that the options fit the number of processes of srun."""
         step = self._step
         if (num_devices, num_nodes) != (step.tasks // step.nodes, step.nodes):
             raise ValueError(
-                f"srun started {step.tasks} processes on {step.nodes} nodes, and the options ask for "
-                f"{num_devices} devices on each of {num_nodes}; leave out trainer.devices and trainer.num_nodes"
+                f"srun started {step.tasks} processes on {step.nodes} nodes, but the options request "
+                f"{num_devices} devices on each of {num_nodes}; omit `trainer.devices` and `trainer.num_nodes`"
             )
 
     @staticmethod
     def _validate_srun_used() -> None:
-        """Leave it out: `_step` has seen that."""
+        """Do nothing: `_step` has checked that."""
 
     @staticmethod
     def _validate_srun_variables() -> None:
-        """Leave it out: `_step` has read them."""
+        """Do nothing: `_step` has read the variables."""
 
 
 def launched(trainer: TrainerConfig) -> dict[str, int]:
-    """Devices and hosts as torchrun or srun started processes for, where the options leave them open."""
+    """Return the numbers of devices and hosts of torchrun or srun, if the options do not set them."""
     if trainer.devices != "auto" or trainer.num_nodes != 1:
         return {}
     if TorchElasticEnvironment.detect():
         here, world = _needed("LOCAL_WORLD_SIZE"), _needed("WORLD_SIZE")
         if not 0 < here <= world:
-            raise InputError(f"WORLD_SIZE={world} and LOCAL_WORLD_SIZE={here} do not fit; torchrun sets both")
+            problem = f"WORLD_SIZE={world} and LOCAL_WORLD_SIZE={here} do not fit"
+            raise InputError(problem, remedy="torchrun sets both")
         return {"devices": here, "num_nodes": world // here}
     if step := _step():
         return {"devices": step.tasks // step.nodes, "num_nodes": step.nodes}
@@ -98,9 +99,9 @@ def launched(trainer: TrainerConfig) -> dict[str, int]:
 
 
 def cluster_plugins() -> list[Any]:
-    """Give what tells Lightning how this process was started, where Lightning would be wrong about it.
+    """Return the plugins that describe to Lightning how this process was started, where its guess would be wrong.
 
-    It takes any process in an allocation of Slurm for one of many that srun started, and waits for the others.
+    In an allocation of Slurm, Lightning assumes that srun started this process with others, and waits for them.
     """
     if TorchElasticEnvironment.detect():
         return []
@@ -111,7 +112,7 @@ def cluster_plugins() -> list[Any]:
 
 @contextmanager
 def command_of(config: RunConfig) -> Iterator[list[str]]:
-    """Give the words of a call that trains by this configuration, which lies in a file for so long."""
+    """Yield the arguments of a call that trains with this configuration, which is in a temporary file meanwhile."""
     with tempfile.TemporaryDirectory(prefix="amazon-ml-") as folder:
         file = Path(folder) / "config.yaml"
         file.write_text(config_text(config), encoding="utf-8")
@@ -119,27 +120,28 @@ def command_of(config: RunConfig) -> Iterator[list[str]]:
 
 
 def check_accelerator(trainer: TrainerConfig) -> None:
-    """Refuse a GPU that is not there, before anything is read.
+    """Check that the requested GPU exists, before data is read.
 
     Raises
     ------
     InputError
-        With the options that train without one.
+        If it does not, with the options that train without one.
     """
     name = trainer.accelerator
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there["gpu"] = any(there.values())
     if not there.get(name, True):
-        raise InputError(_NO_GPU.format(name=name))
+        problem = f"`trainer.accelerator` is {name}, but PyTorch finds no GPU here"
+        raise InputError(problem, option="trainer.accelerator", remedy=_NO_GPU)
 
 
 def check_tasks(trainer: TrainerConfig) -> None:
-    """Refuse to train in one process of an allocation that is for several, unless one is what is requested.
+    """Check that one process of an allocation for several does not train alone, unless one is requested.
 
     Raises
     ------
     InputError
-        With both ways out.
+        If it would, with both remedies.
     """
     tasks = _number("SLURM_NTASKS") or 1
     if tasks == 1 or _step() or TorchElasticEnvironment.detect():
@@ -148,54 +150,56 @@ def check_tasks(trainer: TrainerConfig) -> None:
     if trainer.num_nodes == 1 and (devices == 1 or (by_hand and devices)):
         return
     raise InputError(
-        f"this allocation of Slurm is for {tasks} tasks (SLURM_NTASKS), and this is one process that srun did not "
-        "start: start it with srun, or with `trainer.devices` 1 `trainer.num_nodes` 1"
+        f"this allocation of Slurm is for {tasks} tasks (SLURM_NTASKS), but srun did not start this process",
+        option="trainer.devices",
+        remedy="start it with srun, or with `trainer.devices` 1 `trainer.num_nodes` 1",
     )
 
 
-#: Variables of launchers that start every process of a job, and whether this one is one of several by them.
+#: Variables of launchers that start every process of a job: number of processes, and number of this process.
 _WORLD = {"WORLD_SIZE": "RANK", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK", "PMI_SIZE": "PMI_RANK"}
 
 
 def check_world(trainer: TrainerConfig, joined: int) -> None:
-    """Refuse to train alone in a process that a launcher started as one of several.
+    """Check that a process that a launcher started as one of several does not train alone.
 
-    A number of devices or of nodes that is requested says what is meant, and so does a launcher that is understood.
+    This is allowed if the options set the number of devices or of nodes, or the launcher is known.
 
     Parameters
     ----------
     trainer
         Options of the trainer.
     joined
-        How many processes work together.
+        Number of processes that work together.
 
     Raises
     ------
     InputError
-        With the variables that say so, and both ways out.
+        If it would, with the variables of the launcher, and the remedies.
     """
     if joined > 1 or trainer.num_nodes != 1 or _devices(trainer.devices) or TorchElasticEnvironment.detect():
         return
     if _step():
         return
     for size, place in _WORLD.items():
-        if place == "PMI_RANK" and "SLURM_NTASKS" in os.environ:  # srun sets it, and `check_tasks` has seen to it
+        if place == "PMI_RANK" and "SLURM_NTASKS" in os.environ:  # srun sets it, and `check_tasks` has checked it
             continue
         if place in os.environ and (_number(size) or 1) > 1:
             raise InputError(
-                f"{size}={os.environ[size]} and {place}={os.environ[place]} in the environment say that this is one "
-                "process of several, and nothing joins them: start them with torchrun or srun, let this one start "
-                "them with `trainer.devices`, or train in this process alone with `trainer.devices` 1"
-            )
+                f"by {size}={os.environ[size]} and {place}={os.environ[place]} in the environment, this is one process "
+                "of several, but they are not connected", option="trainer.devices",
+                remedy="start them with torchrun or srun, let this one start them with `trainer.devices`, or train in "
+                "this process alone with `trainer.devices` 1",
+            )  # fmt: skip
 
 
 def check_address(name: str) -> None:
-    """Refuse a first host whose name is not known here: connecting to it would be tried for half an hour.
+    """Check that the name of the first host is known here; otherwise connecting would be tried for half an hour.
 
     Raises
     ------
     InputError
-        After `_RESOLVES` seconds at most, with the name.
+        If it is not, after at most `_RESOLVES` seconds.
     """
     found: list[object] = []
     failed: list[OSError] = []
@@ -208,19 +212,17 @@ def check_address(name: str) -> None:
         except UnicodeError:  # an empty part between dots, or one that is too long
             failed.append(OSError("it is no host name"))
 
-    asking = threading.Thread(target=resolve, daemon=True)  # a name server may keep it waiting for minutes
-    asking.start()
-    asking.join(_RESOLVES)
+    resolver = threading.Thread(target=resolve, daemon=True)  # a name server may take minutes to answer
+    resolver.start()
+    resolver.join(_RESOLVES)
     if not found:
         reason = (failed[0].strerror or failed[0]) if failed else f"no answer in {_RESOLVES} s"
-        raise InputError(
-            f"the first host of this job is {name!r}, and that name does not resolve here ({reason}): set MASTER_ADDR "
-            "to an address that all hosts reach it by"
-        )
+        problem = f"the first host of this job is {name!r}, but that name does not resolve here ({reason})"
+        raise InputError(problem, remedy="set MASTER_ADDR to an address by which all hosts reach it")
 
 
 def _step() -> _Step | None:
-    """Tell of the step of srun that this process is one of several of."""
+    """Return the step of srun if this process is one of several in it, else None."""
     number = _number("SLURM_STEP_ID")
     if number is None or number >= _SPECIAL_STEPS or os.environ.get("SLURM_JOB_NAME") in _BY_HAND:
         return None
@@ -231,15 +233,13 @@ def _step() -> _Step | None:
     for name in _PLACE:
         _needed(name)
     if tasks % nodes:
-        raise InputError(
-            f"srun started {tasks} processes on {nodes} nodes, which is not the same number on each; use "
-            "--ntasks-per-node"
-        )
+        problem = f"srun started {tasks} processes on {nodes} nodes, which is not the same number on each"
+        raise InputError(problem, remedy="use --ntasks-per-node of srun")
     return _Step(tasks, nodes)
 
 
 def _devices(devices: int | str | list[int]) -> int | None:
-    """Count the devices that are requested by number or by name; none where that is left open."""
+    """Count the requested devices, given by number or by name; None if the options do not set them."""
     if isinstance(devices, list):
         return len(devices)
     parts = [part for part in str(devices).split(",") if part.strip()]
@@ -249,17 +249,17 @@ def _devices(devices: int | str | list[int]) -> int | None:
 
 
 def _number(variable: str) -> int | None:
-    """Read a number from the environment; none where it is not set."""
+    """Read a number from the environment; None if it is not set."""
     text = os.environ.get(variable, "")
     if text and not text.isdigit():
-        raise InputError(f"{variable} is {text!r} in the environment, and not a number; a launcher sets it")
+        problem = f"{variable} is {text!r} in the environment, not a number"
+        raise InputError(problem, remedy="a launcher sets it")
     return int(text) if text else None
 
 
 def _needed(variable: str) -> int:
     number = _number(variable)
     if number is None:
-        raise InputError(
-            f"{variable} is not set in the environment, though a launcher started this process; it sets it"
-        )
+        problem = f"{variable} is not set in the environment, although a launcher started this process"
+        raise InputError(problem, remedy="the launcher sets it")
     return number

@@ -1,7 +1,7 @@
-"""Where learning curves go besides files: Weights & Biases and MLflow, where a configuration asks for them.
+"""Loggers of learning curves beside files: Weights & Biases and MLflow, on request.
 
-A fold is one run of such a service. The service's name for it is kept in the fold's folder, so that
-training that is resumed goes on in the same one.
+A fold is one run of such a service. The folder of the fold stores the name of that run, so that resumed training
+continues the same run.
 """
 
 import importlib.util
@@ -32,12 +32,12 @@ class Service:
     Parameters
     ----------
     open
-        From a fold's folder, the service's name for it (none at the first start) and the arguments that were
-        asked for to a logger, in use until the context is left.
+        Opens a logger for the folder of a fold, the name of its run in the service (None at the first start) and the
+        requested arguments; the logger is in use until the context ends.
     by_run
-        Arguments that cannot be asked for, since the run sets them.
+        Arguments that a configuration cannot set, since the run sets them.
     secrets
-        Where secrets belong instead of the options, which a run stores.
+        Variables for secrets, which must not be in the options, since a run stores these.
     """
 
     open: Callable[[FoldFolder, str | None, Arguments], AbstractContextManager[pl.loggers.Logger]]
@@ -45,28 +45,31 @@ class Service:
     secrets: str
 
 
-def check_loggers(asked: Mapping[str, Arguments]) -> None:
-    """Refuse services that there are not, secrets, and arguments that the run sets.
+def check_loggers(requested: Mapping[str, Arguments]) -> None:
+    """Check that services exist, and that arguments hold no secrets and nothing that the run sets.
 
     Raises
     ------
     InputError
-        With what to do instead.
+        If not, with the remedy.
     """
-    for name, arguments in asked.items():
+    for name, arguments in requested.items():
+        option = f"loggers.{name}"
         if name not in SERVICES:
-            raise InputError(f"loggers.{name}: there is no {name!r}; there are {', '.join(SERVICES)}")
+            problem = f"`{option}`: there is no {name!r}"
+            raise InputError(problem, option=option, remedy=f"there are {', '.join(SERVICES)}")
         service = SERVICES[name]
         for key, value in _leaves(arguments):
             if _SECRET.search(key) or (isinstance(value, str) and _SECRET_IN_ADDRESS.search(value)):
-                raise InputError(
-                    f"loggers.{name}.{key}: the options are stored with the run, so no secret may be among them; "
-                    f"set {service.secrets} in the environment"
-                )
+                problem = f"`{option}.{key}`: a run stores its options, so they must not hold a secret"
+                remedy = f"set {service.secrets} in the environment"
+                raise InputError(problem, option=f"{option}.{key}", remedy=remedy)
         if own := sorted(arguments.keys() & service.by_run):
-            raise InputError(f"loggers.{name}: {', '.join(own)} is set by the run; leave it out")
+            problem = f"`{option}`: the run sets {', '.join(own)}"
+            raise InputError(problem, option=option, remedy="omit it")
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"loggers.{name} needs a package that is not installed: pip install {name}")
+            problem = f"`{option}` needs a package that is not installed"
+            raise InputError(problem, option=option, remedy=f"pip install {name}")
 
 
 def _leaves(arguments: Arguments, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -78,18 +81,19 @@ def _leaves(arguments: Arguments, prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 @contextmanager
-def open_loggers(folder: FoldFolder, asked: Mapping[str, Arguments]) -> Iterator[list[pl.loggers.Logger]]:
-    """Give the loggers of a fold, by the names that the services know it by from an earlier start."""
+def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iterator[list[pl.loggers.Logger]]:
+    """Open the requested loggers of a fold, with the names of its runs in the services from an earlier start."""
     known = read_json(folder.loggers) if folder.loggers.exists() else {}
     loggers = []
     with ExitStack() as stack:
-        for name, arguments in asked.items():
+        for name, arguments in requested.items():
             try:
                 logger = stack.enter_context(SERVICES[name].open(folder, known.get(name), arguments))
                 known[name] = logger.version
-            except Exception as error:  # each service fails in its own ways
-                hint = f"; without {folder.loggers}, a new one is begun" if name in known else ""
-                raise InputError(f"loggers.{name}: {error}{hint}") from error
+            except Exception as error:  # each service raises its own errors
+                remedy = f"delete {folder.loggers} to begin a new run there" if name in known else ""
+                option = f"loggers.{name}"
+                raise InputError(f"`{option}`: {error}", option=option, remedy=remedy) from error
             write_json(folder.loggers, known)
             loggers.append(logger)
         yield loggers
@@ -99,15 +103,15 @@ def open_loggers(folder: FoldFolder, asked: Mapping[str, Arguments]) -> Iterator
 def _wandb(folder: FoldFolder, known: str | None, arguments: Arguments) -> Iterator[pl.loggers.Logger]:
     own = {"id": known or uuid4().hex, "save_dir": folder.path}
     logger = pl.loggers.WandbLogger(**{"name": _name(folder), **arguments, **own})
-    with logger.experiment:  # ends the service's run, which the next fold would go on in otherwise
+    with logger.experiment:  # ends the run in the service, which the next fold would otherwise continue
         yield logger
 
 
 class _MLFlow(pl.loggers.MLFlowLogger):
-    """Logs hyperparameters once: MLflow refuses other values, and a resumed fold loads no pretrained weights."""
+    """Logs hyperparameters once: MLflow accepts no other values, and a resumed fold loads no pretrained weights."""
 
     def log_hyperparams(self, params: Any) -> None:
-        """Log them unless the service has some."""
+        """Log hyperparameters unless the service has some."""
         if not self.experiment.get_run(self.run_id).data.params:
             super().log_hyperparams(params)
 
@@ -115,7 +119,7 @@ class _MLFlow(pl.loggers.MLFlowLogger):
 @contextmanager
 def _mlflow(folder: FoldFolder, known: str | None, arguments: Arguments) -> Iterator[pl.loggers.Logger]:
     if "tracking_uri" not in arguments and "MLFLOW_TRACKING_URI" not in os.environ:
-        raise InputError("set tracking_uri, such as sqlite:///mlflow.db or the address of a server")
+        raise InputError("there is no tracking_uri", remedy="set it, such as sqlite:///mlflow.db or a server")
     yield _MLFlow(**{"run_name": _name(folder), **arguments, "run_id": known})
 
 
@@ -123,7 +127,7 @@ def _name(folder: FoldFolder) -> str:
     return "/".join(folder.path.resolve().parts[-2:])
 
 
-#: Name of the service, which is that of its package, too.
+#: Services by name, which is also the name of the package.
 SERVICES = {
     "wandb": Service(_wandb, frozenset({"id", "version", "resume", "save_dir", "dir", "experiment"}), "WANDB_API_KEY"),
     "mlflow": Service(

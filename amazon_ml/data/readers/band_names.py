@@ -26,7 +26,7 @@ _GENERIC = frozenset(("", "b", "band", "bnd", "channel", "ch", "layer", "lyr", "
 
 
 def letters_of(descriptions: Sequence[str | None]) -> tuple[str, tuple[str, ...]]:
-    """Give each band a letter by its description.
+    """Find the letter of each band by its description.
 
     Returns
     -------

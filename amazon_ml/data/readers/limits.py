@@ -133,7 +133,7 @@ def fit_reader(
     Raises
     ------
     InputError
-        If the tiles hold different bands or types, or their values give no sensible limits.
+        If tiles differ in bands or types, or give no sensible limits.
     """
     given = None if limits is None else {letter: (low, high) for letter, (low, high) in limits.items()}
     tifs = tiles["path" if rgb_source == "tif" else "tif"].tolist() if rgb_source == "tif" or need_tif(bands) else []
@@ -158,14 +158,12 @@ def fit_reader(
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
     """Warn if many more pixels lie at a limit than in the tiles that a reader was fitted to.
 
-    Up to 100 tiles are read. Tiles that the reader cannot read are skipped here, since reading all tiles will report
-    them.
+    Up to 100 tiles are read; tiles that cannot be read are skipped here, since reading all tiles will report them.
 
     Raises
     ------
     InputError
-        If nearly all values of each band lie outside of the range of the training, such as 16-bit values instead of
-        12-bit values, or a whole band lies at a limit.
+        If nearly all values of each band lie outside of the training range, or a whole band lies at a limit.
     """
     warn_of_empty_bands(reader, tiles)
     scaled = {letter: limits for letter, limits in reader.limits.items() if letter in reader.expected.ranges}
@@ -325,8 +323,7 @@ def _depth(images: Sequence[str]) -> str:
             depths.setdefault(header.dtype, []).append(path)
     if len(depths) > 1:
         found = " and ".join(f"{len(paths):,} of {dtype} ({listed(paths)})" for dtype, paths in depths.items())
-        problem = f"images have two depths: {found}"
-        raise InputError(problem, remedy="convert them to one depth, or exclude some")
+        raise InputError(f"images have two depths: {found}", remedy="convert them to one depth, or exclude some")
     return next(iter(depths), "")
 
 
@@ -376,8 +373,7 @@ def _check_alone(sample: _Sample, letter: str, values: npt.NDArray[np.float64], 
         )
         if alone.stretches and letter not in (given or {}):
             remedy = f"declare it in the files (gdal_edit.py -a_nodata {alone.value:g}), or set `data.tif_limits`"
-            problem = f"{problem}, and it stretches the limits"
-            raise InputError(problem, option="data.tif_limits", remedy=remedy)
+            raise InputError(f"{problem}, and it stretches the limits", option="data.tif_limits", remedy=remedy)
         log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", problem)
 
 

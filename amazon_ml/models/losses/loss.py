@@ -10,12 +10,10 @@ from amazon_ml.errors import InputError
 
 
 class Loss(nn.Module):
-    """What training makes small; ``loss(logits, targets)`` is a scalar.
+    """The objective of training; ``loss(logits, targets)`` is a scalar.
 
-    Logits are float, targets in 0..1, both of shape (tiles, tags). The network gives logits; what
-    probabilities they stand for is settled by what they were trained for, so the link is the loss's.
-
-    A loss stores nothing beside the weights: tables of weights hold what inference needs.
+    Logits are float, targets in 0..1, both of shape (tiles, tags). The probabilities of logits depend on the loss of
+    the training, so the loss defines the link. A loss stores no values in checkpoints; inference needs none.
 
     Parameters
     ----------

@@ -19,13 +19,13 @@ class PosWeight(Loss):
 
         l(z, y) = -w y log p - (1 - y) log(1 - p),    w = ((1 - f) / f) ^ power
 
-    with f the tag's frequency among the training tiles and w kept in 1/cap..cap. Power 1 makes
-    presence and absence count the same in total; power 0 is plain cross-entropy. The derivative is
-    ``(w y + 1 - y) p - w y``; for a target y in 0..1 the minimum lies at ``p = w y / (w y + 1 - y)``.
+    with f the frequency of the tag among the training tiles, and w limited to 1/cap..cap. With power 1, presence and
+    absence have the same total weight; power 0 is plain cross-entropy. The derivative is ``(w y + 1 - y) p - w y``;
+    for a target y in 0..1 the minimum lies at ``p = w y / (w y + 1 - y)``.
 
-    That minimum is the caveat: the odds come out w times too high. A lean towards recall belongs in the
-    decision, whose thresholds are tuned for it on honest probabilities; with both, the decision first has to
-    undo the weights. What may be left is a gain for tags so rare that their derivatives drown.
+    So the odds are w times too high. A preference for recall belongs to the decision, whose thresholds are tuned for it
+    on calibrated probabilities; with both, the decision must first undo the weights. There may be a gain for tags so
+    rare that their derivatives are negligible otherwise.
 
     Sources: Elkan 2001, *The Foundations of Cost-Sensitive Learning* (a weight is a shifted threshold);
     PyTorch's documentation of ``BCEWithLogitsLoss``.
