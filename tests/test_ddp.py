@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY, leave_out_finish
+from conftest import TINY
 from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
@@ -54,7 +54,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pair(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a run of two processes; not to be changed."""
     run = tmp_path_factory.mktemp("runs") / "pair"
-    done = forked.run(_train(run, tiles, "--trainer.devices=2")[2:], environment=_environment())
+    done = _run(_train(run, tiles, "--trainer.devices=2"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is done after") == 1
     assert "2 processes: a step is of 32 tiles, 16 in each; the learning rate is 0.01" in done.stderr
@@ -136,10 +136,18 @@ def test_one_process_predicts_and_scores_as_two(pair: Path, tiles: Path, tmp_pat
     assert curves["val_f2"].dropna().iloc[-1] == pytest.approx(scores[0], abs=1e-6)
 
 
-def test_folds_are_those_of_one_process(pair: Path, tiles: Path, tmp_path: Path) -> None:
-    assert main(_train(tmp_path / "run", tiles, "--trainer.max_epochs=0")[2:]) == 2  # folds are drawn before that
-    assert (pair / "folds.csv").read_bytes() == (tmp_path / "run" / "folds.csv").read_bytes()
+def test_folds_are_those_of_one_process(pair: Path, trained_alone: Path) -> None:
+    assert (pair / "folds.csv").read_bytes() == (trained_alone / "folds.csv").read_bytes()
     assert len(pd.read_csv(pair / "fold-0" / "per_tag.csv")) == 2 * len(PLANET)
+
+
+@pytest.fixture(scope="module")
+def trained_alone(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run of one process."""
+    run = tmp_path_factory.mktemp("runs") / "alone"
+    done = forked.run(_train(run, tiles, "--trainer.max_epochs=1")[2:])
+    assert done.returncode == 0, done.stderr
+    return run
 
 
 # ---------------------------------------------------------------- torchrun, stops and failures
@@ -286,7 +294,6 @@ def _pair(target: Any, *arguments: Any) -> None:
 def _be_one(rank: int, port: int, target: Any, *arguments: Any) -> None:
     torch.set_num_threads(1)
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    leave_out_finish(pytest.MonkeyPatch())
     target(rank, *arguments)
 
 
@@ -342,9 +349,7 @@ def test_two_processes_train_as_one_on_the_same_steps(tiles: Path, tmp_path: Pat
     """Half the batch in each makes the same steps, where no batch norm sees a half of them only."""
     options = ["--model.backbone=test_vit", "--model.ema=0.9", "--model.lr=0.001"]
     _pair(_train_one, tmp_path / "two", tiles, [*options, "--trainer.devices=2", "--data.batch_size=8"])
-    with pytest.MonkeyPatch.context() as patch:
-        leave_out_finish(patch)
-        assert main(_train(tmp_path / "one", tiles, *options)[2:]) == 0
+    assert main(_train(tmp_path / "one", tiles, *options)[2:]) == 0
     one, two = (_probabilities(tmp_path / name, "oof.parquet") for name in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=0, atol=1e-5)
     curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv")["val_loss"].dropna() for name in ("one", "two")]
