@@ -98,8 +98,9 @@ def test_surplus_tiles_are_left_out_with_a_warning(tmp_path: Path, caplog: pytes
 def test_missing_tiles_are_refused_with_their_number_and_a_name(tmp_path: Path) -> None:
     run = run_folder(tmp_path, ["test_0", "test_1", "file_0"], SCORES)
     order = sample(tmp_path / "s.csv", ["test_0", "file_8", "test_1", "file_9"])
-    with pytest.raises(InputError, match=r"test\.parquet: the file lacks 2 of the 4 tiles in .*s\.csv, such as file_8"):
+    with pytest.raises(InputError, match=r"lacks 2 of the 4 tiles in .*s\.csv, such as file_8") as refused:
         make_submission(run, order)
+    assert refused.value.file == run / "test.parquet"
     assert not (run / "submission.csv").exists()
 
 
@@ -132,10 +133,9 @@ def test_empty_answers_are_refused_where_the_rule_gives_them(tmp_path: Path) -> 
 @pytest.mark.parametrize("stored", [("clear", "primary", "road"), ("primary", "clear", "water")])
 def test_probabilities_of_other_tags_are_refused(tmp_path: Path, stored: tuple[str, ...]) -> None:
     run = run_folder(tmp_path, ["a"], SCORES[:1], stored_tags=stored)
-    with pytest.raises(
-        InputError, match=rf"test\.parquet: the table holds other tags than the run: {', '.join(stored)}"
-    ):
+    with pytest.raises(InputError, match=f"other tags than the run: {', '.join(stored)}") as refused:
         make_submission(run, sample(tmp_path / "s.csv", ["a"]))
+    assert refused.value.file == run / "test.parquet"
 
 
 @pytest.mark.parametrize("lacking", ["config.yaml", "decision.json", "test.parquet"])
