@@ -105,6 +105,7 @@ class TileTagger(pl.LightningModule):
         TagSet(tuple(tags))  # checks the list
         self.hparams.update(tags=list(tags), size=size, in_chans=in_chans)
         self._hparams_initial = copy.deepcopy(self.hparams)  # for loggers
+        make_loss(self.hparams["loss"], self.hparams["loss_args"], tags)  # an error before weights are fetched
         self.configure_models()
         self.configure_losses()
 
@@ -112,14 +113,9 @@ class TileTagger(pl.LightningModule):
         """Make the backbone, and the statistics for the normalisation of its input."""
         hp = self.hparams
         self.backbone = make_backbone(
-            hp["backbone"],
-            len(hp["tags"]),
-            pretrained=hp["pretrained"],
-            weights=hp["weights"],
-            in_chans=hp["in_chans"],
-            img_size=hp["size"],
-            **hp["backbone_args"],
-        )
+            hp["backbone"], len(hp["tags"]), pretrained=hp["pretrained"], weights=hp["weights"],
+            in_chans=hp["in_chans"], img_size=hp["size"], **hp["backbone_args"],
+        )  # fmt: skip
         mean, std = input_statistics(self.backbone, hp["in_chans"])
         # The statistics belong to the weights, so they are stored with them.
         self.register_buffer("mean", torch.tensor(hp["mean"] or mean) * 255)
