@@ -57,7 +57,7 @@ def pair(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _run(_train(run, tiles, "--trainer.devices=2"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is done after") == 1
-    assert "2 processes: a step is of 32 tiles, 16 in each; the learning rate is 0.01" in done.stderr
+    assert "2 processes: a step has 32 tiles, 16 in each; the learning rate is 0.01" in done.stderr
     return run
 
 

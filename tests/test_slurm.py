@@ -175,7 +175,7 @@ def test_network_that_two_nodes_train_together_is_stopped_and_ends_in_the_same_w
     options = ["--data.root", str(demo_tiles), *TINY, f"--trainer.max_epochs={EPOCHS}"]
     assert main(["slurm", "train", "--run", str(run), *options, "--nodes=2", "--submit"]) == 0
     log = stopped_log(run, [by_signal])
-    assert "2 processes: a step is of 32 tiles, 16 in each" in log
+    assert "2 processes: a step has 32 tiles, 16 in each" in log
     assert log.count("; the same command goes on") == 1  # said by the first process for both
     train_alone(plain, [*options, "--trainer.devices=2"])
     for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):

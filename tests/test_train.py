@@ -426,7 +426,7 @@ def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: py
     (checkpoints / "last.ckpt").write_bytes(b"half a checkpoint")
     capsys.readouterr()
     assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 2
-    assert "last.ckpt is broken" in capsys.readouterr().err
+    assert "last.ckpt: the checkpoint is broken" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- other data, other settings
@@ -539,7 +539,7 @@ def test_reloaded_weights_predict_what_was_predicted_after_training(
     [
         (
             ["--model.progressive_resizing={0: 16, 2: 32}"],
-            "training ends on tiles of 16 px, and predictions are made at 32 px",
+            "training ends on tiles of 16 px, but predictions use 32 px",
         ),
         (["--model.progressive_resizing={0: 16}"], "training ends on tiles of 16 px"),
         (["--model.unfreeze={0: 1, 1: 2, 5: all}"], "training ends before epoch 5"),
@@ -550,7 +550,7 @@ def test_what_training_does_not_come_to_is_told(
     demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, options: list[str], told: str | None
 ) -> None:
     assert _train(tmp_path / "run", demo_tiles, *options) == 0
-    warned = [record.message for record in caplog.records if record.message.startswith("model.")]
+    warned = [record.message for record in caplog.records if record.message.startswith("`model.")]
     assert len(warned) == (told is not None) and (told is None or told in warned[0])
 
 
