@@ -352,13 +352,14 @@ demo.write_demo(Path(sys.argv[1]), tiles=5, test_tiles=0, size=16)
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("size is 15", {"size": 15}),
-        ("tiles is 0", {"tiles": 0}),
-        ("test_tiles is -1", {"test_tiles": -1}),
-        ("seed is -1", {"seed": -1}),
+        ("size", {"size": 15}),
+        ("tiles", {"tiles": 0}),
+        ("test_tiles", {"test_tiles": -1}),
+        ("seed", {"seed": -1}),
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, name: str, arguments: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=f"^`{name}`"):
+    with pytest.raises(InputError) as caught:
         write_demo(tmp_path / "made", **arguments)
+    assert caught.value.option == name and str(arguments[name]) in str(caught.value)
     assert list(tmp_path.iterdir()) == []

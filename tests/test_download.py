@@ -204,7 +204,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
 def test_a_download_that_stands_still_is_taken_up_where_it_stood(
     large: Path, kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_PATIENCE", 0.5)
+    monkeypatch.setattr(client, "_TIMEOUT", 0.5)
     kaggle_server.stall_after = 2_500_000
     assert download(tmp_path / "planet", "--dataset", MIRROR) == 0
     assert [asked.range for asked in kaggle_server.downloads()] == [None, f"bytes={2 << 20}-"]

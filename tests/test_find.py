@@ -102,7 +102,7 @@ def test_loss_that_is_never_finite_is_said(
 ) -> None:
     words = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, "--model.std=[1e-42, 1e-42, 1e-42]"]
     assert main(["find", "lr", *words]) == 1
-    assert "the loss is not finite at --lowest 1e-06" in capsys.readouterr().err
+    assert "the loss is not finite at the --lowest rate 1e-06" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- batch size

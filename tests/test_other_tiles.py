@@ -144,7 +144,7 @@ def test_8_bit_runs_refuse_16_bit_tiles(trained: Path, tmp_path: Path, capsys: p
         write_png(tmp_path / "tiles" / f"{name}.png", values(0, 3))
     out = tmp_path / "p.csv"
     assert main(["predict", str(trained), "--tiles", str(tmp_path / "tiles"), "--out", str(out)]) == 2
-    assert "a.png holds uint16" in capsys.readouterr().err
+    assert "a.png: the file holds uint16" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ damage and size

@@ -334,7 +334,7 @@ def test_a_tif_that_declares_red_green_blue_alpha_is_believed(
 
 def test_a_band_called_alpha_that_holds_data_is_near_infrared(tmp_path: Path) -> None:
     root = tifs(tmp_path, values, colours=RGBA)
-    read, tiles = read_all(root, bands="rgbn", colours="tif")
+    read, tiles = read_all(root, bands="rgbn", rgb_source="tif")
     assert read.tif_order == "bgrn" and read.expected.declared == ""
     expected = TileReader(("r", "g", "b", "n"), read.limits, "bgrn", "tif")(str(root / "tiles" / "t0.tif"))
     np.testing.assert_array_equal(tiles[0], expected)
@@ -382,7 +382,7 @@ def test_bands_go_by_the_names_that_the_file_gives_them(
 
 def test_a_given_order_wins_over_the_names(tmp_path: Path) -> None:
     root = tifs(tmp_path, lambda i: with_alpha(i), colours=RGBA)
-    read, tiles = read_all(root, tif_order="bgrn", bands="rgbn", colours="tif")
+    read, tiles = read_all(root, tif_order="bgrn", bands="rgbn", rgb_source="tif")
     np.testing.assert_array_equal(tiles[0], with_alpha(0)[..., [2, 1, 0, 3]])
     assert read.tif_order == "bgrn"
 

@@ -157,7 +157,7 @@ def test_clouds_hide_further_bands_as_bright_as_the_last_number() -> None:
     ],
 )
 def test_wrong_arguments_are_refused_with_the_transform(name: str, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=rf"data\.augment: {name} refuses .*{message}"):
+    with pytest.raises(InputError, match=rf"`data\.augment`: {name} does not accept .*{message}"):
         Augmentation([{name: arguments}], seed=0)
 
 

@@ -90,7 +90,7 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
         Nodes and GPUs of each fold.
     """
     if not Path(config.data.root).is_dir():
-        raise InputError(f"data.root: there is no folder {config.data.root}", option="data.root")
+        raise InputError("there is no such folder", file=config.data.root, option="data.root")
     check_run_folder(run, BEFORE_TRAINING)
     with locked(run, wait=True):
         save_config(run, config)

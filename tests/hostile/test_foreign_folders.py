@@ -249,7 +249,7 @@ def test_a_download_uses_no_folder_of_the_users(here: Path, capsys: pytest.Captu
 def test_unpacked_files_replace_no_link(here: Path) -> None:
     _written("new/train.csv", "old/other.csv")(here)
     (here / "old" / "train.csv").symlink_to("moved-away.csv")
-    with pytest.raises(InputError, match=r"train\.csv exists"):
+    with pytest.raises(InputError, match=r"train\.csv: the file exists already"):
         move_into(here / "new", here / "old")
     assert (here / "old" / "train.csv").is_symlink()
 
