@@ -57,11 +57,11 @@ def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return InputError(f"there is no option {option}", option=option)
     if fault["type"] in ("missing", "missing_argument"):
-        return InputError(f"{option} is needed", option=option)
+        return InputError(f"`{option}` is needed", option=option)
     meaning = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "value_error" and (not option or dataclasses.is_dataclass(_types(kind).get(option))):
         return InputError(meaning, option=option)  # the message names the fields
-    return InputError(f"{option} {meaning}, not {fault['input']!r}", option=option)
+    return InputError(f"`{option}` {meaning}, not {fault['input']!r}", option=option)
 
 
 def _option(kind: type, place: Sequence[int | str]) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from amazon_ml.data.augment.augment import D4, Augmentation, symmetric
 from amazon_ml.data.augment.mix import Mix
-from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, training_loader
+from amazon_ml.data.batches.dataset import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.batches.sources import TileFiles
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.errors import InputError

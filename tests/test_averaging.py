@@ -257,15 +257,15 @@ def test_frozen_norms_are_not_estimated() -> None:
     ("options", "message"),
     [
         ({"ema": 0.9, "swa": 0.5}, "choose one"),
-        ({"ema": 1.0}, "ema should be less than 1"),
-        ({"ema": -0.1}, "ema .*not -0.1"),
-        ({"swa": 0.0}, "swa .*not 0.0"),
-        ({"swa": 1.1}, "swa .*not 1.1"),
-        ({"layer_decay": 0.0}, "layer_decay .*not 0.0"),
-        ({"layer_decay": 1.5}, "layer_decay .*not 1.5"),
+        ({"ema": 1.0}, "`ema` should be less than 1"),
+        ({"ema": -0.1}, "`ema` .*not -0.1"),
+        ({"swa": 0.0}, "`swa` .*not 0.0"),
+        ({"swa": 1.1}, "`swa` .*not 1.1"),
+        ({"layer_decay": 0.0}, "`layer_decay` .*not 0.0"),
+        ({"layer_decay": 1.5}, "`layer_decay` .*not 1.5"),
         ({"unfreeze": {1: 2}}, "from epoch 0 on how many of the 6 stages of test_resnet train: 1..6, or all"),
         ({"unfreeze": {0: 7}}, "1..6, or all"),
-        ({"unfreeze": {0: 0}}, "unfreeze .*not 0"),
+        ({"unfreeze": {0: 0}}, "`unfreeze` .*not 0"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:

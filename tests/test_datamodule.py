@@ -19,7 +19,7 @@ from PIL import Image
 from requested import config_of
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.batches.loading import (
+from amazon_ml.data.batches.dataset import (
     Batch,
     EpochSampler,
     ResumableLoader,

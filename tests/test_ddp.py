@@ -24,7 +24,7 @@ from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.batches.loading import TileDataset, tile_loader
+from amazon_ml.data.batches.dataset import TileDataset, tile_loader
 from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError

@@ -14,7 +14,7 @@ from amazon_ml.bench.measure import figures, readings
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
 from amazon_ml.data.augment.augment import D4, Augmentation
-from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, training_loader
+from amazon_ml.data.batches.dataset import Batch, EpochSampler, TileDataset, training_loader
 from amazon_ml.data.batches.sources import TileFiles
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.bands import TileReader

@@ -76,7 +76,7 @@ def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
 
 @pytest.mark.parametrize("progressive", [{-1: 64}, {0: 4}])
 def test_sizes_that_make_no_sense_are_refused(progressive: dict[int, int]) -> None:
-    with pytest.raises(InputError, match=r"^progressive_resizing .*not (-1|4)"):
+    with pytest.raises(InputError, match=r"^`progressive_resizing` .*not (-1|4)"):
         TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive_resizing=progressive)
 
 

@@ -24,7 +24,7 @@ from conftest import TINY
 from forked import Forked
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.batches.loading import _start_worker
+from amazon_ml.data.batches.dataset import _start_worker
 from amazon_ml.errors import WorkError
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.access import locked_fold

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from amazon_ml.bench.measure import Contest, Ratio
 from amazon_ml.data.augment.augment import D4, Augmentation
-from amazon_ml.data.batches.loading import EpochSampler, TileDataset, training_loader
+from amazon_ml.data.batches.dataset import EpochSampler, TileDataset, training_loader
 from amazon_ml.data.batches.sources import TileFiles, TileSource
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.bands import TileReader

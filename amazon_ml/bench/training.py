@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from amazon_ml.bench.measure import Contest, Gauge, Ratio
 from amazon_ml.data.augment.augment import D4, Augmentation
-from amazon_ml.data.batches.loading import Batch, EpochSampler, TileDataset, loader_workers, training_loader
+from amazon_ml.data.batches.dataset import Batch, EpochSampler, TileDataset, loader_workers, training_loader
 from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.bands import TileReader

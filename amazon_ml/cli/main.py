@@ -179,3 +179,4 @@ def _set_up_logging() -> None:
     rich.setFormatter(Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[rich if sys.stderr.isatty() else plain])
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own, and would log twice

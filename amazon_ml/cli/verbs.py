@@ -42,7 +42,7 @@ VERBS = {
     ),
     "data check": Verb("amazon_ml.cli.commands.data:check", "find faults that would spoil training", ("folder",)),
     "data folds": Verb(
-        "amazon_ml.data.folds.leakage:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
+        "amazon_ml.data.folds.examine:examine_folds", "make or examine folds: tags, tiles that touch", ("folder",),
         show="amazon_ml.cli.show.folds:print_folds",
     ),
     "data pack": Verb(

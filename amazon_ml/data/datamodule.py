@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment.augment import Augmentation
 from amazon_ml.data.augment.mix import Mix
-from amazon_ml.data.batches.loading import (
+from amazon_ml.data.batches.dataset import (
     Batch,
     EpochSampler,
     ResumableLoader,

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.errors import InputError
 from amazon_ml.models.layers import batch_norms, trains
 

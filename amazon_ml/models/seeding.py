@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
 
 

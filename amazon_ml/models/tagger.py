@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import name_bands
 from amazon_ml.decisions.fbeta import fbeta_score

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.config import ModelConfig

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from amazon_ml.data.batches.loading import TileDataset, loader_workers, tile_loader
+from amazon_ml.data.batches.dataset import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.curves import read_figures
 from amazon_ml.runtime import distributed, preemption

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only  # type: ignore
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from amazon_ml.data.batches.loading import Batch
+from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError, WorkError

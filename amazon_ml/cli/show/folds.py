@@ -4,7 +4,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.cli.show.console import console
-from amazon_ml.data.folds.leakage import FoldFigures
+from amazon_ml.data.folds.examine import FoldFigures
 
 
 def print_folds(figures: FoldFigures) -> None:
