@@ -136,7 +136,7 @@ class Parser(ArgumentParser):
         return f"{self._place(key)}--{key}: {_EXPECTED.split(value[1])[0].strip()} does not fit; it takes {form}"
 
     def _no_key(self, key: str) -> str:
-        return f"{self._place(key)}there is no option {key}{self._near(key)}; see {self.prog} --help"
+        return f"{self._place(key)}there is no option {key}{self._near(key)} {self.prog} --help"
 
     def _unknown(self, match: re.Match[str]) -> str:
         first = next((word for word in match[1].split() if word.startswith("-")), None)
@@ -147,7 +147,7 @@ class Parser(ArgumentParser):
         name = first.partition("=")[0].lstrip("-")
         if name in {action.dest for action in self._actions if not action.option_strings}:
             return f"{name} is given by place, without --{name}; see {self.prog} --help"
-        return f"there is no option --{name}{self._near(name)}; see {self.prog} --help"
+        return f"there is no option --{name}{self._near(name)} {self.prog} --help"
 
     def _needed(self, match: re.Match[str]) -> str:
         names = [name.strip() for name in match[1].split(",")]
@@ -155,9 +155,10 @@ class Parser(ArgumentParser):
         return f"{' and '.join(shown)} {'is' if len(shown) == 1 else 'are'} needed; see {self.prog} --help"
 
     def _near(self, key: str) -> str:
+        """Return the nearest option for a message, and the word before the name of the help."""
         known = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
         near = difflib.get_close_matches(key, known, n=1)
-        return f"; did you mean --{near[0]}?" if near else ""
+        return f"; did you mean --{near[0]}? See" if near else "; see"
 
     def _place(self, key: str) -> str:
         """Give the file and the line that set a key, where no option of the call sets it."""
