@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
@@ -55,7 +56,11 @@ def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
     """Make the error for an option whose value does not fit."""
     option = _option(kind, fault["loc"])
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return InputError(f"there is no option {option}", option=option)
+        section, _, name = option.rpartition(".")
+        owner = _types(kind).get(section, kind)
+        near = get_close_matches(name, _types(owner), n=1)
+        remedy = f"did you mean {section and f'{section}.'}{near[0]}?" if near else ""
+        return InputError(f"there is no option {option}", option=option, remedy=remedy)
     if fault["type"] in ("missing", "missing_argument"):
         return InputError(f"`{option}` is needed", option=option)
     meaning = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
