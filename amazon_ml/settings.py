@@ -22,6 +22,9 @@ from amazon_ml.errors import InputError
 
 _T = TypeVar("_T")
 
+#: Pydantic's names for an option that there is not.
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+
 #: Text of a path; ``~`` means the home folder.
 PathText = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
 
@@ -49,13 +52,15 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
             return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
         return TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
-        raise _describe_fault(kind, error.errors(include_url=False)[0]) from None
+        faults = error.errors(include_url=False)
+        unknown = [fault for fault in faults if fault["type"] in _UNKNOWN]  # a slip often leaves another option out
+        raise _describe_fault(kind, (unknown or faults)[0]) from None
 
 
 def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
     """Make the error for an option whose value does not fit."""
     option = _option(kind, fault["loc"])
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if fault["type"] in _UNKNOWN:
         section, _, name = option.rpartition(".")
         owner = _types(kind).get(section, kind)
         near = get_close_matches(name, _types(owner), n=1)
