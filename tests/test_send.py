@@ -17,6 +17,7 @@ from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
 
 from amazon_ml.cli.main import main
 from amazon_ml.kaggle import outcomes, send
+from amazon_ml.kaggle.client import translated_errors
 from amazon_ml.kaggle.records import locked_records
 
 ROWS = ["image_name,tags", "test_0,clear primary", "test_1,cloudy", "file_0,haze primary water"]
@@ -154,6 +155,17 @@ def test_interrupted_while_waiting_it_is_known_to_have_arrived(file: Path, kaggl
     threading.Thread(target=interrupt, daemon=True).start()
     assert send_it(file, "--yes", "--wait", "60") == 130
     assert [(r["ref"], r["status"]) for r in records(file)] == [(40_000_000, "pending")]
+
+
+def test_an_interrupt_that_the_client_swallows_is_not_lost() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), translated_errors("a list"):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except BaseException:
+            pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_refused_upload_is_no_success(

@@ -6,8 +6,11 @@ calls the service.
 
 import io
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from types import FrameType
 from typing import Any
 
 from amazon_ml.errors import InputError, WorkError
@@ -91,7 +94,7 @@ def translated_errors(what: str) -> Iterator[None]:
     level = connections.level
     connections.setLevel(logging.ERROR)  # its warnings name signed addresses
     try:
-        with redirect_stdout(io.StringIO()), _with_timeout():
+        with redirect_stdout(io.StringIO()), _with_timeout(), _with_interrupts():
             yield
     except requests.HTTPError as error:
         raise _refusal(error.response, what) from None
@@ -125,6 +128,32 @@ def _with_timeout() -> Iterator[None]:
         yield
     finally:
         HTTPAdapter.send = send  # type: ignore[method-assign]
+
+
+@contextmanager
+def _with_interrupts() -> Iterator[None]:
+    """Raise an interrupt at the end of the block that code in it swallowed.
+
+    What the client calls has clauses that catch every exception; Ctrl-C in one of them would have no effect.
+    """
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _refusal(response: Any, what: str) -> InputError | WorkError:
