@@ -66,5 +66,5 @@ def _read(run: Path) -> list[Record]:
         return []
     records: list[Record] = read_json(path)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError("this is not a list of submissions", file=path, remedy="mend or remove it")
+        raise InputError("this is not a list of submissions", file=path, remedy="correct or remove it")
     return records

@@ -105,9 +105,8 @@ class TileTagger(pl.LightningModule):
         TagSet(tuple(tags))  # checks the list
         self.hparams.update(tags=list(tags), size=size, in_chans=in_chans)
         self._hparams_initial = copy.deepcopy(self.hparams)  # for loggers
-        make_loss(self.hparams["loss"], self.hparams["loss_args"], tags)  # an error before weights are fetched
+        self.configure_losses()  # first, so that a wrong loss is an error before weights are fetched
         self.configure_models()
-        self.configure_losses()
 
     def configure_models(self) -> None:
         """Make the backbone, and the statistics for the normalisation of its input."""

@@ -92,7 +92,7 @@ def _find(records: Records, name: str) -> int:
 
 
 def _check_all_are_tags(records: Records, columns: Sequence[int]) -> None:
-    """Check that no column holds other things in most of its rows, which no correction of single cells would mend."""
+    """Check that no column holds other things in most of its rows, so that the column is none of a tag."""
     whole = [(line, cells) for line, cells in records.rows if line not in records.broken]
     for at in columns:
         odd = [(line, cells[at].strip()) for line, cells in whole if not _is_value(cells[at])]
