@@ -212,3 +212,9 @@ def test_a_batch_that_batch_norms_cannot_train_on_is_refused() -> None:
     tagger = _tagger().train()
     with pytest.raises(InputError, match=r"`data.batch_size` 1 is too small for training: .*\[1, 96, 1, 1\]"):
         tagger.training_step({"image": _tiles(1, 32, 32, 3), "target": torch.zeros(1, 3)}, 0)
+
+
+def test_a_wrong_loss_is_named_before_a_backbone_is_made() -> None:
+    with pytest.raises(InputError) as caught:
+        TileTagger(["a"], backbone="no_such_backbone", loss="no_such_loss", size=32)
+    assert "no_such_loss" in str(caught.value)
