@@ -6,6 +6,8 @@ A list of tags becomes the text of a JSON list, which the reader of cells unders
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 #: Columns of a JSON object from names to tags.
 _NAME, _TAGS = "image_name", "tags"
+#: Threads that read small files: reading releases the interpreter lock.
+_THREADS = 8
 
 
 def is_structured(path: Path) -> bool:
@@ -54,6 +58,57 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
         raise InputError("there is no such table", file=path) from None
     except OSError as error:
         raise cannot_read(path, error) from None
+
+
+def describes_one_tile(path: Path, tags_key: str) -> bool:
+    """Whether a file is JSON of one tile: an object with a list of tags under a key, such as ``labels``."""
+    if path.suffix.lower() != ".json":
+        return False
+    with suppress(InputError, OSError, ValueError, RecursionError):
+        check_regular(path)
+        content = json.loads(path.read_bytes())
+        return isinstance(content, dict) and isinstance(content.get(tags_key), list)
+    return False
+
+
+def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0) -> Records:
+    """Read a JSON for each tile, whose name is that of its folder, as BigEarthNet 1 has them.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    tags_key
+        Key of the list of tags in each.
+    min_share
+        Least share of a tag that counts.
+
+    Returns
+    -------
+    Records of ``image_name`` and ``tags``; their lines are the numbers of the files, from 1.
+
+    Raises
+    ------
+    InputError
+        If a file is something else.
+    """
+
+    def cell(path: Path) -> str:
+        check_regular(path)
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise cannot_read(path, error) from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"this is not JSON: {error}", file=path) from None
+        if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
+            raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
+        return _cell(content[tags_key], path, 1, min_share)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        cells = list(pool.map(cell, paths, chunksize=64))
+    rows = [(number, [path.parent.name, text]) for number, (path, text) in enumerate(zip(paths, cells, strict=True), 1)]
+    return Records(paths[0], [_NAME, _TAGS], 0, rows, [], frozenset())
 
 
 def _read_parquet(path: Path, min_share: float) -> Records:
