@@ -118,7 +118,7 @@ def test_every_way_to_give_splits_means_the_same(root: Path, tmp_path: Path) -> 
         (tmp_path / f"{split}.txt").write_text("\n".join(name_of(number) + ending for number in numbers) + "\n")
     lists = {split: str(tmp_path / f"{split}.txt") for split in PARTS}
     tables = {"training": "set_train.csv", "validation": str(root / "set_val.csv"), "test": ["set_t*t.csv"]}
-    by_option = {
+    by_option: dict[str, dict[str, Any]] = {
         "tables": {"labels_file": tables, "tag_columns": "all"},
         "parquet": {"labels_file": str(tmp_path / "metadata.parquet"), "split_column": "split"},
         "column": {"labels_file": str(tmp_path / "column.csv"), "tag_columns": "all", "split_column": "Subset"},
@@ -221,7 +221,7 @@ def test_packed_tiles_and_folds_know_the_splits(root: Path, run: Path, tmp_path:
     shutil.copytree(root, tmp_path / "set")
     assert main(["data", "pack", str(tmp_path / "set"), "--size=16", "--tag_columns=all"]) == 0
     packed = train(tmp_path / "run", tmp_path / "set")
-    pd.testing.assert_frame_equal(*(pd.read_parquet(one / "test.parquet") for one in (packed, run)))
+    pd.testing.assert_frame_equal(pd.read_parquet(packed / "test.parquet"), pd.read_parquet(run / "test.parquet"))
     figures = tmp_path / "folds.json"
     assert main(["data", "folds", str(tmp_path / "set"), "--tag_columns=all", "--folds", str(tmp_path / "folds.csv"),
                  "--json", str(figures)]) == 0  # fmt: skip
@@ -314,19 +314,17 @@ def test_several_tables_are_joined(root: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_repeat_in_other_folders_mean_the_files_beside_their_table(tmp_path: Path) -> None:
-    for place, shift in (("beach", 0), ("farm", 1)):
+    for place, number in (("beach", 1), ("farm", 2)):
         write_tiles(tmp_path / place, range(4))
-        (tmp_path / place / "labels.csv").write_text(wide(range(4), lambda number, by=shift: targets(number + by)))
+        (tmp_path / place / "labels.csv").write_text(wide(range(4), lambda _, one=number: targets(one)))  # type: ignore[misc]
     catalog = read(tmp_path, labels_file="*/labels.csv", tag_columns="all")
     found = {
         Path(path).relative_to(tmp_path).with_suffix("").as_posix(): row.tolist()
         for path, row in zip(catalog.labelled["path"], catalog.targets, strict=True)
     }
-    assert found == {
-        f"{place}/{name_of(number)}": targets(number + shift)
-        for place, shift in (("beach", 0), ("farm", 1))
-        for number in range(4)
-    }
+    expected = {f"{place}/{name_of(number)}": targets(of) for place, of in (("beach", 1), ("farm", 2))
+                for number in range(4)}  # fmt: skip
+    assert found == expected
 
 
 def test_a_json_in_the_folder_of_each_tile_is_read(tmp_path: Path) -> None:

@@ -120,9 +120,24 @@ def _read_parquet(path: Path, min_share: float) -> Records:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
     header = [str(name) for name in table.columns]
-    columns = [[_cell(value, path, row, min_share) for row, value in enumerate(table[name], start=1)] for name in table]
+    columns = [_column(table[name], path, min_share) for name in table]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
     return _records(path, header, 0, rows)
+
+
+def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
+    """Write a column as text; lists of tags repeat, and each is written once."""
+    known: dict[tuple[str, ...], str] = {}
+    cells = []
+    for row, value in enumerate(values.tolist(), start=1):
+        if isinstance(value, np.ndarray) and value.dtype == object and all(type(one) is str for one in value):
+            key = tuple(value)
+            if key not in known:
+                known[key] = _cell(value, path, row, min_share)
+            cells.append(known[key])
+        else:
+            cells.append(value if type(value) is str else _cell(value, path, row, min_share))
+    return cells
 
 
 def _read_json(path: Path, min_share: float) -> Records:

@@ -248,6 +248,10 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
     """Turn records into rows; a broken row with a name is among both rows and faults."""
     column, path = records.header[name_at], records.path
     titles = title_keys((column, records.header[tags_at]))
+    # Cells repeat, and few look like a header.
+    headers = frozenset(
+        cell for cell in {cells[tags_at] for _, cells in records.rows} if is_title(cell.strip(_BLANKS), titles)
+    )
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
@@ -257,7 +261,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
                                 "remove the row", item=f"line {line}: there is no name"))  # fmt: skip
         elif broken and not name.isprintable():
             faults.append(broken)
-        elif is_title(cell, titles) and is_title(name, titles):
+        elif cells[tags_at] in headers and is_title(name, titles):
             faults.append(Fault("header_again", path, line, f"the header is repeated: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
