@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.catalog.by_template import list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
@@ -19,11 +20,12 @@ from amazon_ml.data.catalog.tiles import (
     choose_files,
     choose_rgb_source,
     files_needed,
-    image_files,
-    list_tiles,
 )
 from amazon_ml.data.config import READING, ReadingConfig, RgbSource
+from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
+from amazon_ml.data.readers.fitting import find_source, first_files, is_named
+from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -48,6 +50,8 @@ class Catalog:
         One row for each tile without tags: ``image_name``, ``path``, ``tif``.
     rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif`` of a tile.
+    source
+        The files of a tile and the bands in them, where a template names them.
     """
 
     tags: TagSet
@@ -55,6 +59,7 @@ class Catalog:
     targets: MultiHot
     unlabelled: pd.DataFrame
     rgb_source: RgbSource = "jpg"
+    source: NamedBands | None = None
 
     @property
     def sha256(self) -> str:
@@ -77,7 +82,13 @@ class Catalog:
             self.targets[rows],
             self.unlabelled.head(unlabelled),
             self.rgb_source,
+            self.source,
         )
+
+    def files(self, path: str) -> list[str]:
+        """List the files of a tile with this first file."""
+        several = None if self.source is None else self.source.files
+        return [path] if several is None else several.paths(path)
 
 
 def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
@@ -98,13 +109,14 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     InputError
         If the folder has no layout or more than one, or the table has a fault.
     """
-    layout, bands = find_layout(root, config), parse_bands(config.bands)
-    read = read_table(layout.table, config, names_with_files(layout))
-    test_folders = untagged_folders(layout, read.rows["image_name"])
-    files = list_tiles(layout.places, below=not layout.planet, exclude=test_folders)
+    template, bands = first_files(config), parse_bands(config.bands)
+    layout = find_layout(root, config, template)
+    read = read_table(layout.table, config, names_with_files(layout, template))
+    test_folders = untagged_folders(layout, read.rows["image_name"], template)
+    files = list_tiles_of(template, layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
-        raise no_images(layout.places)
-    rgb_source = config.rgb_source or choose_rgb_source(files)
+        raise no_images(layout.places) if template is None else no_tiles(template, layout.places)
+    rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
     _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, rgb_source)
     try:
@@ -114,7 +126,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
                                remedy="; ".join(filter(None, (error.remedy, hint))))  # fmt: skip
         raise error from None
-    untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
+    untagged = list_tiles_of(template, test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
@@ -123,15 +135,16 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         tags=read.tags,
         labelled=labelled[["image_name", "path", "tif", "tags", "line"]],
         targets=_encode(read, labelled),
-        unlabelled=unlabelled,
+        unlabelled=unlabelled[["image_name", "path", "tif"]],
         rgb_source=rgb_source,
+        source=find_source(config, template, labelled["path"].tolist()),
     )
 
 
-def names_with_files(layout: Layout) -> TileNames:
+def names_with_files(layout: Layout, template: BandFiles | None = None) -> TileNames:
     """Return an index of the names that have a file; its first use lists the folders."""
     return TileNames(
-        lambda: [path for place in layout.places for path in image_files(place, True)], name_places(layout)
+        lambda: [path for place in layout.places for path in paths_of(template, place)], name_places(layout)
     )
 
 

@@ -19,7 +19,7 @@ from amazon_ml.data.checks.search import (
 )
 from amazon_ml.data.checks.survey import Survey, survey
 from amazon_ml.data.config import READING, ReadingConfig
-from amazon_ml.data.readers.bands import check_order
+from amazon_ml.data.readers.fitting import check_reading
 from amazon_ml.errors import InputError, WorkError
 
 
@@ -79,7 +79,7 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     """
     if n_folds < 2:
         raise InputError(f"n_folds must be at least 2, not {n_folds}", option="n_folds")
-    check_order(config.tif_order, config.tif_limits)
+    check_reading(config)
     seen = survey(folder, config)
     tiles = _tiles(seen)
     looks, thumbnails = scan(tiles["path"].tolist(), num_workers=num_workers, max_pixels=config.max_pixels)
@@ -89,7 +89,7 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
         file_faults(seen, allow_missing=config.allow_missing),
         few_tiles(seen, n_folds),
         image_faults(tiles),
-        reading_faults(tiles, seen.rgb_source, config, num_workers),
+        reading_faults(tiles, seen.rgb_source, config, num_workers, seen.source),
         duplicate_faults(tiles, thumbnails, num_workers),
         tif_faults(tiles, num_workers, config.max_pixels),
     )
