@@ -100,7 +100,8 @@ def no_tiles(files: BandFiles, folders: Sequence[Path]) -> InputError:
     there = [str(listing.path / name) for folder in folders for listing in walk(folder) for name in listing.files]
     bands = files.bands_among(there) if files.each_band else []
     remedy = f"the files hold the bands {listed_all(bands)}" if bands else "correct `data.files` or `data.image_dir`"
-    example = f", but files such as {there[0]}" if there else ""
+    alike = [path for path in there if path.endswith(files.suffix)] or there
+    example = f", but files such as {alike[0]}" if alike else ""
     return InputError(f"no file is named as {sought} (`data.files`){example}", file=where,
                       option="data.bands" if bands else "data.files", remedy=remedy)  # fmt: skip
 

@@ -19,6 +19,7 @@ from amazon_ml.data.checks.search import (
 )
 from amazon_ml.data.checks.survey import Survey, survey
 from amazon_ml.data.config import READING, ReadingConfig
+from amazon_ml.data.readers.broken import find_broken
 from amazon_ml.data.readers.fitting import check_reading
 from amazon_ml.errors import InputError, WorkError
 
@@ -84,6 +85,9 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     tiles = _tiles(seen)
     looks, thumbnails = scan(tiles["path"].tolist(), num_workers=num_workers, max_pixels=config.max_pixels)
     tiles = pd.concat([tiles, looks], axis=1)
+    if seen.source is not None and seen.source.files is not None and seen.source.files.each_band:
+        broken = find_broken([tiles[tiles["fault"] == ""]], seen.source.files.paths)
+        tiles["fault"] = tiles["fault"].where(tiles["fault"] != "", tiles["path"].map(broken).fillna(""))
     cases = chain(
         table_faults(seen),
         file_faults(seen, allow_missing=config.allow_missing),

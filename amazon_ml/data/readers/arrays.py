@@ -64,6 +64,8 @@ def _read(path: Path, max_pixels: int, bands_are_last: Callable[[tuple[int, ...]
             values = np.load(stream, allow_pickle=False)
     except OSError as error:
         raise cannot_read(path, error) from None
+    except InputError:
+        raise
     except (ValueError, EOFError) as error:
         raise InputError(f"this is not an array of numpy that can be read ({error})", file=path,
                          remedy="save it again with numpy.save") from None  # fmt: skip

@@ -177,6 +177,7 @@ def named_from(stored: Any) -> NamedBands:
     inputs = {str(band): tuple(map(str, names)) for band, names in stored["inputs"].items()}
     odd = [band for band, names in inputs.items() if not names or (len(names) > 1 and band not in INDICES)]
     odd += [band for band, names in inputs.items() if len(names) > 1 and len(names) != len(INDICES[band].bands)]
+    odd += [band for band, names in inputs.items() if len(names) == 1 and band in INDICES and not _is_same(band, names)]
     if odd:
         raise ValueError(f"the inputs of {odd[0]}")
     reflectance = stored["reflectance"]
@@ -188,6 +189,10 @@ def named_from(stored: Any) -> NamedBands:
     if files is not None and files.each_band and set(files.bands) != set(named.needed):
         raise ValueError(f"files of the bands {files.bands}, but the bands {named.needed}")
     return named
+
+
+def _is_same(band: str, names: tuple[str, ...]) -> bool:
+    return find_spelling(band, names) is not None
 
 
 def find_inputs(
