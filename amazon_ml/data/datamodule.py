@@ -29,14 +29,13 @@ from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.readers.bands import (
     TileReader,
-    check_order,
     name_bands,
     parse_bands,
     read_reader,
     write_reader,
 )
 from amazon_ml.data.readers.broken import check_whole
-from amazon_ml.data.readers.limits import fit_reader
+from amazon_ml.data.readers.fitting import check_reading, fit_tiles
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
@@ -108,7 +107,7 @@ class PlanetDataModule(pl.LightningDataModule):
     ) -> None:  # fmt: skip
         super().__init__()
         config = build(DataConfig, {"root": str(root), **options})
-        check_order(config.tif_order, config.tif_limits)
+        check_reading(config)
         own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "seed": seed, "on_gpu": on_gpu}
         self.save_hyperparameters({**to_plain(config), **own}, logger=False)
         self.config = config
@@ -140,7 +139,7 @@ class PlanetDataModule(pl.LightningDataModule):
         store = open_store(path)
         if (store.size, store.bands) != (hp["size"], self.bands):
             raise InputError(
-                f"the packed store holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
+                f"the packed store holds {name_bands(store.bands)} at {store.size} px, not {name_bands(self.bands)} at "
                 f"{hp['size']} px", file=path, option="data.packed",
                 remedy="set `data.size` and `data.bands`, or pack again",
             )  # fmt: skip
@@ -159,7 +158,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
         hp = self.hparams
         if self.store is None:
-            check_whole(self.catalog.labelled, self.catalog.unlabelled)
+            check_whole(self.catalog.labelled, self.catalog.unlabelled, self.catalog.files)
         folds, bands = hp["folds_file"], hp["bands_file"]
         if folds is not None and not Path(folds).exists():
             write_folds(Path(folds), self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
@@ -282,10 +281,7 @@ class PlanetDataModule(pl.LightningDataModule):
         hp, catalog = self.hparams, self.catalog
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
-        return fit_reader(
-            catalog.labelled, self.bands, catalog.rgb_source, hp["tif_order"], hp["tif_limits"], hp["seed"],
-            hp["max_pixels"],
-        )  # fmt: skip
+        return fit_tiles(catalog.labelled, self.config, catalog.rgb_source, catalog.source, hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())

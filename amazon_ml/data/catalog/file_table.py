@@ -45,14 +45,18 @@ def file_table(catalog: Catalog) -> pd.DataFrame:
 
     Returns
     -------
-    Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns``, by ``labelled`` and
-    ``image_name``. Sizes and times are 0 where there is no TIF.
+    Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns`` and ``others``, by ``labelled``
+    and ``image_name``. Sizes and times are 0 where there is no TIF. Of a tile with a file for each band, ``path`` is
+    the first one, ``others`` the rest, ``bytes`` the sum, and ``mtime_ns`` a hash of all times.
     """
     parts = [part[["image_name", "path", "tif"]] for part in (catalog.labelled, catalog.unlabelled)]
     table = pd.concat(parts, ignore_index=True)
     table["labelled"] = np.arange(len(table)) < len(catalog.labelled)
-    for column, prefix in (("path", ""), ("tif", "tif_")):
-        stats = np.array([size_and_time(path) for path in table[column]], dtype=np.int64).reshape(-1, 2)
+    others = [tuple(catalog.files(path)[1:]) for path in table["path"]]
+    table["others"] = pd.Series(others, dtype=object)
+    for column, prefix, more in (("path", "", others), ("tif", "tif_", [()] * len(table))):
+        each = zip(table[column], more, strict=True)
+        stats = np.array([size_and_time(path, *rest) for path, rest in each], dtype=np.int64).reshape(-1, 2)
         table[f"{prefix}bytes"], table[f"{prefix}mtime_ns"] = stats[:, 0], stats[:, 1]
     return table.set_index(KEY)
 
@@ -84,11 +88,19 @@ def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
 def hash_tiles(table: pd.DataFrame) -> list[str]:
     """Hash the files of each tile of a `file_table`, as `hash_files` does."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(hash_files, table["path"], table["tif"], chunksize=64))
+        each = zip(table["path"], table["tif"], table["others"], strict=True)
+        return list(pool.map(lambda files: hash_files(*files[:2], *files[2]), each, chunksize=64))
 
 
-def size_and_time(path: str) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last change in nanoseconds; zeros where the path is empty."""
+def size_and_time(path: str, *others: str) -> tuple[int, int]:
+    """Return the size in bytes and the time of the last change in nanoseconds; zeros where the path is empty.
+
+    Of several files: the sum of the sizes, and a hash of all sizes and times in the place of the time.
+    """
+    if others:
+        each = [size_and_time(one) for one in (path, *others)]
+        digest = hashlib.blake2b(repr(each).encode(), digest_size=8).digest()
+        return sum(size for size, _ in each), int.from_bytes(digest) >> 1
     if not path:
         return 0, 0
     try:

@@ -41,12 +41,15 @@ class Tif(NamedTuple):
         A letter for the name of each band in the file: r, g, b, n, `ALPHA` or `UNNAMED`.
     unclear
         Descriptions of the bands, where they hold names and none of these is known.
+    descriptions
+        The description of each band, ``""`` where there is none; empty for other files than TIFs.
     """
 
     pixels: Raw
     valid: Mask | None
     declared: str
     unclear: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> int | None:
@@ -102,7 +105,8 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
         problem = f"this is not a TIF that can be read ({error})"
         raise InputError(problem, file=path, remedy="download it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
-    return Tif(values, _valid(values, masks), *_declared(descriptions, interpreted))
+    texts = tuple((text or "").strip() for text in descriptions)
+    return Tif(values, valid_values(values, masks), *_declared(descriptions, interpreted), texts)
 
 
 def as_tif(picture: Picture) -> Tif:
@@ -189,7 +193,8 @@ def _masked_bands(file: Any) -> Iterator[int]:
         yield 0
 
 
-def _valid(values: Raw, masks: list[Any] | None) -> Mask | None:
+def valid_values(values: Raw, masks: list[Any] | None = None) -> Mask | None:
+    """Mark the values that are finite and not masked; None where all are."""
     valid = np.ones(values.shape, dtype=bool) if masks is not None or values.dtype.kind == "f" else None
     if valid is None:
         return None
