@@ -36,6 +36,7 @@ from amazon_ml.data.readers.bands import (
 )
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.fitting import check_reading, fit_tiles
+from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
@@ -220,6 +221,11 @@ class PlanetDataModule(pl.LightningDataModule):
     def frequencies(self) -> torch.Tensor:
         """Share of the training tiles with each tag, for losses and the bias of the head: float32 (tags,)."""
         return torch.from_numpy(self.catalog.targets[self.train_rows]).float().mean(dim=0)
+
+    @property
+    def stretch(self) -> Stretch:
+        """By the name of each band, the values of the files that became 0 and 255; after `setup`."""
+        return stretch_of(self.read)
 
     @property
     def network_seed(self) -> int:
