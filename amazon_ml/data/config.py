@@ -81,7 +81,7 @@ class TableConfig:
         ``{train: train.txt, val: val.txt, test: test.txt}`` or ``{train: images_tr, test: images_test}``. Tiles in
         none of them are not used. A relative path is looked for as for `labels_file`.
     image_dir
-        Folder of labelled images; found by default.
+        Folder of labelled images; found by default. A relative path is looked for as for `labels_file`.
     tags
         The tag list, in the order of columns. By default the 17 tags of the competition where the table has the name
         of one of its tables, else the distinct tags of the table, sorted.

@@ -96,7 +96,7 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
     InputError
         If the folder has no layout, or more than one.
     """
-    images = Path(config.image_dir) if config.image_dir else None
+    images = _below(root, config.image_dir)
     check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
@@ -107,6 +107,13 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
     tables = named or ((_planet_table(root, planet[0], folders),) if planet else _own_tables(root, folders))
     tests = (f.path for f in folders if _is_test(f, files) and f.path not in places)
     return Layout(tables, tuple(places), tuple(tests), bool(planet))
+
+
+def _below(root: Path, given: str | None) -> Path | None:
+    """Find a folder that an option names: in the current folder, or else in `root`."""
+    if given is None or Path(given).exists() or not (root / given).exists():
+        return None if given is None else Path(given)
+    return root / given
 
 
 def _is_test(folder: _Folder, files: BandFiles | None) -> bool:
