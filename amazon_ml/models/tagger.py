@@ -15,9 +15,6 @@ from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import name_bands
 from amazon_ml.data.readers.stretch import Stretch
-from amazon_ml.decisions.fbeta import fbeta_score
-from amazon_ml.decisions.per_tag import average_precision, score_per_tag
-from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
@@ -27,6 +24,7 @@ from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import check_images, preprocess
 from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.scoring import score_tiles
 from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.start import start_network
 from amazon_ml.models.tta import MEANS, VIEWS
@@ -289,10 +287,10 @@ class TileTagger(pl.LightningModule):
         self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and F2 at 0.2 over all held-out tiles of all processes, and store the scores of each tag."""
+        """Log loss and scores over all held-out tiles of all processes, and store the scores of each tag."""
         _, logits, targets = self._gather_held_out()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val_f2")
+        self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val")
 
     def _gather_held_out(self) -> list[torch.Tensor]:
         """Collect positions, outputs and targets of all processes, and clear them."""
@@ -303,20 +301,19 @@ class TileTagger(pl.LightningModule):
             raise WorkError(DIVERGED)
         return [index, outputs, targets]
 
-    def _score(self, p: npt.NDArray[np.float32], true: npt.NDArray[np.float32], name: str) -> None:
-        self.log(name, fbeta_score(true, p >= DEFAULT_THRESHOLD), prog_bar=True)
-        self.per_tag = score_per_tag(true, p >= DEFAULT_THRESHOLD).drop(columns="gain_if_perfect")
-        self.per_tag["average_precision"] = average_precision(true, p)
-        self.per_tag.insert(0, "tag", self.hparams["tags"])
+    def _score(self, p: npt.NDArray[np.float32], true: npt.NDArray[np.float32], stage: str) -> None:
+        self.per_tag, scores = score_tiles(self.hparams["tags"], true, p)
+        self.log(f"{stage}_f2", scores.pop("f2"), prog_bar=True)
+        self.log_dict({f"{stage}_{name}": value for name, value in scores.items()})
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Store predicted probabilities, averaged over the views, and targets."""
         self._held_out.append((batch["index"], self.probabilities(batch["image"]), batch["target"].float()))
 
     def on_test_epoch_end(self) -> None:
-        """Log F2 at 0.2 as ``test_f2``, and store the scores of each tag."""
+        """Log scores such as F2 at 0.2 as ``test_f2``, and store the scores of each tag."""
         _, p, targets = self._gather_held_out()
-        self._score(p.cpu().numpy(), targets.cpu().numpy(), "test_f2")
+        self._score(p.cpu().numpy(), targets.cpu().numpy(), "test")
 
     def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute positions and probabilities of a batch."""
