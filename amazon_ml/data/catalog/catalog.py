@@ -126,7 +126,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
                                remedy="; ".join(filter(None, (error.remedy, hint))))  # fmt: skip
         raise error from None
-    untagged = list_tiles_of(template, test_folders, below=False, renamed=read_mapping(root))
+    untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
