@@ -20,6 +20,8 @@ from amazon_ml.data.catalog.file_table import compare_files, file_table, hash_ti
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.band_files import BandFiles
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
 from amazon_ml.predictor import Predictor
 
@@ -183,6 +185,13 @@ def test_the_template_splits_a_path_and_makes_it_again() -> None:
     for other in ("a/x/y_B8A.tif", "a/x/x_B02.tif", "x_B8A.tif", "a/x/x_B8A.tiff"):
         assert files.named(other) is None
     assert BandFiles("{band}/{name}.tif", ("red", "nir")).of("s/red/x.tif")["nir"] == "s/nir/x.tif"
+
+
+def test_pages_show_red_green_and_blue(tmp_path: Path) -> None:
+    root = patches(tmp_path / "set", 2, ("B02", "B03", "B04", "B08"))
+    read, tiles = read_all(root, bands=["B08", "B02", "ndvi", "B03", "B04"], files=TEMPLATE)
+    np.testing.assert_array_equal(shown_channels(read, tiles[0]), tiles[0][..., [4, 3, 1]])
+    np.testing.assert_array_equal(shown_channels(TileReader(("n", "r", "g")), tiles[0]), tiles[0])
 
 
 # ------------------------------------------------------------------ from end to end

@@ -195,7 +195,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         raise error from None
     if config.splits is not None:
         joined = assign_splits(joined, config.splits, root, joins)
-    untagged = list_tiles_of(template, test_folders, below=False, renamed=read_mapping(root))
+    untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),

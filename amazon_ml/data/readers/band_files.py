@@ -4,6 +4,7 @@ import glob
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from amazon_ml.data.readers.images import SUFFIXES
@@ -61,9 +62,14 @@ class BandFiles:
         """Ending of the files."""
         return PurePosixPath(self.template).suffix
 
+    @property
+    def tail(self) -> str:
+        """The text that ends the path of a tile's first file, whatever its name."""
+        return self.template.rpartition(NAME)[2].replace(BAND, self.bands[0] if self.bands else "")
+
     def named(self, path: str) -> tuple[str, str] | None:
         """Split the path of a tile's first file into the folder above the template and the name; None for others."""
-        found = re.fullmatch(self._pattern(re.escape(self.bands[0]) if self.bands else ""), path)
+        found = _compiled(self.template, re.escape(self.bands[0]) if self.bands else "").fullmatch(path)
         return (found["above"], found["name"]) if found else None
 
     def of(self, path: str) -> dict[str, str]:
@@ -91,27 +97,29 @@ class BandFiles:
     def bands_beside(self, path: str) -> list[str]:
         """Find all bands of a tile that have a file, by the names of files."""
         above, name = self.named(path) or ("", "")
-        pattern = re.compile(self._pattern("[^/]+?"))
+        pattern = _compiled(self.template, "[^/]+?")
         beside = Path(above).glob(self.template.replace(NAME, glob.escape(name)).replace(BAND, "*"))
         found = (pattern.fullmatch(str(file)) for file in beside)
         return sorted({each["band"] for each in found if each and (each["above"], each["name"]) == (above, name)})
 
     def bands_among(self, paths: Iterable[str]) -> list[str]:
         """Find the names of bands in the paths of files, for a message."""
-        pattern = re.compile(self._pattern("[^/_]+"))
+        pattern = _compiled(self.template, "[^/_]+")
         return sorted({each["band"] for each in map(pattern.fullmatch, paths) if each})
 
-    def _pattern(self, band: str) -> str:
-        """Write the template as a regular expression, with one for the name of the band."""
-        pattern, seen = "(?P<above>(?:.*/)?)", set[str]()
-        for part in re.split(r"(\{name\}|\{band\})", self.template):
-            if part in (NAME, BAND):
-                group = part[1:-1]
-                pattern += f"(?P={group})" if part in seen else f"(?P<{group}>{'[^/]+' if part == NAME else band})"
-                seen.add(part)
-            else:
-                pattern += re.escape(part)
-        return pattern
+
+@lru_cache(64)
+def _compiled(template: str, band: str) -> re.Pattern[str]:
+    """Compile a template to a regular expression, with one for the name of the band."""
+    pattern, seen = "(?P<above>(?:.*/)?)", set[str]()
+    for part in re.split(r"(\{name\}|\{band\})", template):
+        if part in (NAME, BAND):
+            group = part[1:-1]
+            pattern += f"(?P={group})" if part in seen else f"(?P<{group}>{'[^/]+' if part == NAME else band})"
+            seen.add(part)
+        else:
+            pattern += re.escape(part)
+    return re.compile(pattern)
 
 
 def lacks_band(files: BandFiles, band: str, found: Iterable[str], file: str) -> InputError:
