@@ -91,7 +91,9 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     tiles = pd.concat([tiles, looks], axis=1)
     if seen.source is not None and seen.source.files is not None and seen.source.files.each_band:
         broken = find_broken([tiles[tiles["fault"] == ""]], seen.source.files.paths)
-        tiles["fault"] = tiles["fault"].where(tiles["fault"] != "", tiles["path"].map(broken).fillna(""))
+        tiles["fault"] = [
+            fault or broken.get(path, "") for fault, path in zip(tiles["fault"], tiles["path"], strict=True)
+        ]
     cases = chain(
         table_faults(seen),
         file_faults(seen, allow_missing=config.allow_missing),
