@@ -174,6 +174,9 @@ def fill_backbone(backbone: nn.Module, row: SatelliteWeights, weights: str, band
     heads = config["classifier"] or ()
     inside = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
     stem = f"{config['first_conv']}.weight"
+    if stem not in dict(backbone.named_parameters()):
+        raise InputError(f"timm does not say which layer of {config['architecture']} has the input channels",
+                         option="model.backbone")  # fmt: skip
     state = _without_prefix(row, read_state(weights), stem)
     state = {key: value for key, value in state.items() if not key.startswith(inside) and key not in row.ignored}
     if stem in state and state[stem].ndim == 4 and state[stem].shape[1] == len(row.bands):
@@ -185,7 +188,7 @@ def fill_backbone(backbone: nn.Module, row: SatelliteWeights, weights: str, band
         )  # fmt: skip
     if "pos_embed" in state:
         state["pos_embed"] = _resampled(state["pos_embed"], backbone)
-    _check_fits(backbone, row, state, weights, inside)
+    _check_fits(backbone, row, state, weights, inside, architecture=config["architecture"])
     backbone.load_state_dict(state, strict=False)
     log.info("%s: weights %s (%s, licence %s); the input channels are those of %s", weights, row.name, row.trained_on,
              row.licence, ", ".join(bands))  # fmt: skip
@@ -209,7 +212,13 @@ def _resampled(embedding: torch.Tensor, backbone: nn.Module) -> torch.Tensor:
 
 
 def _check_fits(
-    backbone: nn.Module, row: SatelliteWeights, state: State, weights: str, inside: tuple[str, ...]
+    backbone: nn.Module,
+    row: SatelliteWeights,
+    state: State,
+    weights: str,
+    inside: tuple[str, ...],
+    *,
+    architecture: str,
 ) -> None:
     """Check that a file has each tensor of a backbone but those of its head, in its shape, and no other."""
     own = {key: tuple(value.shape) for key, value in backbone.state_dict().items() if not key.startswith(inside)}
@@ -224,11 +233,10 @@ def _check_fits(
         f"{len(shapes)} have another shape ({listed(shapes)})" if shapes else "",
     ]
     if any(faults):
-        name = config["architecture"] if isinstance(config := backbone.pretrained_cfg, Mapping) else "the backbone"
         raise InputError(
-            f"the weights do not fit {name} by the table of {row.name}: {'; '.join(filter(None, faults))}",
+            f"the weights do not fit the backbone as {row.name}: {'; '.join(filter(None, faults))}",
             file=weights, option="model.weights",
-            remedy=f"download those of {', '.join(sorted(set(row.files.values())))}",
+            remedy=f"download {row.files.get(architecture) or ', '.join(row.files.values())}",
         )  # fmt: skip
 
 

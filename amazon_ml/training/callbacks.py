@@ -273,7 +273,7 @@ class PerTagTable(pl.Callback):
         by_tag = table.set_index("tag")
         absent = by_tag.index[by_tag["support"] == 0]
         if len(absent) and not self._named:
-            log.info("no held-out tile has %s: macro averages over tags leave that out", ", ".join(absent))
+            log.info("macro averages leave out tags that no held-out tile has: %s", ", ".join(absent))
             self._named = True
         scores = {
             f"per_tag/{figure}/{tag}": float(value)
