@@ -101,7 +101,10 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
         check_folder(images, "name the folder of the labelled images with `data.image_dir`")
-    folders = list(_survey(root))
+    # A template may mean a folder for each tile; where the table is named, only test folders are sought.
+    folders = list(_survey(root, depth=_DEPTH if named is None or files is None else 0))
+    if named is not None and files is not None:
+        folders += [_Folder(root / name, (), has_images=False) for name in TEST_FOLDERS if (root / name).is_dir()]
     planet = _planet_folders(root, folders) if named is None and images is None and files is None else []
     places = planet or [images or root]
     tables = named or ((_planet_table(root, planet[0], folders),) if planet else _own_tables(root, folders))
@@ -181,8 +184,8 @@ def known_tables(root: Path) -> list[Path]:
     return [folder.path / name for folder in _survey(root) for name in folder.csvs if name in known]
 
 
-def _survey(root: Path) -> Iterator[_Folder]:
-    for listing in walk(root, depth=_DEPTH, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
+def _survey(root: Path, depth: int = _DEPTH) -> Iterator[_Folder]:
+    for listing in walk(root, depth=depth, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
         yield _Folder(
             listing.path,
             tuple(name for name in listing.files if name.lower().endswith(".csv")),
