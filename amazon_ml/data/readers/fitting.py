@@ -19,6 +19,7 @@ from amazon_ml.data.readers.named import (
     contradiction,
     find_inputs,
     finest,
+    finest_shape,
     layer_of,
     names_in,
     open_file,
@@ -165,7 +166,7 @@ def _fit_named(
         raw = source.raw(path, config.max_pixels)
         whole = finest(raw)
         if not source.layers:
-            height, width = whole.pixels.shape[:2]
+            height, width = finest_shape(raw)
             source = replace(
                 source, layers={name: layer_of(band, height, width) for name, band in raw.pixels.items()}
             )  # fmt: skip
