@@ -78,7 +78,7 @@ def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def name_bands(bands: Sequence[str]) -> str:
     """Return the name that `parse_bands` splits into these bands; other names than letters are joined by ``+``."""
-    if not set(bands) <= {*RGB, NEAR_INFRARED, *INDICES}:
+    if any(len(band) > 1 and band not in INDICES for band in bands):
         return "+".join(bands)
     return "".join(f"+{band}+" if band in INDICES else band for band in bands).strip("+").replace("++", "+")
 
