@@ -76,6 +76,17 @@ def reading_of(read: TileReader) -> dict[str, Any]:
     }
 
 
+def finds_as(read: TileReader, config: ReadingConfig) -> bool:
+    """Whether a reader finds bands as the options say, apart from limits and `tif_order`."""
+    source = read.source
+    if source is None or not is_named(config):
+        return source is None and not is_named(config)
+    template = source.files.template if source.files else None
+    by_file = source.files is not None and source.files.each_band
+    names = source.names if by_file else tuple(config.band_names or ())
+    return (template, source.names, source.reflectance) == (config.files, names, config.reflectance)
+
+
 def first_files(config: ReadingConfig) -> BandFiles | None:
     """Give the template of the files with the band whose file stands for a tile; None where a tile is one TIF."""
     if config.files is None:
