@@ -362,7 +362,24 @@ def test_a_store_of_other_bands_is_refused(tmp_path: Path) -> None:
     root = tifs(tmp_path, twelve, names=S2)
     store = str(tmp_path / "store")
     assert main(["data", "pack", str(root), "--bands=[B02, B03]", "--size=24", "--out", store]) == 0
-    data = PlanetDataModule(root, size=24, bands=["B03", "B02"], packed=store)
-    with pytest.raises(InputError) as caught:
-        data.prepare_data()
-    assert caught.value.option == "data.packed"
+    others: list[dict[str, Any]] = [
+        {"bands": ["B03", "B02"]}, {"bands": ["B02", "B03"], "band_names": list(S2[::-1])},
+    ]  # fmt: skip
+    for options in others:
+        data = PlanetDataModule(root, size=24, packed=store, **options)
+        with pytest.raises(InputError) as caught:
+            data.prepare_data()
+        assert caught.value.option == "data.packed"
+        assert caught.value.remedy
+
+
+def test_an_undeclared_border_of_no_data_is_masked(tmp_path: Path) -> None:
+    def make(i: int) -> Pixels:
+        pixels = twelve(i)
+        pixels[:, :14] = 0
+        return pixels
+
+    read, tiles = read_all(tifs(tmp_path, make, names=S2), bands=["B02", "B08", "ndvi"])
+    assert read.expected.nodata == (0.0,)
+    assert (tiles[:, :, :14, 2] == 128).all() and (tiles[:, :, :14, :2] == 0).all()
+    assert min(limits[0] for limits in read.limits.values()) >= 300

@@ -35,7 +35,7 @@ from amazon_ml.data.readers.bands import (
     write_reader,
 )
 from amazon_ml.data.readers.broken import check_whole
-from amazon_ml.data.readers.fitting import check_reading, fit_tiles
+from amazon_ml.data.readers.fitting import check_reading, finds_as, fit_tiles
 from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
@@ -150,6 +150,11 @@ class PlanetDataModule(pl.LightningDataModule):
                 f"{self.catalog.rgb_source} files", file=path, option="data.packed",
                 remedy="set `data.rgb_source`, or pack again",
             )  # fmt: skip
+        if not finds_as(store.reader, self.config):
+            raise InputError(
+                "the packed store holds bands of other files or names", file=path, option="data.packed",
+                remedy="pack again with these `data.files`, `data.band_names` and `data.reflectance`",
+            )  # fmt: skip
         check_unchanged(store, self.catalog, partial=bool(hp["max_samples"] or hp["exclude"]))
         check_pixels(store)
         log.info("reading tiles from %s", path)
@@ -171,8 +176,9 @@ class PlanetDataModule(pl.LightningDataModule):
         self._check_sampler()
         file = self.hparams["bands_file"]
         self.read = self._own_reader if file is None else read_reader(Path(file))
-        if self.read.bands != self.bands:
-            problem = f"the file is for the bands {name_bands(self.read.bands)}"
+        if self.read.bands != self.bands or not finds_as(self.read, self.config):
+            other = "" if self.read.bands != self.bands else " of other files or names"
+            problem = f"the file is for the bands {name_bands(self.read.bands)}{other}"
             raise InputError(problem, file=file, option="data.bands", remedy="delete it")
         if self.store and self.store.reader != self.read:
             problem = "the store was packed with another order or other limits of TIF bands than"

@@ -26,8 +26,9 @@ from amazon_ml.data.config import MAX_PIXELS, RgbSource
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
-from amazon_ml.data.readers.indices import NEUTRAL, compute_index, to_uint8
+from amazon_ml.data.readers.indices import NEUTRAL, compute_index
 from amazon_ml.data.readers.named import NamedBands, named_from
+from amazon_ml.data.readers.scaling import scale_to_uint8
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json
@@ -77,7 +78,7 @@ def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def name_bands(bands: Sequence[str]) -> str:
     """Return the name that `parse_bands` splits into these bands; other names than letters are joined by ``+``."""
-    if not set(bands) <= {*RGB, NEAR_INFRARED, *INDICES}:
+    if any(len(band) > 1 and band not in INDICES for band in bands):
         return "+".join(bands)
     return "".join(f"+{band}+" if band in INDICES else band for band in bands).strip("+").replace("++", "+")
 
@@ -276,8 +277,7 @@ class TileReader:
         if band not in self.limits:
             problem = f"the file holds {values.dtype} values, but `data.tif_limits` has no limits for band {band}"
             raise InputError(problem, file=file, option="data.tif_limits")
-        low, high = self.limits[band]
-        return masked(to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
+        return masked(scale_to_uint8(values, *self.limits[band]), valid)
 
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
         if expected and pixels.dtype == np.uint16 and file.lower().endswith((".jpg", ".jpeg")):

@@ -19,6 +19,7 @@ from amazon_ml.data.readers.named import (
     contradiction,
     find_inputs,
     finest,
+    finest_shape,
     layer_of,
     names_in,
     open_file,
@@ -73,6 +74,17 @@ def reading_of(read: TileReader) -> dict[str, Any]:
         "reflectance": source.reflectance,
         "rgb_source": None,
     }
+
+
+def finds_as(read: TileReader, config: ReadingConfig) -> bool:
+    """Whether a reader finds bands as the options say, apart from limits and `tif_order`."""
+    source = read.source
+    if source is None or not is_named(config):
+        return source is None and not is_named(config)
+    template = source.files.template if source.files else None
+    by_file = source.files is not None and source.files.each_band
+    names = source.names if by_file else tuple(config.band_names or ())
+    return (template, source.names, source.reflectance) == (config.files, names, config.reflectance)
 
 
 def first_files(config: ReadingConfig) -> BandFiles | None:
@@ -165,7 +177,7 @@ def _fit_named(
         raw = source.raw(path, config.max_pixels)
         whole = finest(raw)
         if not source.layers:
-            height, width = whole.pixels.shape[:2]
+            height, width = finest_shape(raw)
             source = replace(
                 source, layers={name: layer_of(band, height, width) for name, band in raw.pixels.items()}
             )  # fmt: skip

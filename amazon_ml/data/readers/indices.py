@@ -5,12 +5,12 @@ The stored value is ``round((index + 1) * 127.5)`` of the index, clipped to -1..
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.readers.images import Image, Raw
+from amazon_ml.data.readers.scaling import to_uint8
 from amazon_ml.errors import InputError
 
 Floats = npt.NDArray[np.float32]
@@ -115,10 +115,3 @@ def compute_index(named: str, values: list[Raw], reflectance: float | None = Non
         inputs = [band * np.float32(1 / (reflectance or 1)) for band in inputs]
     with np.errstate(invalid="ignore", over="ignore"):  # masked pixels may hold NaN or infinity
         return to_uint8((index.formula(*inputs) + 1) * np.float32(127.5))
-
-
-def to_uint8(values: npt.NDArray[np.float32]) -> Image:
-    """Round to 0..255; values that are no numbers become 0."""
-    levels: npt.NDArray[Any] = np.clip(np.rint(values), 0, 255)
-    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it also replaces infinities
-    return levels.astype(np.uint8)

@@ -105,9 +105,8 @@ class NamedBands:
             Values that mean "no data" where a pixel has them in all bands of the finest resolution.
         """
         raw = self.raw(path, max_pixels)
-        fine = finest(raw)
-        height, width = fine.pixels.shape[:2]
-        shown = without_values(fine.pixels, nodata) if nodata else None
+        height, width = finest_shape(raw)
+        shown = without_values(finest(raw).pixels, nodata) if nodata else None
         pixels, valid = {}, {}
         for name, band in raw.pixels.items():
             pixels[name], own = _enlarged(band, raw.valid[name], height, width)
@@ -153,7 +152,7 @@ class NamedBands:
 
     def _check_layers(self, bands: Bands, files: Mapping[str, str]) -> None:
         """Check type and resolution of each band; without layers, only that the bands show one place."""
-        height, width = finest(bands).pixels.shape[:2]
+        height, width = finest_shape(bands)
         for name, band in bands.pixels.items():
             own, layer = layer_of(band, height, width), self.layers.get(name)
             if layer is not None and layer.dtype != own.dtype:
@@ -267,10 +266,15 @@ def open_file(path: Path, count: int, max_pixels: int = MAX_PIXELS) -> Tif:
     return Tif(values, valid, UNNAMED * len(names), (), names)
 
 
+def finest_shape(bands: Bands) -> tuple[int, int]:
+    """Return height and width of the band with most pixels."""
+    height, width = max((band.shape for band in bands.pixels.values()), key=lambda shape: shape[0] * shape[1])
+    return height, width
+
+
 def finest(bands: Bands) -> Tif:
     """Put the bands with most pixels into one array."""
-    most = max(band.size for band in bands.pixels.values())
-    shape = next(band.shape for band in bands.pixels.values() if band.size == most)
+    shape = finest_shape(bands)
     names = [name for name, band in bands.pixels.items() if band.shape == shape]
     valid = [bands.valid[name] for name in names]
     some = any(one is not None for one in valid)

@@ -12,7 +12,9 @@ from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, letters_of
 from amazon_ml.data.readers.headers import check_pixels
 from amazon_ml.data.readers.images import Mask, Picture, Raw, check_file
+from amazon_ml.data.readers.plain_tif import PlainTif, read_plain
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import read_regular
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -84,9 +86,14 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
         If the file is missing, empty, damaged or no TIF; holds complex numbers, palette indices, inks or values of
         fewer than 8 bits; or is larger than `max_pixels`, where four bands count as one.
     """
-    import rasterio  # slow to import, and needed only for TIFs
-
     check_file(path, 4 * max_pixels)
+    plain = _plain(path, max_pixels)
+    if plain is not None:
+        values = plain.pixels
+        texts = tuple((text or "").strip() for text in plain.descriptions)
+        return Tif(values, valid_values(values), *_declared(plain.descriptions, plain.colours), texts)
+    import rasterio  # slow to import, and needed only for such TIFs
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=rasterio.errors.NotGeoreferencedWarning)
@@ -107,6 +114,18 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     texts = tuple((text or "").strip() for text in descriptions)
     return Tif(values, valid_values(values, masks), *_declared(descriptions, interpreted), texts)
+
+
+def _plain(path: Path, max_pixels: int) -> PlainTif | None:
+    """Decode a file that is plain and not too large; None for all others, also where it cannot be read."""
+    try:
+        plain = read_plain(path, read_regular(path), 4 * max_pixels)
+    except (OSError, InputError):
+        return None
+    if plain is None:
+        return None
+    height, width, bands = plain.pixels.shape
+    return plain if bands <= _MOST_BANDS and height * width * -(-bands // 4) <= max_pixels else None
 
 
 def as_tif(picture: Picture) -> Tif:
