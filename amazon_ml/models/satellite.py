@@ -32,10 +32,10 @@ from amazon_ml.models.state_file import State, check_weights_file, read_state
 
 log = logging.getLogger(__name__)
 
-#: Other names of the bands of Sentinel-2; the letters are those of `data.bands`.
+#: Other names of the bands of Sentinel-2.
 _ALIASES = {
     "coastal": "b1", "b": "b2", "blue": "b2", "g": "b3", "green": "b3", "r": "b4", "red": "b4", "rededge1": "b5",
-    "rededge2": "b6", "rededge3": "b7", "n": "b8", "nir": "b8", "nir2": "b8a", "watervapour": "b9", "cirrus": "b10",
+    "rededge2": "b6", "rededge3": "b7", "n": "b8", "nir": "b8", "nir08": "b8a", "watervapour": "b9", "cirrus": "b10",
     "swir1": "b11", "swir2": "b12",
 }  # fmt: skip
 #: Reflectance times 10,000 lies within 0 to about 20,000. Limits that are all closer, or all higher, are of other
