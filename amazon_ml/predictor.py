@@ -154,8 +154,8 @@ class Predictor:
         ----------
         tiles
             A uint8 array of shape (tiles, height, width, bands), with the bands of the run in their order; or a folder,
-            with its subfolders; or a list of files; or a table with a column ``path``, and a column ``tif`` for the TIF
-            beside a JPG if the run reads both.
+            with its subfolders; or a list of files (of the first band, if each band has its own); or a table with a
+            column ``path``, and a column ``tif`` for the TIF beside a JPG if the run reads both.
         scale
             Scale arrays of another height and width as files are scaled; by default they are an error.
 

@@ -236,6 +236,13 @@ def test_an_array_that_is_cut_short_is_named_before_the_work(tmp_path: Path) -> 
     assert any(finding["kind"] == "unreadable" for finding in findings)
 
 
+def test_arrays_without_the_option_are_answered_with_it(tmp_path: Path) -> None:
+    root = folder(tmp_path, lambda path, i: np.save(path, values(i, 3)), ".npy")
+    with pytest.raises(InputError) as caught:
+        read_all(root)
+    assert "data.files" in caught.value.remedy
+
+
 def test_sixteen_bit_pngs_are_scaled_by_stored_limits(tmp_path: Path) -> None:
     root = folder(tmp_path, lambda path, i: write_png(path, values(i, 3)), ".png")
     reader, tiles = read_all(root, bands=["red", "blue"], files="{name}.png")

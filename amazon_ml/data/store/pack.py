@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
+from amazon_ml.data.catalog.by_template import files_of
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.config import READING, ReadingConfig
@@ -85,6 +86,7 @@ def pack_folder(
     catalog = read_catalog(folder, reading)
     check_whole(catalog.labelled, catalog.unlabelled, catalog.files)
     if given:
+        catalog = replace(catalog, source=given.source)  # the same files, whatever others lie beside them
         compare_values(given, catalog.labelled)
     reader = given or fit_tiles(catalog.labelled, reading, catalog.rgb_source, catalog.source)
     pack(catalog, out or default_store(folder, reader.bands, size), size, reader, num_workers)
@@ -178,7 +180,7 @@ class _Plan:
         """Return the plan as JSON."""
         return {
             **self.how,
-            "tiles": self.files.drop(columns=["path", "tif", "others"]).reset_index().to_dict(orient="list"),
+            "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list"),
         }
 
     def finished(self, blocks: list[_Block], mtime_ns: int) -> dict[str, Any]:
@@ -263,15 +265,16 @@ def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image,
     """Decode the tiles of a block, and hash their files and their pixels."""
     images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
     hashes = []
-    files = block[["path", "tif", "others", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
-    for image, (path, tif, others, *planned) in zip(images, files.to_numpy(dtype=object), strict=True):
+    several = files_of(reader)
+    files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
+    for image, (path, tif, *planned) in zip(images, files.to_numpy(dtype=object), strict=True):
         try:
             image[:] = resize(reader(path, tif), size)
-            hashes.append(hash_files(path, tif, *others))
+            hashes.append(hash_files(*(several.paths(path) if several else [path]), tif))
         except InputError as error:
             remedy = "; ".join(filter(None, (error.remedy, "amazon-ml data check lists all such tiles")))
             raise InputError(error.problem, file=error.file, option=error.option, remedy=remedy) from None
-        if [*size_and_time(path, *others), *size_and_time(tif)] != planned:
+        if [*size_and_time(*(several.paths(path) if several else [path])), *size_and_time(tif)] != planned:
             raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
     return images, _Block(hashes, hash_block(images))
 
