@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from amazon_ml.bench.bands import bands
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Gauge, Ratio, figures, readings
 from amazon_ml.bench.training import Setting, training
@@ -35,6 +36,13 @@ def test_all_contestants_of_loading_run_and_every_goal_is_compared(demo_tiles: P
     assert contest.tiles == 192
     assert sorted(ratio.goal for ratio in contest.ratios if ratio.goal) == [0.5, 0.85, 2.5, 10]
     assert {name for ratio in contest.ratios for name in (ratio.ours, ratio.baseline)} == set(contest.runs)
+    assert all(np.isfinite(figure["times_as_fast"]) for figure in figures(contest, rounds=1))
+
+
+def test_all_contestants_of_twelve_bands_run(tmp_path: Path) -> None:
+    contest = bands(64, tmp_path)
+    assert contest.tiles == 64
+    assert [ratio.goal for ratio in contest.ratios] == [2, 0.5]
     assert all(np.isfinite(figure["times_as_fast"]) for figure in figures(contest, rounds=1))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY
+from made_tiles import write_tif
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score, f1_score
@@ -361,6 +362,18 @@ def test_tiles_of_two_splits_that_show_the_same_are_found(root: Path, tmp_path: 
                                     if name in found["same_pixels_across_splits"][0]}  # fmt: skip
     assert any("tile02" in item and "tile40" in item for item in found["near_duplicates_across_splits"])
     assert report.splits == {"train": 30, "val": 15, "test": 15}
+
+
+def test_limits_of_values_come_from_the_first_split_alone(tmp_path: Path) -> None:
+    for number in range(60):
+        high = 1000 if number in PARTS["train"] else 9000
+        pixels = np.random.default_rng(number).integers(100, high, size=(16, 16, 2)).astype(np.uint16)
+        write_tif(tmp_path / "Images" / f"{name_of(number)}.tif", pixels, names=("B04", "B08"))
+    for split, numbers in PARTS.items():
+        (tmp_path / f"set_{split}.csv").write_text(wide(numbers))
+    data = am.PlanetDataModule(tmp_path, tag_columns="all", size=16, bands=["B04", "B08"])
+    data.setup()
+    assert all(950 < data.read.limits[band][1] <= 1000 for band in ("B04", "B08"))
 
 
 def test_blends_score_the_third_split_of_their_members(run: Path, root: Path, tmp_path: Path) -> None:

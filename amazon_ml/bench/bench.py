@@ -11,6 +11,7 @@ from typing import Literal, TypedDict
 
 import torch
 
+from amazon_ml.bench.bands import bands
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Figure, Reading, figures, readings
 from amazon_ml.bench.training import Setting, thresholds, training
@@ -48,7 +49,7 @@ def bench(
     tiles: int = 640,
     data: Path | None = None,
     backbone: str = "regnetx_002",
-    only: Literal["thresholds", "loading", "training", "gpu"] | None = None,
+    only: Literal["thresholds", "loading", "bands", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
 ) -> Benchmark:
@@ -67,8 +68,8 @@ def bench(
     backbone
         timm name of the network that is trained on the CPU, on tiles of 64 px.
     only
-        One of the measurements; all by default. ``gpu`` trains a ResNet-50 on tiles of 256 px in bfloat16,
-        where there is a GPU.
+        One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``gpu`` trains
+        a ResNet-50 on tiles of 256 px in bfloat16, where there is a GPU.
     json
         File for the figures.
     overwrite
@@ -84,6 +85,7 @@ def bench(
     contests: dict[str, Callable[[Path], Contest]] = {
         "thresholds": lambda _: thresholds(),
         "loading": lambda scratch: loading(data or _demo_tiles(scratch, tiles, size), size, scratch),
+        "bands": lambda scratch: bands(tiles, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),
     }

@@ -118,6 +118,11 @@ class Catalog:
             self.tested_targets[:unlabelled],
         )
 
+    @property
+    def training(self) -> pd.DataFrame:
+        """The labelled tiles outside of the published validation split, which statistics are made of."""
+        return self.labelled if self.valid is None else self.labelled[~self.valid].reset_index(drop=True)
+
     def files(self, path: str) -> list[str]:
         """List the files of a tile with this first file."""
         several = None if self.source is None else self.source.files
