@@ -16,6 +16,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
 
+import forked
 from hypothesis import settings
 from kaggle_server import KaggleServer
 
@@ -56,6 +57,12 @@ TINY = [
     "--trainer.accelerator=cpu",
     "--trainer.max_epochs=2",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the process that forks others once for all workers, which import what they need meanwhile."""
+    if config.getoption("numprocesses", None):
+        forked.start_for_workers()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
