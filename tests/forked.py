@@ -275,6 +275,10 @@ def _serve(listening: socket.socket, owner: socket.socket) -> Callable[[], None]
                 work = _Work(**pickle.loads(connection.recv(length, socket.MSG_WAITALL)))
                 pid = os.fork()
                 if pid == 0:
+                    if work.new_session:
+                        os.setsid()
+                    with contextlib.suppress(OSError):
+                        connection.sendall(_NUMBER.pack(os.getpid()))
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     ready.close()
@@ -287,8 +291,6 @@ def _serve(listening: socket.socket, owner: socket.socket) -> Callable[[], None]
                     os.close(file)
                 asking[pid] = connection
                 ready.register(connection, selectors.EVENT_READ, pid)
-                with contextlib.suppress(OSError):
-                    connection.sendall(_NUMBER.pack(pid))
             elif key.data in asking:  # nothing more is asked for: whoever requested the process is gone
                 ready.unregister(key.fileobj)
                 os.kill(key.data, signal.SIGKILL)
@@ -313,8 +315,6 @@ def _tell_ends(asking: dict[int, socket.socket], ready: selectors.BaseSelector) 
 
 def _become(work: _Work, files: list[int]) -> Callable[[], None]:
     """Take over the surroundings of a process in the one that was forked; returns what it does."""
-    if work.new_session:
-        os.setsid()
     if len(files) > 3:
         if not os.path.sameopenfile(files[3], network := os.open("/proc/self/ns/net", os.O_RDONLY)):
             libc = ctypes.CDLL(None, use_errno=True)
