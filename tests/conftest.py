@@ -16,12 +16,15 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
 
+import forked
 from hypothesis import settings
 from kaggle_server import KaggleServer
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.data.readers.bands import TileReader, write_reader
+from amazon_ml.decisions.crossfit import Rule
+from amazon_ml.decisions.rules import DEFAULT_RULE, make_rules
 from amazon_ml.labels import PLANET, TagSet
 from amazon_ml.runs.bundle import content_hash
 from amazon_ml.runs.config import RunConfig
@@ -56,6 +59,12 @@ TINY = [
     "--trainer.accelerator=cpu",
     "--trainer.max_epochs=2",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the process that forks others once for all workers, which import what they need meanwhile."""
+    if config.getoption("numprocesses", None):
+        forked.start_for_workers()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -107,9 +116,14 @@ def leave_out_finish(patch: pytest.MonkeyPatch) -> None:
 
 
 def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
-    """Leave out the picture and the page of a run, for tests of its files that are read again."""
+    """Leave out the picture, the page and most rules of a run, for tests of its files that are read again."""
     for name in ("_draw", "_report"):
         patch.setattr(f"amazon_ml.pipeline.finish.{name}", lambda *_: None)
+
+    def compared(**options: Any) -> dict[str, Rule]:
+        return {name: rule for name, rule in make_rules(**options).items() if name in ("fixed", DEFAULT_RULE)}
+
+    patch.setattr("amazon_ml.runs.tune.make_rules", compared)
 
 
 def run_of(

@@ -98,12 +98,12 @@ def _running(folder: Path) -> Iterator[dict[str, str]]:
                 daemon.wait(20)
 
 
-def wait_until(holds: Callable[[], object], seconds: float, told: str) -> None:
+def wait_until(holds: Callable[[], object], seconds: float, told: str, every: float = 0.1) -> None:
     """Wait for something; a test fails that waits in vain."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s until {told}"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def _configure(folder: Path) -> None:

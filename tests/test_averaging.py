@@ -332,10 +332,8 @@ def test_killed_at_five_random_points_and_before_the_end_gives_the_same_weights(
 ) -> None:
     drawn = np.random.default_rng(list(average.encode())).choice(np.arange(1, STEPS), 5, replace=False)
     for step in [*sorted(drawn.tolist()), STEPS]:
-        process = forked.context.Process(target=_train_and_die, args=(tmp_path / "run", demo_tiles, average, step))
-        process.start()
-        process.join(120)
-        assert process.exitcode == -signal.SIGKILL
+        process = forked.called(_train_and_die, tmp_path / "run", demo_tiles, average, step)
+        assert process.wait(120) == -signal.SIGKILL
         saved = torch.load(Run(tmp_path / "run").fold(0).last, weights_only=True)
         assert saved["global_step"] == step
     assert _train(tmp_path / "run", demo_tiles, average) == 0

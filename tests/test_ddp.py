@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -52,9 +51,9 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a run of two processes; not to be changed."""
+    """Make a run of two processes, the second in a new interpreter; not to be changed."""
     run = tmp_path_factory.mktemp("runs") / "pair"
-    done = _run(_train(run, tiles, "--trainer.devices=2"))
+    done = forked.run(_train(run, tiles, "--trainer.devices=2")[2:], environment=_environment())
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("is done after") == 1
     assert "2 processes: a step has 32 tiles, 16 in each; the learning rate is 0.01" in done.stderr
@@ -70,9 +69,7 @@ def _environment() -> dict[str, str]:
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=LONG, env=_environment()
-    )
+    return forked.run(arguments, environment=_environment(), fast_python=True)
 
 
 def _torchrun(*options: str) -> list[str]:
@@ -192,7 +189,7 @@ def test_failure_of_one_process_ends_all_with_its_message_and_status(tiles: Path
     data = tile.read_bytes()
     tile.write_bytes(data[:2] + bytes(198) + data[200:])  # which only decoding finds, within a process
     began = time.monotonic()
-    done = forked.run(_train(tmp_path / "run", broken, "--trainer.devices=2")[2:], environment=_environment())
+    done = _run(_train(tmp_path / "run", broken, "--trainer.devices=2"))
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("amazon-ml: ") == 1 and "train_3.jpg" in done.stderr
     assert "Traceback" not in done.stderr
@@ -281,14 +278,9 @@ def _pair(target: Any, *arguments: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    both = [forked.context.Process(target=_be_one, args=(rank, port, target, *arguments)) for rank in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(LONG)
-        process.kill()
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    both = [forked.called(_be_one, rank, port, target, *arguments) for rank in range(2)]
+    told = [process.communicate(LONG) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
 
 
 def _be_one(rank: int, port: int, target: Any, *arguments: Any) -> None:
@@ -437,7 +429,7 @@ def test_two_hosts_train_as_two_processes_of_one(
     ]
     launched = [
         subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", *meet,
+            ["ip", "netns", "exec", host, forked.python(), "-m", "torch.distributed.run", *meet,
              f"--rdzv-conf=is_host={int(address == first)}", f"--local-addr={address}", "-m", "--",
              *_train(run, tiles)[1:]],
             env={**_environment(), "GLOO_SOCKET_IFNAME": "cable"}, stderr=subprocess.PIPE, text=True,

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import forked
+import pytest
 
 TELL = """
 import os, sys, time
@@ -35,3 +38,32 @@ def test_forked_process_ends_by_signals(tmp_path: Path) -> None:
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == -signal.SIGTERM == process.returncode
+
+
+def test_stand_in_for_python_ends_as_what_it_stands_for_and_passes_signals_on(tmp_path: Path) -> None:
+    script, python = tmp_path / "tell.py", forked.python()
+    script.write_text(TELL)
+    for words in ([str(script)], ["-c", TELL]):
+        done = subprocess.run([python, *words, "85"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 85 and done.stdout.split()[2] == str(tmp_path) and done.stderr == "an error\n"
+    assert subprocess.run([python, "-P", "-m", "amazon_ml.cli", "no-verb"]).returncode == 2
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with subprocess.Popen([python, str(script), "wait"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            number = int(process.stdout.readline().split()[0])
+            assert number != process.pid
+            process.send_signal(sign)
+            assert process.wait(60) == -sign
+        end = time.monotonic() + 60
+        with pytest.raises(ProcessLookupError):
+            while time.monotonic() < end:
+                os.kill(number, 0)
+                time.sleep(0.01)
+
+
+def test_function_is_called_in_a_process_of_a_new_session() -> None:
+    process = forked.Forked(["-c", "import os, time; assert os.getsid(0) == os.getpid(); time.sleep(100)"],
+                            new_session=True)  # fmt: skip
+    os.killpg(process.pid, signal.SIGUSR1)
+    assert process.wait(60) == -signal.SIGUSR1
+    assert forked.called(os._exit, 7).wait(60) == 7

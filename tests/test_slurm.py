@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,9 @@ pytestmark = pytest.mark.slurm
 STOPS = int(os.environ.get("AMAZON_ML_STOPS", "2"))
 #: Of each stretch between two stops: enough for a signal to arrive before they are over.
 EPOCHS = 8
+#: Seconds between two questions to Slurm, each of which takes a process and an answer of the daemon.
+ASKED = 0.5
+PYTHON = sys.executable
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +41,14 @@ def cluster() -> Iterator[None]:
         python = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         for name, value in {**environment, **python}.items():
             patch.setenv(name, value)
+        patch.setattr(sys, "executable", str(forked.python()))
         yield
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have jobs start Python itself, not what forks a process that has imported everything."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
 
 
 ONE_THREAD = """
@@ -53,7 +64,11 @@ def states(job: str) -> set[str]:
 
 
 def wait_for(job: str, *wanted: str, seconds: float = 900) -> None:
-    wait_until(lambda: states(job) and states(job) <= set(wanted), seconds, f"job {job} is {wanted}, not {states(job)}")
+    def reached() -> bool:
+        there = states(job)
+        return bool(there) and there <= set(wanted)
+
+    wait_until(reached, seconds, f"job {job} is {wanted}", every=ASKED)
 
 
 def output(job: Job, number: str) -> str:
@@ -105,7 +120,7 @@ def train_alone(run: Path, options: list[str]) -> None:
     """Train without Slurm, in a process of its own: with as many threads as jobs have, on which sums depend."""
     script = run.with_suffix(".py")
     script.write_text(ONE_THREAD)
-    done = forked.run([str(script), "train", "--run", str(run), *options])
+    done = forked.run([str(script), "train", "--run", str(run), *options], fast_python=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -151,8 +166,18 @@ def stopped_log(run: Path, stops: Sequence[Callable[[str], None]]) -> str:
 
 def newer(file: Path, job: str) -> Callable[[], bool]:
     """Tell, whenever it is called, whether a file was written since now; or the job failed, and none will be."""
-    before = time_of(file)
-    return lambda: time_of(file) != before or "FAILED" in states(job)
+    before, asked = time_of(file), time.monotonic()
+
+    def is_newer() -> bool:
+        nonlocal asked
+        if time_of(file) != before:
+            return True
+        if time.monotonic() < asked + ASKED:
+            return False
+        asked = time.monotonic()
+        return "FAILED" in states(job)
+
+    return is_newer
 
 
 def time_of(file: Path) -> int:
@@ -182,6 +207,7 @@ def test_network_that_two_nodes_train_together_is_stopped_and_ends_in_the_same_w
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_shards_are_predicted_and_merged_though_one_is_queued_again(
     trained: Path, demo_tiles: Path, tmp_path: Path
 ) -> None:

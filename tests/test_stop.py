@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,10 +180,7 @@ def test_stopped_beside_training_it_goes_on(
 
 def test_signals_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path) -> None:
     options = ["--trainer.max_epochs=1000", "--data.num_workers=2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    process = Forked(_arguments(tmp_path / "run", demo_tiles, *options), new_session=True)
     _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
     os.killpg(process.pid, signal.SIGUSR1)
     time.sleep(random.uniform(0, 0.05))
@@ -198,10 +194,7 @@ def test_signals_to_every_process_of_a_job(demo_tiles: Path, tmp_path: Path) -> 
 
 def test_loaders_of_a_killed_process_end_by_themselves(demo_tiles: Path, tmp_path: Path) -> None:
     options = ["--trainer.max_epochs=1000", "--data.num_workers=2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "amazon_ml.cli", *_arguments(tmp_path / "run", demo_tiles, *options)],
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    process = Forked(_arguments(tmp_path / "run", demo_tiles, *options), new_session=True)
     _wait_for(tmp_path / "run" / "fold-0" / "checkpoints" / "last.ckpt", process)
     process.kill()
     process.wait()
@@ -215,7 +208,7 @@ def test_loaders_of_a_killed_process_end_by_themselves(demo_tiles: Path, tmp_pat
             time.sleep(0.1)
 
 
-def _wait_for(checkpoint: Path, process: subprocess.Popen[Any]) -> None:
+def _wait_for(checkpoint: Path, process: Forked) -> None:
     end = time.monotonic() + 240
     while not checkpoint.exists() and time.monotonic() < end:
         assert process.poll() is None, "training ended before it could be stopped"

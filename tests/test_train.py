@@ -278,7 +278,7 @@ def test_second_process_on_a_run_is_refused(
 
 @pytest.mark.usefixtures("fit_only")
 def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) -> None:
-    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=10"]
+    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=6"]
     command = ["train", "--run", str(tmp_path / "killed"), *options]
     process = Forked(command)
     checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
@@ -290,7 +290,7 @@ def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) 
     assert main(["train", "--run", str(tmp_path / "undisturbed"), *options]) == 0
     assert _same_weights(tmp_path / "killed", tmp_path / "undisturbed")
     curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv") for name in ("killed", "undisturbed")]
-    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [10, 10]
+    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [6, 6]
 
 
 def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path) -> None:
