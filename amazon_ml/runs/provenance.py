@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
-from amazon_ml.data.folds.folds import read_folds, worst_deviation
+from amazon_ml.data.folds.folds import fold_numbers, read_folds, worst_deviation
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
@@ -64,6 +64,7 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
 def _check_same(run: Run, former: Origin, now: Origin) -> None:
     for what, before, after in (
         ("the tiles or the tag table", former["data"]["sha256"], now["data"]["sha256"]),
+        ("the published test split", former["data"].get("tested_sha256"), now["data"].get("tested_sha256")),
         ("the labels of data.soft_labels", former["data"]["soft_labels_sha256"], now["data"]["soft_labels_sha256"]),
         ("folds.csv", former["folds"]["sha256"], now["folds"]["sha256"]),
     ):
@@ -97,7 +98,7 @@ def this_start() -> Start:
 
 def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
-    return {
+    provenance: DataProvenance = {
         "root": str(Path(config.data.root).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
@@ -106,6 +107,9 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
         "unlabelled": len(catalog.unlabelled),
         "tags": support,
     }
+    if len(catalog.tested):
+        provenance |= {"tested": len(catalog.tested), "tested_sha256": catalog.tested_sha256}
+    return provenance
 
 
 def _soft_labels_hash(table: str | None) -> str | None:
@@ -119,7 +123,7 @@ def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> FoldProve
     return {
         "sha256": sha256_of(run.folds),
         "seed": config.seed,
-        "sizes": fold.value_counts().sort_index().tolist(),
+        "sizes": [int((fold == number).sum()) for number in fold_numbers(fold)],
         "worst_relative_deviation": round(worst_deviation(catalog.targets, fold), 4),
     }
 

@@ -59,12 +59,12 @@ def find_tiles_of(
         return find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     seen: set[Identity] = set()
     found = [(folder, *each) for folder in folders for each in _matching(files, folder, exclude, seen)]
-    faults = [fault for _, path, _ in found if (fault := name_fault(path))]
+    faults = [fault for _, text, _, _ in found if (fault := name_fault(text))]
     found = [each for each in found if not name_fault(each[1])] if faults else found
-    shared = Counter(named.name for *_, named in found)
+    shared = Counter(name for *_, name in found)
     rows = [
-        (named.relative_to(folder).as_posix() if shared[named.name] > 1 else named.name, str(path), str(named))
-        for folder, path, named in found
+        (Path(f"{above}{name}").relative_to(folder).as_posix() if shared[name] > 1 else name, text, f"{above}{name}")
+        for folder, text, above, name in found
     ]
     rows.sort(key=lambda row: natural_order(row[0]))
     names, paths, ways = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
@@ -79,7 +79,7 @@ def paths_of(files: BandFiles | None, folder: Path, exclude: Iterable[Path] = ()
     """List a path with the name of each tile in a folder: of its file, or by a template of the place of its files."""
     if files is None:
         return list(image_files(folder, below, exclude))
-    return [named.with_name(f"{named.name}{files.suffix}") for _, named in _matching(files, folder, exclude, set())]
+    return [Path(f"{above}{name}{files.suffix}") for _, above, name in _matching(files, folder, exclude, set())]
 
 
 def choose_files_for(read: TileReader, tiles: pd.DataFrame) -> "tuple[pd.DataFrame, pd.Series[str]]":
@@ -109,12 +109,15 @@ def no_tiles(files: BandFiles, folders: Sequence[Path]) -> InputError:
 
 def _matching(
     files: BandFiles, folder: Path, exclude: Iterable[Path], seen: set[Identity]
-) -> Iterator[tuple[Path, Path]]:
-    """Yield the first file of each tile, and the path of its place with its name."""
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the path of the first file of each tile, the start of that path before the name, and the name."""
     end = files.tail.rpartition("/")[2]
     for listing in walk(folder, skip=exclude, seen=seen):
+        here = ""
         for name in listing.files:
             # Most files are those of other bands, which this comparison finds faster than a regular expression.
-            parts = files.named(f"{listing.path}/{name}") if name.endswith(end) else None
-            if parts is not None:
-                yield listing.path / name, Path(parts[0]) / composed(parts[1])
+            if name.endswith(end):
+                here = here or str(listing.path)
+                parts = files.named(f"{here}/{name}")
+                if parts is not None:
+                    yield f"{here}/{name}", parts[0], composed(parts[1])
