@@ -118,6 +118,11 @@ class Catalog:
             self.tested_targets[:unlabelled],
         )
 
+    @property
+    def scaling_tiles(self) -> pd.DataFrame:
+        """The labelled tiles that limits of values are found from: those of the published training split, else all."""
+        return self.labelled if self.valid is None else self.labelled[~self.valid]
+
     def files(self, path: str) -> list[str]:
         """List the files of a tile with this first file."""
         several = None if self.source is None else self.source.files
