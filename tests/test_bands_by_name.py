@@ -67,6 +67,16 @@ def test_limits_are_percentiles_of_each_band(tmp_path: Path) -> None:
         assert np.abs(np.subtract(reader.limits[band], np.percentile(stacked[:, at], (1, 99)))).max() < 40
 
 
+def test_limits_come_from_the_training_tiles_of_a_published_split(tmp_path: Path) -> None:
+    root = tifs(tmp_path, lambda i: twelve(i) + np.uint16(20000 * (i >= 8)), names=S2)  # the later tiles are brighter
+    splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    rows = [f"t{i},{'forest' if i % 2 else 'river field'},{split}" for i, split in enumerate(splits)]
+    (root / "labels.csv").write_text("\n".join(["image,tags,split", *rows]) + "\n")
+    data = PlanetDataModule(root, size=SIZE, bands=["B02"], split_column="split")
+    data.setup()
+    assert data.read.limits["B02"][1] < 4096 < 20000
+
+
 def test_names_are_given_where_the_files_have_none(tmp_path: Path) -> None:
     root = tifs(tmp_path, twelve)
     with pytest.raises(InputError) as caught:

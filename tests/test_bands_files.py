@@ -139,6 +139,14 @@ def test_unknown_bands_are_answered_with_those_that_have_files(tmp_path: Path) -
     assert caught.value.option == "data.files"
 
 
+def test_an_index_alone_needs_the_names_of_the_bands(tmp_path: Path) -> None:
+    root = patches(tmp_path / "set", 4, ("B02", "B04", "B08"))
+    read, tiles = read_all(root, bands=["ndvi"], band_names=["B02", "B04", "B08"], files=TEMPLATE)
+    assert (read.bands, read.limits) == (("ndvi",), {})
+    red, nir = (band(3, name)[..., 0].astype(float) for name in ("B04", "B08"))
+    assert np.abs(tiles[3, ..., 0] - ((nir - red) / (nir + red) + 1) * 127.5).max() <= 0.51
+
+
 def test_patches_of_one_name_go_by_their_scene(tmp_path: Path) -> None:
     for scene in ("a", "b"):
         write_tif(tmp_path / scene / "p" / "p_B02.tif", values(1, 1))

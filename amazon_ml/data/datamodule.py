@@ -293,7 +293,7 @@ class PlanetDataModule(pl.LightningDataModule):
         hp, catalog = self.hparams, self.catalog
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
-        return fit_tiles(catalog.training, self.config, catalog.rgb_source, catalog.source, hp["seed"])
+        return fit_tiles(catalog.scaling_tiles, self.config, catalog.rgb_source, catalog.source, hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())

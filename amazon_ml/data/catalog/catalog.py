@@ -119,9 +119,9 @@ class Catalog:
         )
 
     @property
-    def training(self) -> pd.DataFrame:
-        """The labelled tiles outside of the published validation split, which statistics are made of."""
-        return self.labelled if self.valid is None else self.labelled[~self.valid].reset_index(drop=True)
+    def scaling_tiles(self) -> pd.DataFrame:
+        """The labelled tiles that limits of values are found from: those of the published training split, else all."""
+        return self.labelled if self.valid is None else self.labelled[~self.valid]
 
     def files(self, path: str) -> list[str]:
         """List the files of a tile with this first file."""

@@ -185,7 +185,7 @@ def named_from(stored: Any) -> NamedBands:
         {str(name): Layer(str(dtype), float(ratio)) for name, (dtype, ratio) in stored["layers"].items()},
         None if reflectance is None else float(reflectance),
     )  # fmt: skip
-    if files is not None and files.each_band and set(files.bands) != set(named.needed):
+    if files is not None and files.each_band and not set(files.bands) >= set(named.needed):
         raise ValueError(f"files of the bands {files.bands}, but the bands {named.needed}")
     return named
 

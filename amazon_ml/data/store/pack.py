@@ -88,7 +88,7 @@ def pack_folder(
     if given:
         catalog = replace(catalog, source=given.source)  # the same files, whatever others lie beside them
         compare_values(given, catalog.labelled)
-    reader = given or fit_tiles(catalog.training, reading, catalog.rgb_source, catalog.source)
+    reader = given or fit_tiles(catalog.scaling_tiles, reading, catalog.rgb_source, catalog.source)
     pack(catalog, out or default_store(folder, reader.bands, size), size, reader, num_workers)
 
 
