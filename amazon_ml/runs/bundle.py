@@ -66,8 +66,8 @@ class Description(TypedDict):
     """What prediction needs to know of a run.
 
     ``format``, see `FORMAT`; ``tags``, in the order of the networks' outputs; ``table``, options that say how a tag
-    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels and the method of
-    ``resizing``; ``network``, options of the network; ``predict``; ``data``, the provenance of the tiles without
+    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels, ``gsd``, metres that a
+    pixel of this size shows or None, and the method of ``resizing``; ``network``, options of the network; ``predict``; ``data``, the provenance of the tiles without
     their folder.
     """
 
@@ -124,6 +124,8 @@ class Networks:
         Tiles at once.
     trainer
         Device and precision.
+    gsd
+        Metres on the ground that a pixel of a tile of this size shows; None where that is not known.
     """
 
     source: Path
@@ -134,6 +136,7 @@ class Networks:
     read: TileReader
     batch_size: int
     trainer: TrainerConfig
+    gsd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -218,11 +221,13 @@ def open_bundle(path: Path) -> Bundle:
 def describe(run: Run) -> Description:
     """Give what prediction needs to know of a run, as plain data."""
     config = run.read_config()
+    gsd, edge = config.data.gsd, run.read_provenance()["data"].get("edge")
+    ground = gsd * edge / config.data.size if gsd and edge else None
     return {
         "format": FORMAT,
         "tags": list(run.tags()),
         "table": _table(config.data),
-        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "resizing": RESIZING},
+        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "gsd": ground, "resizing": RESIZING},
         "network": _network(config.model),
         "predict": {"batch_size": config.data.predict_batch_size, "precision": config.trainer.precision},
         "data": _without(run.read_provenance()["data"], "root"),
@@ -322,10 +327,12 @@ def _described(source: Path, content: Description, weights: tuple[Path, ...], tr
     tiles, batch_size = content["tiles"], content["predict"]["batch_size"]
     model = build(ModelConfig, {**content["network"], "pretrained": False}, strict=True)
     # The sizes are checked by the ranges of the options of training.
-    size = build(DataConfig, {"root": "", "size": tiles["size"], "predict_batch_size": batch_size}, strict=True).size
+    values = {"root": "", "size": tiles["size"], "gsd": tiles.get("gsd"), "predict_batch_size": batch_size}
+    data = build(DataConfig, values, strict=True)
     return Networks(
-        source, weights, tuple(map(str, content["tags"])), model, size, reader_from(tiles), batch_size, trainer
-    )
+        source, weights, tuple(map(str, content["tags"])), model, data.size, reader_from(tiles), batch_size, trainer,
+        data.gsd,
+    )  # fmt: skip
 
 
 def _weights(run: Run) -> dict[str, Path]:
