@@ -74,6 +74,10 @@ VERBS = {
     ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "merge": Verb("amazon_ml.runs.shards:merge", "join the parts of a prediction in shards", ("parts",)),
+    "scene predict": Verb(
+        "amazon_ml.scenes.predict:tag_scene", "tag a georeferenced scene: a map of tags, and their areas", ("run",),
+        show="amazon_ml.cli.show.scenes:print_areas",
+    ),
     "report": Verb("amazon_ml.report.page.write:report", "write the page of a run, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle again, or its networks as ONNX", ("run",)),
     "accept": Verb("amazon_ml.runs.accept:accept", "accept files of a run that a person changed", ("run",)),

@@ -67,8 +67,8 @@ class Description(TypedDict):
 
     ``format``, see `FORMAT`; ``tags``, in the order of the networks' outputs; ``table``, options that say how a tag
     table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels, ``gsd``, metres that a
-    pixel of this size shows or None, and the method of ``resizing``; ``network``, options of the network; ``predict``; ``data``, the provenance of the tiles without
-    their folder.
+    pixel of this size shows or None, and the method of ``resizing``; ``network``, options of the network; ``predict``;
+    ``data``, the provenance of the tiles without their folder.
     """
 
     format: int

@@ -26,7 +26,8 @@ class DataProvenance(TypedDict):
 
     ``root``, their folder; ``generated``, whether they are generated; ``sha256`` of tiles and tags, see
     `Catalog.sha256`; ``soft_labels_sha256`` of the table of soft labels; numbers of ``labelled`` and ``unlabelled``
-    tiles; ``edge`` of their files in pixels, None where they differ; ``tags``, the number of tiles with each tag, in the order of the networks' outputs.
+    tiles; ``edge`` of their files in pixels, None where they differ; ``tags``, the number of tiles with each tag, in
+    the order of the networks' outputs.
     """
 
     root: str

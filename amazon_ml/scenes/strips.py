@@ -4,7 +4,7 @@ Only the strip in use, the next one and the rows that both share are in memory, 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def read_strips(rows: Callable[[int, int], tuple[Image, Mask]], spans: Sequence[
         yield held
 
 
-def read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+def read_ahead(items: Iterator[_Item]) -> Generator[_Item, None, None]:
     """Compute each item in a thread, the same for all, while the item before is in use."""
     end = object()
     with ThreadPoolExecutor(1, "scene") as reader:

@@ -211,7 +211,7 @@ class TileReader:
         return picture
 
     def channels(self, raw: Bands, file: str) -> Image:
-        """Scale bands that were read elsewhere, such as those of a scene, to channels; their properties are not checked.
+        """Scale bands that were read elsewhere, such as those of a scene, to channels, without checks.
 
         Parameters
         ----------

@@ -1,0 +1,28 @@
+"""Print the areas of tags of a scene as a table."""
+
+import math
+
+from rich.markup import escape
+from rich.table import Table
+
+from amazon_ml.cli.show.console import console
+from amazon_ml.scenes.result import SceneResult
+
+
+def print_areas(result: SceneResult) -> None:
+    """Print the area of each tag with its interval: hectares, or percent in pixel coordinates."""
+    records = result.summary().to_dict("records")
+    known = int(result.known.sum())
+    metric = bool(records) and not math.isnan(records[0]["hectares_with_data"])
+    whole = f" of {records[0]['hectares_with_data']:,.0f} ha with data" if metric else ""
+    table = Table(title=f"{known:,} cells{whole}", title_justify="left",
+                  caption="The interval of 95 % is of the probabilities, as if they were right.",
+                  caption_justify="left")  # fmt: skip
+    table.add_column("tag")
+    for heading in ("hectares" if metric else "share", "from", "to", "tagged cells"):
+        table.add_column(heading, justify="right")
+    names = ("hectares", "low", "high") if metric else ("share", "share_low", "share_high")
+    for record in records:
+        values = [f"{record[name]:,.0f}" if metric else f"{record[name]:.1%}" for name in names]
+        table.add_row(escape(str(record["tag"])), *values, f"{record['tagged_cells']:,}")
+    console().print(table)
