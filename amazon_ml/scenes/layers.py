@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from amazon_ml.scenes.geometry import rectangle
 from amazon_ml.scenes.geopackage import probability_columns

@@ -250,9 +250,10 @@ def _letters(path: str, descriptions: Sequence[str | None], interpreted: Sequenc
     """Name each band by its description, or by its colour interpretation where no description has a name."""
     described, _ = letters_of(descriptions)
     by_colour = [_COLOURS.get(name, UNNAMED) for name in interpreted]
-    letters = described if set(described) & set("rgbn") else "".join(by_colour)
-    alpha = [at for at, name in enumerate(by_colour) if name == ALPHA]
-    letters = "".join(ALPHA if at in alpha else letter for at, letter in enumerate(letters))
+    letters = "".join(by_colour)
+    if set(described) & set("rgbn"):
+        pairs = zip(described, by_colour, strict=True)
+        letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
     for letter in set(letters) - {UNNAMED}:
         if letters.count(letter) > 1:
             problem = f"the file gives {letters.count(letter)} bands one name ({', '.join(letters)})"
@@ -268,4 +269,6 @@ def _validity(file: Any, letters: str) -> Validity:
         return "alpha"
     if MaskFlags.nodata in flags:
         return "nodata"
+    if MaskFlags.alpha in flags:  # of a band that its description names otherwise
+        return "all"
     return "mask" if MaskFlags.per_dataset in flags else "all"

@@ -248,6 +248,11 @@ def _warped(file: Any, place: Place, grid: Grid, order: str, nodata: float | Non
     missing = about.nodata if about.nodata is not None else nodata
     if missing is None and np.dtype(about.dtype).kind == "f":
         missing = math.nan
+    if ALPHA not in order and "alpha" in {one.name for one in file.colorinterp}:
+        raise InputError(
+            "a band with data has the colour of transparency, and the file must be warped", file=about.path,
+            option="bands", remedy="remove the colour with gdal_edit -colorinterp_4 undefined",
+        )  # fmt: skip
     options: dict[str, object] = {} if ALPHA in order else {"add_alpha": True}
     if missing is not None and options:
         options |= {"src_nodata": missing, "nodata": None, "UNIFIED_SRC_NODATA": "YES"}
