@@ -313,7 +313,7 @@ def test_a_vrt_that_reaches_elsewhere_is_refused(tmp_path: Path) -> None:
         ("good.tif", {"extra": "<RawRasterBand/>"}),
     ):  # fmt: skip
         with pytest.raises(InputError) as error:
-            describe_file(str(vrt_of(vrt, source, **options)))  # type: ignore[arg-type]
+            describe_file(str(vrt_of(vrt, source, **options)))
         assert error.value.option == "scene", source
     vrt.write_text('<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset>&a;</VRTDataset>')
     with pytest.raises(InputError):
@@ -344,14 +344,13 @@ def test_a_palette_and_complex_values_are_refused(tmp_path: Path) -> None:
         assert error.value.file == str(tmp_path / name)
 
 
-def test_a_header_that_declares_a_huge_block_is_refused(tmp_path: Path) -> None:
-    huge = tmp_path / "a.tif"
-    with rasterio.open(huge, "w", driver="GTiff", width=60_000, height=60_000, count=1, dtype="uint8", SPARSE_OK=True, compress="deflate",
-                       blockysize=60_000):  # fmt: skip
-        pass
+def test_a_header_that_declares_a_huge_block_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = write_scene(tmp_path / "a.tif", ground(90, 90), blockysize=90, compress="deflate", interleave="pixel")
+    assert describe_file(str(scene)).block == (90, 90)
+    monkeypatch.setattr("amazon_ml.scenes.sources.MOST_BLOCK", 3 * 90 * 90 - 1)
     with pytest.raises(InputError) as error:
-        describe_file(str(huge))
-    assert error.value.file == str(huge)
+        describe_file(str(scene))
+    assert error.value.file == str(scene)
 
 
 def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import atomic_write, read_json, write_json
+from amazon_ml.runtime.locks import locked
 
-_REQUEST = "request.json"
+_REQUEST, _LOCK, _PARTS = "request.json", "lock", "strip-*.npz"
 
 
 @dataclass(frozen=True)
@@ -53,31 +56,53 @@ class PartStore:
     folder: Path | None
     request: str
 
-    def begin(self, *, overwrite: bool) -> bool:
-        """Prepare the folder; return whether it holds parts of this request.
+    def is_begun(self) -> bool:
+        """Whether the folder holds the beginning of this request."""
+        return self.folder is not None and self._recorded(self.folder) == self.request
+
+    @contextmanager
+    def begun(self, *, overwrite: bool) -> Iterator[None]:
+        """Prepare the folder, and lock it; it is removed at the end without an error.
 
         Raises
         ------
         InputError
-            If it holds parts of another request, without `overwrite`.
+            If it holds parts of another request, without `overwrite`; if it is another folder; or if another process
+            uses it.
         """
         if self.folder is None:
-            return False
-        record = self.folder / _REQUEST
-        if record.is_file():
-            if self._recorded(record) == self.request:
-                return True
-            if not overwrite:
-                raise InputError(
-                    "the folder holds the beginning of a call with another scene, run or option", file=self.folder,
-                    option="out", remedy="name another folder, or start anew with `overwrite`",
-                )  # fmt: skip
-        elif self.folder.exists() and not self.folder.is_symlink() and any(self.folder.iterdir()):
+            yield
+            return
+        if not self.is_begun():
+            self._check(overwrite)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot write {self.folder}: {error.strerror}") from error
+        with locked(self.folder / _LOCK, f"another process tags this scene into {self.folder.parent}"):
+            if not self.is_begun():
+                for part in self.folder.glob(_PARTS):
+                    part.unlink()
+                write_json(self.folder / _REQUEST, {"request": self.request})
+            yield
+            shutil.rmtree(self.folder)
+
+    def _check(self, overwrite: bool) -> None:
+        """Check that the folder may be filled with parts of this request."""
+        if self.folder is None or not os.path.lexists(self.folder):
+            return
+        ours = (_REQUEST, _LOCK)
+        if self.folder.is_symlink() or not self.folder.is_dir() or any(
+            path.name not in ours and not path.match(_PARTS) and not path.match(f".{_PARTS}.*.part")
+            for path in self.folder.iterdir()
+        ):  # fmt: skip
             raise InputError("the folder is not one that this command made", file=self.folder, option="out",
                              remedy="name another folder")  # fmt: skip
-        self.remove()
-        write_json(record, {"request": self.request})
-        return False
+        if not overwrite and any(self.folder.iterdir()):
+            raise InputError(
+                "the folder holds the beginning of a call with another scene, run or option", file=self.folder,
+                option="out", remedy="name another folder, or start anew with `overwrite`",
+            )  # fmt: skip
 
     def read(self, number: int, shape: tuple[int, ...]) -> Part | None:
         """Read a part; None where it is missing, damaged or of another shape."""
@@ -99,20 +124,13 @@ class PartStore:
             with atomic_write(self._file(number)) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, p=part.p, valid=part.valid)
 
-    def remove(self) -> None:
-        """Remove all parts."""
-        if self.folder is not None and self.folder.is_symlink():
-            self.folder.unlink()
-        elif self.folder is not None and self.folder.exists():
-            shutil.rmtree(self.folder)
-
     def _file(self, number: int) -> Path:
         if self.folder is None:
             raise ValueError("there is no folder")
         return self.folder / f"strip-{number:06}.npz"
 
-    def _recorded(self, record: Path) -> str:
+    def _recorded(self, folder: Path) -> str:
         try:
-            return str(read_json(record)["request"])
+            return str(read_json(folder / _REQUEST)["request"])
         except (InputError, LookupError, TypeError):
             return ""
