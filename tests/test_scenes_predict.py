@@ -21,6 +21,7 @@ import amazon_ml as am
 from amazon_ml.cli.main import main
 from amazon_ml.data.readers.bands import Expected
 from amazon_ml.errors import InputError
+from amazon_ml.runs.bundle import Networks
 from amazon_ml.scenes.predict import predict_scene
 from amazon_ml.scenes.vectors import read_geometry
 
@@ -140,6 +141,7 @@ def test_16_bit_values_are_scaled_by_the_limits_of_the_bundle(
     bands = ground(32, 64, dtype="uint16", top=4000)
     scene = write_scene(tmp_path / "a.tif", bands)
     networks = tagger.bundle.networks
+    assert isinstance(networks, Networks)
     read = replace(
         networks.read, rgb_source="tif", limits=dict.fromkeys("rgb", (200.0, 3000.0)), expected=Expected(tif="uint16")
     )

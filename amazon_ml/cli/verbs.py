@@ -78,6 +78,10 @@ VERBS = {
         "amazon_ml.scenes.predict:tag_scene", "tag a georeferenced scene: a map of tags, and their areas", ("run",),
         show="amazon_ml.cli.show.scenes:print_areas",
     ),
+    "scene demo": Verb(
+        "amazon_ml.scenes.demo:write_scenes", "paint a scene, and a later one with clearings; with the truth",
+        ("folder",),
+    ),
     "report": Verb("amazon_ml.report.page.write:report", "write the page of a run, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle again, or its networks as ONNX", ("run",)),
     "accept": Verb("amazon_ml.runs.accept:accept", "accept files of a run that a person changed", ("run",)),

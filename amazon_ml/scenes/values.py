@@ -86,7 +86,7 @@ def order_bands(files: Sequence[SceneFile], reader: TileReader, bands: str | Non
             named = ", ".join(letter for letter in order if letter not in (UNNAMED, ALPHA))
             problem = (
                 f"the networks read {name_bands(reader.bands)}, but of the {file.count} bands of the file "
-                f"{f'only {named} are' if named else 'none is'} named; {', '.join(missing)} "
+                f"{f'only {named} has' if named else 'none has'} a name; {', '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing"
             )
             raise InputError(problem, file=file.path, option="bands",
