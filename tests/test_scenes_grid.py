@@ -46,7 +46,8 @@ def test_cells_are_the_windows_where_the_stride_is_their_edge() -> None:
     grid = grid_of(64, 96)
     windows = place_windows(grid, 32, 32)
     assert windows.shape == (2, 3)
-    assert cell_bounds(grid, windows, 1, 2) == (1000 + 64 * 10, 5000 - 64 * 20, 1000 + 96 * 10, 5000 - 32 * 20)
+    bounds = cell_bounds(grid, windows, np.array([1]), np.array([2]))
+    assert bounds.tolist() == [[1000 + 64 * 10, 5000 - 64 * 20, 1000 + 96 * 10, 5000 - 32 * 20]]
     assert stride_grid(grid, windows) == Grid("", 1000.0, 5000.0, 320.0, 640.0, 3, 2)
 
 
@@ -57,7 +58,7 @@ def test_cells_are_the_middles_of_windows_that_overlap() -> None:
     assert windows.across.edges.tolist() == [0, 48, 80, 128]
     raster = stride_grid(grid, windows)
     # the pixel of the second window is the middle of it, as its cell is
-    left, _, right, _ = cell_bounds(grid, windows, 0, 1)
+    ((left, _, right, _),) = cell_bounds(grid, windows, np.array([0]), np.array([1])).tolist()
     assert (raster.x(1), raster.x(2)) == (left, right)
 
 

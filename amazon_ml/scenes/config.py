@@ -27,6 +27,9 @@ class SceneConfig:
         default the names in the files.
     gsd
         Metres a pixel that the networks expect; by default as the bundle says. The scene is warped to it.
+    like
+        Folder of another result of `scene predict`: the scene is warped to its grid, so that cells are the same and
+        both can be compared.
     nodata
         Value that means no data in files that declare none.
     pixel_coordinates
@@ -41,6 +44,7 @@ class SceneConfig:
     limits: Literal["bundle", "scene"] = "bundle"
     bands: str | None = None
     gsd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    like: PathText | None = None
     nodata: float | None = None
     pixel_coordinates: bool = False
     allow_remote: bool = False

@@ -5,7 +5,6 @@ random numbers, so that what both have in common looks alike; on some of them pe
 """
 
 import csv
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ import numpy.typing as npt
 
 from amazon_ml.data.demo.demo import draw_tile
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.files import atomic_write, write_text
+from amazon_ml.runtime.files import atomic_write
 from amazon_ml.runtime.outputs import check_outputs
-from amazon_ml.scenes.grid import Grid, Windows, cell_bounds, place_windows
+from amazon_ml.scenes.formats import write_geojson
+from amazon_ml.scenes.grid import Grid, cell_bounds, place_windows
+from amazon_ml.scenes.layer import Column, Layer
 from amazon_ml.scenes.vectors import crs_of
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _SEQUENCE = (("road",), ("road", "agriculture"), ("road", "agriculture", "habita
 _BURNT, _MINE = ("slash_burn", "cultivation"), ("artisinal_mine", "water", "bare_ground")
 
 Tags = tuple[str, ...]
+Bounds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,12 @@ def write_scenes(
     before, after = _plan(rows, columns, np.random.default_rng([seed, 0, 1]))
     step = _METRES / size
     grid = Grid(crs_of(_ZONE), _LEFT, _TOP, step, step, columns * size, rows * size)
-    windows = place_windows(grid, size, size)
+    bounds = cell_bounds(grid, place_windows(grid, size, size), *np.divmod(np.arange(rows * columns), columns))
     for name, tags in (("before", before), ("after", after)):
         _write_scene(folder / f"{name}.tif", _paint(tags, columns, size, seed), grid)
-        _write_labels(folder / f"{name}.geojson", tags, grid, windows)
-    _write_truth(folder / "truth.csv", before, after, grid, windows)
+        with atomic_write(folder / f"{name}.geojson") as temporary:
+            write_geojson(temporary, _layer(name, grid.crs, tags, bounds))
+    _write_truth(folder / "truth.csv", before, after, bounds)
     changed = sum(one != other for one, other in zip(before, after, strict=True))
     log.info("%s: %d cells, %d of them changed", folder, rows * columns, changed)
     return DemoScene(folder / "before.tif", folder / "after.tif", rows * columns, changed)
@@ -155,27 +158,15 @@ def _write_scene(path: Path, pixels: npt.NDArray[np.uint8], grid: Grid) -> None:
         file.write(np.moveaxis(pixels, -1, 0))
 
 
-def _write_truth(path: Path, before: Sequence[Tags], after: Sequence[Tags], grid: Grid, windows: Windows) -> None:
-    columns = windows.shape[1]
+def _write_truth(path: Path, before: Sequence[Tags], after: Sequence[Tags], bounds: Bounds) -> None:
+    middles = (bounds[:, :2] + bounds[:, 2:]) / 2
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("row", "column", "x", "y", "before", "after"))
-        for at, (one, other) in enumerate(zip(before, after, strict=True)):
-            row, column = divmod(at, columns)
-            left, bottom, right, top = cell_bounds(grid, windows, row, column)
-            writer.writerow((row, column, (left + right) / 2, (bottom + top) / 2, " ".join(one), " ".join(other)))
+        writer.writerow(("x", "y", "before", "after"))
+        for (x, y), one, other in zip(middles.tolist(), before, after, strict=True):
+            writer.writerow((x, y, " ".join(one), " ".join(other)))
 
 
-def _write_labels(path: Path, tags: Sequence[Tags], grid: Grid, windows: Windows) -> None:
-    """Write the cells as polygons with their tags, in longitude and latitude."""
-    from rasterio.warp import transform
-
-    features = []
-    for at, one in enumerate(tags):
-        left, bottom, right, top = cell_bounds(grid, windows, *divmod(at, windows.shape[1]))
-        x, y = [left, right, right, left, left], [bottom, bottom, top, top, bottom]
-        longitude, latitude = transform(grid.crs, "EPSG:4326", x, y)
-        ring = [[round(a, 8), round(b, 8)] for a, b in zip(longitude, latitude, strict=True)]
-        features.append({"type": "Feature", "properties": {"tags": " ".join(one)},
-                         "geometry": {"type": "Polygon", "coordinates": [ring]}})  # fmt: skip
-    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, indent=1) + "\n")
+def _layer(name: str, crs: str, tags: Sequence[Tags], bounds: Bounds) -> Layer:
+    """Make a layer of the cells with their tags, as labels of polygons."""
+    return Layer(name, crs, bounds, (Column("tags", [" ".join(one) for one in tags]),))

@@ -1,12 +1,14 @@
 """Rectangles as well-known binary, for GeoPackage and GeoParquet."""
 
 import struct
+from collections.abc import Sequence
 
 _RECTANGLE = struct.Struct("<BIII10d")
 #: "GP", version 0, little-endian with an envelope of x and y, number of the CRS, envelope.
 _HEADER = struct.Struct("<2sBBi4d")
 
-Bounds = tuple[float, float, float, float]
+#: Left, bottom, right and top.
+Bounds = Sequence[float]
 
 
 def rectangle(bounds: Bounds) -> bytes:

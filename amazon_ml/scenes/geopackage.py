@@ -1,23 +1,20 @@
-"""Writes the cells of a scene as a GeoPackage: one table of rectangles with an index, and a style for each tag.
+"""Writes a layer as a GeoPackage: one table of rectangles with an index and styles.
 
 The format is SQLite, which Python brings; its tables are those of GeoPackage 1.3 (OGC 12-128r17).
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from amazon_ml.scenes.geometry import Bounds, package_rectangle
+from amazon_ml.scenes.geometry import package_rectangle
+from amazon_ml.scenes.layer import Layer
 from amazon_ml.scenes.placing import name_crs
-from amazon_ml.scenes.result import SceneResult
-from amazon_ml.scenes.style import tag_style
+from amazon_ml.scenes.style import column_style
 from amazon_ml.scenes.vectors import quoted
 
-TABLE, GEOMETRY = "cells", "geom"
-#: Names of columns beside those of tags.
-_FIXED = ("fid", GEOMETRY, "row", "column", "valid", "tags")
+GEOMETRY = "geom"
 #: Number of a CRS that no register knows.
 _OWN_SRS = 100_000
 _UNDEFINED = (
@@ -75,56 +72,34 @@ BEGIN DELETE FROM rtree_{t}_{c} WHERE id = OLD.fid; END;
 """
 
 
-def write_geopackage(path: Path, result: SceneResult) -> None:
-    """Write the cells of a scene.
-
-    The table ``cells`` has a column ``p_…`` for the probability of each tag (NULL where a window has too few pixels
-    with data), ``tags`` by the decision rule, separated by spaces, ``valid``, the share of the window's pixels with
-    data, and ``row`` and ``column`` of the window.
+def write_geopackage(path: Path, layer: Layer) -> None:
+    """Write a layer as a table of that name, with its styles.
 
     Parameters
     ----------
     path
         File to write; an existing one must be empty.
-    result
-        The cells.
+    layer
+        The layer. No column may have the name ``fid`` or ``geom``.
     """
-    columns = probability_columns(result.tags)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    table = quoted(layer.name)
     with closing(sqlite3.connect(path, isolation_level=None)) as base:
         base.executescript(_SCHEMA)
         base.execute("BEGIN")
-        srs = _write_srs(base, result.grid.crs)
-        named = ", ".join(f"{quoted(column)} REAL" for column in columns)
+        srs = _write_srs(base, layer.crs)
+        named = ", ".join(f"{quoted(column.name)} {column.kind}" for column in layer.columns)
         base.execute(
-            f"CREATE TABLE {TABLE} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, {GEOMETRY} POLYGON, "
-            f'"row" INTEGER, "column" INTEGER, valid REAL, tags TEXT, {named})'
+            f"CREATE TABLE {table} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, {GEOMETRY} POLYGON, {named})"
         )
-        marks = ", ".join("?" * (len(_FIXED) + len(columns)))
-        base.executemany(f"INSERT INTO {TABLE} VALUES ({marks})", _rows(result, srs, len(columns)))
-        _describe(base, _bounds(result), srs, now)
-        _write_index(base, result)
-        _write_styles(base, result, columns, now)
+        shapes = (package_rectangle(one, srs) for one in layer.bounds.tolist())
+        rows = zip(range(1, len(layer.bounds) + 1), shapes, *(one.plain() for one in layer.columns), strict=True)
+        marks = ", ".join("?" * (2 + len(layer.columns)))
+        base.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        _describe(base, layer, srs, now)
+        _write_index(base, layer)
+        _write_styles(base, layer, now)
         base.execute("COMMIT")
-
-
-def probability_columns(tags: Sequence[str]) -> list[str]:
-    """Name the columns of the tags' probabilities; names that differ only in case get a number, as SQL needs it."""
-    taken, columns = set(_FIXED), []
-    for tag in tags:
-        name, number = f"p_{tag}", 2
-        while name.lower() in taken:
-            name, number = f"p_{tag}_{number}", number + 1
-        taken.add(name.lower())
-        columns.append(name)
-    return columns
-
-
-def _rows(result: SceneResult, srs: int, tags: int) -> Iterator[tuple[object, ...]]:
-    for fid, cell in enumerate(result.cells(), start=1):
-        p: tuple[float | None, ...] = cell.p or (None,) * tags
-        named = None if cell.p is None else " ".join(cell.tags)
-        yield fid, package_rectangle(cell.bounds, srs), cell.row, cell.column, cell.valid, named, *p
 
 
 def _write_srs(base: sqlite3.Connection, wkt: str) -> int:
@@ -143,49 +118,44 @@ def _write_srs(base: sqlite3.Connection, wkt: str) -> int:
     return srs
 
 
-def _bounds(result: SceneResult) -> Bounds:
-    grid = result.grid
-    return grid.left, grid.y(grid.height), grid.x(grid.width), grid.top
-
-
-def _describe(base: sqlite3.Connection, bounds: Bounds, srs: int, now: str) -> None:
-    left, bottom, right, top = bounds
-    base.execute("INSERT INTO gpkg_contents VALUES (?, 'features', ?, '', ?, ?, ?, ?, ?, ?)",
-                 (TABLE, TABLE, now, left, bottom, right, top, srs))  # fmt: skip
-    base.execute("INSERT INTO gpkg_geometry_columns VALUES (?, ?, 'POLYGON', ?, 0, 0)", (TABLE, GEOMETRY, srs))
+def _describe(base: sqlite3.Connection, layer: Layer, srs: int, now: str) -> None:
+    base.execute(
+        "INSERT INTO gpkg_contents VALUES (?, 'features', ?, '', ?, ?, ?, ?, ?, ?)",
+        (layer.name, layer.name, now, *layer.extent, srs),
+    )
+    base.execute("INSERT INTO gpkg_geometry_columns VALUES (?, ?, 'POLYGON', ?, 0, 0)", (layer.name, GEOMETRY, srs))
     base.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change) VALUES "
-        "('layer_styles', 'attributes', 'layer_styles', ?)", (now,)
-    )  # fmt: skip
+        "('layer_styles', 'attributes', 'layer_styles', ?)",
+        (now,),
+    )
 
 
-def _write_index(base: sqlite3.Connection, result: SceneResult) -> None:
+def _write_index(base: sqlite3.Connection, layer: Layer) -> None:
     """Write the spatial index; a SQLite without it leaves it out, and programs read the table as a whole."""
-    index = f"rtree_{TABLE}_{GEOMETRY}"
+    index = f"rtree_{layer.name}_{GEOMETRY}"
     try:
         base.execute(f"CREATE VIRTUAL TABLE {index} USING rtree(id, minx, maxx, miny, maxy)")
     except sqlite3.OperationalError:
         return
-    places = ((fid, b[0], b[2], b[1], b[3]) for fid, b in enumerate((one.bounds for one in result.cells()), start=1))
-    base.executemany(f"INSERT INTO {index} VALUES (?, ?, ?, ?, ?)", places)
-    base.execute("INSERT INTO gpkg_extensions VALUES (?, ?, 'gpkg_rtree_index', ?, 'write-only')",
-                 (TABLE, GEOMETRY, _INDEX))  # fmt: skip
-    for trigger in _TRIGGERS.format(t=TABLE, c=GEOMETRY).split("END;"):
+    places = enumerate(layer.bounds[:, [0, 2, 1, 3]].tolist(), start=1)
+    base.executemany(f"INSERT INTO {index} VALUES (?, ?, ?, ?, ?)", ((fid, *place) for fid, place in places))
+    base.execute(
+        "INSERT INTO gpkg_extensions VALUES (?, ?, 'gpkg_rtree_index', ?, 'write-only')", (layer.name, GEOMETRY, _INDEX)
+    )
+    for trigger in _TRIGGERS.format(t=layer.name, c=GEOMETRY).split("END;"):
         if trigger.strip():
             base.execute(f"{trigger}END")
 
 
-def _write_styles(base: sqlite3.Connection, result: SceneResult, columns: Sequence[str], now: str) -> None:
-    """Write a style for each tag; QGIS shows the first, and offers the others by their names."""
-    known = result.p[result.known]
-    spread = known.std(axis=0).tolist() if len(known) else [0.0] * len(columns)
-    shown = spread.index(max(spread))  # the tag whose probabilities differ most says most about the scene
+def _write_styles(base: sqlite3.Connection, layer: Layer, now: str) -> None:
+    """Write the styles; QGIS shows the first, and offers the others by their titles."""
     base.executemany(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
         "styleQML, styleSLD, useAsDefault, description, owner, update_time) "
         "VALUES ('', '', ?, ?, ?, ?, '', ?, ?, '', ?)",
         [
-            (TABLE, GEOMETRY, tag, tag_style(column), at == shown, f"Probability of {tag}", now)
-            for at, (tag, column) in enumerate(zip(result.tags, columns, strict=True))
+            (layer.name, GEOMETRY, title, column_style(column), at == 0, f"Probability: {title}", now)
+            for at, (column, title) in enumerate(layer.styles.items())
         ],
     )

@@ -155,11 +155,14 @@ def place_windows(grid: Grid, size: int, stride: int) -> Windows:
     return Windows(_axis(grid.height, size, stride), _axis(grid.width, size, stride))
 
 
-def cell_bounds(grid: Grid, windows: Windows, row: int, column: int) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of a cell in the coordinates of the grid."""
+def cell_bounds(
+    grid: Grid, windows: Windows, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Left, bottom, right and top of cells in the coordinates of the grid: shape (cells, 4)."""
     down, across = windows.down.edges, windows.across.edges
-    left, right = int(across[column]), int(across[column + 1])
-    return grid.x(left), grid.y(int(down[row + 1])), grid.x(right), grid.y(int(down[row]))
+    left, right = (grid.left + across[columns + step] * grid.dx for step in (0, 1))
+    top, bottom = (grid.top - down[rows + step] * grid.dy for step in (0, 1))
+    return np.stack([left, bottom, right, top], axis=1)
 
 
 def stride_grid(grid: Grid, windows: Windows) -> Grid:

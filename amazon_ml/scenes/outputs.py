@@ -8,8 +8,8 @@ from pathlib import Path
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import atomic_write, write_json, write_table
 from amazon_ml.runtime.outputs import check_place
+from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
-from amazon_ml.scenes.layers import write_geojson, write_geoparquet
 from amazon_ml.scenes.placing import name_crs
 from amazon_ml.scenes.raster import write_raster
 from amazon_ml.scenes.result import SceneResult
@@ -17,6 +17,8 @@ from amazon_ml.version import __version__
 
 CELLS, PARQUET, RASTER = "cells.gpkg", "cells.parquet", "probabilities.tif"
 GEOJSON, SUMMARY, RECORD = "cells.geojson", "summary.csv", "scene.json"
+#: Version of the record, increased when an older version would misread it.
+FORMAT = 1
 #: Folder of finished strips, while a call is not finished.
 PARTS = "parts"
 _OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD)
@@ -63,19 +65,21 @@ def write_outputs(out: Path, result: SceneResult, about: Mapping[str, object], *
     for path in existing_outputs(out):
         if path.name == RECORD or (path.name == GEOJSON and not geojson):
             path.unlink()  # of the results that are replaced
+    layer = result.layer()
     with atomic_write(out / CELLS) as temporary:
-        write_geopackage(temporary, result)
+        write_geopackage(temporary, layer)
     with atomic_write(out / PARQUET) as temporary:
-        write_geoparquet(temporary, result)
+        write_geoparquet(temporary, layer)
     with atomic_write(out / RASTER) as temporary:
         write_raster(temporary, result)
     if geojson:
         with atomic_write(out / GEOJSON) as temporary:
-            write_geojson(temporary, result)
+            write_geojson(temporary, layer)
     write_table(out / SUMMARY, result.summary().round(4))
     rows, columns = result.windows.shape
     write_json(out / RECORD, {
         **about,
+        "format": FORMAT,
         "amazon_ml": __version__, "tags": list(result.tags), "crs": name_crs(result.grid.crs),
         "grid": asdict(result.grid), "size": result.windows.size, "stride": result.windows.stride,
         "rows": rows, "columns": columns, "cells": int((result.inside > 0).sum()), "known": int(result.known.sum()),

@@ -68,7 +68,9 @@ class Mosaic:
     notes: tuple[str, ...]
 
 
-def place_files(files: Sequence[SceneFile], gsd: float | None, *, pixel_coordinates: bool = False) -> Mosaic:
+def place_files(
+    files: Sequence[SceneFile], gsd: float | None, *, pixel_coordinates: bool = False, like: Grid | None = None
+) -> Mosaic:
     """Choose the grid of a scene.
 
     Parameters
@@ -79,12 +81,16 @@ def place_files(files: Sequence[SceneFile], gsd: float | None, *, pixel_coordina
         Metres a pixel that the networks expect; None takes the scene as it is.
     pixel_coordinates
         Whether a file without a CRS gets the coordinates of its pixels.
+    like
+        Grid of another scene, which is taken as it is.
 
     Raises
     ------
     InputError
-        If a file has no CRS, without `pixel_coordinates`; or the grid would be too large.
+        If a file has no CRS, without `pixel_coordinates`; if the grid would be too large; or if no file lies on `like`.
     """
+    if like is not None:
+        return _on_grid(files, like)
     lacking = [file for file in files if not file.crs]
     if lacking:
         return _in_pixels(files, lacking[0], gsd, allowed=pixel_coordinates)
@@ -97,10 +103,7 @@ def place_files(files: Sequence[SceneFile], gsd: float | None, *, pixel_coordina
     anchor = (first.transform[2], first.transform[5]) if own else _corner(outlines)
     grid = _grid_around(outlines, crs, anchor, dx, dy)
     places = tuple(_placed(file, outline, grid) for file, outline in zip(files, outlines, strict=True))
-    warped = sum(not place.aligned for place in places)
-    if warped:
-        notes.append(f"{warped:,} of {len(files):,} files are warped to the grid, since their pixels are not on it")
-    return Mosaic(grid, places, tuple(notes))
+    return Mosaic(grid, places, (*notes, *_warp_notes(places)))
 
 
 def pixel_hectares(grid: Grid) -> float | None:
@@ -124,6 +127,35 @@ def name_crs(crs: str) -> str:
     known = CRS.from_wkt(crs)
     code = known.to_authority()
     return ":".join(code) if code else crs.split('"')[1]
+
+
+def _on_grid(files: Sequence[SceneFile], grid: Grid) -> Mosaic:
+    """Place files on the grid of another scene."""
+    if not grid.crs:
+        same = len(files) == 1 and not files[0].crs and (files[0].width, files[0].height) == (grid.width, grid.height)
+        if not same:
+            raise InputError("the other result is in pixel coordinates, and the scene is not of its size", option="like",
+                             file=files[0].path, remedy="tag both with coordinates")  # fmt: skip
+        return Mosaic(grid, (Place(files[0], 0, 0, grid.width, grid.height, aligned=True),), ())
+    lacking = next((file for file in files if not file.crs), None)
+    if lacking:
+        raise InputError("the file has no coordinate reference system", file=lacking.path, option="scene",
+                         remedy="assign it with gdal_edit -a_srs")  # fmt: skip
+    places = tuple(_placed(file, _outline(file, grid.crs), grid) for file in files)
+    there = tuple(
+        one for one in places
+        if one.column < grid.width and one.row < grid.height and one.column + one.width > 0 and one.row + one.height > 0
+    )  # fmt: skip
+    if not there:
+        raise InputError("the scene does not lie on the ground of the other result", file=files[0].path, option="like")
+    return Mosaic(grid, there, _warp_notes(there))
+
+
+def _warp_notes(places: Sequence[Place]) -> tuple[str, ...]:
+    warped = sum(not place.aligned for place in places)
+    if not warped:
+        return ()
+    return (f"{warped:,} of {len(places):,} files are warped to the grid, since their pixels are not on it",)
 
 
 def _in_pixels(files: Sequence[SceneFile], lacking: SceneFile, gsd: float | None, *, allowed: bool) -> Mosaic:

@@ -22,6 +22,7 @@ from amazon_ml.scenes.parts import PartStore, hash_request
 from amazon_ml.scenes.placing import name_crs, place_files
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import describe_file, find_files
+from amazon_ml.scenes.stored import read_frame
 from amazon_ml.scenes.tagging import Job, check_memory, decide, predict_windows
 from amazon_ml.scenes.values import choose_scaling, order_bands
 
@@ -99,7 +100,8 @@ def predict_scene(
     if out is not None:
         check_folder(out, map(Path, paths))
     gsd = how.gsd if how.gsd is not None else networks.gsd
-    mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates)
+    like = None if how.like is None else read_frame(Path(how.like), "like").grid
+    mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates, like=like)
     if geojson and not mosaic.grid.crs:
         raise InputError("a GeoJSON needs longitude and latitude, which pixel coordinates lack", option="geojson")
     windows = place_windows(mosaic.grid, networks.size, how.stride or networks.size)

@@ -1,6 +1,6 @@
 """What tagging a scene gives: probabilities and tags of each cell, and areas with intervals."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,36 +9,15 @@ import pandas as pd
 
 from amazon_ml.labels import MultiHot
 from amazon_ml.scenes.grid import Grid, Windows, cell_bounds
+from amazon_ml.scenes.layer import Column, Layer, unique_names
 from amazon_ml.scenes.placing import pixel_hectares
 
 #: Standard deviations on both sides that hold 95 % of a normal distribution.
 _NORMAL_95 = 1.959964
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a scene.
-
-    Parameters
-    ----------
-    row, column
-        Place of its window, counted from 0.
-    bounds
-        Left, bottom, right and top, in the coordinates of the scene.
-    valid
-        Share of the pixels of its window that have data.
-    p
-        Probability of each tag; None where too few pixels have data.
-    tags
-        Its tags.
-    """
-
-    row: int
-    column: int
-    bounds: tuple[float, float, float, float]
-    valid: float
-    p: tuple[float, ...] | None
-    tags: tuple[str, ...]
+#: Columns of the cells beside those of the tags.
+FIXED = ("fid", "geom", "geometry", "row", "column", "valid", "inside", "tags")
 
 
 @dataclass(frozen=True)
@@ -81,27 +60,34 @@ class SceneResult:
         known: npt.NDArray[np.bool_] = ~np.isnan(self.p[..., 0])
         return known
 
-    def cells(self) -> Iterator[Cell]:
-        """Give each cell of the area of interest, row by row."""
-        known = self.known
-        for row, column in np.argwhere(self.inside > 0).tolist():
-            p: tuple[float, ...] | None = None
-            tags: tuple[str, ...] = ()
-            if known[row, column]:
-                p = tuple(self.p[row, column].tolist())
-                tags = tuple(tag for tag, on in zip(self.tags, self.predicted[row, column], strict=True) if on)
-            yield Cell(
-                row, column, cell_bounds(self.grid, self.windows, row, column), float(self.valid[row, column]), p, tags
-            )
+    def layer(self) -> Layer:
+        """Make a layer of the cells of the area of interest, row by row.
+
+        Its columns are ``row`` and ``column`` of the window, ``valid`` and ``inside``, ``tags`` separated by spaces,
+        and ``p_…`` for the probability of each tag; the last two have no value where too few pixels have data.
+        """
+        rows, columns = np.nonzero(self.inside > 0)
+        p, known = self.p[rows, columns], self.known
+        names = probability_columns(self.tags)
+        spread = self.p[known].std(axis=0) if known.any() else np.zeros(len(names))
+        # First the tag whose probabilities differ most: it says most about the scene.
+        order = np.argsort(-spread, kind="stable").tolist()
+        texts = tag_texts(self.tags, self.predicted[rows, columns], known[rows, columns])
+        return Layer(
+            "cells", self.grid.crs, cell_bounds(self.grid, self.windows, rows, columns),
+            (
+                Column("row", rows), Column("column", columns), Column("valid", self.valid[rows, columns]),
+                Column("inside", self.inside[rows, columns]), Column("tags", texts),
+                *(Column(name, p[:, at]) for at, name in enumerate(names)),
+            ),
+            {names[at]: self.tags[at] for at in order},
+        )  # fmt: skip
 
     def table(self) -> pd.DataFrame:
-        """Make a table with a row for each cell: ``row``, ``column``, ``valid``, ``tags``, and the probabilities."""
-        rows = [
-            (cell.row, cell.column, cell.valid, " ".join(cell.tags) if cell.p else None,
-             *(cell.p or (np.nan,) * len(self.tags)))
-            for cell in self.cells()
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=["row", "column", "valid", "tags", *self.tags])
+        """Make a table with a row for each cell: the columns of `layer`, and a column for each tag."""
+        columns = self.layer().columns
+        names = [column.name for column in columns[: -len(self.tags)]]
+        return pd.DataFrame(dict(zip([*names, *self.tags], (column.data for column in columns), strict=True)))
 
     def summary(self) -> pd.DataFrame:
         """Estimate the area of each tag, with an interval of 95 %.
@@ -137,3 +123,16 @@ class SceneResult:
             "tagged_hectares": (areas @ on) * unit, "tagged_cells": on.sum(axis=0, dtype=int),
             "cells": int(known.sum()), "hectares_with_data": total * unit,
         })  # fmt: skip
+
+
+def probability_columns(tags: Sequence[str]) -> list[str]:
+    """Name the columns of the tags' probabilities."""
+    return unique_names([f"p_{tag}" for tag in tags], FIXED)
+
+
+def tag_texts(tags: Sequence[str], on: MultiHot, known: npt.NDArray[np.bool_]) -> list[str | None]:
+    """Join the tags of each cell by spaces; None where they are not known."""
+    return [
+        " ".join(tag for tag, one in zip(tags, row, strict=True) if one) if there else None
+        for row, there in zip(on.tolist(), known.tolist(), strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Styles of QGIS (QML): cells coloured by the probability of a tag."""
+"""Styles of QGIS (QML): rectangles coloured by a column of probabilities."""
 
 from itertools import pairwise
 from xml.sax.saxutils import quoteattr
@@ -9,8 +9,8 @@ _COLOURS = ("255,255,217", "199,233,180", "127,205,187", "65,182,196", "34,94,16
 _ALPHA = 170
 
 
-def tag_style(column: str) -> str:
-    """Make the style that colours cells by a column of probabilities; cells without one are not drawn."""
+def column_style(column: str) -> str:
+    """Make the style that colours rectangles by a column of probabilities; those without one are not drawn."""
     ranges = "".join(
         f'<range lower="{low}" upper="{high}" symbol="{at}" label="{low:g} to {high:g}" render="true"/>'
         for at, (low, high) in enumerate(pairwise(_LIMITS))
