@@ -78,6 +78,10 @@ VERBS = {
         "amazon_ml.scenes.predict:tag_scene", "tag a georeferenced scene: a map of tags, and their areas", ("run",),
         show="amazon_ml.cli.show.scenes:print_areas",
     ),
+    "scene compare": Verb(
+        "amazon_ml.scenes.compare:compare_scenes", "find where tags appeared or went between two dates",
+        ("before", "after"), show="amazon_ml.cli.show.scenes:print_changes",
+    ),
     "scene demo": Verb(
         "amazon_ml.scenes.demo:write_scenes", "paint a scene, and a later one with clearings; with the truth",
         ("folder",),

@@ -16,9 +16,9 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 
@@ -180,12 +180,15 @@ class Bundle:
         Data options that say how a tag table is read.
     data_sha256
         Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
+    frequencies
+        Share of the labelled tiles with each tag, by its name; empty where that is not recorded.
     """
 
     networks: Networks | Blended
     decision: Decision
     table: TableConfig
     data_sha256: str
+    frequencies: Mapping[str, float] = field(default_factory=dict)
 
 
 def is_bundle(path: Path) -> bool:
@@ -214,8 +217,15 @@ def open_bundle(path: Path) -> Bundle:
             f"this is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}", file=path
         )
     decision = read_decision(run)
-    sha256 = str(run.read_provenance()["data"]["sha256"])
-    return Bundle(_networks(run), decision, build(TableConfig, _table(run.read_config().data)), sha256)
+    data = run.read_provenance()["data"]
+    table = build(TableConfig, _table(run.read_config().data))
+    return Bundle(_networks(run), decision, table, str(data["sha256"]), _frequencies(data))
+
+
+def _frequencies(data: Mapping[str, Any]) -> dict[str, float]:
+    """Share of the labelled tiles with each tag, out of their numbers in the provenance of the tiles."""
+    tiles = int(data.get("labelled", 0))
+    return {str(tag): int(count) / tiles for tag, count in data["tags"].items()} if tiles else {}
 
 
 def describe(run: Run) -> Description:
@@ -303,7 +313,7 @@ def _read_bundle(path: Path) -> Bundle:
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, _AGAIN)
         table = build(TableConfig, content["table"], strict=True)
         networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
-        return Bundle(networks, decision, table, str(content["data"]["sha256"]))
+        return Bundle(networks, decision, table, str(content["data"]["sha256"]), _frequencies(content["data"]))
     except InputError as error:
         if error.file is not None:
             raise

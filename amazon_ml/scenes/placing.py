@@ -134,8 +134,8 @@ def _on_grid(files: Sequence[SceneFile], grid: Grid) -> Mosaic:
     if not grid.crs:
         same = len(files) == 1 and not files[0].crs and (files[0].width, files[0].height) == (grid.width, grid.height)
         if not same:
-            raise InputError("the other result is in pixel coordinates, and the scene is not of its size", option="like",
-                             file=files[0].path, remedy="tag both with coordinates")  # fmt: skip
+            problem = "the other result is in pixel coordinates, and the scene is not of its size"
+            raise InputError(problem, file=files[0].path, option="like", remedy="tag both with coordinates")
         return Mosaic(grid, (Place(files[0], 0, 0, grid.width, grid.height, aligned=True),), ())
     lacking = next((file for file in files if not file.crs), None)
     if lacking:

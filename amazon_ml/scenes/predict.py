@@ -136,7 +136,10 @@ def predict_scene(
             mosaic.grid, windows, predictor.tags, found.p, predicted, found.valid, inside, tuple(notes)
         )
         if out is not None:
-            about = {"scene": paths, "options": asdict(how), "gsd": gsd}
+            about = {
+                "scene": paths, "options": asdict(how), "gsd": gsd, "networks": made_of(predictor.bundle),
+                "frequencies": dict(predictor.bundle.frequencies),
+            }  # fmt: skip
             write_outputs(out, result, about, geojson=geojson)
             log.info("wrote %s: %s cells", out, f"{int((inside > 0).sum()):,}")
     return result

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.labels import MultiHot
+from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.scenes.grid import Grid, Windows, cell_bounds
 from amazon_ml.scenes.layer import Column, Layer, unique_names
 from amazon_ml.scenes.placing import pixel_hectares
@@ -131,8 +131,7 @@ def probability_columns(tags: Sequence[str]) -> list[str]:
 
 
 def tag_texts(tags: Sequence[str], on: MultiHot, known: npt.NDArray[np.bool_]) -> list[str | None]:
-    """Join the tags of each cell by spaces; None where they are not known."""
-    return [
-        " ".join(tag for tag, one in zip(tags, row, strict=True) if one) if there else None
-        for row, there in zip(on.tolist(), known.tolist(), strict=True)
-    ]
+    """Join the tags of each cell, by spaces unless a tag holds one; None where they are not known."""
+    named = TagSet(tuple(tags))
+    texts = named.decode(on, separator=named.separator())
+    return [text if there else None for text, there in zip(texts, known.tolist(), strict=True)]

@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from amazon_ml.errors import InputError
-from amazon_ml.labels import MultiHot
+from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.grid import Grid, Windows, place_windows
@@ -32,11 +32,17 @@ class Frame:
         Its windows.
     tags
         Its tags.
+    networks
+        Hash of the weights and the decision that tagged it.
+    frequencies
+        Share of the training tiles with each tag, where that is recorded.
     """
 
     grid: Grid
     windows: Windows
     tags: tuple[str, ...]
+    networks: str
+    frequencies: dict[str, float]
 
 
 def read_frame(folder: Path, option: str) -> Frame:
@@ -57,9 +63,10 @@ def read_frame(folder: Path, option: str) -> Frame:
             problem = f"the file has format {content['format']}, and this version of amazon-ml reads format {FORMAT}"
             raise InputError(problem, file=record, option=option, remedy=_AGAIN)
         grid = _grid(content["grid"])
-        return Frame(grid, place_windows(grid, int(content["size"]), int(content["stride"])), tuple(
-            str(tag) for tag in content["tags"]))  # fmt: skip
-    except (LookupError, TypeError, ValueError) as error:
+        windows = place_windows(grid, int(content["size"]), int(content["stride"]))
+        frequencies = {str(tag): float(share) for tag, share in content["frequencies"].items()}
+        return Frame(grid, windows, tuple(map(str, content["tags"])), str(content["networks"]), frequencies)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError) and error.file is not None:
             raise
         raise InputError(f"the file is no record of a scene ({error})", file=record, option=option,
@@ -92,10 +99,8 @@ def read_result(folder: Path, option: str) -> SceneResult:
 
 
 def _grid(content: Any) -> Grid:
-    grid = Grid(
-        str(content["crs"]), *(float(content[name]) for name in ("left", "top", "dx", "dy")),
-        *(int(content[name]) for name in ("width", "height")),
-    )  # fmt: skip
+    left, top, dx, dy = (float(content[name]) for name in ("left", "top", "dx", "dy"))
+    grid = Grid(str(content["crs"]), left, top, dx, dy, int(content["width"]), int(content["height"]))
     if not (grid.dx > 0 and grid.dy > 0 and grid.width > 0 and grid.height > 0):
         raise ValueError("a size is not positive")
     return grid
@@ -110,9 +115,8 @@ def _spread(
 
 
 def _predicted(texts: list[str | None], rows: npt.NDArray[Any], columns: npt.NDArray[Any], frame: Frame) -> MultiHot:
-    """Convert the texts of tags to a multi-hot array; a tag with a space in its name counts where all of it is there."""
-    predicted = np.zeros((*frame.windows.shape, len(frame.tags)), dtype=np.uint8)
-    for text, row, column in zip(texts, rows.tolist(), columns.tolist(), strict=True):
-        padded = f" {text or ''} "
-        predicted[row, column] = [f" {tag} " in padded for tag in frame.tags]
+    """Convert the texts of tags to a multi-hot array of all windows."""
+    tags = TagSet(frame.tags)
+    predicted = np.zeros((*frame.windows.shape, len(tags)), dtype=np.uint8)
+    predicted[rows, columns] = tags.encode([text or "" for text in texts], separator=tags.separator())
     return predicted

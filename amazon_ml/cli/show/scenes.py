@@ -1,4 +1,4 @@
-"""Print the areas of tags of a scene as a table."""
+"""Print the areas of tags of a scene, and of changes between two, as tables."""
 
 import math
 
@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.cli.show.console import console
+from amazon_ml.scenes.compare import Comparison
 from amazon_ml.scenes.result import SceneResult
 
 
@@ -25,4 +26,23 @@ def print_areas(result: SceneResult) -> None:
     for record in records:
         values = [f"{record[name]:,.0f}" if metric else f"{record[name]:.1%}" for name in names]
         table.add_row(escape(str(record["tag"])), *values, f"{record['tagged_cells']:,}")
+    console().print(table)
+
+
+def print_changes(comparison: Comparison) -> None:
+    """Print where tags appeared and went: hectares with intervals, and the cells that are listed."""
+    records = comparison.summary().to_dict("records")
+    known = int(comparison.known.sum())
+    table = Table(title=f"{known:,} cells at both dates; listed from a probability of {comparison.least:g} on",
+                  title_justify="left")  # fmt: skip
+    table.add_column("tag")
+    for heading in ("appeared, hectares", "from", "to", "cells", "went, hectares", "from", "to", "cells"):
+        table.add_column(heading, justify="right")
+    for record in records:
+        values = []
+        for name in ("appeared", "went"):
+            areas = [record[key] for key in (name, f"{name}_low", f"{name}_high")]
+            values += ["?" if math.isnan(area) else f"{area:,.0f}" for area in areas]
+            values.append(f"{record[f'{name}_cells']:,}")
+        table.add_row(escape(str(record["tag"])), *values)
     console().print(table)
