@@ -21,7 +21,9 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["amazon_ml"]):
-    from amazon_ml.data.catalog.table import read_table, scan_table
+    from amazon_ml.data.catalog.label_tables import LabelTable
+    from amazon_ml.data.catalog.table import scan_table
+    from amazon_ml.data.catalog.tables import read_tables
     from amazon_ml.data.readers.bands import TileReader
     from amazon_ml.data.readers.images import SUFFIXES
     from amazon_ml.errors import InputError
@@ -55,7 +57,7 @@ def read_a_table(data: bytes, folder: Path) -> None:
     table.write_bytes(data)
     found = scan_table(table)
     try:
-        read = read_table(table)
+        read = read_tables([LabelTable(table)])
     except InputError:
         assert found.faults
         raise

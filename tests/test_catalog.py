@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.label_tables import LabelTable
 from amazon_ml.data.catalog.layout import find_sample
-from amazon_ml.data.catalog.table import read_names, read_table
+from amazon_ml.data.catalog.table import read_names
+from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import list_tiles, natural_order
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.errors import InputError
@@ -282,13 +284,13 @@ def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
 
 def test_missing_named_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.csv: there is no such table"):
-        read_table(tmp_path / "gone.csv")
+        read_tables([LabelTable(tmp_path / "gone.csv")])
 
 
 def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("image_name,tags\na,x\n\nb,y\n\n")
-    rows = read_table(table).rows
+    rows = read_tables([LabelTable(table)]).rows
     assert rows["image_name"].tolist() == ["a", "b"]
     assert rows["line"].tolist() == [2, 4]
 

@@ -271,7 +271,7 @@ def test_the_command_shows_writes_and_fails(faulty: Path, tmp_path: Path, capsys
     assert "unreadable, odd_sizes" in shown.err
     assert "train_31 = train_44" in shown.out and "remark" in shown.out
     report = json.loads(out.read_text())
-    assert set(report) == {"table", "rows", "tags", "tiles", "findings", "exclude"}
+    assert set(report) == {"table", "rows", "splits", "tags", "tiles", "findings", "exclude"}
     assert report["rows"] == TAGGED
     assert report["tiles"][str(faulty / "test-jpg")] == UNTAGGED + 1
     severities = [finding["severity"] for finding in report["findings"]]

@@ -226,7 +226,7 @@ GOOD = "image_name,fold\na,0\nb,1\nc,0\n"
         (GOOD.replace("b,1\n", ""), "do not fit the tag table: 1 tiles .* such as b"),
         (GOOD + "d,1\n", "do not fit the tag table: 1 tiles .* such as d"),
         (GOOD + "b,1\n", "b stands more than once"),
-        (GOOD.replace("b,1", "b,-1"), "a fold is below 0"),
+        (GOOD.replace("b,1", "b,-2"), "b has the fold -2"),
         (GOOD.replace("b,1", "b,one"), "must have the columns image_name and fold"),
         (GOOD.replace("b,1", "b,1.5"), "must have the columns image_name and fold"),
         (GOOD.replace("b,1", "b,"), "must have the columns image_name and fold"),

@@ -151,7 +151,7 @@ def test_free_options_do_not_count_and_others_do() -> None:
     def hashed(**changes: object) -> str:
         return hash_config(RunConfig.load([], {"data.root": "a", **changes}))
 
-    base, words = hashed(), {"trainer.profiler": "simple", "loggers": {"wandb": {}}}
+    base, words = hashed(), {"trainer.profiler": "simple", "loggers": {"wandb": {}}, "data.splits": {"train": "a"}}
     for name in (*FREE, "loggers"):
         is_path = name.startswith("data.") and name not in ("data.num_workers", "data.gsd")
         assert hashed(**{name: words.get(name, "other" if is_path else 1)}) == base, name

@@ -33,6 +33,32 @@ def _tag(value: object) -> object:
 
 #: One tag; numbers are accepted as names of classes.
 Tag = Annotated[str, BeforeValidator(_tag)]
+#: A published split of a set of tiles.
+Split = Literal["train", "val", "test"]
+#: The words for splits in published tables, in lower case.
+SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def _by_split(tables: dict[str, str | list[str]]) -> dict[Split, str | list[str]]:
+    named: dict[Split, str | list[str]] = {}
+    for key, value in tables.items():
+        split = SPLITS.get(key.strip().lower())
+        if split is None:
+            raise ValueError(f"has the split {key!r}; splits are train, val (or validation) and test")
+        if split in named:
+            raise ValueError(f"names the split {split} twice")
+        named[split] = value
+    return named
+
+
+#: Some files or folders for each split.
+BySplit = Annotated[dict[str, PathText | list[PathText]], AfterValidator(_by_split)]
+#: A table, several, or some for each split.
+LabelsFile = BySplit | list[PathText] | PathText
 #: Separator of tags; the two characters ``\\t``, as a shell passes them, mean a tab.
 Separator = Annotated[str, AfterValidator(_separator)]
 
@@ -44,7 +70,16 @@ class TableConfig:
     Parameters
     ----------
     labels_file
-        CSV of names and tags; found by default.
+        Table of names and tags (CSV, TSV, Parquet or JSON); found by default. Or a list of tables that are joined, or
+        tables by their published split, such as ``{train: a.csv, val: b.csv, test: c.csv}``. A name may be a pattern,
+        such as ``labels/*.csv``. A relative path is looked for in the current folder, then in the folder of tiles.
+    split_column
+        Column of the table with the published split of each tile: train, val or validation, test. Networks train on
+        the first and are tuned on the second; the third is scored once, at the end.
+    splits
+        Published splits by lists of names, one on each line, or by folders of images, such as
+        ``{train: train.txt, val: val.txt, test: test.txt}`` or ``{train: images_tr, test: images_test}``. Tiles in
+        none of them are not used. A relative path is looked for as for `labels_file`.
     image_dir
         Folder of labelled images; found by default.
     tags
@@ -71,7 +106,9 @@ class TableConfig:
         CSV of names of labelled tiles to exclude, such as `data check` writes.
     """
 
-    labels_file: PathText | None = None
+    labels_file: LabelsFile | None = None
+    split_column: str | None = None
+    splits: BySplit | None = None
     image_dir: PathText | None = None
     tags: list[Tag] | None = None
     name_column: str | None = None

@@ -50,8 +50,9 @@ log = logging.getLogger(__name__)
 class PlanetDataModule(pl.LightningDataModule):
     """Tiles with their multi-hot tags, split into a training part and a held-out fold.
 
-    Training batches hold the labelled tiles outside of the fold, batches of validation and test the tiles in the fold,
-    and batches of prediction the untagged tiles. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size,
+    Training batches hold the labelled tiles outside of the fold, batches of validation the tiles in the fold, and
+    batches of prediction the untagged tiles and those of a published test split. Batches of test hold that split, or
+    else the tiles in the fold. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size,
     size, bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape
     (tiles, tags)). No file is written, unless `folds_file` or `bands_file` are given.
 
@@ -120,6 +121,9 @@ class PlanetDataModule(pl.LightningDataModule):
         """The tiles of the folder, at most `max_samples`; read once."""
         hp = self.hparams
         catalog = read_catalog(Path(self.config.root), self.config)
+        if catalog.labelled.empty:
+            raise InputError("all tiles are in the published test split, and none is to train on",
+                             file=self.config.root, option="data.labels_file")  # fmt: skip
         limit = hp["max_samples"]
         if limit is None:
             return catalog
@@ -203,11 +207,14 @@ class PlanetDataModule(pl.LightningDataModule):
         return self._as_is(self._labelled(self.valid_rows, self.catalog.targets))
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the held-out tiles, like `val_dataloader`: a test needs tags."""
-        return self.val_dataloader()
+        """Batches of the published test split, in the order of `catalog.tested`; without one, like `val_dataloader`."""
+        tested = self.catalog.tested
+        if tested.empty:
+            return self.val_dataloader()
+        return self._as_is(TileDataset(self._source(tested, labelled=False), self.catalog.tested_targets))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the untagged tiles without augmentation, in the order of the catalog; each process has a share."""
+        """Batches of ``catalog.unlabelled`` without augmentation, in its order; each process has a share."""
         return self._as_is(TileDataset(self._source(self.catalog.unlabelled, labelled=False)))
 
     @property

@@ -231,7 +231,12 @@ def _log_layout(folder: Path) -> None:
         return
     tiles, _ = find_tiles(layout.places, below=not layout.planet, exclude=layout.tests)
     if len(tiles):
-        log.info("%s and %s tiles; check them with amazon-ml data check %s", layout.table, f"{len(tiles):,}", folder)
+        log.info(
+            "%s and %s tiles; check them with amazon-ml data check %s",
+            listed(layout.table_paths),
+            f"{len(tiles):,}",
+            folder,
+        )
     else:
         log.warning("%s has a table and no tiles; name a data set that holds them with `dataset` OWNER/SLUG", folder)
 

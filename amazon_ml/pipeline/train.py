@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.folds.folds import read_folds
+from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.models.weights import check_weights_file
 from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_truth
+from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, write_truth
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
 from amazon_ml.runs.provenance import read_processes, save_provenance
@@ -149,6 +149,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list
             _bind(run.fold(fold), task)
         write_config(run, config)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
+        write_tested(run, catalog.tested["image_name"], catalog.tags, catalog.tested_targets)
     return catalog, folds
 
 
@@ -181,7 +182,7 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
     if not config.data.validate:
         return [0]
     fold = read_folds(run.folds, catalog.labelled["image_name"])
-    there = sorted(set(fold))
+    there = fold_numbers(fold)
     try:
         requested = config.folds_of(there)
     except InputError as error:

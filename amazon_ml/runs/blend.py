@@ -18,7 +18,16 @@ from amazon_ml.labels import TagSet
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import Run, probability_table, read_oof, read_probabilities, read_targets, write_truth
+from amazon_ml.runs.folder import (
+    Run,
+    probability_table,
+    read_oof,
+    read_probabilities,
+    read_targets,
+    read_tested,
+    write_tested,
+    write_truth,
+)
 from amazon_ml.runs.hashes import read_recorded, recorded, write_json, write_table, write_text
 from amazon_ml.runs.provenance import this_start, versions
 from amazon_ml.runs.provenance_file import Provenance
@@ -77,6 +86,7 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     _describe(run, first)
     write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
     _write_test(run, members, blender)
+    _write_tested(run, members)
     for member, sha256 in zip(members, hashes, strict=True):  # members are not locked, since they may be read-only
         if sha256_of(member.oof) != sha256:
             raise WorkError(f"{member.path} was written to while it was blended; blend again when that is done")
@@ -196,6 +206,25 @@ def _shared_rows(members: Sequence[Run]) -> pd.Index:
     if len(shared) < most:
         log.warning("blending on the %s tiles that all runs held out; one held out %s", f"{len(shared):,}", f"{most:,}")
     return shared
+
+
+def _write_tested(run: Run, members: Sequence[Run]) -> None:
+    """Write the published test split of the members; an `InputError` where they have different ones."""
+    run.tested.unlink(missing_ok=True)
+    splits = [read_tested(member) for member in members]
+    if not run.test.exists() or all(split is None for split in splits):
+        return
+    tags = members[0].tags()
+    tables = [
+        pd.DataFrame([] if split is None else split[2], index=[] if split is None else split[0],
+                     columns=list(member.tags()))
+        for member, split in zip(members, splits, strict=True)
+    ]  # fmt: skip
+    first = tables[0]
+    for member, table in zip(members, tables, strict=True):
+        if set(table.index) != set(first.index) or (table.loc[first.index, list(tags)] != first).any(axis=None):
+            raise InputError(f"the run has another published test split than {members[0].path}", file=member.path)
+    write_tested(run, first.index.to_series(), TagSet(tags), first.to_numpy(dtype=np.uint8))
 
 
 def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:

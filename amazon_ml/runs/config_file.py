@@ -21,7 +21,8 @@ IDLE = (
 #: result. The folder of the tiles may change, too, since hashes show that the tiles are the same. The number of
 #: processes that train a network is checked where they are counted, since torchrun and srun set it, too.
 FREE = (
-    *IDLE, "folds", "data.root", "data.labels_file", "data.image_dir", "trainer.devices", "trainer.num_nodes",
+    *IDLE, "folds", "data.root", "data.labels_file", "data.splits", "data.image_dir", "trainer.devices",
+    "trainer.num_nodes",
 )  # fmt: skip
 
 

@@ -8,20 +8,16 @@ from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
-from amazon_ml.data.config import TABLE, ReadingConfig, RgbSource, TableConfig
+from amazon_ml.data.config import TABLE, ReadingConfig, RgbSource, Split, TableConfig
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import check_whole, describe_broken
-from amazon_ml.decisions.crossfit import score
-from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.rules import make_rules
-from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.predict import inputs_of, predict_listed
-from amazon_ml.runs.scores import Metrics, score_breakdown
+from amazon_ml.runs.scores import Metrics, score_others
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
@@ -29,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Path, data: Path, table: TableConfig = TABLE, *, json: Path | None = None, num_workers: int | None = None,
-    overwrite: bool = False,
+    run: Path, data: Path, table: TableConfig = TABLE, *, split: Split | None = None, json: Path | None = None,
+    num_workers: int | None = None, overwrite: bool = False,
 ) -> Metrics:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -45,7 +41,10 @@ def evaluate(
         Folder of labelled tiles, in any layout that training reads.
     table
         Options for finding and reading the table of tags. An option that is not given is that of the run, except for
-        `labels_file`, `image_dir` and `exclude`; the tag list is always that of the run.
+        `labels_file`, `split_column`, `splits`, `image_dir` and `exclude`; the tag list is always that of the run.
+    split
+        Published split whose tiles are scored, as tables by split or `split_column` give it. By default the test split
+        where there is one, else all tiles.
     json
         File for the scores.
     num_workers
@@ -73,14 +72,16 @@ def evaluate(
     bundle = open_bundle(run)
     if json is not None:
         exclude = None if table.exclude is None else Path(table.exclude)
-        check_outputs({"json": json}, [*inputs_of(run, bundle, data), find_layout(data, table).table, exclude],
+        check_outputs({"json": json}, [*inputs_of(run, bundle, data), *find_layout(data, table).table_paths, exclude],
                       overwrite=overwrite)  # fmt: skip
     decision = bundle.decision
     how = _table_options(table, bundle.table, decision.tags)
 
     @cache
     def read(bands: str, rgb_source: RgbSource) -> Catalog:
-        return read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
+        catalog = read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
+        chosen = split or ("test" if len(catalog.tested) else None)
+        return catalog.part(chosen) if chosen else catalog.everything()
 
     def tiles_for(reader: TileReader) -> Catalog:
         return read(name_bands(reader.bands), reader.rgb_source)
@@ -97,29 +98,22 @@ def evaluate(
             f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
             "lists such tiles, and `write_exclude` there writes the list that `exclude` takes here"
         )
-    p = predicted.p
-    tagged = decision.rule.predict(p)
-    true, beta = catalog.targets, decision.beta
-    baseline = fbeta_per_tile(true, make_rules(beta=beta)["fixed"].fit(p, true).predict(p), beta)
-    own = fbeta_per_tile(true, tagged, beta)
-    breakdown = score_breakdown(decision.tags, p, true, tagged, decision.rule, beta)
+    scores = score_others(decision.tags, predicted.p, catalog.targets, decision.rule, decision.beta)
     metrics: Metrics = {
         "tiles_of": str(data),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
-        "beta": beta,
-        "tiles": len(p),
+        "beta": decision.beta,
+        "tiles": scores["tiles"],
         "rule": decision.name,
-        "fbeta": {
-            f"fixed_{DEFAULT_THRESHOLD}": score(baseline),
-            "predicted": score(own),
-            "predicted_minus_fixed": score(own - baseline),
-        },
-        "tags": breakdown["tags"],
-        "other_scores": breakdown["other_scores"],
-        "tags_without_positive": breakdown["tags_without_positive"],
-        "confusions": breakdown["confusions"],
-        "logic_faults": breakdown["logic_faults"],
+        "fbeta": scores["fbeta"],
+        "tags": scores["tags"],
+        "other_scores": scores["other_scores"],
+        "tags_without_positive": scores["tags_without_positive"],
+        "confusions": scores["confusions"],
+        "logic_faults": scores["logic_faults"],
     }
+    if catalog.split is not None:
+        metrics["split"] = catalog.split
     if json is not None:
         write_json(json, metrics)
     return metrics

@@ -66,6 +66,11 @@ class Run:
         return self.path / "test.parquet"
 
     @property
+    def tested(self) -> Path:
+        """The tiles of a published test split and their tags; other runs lack it."""
+        return self.path / "tested.csv"
+
+    @property
     def blend(self) -> Path:
         """The runs that a blend is made of, and how; other runs lack it."""
         return self.path / "blend.json"
@@ -141,8 +146,8 @@ class Run:
 
     def trusted(self) -> list[Path]:
         """List the files that later steps depend on, with those of the folds; each has a hash."""
-        own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.truth, self.blend, self.test,
-               self.oof, self.decision, self.metrics)  # fmt: skip
+        own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.truth, self.tested, self.blend,
+               self.test, self.oof, self.decision, self.metrics)  # fmt: skip
         return [path for path in own if path.is_file()] + [path for fold in self._folds() for path in fold.trusted()]
 
     def read_config(self, *, checked: bool = True) -> RunConfig:
@@ -246,21 +251,35 @@ def check_trained(run: Run) -> None:
 
 def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
     """Write the labelled tiles and their tags."""
+    _write_tags(run.truth, names, tags, targets)
+
+
+def write_tested(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
+    """Write the tiles of a published test split and their tags, if there is one."""
+    if len(names):
+        _write_tags(run.tested, names, tags, targets)
+
+
+def _write_tags(path: Path, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
     strings = tags.decode(targets, separator=_SEPARATOR)
-    write_table(run.truth, pd.DataFrame({"image_name": names, "tags": strings}))
+    write_table(path, pd.DataFrame({"image_name": names, "tags": strings}))
 
 
 def read_truth(run: Run) -> pd.Series:
     """Read the tag strings of the labelled tiles, by name."""
-    check_regular(run.truth)
-    check_recorded(run.truth)
+    return _read_tags(run.truth)
+
+
+def _read_tags(path: Path) -> pd.Series:
+    check_regular(path)
+    check_recorded(path)
     try:
-        table = pd.read_csv(run.truth, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return table.set_index("image_name")["tags"]
     except OSError:
-        raise InputError("there is no such file", file=run.truth) from None
+        raise InputError("there is no such file", file=path) from None
     except (KeyError, ValueError) as error:
-        raise InputError(f"this is not a table of tiles and their tags: {str(error).strip()}", file=run.truth) from None
+        raise InputError(f"this is not a table of tiles and their tags: {str(error).strip()}", file=path) from None
 
 
 def read_targets(run: Run) -> pd.DataFrame:
@@ -286,6 +305,24 @@ def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float
             remedy="run the command that trained the run, which writes both again",
         )
     return names, tags, p, _encode(tags, truth.loc[names])
+
+
+def read_tested(run: Run) -> tuple[pd.Series, npt.NDArray[np.float32], MultiHot] | None:
+    """Read names, probabilities and truth of the published test split; None where the run has none, or no networks yet.
+
+    Raises
+    ------
+    InputError
+        If a tile of the split has no probabilities.
+    """
+    if not run.tested.exists() or not run.test.exists():
+        return None
+    tags, truth = run.tags(), _read_tags(run.tested)
+    names, p = read_probabilities(run.test, tags)
+    rows = pd.Index(names).get_indexer(truth.index)
+    if (rows < 0).any() or not truth.index.is_unique:
+        raise InputError(f"the file does not hold each tile of {run.tested} once", file=run.test, remedy=_ANEW)
+    return truth.index.to_series(), p[rows], _encode(tags, truth)
 
 
 def _encode(tags: Sequence[str], truth: pd.Series) -> MultiHot:

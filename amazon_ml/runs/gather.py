@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.folds.folds import read_folds
+from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import FoldFolder, Run, probability_table, read_probabilities, read_truth
 from amazon_ml.runs.hashes import check_recorded, check_task, write_table
@@ -62,7 +62,7 @@ def _held_out(run: Run) -> dict[int, pd.Series]:
         return {0: names}  # the only network is validated on the tiles that it was trained on
     check_recorded(run.folds)
     fold = read_folds(run.folds, names)
-    return {int(number): names[fold == number] for number in sorted(set(fold))}
+    return {int(number): names[fold == number] for number in fold_numbers(fold)}
 
 
 def _check_held_out(run: Run, fold: FoldFolder, names: pd.Series, expected: pd.Series) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
-from amazon_ml.data.folds.folds import read_folds, worst_deviation
+from amazon_ml.data.folds.folds import fold_numbers, read_folds, worst_deviation
 from amazon_ml.data.readers.sizes import common_edge
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
@@ -65,6 +65,7 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
 def _check_same(run: Run, former: Origin, now: Origin) -> None:
     for what, before, after in (
         ("the tiles or the tag table", former["data"]["sha256"], now["data"]["sha256"]),
+        ("the published test split", former["data"].get("tested_sha256"), now["data"].get("tested_sha256")),
         ("the labels of data.soft_labels", former["data"]["soft_labels_sha256"], now["data"]["soft_labels_sha256"]),
         ("folds.csv", former["folds"]["sha256"], now["folds"]["sha256"]),
     ):
@@ -102,7 +103,7 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
         raise InputError("`data.gsd` needs square tiles of one size", file=config.data.root, option="data.gsd",
                          remedy="leave it out, or cut the tiles to one size")  # fmt: skip
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
-    return {
+    provenance: DataProvenance = {
         "root": str(Path(config.data.root).resolve()),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "sha256": catalog.sha256,
@@ -112,6 +113,9 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
         "edge": edge,
         "tags": support,
     }
+    if len(catalog.tested):
+        provenance |= {"tested": len(catalog.tested), "tested_sha256": catalog.tested_sha256}
+    return provenance
 
 
 def _soft_labels_hash(table: str | None) -> str | None:
@@ -125,7 +129,7 @@ def _fold_provenance(run: Run, config: RunConfig, catalog: Catalog) -> FoldProve
     return {
         "sha256": sha256_of(run.folds),
         "seed": config.seed,
-        "sizes": fold.value_counts().sort_index().tolist(),
+        "sizes": [int((fold == number).sum()) for number in fold_numbers(fold)],
         "worst_relative_deviation": round(worst_deviation(catalog.targets, fold), 4),
     }
 

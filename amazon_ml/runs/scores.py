@@ -7,13 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.config import Split
 from amazon_ml.decisions.calibration import calibration_error
-from amazon_ml.decisions.crossfit import Estimate, Rule
+from amazon_ml.decisions.crossfit import Estimate, Rule, score
+from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.macro_micro import Measured, paper_metrics
 from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
-from amazon_ml.decisions.rules import thresholds_of
+from amazon_ml.decisions.rules import make_rules, thresholds_of
 from amazon_ml.decisions.shrink import Bootstraps
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.labels import MultiHot, declared
 
 #: Pairs of tags that are listed, those that are confused most often.
@@ -78,6 +81,17 @@ class RuleScore(Estimate):
     minus_fixed: Estimate
 
 
+class TestScores(Breakdown):
+    """The scores of a run on a published test split, on which nothing was fitted or chosen.
+
+    ``tiles``, how many there are; ``fbeta``, the mean F-beta over tiles by the way it is computed: ``fixed_0.2``,
+    ``predicted`` by the run's rule, ``predicted_minus_fixed``.
+    """
+
+    tiles: int
+    fbeta: dict[str, Estimate]
+
+
 class Metrics(Breakdown):
     """The scores of a run on some tiles; the content of metrics.json, and what `evaluate` returns.
 
@@ -85,7 +99,8 @@ class Metrics(Breakdown):
     scored; ``rule``, the name of the run's rule; ``fbeta``, the mean F-beta over tiles by the way it is computed:
     ``fixed_0.2``, ``fitted``, ``cross_fitted``, ``cross_fitted_minus_fixed`` and ``constant`` for a run, ``fixed_0.2``,
     ``predicted`` and ``predicted_minus_fixed`` for other tiles. For a run only: ``held_out``, whether the networks were
-    not trained on these tiles; ``rules``, the score of each rule by its name.
+    not trained on these tiles; ``rules``, the score of each rule by its name; ``test``, the scores on the published
+    test split. For `evaluate` only: ``split``, the published split of the tiles.
     """
 
     tiles_of: str
@@ -96,6 +111,38 @@ class Metrics(Breakdown):
     rule: str
     fbeta: dict[str, Estimate]
     rules: NotRequired[dict[str, RuleScore]]
+    test: NotRequired[TestScores]
+    split: NotRequired[Split]
+
+
+def score_others(
+    tags: Sequence[str], p: npt.NDArray[np.float32], true: MultiHot, rule: Rule, beta: float
+) -> TestScores:
+    """Score a fitted rule on tiles that it was not fitted on.
+
+    Parameters
+    ----------
+    tags
+        Names of the columns.
+    p, true
+        Probabilities and true tags, each of shape (tiles, tags).
+    rule
+        The fitted rule.
+    beta
+        Weight of recall.
+    """
+    predicted = rule.predict(p)
+    own = fbeta_per_tile(true, predicted, beta)
+    fixed = fbeta_per_tile(true, make_rules(beta=beta)["fixed"].fit(p, true).predict(p), beta)
+    return {
+        "tiles": len(p),
+        "fbeta": {
+            f"fixed_{DEFAULT_THRESHOLD}": score(fixed),
+            "predicted": score(own),
+            "predicted_minus_fixed": score(own - fixed),
+        },
+        **score_breakdown(tags, p, true, predicted, rule, beta),
+    }
 
 
 def score_breakdown(

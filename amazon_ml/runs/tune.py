@@ -19,9 +19,9 @@ from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, Tuning, requested_before, write_decision
-from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.folder import Run, read_oof, read_tested
 from amazon_ml.runs.hashes import write_json
-from amazon_ml.runs.scores import Metrics, score_breakdown
+from amazon_ml.runs.scores import Metrics, score_breakdown, score_others
 from amazon_ml.runtime.files import sha256_of
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ def tune(run: Path, *, rule: str | None = None) -> Metrics:
     """Fit the decision rule on a run's out-of-fold probabilities, and score all rules on tiles they were not fitted on.
 
     Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is predicted by a rule that
-    was fitted on other tiles. The choice of the best rule is cross-fitted, too.
+    was fitted on other tiles. The choice of the best rule is cross-fitted, too. A published test split is scored with
+    the fitted rule.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
     chosen = list(rules)[simplest([per_tile[name] for name in rules])] if rule == BEST else rule
     fitted = rules[chosen].fit(p, true)
     held_out = config.data.validate
+    bags = bootstrap(p, true, beta, random_state=seed)
+    breakdown = score_breakdown(tags, p, true, answers[rule], fitted, beta, bags)
     metrics: Metrics = {
         "tiles_of": data["root"],
         "generated": data["generated"],
@@ -108,8 +111,16 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
             name: {**score(scores), "minus_fixed": score(scores - per_tile["fixed"])}
             for name, scores in per_tile.items()
         },
-        **score_breakdown(tags, p, true, answers[rule], fitted, beta, bootstrap(p, true, beta, random_state=seed)),
+        "tags": breakdown["tags"],
+        "other_scores": breakdown["other_scores"],
+        "tags_without_positive": breakdown["tags_without_positive"],
+        "confusions": breakdown["confusions"],
+        "logic_faults": breakdown["logic_faults"],
     }
+    tested = read_tested(folder)
+    if tested is not None:
+        _, p_tested, true_tested = tested
+        metrics["test"] = score_others(tags, p_tested, true_tested, fitted, beta)
     withdraw_bundle(folder)  # before the new decision is written: a bundle must not hold the former one
     tuning: Tuning = {
         "requested": rule,
@@ -122,7 +133,8 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
         },
     }
     write_decision(folder, Decision(chosen, fitted, tags, beta), tuning)
-    write_json(folder.metrics, metrics, made_of=[folder.oof, folder.truth])
+    sources = [folder.oof, folder.truth, *([] if tested is None else [folder.test, folder.tested])]
+    write_json(folder.metrics, metrics, made_of=sources)
     if folder.finished_folds():
         write_bundle(folder)
     return metrics

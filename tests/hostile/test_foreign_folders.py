@@ -278,7 +278,7 @@ OURS = [("config.yaml", "hashes.json"), ("plan.json", "tiles.csv"), ("lr.csv", "
 def test_what_commands_wrote_beside_tiles_is_no_part_of_them(names: tuple[str, str], here: Path) -> None:
     _written("labels.csv", "tiles/a.jpg")(here / "set")
     _written(*names, "truth.csv", "tiles.png", "fold-0/metrics.csv")(here / "set" / "r")
-    assert find_layout(here / "set").table == here / "set" / "labels.csv"
+    assert find_layout(here / "set").table_paths == (here / "set" / "labels.csv",)
     assert list(image_files(here / "set", below=True)) == [here / "set" / "tiles" / "a.jpg"]
 
 

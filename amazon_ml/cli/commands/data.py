@@ -56,7 +56,7 @@ def check(
     outputs = {"json": json, "write_exclude": write_exclude}
     if any(outputs.values()):
         exclude = None if reading.exclude is None else Path(reading.exclude)
-        check_outputs(outputs, [find_layout(folder, reading).table, exclude, *tables_around(folder)],
+        check_outputs(outputs, [*find_layout(folder, reading).table_paths, exclude, *tables_around(folder)],
                       overwrite=overwrite)  # fmt: skip
     report = check(folder, reading, n_folds=n_folds, num_workers=num_workers or os.cpu_count() or 1)
     print_check(report, folder, examples)

@@ -7,9 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from amazon_ml.cli.show.console import console
+from amazon_ml.decisions.crossfit import Estimate
 from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.rules import RULES
-from amazon_ml.runs.scores import Confusion, LogicFaults, Metrics, RuleScore, TagRecord
+from amazon_ml.runs.scores import Breakdown, Confusion, LogicFaults, Metrics, RuleScore, TagRecord
 
 #: Pairs of tags that are shown, of those that are confused.
 _SHOWN = 3
@@ -26,9 +27,15 @@ def print_scores(metrics: Metrics) -> None:
         page.print(_rule_table(rules, metrics["rule"], beta))
     page.print(_other_table(metrics))
     page.print(_score_table(metrics, beta))
+    if "test" in metrics:
+        test = metrics["test"]
+        page.print(_other_table(test))
+        page.print(
+            _fbeta_table(test["fbeta"], metrics["rule"], beta, test["tiles"], "Published test split, scored once")
+        )
 
 
-def _other_table(metrics: Metrics) -> Table:
+def _other_table(metrics: Breakdown) -> Table:
     left_out = metrics["tags_without_positive"]
     note = f"macro averages leave out tags that no tile carries: {', '.join(left_out)}" if left_out else None
     table = Table(caption=note and escape(note), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -42,8 +49,13 @@ def _other_table(metrics: Metrics) -> Table:
 
 
 def _score_table(metrics: Metrics, beta: str) -> Table:
-    rule = metrics["rule"]
     trained_on = "but the network was trained on these tiles" if metrics.get("held_out") is False else "honest"
+    return _fbeta_table(metrics["fbeta"], metrics["rule"], beta, metrics["tiles"], _title(metrics), trained_on)
+
+
+def _fbeta_table(
+    scores: Mapping[str, Estimate], rule: str, beta: str, tiles: int, title: str, trained_on: str = ""
+) -> Table:
     names = {
         "fitted": f"{rule}, on the rows it was fitted on (flattering)",
         "cross_fitted": f"{rule}, cross-fitted ({trained_on})",
@@ -52,11 +64,11 @@ def _score_table(metrics: Metrics, beta: str) -> Table:
         "predicted": f"with the run's decision, {rule}",
         "predicted_minus_fixed": "difference to fixed, paired",
     }
-    table = Table(title=_title(metrics), title_justify="left")
-    table.add_column(f"{beta} over {metrics['tiles']:,} tiles")
+    table = Table(title=title, title_justify="left")
+    table.add_column(f"{beta} over {tiles:,} tiles")
     table.add_column("mean", justify="right")
     table.add_column("95 % interval", justify="right")
-    for key, score in metrics["fbeta"].items():
+    for key, score in scores.items():
         low, high = score["interval"]
         name = names.get(key, f"fixed threshold {key.removeprefix('fixed_')}")
         table.add_row(name, f"{score['value']:.4f}", f"{low:.4f} to {high:.4f}")
@@ -80,8 +92,9 @@ def _rule_table(rules: Mapping[str, RuleScore], chosen: str, beta: str) -> Table
 
 def _title(metrics: Metrics) -> str:
     source = "GENERATED tiles (says nothing about Kaggle)" if metrics["generated"] else "Tiles"
+    split = f", split {metrics['split']}" if "split" in metrics else ""
     part = {True: ", held out", False: ", TRAINED ON, not held out"}.get(metrics.get("held_out"), "")  # type: ignore[arg-type]
-    return f"{source} of {escape(metrics['tiles_of'])}{part}"
+    return f"{source} of {escape(metrics['tiles_of'])}{split}{part}"
 
 
 def _tag_table(records: Sequence[TagRecord], beta: str, *, tuned_here: bool) -> Table:

@@ -3,16 +3,19 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import TagTable, read_table
+from amazon_ml.data.catalog.splits import assign_splits
+from amazon_ml.data.catalog.table import TagTable
+from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import (
     NAME_BY_PATH,
     ambiguous_names,
@@ -22,12 +25,15 @@ from amazon_ml.data.catalog.tiles import (
     image_files,
     list_tiles,
 )
-from amazon_ml.data.config import READING, ReadingConfig, RgbSource
+from amazon_ml.data.config import READING, ReadingConfig, RgbSource, Split
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
 log = logging.getLogger(__name__)
+
+#: Columns of labelled tiles.
+_COLUMNS = ["image_name", "path", "tif", "tags", "line"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,19 @@ class Catalog:
     targets
         Multi-hot array of the labelled tiles, shape (tiles, tags).
     unlabelled
-        One row for each tile without tags: ``image_name``, ``path``, ``tif``.
+        One row for each tile without tags, and before them one for each tile of a published test split, whose tags
+        training must not see: ``image_name``, ``path``, ``tif``.
     rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif`` of a tile.
+    valid
+        Whether each labelled tile is in the published validation split, bool of shape (tiles,); None without such a
+        split.
+    tested
+        The tiles of the published test split, the first rows of `unlabelled`: columns as in `labelled`.
+    tested_targets
+        Multi-hot array of these, shape (tiles, tags).
+    split
+        The only published split that the catalog holds, as `part` gives it; None where it holds all tiles.
     """
 
     tags: TagSet
@@ -55,13 +71,25 @@ class Catalog:
     targets: MultiHot
     unlabelled: pd.DataFrame
     rgb_source: RgbSource = "jpg"
+    valid: npt.NDArray[np.bool_] | None = None
+    tested: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_COLUMNS))
+    tested_targets: MultiHot = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint8))
+    split: Split | None = None
 
     @property
     def sha256(self) -> str:
         """Hash of the names and tags of the labelled tiles, whatever their order; equal hashes mean the same task."""
+        return self._hash(self.labelled["image_name"], self.targets)
+
+    @property
+    def tested_sha256(self) -> str | None:
+        """The same hash of the published test split; None without one."""
+        return self._hash(self.tested["image_name"], self.tested_targets) if len(self.tested) else None
+
+    def _hash(self, names: pd.Series, targets: MultiHot) -> str:
         columns = sorted(range(len(self.tags)), key=self.tags.names.__getitem__)
         tags = [(self.tags.names[column], b"") for column in columns]
-        rows = zip(self.labelled["image_name"], map(bytes, self.targets[:, columns]), strict=True)
+        rows = zip(names, map(bytes, targets[:, columns]), strict=True)
         digest = hashlib.sha256(b"%d" % len(tags))
         for name, values in [*tags, *sorted(rows)]:
             encoded = name.encode(errors="surrogatepass")
@@ -77,7 +105,42 @@ class Catalog:
             self.targets[rows],
             self.unlabelled.head(unlabelled),
             self.rgb_source,
+            None if self.valid is None else self.valid[rows],
+            self.tested.head(unlabelled),
+            self.tested_targets[:unlabelled],
         )
+
+    def everything(self) -> "Catalog":
+        """Give the same tiles without splits: the tiles of all splits are labelled tiles."""
+        if self.valid is None and self.tested.empty:
+            return self
+        return Catalog(
+            self.tags,
+            pd.concat([self.labelled, self.tested], ignore_index=True),
+            np.concatenate([self.targets, self.tested_targets]),
+            self.unlabelled.iloc[len(self.tested) :].reset_index(drop=True),
+            self.rgb_source,
+        )
+
+    def part(self, split: Split) -> "Catalog":
+        """Give the tiles of one published split as labelled tiles.
+
+        Raises
+        ------
+        InputError
+            If the split has no tile.
+        """
+        if split == "test":
+            rows, targets = self.tested, self.tested_targets
+        else:
+            valid = np.zeros(len(self.labelled), dtype=bool) if self.valid is None else self.valid
+            wanted = valid == (split == "val")
+            rows, targets = self.labelled[wanted].reset_index(drop=True), self.targets[wanted]
+        if rows.empty:
+            raise InputError(f"no tile is in the split {split}", option="split",
+                             remedy="name the tables by split with `data.labels_file`, or the column with "
+                             "`data.split_column`")  # fmt: skip
+        return Catalog(self.tags, rows, targets, self.unlabelled.iloc[:0], self.rgb_source, split=split)
 
 
 def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
@@ -99,7 +162,8 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         If the folder has no layout or more than one, or the table has a fault.
     """
     layout, bands = find_layout(root, config), parse_bands(config.bands)
-    read = read_table(layout.table, config, names_with_files(layout))
+    joins = names_with_files(layout)
+    read = read_tables(layout.tables, config, joins)
     test_folders = untagged_folders(layout, read.rows["image_name"])
     files = list_tiles(layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
@@ -108,24 +172,43 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, rgb_source)
     try:
-        labelled = _join(read, files, layout.places, config.allow_missing, needed=files_needed(bands, rgb_source))
+        joined = _join(read, files, layout, config.allow_missing, needed=files_needed(bands, rgb_source))
     except InputError as error:
         if hint := unread_images(layout.places):
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
                                remedy="; ".join(filter(None, (error.remedy, hint))))  # fmt: skip
         raise error from None
+    if config.splits is not None:
+        joined = assign_splits(joined, config.splits, root, joins)
     untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
                     files_needed(bands, rgb_source), listed(lacking))  # fmt: skip
+    targets, is_test = _encode(read, joined), (joined["split"] == "test").to_numpy()
+    tested = joined.loc[is_test, _COLUMNS].reset_index(drop=True)
+    _check_shared(tested, unlabelled)
+    splits = joined.loc[~is_test, "split"]
     return Catalog(
         tags=read.tags,
-        labelled=labelled[["image_name", "path", "tif", "tags", "line"]],
-        targets=_encode(read, labelled),
-        unlabelled=unlabelled,
+        labelled=joined.loc[~is_test, _COLUMNS].reset_index(drop=True),
+        targets=targets[~is_test],
+        unlabelled=pd.concat([tested[list(unlabelled.columns)], unlabelled], ignore_index=True) if len(tested)
+        else unlabelled,
         rgb_source=rgb_source,
-    )
+        valid=(splits == "val").to_numpy() if (splits == "val").any() else None,
+        tested=tested,
+        tested_targets=targets[is_test],
+    )  # fmt: skip
+
+
+def _check_shared(tested: pd.DataFrame, unlabelled: pd.DataFrame) -> None:
+    """Check that no tile of the test split shares its name with a tile without tags: both are predicted."""
+    shared = unlabelled["image_name"].isin(tested["image_name"])
+    if shared.any():
+        name, path = unlabelled.loc[shared, ["image_name", "path"]].iloc[0]
+        raise InputError(f"{name} is also the name of a tile of the published test split", file=path,
+                         remedy="name the files of the table by their paths, or move this file")  # fmt: skip
 
 
 def names_with_files(layout: Layout) -> TileNames:
@@ -137,31 +220,29 @@ def names_with_files(layout: Layout) -> TileNames:
 
 def name_places(layout: Layout) -> tuple[Path, ...]:
     """List the folders below which a table may name files by their path."""
-    return (*layout.places, layout.table.parent)
+    return (*layout.places, *dict.fromkeys(path.parent for path in layout.table_paths))
 
 
 def _check_ambiguous(table: TagTable, files: pd.DataFrame) -> None:
     ambiguous = ambiguous_names(table.rows["image_name"], files)
     if ambiguous:
         first = table.rows["image_name"].isin(ambiguous)
-        line, name = table.rows.loc[first, ["line", "image_name"]].iloc[0]
+        file, line, name = table.rows.loc[first, ["file", "line", "image_name"]].iloc[0]
         more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
-        raise InputError(f"{ambiguous[name]}{more}", file=table.path, line=int(line), remedy=NAME_BY_PATH)
+        raise InputError(f"{ambiguous[name]}{more}", file=file, line=int(line), remedy=NAME_BY_PATH)
 
 
 def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
     targets = table.tags.encode_split(labelled["found"].tolist())
     for rule, broken in table.tags.logic_faults(targets).items():
-        line, name = labelled["line"].iloc[broken[0]], labelled["image_name"].iloc[broken[0]]
-        log.warning("%s: %d tiles with %s, such as line %d (%s)", table.path, len(broken), rule, line, name)
+        file, line, name = labelled[["file", "line", "image_name"]].iloc[broken[0]]
+        log.warning("%s: %d tiles with %s, such as line %d (%s)", file, len(broken), rule, line, name)
     return targets
 
 
-def _join(
-    table: TagTable, files: pd.DataFrame, places: Sequence[Path], allow_missing: bool, needed: str
-) -> pd.DataFrame:
-    rows, path, where = table.rows, table.path, " and ".join(map(str, places))
-    joined = locate(rows, files, (*places, path.parent))
+def _join(table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: bool, needed: str) -> pd.DataFrame:
+    rows, where = table.rows, " and ".join(map(str, layout.places))
+    joined = locate(rows, files, name_places(layout))
     there = joined["path"].notna()
     if not there.all():
         missing = rows.loc[~there, "image_name"].tolist()
@@ -170,11 +251,12 @@ def _join(
     if len(twice):
         names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
-        raise InputError(problem, file=path, line=int(twice["line"].iloc[0]), remedy="keep one of them")
+        raise InputError(problem, file=twice["file"].iloc[0], line=int(twice["line"].iloc[0]),
+                         remedy="keep one of them")  # fmt: skip
     without_row = files.loc[~files["path"].isin(joined["path"]), "image_name"]
     if len(without_row):
-        log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where, path,
-                    listed(without_row))  # fmt: skip
+        log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where,
+                    listed(layout.table_paths), listed(without_row))  # fmt: skip
     return joined[there].reset_index(drop=True)
 
 

@@ -8,9 +8,11 @@ Layouts that are found without an option:
 ``train-jpg/ test/``                                       both test sets merged
 ``train-tif-v2/ test-tif-v2/`` beside these or alone       4-band TIFs
 one CSV of names and tags, images anywhere beneath         any other tagged set
+``…_train.csv``, ``…_val.csv`` and perhaps ``…_test.csv``  a set with published splits
 ========================================================== ====================================
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,15 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
+from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
+
+log = logging.getLogger(__name__)
 
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
 TRAIN_JPG = ("train-jpg",)
@@ -38,8 +43,8 @@ class Layout:
 
     Parameters
     ----------
-    table
-        CSV of names and tags.
+    tables
+        Tables of names and tags.
     places
         Folders of the labelled images.
     tests
@@ -48,10 +53,15 @@ class Layout:
         Whether this is the layout of the competition, whose folders of images have no subfolders.
     """
 
-    table: Path
+    tables: tuple[LabelTable, ...]
     places: tuple[Path, ...]
     tests: tuple[Path, ...]
     planet: bool
+
+    @property
+    def table_paths(self) -> tuple[Path, ...]:
+        """The files of the tables."""
+        return tuple(table.path for table in self.tables)
 
 
 @dataclass(frozen=True)
@@ -74,16 +84,17 @@ def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
     InputError
         If the folder has no layout, or more than one.
     """
-    table, images = (Path(given) if given else None for given in (config.labels_file, config.image_dir))
+    images = Path(config.image_dir) if config.image_dir else None
     check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
+    named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
         check_folder(images, "name the folder of the labelled images with `data.image_dir`")
     folders = list(_survey(root))
-    planet = _planet_folders(root, folders) if table is None and images is None else []
+    planet = _planet_folders(root, folders) if named is None and images is None else []
     places = planet or [images or root]
-    table = table or (_planet_table(root, planet[0], folders) if planet else _only_table(root, folders))
+    tables = named or ((_planet_table(root, planet[0], folders),) if planet else _own_tables(root, folders))
     tests = (f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places)
-    return Layout(table, tuple(places), tuple(tests), bool(planet))
+    return Layout(tables, tuple(places), tuple(tests), bool(planet))
 
 
 def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
@@ -162,7 +173,7 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
     return places
 
 
-def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
+def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> LabelTable:
     """Find the competition's table: the nearest above the images, or else any."""
     found = [folder.path / csv for folder in folders for csv in folder.csvs if csv in PLANET_TABLES]
     for parent in images.parents:
@@ -171,7 +182,7 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
             found = near or found
             break
     if len(found) == 1:
-        return found[0]
+        return LabelTable(found[0])
     wanted = " or ".join(PLANET_TABLES)
     if found:
         raise InputError(f"more than one tag table: {listed(found)}", file=root, option="data.labels_file",
@@ -180,13 +191,22 @@ def _planet_table(root: Path, images: Path, folders: list[_Folder]) -> Path:
                      remedy=f"put {wanted} beside it, or set `data.labels_file`")  # fmt: skip
 
 
-def _only_table(root: Path, folders: list[_Folder]) -> Path:
+def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
+    """Find the only table of a folder, or one for each split that its name says."""
     found = [folder.path / csv for folder in folders for csv in folder.csvs if csv not in (*SAMPLES, MAPPING)]
     if len(found) == 1:
-        return found[0]
+        return (LabelTable(found[0]),)
+    by_split = split_tables(path.name for path in found) if len({path.parent for path in found}) == 1 else {}
+    if by_split:
+        tables = tuple(LabelTable(found[0].parent / name, split) for split, name in by_split.items())
+        log.info("%s has a table for each split: %s", root, describe_tables(tables))
+        return tables
     if found:
-        raise InputError(f"the folder holds {len(found)} CSV files: {listed(found)}", file=root,
-                         option="data.labels_file", remedy="name the tag table with `data.labels_file`")  # fmt: skip
+        raise InputError(
+            f"the folder holds {len(found)} CSV files: {listed(found)}", file=root, option="data.labels_file",
+            remedy="name the tag table with `data.labels_file`, or one for each split, such as "
+            "`data.labels_file` {train: …, val: …, test: …}",
+        )  # fmt: skip
     remedy = archives_in(root) or other_tables(root)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, known_columns
+from amazon_ml.data.catalog.label_tables import named_tables
 from amazon_ml.data.catalog.layout import SAMPLES, find_layout, known_tables
 from amazon_ml.data.catalog.records import DELIMITERS
 from amazon_ml.data.catalog.table import PLANET_TABLES
@@ -33,9 +34,11 @@ def tables_around(tiles: Path) -> list[Path]:
 
 def tables_of(root: Path, config: TableConfig = TABLE) -> list[Path]:
     """List the tables that a run was trained from, if they still exist."""
-    found = [] if config.labels_file is None else [Path(config.labels_file)]
+    found: list[Path] = []
+    with suppress(InputError):
+        found += [] if config.labels_file is None else [table.path for table in named_tables(config.labels_file, root)]
     with suppress(InputError):  # the folder may be gone, or hold other tables now
-        found += [find_layout(root, config).table, *known_tables(root)]
+        found += [*find_layout(root, config).table_paths, *known_tables(root)]
     return found
 
 

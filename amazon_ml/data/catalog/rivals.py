@@ -44,13 +44,13 @@ def check_second_tags(records: Records, tags_at: int, name_at: int, separator: s
     InputError
         If one does, with the first row that would lose a tag.
     """
-    chosen = [_tokens(cells[tags_at], separator) for _, cells in records.rows]
+    chosen = _column_tokens(records, tags_at, separator)
     vocabulary = frozenset().union(*chosen)
     known = set(known_columns(records.header, TAGS_COLUMNS))
     for at, column in enumerate(records.header):
         if at in (tags_at, name_at):
             continue
-        others = [_tokens(cells[at], separator) for _, cells in records.rows]
+        others = _column_tokens(records, at, separator)
         found = frozenset(word for words in others for word in words if not _NUMBER.fullmatch(word))
         if not found or all(map(is_mark, found)):
             continue
@@ -96,6 +96,12 @@ def check_second_names(records: Records, known: Sequence[int], counts: Sequence[
                     file=records.path, line=line, option="data.name_column",
                     remedy="name the right one with `data.name_column`",
                 )  # fmt: skip
+
+
+def _column_tokens(records: Records, at: int, separator: str | None) -> list[frozenset[str]]:
+    """Return the words of each cell of a column; cells of tags repeat, and each is read once."""
+    tokens = {cell: _tokens(cell, separator) for cell in {cells[at] for _, cells in records.rows}}
+    return [tokens[cells[at]] for _, cells in records.rows]
 
 
 def _tokens(cell: str, separator: str | None) -> frozenset[str]:

@@ -6,6 +6,8 @@ A list of tags becomes the text of a JSON list, which the reader of cells unders
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 #: Columns of a JSON object from names to tags.
 _NAME, _TAGS = "image_name", "tags"
+#: Threads that read small files: reading releases the interpreter lock.
+_THREADS = 8
 
 
 def is_structured(path: Path) -> bool:
@@ -56,6 +60,57 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
         raise cannot_read(path, error) from None
 
 
+def describes_one_tile(path: Path, tags_key: str) -> bool:
+    """Whether a file is JSON of one tile: an object with a list of tags under a key, such as ``labels``."""
+    if path.suffix.lower() != ".json":
+        return False
+    with suppress(InputError, OSError, ValueError, RecursionError):
+        check_regular(path)
+        content = json.loads(path.read_bytes())
+        return isinstance(content, dict) and isinstance(content.get(tags_key), list)
+    return False
+
+
+def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0) -> Records:
+    """Read a JSON for each tile, whose name is that of its folder, as BigEarthNet 1 has them.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    tags_key
+        Key of the list of tags in each.
+    min_share
+        Least share of a tag that counts.
+
+    Returns
+    -------
+    Records of ``image_name`` and ``tags``; their lines are the numbers of the files, from 1.
+
+    Raises
+    ------
+    InputError
+        If a file is something else.
+    """
+
+    def cell(path: Path) -> str:
+        check_regular(path)
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise cannot_read(path, error) from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"this is not JSON: {error}", file=path) from None
+        if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
+            raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
+        return _cell(content[tags_key], path, 1, min_share)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        cells = list(pool.map(cell, paths, chunksize=64))
+    rows = [(number, [path.parent.name, text]) for number, (path, text) in enumerate(zip(paths, cells, strict=True), 1)]
+    return Records(paths[0], [_NAME, _TAGS], 0, rows, [], frozenset())
+
+
 def _read_parquet(path: Path, min_share: float) -> Records:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -65,9 +120,24 @@ def _read_parquet(path: Path, min_share: float) -> Records:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
     header = [str(name) for name in table.columns]
-    columns = [[_cell(value, path, row, min_share) for row, value in enumerate(table[name], start=1)] for name in table]
+    columns = [_column(table[name], path, min_share) for name in table]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
     return _records(path, header, 0, rows)
+
+
+def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
+    """Write a column as text; lists of tags repeat, and each is written once."""
+    known: dict[tuple[str, ...], str] = {}
+    cells = []
+    for row, value in enumerate(values.tolist(), start=1):
+        if isinstance(value, np.ndarray) and value.dtype == object and all(type(one) is str for one in value):
+            key = tuple(value)
+            if key not in known:
+                known[key] = _cell(value, path, row, min_share)
+            cells.append(known[key])
+        else:
+            cells.append(value if type(value) is str else _cell(value, path, row, min_share))
+    return cells
 
 
 def _read_json(path: Path, min_share: float) -> Records:

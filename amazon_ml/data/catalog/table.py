@@ -1,6 +1,7 @@
-"""Reads tables of names and tags: training raises the first fault, `data check` lists all."""
+"""Reads one table of names and tags, and finds all of its faults."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,15 +26,16 @@ from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
 from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
+from amazon_ml.data.catalog.splits import find_two_splits, read_splits, split_column_of
 from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
-from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
-__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_names", "read_table", "scan_table",
+__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_names", "scan_table",
            "without_suffix"]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,9 @@ class TagTable:
         The file.
     rows
         One row for each tile: ``image_name``, ``tags`` (the text of the cell), ``found`` (a tuple of tags), ``line``
-        (in the file) and ``untagged`` (whether it has no tag, and its cell has no other fault). Names may be repeated
-        where rows are not merged.
+        (in the file), ``untagged`` (whether it has no tag, and its cell has no other fault), ``file`` (the Path of the
+        table) and ``split`` (train, val or test; None without published splits). Names may be repeated where rows are
+        not merged.
     tags
         The tag list.
     faults
@@ -65,6 +68,8 @@ class TagTable:
         A sentence on each pair of tags that may be one name with a blank.
     records
         The file as a CSV.
+    excluded
+        Number of rows that the list `exclude` removed.
     """
 
     path: Path
@@ -74,26 +79,13 @@ class TagTable:
     slips: list[str]
     phrases: list[str]
     records: Records
+    excluded: int = 0
 
 
-def read_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
-    """Read a table of names and tags as `scan_table` does, and raise the first fault.
-
-    Raises
-    ------
-    InputError
-        If there is a fault, with the number of faults.
-    """
-    table = scan_table(path, config, joins)
-    raise_faults(table.faults)
-    for slip in table.slips:
-        log.warning("%s: %s; if it is a slip, correct the table", path, slip)
-    for phrase in table.phrases:
-        log.warning("%s: %s", path, phrase)
-    return table
-
-
-def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
+def scan_table(
+    path: Path, config: TableConfig = TABLE, joins: TileNames | None = None, *, alone: bool = True,
+    records: Records | None = None,
+) -> TagTable:  # fmt: skip
     """Read a table of names and tags as far as possible, and find all its faults.
 
     Parameters
@@ -104,17 +96,18 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
         Options for reading it.
     joins
         Index of the names that have a file; it chooses among several columns of names.
+    alone
+        Whether it is the only table; else the list `exclude` may name tiles of others.
+    records
+        The content of the file, where it is read already.
 
     Raises
     ------
     InputError
         If there is no such file, no column of names or tags, or no tag.
     """
-    wanted = [name.lower() for name in (config.name_column, config.tags_column) if name]
-    if is_structured(path):
-        records = read_structured(path, config.min_share)
-    else:
-        records = read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
+    records = records or _read(path, config)
+    splits, split_faults = _splits(records, config.split_column)
     if config.tag_columns is not None:
         records, config = _joined(records, config, joins)
     tags_at = _find_tags(records, config.tags_column)
@@ -128,8 +121,9 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
     if config.tags_column is None:
         check_second_tags(records, tags_at, name_at, config.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
+    faults, before = [*faults, *split_faults], len(rows)
     if config.exclude is not None:
-        rows, faults = _without(rows, faults, path, Path(config.exclude), joins)
+        rows, faults = _without(rows, faults, path, Path(config.exclude), joins, alone=alone)
 
     if not any(row.whole for row in rows):
         raise_faults(faults)
@@ -150,6 +144,8 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
         "found": pd.Series(column.found, dtype=object),
         "line": [row.line for row in rows],
         "untagged": column.untagged,
+        "file": pd.Series([path] * len(rows), dtype=object),
+        "split": pd.Series([splits.get(row.line) for row in rows], dtype=object),
     })  # fmt: skip
     value = value_column(records, tags_at, name_at)
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
@@ -158,15 +154,16 @@ def scan_table(path: Path, config: TableConfig = TABLE, joins: TileNames | None 
         )
         raise InputError(problem, file=path,
                          remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    repeated = [] if config.merge_rows else find_repeated(path, frame)
+    two_splits = find_two_splits(frame)
+    repeated = [] if config.merge_rows or two_splits else find_repeated(path, frame)
     if config.merge_rows:
         frame = merge_rows(path, frame)
     untagged = [] if config.allow_untagged else find_untagged(path, frame)
     own_list = config.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
     phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
-    faults = [*faults, *repeated, *column.faults, *untagged]
-    return TagTable(path, frame, column.tags, faults, slips, phrases, records)
+    faults = [*faults, *two_splits, *repeated, *column.faults, *untagged]
+    return TagTable(path, frame, column.tags, faults, slips, phrases, records, before - len(rows))
 
 
 def read_names(table: Path) -> list[str]:
@@ -201,6 +198,17 @@ def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
     return raw, pd.Series([line for line, _ in records.rows])
 
 
+def _read(path: Path, config: TableConfig) -> Records:
+    if is_structured(path):
+        return read_structured(path, config.min_share)
+    wanted = [name.lower() for name in (config.name_column, config.tags_column, config.split_column) if name]
+    return read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
+
+
+def _splits(records: Records, wanted: str | None) -> tuple[Mapping[int, Split], list[Fault]]:
+    return ({}, []) if wanted is None else read_splits(records, split_column_of(records, wanted))
+
+
 def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> tuple[Records, TableConfig]:
     """Turn a table with one column for each tag into one with a column of tags, and the options into those for it."""
     if config.tags_column is not None:
@@ -208,7 +216,8 @@ def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> t
                          remedy="leave out the one that does not fit the table")  # fmt: skip
     name_at = _find_names(records, config.name_column, joins)
     records = mark_swallowed(records, name_at)
-    joined, tags = join_tag_columns(records, name_at, config.tag_columns or ())
+    split_at = None if config.split_column is None else split_column_of(records, config.split_column)
+    joined, tags = join_tag_columns(records, name_at, config.tag_columns or (), split_at)
     return joined, replace(
         config, name_column=joined.header[0], tags_column=joined.header[1], tags=config.tags or list(tags),
         tag_separator=None,
@@ -239,6 +248,10 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
     """Turn records into rows; a broken row with a name is among both rows and faults."""
     column, path = records.header[name_at], records.path
     titles = title_keys((column, records.header[tags_at]))
+    # Cells repeat, and few look like a header.
+    headers = frozenset(
+        cell for cell in {cells[tags_at] for _, cells in records.rows} if is_title(cell.strip(_BLANKS), titles)
+    )
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
     for line, cells in records.rows:
@@ -248,7 +261,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
                                 "remove the row", item=f"line {line}: there is no name"))  # fmt: skip
         elif broken and not name.isprintable():
             faults.append(broken)
-        elif is_title(cell, titles) and is_title(name, titles):
+        elif cells[tags_at] in headers and is_title(name, titles):
             faults.append(Fault("header_again", path, line, f"the header is repeated: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
@@ -282,7 +295,7 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
 
 
 def _without(
-    rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None
+    rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None, *, alone: bool
 ) -> tuple[list[Row], list[Fault]]:
     names = frozenset(_read_names(exclude, may_be_empty=True)[0])  # a list may name a tile twice, for two reasons
     unknown = names.difference(row.name for row in rows)
@@ -290,10 +303,10 @@ def _without(
         meant = {joins.find(name): name for name in unknown} | {None: ""}
         found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
         names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
-    if unknown and unknown == names:
+    if unknown and unknown == names and alone:
         raise InputError(f"the list names no tile of {table}", file=exclude, option="data.exclude",
                          remedy="give the list of this table, or none")  # fmt: skip
-    if unknown:
+    if unknown and alone:
         log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
     kept = [row for row in rows if row.name not in names]
     if not kept:

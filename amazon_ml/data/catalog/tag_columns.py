@@ -18,7 +18,9 @@ _ON = re.compile(r"1(\.0*)?|true|yes", re.IGNORECASE)
 _OFF = re.compile(r"0(\.0*)?|false|no", re.IGNORECASE)
 
 
-def join_tag_columns(records: Records, name_at: int, wanted: TagColumns) -> tuple[Records, tuple[str, ...]]:
+def join_tag_columns(
+    records: Records, name_at: int, wanted: TagColumns, split_at: int | None = None
+) -> tuple[Records, tuple[str, ...]]:
     """Turn one column for each tag into one column of tags.
 
     1, 1.0, true and yes mean that a tile has the tag; 0, 0.0, false and no that it lacks it. Anything else is a fault.
@@ -31,6 +33,8 @@ def join_tag_columns(records: Records, name_at: int, wanted: TagColumns) -> tupl
         Position of the column of names.
     wanted
         ``all``, which passes over columns without a name, or the names of the columns.
+    split_at
+        Position of the column of published splits; None where there is none.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def join_tag_columns(records: Records, name_at: int, wanted: TagColumns) -> tupl
     InputError
         If a column is missing, occurs twice, or holds something other than tags.
     """
-    columns = _columns(records, name_at, wanted)
+    columns = _columns(records, name_at, wanted, split_at)
     names = [records.header[at] for at in columns]
     if wanted in ("all", ["all"]):
         _check_all_are_tags(records, columns)
@@ -58,10 +62,10 @@ def join_tag_columns(records: Records, name_at: int, wanted: TagColumns) -> tupl
     return replace(records, header=header, rows=rows, faults=[*records.faults, *faults]), tuple(names)
 
 
-def _columns(records: Records, name_at: int, wanted: TagColumns) -> list[int]:
+def _columns(records: Records, name_at: int, wanted: TagColumns, split_at: int | None) -> list[int]:
     header, path = records.header, records.path
     if wanted in ("all", ["all"]):
-        found = [at for at, name in enumerate(header) if name and at != name_at]
+        found = [at for at, name in enumerate(header) if name and at not in (name_at, split_at)]
         if not found:
             raise InputError("the table has no column beside that of the names", file=path, option="data.tag_columns")
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.splits import count_splits
 from amazon_ml.data.checks.findings import Finding, weigh
 from amazon_ml.data.checks.reading import reading_faults
 from amazon_ml.data.checks.scan import scan
@@ -30,9 +31,11 @@ class Report:
     Parameters
     ----------
     table
-        CSV of names and tags.
+        Table of names and tags; several are joined by blanks.
     rows
         Number of names in the table.
+    splits
+        Number of names in each published split; empty without splits.
     tags
         Number of names with each tag of the tag list.
     tiles
@@ -45,6 +48,7 @@ class Report:
 
     table: str
     rows: int
+    splits: dict[str, int]
     tags: dict[str, int]
     tiles: dict[str, int]
     findings: tuple[Finding, ...]
@@ -96,7 +100,8 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     names = seen.rows.drop_duplicates("image_name")
     findings, reasons = weigh(cases, len(names))
     counts = {tag: sum(tag in tags for tags in names["tags"]) for tag in seen.tags.names}
-    return Report(str(seen.table), len(names), counts, seen.counts, findings, reasons)
+    splits = dict(count_splits(names["split"])) if names["split"].notna().any() else {}
+    return Report(" ".join(map(str, seen.tables)), len(names), splits, counts, seen.counts, findings, reasons)
 
 
 def check_faults(folder: Path, report: Report) -> None:
@@ -107,8 +112,12 @@ def check_faults(folder: Path, report: Report) -> None:
 
 
 def _tiles(seen: Survey) -> pd.DataFrame:
-    """List the tiles with a file, tagged ones first: ``image_name``, ``path``, ``tif``, ``tagged``, ``tags``."""
-    tags = seen.rows.drop_duplicates("image_name").set_index("image_name")["tags"]
+    """List the tiles with a file, tagged ones first.
+
+    Columns are ``image_name``, ``path``, ``tif``, ``tagged``, ``tags`` and ``split``.
+    """
+    rows = seen.rows.drop_duplicates("image_name").set_index("image_name")
     tagged = seen.tagged[seen.tagged["path"].notna()].drop_duplicates("path").assign(tagged=True)
-    tagged["tags"] = tagged["image_name"].map(tags)
-    return pd.concat([tagged, seen.untagged.assign(tagged=False)], ignore_index=True)
+    for column in ("tags", "split"):
+        tagged[column] = tagged["image_name"].map(rows[column])
+    return pd.concat([tagged, seen.untagged.assign(tagged=False, split=None)], ignore_index=True)

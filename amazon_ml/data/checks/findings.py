@@ -37,6 +37,8 @@ KINDS = {
         "names on several rows, with different tags",
         "where each row holds some of the tags of a tile, join them with merge_rows; else keep the right row of each",
     ),
+    "splits": Kind("rows without a split", "write train, val (or validation) or test"),
+    "two_splits": Kind("tiles that are in two splits", "keep one row of each"),
     "marks": Kind(
         "a column of 0 and 1, yes and no, or numbers, where names of tags are expected",
         "set tag_columns where each column is a tag; else write the tags of each tile into one column",
@@ -96,6 +98,12 @@ KINDS = {
     "same_pixels_other_tags": Kind("tagged tiles with the same pixels but different tags", "correct the tags"),
     "same_pixels_in_test": Kind(
         "tagged tiles that are also among those without tags", "scores on these are too high", REMARK
+    ),
+    "same_pixels_across_splits": Kind(
+        "tiles with the same pixels in two splits", "remove them from one split: scores on these are too high"
+    ),
+    "near_duplicates_across_splits": Kind(
+        "tiles that look nearly the same in two splits", "scores on these are too high", REMARK
     ),
     "near_duplicates": Kind("tagged tiles that look nearly the same", "keep them in one fold", REMARK),
     "near_duplicates_in_test": Kind(

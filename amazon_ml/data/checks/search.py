@@ -86,6 +86,11 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num
         names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
         if len(names) > 1:
             alike = len(set(group.loc[group["tagged"], "tags"])) == 1
+            if len(set(group.loc[group["tagged"], "split"])) > 1:
+                yield Case(
+                    "same_pixels_across_splits", " = ".join(map(_with_split, *_columns(group))), tuple(names[1:])
+                )
+                continue
             kind = "same_pixels" if alike else "same_pixels_other_tags"
             yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
         if names and others:
@@ -93,9 +98,20 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num
     different = comparable[~comparable["digest"].duplicated()]
     pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
     for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
-        kind = "near_duplicates" if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
-        pair = " ~ ".join(tiles["image_name"].iloc[[first, second]])
+        both = tiles.iloc[[first, second]]
+        across = len(set(both["split"])) > 1
+        kind = "near_duplicates_across_splits" if across else "near_duplicates"
+        kind = kind if tiles["tagged"].iloc[second] else "near_duplicates_in_test"
+        pair = " ~ ".join(map(_with_split, *_columns(both)))
         yield Case(kind, f"{pair} (correlation {correlation:.2f})")
+
+
+def _columns(tiles: pd.DataFrame) -> tuple["pd.Series[str]", "pd.Series[str]"]:
+    return tiles["image_name"], tiles["split"]
+
+
+def _with_split(name: str, split: str | None) -> str:
+    return f"{name} ({split})" if split else name
 
 
 def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterator[Case]:

@@ -10,7 +10,8 @@ from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
-from amazon_ml.data.catalog.table import scan_table
+from amazon_ml.data.catalog.splits import assign_splits
+from amazon_ml.data.catalog.tables import scan_tables
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source, find_tiles
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
@@ -24,13 +25,13 @@ class Survey:
 
     Parameters
     ----------
-    table
-        The tag table.
+    tables
+        The tag tables.
     tags
         The tag list.
     rows
-        Rows of the table that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset) and ``untagged`` as in
-        `TagTable.rows`.
+        Rows of the tables that can be read: ``image_name``, ``line``, ``tags`` (each a frozenset), ``split`` and
+        ``untagged`` as in `TagTable.rows`.
     tagged
         One row for each name in the table: ``image_name``, ``path`` and ``tif``, the latter two missing where there is
         no file.
@@ -56,7 +57,7 @@ class Survey:
         A sentence on each file whose name cannot be used, or is not unique.
     """
 
-    table: Path
+    tables: tuple[Path, ...]
     tags: TagSet
     rows: pd.DataFrame
     tagged: pd.DataFrame
@@ -81,7 +82,8 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         If there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
     """
     layout, bands = find_layout(folder, config), parse_bands(config.bands)
-    read = scan_table(layout.table, config, names_with_files(layout))
+    joins = names_with_files(layout)
+    read = scan_tables(layout.tables, config, joins)
     rows = read.rows
     tests = untagged_folders(layout, rows["image_name"])
     renamed, broken_mapping = _read_mapping(folder)
@@ -96,10 +98,14 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     tifs = pd.concat([files, others]).set_index("path")["tif"]
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
     tagged = locate(names, usable, name_places(layout))
+    if config.splits is not None:
+        located = assign_splits(rows.merge(tagged, on="image_name"), config.splits, folder, joins)
+        rows = located[rows.columns]
+        tagged = tagged[tagged["image_name"].isin(rows["image_name"])].reset_index(drop=True)
     missing = tagged.loc[tagged["path"].isna(), "image_name"]
     differences = Differences(usable["image_name"].tolist(), read.records)
     return Survey(
-        table=layout.table,
+        tables=layout.table_paths,
         tags=read.tags,
         rows=rows.assign(tags=rows["found"].map(frozenset)),
         tagged=tagged.assign(tif=tagged["path"].map(tifs).astype(object).fillna("")),

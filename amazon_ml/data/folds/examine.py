@@ -38,7 +38,8 @@ class FoldFigures(TypedDict):
 
     ``tiles_of``, the folder of the tiles; ``folds_file``; ``tiles``, how many there are; ``pairs``, known pairs of
     tiles that touch; ``tiles_with_neighbour``; ``largest_scene``, tiles in the largest group of tiles that touch;
-    ``leakage``, the share of all tiles with a known neighbour in another fold, in 0..1; ``folds``, a record for each.
+    ``leakage``, the share of the tiles in folds with a known neighbour in another fold, in 0..1; ``folds``, a record
+    for each.
     """
 
     tiles_of: str
@@ -91,7 +92,7 @@ def examine_folds(
         check_place(folds)
     if json is not None:
         exclude = None if reading.exclude is None else Path(reading.exclude)
-        inputs = [folds, folds.with_name(NEIGHBOURS), find_layout(folder, reading).table, exclude]
+        inputs = [folds, folds.with_name(NEIGHBOURS), *find_layout(folder, reading).table_paths, exclude]
         check_outputs({"json": json}, [*inputs, *tables_around(folder)], overwrite=overwrite)
     catalog = read_catalog(folder, build(ReadingConfig, to_plain(reading)))
     labelled = catalog.labelled
@@ -112,7 +113,7 @@ def examine_folds(
         "pairs": len(pairs),
         "tiles_with_neighbour": len(np.unique(pairs)),
         "largest_scene": int(sizes.max()),
-        "leakage": float(leaks.mean()),
+        "leakage": float(leaks[(fold >= 0).to_numpy()].mean()),
         "folds": [
             {
                 "fold": int(k),

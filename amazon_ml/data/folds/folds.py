@@ -24,6 +24,9 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular, no_file
 
 log = logging.getLogger(__name__)
 
+#: In place of the number of a fold: a tile that no fold holds out, and every network is trained on.
+NEVER_HELD_OUT = -1
+
 
 def make_folds(names: pd.Series, targets: MultiHot, folds: int, seed: int) -> pd.DataFrame:
     """Make folds stratified by all tags at once.
@@ -113,6 +116,8 @@ def fold_catalog(
 ) -> pd.DataFrame:
     """Make the folds of a catalog's labelled tiles, stratified, and by scenes if requested.
 
+    A published validation split is the only fold, 0; the other tiles are in none.
+
     Parameters
     ----------
     catalog
@@ -130,8 +135,18 @@ def fold_catalog(
     Returns
     -------
     Table of ``image_name`` and ``fold``, in the order of the catalog.
+
+    Raises
+    ------
+    InputError
+        If there cannot be such folds.
     """
     names, targets = catalog.labelled["image_name"], catalog.targets
+    if catalog.valid is not None:
+        if by != "tags":
+            raise InputError("the tiles have a published validation split, which is the only fold",
+                             option="data.fold_by", remedy="leave the option out, or give no splits")  # fmt: skip
+        return pd.DataFrame({"image_name": names.to_numpy(), "fold": np.where(catalog.valid, 0, NEVER_HELD_OUT)})
     if by == "tags":
         return make_folds(names, targets, folds, seed)
     tiles = catalog.labelled
@@ -145,7 +160,7 @@ def write_folds(path: Path, catalog: Catalog, by: Literal["tags", "scenes"], fol
 
 
 def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series[int]") -> pd.DataFrame:
-    """Relative deviation of each tag's share in each fold from its share overall.
+    """Relative deviation of each tag's share in each fold from its share overall, without tiles in no fold.
 
     0 is perfect. With 100 tiles of a tag in 5 folds, one tile too many is 0.05. -1 means that a fold has none.
 
@@ -153,9 +168,9 @@ def tag_deviations(targets: MultiHot, tags: Sequence[Hashable], fold: "pd.Series
     -------
     One row for each fold, one column for each tag that occurs.
     """
-    overall = targets.mean(axis=0)
+    overall, inside = targets.mean(axis=0), (fold >= 0).to_numpy()
     present = overall > 0
-    shares = pd.DataFrame(targets, columns=list(tags)).loc[:, present].groupby(fold.to_numpy()).mean()
+    shares = pd.DataFrame(targets, columns=list(tags)).loc[inside, present].groupby(fold.to_numpy()[inside]).mean()
     deviations: pd.DataFrame = shares / overall[present] - 1
     return deviations
 
@@ -167,7 +182,7 @@ def worst_deviation(targets: MultiHot, fold: "pd.Series[int]") -> float:
 
 
 def leaking(fold: "pd.Series[int]", pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Whether each tile touches a tile of another fold, which is in the training set when it is held out.
+    """Whether each held-out tile touches a tile of another fold, which is in the training set when it is held out.
 
     Parameters
     ----------
@@ -179,7 +194,12 @@ def leaking(fold: "pd.Series[int]", pairs: npt.NDArray[np.intp]) -> npt.NDArray[
     of = fold.to_numpy()
     leaks = np.zeros(len(of), dtype=bool)
     leaks[pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]] = True
-    return leaks
+    return leaks & (of >= 0)
+
+
+def fold_numbers(fold: "pd.Series[int]") -> list[int]:
+    """List the numbers of the folds, without `NEVER_HELD_OUT`."""
+    return sorted({int(number) for number in fold if number >= 0})
 
 
 def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
@@ -187,7 +207,7 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
 
     Returns
     -------
-    Fold of each tile, with the index of `names`.
+    Fold of each tile, or `NEVER_HELD_OUT`, with the index of `names`.
 
     Raises
     ------
@@ -211,7 +231,10 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     if len(odd):
         problem = f"the folds do not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
         raise InputError(problem, file=path)
-    if not fold.ge(0).all():
-        raise InputError("a fold is below 0", file=path)
+    if not fold.ge(NEVER_HELD_OUT).all():
+        raise InputError(f"{fold.idxmin()} has the fold {fold.min()}", file=path, remedy="write numbers from 0, or "
+                         f"{NEVER_HELD_OUT} for a tile that is trained on in every fold")  # fmt: skip
+    if fold.eq(NEVER_HELD_OUT).all():
+        raise InputError("no tile is in a fold", file=path)
     aligned: pd.Series[int] = fold.loc[names].set_axis(names.index)
     return aligned

@@ -69,7 +69,8 @@ def _leakage(results: Results) -> tuple[str, Cell]:
     except InputError as error:
         return str(error), unknown
     check_recorded(results.run.folds)
-    leaks = leaking(read_folds(results.run.folds, names), pairs)
+    fold = read_folds(results.run.folds, names)
+    leaks = leaking(fold, pairs)[(fold >= 0).to_numpy()]
     return "their surroundings were trained on", number(float(np.mean(leaks)), ".2%")
 
 

@@ -9,6 +9,7 @@ from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import strip
+from amazon_ml.runs.scores import Breakdown
 
 
 def score_section(results: Results) -> Section:
@@ -25,8 +26,8 @@ def score_section(results: Results) -> Section:
         _rules(results),
         paragraph("Dots are means, bars hold 95 % of resamples; the dotted line is no difference.", "note"),
         "<h3>Other metrics</h3>",
-        _others(results),
-        paragraph(_left_out(results), "note"),
+        _others(results.metrics),
+        paragraph(_left_out(results.metrics), "note"),
     ]
     return Section("score", "Score", "\n".join(body))
 
@@ -68,17 +69,45 @@ def _scores(results: Results) -> str:
     return table(("", results.f, "95 % interval", "from 0 to 1"), rows)
 
 
-def _others(results: Results) -> str:
+def test_section(results: Results) -> Section | None:
+    """Show the scores on the published test split; None where there is none."""
+    test = results.metrics.get("test")
+    if test is None:
+        return None
+    low, high = test["fbeta"]["predicted"]["interval"]
     rows = []
-    for key, score in results.metrics["other_scores"].items():
+    for key, name in (
+        ("predicted", f"the run's rule, {results.metrics['rule']}"),
+        (f"fixed_{DEFAULT_THRESHOLD}", f"fixed threshold {DEFAULT_THRESHOLD}"),
+        ("predicted_minus_fixed", "difference, paired"),
+    ):
+        score = test["fbeta"][key]
+        rows.append([words(name), number(score["value"], ".4f"), _interval(*score["interval"])])
+    body = [
+        paragraph(f"{test['fbeta']['predicted']['value']:.4f}", "headline"),
+        paragraph(
+            f"{results.f} over {test['tiles']:,} tiles of the published test split; 95 % of resamples of these tiles "
+            f"lie between {low:.4f} and {high:.4f}. Nothing was trained, tuned or chosen on them."
+        ),
+        table(("", results.f, "95 % interval"), rows),
+        "<h3>Other metrics</h3>",
+        _others(test),
+        paragraph(_left_out(test), "note"),
+    ]
+    return Section("test", "Test split", "\n".join(body))
+
+
+def _others(scores: Breakdown) -> str:
+    rows = []
+    for key, score in scores["other_scores"].items():
         low, high = score["interval"]
         rows.append([words(TITLES[key]), number(score["value"], ".4f"), _interval(low, high)])
     return table(("", "value", "95 % interval"), rows)
 
 
-def _left_out(results: Results) -> str:
+def _left_out(scores: Breakdown) -> str:
     macro = "Macro is the mean over tags, micro is computed over all tags and tiles at once."
-    names = results.metrics["tags_without_positive"]
+    names = scores["tags_without_positive"]
     return f"{macro} Macro leaves out tags that no tile carries: {escape(', '.join(names))}." if names else macro
 
 

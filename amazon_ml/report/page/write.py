@@ -17,7 +17,7 @@ from amazon_ml.report.page.gallery import gallery_section
 from amazon_ml.report.page.html import paragraph
 from amazon_ml.report.page.provenance import provenance_section
 from amazon_ml.report.page.results import Results, read_results
-from amazon_ml.report.page.score import score_section
+from amazon_ml.report.page.score import score_section, test_section
 from amazon_ml.report.page.tags import tags_section
 from amazon_ml.report.page.thresholds import thresholds_section
 from amazon_ml.report.page.thumbnails import data_uri
@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Sections before and after those of tiles; a section may be missing for some runs.
 _BEFORE: tuple[Callable[[Results], Section | None], ...] = (
-    score_section, curves_section, tags_section, thresholds_section, calibration_section, together_section,
+    score_section, test_section, curves_section, tags_section, thresholds_section, calibration_section,
+    together_section,
 )  # fmt: skip
 _AFTER: tuple[Callable[[Results], Section | None], ...] = (checks_section, provenance_section)
 

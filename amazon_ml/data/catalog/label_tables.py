@@ -1,0 +1,99 @@
+"""Finds the tables of tags that an option names: one, several, or one for each published split."""
+
+import re
+from collections.abc import Iterable, Sequence
+from glob import has_magic
+from pathlib import Path
+from typing import NamedTuple
+
+from amazon_ml.data.config import SPLITS, LabelsFile, Split
+from amazon_ml.errors import InputError, listed
+
+_OPTION = "data.labels_file"
+#: ``ucm_train.csv``, ``val.csv``: the end of a name that says the split.
+_SPLIT_NAME = re.compile(rf"(?P<set>.*?)[\s._-]*(?P<split>{'|'.join(SPLITS)})", re.IGNORECASE)
+
+
+class LabelTable(NamedTuple):
+    """A table of tags, and the published split of all of its tiles; None where the split is not that of a table."""
+
+    path: Path
+    split: Split | None = None
+
+
+def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:
+    """Find the tables that the option names, in its order.
+
+    Parameters
+    ----------
+    labels_file
+        A path or a pattern, several of them, or one or several for each split.
+    root
+        Folder of the tiles. A relative path is looked for in the current folder, then in this one.
+
+    Raises
+    ------
+    InputError
+        If a pattern fits no file, or two entries name one file.
+    """
+    by_split = labels_file.items() if isinstance(labels_file, dict) else [(None, labels_file)]
+    found = [
+        LabelTable(path, SPLITS[split] if split else None)
+        for split, named in by_split
+        for text in ([named] if isinstance(named, str) else named)
+        for path in _paths(text, root)
+    ]
+    if not found:
+        raise InputError("the list of tables is empty", option=_OPTION, remedy="name a table, or leave the option out")
+    first: dict[Path, LabelTable] = {}
+    for one in found:
+        before = first.setdefault(one.path.resolve(), one)
+        if before is not one:
+            splits = f", for {before.split} and for {one.split}" if before.split != one.split else ""
+            raise InputError(f"`{_OPTION}` names {one.path} twice{splits}", option=_OPTION,
+                             remedy="name each table once")  # fmt: skip
+    return tuple(found)
+
+
+def split_tables(names: Iterable[str]) -> dict[Split, str]:
+    """Find a table for each split among names of files such as ``ucm_train.csv``, ``ucm_val.csv``, ``ucm_test.csv``.
+
+    Returns
+    -------
+    The name for each split. Empty unless all names are such names of one set, with a training and a validation table:
+    a test table beside a training table alone may be one without tags.
+    """
+    found: dict[Split, str] = {}
+    sets = set()
+    for name in names:
+        match = _SPLIT_NAME.fullmatch(Path(name).stem)
+        if match is None or (split := SPLITS[match["split"].lower()]) in found:
+            return {}
+        found[split] = name
+        sets.add(match["set"])
+    return found if len(sets) == 1 and {"train", "val"} <= found.keys() else {}
+
+
+def _paths(text: str, root: Path) -> list[Path]:
+    """Return the file of a path, or the files of a pattern in the order of their names."""
+    folders = (Path(), root)
+    for folder in folders:
+        if (folder / text).exists():
+            return [folder / text]
+    if not has_magic(text):
+        return [Path(text)]  # the reader says that it is missing
+    for folder in folders:
+        if found := sorted(path for path in _matches(folder, text) if path.is_file()):
+            return found
+    raise InputError(f"`{_OPTION}` {text!r} fits no file, neither in the current folder nor in {root}", option=_OPTION,
+                     remedy=f"write the pattern below {root}, such as labels/*.csv")  # fmt: skip
+
+
+def _matches(folder: Path, pattern: str) -> Iterable[Path]:
+    anchor = Path(pattern).anchor
+    return Path(anchor).glob(str(Path(pattern).relative_to(anchor))) if anchor else folder.glob(pattern)
+
+
+def describe_tables(tables: Sequence[LabelTable]) -> str:
+    """Name the tables for a message."""
+    return listed([f"{table.path.name} ({table.split})" if table.split else table.path.name for table in tables])

@@ -1,0 +1,166 @@
+"""Published splits: reads them from a column, from lists of names or from folders, and finds tiles in two of them."""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog.columns import find_column, is_title, title_keys
+from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.join import TileNames
+from amazon_ml.data.catalog.names import clean_name
+from amazon_ml.data.catalog.records import Records
+from amazon_ml.data.catalog.text import read_text
+from amazon_ml.data.config import SPLITS, Split
+from amazon_ml.errors import InputError, listed
+
+log = logging.getLogger(__name__)
+
+_WORDS = "write train, val (or validation) or test"
+
+
+def split_column_of(records: Records, wanted: str) -> int:
+    """Find the column of splits."""
+    return find_column(records.path, records.header, wanted, (), "data.split_column")
+
+
+def read_splits(records: Records, column: int) -> tuple[dict[int, Split], list[Fault]]:
+    """Read the split of each row.
+
+    Parameters
+    ----------
+    records
+        The table.
+    column
+        Position of the column of splits.
+
+    Returns
+    -------
+    The split by the line of the row, and a fault for each row that has none.
+
+    Raises
+    ------
+    InputError
+        If no row has a split: the column is another one.
+    """
+    splits: dict[int, Split] = {}
+    faults = []
+    for line, cells in records.rows:
+        value = cells[column].strip()
+        split = SPLITS.get(value.lower())
+        if split is not None:
+            splits[line] = split
+        elif line not in records.broken:
+            what = f"column {records.header[column]!r} holds {value!r}, which is no split"
+            faults.append(Fault("splits", records.path, line, what, _WORDS, item=f"line {line}: {what}"))
+    if not splits and faults:
+        raise InputError(faults[0].what, file=records.path, line=faults[0].line, option="data.split_column",
+                         remedy=_WORDS)  # fmt: skip
+    return splits, faults
+
+
+def find_two_splits(rows: pd.DataFrame) -> list[Fault]:
+    """Find the names that stand in two splits.
+
+    Parameters
+    ----------
+    rows
+        Rows of all tables: ``image_name``, ``split``, ``file`` and ``line``.
+    """
+    again = rows[rows["image_name"].duplicated(keep=False)]
+    faults = []
+    for name, group in again.groupby("image_name", sort=False):
+        if len(set(group["split"])) > 1:
+            places = [f"{split or 'no split'} ({file.name}, line {line})" for split, file, line
+                      in zip(group["split"], group["file"], group["line"], strict=True)]  # fmt: skip
+            last = group.iloc[-1]
+            what = f"{name} is in two splits: {listed(places)}"
+            faults.append(Fault("two_splits", last["file"], int(last["line"]), what, "keep one of these rows",
+                                (str(name),), item=what))  # fmt: skip
+    return faults
+
+
+def count_splits(splits: "pd.Series[str]") -> Mapping[str, int]:
+    """Count the tiles of each split, in the order train, val, test."""
+    counts = splits.value_counts()
+    return {split: int(counts.get(split, 0)) for split in ("train", "val", "test")}
+
+
+def assign_splits(
+    located: pd.DataFrame, splits: Mapping[str, str | list[str]], root: Path, joins: TileNames
+) -> pd.DataFrame:
+    """Give each tile the split of the list or the folder that it is in; tiles in none are left out.
+
+    Parameters
+    ----------
+    located
+        Rows of the tables with their files: ``image_name``, ``path``, ``file`` and ``line``.
+    splits
+        For each split lists of names, or folders of images; a relative path is looked for in the current folder, then
+        in `root`.
+    root
+        Folder of the tiles.
+    joins
+        Index of the names that have a file.
+
+    Raises
+    ------
+    InputError
+        If a list or a folder does not exist or names no tile, or a tile is in two splits.
+    """
+    found = pd.Series([None] * len(located), index=located.index, dtype=object)
+    for split, named in splits.items():
+        for text in [named] if isinstance(named, str) else named:
+            place = _place(text, root)
+            inside = _below(located, place) if place.is_dir() else _listed(located, place, joins)
+            if not inside.any():
+                raise InputError(f"no tile of the table is in it, for the split {split}", file=place,
+                                 option="data.splits")  # fmt: skip
+            twice = inside & found.notna() & (found != split)
+            if twice.any():
+                name, other = located.loc[twice, "image_name"].iloc[0], found[twice].iloc[0]
+                more = f", and {twice.sum() - 1:,} more tiles" if twice.sum() > 1 else ""
+                raise InputError(f"{name} is in the splits {other} and {split}{more}", file=place,
+                                 option="data.splits", remedy="remove it from one of them")  # fmt: skip
+            found[inside] = split
+    if (without := found.isna()).any():
+        log.warning("%s of %s tiles are in none of the splits, such as %s; they are not used",
+                    f"{without.sum():,}", f"{len(found):,}", located.loc[without, "image_name"].iloc[0])  # fmt: skip
+    return located.assign(split=found)[~without].reset_index(drop=True)
+
+
+def _place(text: str, root: Path) -> Path:
+    for place in (Path(text), root / text):
+        if place.exists():
+            return place
+    raise InputError(f"there is no such file or folder, neither here nor in {root}", file=text, option="data.splits",
+                     remedy="name a list of names, or a folder of images")  # fmt: skip
+
+
+def _below(located: pd.DataFrame, folder: Path) -> "pd.Series[bool]":
+    prefixes = (f"{folder.absolute()}/", f"{folder.resolve()}/")
+    paths = [None if pd.isna(path) else str(Path(path).absolute()) for path in located["path"]]
+    return pd.Series([path is not None and path.startswith(prefixes) for path in paths], index=located.index)
+
+
+def _listed(located: pd.DataFrame, table: Path, joins: TileNames) -> "pd.Series[bool]":
+    names = _read_list(table)
+    inside = located["image_name"].isin(names)
+    unknown = names.difference(located.loc[inside, "image_name"])
+    if unknown:  # the list names files in another way than the table
+        meant = {key for name in unknown if (key := joins.find(name)) is not None}
+        inside |= pd.Series([joins.find(name) in meant for name in located["image_name"]], index=located.index)
+        if lacking := sorted(name for name in unknown if joins.find(name) is None):
+            log.warning("%s names %d tiles without a file: %s", table, len(lacking), listed(lacking))
+    return inside
+
+
+def _read_list(table: Path) -> frozenset[str]:
+    """Read the first cell of each line of a list, without a header."""
+    names = [clean_name(re.split(r"[,;\t|]", line)[0].strip().strip('"')) for line in read_text(table).splitlines()]
+    titles = title_keys(())
+    if names and is_title(names[0], titles):
+        names = names[1:]
+    return frozenset(filter(None, names))

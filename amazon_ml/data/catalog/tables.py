@@ -1,0 +1,189 @@
+"""Reads the tables of tags of a folder as one table: each by itself, then what only all of them together show."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from amazon_ml.data.catalog.faults import Fault, raise_faults
+from amazon_ml.data.catalog.join import TileNames
+from amazon_ml.data.catalog.label_tables import LabelTable
+from amazon_ml.data.catalog.letters import spelling
+from amazon_ml.data.catalog.repeated import merge_rows
+from amazon_ml.data.catalog.splits import find_two_splits
+from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_files
+from amazon_ml.data.catalog.table import TagTable, scan_table
+from amazon_ml.data.catalog.tags import count_tags, near_slips
+from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.errors import InputError, listed
+from amazon_ml.labels import TagSet
+
+log = logging.getLogger(__name__)
+
+
+def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
+    """Read tables of names and tags as `scan_tables` does, and raise the first fault.
+
+    Raises
+    ------
+    InputError
+        If there is a fault, with the number of faults.
+    """
+    read = scan_tables(tables, config, joins)
+    raise_faults(read.faults)
+    for slip in read.slips:
+        log.warning("%s: %s; if it is a slip, correct the table", read.path, slip)
+    for phrase in read.phrases:
+        log.warning("%s: %s", read.path, phrase)
+    return read
+
+
+def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
+    """Read tables of names and tags as far as possible, and find all their faults.
+
+    Parameters
+    ----------
+    tables
+        The files, with their splits.
+    config
+        Options for reading them.
+    joins
+        Index of the names that have a file.
+
+    Returns
+    -------
+    One table; ``split`` of its rows is None where there are no splits.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be read as a table of tags, or they do not fit together.
+    """
+    by_table = any(table.split for table in tables)
+    given = (by_table, config.split_column is not None, config.splits is not None)
+    if sum(given) > 1:
+        raise InputError("splits are given in two ways: by tables, with `data.split_column`, or with `data.splits`",
+                         option="data.split_column" if given[1] else "data.splits",
+                         remedy="leave out those that do not fit")  # fmt: skip
+    if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
+        return _scan_tile_files([table.path for table in tables], tags_key, config, joins)
+    scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    if len(scanned) > 1:
+        scanned = _named_apart(scanned, joins)
+    parts = [
+        read.rows.assign(split=table.split) if by_table else read.rows
+        for table, read in zip(tables, scanned, strict=True)
+    ]
+    if len(scanned) == 1:
+        return replace(scanned[0], rows=parts[0])
+    rows = pd.concat(parts, ignore_index=True)
+    tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
+    if config.exclude is not None and not any(read.excluded for read in scanned):
+        raise InputError("the list names no tile of the tables", file=config.exclude, option="data.exclude",
+                         remedy="give the list of these tables, or none")  # fmt: skip
+    two_splits = find_two_splits(rows)
+    repeated = _repeated(rows, {name for fault in two_splits for name in fault.names})
+    faults = [
+        *(fault for read in scanned for fault in read.faults),
+        *two_splits,
+        *(() if config.merge_rows else repeated),
+        *(_spellings(rows) if own_list else ()),
+    ]
+    if config.merge_rows and repeated:
+        rows = merge_rows(scanned[0].path, rows)
+    slips = near_slips(count_tags(rows["found"].tolist())) if own_list else []
+    phrases = list(dict.fromkeys(phrase for read in scanned for phrase in read.phrases))
+    return replace(scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases)
+
+
+def _scan_tile_files(paths: Sequence[Path], tags_key: str, config: TableConfig, joins: TileNames | None) -> TagTable:
+    """Read a file for each tile; its number stands for a line until the faults are known."""
+    records = read_tile_files(paths, tags_key, config.min_share)
+    header = replace(config, name_column=records.header[0], tags_column=records.header[1], split_column=None)
+    read = scan_table(paths[0], header, joins, records=records)
+    files = [paths[line - 1] for line in read.rows["line"]]
+    return replace(
+        read,
+        rows=read.rows.assign(file=pd.Series(files, dtype=object), line=1),
+        faults=[replace(fault, file=paths[fault.line - 1], line=1) for fault in read.faults],
+    )
+
+
+def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
+    """Return the tag list of all tables: the same columns of tags in each, or all of their tags, sorted."""
+    first = scanned[0].tags
+    if config.tags is not None:
+        return first
+    if config.tag_columns is None:
+        return TagSet(tuple(sorted({tag for read in scanned for tag in read.tags.names})))
+    for read in scanned[1:]:
+        apart = sorted(set(first.names).symmetric_difference(read.tags.names))
+        if apart:
+            lacking = apart[0] not in read.tags.names
+            problem = f"the table {'lacks' if lacking else 'has'} the column {apart[0]!r}"
+            problem += f", which {scanned[0].path} {'has' if lacking else 'lacks'}"
+            raise InputError(problem, file=read.path, line=read.records.header_line, option="data.tag_columns",
+                             remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
+    return first
+
+
+def _named_apart(scanned: Sequence[TagTable], joins: TileNames | None) -> list[TagTable]:
+    """Put the folder of its table before a name that stands in tables of several folders, where a file lies there."""
+    folders = [read.path.parent for read in scanned]
+    if joins is None or len(set(folders)) < 2:
+        return list(scanned)
+    owners: dict[str, set[Path]] = {}
+    for folder, read in zip(folders, scanned, strict=True):
+        for name in set(read.rows["image_name"]):
+            owners.setdefault(name, set()).add(folder)
+    return [_beside(read, folder, owners, joins) for folder, read in zip(folders, scanned, strict=True)]
+
+
+def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins: TileNames) -> TagTable:
+    renamed = {
+        name: path
+        for name in read.rows["image_name"]
+        if len(owners[name]) > 1 and joins.find(path := str((folder / name).absolute())) is not None
+    }
+    if not renamed:
+        return read
+    rows = read.rows.assign(image_name=[renamed.get(name, name) for name in read.rows["image_name"]])
+    return replace(read, rows=rows)
+
+
+def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
+    """Find names that stand in several tables of one split; the faults of one table are found with it."""
+    again = rows[rows["image_name"].duplicated(keep=False) & ~rows["image_name"].isin(other)]
+    faults = []
+    for name, group in again.groupby("image_name", sort=False):
+        if group["file"].nunique() < 2:
+            continue
+        alike = len(set(map(frozenset, group["found"]))) == 1
+        last = group.iloc[-1]
+        places = listed([f"{file.name}, line {line}" for file, line in zip(group["file"], group["line"], strict=True)])
+        what = f"{name} stands in several tables ({places}), with {'the same' if alike else 'other'} tags"
+        faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["file"], int(last["line"]), what,
+                            "keep one row", (str(name),), item=what))  # fmt: skip
+    return faults
+
+
+def _spellings(rows: pd.DataFrame) -> list[Fault]:
+    """Find tags that one table spells in another way than another table."""
+    places: dict[str, tuple[Path, int]] = {}
+    for found, file, line in zip(rows["found"], rows["file"], rows["line"], strict=True):
+        for tag in found:
+            places.setdefault(tag, (file, int(line)))
+    forms: dict[str, list[str]] = {}
+    for tag in sorted(places):
+        forms.setdefault(spelling(tag), []).append(tag)
+    faults = []
+    for tags in forms.values():
+        if len({places[tag][0] for tag in tags}) > 1:
+            shown = " and ".join(f"{tag!r} ({places[tag][0].name}, line {places[tag][1]})" for tag in tags)
+            file, line = places[tags[-1]]
+            what = f"one tag is spelt in several ways: {shown}"
+            faults.append(Fault("spellings", file, line, what, "spell it in one way, or list all tags with `data.tags` "
+                                "if they are several", item=what))  # fmt: skip
+    return faults
