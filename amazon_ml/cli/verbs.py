@@ -82,6 +82,10 @@ VERBS = {
         "amazon_ml.scenes.compare:compare_scenes", "find where tags appeared or went between two dates",
         ("before", "after"), show="amazon_ml.cli.show.scenes:print_changes",
     ),
+    "scene cut": Verb(
+        "amazon_ml.scenes.cut:cut_scene", "cut tagged tiles out of a scene, by points or polygons with tags",
+        ("scene",), show="amazon_ml.cli.show.scenes:print_cut",
+    ),
     "scene demo": Verb(
         "amazon_ml.scenes.demo:write_scenes", "paint a scene, and a later one with clearings; with the truth",
         ("folder",),

@@ -95,6 +95,22 @@ def order_bands(files: Sequence[SceneFile], reader: TileReader, bands: str | Non
     return Needed(letters, orders, nodata)
 
 
+def order_letters(files: Sequence[SceneFile], bands: str | None, nodata: float | None) -> Needed:
+    """Find all named bands that the files have in common, in the order of red, green, blue and near infrared.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the letters do not fit the number of bands.
+    """
+    orders = {file.path: _order(file, bands) for file in files}
+    letters = tuple(letter for letter in "rgbn" if all(letter in order for order in orders.values()))
+    if not letters:
+        raise InputError("no band has a name", file=files[0].path, option="bands",
+                         remedy=f"name the bands with `bands`, such as {_example(files[0].count)}")  # fmt: skip
+    return Needed(letters, orders, nodata)
+
+
 def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: Limits) -> tuple[Scaling, list[str]]:
     """Choose how the values of a scene become channels, and say what was chosen.
 

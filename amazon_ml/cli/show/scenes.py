@@ -1,4 +1,4 @@
-"""Print the areas of tags of a scene, and of changes between two, as tables."""
+"""Print the areas of tags of a scene, changes between two, and tiles that were cut, as tables."""
 
 import math
 
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from amazon_ml.cli.show.console import console
 from amazon_ml.scenes.compare import Comparison
+from amazon_ml.scenes.cut import CutTiles
 from amazon_ml.scenes.result import SceneResult
 
 
@@ -45,4 +46,17 @@ def print_changes(comparison: Comparison) -> None:
             values += ["?" if math.isnan(area) else f"{area:,.0f}" for area in areas]
             values.append(f"{record[f'{name}_cells']:,}")
         table.add_row(escape(str(record["tag"])), *values)
+    console().print(table)
+
+
+def print_cut(tiles: CutTiles) -> None:
+    """Print how many tiles have each tag, are in each split, and were left out."""
+    splits = ", ".join(f"{count:,} {name}" for name, count in tiles.splits.items())
+    left_out = f"{tiles.overlapping:,} left out at borders of splits, {tiles.without_data:,} for lack of data"
+    table = Table(title=escape(f"{tiles.folder}: {splits}"), title_justify="left", caption=left_out,
+                  caption_justify="left")  # fmt: skip
+    table.add_column("tag")
+    table.add_column("tiles", justify="right")
+    for tag, count in tiles.tags.items():
+        table.add_row(escape(tag), f"{count:,}")
     console().print(table)
