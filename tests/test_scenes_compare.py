@@ -64,6 +64,24 @@ def test_probabilities_of_change_are_calibrated(changes: float) -> None:
     assert change.went.mean() < 0.01
 
 
+def test_the_area_of_change_has_an_honest_interval() -> None:
+    inside = 0
+    for seed in range(20):
+        before, after, appeared = two_dates(0.05, seed=seed, cells=800)
+        none, areas = np.zeros(800), np.full(800, 3.0)
+        area = change_of(before, after, none, none, FREQUENCY, areas).appeared_area
+        low, high = (area.quantile(share, areas.sum()) for share in (0.025, 0.975))
+        assert low < area.mean < high
+        inside += low <= 3 * appeared.sum() <= high
+    assert inside >= 16
+
+
+def test_a_tag_that_the_network_cannot_see_leaves_the_area_open() -> None:
+    p, none = np.full(300, FREQUENCY), np.zeros(300)  # what the training says of any tile
+    area = change_of(p, p, none, none, FREQUENCY, np.ones(300)).appeared_area
+    assert area.quantile(0.975, 300) > 20
+
+
 def test_the_states_are_a_fixed_point_of_bayes_rule() -> None:
     before, after, _ = two_dates(0.1, cells=500)
     none = np.zeros_like(before)
@@ -80,7 +98,7 @@ def test_the_states_are_a_fixed_point_of_bayes_rule() -> None:
 
 
 def test_nothing_goes_behind_a_cloud() -> None:
-    before = np.array([0.9] * 50 + [0.05] * 150)
+    before = np.array([0.98] * 50 + [0.05] * 150)
     after = before.copy()
     after[:10] = 0.001  # the tag cannot be seen
     clear, cloudy = np.zeros(200), np.where(np.arange(200) < 10, 0.998, 0.0)

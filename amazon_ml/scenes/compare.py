@@ -14,7 +14,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
 from amazon_ml.runtime.files import atomic_write, write_json, write_table
 from amazon_ml.runtime.outputs import check_place
-from amazon_ml.scenes.change import change_of
+from amazon_ml.scenes.change import Change, change_of
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
 from amazon_ml.scenes.grid import cell_bounds
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 CHANGES, PARQUET, GEOJSON, SUMMARY, RECORD = (
     "changes.gpkg", "changes.parquet", "changes.geojson", "changes.csv", "compare.json",
 )  # fmt: skip
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Comparison:
     appeared, went
         Probabilities for each cell and tag that it appeared, or went: shape (rows, columns, tags); NaN where a date
         has no probabilities.
+    changes
+        What was computed for each tag.
     least
         Least probability from which on a change is listed.
     """
@@ -54,6 +55,7 @@ class Comparison:
     tags: tuple[str, ...]
     appeared: npt.NDArray[np.float32]
     went: npt.NDArray[np.float32]
+    changes: tuple[Change, ...]
     least: float
 
     @property
@@ -83,7 +85,10 @@ class Comparison:
         )  # fmt: skip
 
     def summary(self) -> pd.DataFrame:
-        """Estimate the areas where each tag appeared and went, with intervals of 95 %, as `SceneResult.summary` does.
+        """Estimate the areas where each tag appeared and went, with intervals of 95 %.
+
+        Cells count with the smaller of their areas at the two dates. The intervals hold the chance in each cell and how
+        uncertain the rate of change is.
 
         Returns
         -------
@@ -91,20 +96,27 @@ class Comparison:
             A row for each tag: ``appeared`` and ``went`` in hectares with ``…_low`` and ``…_high`` (NaN in pixel
             coordinates), and the numbers of cells whose change is listed, ``appeared_cells`` and ``went_cells``.
         """
-        known = self.known
-        shares = np.minimum(self.before.valid * self.before.inside, self.after.valid * self.after.inside)
-        hectares = pixel_hectares(self.before.grid)
-        areas = (self.before.windows.areas() * shares)[known] * (np.nan if hectares is None else hectares)
+        unit = pixel_hectares(self.before.grid) or np.nan
+        whole = float(_areas(self.before, self.after).sum())
         overlap = (self.before.windows.size / self.before.windows.stride) ** 2
         table: dict[str, object] = {"tag": list(self.tags)}
-        for name, values in (("appeared", self.appeared), ("went", self.went)):
-            p = values[known].astype(np.float64)
-            area, spread = areas @ p, _NORMAL_95 * np.sqrt(overlap * (areas**2 @ (p * (1 - p))))
+        for name, p, areas in (
+            ("appeared", self.appeared, [change.appeared_area for change in self.changes]),
+            ("went", self.went, [change.went_area for change in self.changes]),
+        ):
+            low, high = ([area.quantile(share, whole, overlap=overlap) for area in areas] for share in (0.025, 0.975))
             table |= {
-                name: area, f"{name}_low": np.maximum(area - spread, 0),
-                f"{name}_high": np.minimum(area + spread, areas.sum()), f"{name}_cells": (p >= self.least).sum(axis=0),
+                name: np.array([area.mean for area in areas]) * unit, f"{name}_low": np.array(low) * unit,
+                f"{name}_high": np.array(high) * unit, f"{name}_cells": (p[self.known] >= self.least).sum(axis=0),
             }  # fmt: skip
-        return pd.DataFrame({**table, "cells": int(known.sum())})
+        return pd.DataFrame({**table, "cells": int(self.known.sum())})
+
+
+def _areas(before: SceneResult, after: SceneResult) -> npt.NDArray[np.float64]:
+    """Pixels of each cell that is known at both dates: the smaller number of those that have data."""
+    shares = np.minimum(before.valid * before.inside, after.valid * after.inside)
+    areas: npt.NDArray[np.float64] = (before.windows.areas() * shares)[before.known & after.known]
+    return areas
 
 
 def compare_scenes(
@@ -181,12 +193,14 @@ def compare_results(
     known = before.known & after.known
     hidden = [_hidden(one, rules.alone, known) for one in (before, after)]
     appeared, went = (np.full((*known.shape, len(tags)), np.nan, dtype=np.float32) for _ in range(2))
+    areas, changes = _areas(before, after), []
     for at, tag in enumerate(tags):
         column = before.tags.index(tag)
         first, second = (one.p[..., column][known].astype(np.float64) for one in (before, after))
-        change = change_of(first, second, hidden[0], hidden[1], (frequencies or {}).get(tag))
+        change = change_of(first, second, hidden[0], hidden[1], (frequencies or {}).get(tag), areas)
+        changes.append(change)
         appeared[known, at], went[known, at] = change.appeared, change.went
-    return Comparison(before, after, tags, appeared, went, least)
+    return Comparison(before, after, tags, appeared, went, tuple(changes), least)
 
 
 def _hidden(result: SceneResult, alone: Sequence[str], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
