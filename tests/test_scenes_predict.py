@@ -154,6 +154,9 @@ def test_16_bit_values_are_scaled_by_the_limits_of_the_bundle(
     with pytest.raises(InputError) as error:
         predict_scene(tagger, write_scene(tmp_path / "b.tif", ground(32, 32)))
     assert error.value.option == "limits"
+    assert not any("beyond the limits" in note for note in result.notes)
+    bright = write_scene(tmp_path / "c.tif", ground(32, 32, dtype="uint16", top=30_000))
+    assert any("beyond the limits" in note for note in predict_scene(tagger, bright).notes)
 
 
 def test_black_that_no_file_declares_is_reported(tmp_path: Path, tagger: am.Predictor) -> None:

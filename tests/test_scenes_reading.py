@@ -229,6 +229,17 @@ def test_a_band_of_data_that_is_named_transparency_is_not_taken_for_a_mask(tmp_p
     assert valid.all() and np.array_equal(values, bands[[2, 1, 0]])
 
 
+def test_jpeg_2000_is_read(tmp_path: Path) -> None:
+    bands = ground(60, 70)
+    path = tmp_path / "a.jp2"
+    about = {"width": 70, "height": 60, "count": 3, "dtype": "uint8", "crs": UTM, "QUALITY": 100, "REVERSIBLE": "YES"}
+    place = from_origin(LEFT, TOP, STEP, STEP)
+    with rasterio.open(path, "w", driver="JP2OpenJPEG", transform=place, **about) as file:
+        file.write(bands)
+    assert describe_file(str(path)).driver == "JP2OpenJPEG"
+    assert np.array_equal(read(mosaic_of(path), bands="rgb")[0], bands)
+
+
 # ---------------------------------------------------------------- strips
 
 

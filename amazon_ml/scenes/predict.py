@@ -23,7 +23,7 @@ from amazon_ml.scenes.placing import name_crs, place_files
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import describe_file, find_files
 from amazon_ml.scenes.stored import read_frame
-from amazon_ml.scenes.tagging import Job, check_memory, decide, predict_windows
+from amazon_ml.scenes.tagging import Found, Job, check_memory, decide, predict_windows
 from amazon_ml.scenes.values import choose_scaling, order_bands
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ _FORMAT = 1
 _HEAD = 2**20
 #: Share of pixels that are 0 in all bands, from which on a scene seems to have undeclared pixels without data.
 _BLACK = 0.01
+#: Share of pixels beyond the limits, from which on a scene seems to hold values of another kind.
+_CLIPPED = 0.5
 
 
 def tag_scene(
@@ -100,6 +102,8 @@ def predict_scene(
     if out is not None:
         check_folder(out, map(Path, paths))
     gsd = how.gsd if how.gsd is not None else networks.gsd
+    if how.like is not None and how.gsd is not None:
+        raise InputError("`gsd` and `like` exclude each other: the other result has a resolution", option="gsd")
     like = None if how.like is None else read_frame(Path(how.like), "like").grid
     mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates, like=like)
     if geojson and not mosaic.grid.crs:
@@ -125,12 +129,9 @@ def predict_scene(
     )  # fmt: skip
     with store.begun(overwrite=overwrite):
         found = predict_windows(job, store)
-        if found.black > _BLACK:
-            notes.append(
-                f"{found.black:.0%} of the pixels are 0 in all bands, although the files do not declare them as pixels "
-                "without data (`nodata` 0 does so)"
-            )
-            log.warning(notes[-1])
+        for note in _value_notes(found, files[0].dtype):
+            notes.append(note)
+            log.warning(note)
         predicted = decide(predictor, found.p)
         result = SceneResult(
             mosaic.grid, windows, predictor.tags, found.p, predicted, found.valid, inside, tuple(notes)
@@ -171,6 +172,22 @@ def _size_notes(windows: Windows) -> list[str]:
         f"the scene has {windows.across.length:,} x {windows.down.length:,} pixels, fewer than a window of "
         f"{windows.size}: the window is filled by reflection"
     ]
+
+
+def _value_notes(found: Found, dtype: str) -> list[str]:
+    """Say which values of the scene look unlike those of tiles."""
+    notes = []
+    if found.black > _BLACK:
+        notes.append(
+            f"{found.black:.0%} of the pixels are 0 in all bands, although the files do not declare them as pixels "
+            "without data (`nodata` 0 does so)"
+        )
+    if found.clipped > _CLIPPED and dtype != "uint8":
+        notes.append(
+            f"{found.clipped:.0%} of the pixels lie beyond the limits of the values: they are of another kind than the "
+            "training tiles"
+        )
+    return notes
 
 
 def _request(job: Job, how: SceneConfig) -> str:

@@ -1,5 +1,6 @@
 """Predicts the windows of a scene, strip by strip."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,8 +25,12 @@ from amazon_ml.scenes.values import Scaling
 _STRIP, _MOST = 2**27, 2**32
 #: Bytes of windows that are predicted together, beyond one batch.
 _WINDOWS = 2**28
+#: Every `_STEP`-th row and column of pixels is looked at for values at the ends of their range.
+_STEP = 4
 #: Rows of cells that the decision rule gets at once.
 _DECIDED = 50_000
+
+log = logging.getLogger(__name__)
 
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
@@ -72,11 +77,14 @@ class Found:
         Share of the pixels of each window that have data.
     black
         Share of the pixels with data that are 0 in all channels.
+    clipped
+        Share of the values of these pixels that are 0 or 255, in the channel where it is largest.
     """
 
     p: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
     black: float
+    clipped: float
 
 
 def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
@@ -106,17 +114,20 @@ def predict_windows(job: Job, store: PartStore) -> Found:
             p[part], valid[part] = stored.p, stored.valid
         elif job.inside[part].any():
             todo.append((number, part))
-    seen = np.zeros(2, dtype=np.int64)
+    seen = np.zeros(3, dtype=np.int64)
     done = rows - sum(part.stop - part.start for _, part in todo)
+    if done:
+        log.info("%s of %s rows of windows are done already", f"{done:,}", f"{rows:,}")
     strips = read_ahead(_strips(job, [job.windows.span(part.start, part.stop) for _, part in todo]))
     with closing(strips), counted(rows, done, "tagging, rows of windows") as advance:
         for (number, part), strip in zip(todo, strips, strict=True):
             found = _predict_strip(job, part, strip)
             p[part], valid[part] = found.p, found.valid
             store.write(number, found)
-            seen += [int((~strip.channels.any(axis=-1) & strip.valid).sum()), strip.valid.sum()]
+            seen += _extremes(strip)
             advance(part.stop - part.start)
-    return Found(p, valid, float(seen[0] / seen[1]) if seen[1] else 0.0)
+    black, clipped = (seen[1:] / max(1, seen[0])).tolist()
+    return Found(p, valid, black, clipped)
 
 
 def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
@@ -134,6 +145,14 @@ def fill_holes(tile: Image, valid: Mask) -> None:
     """Set pixels without data to the mean of the others, in place: 0 would look like water, and 255 like a cloud."""
     if not valid.all():
         tile[~valid] = np.rint(tile[valid].mean(axis=0)).astype(np.uint8)
+
+
+def _extremes(strip: Strip) -> npt.NDArray[np.int64]:
+    """Count pixels with data, black ones, and those at an end of the channel with most of these; of a sample."""
+    channels, valid = strip.channels[::_STEP, ::_STEP], strip.valid[::_STEP, ::_STEP]
+    black = ~channels.any(axis=-1) & valid
+    ends = ((channels == 0) | (channels == 255)) & valid[..., None]
+    return np.array([valid.sum(), black.sum(), ends.sum(axis=(0, 1)).max()], dtype=np.int64)
 
 
 def _row_bytes(mosaic: Mosaic, needed: Needed) -> int:
