@@ -20,7 +20,7 @@ class RasterConfig:
         Least share of the pixels of a window that must have data; other windows are left out.
     bands
         Letters of the bands in the order of the files, such as ``bgrn``, and ``?`` for a band that is not used; by
-        default the names in the files.
+        default the names in the files. For networks that read bands by name: names, separated by commas.
     gsd
         Metres a pixel that the scene is warped to; by default as the bundle says, else the scene is taken as it is.
     nodata
