@@ -52,8 +52,8 @@ class SceneConfig(RasterConfig):
         Limits of the values: those that the ``bundle`` stores, or percentiles of the ``scene``. The latter is for
         values of another kind than the networks were trained on; the scores of the run do not hold for them.
     like
-        Folder of another result of `scene predict`: the scene is warped to its grid, so that cells are the same and
-        both can be compared.
+        Folder of another result of `scene predict`: the scene is warped to its grid, and has its stride, so that cells
+        are the same and both can be compared.
     """
 
     aoi: PathText | None = None
