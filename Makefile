@@ -15,6 +15,7 @@ DATASET ?=
 CONFIG ?= configs/demo.yaml
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 SITE ?= configs/slurm/site.yaml
+SCENES ?= data/scenes
 # One worker more than cores, because tests wait for processes and for Slurm. Beyond eight, the longest file of tests is
 # what takes the time.
 WORKERS ?= $(shell cores=$$(OMP_NUM_THREADS= nproc); echo $$((cores < 7 ? cores + 1 : 8)))
@@ -27,7 +28,7 @@ export MESSAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo download train submission lint-submission diff-submissions send-submission scores
-.PHONY: slurm-train install-slurm test-slurm test coverage fuzz test-gpu lint format typecheck guide bench bench-gpu clean
+.PHONY: scene slurm-train install-slurm test-slurm test coverage fuzz test-gpu lint format typecheck guide bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,13 @@ send-submission: $(READY) ## send the submission of RUN to Kaggle with a MESSAGE
 
 scores: $(READY) ## fetch the scores of what was sent of RUN
 	$(BIN)/amazon-ml submit scores $(RUN) $(ARGS)
+
+# Paints two dates of the same ground, tags both, and finds what changed; the results lie in SCENES.
+scene: $(READY) ## paint scenes into SCENES, tag them with RUN (that of `make train` by default), and compare them
+	$(BIN)/amazon-ml scene demo $(SCENES) --overwrite
+	$(BIN)/amazon-ml scene predict $(RUN) --scene $(SCENES)/before.tif --out $(SCENES)/before --overwrite $(ARGS)
+	$(BIN)/amazon-ml scene predict $(RUN) --scene $(SCENES)/after.tif --out $(SCENES)/after --like $(SCENES)/before --overwrite $(ARGS)
+	$(BIN)/amazon-ml scene compare $(SCENES)/before $(SCENES)/after --out $(SCENES)/changes --overwrite
 
 # The slowest tests: make test ARGS=--durations=20
 test: $(READY) ## run the tests, files of them side by side by as many WORKERS

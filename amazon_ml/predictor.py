@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,10 @@ from amazon_ml.runs.inference import (
     predict_members,
 )
 from amazon_ml.runs.predict import predict_listed
+from amazon_ml.settings import build
+
+if TYPE_CHECKING:
+    from amazon_ml.scenes.result import SceneResult
 
 #: Arrays of uint8, a folder, files, or a table with a column ``path``.
 Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
@@ -138,6 +142,11 @@ class Predictor:
         return cls(bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress)
 
     @property
+    def bundle(self) -> Bundle:
+        """The networks, how they read tiles, and the decision."""
+        return self._bundle
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """The tags, in the order of the columns of `predict_proba`."""
         return tuple(self._bundle.decision.tags)
@@ -199,6 +208,44 @@ class Predictor:
         tags = [] if encoded is None else TagSet(self.tags).decode(encoded, separator=separator)
         return pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
 
+    def predict_scene(
+        self, scene: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str] | None = None, *,
+        geojson: bool = False, overwrite: bool = False, **options: object,
+    ) -> "SceneResult":  # fmt: skip
+        """Tag a scene: a georeferenced raster, cut into windows of the size of the tiles.
+
+        Parameters
+        ----------
+        scene
+            GeoTIFF, JPEG 2000 or VRT, or a folder of them, or several; all files together make one scene.
+        out
+            Folder to write maps to; by default nothing is written. A call that was killed goes on there.
+        geojson
+            Write a GeoJSON, too.
+        overwrite
+            Replace existing results.
+        options
+            Options of `amazon_ml.scenes.config.SceneConfig`, such as ``stride=128`` or ``aoi="area.geojson"``.
+
+        Returns
+        -------
+        SceneResult
+            Probabilities and tags of each cell; `summary` gives the area of each tag.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read or does not fit the networks, or an output exists.
+        """
+        from amazon_ml.scenes.config import SceneConfig
+        from amazon_ml.scenes.predict import predict_scene
+
+        files = [scene] if isinstance(scene, (str, PathLike)) else list(scene)
+        return predict_scene(
+            self, [str(file) for file in files], build(SceneConfig, options), out=None if out is None else Path(out),
+            geojson=geojson, overwrite=overwrite,
+        )  # fmt: skip
+
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
             return self._predict_array(np.asarray(tiles), scale)
@@ -212,11 +259,12 @@ class Predictor:
 
     def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
         names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
+        engine = replace(self._engine, num_workers=0)  # the tiles are in memory; processes would only copy them
 
         def predict(networks: Networks) -> Predicted:
             networks, size = self._sized(networks), networks.size
             check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else size)
-            return Predicted(names, self._engine.score(networks, _Arrays(images, size)), {})
+            return Predicted(names, engine.score(networks, _Arrays(images, size)), {})
 
         predicted = predict_members(self._bundle.networks, predict)
         return replace(predicted, p=self._in_order(predicted.p), names=names)

@@ -20,7 +20,7 @@ from amazon_ml.runtime.terminal import SafeFormatter, escaped
 from amazon_ml.version import __version__
 
 #: Verbs that resume an interrupted call.
-RESUMING = ("train", "data download")
+RESUMING = ("train", "data download", "scene predict")
 #: Verbs that stop on a scheduler's signal, with an exit status of its own.
 STOPPING = ("train",)
 

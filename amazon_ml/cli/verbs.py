@@ -74,6 +74,22 @@ VERBS = {
     ),
     "predict": Verb("amazon_ml.runs.predict:predict_tiles", "tag a folder of tiles", ("run",)),
     "merge": Verb("amazon_ml.runs.shards:merge", "join the parts of a prediction in shards", ("parts",)),
+    "scene predict": Verb(
+        "amazon_ml.scenes.predict:tag_scene", "tag a georeferenced scene: a map of tags, and their areas", ("run",),
+        show="amazon_ml.cli.show.scenes:print_areas",
+    ),
+    "scene compare": Verb(
+        "amazon_ml.scenes.compare:compare_scenes", "find where tags appeared or went between two dates",
+        ("before", "after"), show="amazon_ml.cli.show.scenes:print_changes",
+    ),
+    "scene cut": Verb(
+        "amazon_ml.scenes.cut:cut_scene", "cut tagged tiles out of a scene, by points or polygons with tags",
+        ("scene",), show="amazon_ml.cli.show.scenes:print_cut",
+    ),
+    "scene demo": Verb(
+        "amazon_ml.scenes.demo:write_scenes", "paint a scene, and a later one with clearings; with the truth",
+        ("folder",),
+    ),
     "report": Verb("amazon_ml.report.page.write:report", "write the page of a run, report.html", ("run",)),
     "export": Verb("amazon_ml.runs.export:export", "write a run's bundle again, or its networks as ONNX", ("run",)),
     "accept": Verb("amazon_ml.runs.accept:accept", "accept files of a run that a person changed", ("run",)),

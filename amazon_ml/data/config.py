@@ -198,6 +198,9 @@ class DataConfig(ReadingConfig):
         Cutmix of training batches: alpha of the Beta distribution of the shares, such as 1.0.
     mix_prob
         Share of the batches with mixup or cutmix, in 0..1.
+    gsd
+        Metres on the ground that a pixel of the tiles' files shows, where that is known. Training does not use it; the
+        bundle keeps it, so that scenes are tagged at the same scale.
     n_folds
         Number of folds.
     fold_by
@@ -225,6 +228,7 @@ class DataConfig(ReadingConfig):
     mixup_alpha: _Alpha | None = None
     cutmix_alpha: _Alpha | None = None
     mix_prob: Annotated[float, Field(ge=0, le=1)] = 1.0
+    gsd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     n_folds: Annotated[int, Field(ge=2)] = 5
     fold_by: Literal["tags", "scenes"] = "tags"
     validate: bool = True

@@ -16,9 +16,9 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 
@@ -66,9 +66,9 @@ class Description(TypedDict):
     """What prediction needs to know of a run.
 
     ``format``, see `FORMAT`; ``tags``, in the order of the networks' outputs; ``table``, options that say how a tag
-    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels and the method of
-    ``resizing``; ``network``, options of the network; ``predict``; ``data``, the provenance of the tiles without
-    their folder.
+    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels, ``gsd``, metres that a
+    pixel of this size shows or None, and the method of ``resizing``; ``network``, options of the network; ``predict``;
+    ``data``, the provenance of the tiles without their folder.
     """
 
     format: int
@@ -124,6 +124,8 @@ class Networks:
         Tiles at once.
     trainer
         Device and precision.
+    gsd
+        Metres on the ground that a pixel of a tile of this size shows; None where that is not known.
     """
 
     source: Path
@@ -134,6 +136,7 @@ class Networks:
     read: TileReader
     batch_size: int
     trainer: TrainerConfig
+    gsd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -177,12 +180,15 @@ class Bundle:
         Data options that say how a tag table is read.
     data_sha256
         Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
+    frequencies
+        Share of the labelled tiles with each tag, by its name; empty where that is not recorded.
     """
 
     networks: Networks | Blended
     decision: Decision
     table: TableConfig
     data_sha256: str
+    frequencies: Mapping[str, float] = field(default_factory=dict)
 
 
 def is_bundle(path: Path) -> bool:
@@ -211,18 +217,27 @@ def open_bundle(path: Path) -> Bundle:
             f"this is neither a run nor a bundle: it has no {run.config.name} and no {_CONTENT}", file=path
         )
     decision = read_decision(run)
-    sha256 = str(run.read_provenance()["data"]["sha256"])
-    return Bundle(_networks(run), decision, build(TableConfig, _table(run.read_config().data)), sha256)
+    data = run.read_provenance()["data"]
+    table = build(TableConfig, _table(run.read_config().data))
+    return Bundle(_networks(run), decision, table, str(data["sha256"]), _frequencies(data))
+
+
+def _frequencies(data: Mapping[str, Any]) -> dict[str, float]:
+    """Share of the labelled tiles with each tag, out of their numbers in the provenance of the tiles."""
+    tiles = int(data.get("labelled", 0))
+    return {str(tag): int(count) / tiles for tag, count in data["tags"].items()} if tiles else {}
 
 
 def describe(run: Run) -> Description:
     """Give what prediction needs to know of a run, as plain data."""
     config = run.read_config()
+    gsd, edge = config.data.gsd, run.read_provenance()["data"].get("edge")
+    ground = gsd * edge / config.data.size if gsd and edge else None
     return {
         "format": FORMAT,
         "tags": list(run.tags()),
         "table": _table(config.data),
-        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "resizing": RESIZING},
+        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "gsd": ground, "resizing": RESIZING},
         "network": _network(config.model),
         "predict": {"batch_size": config.data.predict_batch_size, "precision": config.trainer.precision},
         "data": _without(run.read_provenance()["data"], "root"),
@@ -298,7 +313,7 @@ def _read_bundle(path: Path) -> Bundle:
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, _AGAIN)
         table = build(TableConfig, content["table"], strict=True)
         networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
-        return Bundle(networks, decision, table, str(content["data"]["sha256"]))
+        return Bundle(networks, decision, table, str(content["data"]["sha256"]), _frequencies(content["data"]))
     except InputError as error:
         if error.file is not None:
             raise
@@ -322,10 +337,12 @@ def _described(source: Path, content: Description, weights: tuple[Path, ...], tr
     tiles, batch_size = content["tiles"], content["predict"]["batch_size"]
     model = build(ModelConfig, {**content["network"], "pretrained": False}, strict=True)
     # The sizes are checked by the ranges of the options of training.
-    size = build(DataConfig, {"root": "", "size": tiles["size"], "predict_batch_size": batch_size}, strict=True).size
+    values = {"root": "", "size": tiles["size"], "gsd": tiles.get("gsd"), "predict_batch_size": batch_size}
+    data = build(DataConfig, values, strict=True)
     return Networks(
-        source, weights, tuple(map(str, content["tags"])), model, size, reader_from(tiles), batch_size, trainer
-    )
+        source, weights, tuple(map(str, content["tags"])), model, data.size, reader_from(tiles), batch_size, trainer,
+        data.gsd,
+    )  # fmt: skip
 
 
 def _weights(run: Run) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from amazon_ml.settings import build, to_plain
 
 #: Options that change no result of a run. Neither do those of logging services.
 IDLE = (
-    "data.packed", "data.num_workers", "trainer.enable_progress_bar", "trainer.enable_model_summary",
+    "data.packed", "data.num_workers", "data.gsd", "trainer.enable_progress_bar", "trainer.enable_model_summary",
     "trainer.log_every_n_steps", "trainer.profiler",
 )  # fmt: skip
 #: Options that may change when a run is resumed: they decide how the work is done, and how much of it, but not the

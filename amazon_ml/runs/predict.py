@@ -124,11 +124,11 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
     check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
-            check_plan(parts, count, _made_of(bundle))
+            check_plan(parts, count, made_of(bundle))
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
-            save_plan(parts, listed, tiles, count, batch, _made_of(bundle))
+            save_plan(parts, listed, tiles, count, batch, made_of(bundle))
     return bundle
 
 
@@ -190,7 +190,7 @@ def _tag(
     return table
 
 
-def _made_of(bundle: Bundle) -> str:
+def made_of(bundle: Bundle) -> str:
     """Hash of the weights and the decision, the same for a run and its bundle."""
     weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
     decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.folds.folds import fold_numbers, read_folds, worst_deviation
+from amazon_ml.data.readers.sizes import common_edge
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
@@ -97,6 +98,10 @@ def this_start() -> Start:
 
 
 def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
+    edge = common_edge(catalog.labelled["path"].tolist())
+    if config.data.gsd is not None and edge is None:
+        raise InputError("`data.gsd` needs square tiles of one size", file=config.data.root, option="data.gsd",
+                         remedy="leave it out, or cut the tiles to one size")  # fmt: skip
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     provenance: DataProvenance = {
         "root": str(Path(config.data.root).resolve()),
@@ -105,6 +110,7 @@ def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
         "soft_labels_sha256": _soft_labels_hash(config.data.soft_labels),
         "labelled": len(catalog.labelled),
         "unlabelled": len(catalog.unlabelled),
+        "edge": edge,
         "tags": support,
     }
     if len(catalog.tested):

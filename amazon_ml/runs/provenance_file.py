@@ -27,7 +27,8 @@ class DataProvenance(TypedDict):
     ``root``, their folder; ``generated``, whether they are generated; ``sha256`` of tiles and tags, see
     `Catalog.sha256`; ``soft_labels_sha256`` of the table of soft labels; numbers of ``labelled`` and ``unlabelled``
     tiles, the latter with those of a published test split; ``tested``, their number, and ``tested_sha256`` of their
-    tags; ``tags``, the number of labelled tiles with each tag, in the order of the networks' outputs.
+    tags; ``edge`` of the files in pixels, None where they differ; ``tags``, the number of labelled tiles with each tag,
+    in the order of the networks' outputs.
     """
 
     root: str
@@ -36,6 +37,7 @@ class DataProvenance(TypedDict):
     soft_labels_sha256: str | None
     labelled: int
     unlabelled: int
+    edge: NotRequired[int | None]
     tested: NotRequired[int]
     tested_sha256: NotRequired[str | None]
     tags: dict[str, int]

@@ -240,6 +240,18 @@ class TileReader:
             self._check_range(path, split_rgb(picture), set(RGB))
         return picture
 
+    def channels(self, raw: Bands, file: str) -> Image:
+        """Scale bands that were read elsewhere, such as those of a scene, to channels, without checks.
+
+        Parameters
+        ----------
+        raw
+            Unscaled bands by their letters.
+        file
+            Where they are from, for messages.
+        """
+        return self._stacked({}, raw, file, file)
+
     def _rgb(self, path: str) -> Image:
         picture = self.read_rgb(path)
         if picture.pixels.dtype == np.uint8:

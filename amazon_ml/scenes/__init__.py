@@ -1,0 +1,1 @@
+"""Scenes: from georeferenced rasters to maps of tags, and what changed between two dates."""

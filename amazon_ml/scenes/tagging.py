@@ -1,0 +1,215 @@
+"""Predicts the windows of a scene, strip by strip."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.data.readers.band_order import Bands
+from amazon_ml.data.readers.images import Image, Mask
+from amazon_ml.errors import InputError
+from amazon_ml.labels import MultiHot
+from amazon_ml.predictor import Predictor
+from amazon_ml.runtime.progress import counted
+from amazon_ml.scenes.grid import Windows
+from amazon_ml.scenes.parts import Part, PartStore
+from amazon_ml.scenes.placing import Mosaic
+from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
+from amazon_ml.scenes.values import Scaling
+
+#: Bytes of a strip that several rows of windows share, and the largest number of bytes of a strip.
+_STRIP, _MOST = 2**27, 2**32
+#: Bytes of windows that are predicted together, beyond one batch.
+_WINDOWS = 2**28
+#: Every `_STEP`-th row and column of pixels is looked at for values at the ends of their range.
+_STEP = 4
+#: Rows of cells that the decision rule gets at once.
+_DECIDED = 50_000
+
+log = logging.getLogger(__name__)
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is predicted, and how.
+
+    Parameters
+    ----------
+    predictor
+        The networks and the rule.
+    batch_size
+        Windows that the networks take at once.
+    mosaic, needed, scaling
+        The files on their grid, the bands that are read, and how values become channels.
+    windows
+        The windows.
+    least
+        Least share of valid pixels of a window that gets probabilities.
+    inside
+        Share of each cell inside the area of interest; cells with 0 get no probabilities.
+    """
+
+    predictor: Predictor
+    batch_size: int
+    mosaic: Mosaic
+    needed: Needed
+    scaling: Scaling
+    windows: Windows
+    least: float
+    inside: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Probabilities of all windows.
+
+    Parameters
+    ----------
+    p
+        Probabilities, float32 of shape (rows, columns, tags); NaN where there are none.
+    valid
+        Share of the pixels of each window that have data.
+    black
+        Share of the pixels with data that are 0 in all channels.
+    clipped
+        Share of the values of these pixels that are 0 or 255, in the channel where it is largest.
+    """
+
+    p: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.float32]
+    black: float
+    clipped: float
+
+
+def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
+    """Check that a strip of one row of windows fits into memory.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    size = windows.size * _row_bytes(mosaic, needed)
+    if size > _MOST:
+        problem = f"a strip of {windows.size} rows of {mosaic.grid.width:,} pixels takes {size / 2**30:.1f} GiB"
+        raise InputError(problem, option="scene", remedy="cut the scene into parts of fewer columns")
+
+
+def predict_windows(job: Job, store: PartStore) -> Found:
+    """Predict all windows, part by part; parts that are stored are not predicted again."""
+    rows, columns = job.windows.shape
+    tags = len(job.predictor.tags)
+    p = np.full((rows, columns, tags), np.nan, dtype=np.float32)
+    valid = np.zeros((rows, columns), dtype=np.float32)
+    todo: list[tuple[int, slice]] = []
+    for number, part in enumerate(_divide(job)):
+        stored = store.read(number, (part.stop - part.start, columns, tags))
+        if stored is not None:
+            p[part], valid[part] = stored.p, stored.valid
+        elif job.inside[part].any():
+            todo.append((number, part))
+    seen = np.zeros(3, dtype=np.int64)
+    done = rows - sum(part.stop - part.start for _, part in todo)
+    if done:
+        log.info("%s of %s rows of windows are done already", f"{done:,}", f"{rows:,}")
+    strips = read_ahead(_strips(job, [job.windows.span(part.start, part.stop) for _, part in todo]))
+    with closing(strips), counted(rows, done, "tagging, rows of windows") as advance:
+        for (number, part), strip in zip(todo, strips, strict=True):
+            found = _predict_strip(job, part, strip)
+            p[part], valid[part] = found.p, found.valid
+            store.write(number, found)
+            seen += _extremes(strip)
+            advance(part.stop - part.start)
+    black, clipped = (seen[1:] / max(1, seen[0])).tolist()
+    return Found(p, valid, black, clipped)
+
+
+def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
+    """Apply the decision rule to all cells with probabilities; the others get no tags."""
+    flat = p.reshape(-1, p.shape[-1])
+    known = np.flatnonzero(~np.isnan(flat[:, 0]))
+    predicted = np.zeros(flat.shape, dtype=np.uint8)
+    for first in range(0, len(known), _DECIDED):
+        some = known[first : first + _DECIDED]
+        predicted[some] = predictor.rule.predict(flat[some])
+    return predicted.reshape(p.shape)
+
+
+def fill_holes(tile: Image, valid: Mask) -> None:
+    """Set pixels without data to the mean of the others, in place: 0 would look like water, and 255 like a cloud."""
+    if not valid.all():
+        tile[~valid] = np.rint(tile[valid].mean(axis=0)).astype(np.uint8)
+
+
+def _extremes(strip: Strip) -> npt.NDArray[np.int64]:
+    """Count pixels with data, black ones, and those at an end of the channel with most of these; of a sample."""
+    channels, valid = strip.channels[::_STEP, ::_STEP], strip.valid[::_STEP, ::_STEP]
+    black = ~channels.any(axis=-1) & valid
+    ends = ((channels == 0) | (channels == 255)) & valid[..., None]
+    return np.array([valid.sum(), black.sum(), ends.sum(axis=(0, 1)).max()], dtype=np.int64)
+
+
+def _row_bytes(mosaic: Mosaic, needed: Needed) -> int:
+    """Bytes that a row of pixels takes: values, channels, and copies of both on the way."""
+    itemsize = np.dtype(mosaic.places[0].file.dtype).itemsize
+    return mosaic.grid.width * len(needed.letters) * (2 * itemsize + 4 + 3)
+
+
+def _divide(job: Job) -> Iterator[slice]:
+    """Divide the rows of windows into parts that fill a batch, as far as their pixels take little memory."""
+    rows, columns = job.windows.shape
+    bytes_each = max(1, _row_bytes(job.mosaic, job.needed) * job.windows.stride)
+    together = max(1, min(-(-job.batch_size // columns), _STRIP // bytes_each))
+    for first in range(0, rows, together):
+        yield slice(first, min(rows, first + together))
+
+
+def _strips(job: Job, spans: Sequence[tuple[int, int]]) -> Iterator[Strip]:
+    with MosaicReader(job.mosaic, job.needed) as reader:
+
+        def rows(top: int, end: int) -> tuple[Image, Mask]:
+            bands, valid = reader.rows(top, end)
+            return job.scaling(Bands(bands, dict.fromkeys(bands))), valid
+
+        yield from read_strips(rows, spans)
+
+
+def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
+    """Predict the windows of a strip; those with too few valid pixels, or outside, get no probabilities."""
+    windows, size = job.windows, job.windows.size
+    channels, shown = _padded(strip.channels, windows), _padded(strip.valid, windows)
+    whole = bool(shown.all())
+    p = np.full((part.stop - part.start, windows.shape[1], len(job.predictor.tags)), np.nan, dtype=np.float32)
+    valid = np.ones(p.shape[:2], dtype=np.float32)
+    places = [
+        [np.s_[top : top + size, left : left + size] for left in windows.across.starts.tolist()]
+        for top in (windows.down.starts[part] - strip.top).tolist()
+    ]
+    if not whole:
+        valid[:] = [[shown[here].mean() for here in row] for row in places]
+    chosen = np.argwhere((valid >= job.least) & (valid > 0) & (job.inside[part] > 0))
+    most = max(1, _WINDOWS // (size * size * channels.shape[-1]))
+    for first in range(0, len(chosen), most):
+        some = chosen[first : first + most]
+        tiles = np.empty((len(some), size, size, channels.shape[-1]), dtype=np.uint8)
+        for slot, (row, column) in enumerate(some.tolist()):
+            here = places[row][column]
+            tiles[slot] = channels[here]
+            if not whole:
+                fill_holes(tiles[slot], shown[here])
+        p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(tiles)
+    return Part(p, valid)
+
+
+def _padded(pixels: npt.NDArray[_Pixel], windows: Windows) -> npt.NDArray[_Pixel]:
+    """Extend a scene that is smaller than a window by reflection."""
+    down, across = windows.down.padding, windows.across.padding
+    if not down and not across:
+        return pixels
+    return np.pad(pixels, [(0, down), (0, across), *[(0, 0)] * (pixels.ndim - 2)], mode="reflect")
