@@ -80,7 +80,7 @@ def test_a_remedy_is_an_option_of_the_verb(
         (tmp_path / "tiles" / name).write_text("image_name,tags\n1,a\n")
     folder = ["--data.root", "tiles"] if command == "train" else ["tiles"]
     assert main([*command.split(), *folder]) == 2
-    assert f"name the tag table with {option}\n" in capsys.readouterr().err
+    assert f"name the tag table with {option}" in capsys.readouterr().err
 
 
 def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
