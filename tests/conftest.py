@@ -22,7 +22,8 @@ from kaggle_server import KaggleServer
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.data.readers.bands import TileReader, write_reader
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.decisions.rules import DEFAULT_RULE, make_rules
 from amazon_ml.labels import PLANET, TagSet

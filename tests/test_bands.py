@@ -19,18 +19,10 @@ from amazon_ml.data.catalog.layout import read_mapping
 from amazon_ml.data.catalog.tiles import choose_files, list_tiles
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.readers.bands import (
-    RGB,
-    TileReader,
-    check_order,
-    name_bands,
-    parse_bands,
-    read_bands,
-    read_reader,
-    write_reader,
-)
+from amazon_ml.data.readers.bands import RGB, TileReader, check_order, name_bands, parse_bands, read_bands
 from amazon_ml.data.readers.images import resize
 from amazon_ml.data.readers.limits import fit_limits
+from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.tif import read_tif
 from amazon_ml.errors import InputError
 

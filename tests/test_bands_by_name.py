@@ -18,9 +18,10 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.arrays import read_npy
-from amazon_ml.data.readers.bands import name_bands, parse_bands, read_reader, write_reader
+from amazon_ml.data.readers.bands import name_bands, parse_bands
 from amazon_ml.data.readers.fitting import check_reading
 from amazon_ml.data.readers.indices import INDICES, compute_index
+from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.sensors import common_names, find_name, find_spelling
 from amazon_ml.errors import InputError
 from amazon_ml.settings import build

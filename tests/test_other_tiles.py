@@ -32,9 +32,10 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.readers.bands import TileReader, read_reader
+from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.headers import parse_header
 from amazon_ml.data.readers.images import read_tile
+from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.errors import InputError
 

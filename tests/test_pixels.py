@@ -35,9 +35,10 @@ from rasterio.enums import ColorInterp
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.readers.band_order import by_letter
-from amazon_ml.data.readers.bands import RGB, TileReader, read_reader
+from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.images import read_picture, read_tile
 from amazon_ml.data.readers.limits import fit_limits
+from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.data.readers.values import values_alone
 from amazon_ml.errors import InputError

@@ -22,7 +22,8 @@ from PIL import Image
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
-from amazon_ml.data.readers.bands import TileReader, write_reader
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.per_tag import fbeta_by_threshold
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet

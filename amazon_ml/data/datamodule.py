@@ -27,15 +27,10 @@ from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
-from amazon_ml.data.readers.bands import (
-    TileReader,
-    name_bands,
-    parse_bands,
-    read_reader,
-    write_reader,
-)
+from amazon_ml.data.readers.bands import TileReader, name_bands, parse_bands
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.fitting import check_reading, finds_as, fit_tiles
+from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-from amazon_ml.data.readers.bands import write_reader
+from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
 from amazon_ml.decisions.matrices import Floats
 from amazon_ml.errors import InputError, WorkError

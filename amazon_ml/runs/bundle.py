@@ -18,20 +18,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from amazon_ml.data.config import DataConfig, TableConfig
-from amazon_ml.data.readers.bands import TileReader, reader_from
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.reader_file import reader_from
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.blend import read_blend
+from amazon_ml.runs.bundle_content import Content, Description
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
-from amazon_ml.runs.provenance_file import FoldProvenance, Versions
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json
@@ -53,53 +54,6 @@ _TABLE = (
     "name_column", "tags_column", "tag_columns", "tag_separator", "min_share", "allow_missing", "allow_untagged",
     "merge_rows",
 )  # fmt: skip
-
-
-class PredictOptions(TypedDict):
-    """How networks predict: ``batch_size``, tiles at once, and ``precision``, as Lightning names it."""
-
-    batch_size: int
-    precision: str | None
-
-
-class Description(TypedDict):
-    """What prediction needs to know of a run.
-
-    ``format``, see `FORMAT`; ``tags``, in the order of the networks' outputs; ``table``, options that say how a tag
-    table is read; ``tiles``, how tiles are read: the fields of `TileReader`, ``size`` in pixels, ``gsd``, metres that a
-    pixel of this size shows or None, and the method of ``resizing``; ``network``, options of the network; ``predict``;
-    ``data``, the provenance of the tiles without their folder.
-    """
-
-    format: int
-    tags: list[str]
-    table: dict[str, object]
-    tiles: dict[str, object]
-    network: dict[str, object]
-    predict: PredictOptions
-    data: dict[str, object]
-
-
-class AcceptedFiles(TypedDict):
-    """Changes by hand that were accepted: the ``time``, and the SHA-256 of each of the ``files``."""
-
-    time: str
-    files: dict[str, str]
-
-
-class Content(Description):
-    """The content of ``bundle.json``, without hashes.
-
-    Besides the description: ``decision``, the content of decision.json; ``metrics``, that of metrics.json without the
-    folder of the tiles; ``folds``; ``trained_with``, versions; ``accepted``, changes by hand. The file also has
-    ``weights``, the SHA-256 of each file of weights, and ``sha256`` of all this, see `content_hash`.
-    """
-
-    decision: dict[str, object]
-    metrics: dict[str, object]
-    folds: FoldProvenance
-    trained_with: Versions
-    accepted: list[AcceptedFiles]
 
 
 @dataclass(frozen=True)

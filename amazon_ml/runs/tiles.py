@@ -8,7 +8,8 @@ import pandas as pd
 
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.file_table import count_names
-from amazon_ml.data.readers.bands import TileReader, read_reader
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run, read_truth
 from amazon_ml.runs.hashes import check_recorded

@@ -15,7 +15,7 @@ Bands are letters (``rgbn``), or names that the files or the user give them (`am
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
 from amazon_ml.data.readers.indices import NEUTRAL, compute_index
-from amazon_ml.data.readers.named import NamedBands, named_from
+from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.data.readers.scaling import scale_to_uint8
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.files import read_json, write_json
 
 RGB = ("r", "g", "b")
 NEAR_INFRARED = "n"
@@ -352,49 +351,6 @@ def split_rgb(picture: Picture) -> Bands:
 def read_bands(tif: str, order: str | None = None) -> dict[str, Raw]:
     """Read the bands of a TIF by their letters, unscaled, each of shape (height, width)."""
     return by_letter(open_tif(Path(tif)), order, tif).pixels
-
-
-def write_reader(path: Path, reader: TileReader) -> None:
-    """Store a reader, so that later calls read tiles in the same way."""
-    write_json(path, asdict(reader))
-
-
-def read_reader(path: Path) -> TileReader:
-    """Read a reader that `write_reader` stored."""
-    stored = read_json(path)
-    try:
-        return reader_from(stored)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"the file does not describe a reader of tiles: {error!r}", file=path) from None
-
-
-def reader_from(stored: Any) -> TileReader:
-    """Make a reader from the JSON of its ``dataclasses.asdict``; a `ValueError` if it describes none."""
-    limits = {letter: (float(low), float(high)) for letter, (low, high) in stored["limits"].items()}
-    reader = TileReader(
-        tuple(stored["bands"]), limits, stored["tif_order"], stored["rgb_source"],
-        _expected_from(stored["expected"]) if "expected" in stored else Expected(),
-        int(stored.get("max_pixels", MAX_PIXELS)), named_from(stored["source"]) if stored.get("source") else None,
-    )  # fmt: skip
-    try:
-        known = parse_bands(reader.bands if reader.source else name_bands(reader.bands))
-        check_order(reader.tif_order, limits)
-        check_max_pixels(reader.max_pixels)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-    if reader.source and reader.source.inputs.keys() != set(reader.bands):
-        raise ValueError(f"bands {reader.bands} of the inputs {list(reader.source.inputs)}")
-    if known != reader.bands or reader.rgb_source not in ("jpg", "tif"):
-        raise ValueError(f"bands {reader.bands} of {reader.rgb_source} files")
-    return reader
-
-
-def _expected_from(stored: Any) -> Expected:
-    ranges = {
-        letter: (float(low), float(high), float(share)) for letter, (low, high, share) in stored["ranges"].items()
-    }
-    nodata = tuple(float(value) for value in stored["nodata"])
-    return Expected(str(stored["image"]), str(stored["tif"]), str(stored["declared"]), ranges, nodata)
 
 
 def _valid_of(values: Raw, valid: Mask | None) -> npt.NDArray[Any]:

@@ -27,11 +27,12 @@ from amazon_ml.data.catalog.by_template import files_of
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.config import READING, ReadingConfig
-from amazon_ml.data.readers.bands import TileReader, name_bands, read_reader
+from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.fitting import check_reading, fit_tiles, reading_of
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.data.readers.limits import compare_values
+from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.data.store.marks import JOURNAL, PLAN, check_store, remove_store
 from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_unchanged, hash_block, open_store
 from amazon_ml.errors import InputError, WorkError

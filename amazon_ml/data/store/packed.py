@@ -20,8 +20,8 @@ import pandas as pd
 from amazon_ml.data.augment.symmetry import gather
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table
-from amazon_ml.data.readers.bands import reader_from
 from amazon_ml.data.readers.images import Image
+from amazon_ml.data.readers.reader_file import reader_from
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.regular_files import check_regular
