@@ -48,4 +48,5 @@ def changes_page(title: str, comparison: "Comparison", summary: pd.DataFrame, pi
         **{name: embed_probabilities(largest(values, merged)) for name, values in planes.items()},
         "shown": list(range(len(tags))), "threshold": comparison.least, "pictures": [*map(picture_uri, pictures)],
     }  # fmt: skip
-    return document(title, content, cell_notes(before.windows, merged))
+    sums = "Beside each tag stands where it appeared (+) and where it went, as in `changes.csv`."
+    return document(title, content, [*cell_notes(before.grid, before.windows, merged), sums])

@@ -28,7 +28,7 @@ def document(title: str, content: Mapping[str, object], notes: Sequence[str]) ->
     content
         What the script draws.
     notes
-        Sentences about the map, plain text.
+        Sentences about the map, plain text; what stands between backticks is shown as code.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def document(title: str, content: Mapping[str, object], notes: Sequence[str]) ->
     leaflet = _read("leaflet/leaflet.js").removesuffix(_SOURCE_MAP)
     scripts = [leaflet, _read("map.js")]
     return _PAGES.get_template("map.html.j2").render(
-        title=_plain(title), notes=[_plain(note) for note in notes], changes=content["kind"] == "changes",
+        title=_plain(title), notes=[_plain(note).split("`") for note in notes], changes=content["kind"] == "changes",
         styles=[_read("leaflet/leaflet.css"), _read("map.css")], scripts=scripts, hashes=[*map(_hash, scripts)],
         licence=_read("leaflet/LICENSE"), data=json_text(content),
     )  # fmt: skip

@@ -77,14 +77,16 @@ def embed_cells(grid: Grid, windows: Windows, merged: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def cell_notes(windows: Windows, merged: int) -> list[str]:
-    """Say what a cell of the page is."""
+def cell_notes(grid: Grid, windows: Windows, merged: int) -> list[str]:
+    """Say what a cell of the page is, and how sharp the picture."""
     notes = [f"Each cell stands for a window of {windows.size} x {windows.size} pixels, every {windows.stride} pixels."]
     if merged > 1:
         notes.append(
             f"There are too many cells for a page: each one here joins {merged} x {merged} of them, with their largest "
             "probabilities. The other files hold all cells."
         )
+    if (factor := picture_factor(grid)) > 1:
+        notes.append(f"A pixel of the picture shows {factor} x {factor} pixels of the scene.")
     return notes
 
 

@@ -44,7 +44,7 @@
     crs: L.CRS.Simple, attributionControl: false, zoomAnimation: false, zoomSnap: 0.25, zoomDelta: 0.5,
     minZoom: -30, maxZoom: 30, maxBoundsViscosity: 0.6,
   });
-  map.setMaxBounds(extent.pad(0.5));
+  map.setMaxBounds(extent.pad(2));  // so far that the details need not hide a cell
   if (data.metres) L.control.scale({imperial: false}).addTo(map);
   const pictures = data.pictures.map((uri, at) => {
     map.createPane(`picture${at}`).style.zIndex = 300 + at;
@@ -244,7 +244,7 @@
     })];
   };
   const details = find("details");
-  const select = (cell, {pan = false} = {}) => {
+  const select = cell => {
     selected = cell;
     details.hidden = cell < 0;
     if (cell < 0) return layer.later();
@@ -263,7 +263,10 @@
     details.scrollTop = 0;
     find("said").textContent = [`Row ${row + 1}, column ${column + 1}.${none}`,
       ...body.slice(0, 3).map(line => [...line.cells].map(each => each.textContent).join(" "))].join(" ");
-    if (pan) map.panInside(place(...middle), {padding: [60, 60], animate: false});
+    // Beside the details, or above them on a phone, so that they do not hide the cell.
+    const box = details.getBoundingClientRect(), size = map.getSize(), beside = box.width < size.x / 2;
+    const free = [beside ? 0 : Math.min(box.height, size.y - 120), beside ? box.width + 12 : 0];
+    map.panInside(place(...middle), {paddingTopLeft: [free[1] + 40, 40], paddingBottomRight: [40, free[0] + 40], animate: false});
     layer.later();
   };
   const close = () => { if (!details.hidden) { select(-1); find("map").focus({preventScroll: true}); } };
@@ -279,10 +282,10 @@
   find("map").addEventListener("keydown", event => {
     if (event.target !== find("map") || event.ctrlKey || event.altKey || event.metaKey) return;
     const step = STEPS[event.key];
-    if (event.key === "Enter") select(cellAt(map.getCenter()), {pan: true});
+    if (event.key === "Enter") select(cellAt(map.getCenter()));
     else if (step && selected >= 0) {
       const row = Math.floor(selected / columns) + step[0], column = selected % columns + step[1];
-      if (row >= 0 && row < rows && column >= 0 && column < columns) select(row * columns + column, {pan: true});
+      if (row >= 0 && row < rows && column >= 0 && column < columns) select(row * columns + column);
     } else return;
     event.preventDefault();
     event.stopPropagation();  // else Leaflet moves the map, too
@@ -307,7 +310,11 @@
   };
   if (swipe) {
     map.on("move zoom resize viewreset", clip);
-    swipe.addEventListener("pointerdown", event => { swipe.setPointerCapture(event.pointerId); event.preventDefault(); swipe.focus(); });
+    swipe.addEventListener("pointerdown", event => {
+      swipe.setPointerCapture(event.pointerId);
+      swipe.focus();
+      event.preventDefault();
+    });
     swipe.addEventListener("pointermove", event => {
       const box = find("map").getBoundingClientRect();
       if (swipe.hasPointerCapture(event.pointerId)) setSwipe(100 * (event.clientX - box.left) / box.width);

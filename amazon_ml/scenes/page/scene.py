@@ -52,7 +52,9 @@ def scene_page(title: str, result: SceneResult, summary: pd.DataFrame, picture: 
         # First the tag whose probabilities differ most: it says most about the scene.
         "shown": [int(spread)], "threshold": 0.5, "pictures": [picture_uri(picture)],
     }  # fmt: skip
-    return document(title, content, [*cell_notes(result.windows, merged), *map(_sentence, result.notes)])
+    sums = "The areas beside the tags are sums of area x probability, as in `summary.csv`."
+    notes = [*cell_notes(result.grid, result.windows, merged), sums, *map(_sentence, result.notes)]
+    return document(title, content, notes)
 
 
 def _sentence(note: str) -> str:
