@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from browser import Browser, find_browser
+from scene_files import ground, write_scene
 
+import amazon_ml as am
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.compare import compare_results, compare_scenes
 from amazon_ml.scenes.grid import Grid, place_windows
@@ -214,6 +216,31 @@ def test_a_picture_of_a_long_scene_has_the_longest_edge() -> None:
     assert picture_factor(grid) == 49 and picture_size(grid) == (2041, 103)
     assert shrink(np.full((5, 7, 3), 9, np.uint8), np.ones((5, 7), bool), 4).tolist() == [[[9, 9, 9, 255]] * 2] * 2
     assert shown_channels(["n", "b", "g", "r"]) == [3, 2, 1] and shown_channels(["ndvi"]) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("longest", [60, 9])  # squares of 2 pixels, and of 12, which strips divide
+def test_the_picture_is_made_while_the_scene_is_read(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    bands = ground(100, 70)
+    scene = write_scene(tmp_path / "a.tif", bands)
+    pictures: list[npt.NDArray[np.uint8]] = []
+
+    def caught(picture: npt.NDArray[np.uint8]) -> bytes:
+        pictures.append(picture)
+        return b""
+
+    monkeypatch.setattr("amazon_ml.scenes.picture.LONGEST", longest)
+    monkeypatch.setattr("amazon_ml.scenes.tagging._STRIP", 0)  # a part for each row of windows
+    monkeypatch.setattr("amazon_ml.scenes.outputs.encode_picture", caught)
+    am.Predictor.load(trained / "bundle", device="cpu").predict_scene(scene, tmp_path / "out", stride=16)
+    edge = -(-100 // longest)
+    rows, columns = -(-100 // edge), -(-70 // edge)
+    padded = np.pad(bands, [(0, 0), (0, rows * edge - 100), (0, columns * edge - 70)], mode="edge")
+    expected = padded.reshape(3, rows, edge, columns, edge).mean(axis=(2, 4))
+    (picture,) = pictures
+    assert np.abs(np.moveaxis(picture[..., :3], -1, 0) - expected).max() <= 0.5 + 1e-6
+    assert (picture[..., 3] == 255).all()
 
 
 def test_predictions_write_the_picture_and_the_page_and_comparisons_read_them(tmp_path: Path) -> None:
