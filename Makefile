@@ -135,8 +135,9 @@ typecheck: $(READY) ## check types
 	$(BIN)/mypy
 
 # The variable silences the theme's notice of its end, which pyproject.toml mentions: any other warning is a fault.
-guide: $(READY) ## build the guide into site/, and write its page on options anew from the code
+guide: $(READY) ## build the guide into site/, and write its pages on options and weights anew from the code
 	$(BIN)/python -m amazon_ml.report.options docs/configuration.md
+	$(BIN)/python -m amazon_ml.report.weights docs/weights.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(READY) ## measure against plain baselines on this machine

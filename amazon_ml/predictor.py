@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.augment.augment import symmetric
-from amazon_ml.data.catalog.contents import check_folder, no_images
-from amazon_ml.data.catalog.layout import read_mapping
-from amazon_ml.data.catalog.tiles import choose_files, files_needed, is_tif, list_tiles
+from amazon_ml.data.catalog.by_template import choose_files_for
+from amazon_ml.data.catalog.contents import check_folder
+from amazon_ml.data.catalog.layout import tiles_below
+from amazon_ml.data.catalog.tiles import files_needed, is_tif
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.images import resize
 from amazon_ml.errors import InputError
@@ -162,8 +163,8 @@ class Predictor:
         ----------
         tiles
             A uint8 array of shape (tiles, height, width, bands), with the bands of the run in their order; or a folder,
-            with its subfolders; or a list of files; or a table with a column ``path``, and a column ``tif`` for the TIF
-            beside a JPG if the run reads both.
+            with its subfolders; or a list of files (of the first band, if each band has its own); or a table with a
+            column ``path``, and a column ``tif`` for the TIF beside a JPG if the run reads both.
         scale
             Scale arrays of another height and width as files are scaled; by default they are an error.
 
@@ -249,7 +250,7 @@ class Predictor:
         if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
             return self._predict_array(np.asarray(tiles), scale)
         if isinstance(tiles, (str, PathLike)):
-            table = _list_folder(Path(tiles))
+            table = _list_folder(Path(tiles), self._bundle.networks.read)
         elif isinstance(tiles, pd.DataFrame):
             table = _as_table(tiles)
         else:
@@ -314,16 +315,13 @@ class _Arrays:
         return images
 
 
-def _list_folder(folder: Path) -> pd.DataFrame:
+def _list_folder(folder: Path, read: TileReader) -> pd.DataFrame:
     folder = folder.expanduser()
     if folder.is_file():
         remedy = f"give a folder, or a list of files such as [{str(folder)!r}]"
         raise InputError("this is a file, not a folder", file=folder, option="tiles", remedy=remedy)
     check_folder(folder, "give the folder of tiles")
-    listed = list_tiles([folder], renamed=read_mapping(folder))
-    if listed.empty:
-        raise no_images([folder])
-    return listed
+    return tiles_below(folder, read)
 
 
 def _list_files(files: Sequence[Any]) -> pd.DataFrame:
@@ -358,7 +356,7 @@ def _as_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
     """Select the files that a reader needs; a tile without one is an error."""
-    chosen, lacking = choose_files(tiles, read.bands, read.rgb_source)
+    chosen, lacking = choose_files_for(read, tiles)
     if len(lacking):
         path = tiles["path"].tolist()[int(lacking.iloc[0])]
         needed = files_needed(read.bands, read.rgb_source)

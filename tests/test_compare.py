@@ -12,8 +12,8 @@ import pytest
 from conftest import as_written, run_of, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, f1_score, log_loss
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
-from sklearn.metrics import log_loss
 
 from amazon_ml.cli.main import main
 from amazon_ml.decisions.crossfit import cross_predict
@@ -136,6 +136,37 @@ def test_scores_and_differences_of_runs(runs: dict[str, Path], tmp_path: Path) -
         assert difference["standard_error"] == pytest.approx((b - a).std(ddof=1) / 20)
     assert second["minus_first"]["cross_fitted"]["verdict"] == "lower"
     assert second["minus_first"]["log_loss"]["verdict"] == "higher"
+
+
+def test_average_precision_and_f1_of_runs_equal_scikit_learn(tmp_path: Path) -> None:
+    true = TRUE.copy()
+    true[:, 2] = 0
+    pairs = [(P, "sharp"), (blurred(3.0), "blurred")]
+    runs = [run_of(tmp_path / name, p, true) for p, name in pairs]
+    found = compared(tmp_path, *runs, "--rule", "fixed")
+    without = [name for name, count in zip(PLANET.names, true.sum(axis=0), strict=True) if not count]
+    assert found["tags_without_positive"] == without and PLANET.names[2] in without
+    carried, scores = true.any(axis=0), []
+    for (p, _), record in zip(pairs, found["runs"], strict=True):
+        stored = p.astype(np.float32).astype(np.float64)
+        predicted = cross_predict(make_rules()["fixed"], stored, true, seed=3)
+        scores.append(record["other_scores"])
+        assert scores[-1] == pytest.approx(
+            {
+                "average_precision_macro": average_precision_score(true[:, carried], stored[:, carried]),
+                "average_precision_micro": average_precision_score(true, stored, average="micro"),
+                "f1_macro": f1_score(true[:, carried], stored[:, carried] > 0.5, average="macro", zero_division=0),
+                "f1_micro": f1_score(true, stored > 0.5, average="micro"),
+                "f1_macro_predicted": f1_score(
+                    true[:, carried], predicted[:, carried], average="macro", zero_division=0
+                ),
+                "f1_micro_predicted": f1_score(true, predicted, average="micro"),
+            },
+            abs=1e-12,
+        )
+    for name, difference in found["runs"][1]["minus_first"]["other_scores"].items():
+        assert difference["value"] == pytest.approx(scores[1][name] - scores[0][name], abs=1e-12)
+        assert difference["verdict"] == "lower"
 
 
 def test_a_difference_by_chance_is_called_noise(

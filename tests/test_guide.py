@@ -18,6 +18,7 @@ from requested import TRAIN_PARSER, config_of
 from amazon_ml.cli.main import main
 from amazon_ml.cli.verbs import VERBS
 from amazon_ml.report.options import options_page
+from amazon_ml.report.weights import weights_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -159,6 +160,10 @@ def test_whole_commands_of_training_parse(page: Path, monkeypatch: pytest.Monkey
 
 def test_page_on_options_is_what_the_code_says() -> None:
     assert (DOCS / "configuration.md").read_text() == options_page(), "make guide writes it anew"
+
+
+def test_page_on_weights_is_what_the_table_says() -> None:
+    assert (DOCS / "weights.md").read_text() == weights_page(), "make guide writes it anew"
 
 
 def test_page_on_options_has_each_with_its_default() -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 from conftest import TINY, leave_out_finish
-from sklearn.metrics import average_precision_score, fbeta_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score, f1_score, fbeta_score, precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from amazon_ml.cli.main import main
@@ -69,6 +69,30 @@ def test_figures_of_each_tag_equal_scikit_learn_on_the_stored_probabilities(run:
             assert last["average_precision"][tag] == pytest.approx(expected, abs=1e-6)
         else:
             assert np.isnan(last["average_precision"][tag])
+    carried, half = true.any(axis=0), p.to_numpy() > 0.5
+    curves = pd.read_csv(run / "fold-0" / "metrics.csv").dropna(subset="val_f2").iloc[-1]
+    for name, expected in (
+        ("average_precision_macro", average_precision_score(true[:, carried], p.to_numpy()[:, carried])),
+        ("average_precision_micro", average_precision_score(true, p.to_numpy(), average="micro")),
+        ("f1_macro", f1_score(true[:, carried], half[:, carried], average="macro", zero_division=0)),
+        ("f1_micro", f1_score(true, half, average="micro")),
+    ):
+        assert curves[f"val_{name}"] == pytest.approx(expected, abs=1e-6), name
+
+
+def test_tags_that_no_held_out_tile_has_are_named_once(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_csv(demo_tiles / "train_v2.csv")
+    table["tags"] = table["tags"].str.replace("water", "").str.split().str.join(" ")
+    labels = tmp_path / "labels.csv"
+    table.to_csv(labels, index=False)
+    with caplog.at_level(logging.INFO, "amazon_ml"):
+        own = ["--data.labels_file", str(labels), "--data.tags", json.dumps(list(PLANET.names))]
+        assert _train(tmp_path / "run", demo_tiles, *own) == 0
+    lines = [record.getMessage() for record in caplog.records if "macro averages" in record.getMessage()]
+    assert len(lines) == 1 and "water" in lines[0]
+    assert pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")["val_average_precision_macro"].count() == 2
 
 
 def test_each_epoch_tells_speed_waiting_and_memory(run: Path) -> None:

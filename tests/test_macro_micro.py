@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import average_precision_score, f1_score, log_loss
 
-from amazon_ml.decisions.macro_micro import paper_metrics
+from amazon_ml.decisions.macro_micro import half_scores, paired_metrics, paper_metrics
 from amazon_ml.decisions.synthetic import draw_rows
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +50,55 @@ def test_values_are_those_of_scikit_learn(data: st.DataObject, shape: tuple[int,
     values = {name: score["value"] for name, score in found["scores"].items()}
     assert values == pytest.approx(expected(y, p, predicted), abs=1e-12)
     assert found["tags_without_positive"] == np.flatnonzero(~y.any(axis=0)).tolist()
+    at_half = {name: values[name] for name in values if name.startswith(("average", "f1")) and "predicted" not in name}
+    assert half_scores(y, p) == pytest.approx(at_half, abs=1e-12)
+
+
+def test_values_of_many_tiles_are_those_of_scikit_learn() -> None:
+    p, y = draw_rows(3000)
+    y[:, 4] = 0
+    p = p.astype(np.float32).astype(np.float64)
+    wanted = expected(y, p, (p > 0.2).astype(np.uint8))
+    found = half_scores(y, p.astype(np.float32))
+    assert found == pytest.approx({name: wanted[name] for name in found}, abs=1e-12) and len(found) == 4
+
+
+def test_differences_are_those_of_resampled_tiles() -> None:
+    p, y = draw_rows(400, seed=2)
+    other = np.clip(p + np.random.default_rng(0).normal(0, 0.15, p.shape), 0, 1)
+    y[:, 3] = 0
+    found = paired_metrics(y, [p, other, p], [p > 0.2, other > 0.3, p > 0.2], level=0.9)
+    first, second = (expected(y, each, (each > cut).astype(np.uint8)) for each, cut in ((p, 0.2), (other, 0.3)))
+    assert len(found["scores"]) == 3 and len(found["minus_first"]) == 2
+    names = first.keys() - {"log_loss"}
+    for own, wanted in zip(found["scores"], (first, second), strict=False):
+        assert own == pytest.approx({name: wanted[name] for name in names}, abs=1e-12)
+    differences = found["minus_first"][0]
+    assert differences.keys() == names
+    rows = np.random.default_rng(7).integers(len(y), size=(200, len(y)))
+    micro = [
+        average_precision_score(y[drawn].ravel(), other[drawn].ravel())
+        - average_precision_score(y[drawn].ravel(), p[drawn].ravel())
+        for drawn in rows
+    ]
+    found_one = differences["average_precision_micro"]
+    assert found_one["value"] == pytest.approx(
+        second["average_precision_micro"] - first["average_precision_micro"], abs=1e-12
+    )
+    assert found_one["standard_error"] == pytest.approx(np.std(micro, ddof=1), rel=0.25)
+    reach = 1.6448536 * found_one["standard_error"]
+    assert found_one["interval"] == pytest.approx([found_one["value"] - reach, found_one["value"] + reach])
+    assert differences["average_precision_micro"]["verdict"] == "lower"
+    for same in found["minus_first"][1].values():
+        assert same == {"value": 0, "standard_error": 0, "interval": [0, 0], "verdict": "noise"}
+
+
+def test_a_tag_that_resamples_miss_has_a_difference() -> None:
+    p, y = draw_rows(30, seed=4)
+    y[1:, 0] = 0
+    y[0, 0] = 1  # a third of the resamples lack this tile
+    found = paired_metrics(y[:, :1], [p[:, :1], 1 - p[:, :1]], [p[:, :1] > 0.2] * 2)["minus_first"][0]
+    assert all(np.isfinite([one["value"], one["standard_error"], *one["interval"]]).all() for one in found.values())
 
 
 def test_intervals_hold_the_value_and_shrink_with_the_square_root_of_tiles() -> None:

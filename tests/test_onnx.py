@@ -35,7 +35,7 @@ def random_tiles(count: int, edge: int, bands: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, edge, edge, bands), dtype=np.uint8)
 
 
-def tagger(backbone: str, seed: int, bands: int = 3, **options: str) -> TileTagger:
+def tagger(backbone: str, seed: int, bands: int = 3, **options: Any) -> TileTagger:
     torch.manual_seed(seed)
     return TileTagger(list(PLANET.names), backbone, pretrained=False, size=32, in_chans=bands, **options).eval()
 

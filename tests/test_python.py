@@ -114,7 +114,8 @@ def test_two_data_modules_share_nothing(demo_tiles: Path, tmp_path: Path, monkey
 def test_the_other_verbs_of_a_trainer_work(plain: Any, tmp_path: Path) -> None:
     own, model, data = plain
     scores = own.validate(model, data, verbose=False)[0] | own.test(model, data, verbose=False)[0]
-    assert scores.keys() == {"val_loss", "val_f2", "test_f2"}
+    others = ("f2", "average_precision_macro", "average_precision_micro", "f1_macro", "f1_micro")
+    assert scores.keys() == {"val_loss", *(f"{stage}_{name}" for stage in ("val", "test") for name in others)}
     index, p = (torch.cat(parts) for parts in zip(*own.predict(model, data), strict=True))
     assert index.tolist() == list(range(30)) and p.shape == (30, len(data.catalog.tags))
     own.save_checkpoint(tmp_path / "tagger.ckpt")

@@ -189,6 +189,18 @@ def test_a_change_of_one_cell_is_found_and_a_cell_without_data_is_not_one(
     assert layer["appeared"][0] is None and np.isnan(comparison.appeared[0, 0]).all()
 
 
+def test_a_scene_that_is_tagged_like_another_has_its_stride(
+    dates: tuple[Path, Path, SceneResult], tagger: am.Predictor, tmp_path: Path
+) -> None:
+    scene = dates[0].parent / "a.tif"
+    tagger.predict_scene(scene, tmp_path / "half", stride=16)
+    result = tagger.predict_scene(scene, like=str(tmp_path / "half"))
+    assert result.windows.stride == 16
+    with pytest.raises(InputError) as error:
+        tagger.predict_scene(scene, like=str(tmp_path / "half"), gsd=10.0)
+    assert error.value.option == "gsd"
+
+
 def test_results_that_do_not_fit_together_are_refused(
     dates: tuple[Path, Path, SceneResult], tagger: am.Predictor, tmp_path: Path
 ) -> None:

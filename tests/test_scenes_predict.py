@@ -366,6 +366,19 @@ def test_a_changed_request_is_refused_or_starts_anew(
     assert json.loads((out / "scene.json").read_text())["stride"] == 16
 
 
+def test_a_call_that_failed_before_its_first_strip_does_not_stand_in_the_way(
+    tmp_path: Path, tagger: am.Predictor
+) -> None:
+    path = write_scene(tmp_path / "a.tif", ground(200, 200), tiled=True, blockxsize=64, blockysize=64)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20_000])
+    with pytest.raises(InputError) as error:
+        tagger.predict_scene(path, tmp_path / "out")
+    assert error.value.file == str(path)
+    path.write_bytes(whole)
+    assert tagger.predict_scene(path, tmp_path / "out").known.all()
+
+
 def test_results_are_replaced_only_on_request_and_never_a_scene(tmp_path: Path, tagger: am.Predictor) -> None:
     scene = write_scene(tmp_path / "a.tif", ground(32, 32))
     out = tmp_path / "out"

@@ -12,12 +12,14 @@ from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform
 from scene_files import LEFT, RGBA, STEP, TOP, UTM, Pixels, ground, quarters, write_scene
 
+from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.named import Layer, NamedBands
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.placing import Mosaic, place_files
 from amazon_ml.scenes.sources import describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader, read_ahead, read_strips
-from amazon_ml.scenes.values import order_bands
+from amazon_ml.scenes.values import choose_scaling, order_bands
 
 READER = TileReader(("r", "g", "b"))
 
@@ -227,6 +229,31 @@ def test_a_band_of_data_that_is_named_transparency_is_not_taken_for_a_mask(tmp_p
     assert error.value.option == "bands"
     values, valid = read(mosaic_of(scene), bands="bgrn")
     assert valid.all() and np.array_equal(values, bands[[2, 1, 0]])
+
+
+def test_bands_are_found_by_the_names_of_a_sensor(tmp_path: Path) -> None:
+    bands = ground(20, 20, count=5, dtype="uint16", top=4000)
+    names = ("B02", "B03", "B04", "B08", "B11")
+    source = NamedBands({"B04": ("B04",), "ndvi": ("nir", "B04")}, layers={"B04": Layer("uint16", 1.0)})
+    reader = TileReader(("B04", "ndvi"), limits={"B04": (0.0, 4000.0)}, source=source)
+    described = write_scene(tmp_path / "a.tif", bands, names=names, photometric="MINISBLACK")
+    plain = write_scene(tmp_path / "b.tif", bands, photometric="MINISBLACK")
+    for scene, named in ((described, None), (plain, ",".join(names))):
+        mosaic = mosaic_of(scene)
+        needed = order_bands([mosaic.places[0].file], reader, named, None)
+        assert needed.letters == ("B04", "nir")
+        scaling, _ = choose_scaling(mosaic, needed, reader, "bundle")
+        with MosaicReader(mosaic, needed) as strips:
+            found, _ = strips.rows(0, 20)
+        assert np.array_equal(found["B04"], bands[2]) and np.array_equal(found["nir"], bands[3])
+        channels = scaling(Bands(found, dict.fromkeys(found)))
+        red, nir = bands[2].astype("float64"), bands[3].astype("float64")
+        assert np.abs(channels[..., 0] - red * 255 / 4000).max() <= 0.51
+        assert np.abs(channels[..., 1] - ((nir - red) / (nir + red) + 1) * 127.5).max() <= 0.51
+    for named in (None, "B02,B03"):
+        with pytest.raises(InputError) as error:
+            order_bands([describe_file(str(plain))], reader, named, None)
+        assert error.value.option == "bands"
 
 
 def test_jpeg_2000_is_read(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_rows_of_the_others_replace_no_file(
 def test_a_tile_that_vanishes_meanwhile_is_left_out(
     bundle: Path, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def vanish(tables: object) -> dict[str, str]:
+    def vanish(tables: object, files: object) -> dict[str, str]:
         (tiles / "test_4.jpg").unlink()
         return {}
 

@@ -81,7 +81,7 @@ class TableConfig:
         ``{train: train.txt, val: val.txt, test: test.txt}`` or ``{train: images_tr, test: images_test}``. Tiles in
         none of them are not used. A relative path is looked for as for `labels_file`.
     image_dir
-        Folder of labelled images; found by default.
+        Folder of labelled images; found by default. A relative path is looked for as for `labels_file`.
     tags
         The tag list, in the order of columns. By default the 17 tags of the competition where the table has the name
         of one of its tables, else the distinct tags of the table, sorted.
@@ -130,7 +130,16 @@ class ReadingConfig(TableConfig):
     ----------
     bands
         Channels of a tile: letters of ``rgbn`` and the indices ``ndvi`` and ``ndwi``, joined by ``+``, such as
-        ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``.
+        ``rgb``, ``rgbn``, ``nrg`` or ``rgb+ndvi``. Or a list of names of bands and indices, such as ``[B02, B03, B04,
+        B08, ndvi]``, of any number.
+    band_names
+        Names of all bands of a file in its order, for a list in `bands`; by default the descriptions in the file. Not
+        needed where each band has a file.
+    files
+        The files of a tile, for a list in `bands`: ``{name}/{name}_{band}.tif`` is a file for each band, ``{name}.npy``
+        one for all. It is the end of a path, so that folders of scenes may lie above. By default the TIFs.
+    reflectance
+        Value of the files that means a reflectance of 1, such as 10000; ``evi``, ``evi2`` and ``savi`` need it.
     rgb_source
         Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where there are any,
         since people made the tags from those. Near infrared is always read from TIFs.
@@ -138,13 +147,16 @@ class ReadingConfig(TableConfig):
         Letters of the bands in a TIF, in the order of the file; by default the names in the files, else ``bgrn``
         for four bands and ``rgb`` for three. ``?`` stands for a band that is not used.
     tif_limits
-        For each band of a TIF, by its letter, the values that become 0 and 255. By default percentiles 1 and 99 of
-        the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits use those of r, g and b.
+        For each band of a TIF, by its letter or name, the values that become 0 and 255. By default percentiles 1 and 99
+        of the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits use those of r, g and b.
     max_pixels
         Largest number of pixels of an image file, by its header; of a TIF, four bands count as one.
     """
 
-    bands: str = "rgb"
+    bands: list[Tag] | str = "rgb"
+    band_names: list[Tag] | None = None
+    files: str | None = None
+    reflectance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     rgb_source: RgbSource | None = None
     tif_order: str | None = None
     tif_limits: dict[str, tuple[float, float]] | None = None

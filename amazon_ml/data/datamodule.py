@@ -29,14 +29,14 @@ from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.readers.bands import (
     TileReader,
-    check_order,
     name_bands,
     parse_bands,
     read_reader,
     write_reader,
 )
 from amazon_ml.data.readers.broken import check_whole
-from amazon_ml.data.readers.limits import fit_reader
+from amazon_ml.data.readers.fitting import check_reading, finds_as, fit_tiles
+from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
@@ -108,7 +108,7 @@ class PlanetDataModule(pl.LightningDataModule):
     ) -> None:  # fmt: skip
         super().__init__()
         config = build(DataConfig, {"root": str(root), **options})
-        check_order(config.tif_order, config.tif_limits)
+        check_reading(config)
         own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "seed": seed, "on_gpu": on_gpu}
         self.save_hyperparameters({**to_plain(config), **own}, logger=False)
         self.config = config
@@ -140,7 +140,7 @@ class PlanetDataModule(pl.LightningDataModule):
         store = open_store(path)
         if (store.size, store.bands) != (hp["size"], self.bands):
             raise InputError(
-                f"the packed store holds {name_bands(store.bands)} at {store.size} px, not {hp['bands']} at "
+                f"the packed store holds {name_bands(store.bands)} at {store.size} px, not {name_bands(self.bands)} at "
                 f"{hp['size']} px", file=path, option="data.packed",
                 remedy="set `data.size` and `data.bands`, or pack again",
             )  # fmt: skip
@@ -149,6 +149,11 @@ class PlanetDataModule(pl.LightningDataModule):
                 f"the packed store holds red, green and blue of {store.reader.rgb_source} files, not of "
                 f"{self.catalog.rgb_source} files", file=path, option="data.packed",
                 remedy="set `data.rgb_source`, or pack again",
+            )  # fmt: skip
+        if not finds_as(store.reader, self.config):
+            raise InputError(
+                "the packed store holds bands of other files or names", file=path, option="data.packed",
+                remedy="pack again with these `data.files`, `data.band_names` and `data.reflectance`",
             )  # fmt: skip
         check_unchanged(store, self.catalog, partial=bool(hp["max_samples"] or hp["exclude"]))
         check_pixels(store)
@@ -159,7 +164,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
         hp = self.hparams
         if self.store is None:
-            check_whole(self.catalog.labelled, self.catalog.unlabelled)
+            check_whole(self.catalog.labelled, self.catalog.unlabelled, self.catalog.files)
         folds, bands = hp["folds_file"], hp["bands_file"]
         if folds is not None and not Path(folds).exists():
             write_folds(Path(folds), self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
@@ -171,8 +176,9 @@ class PlanetDataModule(pl.LightningDataModule):
         self._check_sampler()
         file = self.hparams["bands_file"]
         self.read = self._own_reader if file is None else read_reader(Path(file))
-        if self.read.bands != self.bands:
-            problem = f"the file is for the bands {name_bands(self.read.bands)}"
+        if self.read.bands != self.bands or not finds_as(self.read, self.config):
+            other = "" if self.read.bands != self.bands else " of other files or names"
+            problem = f"the file is for the bands {name_bands(self.read.bands)}{other}"
             raise InputError(problem, file=file, option="data.bands", remedy="delete it")
         if self.store and self.store.reader != self.read:
             problem = "the store was packed with another order or other limits of TIF bands than"
@@ -221,6 +227,11 @@ class PlanetDataModule(pl.LightningDataModule):
     def frequencies(self) -> torch.Tensor:
         """Share of the training tiles with each tag, for losses and the bias of the head: float32 (tags,)."""
         return torch.from_numpy(self.catalog.targets[self.train_rows]).float().mean(dim=0)
+
+    @property
+    def stretch(self) -> Stretch:
+        """By the name of each band, the values of the files that became 0 and 255; after `setup`."""
+        return stretch_of(self.read)
 
     @property
     def network_seed(self) -> int:
@@ -282,10 +293,7 @@ class PlanetDataModule(pl.LightningDataModule):
         hp, catalog = self.hparams, self.catalog
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
             return self.store.reader
-        return fit_reader(
-            catalog.labelled, self.bands, catalog.rgb_source, hp["tif_order"], hp["tif_limits"], hp["seed"],
-            hp["max_pixels"],
-        )  # fmt: skip
+        return fit_tiles(catalog.labelled, self.config, catalog.rgb_source, catalog.source, hp["seed"])
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())

@@ -5,14 +5,16 @@ all tags and tiles at once (micro). A tag that no tile carries has no average pr
 left out of macro averages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from statistics import NormalDist
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
-from amazon_ml.decisions.paired import log_loss_per_tile
+from amazon_ml.decisions.paired import Difference, log_loss_per_tile, verdict_of
+from amazon_ml.decisions.per_tag import average_precision
 
 #: What each metric is called in tables.
 TITLES = {
@@ -31,6 +33,7 @@ _HELD = 4_000_000
 
 #: Gives one value for each row of weights: float64 (resamples, tiles) to float64 (resamples,).
 _Measure = Callable[[Floats], Floats]
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 class Measured(TypedDict):
@@ -87,20 +90,119 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
     >>> found["scores"]["average_precision_micro"]["value"] > found["scores"]["average_precision_macro"]["value"]
     True
     """
-    true, values = as_multi_hot(targets), as_probabilities(p)
-    given = as_multi_hot(predicted)
+    true, values, given = _checked(targets, p, predicted)
+    carried: Bools = true.sum(axis=0) > 0
+    measures = _measures(true, values, given, carried)
+    resampled = _resampled(measures, len(true), max(1, _HELD // true.size), seed)
+    scores: dict[str, Measured] = {
+        name: {"value": value, "interval": np.nanquantile(resampled[name], [0.025, 0.975]).tolist()}
+        for name, value in _values(measures, len(true)).items()
+    }
+    return {"scores": scores, "tags_without_positive": np.flatnonzero(~carried).tolist()}
+
+
+class PairedMetrics(TypedDict):
+    """Values of several predictions on the same tiles, by the names of `TITLES` but the log loss.
+
+    ``scores`` has those of each prediction. ``minus_first`` has the differences of each but the first.
+    """
+
+    scores: list[dict[str, float]]
+    minus_first: list[dict[str, Difference]]
+
+
+def paired_metrics(
+    targets: npt.ArrayLike, p: Sequence[npt.ArrayLike], predicted: Sequence[npt.ArrayLike], *,
+    level: float = 0.95, seed: int = 0,
+) -> PairedMetrics:  # fmt: skip
+    """Compare predictions with the first, by average precision and F1, macro and micro.
+
+    These are no means over tiles, so each difference is resampled: all predictions are scored on the same resamples of
+    the tiles. The standard deviation over resamples is its standard error, and the interval is normal (Efron and
+    Tibshirani 1993, section 12.3), since the tails at the levels of several comparisons would need far more resamples.
+
+    Parameters
+    ----------
+    targets
+        Multi-hot array of shape (tiles, tags).
+    p
+        Probabilities in 0..1 of each prediction, of the same shape.
+    predicted
+        Multi-hot array of the tags that each prediction gives, of the same shape.
+    level
+        Probability that an interval covers.
+    seed
+        Seed of the resamples.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no multi-hot arrays or probabilities, or of different shapes.
+    """
+    together: dict[tuple[int, str], _Measure] = {}
+    for place, (values, given) in enumerate(zip(p, predicted, strict=True)):
+        true, ranked, on = _checked(targets, values, given)
+        measures = _measures(true, ranked, on, true.sum(axis=0) > 0)
+        del measures["log_loss"]  # a mean over tiles, which `paired` compares
+        together |= {(place, name): measure for name, measure in measures.items()}
+    scores = _values(together, len(true))
+    resampled = _resampled(together, len(true), max(1, _HELD // true.size), seed)
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+
+    def difference(place: int, name: str) -> Difference:
+        draws = resampled[place, name] - resampled[0, name]
+        return _difference(scores[place, name] - scores[0, name], draws, reach)
+
+    return {
+        "scores": [{name: scores[place, name] for name in measures} for place in range(len(p))],
+        "minus_first": [{name: difference(place, name) for name in measures} for place in range(1, len(p))],
+    }
+
+
+def _difference(value: float, draws: Floats, reach: float) -> Difference:
+    known = draws[~np.isnan(draws)]
+    error = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+    low, high = value - reach * error, value + reach * error
+    return {"value": value, "standard_error": error, "interval": [low, high], "verdict": verdict_of(low, high)}
+
+
+def half_scores(targets: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, float]:
+    """Compute average precision and F1 at 0.5, macro and micro, without intervals.
+
+    Parameters
+    ----------
+    targets
+        Multi-hot array of shape (tiles, tags).
+    p
+        Probabilities in 0..1, of the same shape.
+
+    Returns
+    -------
+    The values by the names of `TITLES`. Where no tag is carried by a tile, there is only micro F1.
+    """
+    true, values, _ = _checked(targets, p, targets)
+    carried, half, one = true.sum(axis=0) > 0, values > 0.5, np.ones((1, len(true)))
+    scores = {"f1_micro": float(_F1(true, half, macro=False)(one)[0])}
+    if carried.any():
+        scores |= {
+            "average_precision_macro": float(np.nanmean(average_precision(true, values))),
+            "average_precision_micro": float(average_precision(true.reshape(-1, 1), values.reshape(-1, 1))[0]),
+            "f1_macro": float(_F1(true[:, carried], half[:, carried], macro=True)(one)[0]),
+        }
+    return scores
+
+
+def _checked(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Bools, Floats, Bools]:
+    true, values, given = as_multi_hot(targets), as_probabilities(p), as_multi_hot(predicted)
     if not true.shape == values.shape == given.shape:
         shapes = f"{true.shape}, {values.shape}, {given.shape}"
         raise ValueError(f"targets, probabilities and predictions differ in shape: {shapes}")
-    carried: Bools = true.sum(axis=0) > 0
-    measures = _measures(true, values, given, carried)
-    ends = _bootstrap(measures, len(true), max(1, _HELD // true.size), seed)
-    one = np.ones((1, len(true)))
-    scores: dict[str, Measured] = {
-        name: {"value": float(measure(one)[0]), "interval": [float(end) for end in ends[name]]}
-        for name, measure in measures.items()
-    }
-    return {"scores": scores, "tags_without_positive": np.flatnonzero(~carried).tolist()}
+    return true, values, given
+
+
+def _values(measures: Mapping[_Key, _Measure], tiles: int) -> dict[_Key, float]:
+    one = np.ones((1, tiles))
+    return {name: float(measure(one)[0]) for name, measure in measures.items()}
 
 
 def _measures(true: Bools, p: Floats, predicted: Bools, carried: Bools) -> dict[str, _Measure]:
@@ -108,35 +210,59 @@ def _measures(true: Bools, p: Floats, predicted: Bools, carried: Bools) -> dict[
     measures: dict[str, _Measure] = {}
     if carried.any():
         rankings = [_Ranking(true[:, [tag]], p[:, [tag]]) for tag in np.flatnonzero(carried)]
-        everything = _Ranking(true, p)
         measures["average_precision_macro"] = lambda w: _mean_of_known([one(w) for one in rankings])
-        measures["average_precision_micro"] = everything
-        measures["f1_macro"] = lambda w: _f1_macro(true, half, w, carried)
-    measures["f1_micro"] = lambda w: _f1_micro(true, half, w)
+        measures["average_precision_micro"] = _Ranking(true, p)
+        measures["f1_macro"] = _F1(true[:, carried], half[:, carried], macro=True)
+    measures["f1_micro"] = _F1(true, half, macro=False)
     if carried.any():
-        measures["f1_macro_predicted"] = lambda w: _f1_macro(true, predicted, w, carried)
-    measures["f1_micro_predicted"] = lambda w: _f1_micro(true, predicted, w)
+        measures["f1_macro_predicted"] = _F1(true[:, carried], predicted[:, carried], macro=True)
+    measures["f1_micro_predicted"] = _F1(true, predicted, macro=False)
     measures["log_loss"] = lambda w: w @ losses / w.sum(axis=1)
     return measures
 
 
 class _Ranking:
-    """Average precision of tiles under weights, with the order of their probabilities found once."""
+    """Average precision of tiles under weights, with the order of their probabilities found once.
+
+    It is the mean, over the places where a tag is true, of the precision among all places that are at least as
+    probable. So the sums of weights are needed at these places only.
+    """
 
     def __init__(self, true: Bools, p: Floats) -> None:
-        flat = np.argsort(-p, axis=None, kind="stable")
-        self.tile = flat // true.shape[1]
-        self.true = true.ravel()[flat].astype(np.float64)
-        ranked = p.ravel()[flat]
-        self.last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal probabilities fall together
+        order = np.argsort(-p, axis=None)
+        tile, ranked, hit = order // true.shape[1], p.ravel()[order], true.ravel()[order]
+        last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal probabilities fall together
+        places = np.flatnonzero(hit)
+        ends = last[np.searchsorted(last, places)]
+        used, self.end = np.unique(ends, return_inverse=True)
+        self.start = np.append(0, used[:-1] + 1)  # of the part from the former of these places
+        self.tile, self.own = tile[: used[-1] + 1], tile[places]
+        self.hits_until = np.cumsum(hit)[ends] - 1
 
     def __call__(self, weights: Floats) -> Floats:
-        w = weights[:, self.tile]
-        seen = np.cumsum(w, axis=1)[:, self.last]
-        hits = np.cumsum(w * self.true, axis=1)[:, self.last]
-        precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+        parts = np.add.reduceat(np.take(weights, self.tile, axis=1), self.start, axis=1)
+        seen = np.take(np.cumsum(parts, axis=1), self.end, axis=1)
+        own = np.take(weights, self.own, axis=1)
+        hits = np.cumsum(own, axis=1)
+        found = np.take(hits, self.hits_until, axis=1)
+        precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
         with np.errstate(invalid="ignore"):  # a resample without a tile of the tag has no average precision
-            score: Floats = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1) / hits[:, -1]
+            score: Floats = (own * precision).sum(axis=1) / hits[:, -1]
+        return score
+
+
+class _F1:
+    """F1 of each tag, or of all together, of tiles under weights."""
+
+    def __init__(self, true: Bools, on: Bools, *, macro: bool) -> None:
+        self.hits, self.both = (true & on).astype(np.float64), true.astype(np.float64) + on
+        self.macro = macro
+
+    def __call__(self, weights: Floats) -> Floats:
+        hits, both = weights @ self.hits, weights @ self.both
+        if not self.macro:
+            hits, both = hits.sum(axis=1, keepdims=True), both.sum(axis=1, keepdims=True)
+        score: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=1)
         return score
 
 
@@ -149,30 +275,12 @@ def _mean_of_known(scores: Sequence[Floats]) -> Floats:
     return mean
 
 
-def _counts(true: Bools, on: Bools, weights: Floats) -> tuple[Floats, Floats]:
-    """Give true positives, and the sum of positives in truth and as predicted: each (resamples, tags)."""
-    hits: Floats = weights @ (true & on)
-    return hits, weights @ true.astype(np.float64) + weights @ on.astype(np.float64)
-
-
-def _f1_macro(true: Bools, on: Bools, weights: Floats, carried: Bools) -> Floats:
-    hits, both = _counts(true[:, carried], on[:, carried], weights)
-    score: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=1)
-    return score
-
-
-def _f1_micro(true: Bools, on: Bools, weights: Floats) -> Floats:
-    hits, both = (counts.sum(axis=1) for counts in _counts(true, on, weights))
-    score: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-    return score
-
-
-def _bootstrap(measures: Mapping[str, _Measure], tiles: int, block: int, seed: int) -> dict[str, Floats]:
-    """Give the 2.5 % and the 97.5 % quantile of each measure over resamples of the tiles, some of them at a time."""
+def _resampled(measures: Mapping[_Key, _Measure], tiles: int, block: int, seed: int) -> dict[_Key, Floats]:
+    """Give each measure of resamples of the tiles, shape (resamples,); `block` of them are computed at a time."""
     rng, even = np.random.default_rng(seed), np.full(tiles, 1 / tiles)
-    values: dict[str, list[Floats]] = {name: [] for name in measures}
+    values: dict[_Key, list[Floats]] = {name: [] for name in measures}
     for start in range(0, _RESAMPLES, block):
         weights = rng.multinomial(tiles, even, size=min(block, _RESAMPLES - start)).astype(np.float64)
         for name, measure in measures.items():
             values[name].append(measure(weights))
-    return {name: np.nanquantile(np.concatenate(found), [0.025, 0.975]) for name, found in values.items()}
+    return {name: np.concatenate(found) for name, found in values.items()}

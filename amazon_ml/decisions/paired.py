@@ -65,7 +65,7 @@ def paired(
         "value": float(difference.mean()),
         "standard_error": float(standard_error(difference)),
         "interval": list(ends),
-        "verdict": _verdict(*ends),
+        "verdict": verdict_of(*ends),
     }
 
 
@@ -124,7 +124,7 @@ def paired_per_tag(
         counts = np.bincount(cells[:, tag], minlength=8)
         drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
         low, high = np.quantile(_differences(drawn, beta), [(1 - level) / 2, (1 + level) / 2])
-        rows.append((_differences(counts[None], beta)[0], low, high, _verdict(low, high)))
+        rows.append((_differences(counts[None], beta)[0], low, high, verdict_of(low, high)))
     return pd.DataFrame(rows, columns=["value", "low", "high", "verdict"])
 
 
@@ -139,5 +139,6 @@ def _differences(counts: npt.NDArray[np.int64], beta: float) -> Floats:
     return np.asarray(one - other, dtype=np.float64)
 
 
-def _verdict(low: float, high: float) -> Verdict:
+def verdict_of(low: float, high: float) -> Verdict:
+    """Name what the interval of a difference says."""
     return "higher" if low > 0 else "lower" if high < 0 else "noise"

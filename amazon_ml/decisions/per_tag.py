@@ -10,11 +10,22 @@ from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
 from amazon_ml.decisions.matrices import Floats, as_multi_hot
 
 
-def score_per_tag(targets: npt.ArrayLike, predicted: npt.ArrayLike, beta: float = 2.0) -> pd.DataFrame:
+def score_per_tag(
+    targets: npt.ArrayLike, predicted: npt.ArrayLike, beta: float = 2.0, *, gains: bool = True
+) -> pd.DataFrame:
     """Compute precision, recall and F-beta of each tag, over tiles, and its effect on the metric.
 
     Precision, recall and F-beta of the tags do not average to the metric, which is a mean over tiles.
     ``gain_if_perfect`` is in its unit: the rise of the score if only this tag were predicted without error.
+
+    Parameters
+    ----------
+    targets, predicted
+        Multi-hot arrays of shape (tiles, tags).
+    beta
+        Weight of recall against precision.
+    gains
+        Whether to compute ``gain_if_perfect``, which takes longer than the rest.
 
     Returns
     -------
@@ -23,16 +34,16 @@ def score_per_tag(targets: npt.ArrayLike, predicted: npt.ArrayLike, beta: float 
     """
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     hits, support, count = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "support": support,
             "predicted": count,
             "precision": hits / np.maximum(count, 1),
             "recall": hits / np.maximum(support, 1),
             "fbeta": fbeta_per_tile(true.T, on.T, beta),
-            "gain_if_perfect": _gains_if_perfect(true, on, beta),
         }
     )
+    return table.assign(gain_if_perfect=_gains_if_perfect(true, on, beta)) if gains else table
 
 
 def _gains_if_perfect(true: npt.NDArray[np.bool_], on: npt.NDArray[np.bool_], beta: float) -> Floats:
@@ -94,12 +105,12 @@ def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
 
 
 def _average_precision(true: npt.NDArray[np.bool_], p: npt.NDArray[np.floating[Any]]) -> float:
+    """Average, over the tiles of the tag, the precision among all tiles that are at least as probable."""
     if not true.any():
         return float("nan")
-    order = np.argsort(-p, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))  # tiles of equal probability belong together
-    hits = np.cumsum(true[order])[last]
-    return float(np.sum(np.diff(hits, prepend=0) * (hits / (last + 1))) / hits[-1])
+    hits, others = np.sort(p[true]), np.sort(p[~true])  # two sorted arrays are faster than an order of all
+    found = len(hits) - np.searchsorted(hits, hits)
+    return float(np.mean(found / (found + len(others) - np.searchsorted(others, hits))))
 
 
 def confusions(targets: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[np.int64]:

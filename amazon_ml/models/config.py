@@ -25,6 +25,9 @@ class ModelConfig:
         Start from ImageNet weights, from an installed package or the hub of timm.
     weights
         File of such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+    weights_from
+        Row of the table of satellite weights that `weights` are from, such as ``sentinel2_all_moco``. It gives the
+        bands of the input channels, and the normalisation.
     backbone_args
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     progressive_resizing
@@ -73,6 +76,7 @@ class ModelConfig:
     backbone: str = "resnet50"
     pretrained: bool = True
     weights: PathText | None = None
+    weights_from: str | None = None
     backbone_args: dict[str, Any] = field(default_factory=dict)
     progressive_resizing: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
     mean: list[float] | None = None
@@ -96,4 +100,10 @@ class ModelConfig:
     def _check_averages(self) -> "ModelConfig":
         if self.ema is not None and self.swa is not None:
             raise ValueError("cannot have both ema and swa: choose one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> "ModelConfig":
+        if self.weights_from is not None and self.weights is None:
+            raise ValueError("weights_from says what a file of weights is: name the file with weights")
         return self

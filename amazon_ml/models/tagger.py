@@ -14,9 +14,7 @@ from torch import nn
 from amazon_ml.data.batches.dataset import Batch
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import name_bands
-from amazon_ml.decisions.fbeta import fbeta_score
-from amazon_ml.decisions.per_tag import average_precision, score_per_tag
-from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
+from amazon_ml.data.readers.stretch import Stretch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
@@ -26,9 +24,10 @@ from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
 from amazon_ml.models.preprocess import check_images, preprocess
 from amazon_ml.models.schedules import SCHEDULES
+from amazon_ml.models.scoring import score_tiles
 from amazon_ml.models.seeding import PerStepSeed, seeded
+from amazon_ml.models.start import start_network
 from amazon_ml.models.tta import MEANS, VIEWS
-from amazon_ml.models.weights import input_statistics, make_backbone
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
 
@@ -60,6 +59,9 @@ class TileTagger(pl.LightningModule):
         module, or 256 if `tags` are given.
     in_chans
         Number of channels of a tile; by default that of the data module, or 3 if `tags` are given.
+    bands
+        The channels by their names, for ``weights_from``: the values that became 0 and 255, or None where the files
+        hold these levels. By default the bands of the data module.
     options
         Any other option of `amazon_ml.models.config.ModelConfig`, such as ``loss="pos_weight"`` or ``lr=3e-4``.
 
@@ -82,7 +84,7 @@ class TileTagger(pl.LightningModule):
 
     def __init__(
         self, tags: Sequence[str] | None = None, backbone: str | None = None, *, size: int | None = None,
-        in_chans: int | None = None, **options: Any,
+        in_chans: int | None = None, bands: Stretch | None = None, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__()
         chosen = build(ModelConfig, options if backbone is None else {**options, "backbone": backbone})
@@ -93,8 +95,10 @@ class TileTagger(pl.LightningModule):
         self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
         self._knows_frequencies = False
         self._own_size = size is not None
+        self._options, self._bands = chosen, bands
         if tags is not None:
-            self._build(tags, _SIZE if size is None else size, _CHANNELS if in_chans is None else in_chans)
+            channels = _CHANNELS if bands is None else len(bands)
+            self._build(tags, _SIZE if size is None else size, channels if in_chans is None else in_chans)
 
     @property
     def is_built(self) -> bool:
@@ -111,18 +115,12 @@ class TileTagger(pl.LightningModule):
     def configure_models(self) -> None:
         """Make the backbone, and the statistics for the normalisation of its input."""
         hp = self.hparams
-        self.backbone = make_backbone(
-            hp["backbone"], len(hp["tags"]), pretrained=hp["pretrained"], weights=hp["weights"],
-            in_chans=hp["in_chans"], img_size=hp["size"], **hp["backbone_args"],
-        )  # fmt: skip
-        mean, std = input_statistics(self.backbone, hp["in_chans"])
+        self.backbone, mean, std = start_network(
+            self._options, len(hp["tags"]), hp["size"], hp["in_chans"], self._bands
+        )
         # The statistics belong to the weights, so they are stored with them.
-        self.register_buffer("mean", torch.tensor(hp["mean"] or mean) * 255)
-        self.register_buffer("std", torch.tensor(hp["std"] or std) * 255)
-        if self.mean.shape != (hp["in_chans"],) or self.std.shape != self.mean.shape:
-            raise InputError(f"`model.mean` and `model.std` must have {hp['in_chans']} values", option="model.mean")
-        if not (self.std > 0).all():
-            raise InputError(f"`model.std` is a divisor and must be above 0, not {hp['std']}", option="model.std")
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._check_stages()
@@ -176,6 +174,7 @@ class TileTagger(pl.LightningModule):
         if self._own_size and own["size"] != size:
             raise InputError(f"the size is {own['size']}, but {size} in the data module; omit it", option="size")
         if not self.is_built:
+            self._bands = data.stretch
             with seeded(data.network_seed):
                 self._build(tags, size, in_chans)
             return
@@ -212,7 +211,7 @@ class TileTagger(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Switch pretrained weights off in the checkpoint, which holds all weights itself."""
-        checkpoint["hyper_parameters"] |= {"pretrained": False, "weights": None}
+        checkpoint["hyper_parameters"] |= {"pretrained": False, "weights": None, "weights_from": None}
 
     def start_from_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the bias of the head so that, before training, the probability of each tag is near its frequency."""
@@ -288,10 +287,10 @@ class TileTagger(pl.LightningModule):
         self._held_out.append((batch["index"], self(batch["image"], self.size_now()), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and F2 at 0.2 over all held-out tiles of all processes, and store the scores of each tag."""
+        """Log loss and scores over all held-out tiles of all processes, and store the scores of each tag."""
         _, logits, targets = self._gather_held_out()
         self.log("val_loss", self.loss(logits, targets), prog_bar=True)
-        self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val_f2")
+        self._score(self.loss.probabilities(logits).cpu().numpy(), targets.cpu().numpy(), "val")
 
     def _gather_held_out(self) -> list[torch.Tensor]:
         """Collect positions, outputs and targets of all processes, and clear them."""
@@ -302,20 +301,19 @@ class TileTagger(pl.LightningModule):
             raise WorkError(DIVERGED)
         return [index, outputs, targets]
 
-    def _score(self, p: npt.NDArray[np.float32], true: npt.NDArray[np.float32], name: str) -> None:
-        self.log(name, fbeta_score(true, p >= DEFAULT_THRESHOLD), prog_bar=True)
-        self.per_tag = score_per_tag(true, p >= DEFAULT_THRESHOLD).drop(columns="gain_if_perfect")
-        self.per_tag["average_precision"] = average_precision(true, p)
-        self.per_tag.insert(0, "tag", self.hparams["tags"])
+    def _score(self, p: npt.NDArray[np.float32], true: npt.NDArray[np.float32], stage: str) -> None:
+        self.per_tag, scores = score_tiles(self.hparams["tags"], true, p)
+        self.log(f"{stage}_f2", scores.pop("f2"), prog_bar=True)
+        self.log_dict({f"{stage}_{name}": value for name, value in scores.items()})
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Store predicted probabilities, averaged over the views, and targets."""
         self._held_out.append((batch["index"], self.probabilities(batch["image"]), batch["target"].float()))
 
     def on_test_epoch_end(self) -> None:
-        """Log F2 at 0.2 as ``test_f2``, and store the scores of each tag."""
+        """Log scores such as F2 at 0.2 as ``test_f2``, and store the scores of each tag."""
         _, p, targets = self._gather_held_out()
-        self._score(p.cpu().numpy(), targets.cpu().numpy(), "test_f2")
+        self._score(p.cpu().numpy(), targets.cpu().numpy(), "test")
 
     def predict_step(self, batch: Batch, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute positions and probabilities of a batch."""
@@ -379,9 +377,9 @@ class TileTagger(pl.LightningModule):
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
 
 
-def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, in_chans: int) -> TileTagger:
-    """Make a network from its options, for tiles with edges of `size` pixels and `in_chans` channels."""
-    return TileTagger(list(tags), size=size, in_chans=in_chans, **to_plain(model))
+def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, bands: Stretch) -> TileTagger:
+    """Make a network from its options, for tiles with edges of `size` pixels and these bands."""
+    return TileTagger(list(tags), size=size, bands=bands, **to_plain(model))
 
 
 class _SetUp(pl.Callback):

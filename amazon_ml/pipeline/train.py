@@ -10,7 +10,7 @@ from pathlib import Path
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
-from amazon_ml.models.weights import check_weights_file
+from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
 from amazon_ml.runs.config import RunConfig
@@ -125,7 +125,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list
     check_run_folder(run, BEFORE_TRAINING)
     data = open_tiles(run, config)
     if not run.begun():  # before the folder of the run is made: a wrong option leaves no files
-        check_weights_file(config.model.weights)
+        check_weights(config.model, data.bands)
         data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
         save_config(run, config)

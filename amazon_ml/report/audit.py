@@ -8,6 +8,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import DataConfig
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.errors import InputError
 from amazon_ml.report.audit_page import write_audit_page
@@ -101,7 +102,7 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
             remedy="name the folder of the run's tiles with `tiles`",
         )
     found, read = where.loc[names], read_bands(folder)
-    images = [read(path, tif) for path, tif in zip(found["path"], found["tif"], strict=True)]
+    images = [shown_channels(read, read(path, tif)) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
     write_audit_page(folder.audit_page, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
     log.info("wrote %s: %d tiles", folder.audit_page, len(names))

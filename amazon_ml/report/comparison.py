@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.paired import Difference
 from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
 from amazon_ml.errors import InputError
@@ -76,8 +77,9 @@ def compare(
 
     Returns
     -------
-    The scores of each run, its paired differences to the first with intervals and verdicts, the F-beta of each tag, and
-    the options that differ: see `amazon_ml.runs.compare.Comparison`.
+    The scores of each run (F-beta, log loss, average precision and F1), its paired differences to the first with
+    intervals and verdicts, the F-beta of each tag, and the options that differ: see
+    `amazon_ml.runs.compare.Comparison`.
 
     Raises
     ------
@@ -110,9 +112,11 @@ def write_comparison_page(path: Path, found: Comparison) -> None:
     """Write a comparison as an HTML page that needs no other file."""
     sections = [
         Section(anchor, sheet.title, _html(sheet))
-        for anchor, sheet in zip(("scores", "differences", "tags", "options"), sheets(found), strict=True)
+        for anchor, sheet in zip(
+            ("scores", "other-scores", "differences", "tags", "options"), sheets(found), strict=True
+        )
     ]
-    sections.insert(2, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(caution(found)))))
+    sections.insert(3, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(caution(found)))))
     title = f"Runs compared to {found['runs'][0]['run']}"
     write_text(path, document(title, paragraph(escape(lead(found))), sections))
 
@@ -141,8 +145,8 @@ def caution(found: Comparison) -> str:
 
 
 def sheets(found: Comparison) -> list[Sheet]:
-    """Give the tables of a comparison: scores, differences, tags, options."""
-    return [sheet(found) for sheet in (_scores, _differences, _tags, _options)]
+    """Give the tables of a comparison: scores, other scores, differences, tags, options."""
+    return [sheet(found) for sheet in (_scores, _other_scores, _differences, _tags, _options)]
 
 
 def _scores(found: Comparison) -> Sheet:
@@ -163,6 +167,15 @@ def _scores(found: Comparison) -> Sheet:
     return Sheet("Scores", headings, rows, f"seconds: of training steps, all folds; {_NONE}: not known")
 
 
+def _other_scores(found: Comparison) -> Sheet:
+    """Give average precision and F1, which papers print: a row for each, since their names are long."""
+    runs = found["runs"]
+    rows = [(TITLES[name], *(f"{run['other_scores'][name]:.4f}" for run in runs)) for name in runs[0]["other_scores"]]
+    left_out = found["tags_without_positive"]
+    note = f"macro averages leave out {', '.join(left_out)}, which no tile carries" if left_out else ""
+    return Sheet("Other scores", ("score", *(run["run"] for run in runs)), rows, note)
+
+
 def _measures(found: Comparison) -> dict[str, tuple[str, dict[str, str]]]:
     beta = f"F{found['beta']:g}"
     return {
@@ -177,11 +190,10 @@ def _differences(found: Comparison) -> Sheet:
     for run in found["runs"][1:]:
         differences = run["minus_first"]
         assert differences is not None  # only the first run has none
-        for (name, meaning), one in zip(
-            _measures(found).values(),
-            (differences["fixed"], differences["cross_fitted"], differences["log_loss"]),
-            strict=True,
-        ):
+        own = (differences["fixed"], differences["cross_fitted"], differences["log_loss"])
+        named = [(*about, one) for about, one in zip(_measures(found).values(), own, strict=True)]
+        named += [(TITLES[name], _MORE, one) for name, one in differences["other_scores"].items()]
+        for name, meaning, one in named:
             rows.append((run["run"], name, f"{one['value']:+.4f}", f"{one['standard_error']:.4f}",
                          _between(one["interval"], "+.4f"), meaning[one["verdict"]]))  # fmt: skip
     headings = ("run", "of", "difference", "std. error", f"{_level(found)} interval", "verdict")

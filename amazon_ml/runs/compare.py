@@ -11,6 +11,7 @@ import pandas as pd
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
+from amazon_ml.decisions.macro_micro import PairedMetrics, paired_metrics
 from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.decisions.paired import (
     Difference,
@@ -46,6 +47,7 @@ class Differences(TypedDict):
     fixed: Difference
     cross_fitted: Difference
     log_loss: Difference
+    other_scores: dict[str, Difference]
 
 
 class Training(TypedDict):
@@ -64,7 +66,8 @@ class ComparedRun(Training):
     """One of the compared runs.
 
     ``run``, its name; ``path``; ``held_out``, its number of held-out tiles; ``fixed`` and ``cross_fitted``, F-beta of
-    the fixed threshold and of the rule; ``log_loss``; ``minus_first``, None for the first run.
+    the fixed threshold and of the rule; ``log_loss``; ``other_scores``, average precision and F1, macro and micro, by
+    the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None for the first run.
     """
 
     run: str
@@ -73,6 +76,7 @@ class ComparedRun(Training):
     fixed: Estimate
     cross_fitted: Estimate
     log_loss: Loss
+    other_scores: dict[str, float]
     minus_first: Differences | None
 
 
@@ -105,8 +109,8 @@ class Comparison(TypedDict):
     """Runs that are compared to the first of them.
 
     ``tiles``, how many are compared; ``generated``, whether they are generated; ``beta``; ``rule``; ``level``, the
-    probability that an interval of a difference covers; ``runs``; ``tags``; ``options``, those that differ and may
-    change results.
+    probability that an interval of a difference covers; ``runs``; ``tags``; ``tags_without_positive``, those that no
+    compared tile carries, which macro averages leave out; ``options``, those that differ and may change results.
     """
 
     tiles: int
@@ -116,6 +120,7 @@ class Comparison(TypedDict):
     level: float
     runs: list[ComparedRun]
     tags: list[ComparedTag]
+    tags_without_positive: list[str]
     options: list[DifferingOption]
 
 
@@ -151,8 +156,8 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
     rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
     level = shared_level(len(runs) - 1)
     scores, predicted = [], []
-    for p, _ in rows:
-        values = p.loc[names, list(tags)].to_numpy()
+    probabilities = [p.loc[names, list(tags)].to_numpy() for p, _ in rows]
+    for values in probabilities:
         fixed, own = (cross_predict(rules[name], values, true, seed=seed) for name in ("fixed", rule))
         scores.append(
             _PerTile(
@@ -162,6 +167,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
             )
         )
         predicted.append(own)
+    others = paired_metrics(true, probabilities, predicted, level=level)
     return {
         "tiles": len(names),
         "generated": bool(runs[0].read_provenance()["data"]["generated"]),
@@ -176,12 +182,14 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
                 "fixed": score(own.fixed),
                 "cross_fitted": score(own.cross_fitted),
                 "log_loss": _loss(own.log_loss),
-                "minus_first": None if own is scores[0] else _differences(own, scores[0], level),
+                "other_scores": others["scores"][place],
+                "minus_first": _differences(place, scores, others, level) if place else None,
                 **_training(run),
             }
-            for label, run, (p, _), own in zip(_labels(runs), runs, rows, scores, strict=True)
+            for place, (label, run, (p, _), own) in enumerate(zip(_labels(runs), runs, rows, scores, strict=True))
         ],
         "tags": _per_tag(tags, true, predicted, beta, level),
+        "tags_without_positive": [tag for tag, count in zip(tags, true.sum(axis=0), strict=True) if not count],
         "options": _differing(runs, configs),
     }
 
@@ -237,11 +245,13 @@ def _loss(per_tile: Floats) -> Loss:
     return {"value": float(per_tile.mean()), "standard_error": float(standard_error(per_tile))}
 
 
-def _differences(own: _PerTile, first: _PerTile, level: float) -> Differences:
+def _differences(place: int, scores: Sequence[_PerTile], others: PairedMetrics, level: float) -> Differences:
+    first, own = scores[0], scores[place]
     return {
         "fixed": paired(own.fixed, first.fixed, level=level),
         "cross_fitted": paired(own.cross_fitted, first.cross_fitted, level=level),
         "log_loss": paired(own.log_loss, first.log_loss, level=level, interval=normal_interval),
+        "other_scores": others["minus_first"][place - 1],
     }
 
 

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from functools import cache
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
-from amazon_ml.data.config import TABLE, ReadingConfig, RgbSource, Split, TableConfig
+from amazon_ml.data.config import TABLE, ReadingConfig, Split, TableConfig
 from amazon_ml.data.demo.demo import is_generated
-from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.broken import check_whole, describe_broken
+from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
@@ -77,21 +77,22 @@ def evaluate(
     decision = bundle.decision
     how = _table_options(table, bundle.table, decision.tags)
 
-    @cache
-    def read(bands: str, rgb_source: RgbSource) -> Catalog:
-        catalog = read_catalog(data, ReadingConfig(**asdict(how), bands=bands, rgb_source=rgb_source))
-        chosen = split or ("test" if len(catalog.tested) else None)
-        return catalog.part(chosen) if chosen else catalog.everything()
+    catalogs: dict[str, Catalog] = {}
 
     def tiles_for(reader: TileReader) -> Catalog:
-        return read(name_bands(reader.bands), reader.rgb_source)
+        options = reading_of(reader)
+        if repr(options) not in catalogs:
+            catalog = read_catalog(data, ReadingConfig(**asdict(how), **options))
+            chosen = split or ("test" if len(catalog.tested) else None)
+            catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
+        return catalogs[repr(options)]
 
     catalog = tiles_for(bundle.networks.read)
     known = _known(run, bundle, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    check_whole(catalog.labelled)
+    check_whole(catalog.labelled, files=catalog.files)
     predicted = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, num_workers)
     if predicted.failed:
         raise InputError(

@@ -11,6 +11,7 @@ import torch
 
 from amazon_ml.data.batches.dataset import TileDataset, loader_workers, tile_loader
 from amazon_ml.data.batches.sources import TileSource
+from amazon_ml.data.readers.stretch import stretch_of
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
@@ -57,7 +58,7 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
     """Load each network, one after the other, in evaluation mode."""
     for file in networks.weights:
         try:
-            tagger = make_tagger(networks.model, networks.tags, networks.size, len(networks.read.bands))
+            tagger = make_tagger(networks.model, networks.tags, networks.size, stretch_of(networks.read))
         except InputError as error:
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)

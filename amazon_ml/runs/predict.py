@@ -14,12 +14,14 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.batches.tolerant import TolerantFiles
-from amazon_ml.data.catalog.contents import check_folder, no_images
-from amazon_ml.data.catalog.layout import read_mapping
+from amazon_ml.data.catalog.by_template import choose_files_for, files_of
+from amazon_ml.data.catalog.contents import check_folder
+from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.nearby import tables_around
-from amazon_ml.data.catalog.tiles import choose_files, files_needed, list_tiles
+from amazon_ml.data.catalog.tiles import files_needed
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import find_broken, is_broken
+from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.data.readers.limits import compare_values
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
@@ -94,7 +96,7 @@ def predict_tiles(
     check_defuse(out, defuse)
     bundle = open_bundle(run)
     check_outputs({"out": out, "broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
-    listed, known = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
+    listed, known = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
     table = _tag(bundle, listed, tiles, out, num_workers, policy, known)
     save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
@@ -125,7 +127,7 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
             check_plan(parts, count, made_of(bundle))
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
-            listed, _ = _readable(bundle.networks, _tiles_below(tiles), tiles, policy)
+            listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
             save_plan(parts, listed, tiles, count, batch, made_of(bundle))
     return bundle
 
@@ -151,11 +153,15 @@ def _readable(
     networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Check the headers of all files that the networks read; return the tiles without a fault, and the faults."""
-    readers = {(member.read.bands, member.read.rgb_source): member.read for member in all_members(networks)}
-    tables = [_chosen(listed, folder, read) for read in readers.values()]
-    faults = find_broken(tables)
+    readers = {repr(reading_of(member.read)): member.read for member in all_members(networks)}
+    if len({(files := files_of(read)) and files.template for read in readers.values()}) > 1:
+        raise InputError("the members of the blend read tiles of different `data.files`", option="tiles",
+                         remedy="predict with each of them, and average the tables")  # fmt: skip
+    faults: dict[str, str] = {}
     broken: dict[str, str] = {}
-    for table in tables:
+    for read in readers.values():
+        table, several = _chosen(listed, folder, read), files_of(read)
+        faults |= find_broken([table], None if several is None else several.paths)
         for name, path, tif in table.loc[is_broken(table, faults), ["image_name", "path", "tif"]].to_numpy().tolist():
             broken[name] = faults.get(path) or faults[tif]
     policy.apply(broken, len(listed))
@@ -220,16 +226,13 @@ def _predict_table(networks: Networks, tiles: pd.DataFrame, engine: Engine) -> P
     return Predicted(names, p, failed)
 
 
-def _tiles_below(folder: Path) -> pd.DataFrame:
+def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
     check_folder(folder, "name the folder of tiles with `tiles`")
-    listed = list_tiles([folder], renamed=read_mapping(folder))
-    if listed.empty:
-        raise no_images([folder])
-    return listed
+    return tiles_below(folder, read)
 
 
 def _chosen(listed: pd.DataFrame, folder: Path, read: TileReader) -> pd.DataFrame:
-    chosen, lacking = choose_files(listed, read.bands, read.rgb_source)
+    chosen, lacking = choose_files_for(read, listed)
     if len(lacking):
         needed = files_needed(read.bands, read.rgb_source)
         raise InputError(

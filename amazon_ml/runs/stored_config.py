@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 _MAKE_FOLDS = {
     "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_columns", "data.tag_separator",
     "data.min_share", "data.allow_missing", "data.allow_untagged", "data.merge_rows",
-    "data.exclude", "data.bands", "data.rgb_source", "data.n_folds", "data.fold_by", "data.max_samples",
+    "data.exclude", "data.bands", "data.band_names", "data.files", "data.rgb_source", "data.n_folds", "data.fold_by",
+    "data.max_samples",
 }  # fmt: skip
 
 

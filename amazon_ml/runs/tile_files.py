@@ -6,7 +6,16 @@ import time
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.catalog.file_table import KEY, SIZES, TIMES, compare_files, count_names, file_table, hash_tiles
+from amazon_ml.data.catalog.file_table import (
+    KEY,
+    SIZES,
+    TIMES,
+    FilesOf,
+    compare_files,
+    count_names,
+    file_table,
+    hash_tiles,
+)
 from amazon_ml.data.store.packed import PackedStore
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
@@ -33,7 +42,7 @@ def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
     """
     now = file_table(catalog)
     known = store.tiles["hash"].reindex(now.index) if store else pd.Series(None, index=now.index, dtype=object)
-    _write(run, _hashed(now, known))
+    _write(run, _hashed(now, known, catalog.files))
 
 
 def check_tiles(run: Run, catalog: Catalog) -> None:
@@ -49,7 +58,7 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
         Where the content of a file changed.
     """
     then, now = _read(run), file_table(catalog)
-    changes = compare_files(then, now)
+    changes = compare_files(then, now, catalog.files)
     predicted = any(fold.test.exists() for fold in run.begun_folds())
     for labelled, free, remedy in (
         (True, False, "put their files back, or choose another `run`"),
@@ -66,7 +75,7 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
     if predicted:
         now = now.loc[now.index.intersection(then.index, sort=False)]
     same = now.index.difference(changes.changed)
-    hashed = _hashed(now, then["hash"].reindex(same).reindex(now.index))
+    hashed = _hashed(now, then["hash"].reindex(same).reindex(now.index), catalog.files)
     if not hashed[_COLUMNS].equals(then[_COLUMNS]):
         _write(run, hashed if not predicted else _updated(then, hashed))
 
@@ -76,18 +85,19 @@ def changed_tiles(run: Run, catalog: Catalog) -> list[str]:
     if not run.tiles.exists():  # a blend has none
         return []
     then, now = _read(run), file_table(catalog)
-    return _named(compare_files(then, now.loc[now.index.intersection(then.index, sort=False)]).changed, labelled=True)
+    changes = compare_files(then, now.loc[now.index.intersection(then.index, sort=False)], catalog.files)
+    return _named(changes.changed, labelled=True)
 
 
 def _named(keys: pd.Index, labelled: bool) -> list[str]:
     return [name for one, name in keys if one == labelled]
 
 
-def _hashed(table: pd.DataFrame, known: pd.Series) -> pd.DataFrame:
+def _hashed(table: pd.DataFrame, known: pd.Series, files: FilesOf) -> pd.DataFrame:
     """Add the hashes of the files; files without a known hash are read."""
     began, unknown = time.perf_counter(), known.isna().to_numpy()
     hashes = known.to_numpy(dtype=object, copy=True)
-    hashes[unknown] = hash_tiles(table[unknown])
+    hashes[unknown] = hash_tiles(table[unknown], files)
     if (took := time.perf_counter() - began) > _LONG:
         log.info("hashed the files of %s tiles in %.0f s", f"{unknown.sum():,}", took)
     return table.assign(hash=hashes)

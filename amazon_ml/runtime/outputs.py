@@ -9,7 +9,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.regular_files import irregular
 
 #: Endings of tiles; no table, page or network may replace them.
-_IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy"}
 
 
 def check_outputs(

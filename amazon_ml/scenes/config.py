@@ -20,7 +20,7 @@ class RasterConfig:
         Least share of the pixels of a window that must have data; other windows are left out.
     bands
         Letters of the bands in the order of the files, such as ``bgrn``, and ``?`` for a band that is not used; by
-        default the names in the files.
+        default the names in the files. For networks that read bands by name: names, separated by commas.
     gsd
         Metres a pixel that the scene is warped to; by default as the bundle says, else the scene is taken as it is.
     nodata
@@ -52,8 +52,8 @@ class SceneConfig(RasterConfig):
         Limits of the values: those that the ``bundle`` stores, or percentiles of the ``scene``. The latter is for
         values of another kind than the networks were trained on; the scores of the run do not hold for them.
     like
-        Folder of another result of `scene predict`: the scene is warped to its grid, so that cells are the same and
-        both can be compared.
+        Folder of another result of `scene predict`: the scene is warped to its grid, and has its stride, so that cells
+        are the same and both can be compared.
     """
 
     aoi: PathText | None = None

@@ -101,7 +101,7 @@ class PartStore:
         ):  # fmt: skip
             raise InputError("the folder is not one that this command made", file=self.folder, option="out",
                              remedy="name another folder")  # fmt: skip
-        if not overwrite and any(self.folder.iterdir()):
+        if not overwrite and any(self.folder.glob(_PARTS)):
             raise InputError(
                 "the folder holds the beginning of a call with another scene, run or option", file=self.folder,
                 option="out", remedy="name another folder, or start anew with `overwrite`",

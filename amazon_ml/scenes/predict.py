@@ -105,11 +105,18 @@ def predict_scene(
     gsd = how.gsd if how.gsd is not None else networks.gsd
     if how.like is not None and how.gsd is not None:
         raise InputError("`gsd` and `like` exclude each other: the other result has a resolution", option="gsd")
-    like = None if how.like is None else read_frame(Path(how.like), "like").grid
-    mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates, like=like)
+    like = None if how.like is None else read_frame(Path(how.like), "like")
+    if like is not None and like.windows.size != networks.size:
+        problem = (
+            f"the windows of the other result have {like.windows.size} pixels, and those of this run {networks.size}"
+        )
+        raise InputError(problem, file=how.like, option="like", remedy="tag both scenes with the same run")
+    grid = like.grid if like else None
+    mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates, like=grid)
     if geojson and not mosaic.grid.crs:
         raise InputError("a GeoJSON needs longitude and latitude, which pixel coordinates lack", option="geojson")
-    windows = place_windows(mosaic.grid, networks.size, how.stride or networks.size)
+    stride = how.stride or (like.windows.stride if like else networks.size)
+    windows = place_windows(mosaic.grid, networks.size, stride)
     needed = order_bands(files, networks.read, how.bands, how.nodata)
     check_memory(mosaic, windows, needed)
     inside = np.ones(windows.shape, dtype=np.float32)

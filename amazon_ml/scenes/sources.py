@@ -58,6 +58,8 @@ class SceneFile:
         Type of the values.
     letters
         A letter for each band: r, g, b, n, `ALPHA` or `UNNAMED`.
+    descriptions
+        Description of each band; empty where it has none.
     validity
         How it says which pixels are valid.
     nodata
@@ -75,6 +77,7 @@ class SceneFile:
     count: int
     dtype: str
     letters: str
+    descriptions: tuple[str, ...]
     validity: Validity
     nodata: float | None
     block: tuple[int, int]
@@ -134,9 +137,11 @@ def describe_file(path: str, *, allow_remote: bool = False) -> SceneFile:
         interpreted = [one.name for one in file.colorinterp]
         _check_meaning(path, file, interpreted)
         letters = _letters(path, file.descriptions, interpreted)
+        descriptions = tuple(text or "" for text in file.descriptions)
         return SceneFile(
             path, driver, file.crs.to_wkt() if file.crs else "", tuple(file.transform)[:6], file.width, file.height,
-            file.count, file.dtypes[0], letters, _validity(file, letters), file.nodata, file.block_shapes[0],
+            file.count, file.dtypes[0], letters, descriptions, _validity(file, letters), file.nodata,
+            file.block_shapes[0],
         )  # fmt: skip
 
 

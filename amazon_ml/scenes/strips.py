@@ -100,15 +100,15 @@ class Needed:
     Parameters
     ----------
     letters
-        Letters of the bands.
+        Letters or names of the bands.
     orders
-        For each file, by its path, a letter for each of its bands.
+        For each file, by its path, a letter or a name for each of its bands.
     nodata
         Value that means no data in files that declare none; None for none.
     """
 
     letters: tuple[str, ...]
-    orders: dict[str, str]
+    orders: dict[str, tuple[str, ...]]
     nodata: float | None = None
 
 
@@ -191,7 +191,7 @@ class MosaicReader:
     def _read_plain(
         self,
         file: SceneFile,
-        order: str,
+        order: tuple[str, ...],
         dataset: Any,
         indexes: list[int],
         window: tuple[tuple[int, int], tuple[int, int]],
@@ -235,7 +235,7 @@ class MosaicReader:
             self._open.pop(path)[0].close()
 
 
-def _warped(file: Any, place: Place, grid: Grid, order: str, nodata: float | None) -> Any:
+def _warped(file: Any, place: Place, grid: Grid, order: tuple[str, ...], nodata: float | None) -> Any:
     """Make the view of a file on the grid; its last band says which pixels have data."""
     from rasterio import Affine
     from rasterio.enums import Resampling

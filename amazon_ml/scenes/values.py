@@ -14,7 +14,8 @@ from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.bands import INDICES, RGB, TileReader, name_bands
 from amazon_ml.data.readers.images import Image
-from amazon_ml.errors import InputError, listed
+from amazon_ml.data.readers.sensors import find_name
+from amazon_ml.errors import InputError
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.sources import SceneFile
 from amazon_ml.scenes.strips import MosaicReader, Needed
@@ -55,6 +56,8 @@ class Scaling:
 
 def needed_letters(reader: TileReader) -> tuple[str, ...]:
     """List the letters of the bands that a reader makes its channels of."""
+    if reader.source is not None:
+        return reader.source.needed
     return tuple(dict.fromkeys(letter for band in reader.bands for letter in INDICES.get(band, (band,))))
 
 
@@ -79,7 +82,8 @@ def order_bands(files: Sequence[SceneFile], reader: TileReader, bands: str | Non
         If a file does not name a band that is needed, or the letters do not fit its number of bands.
     """
     letters = needed_letters(reader)
-    orders = {file.path: _order(file, bands) for file in files}
+    by_name = reader.source is not None
+    orders = {file.path: _names(file, bands, letters) if by_name else _order(file, bands) for file in files}
     for file in files:
         order = orders[file.path]
         if missing := [letter for letter in letters if letter not in order]:
@@ -91,7 +95,7 @@ def order_bands(files: Sequence[SceneFile], reader: TileReader, bands: str | Non
             )
             raise InputError(problem, file=file.path, option="bands",
                              remedy=f"name the bands with `bands` in the order of the file, such as "
-                                    f"{_example(file.count)}")  # fmt: skip
+                                    f"{','.join(letters) if by_name else _example(file.count)}")  # fmt: skip
     return Needed(letters, orders, nodata)
 
 
@@ -137,9 +141,20 @@ def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: L
     return Scaling(reader, wide=False, where=path), []
 
 
-def _order(file: SceneFile, bands: str | None) -> str:
+def _names(file: SceneFile, bands: str | None, needed: tuple[str, ...]) -> tuple[str, ...]:
+    """Find the bands of a file by name: the needed ones get the names that the networks know."""
+    names = file.descriptions if bands is None else tuple(name.strip() for name in bands.split(","))
+    if len(names) != file.count:
+        raise InputError(f"the file has {file.count} bands, but `bands` {bands!r} names {len(names)}", file=file.path,
+                         option="bands", remedy=f"name each band, such as {','.join(needed)}")  # fmt: skip
+    found = {find_name(name, [one for one in names if one]): name for name in needed}
+    alpha = [letter == ALPHA and bands is None for letter in file.letters]
+    return tuple(ALPHA if mask else found.get(name, UNNAMED) for name, mask in zip(names, alpha, strict=True))
+
+
+def _order(file: SceneFile, bands: str | None) -> tuple[str, ...]:
     if bands is None:
-        return file.letters
+        return tuple(file.letters)
     odd = sorted(set(bands) - set(f"rgbn{ALPHA}{UNNAMED}"))
     repeated = [letter for letter in set(bands) - {UNNAMED} if bands.count(letter) > 1]
     if odd or repeated or not bands:
@@ -151,7 +166,7 @@ def _order(file: SceneFile, bands: str | None) -> str:
     if len(bands) != file.count:
         problem = f"the file has {file.count} bands, but `bands` {bands!r} names {len(bands)}"
         raise InputError(problem, file=file.path, option="bands")
-    return bands
+    return tuple(bands)
 
 
 def _example(count: int) -> str:
@@ -160,12 +175,22 @@ def _example(count: int) -> str:
 
 def _check_kind(letter: str, dtype: str, path: str, reader: TileReader) -> None:
     """Check that a band holds values of the kind that the networks were trained on."""
+    if reader.source is not None:
+        layer = reader.source.layers.get(letter)
+        _check_fits(letter, dtype, layer.dtype if layer else "uint16", path,
+                    letter in reader.limits or letter not in reader.source.scaled)  # fmt: skip
+        return
     of_image = letter in RGB and reader.rgb_source == "jpg" and letter not in _of_indices(reader)
     trained = (reader.expected.image if of_image else reader.expected.tif) or ("uint8" if of_image else "")
     if not trained:
         trained = "uint16" if letter in reader.limits else "uint8"
+    _check_fits(letter, dtype, trained, path, letter in reader.limits or letter not in reader.bands)
+
+
+def _check_fits(letter: str, dtype: str, trained: str, path: str, limited: bool) -> None:
+    """Check that values have the type of the training tiles, and limits where they need them."""
     fits = dtype == trained or (dtype in _SIXTEEN and trained in _SIXTEEN)
-    if fits and (dtype == "uint8" or letter in reader.limits or letter not in reader.bands):
+    if fits and (dtype == "uint8" or limited):
         return
     raise InputError(
         f"the file holds {dtype} values, but the networks were trained on {trained} values of band {letter}", file=path,
@@ -198,9 +223,3 @@ def _percentiles(mosaic: Mosaic, needed: Needed) -> dict[str, tuple[float, float
                              file=mosaic.places[0].file.path, remedy="give another scene")  # fmt: skip
         limits[letter] = (float(low), float(high))
     return limits
-
-
-def bands_text(mosaic: Mosaic, needed: Needed) -> str:
-    """Say how the bands of the files are named, for the record of a scene."""
-    orders = sorted({needed.orders[place.file.path] for place in mosaic.places})
-    return listed(orders)

@@ -197,7 +197,8 @@ class EpochLogger(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Log a line with the figures of the epoch."""
         figures = trainer.callback_metrics
-        named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2"}
+        named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2",
+                 "val AP macro": "val_average_precision_macro"}  # fmt: skip
         parts = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
         own = {key: float(value) for key, value in figures.items() if key in _ROW}
         self.row = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1, **own}
@@ -258,6 +259,7 @@ class PerTagTable(pl.Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._named = False
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write the table, and log the scores."""
@@ -269,6 +271,10 @@ class PerTagTable(pl.Callback):
             now = pd.concat([former[former["epoch"] < trainer.current_epoch], now])
         write_table(self.path, now)
         by_tag = table.set_index("tag")
+        absent = by_tag.index[by_tag["support"] == 0]
+        if len(absent) and not self._named:
+            log.info("macro averages leave out tags that no held-out tile has: %s", ", ".join(absent))
+            self._named = True
         scores = {
             f"per_tag/{figure}/{tag}": float(value)
             for figure, column in _LOGGED.items()

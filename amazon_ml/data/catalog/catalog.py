@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.catalog.by_template import list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
@@ -22,11 +23,12 @@ from amazon_ml.data.catalog.tiles import (
     choose_files,
     choose_rgb_source,
     files_needed,
-    image_files,
-    list_tiles,
 )
 from amazon_ml.data.config import READING, ReadingConfig, RgbSource, Split
+from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
+from amazon_ml.data.readers.fitting import find_source, first_files, is_named
+from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: Columns of labelled tiles.
 _COLUMNS = ["image_name", "path", "tif", "tags", "line"]
+#: Columns of tiles without tags.
+_FILES = ["image_name", "path", "tif"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Catalog:
         training must not see: ``image_name``, ``path``, ``tif``.
     rgb_source
         Whether red, green and blue come from the ``jpg`` or the ``tif`` of a tile.
+    source
+        The files of a tile and the bands in them, where a template names them.
     valid
         Whether each labelled tile is in the published validation split, bool of shape (tiles,); None without such a
         split.
@@ -71,6 +77,7 @@ class Catalog:
     targets: MultiHot
     unlabelled: pd.DataFrame
     rgb_source: RgbSource = "jpg"
+    source: NamedBands | None = None
     valid: npt.NDArray[np.bool_] | None = None
     tested: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_COLUMNS))
     tested_targets: MultiHot = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint8))
@@ -105,10 +112,16 @@ class Catalog:
             self.targets[rows],
             self.unlabelled.head(unlabelled),
             self.rgb_source,
+            self.source,
             None if self.valid is None else self.valid[rows],
             self.tested.head(unlabelled),
             self.tested_targets[:unlabelled],
         )
+
+    def files(self, path: str) -> list[str]:
+        """List the files of a tile with this first file."""
+        several = None if self.source is None else self.source.files
+        return [path] if several is None else several.paths(path)
 
     def everything(self) -> "Catalog":
         """Give the same tiles without splits: the tiles of all splits are labelled tiles."""
@@ -120,6 +133,7 @@ class Catalog:
             np.concatenate([self.targets, self.tested_targets]),
             self.unlabelled.iloc[len(self.tested) :].reset_index(drop=True),
             self.rgb_source,
+            self.source,
         )
 
     def part(self, split: Split) -> "Catalog":
@@ -140,7 +154,7 @@ class Catalog:
             raise InputError(f"no tile is in the split {split}", option="split",
                              remedy="name the tables by split with `data.labels_file`, or the column with "
                              "`data.split_column`")  # fmt: skip
-        return Catalog(self.tags, rows, targets, self.unlabelled.iloc[:0], self.rgb_source, split=split)
+        return Catalog(self.tags, rows, targets, self.unlabelled.iloc[:0], self.rgb_source, self.source, split=split)
 
 
 def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
@@ -161,14 +175,15 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     InputError
         If the folder has no layout or more than one, or the table has a fault.
     """
-    layout, bands = find_layout(root, config), parse_bands(config.bands)
-    joins = names_with_files(layout)
+    template, bands = first_files(config), parse_bands(config.bands)
+    layout = find_layout(root, config, template)
+    joins = names_with_files(layout, template)
     read = read_tables(layout.tables, config, joins)
-    test_folders = untagged_folders(layout, read.rows["image_name"])
-    files = list_tiles(layout.places, below=not layout.planet, exclude=test_folders)
+    test_folders = untagged_folders(layout, read.rows["image_name"], template)
+    files = list_tiles_of(template, layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
-        raise no_images(layout.places)
-    rgb_source = config.rgb_source or choose_rgb_source(files)
+        raise no_images(layout.places) if template is None else no_tiles(template, layout.places)
+    rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
     _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, rgb_source)
     try:
@@ -180,7 +195,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         raise error from None
     if config.splits is not None:
         joined = assign_splits(joined, config.splits, root, joins)
-    untagged = list_tiles(test_folders, below=False, renamed=read_mapping(root))
+    untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
@@ -193,9 +208,10 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         tags=read.tags,
         labelled=joined.loc[~is_test, _COLUMNS].reset_index(drop=True),
         targets=targets[~is_test],
-        unlabelled=pd.concat([tested[list(unlabelled.columns)], unlabelled], ignore_index=True) if len(tested)
-        else unlabelled,
+        unlabelled=pd.concat([tested[_FILES], unlabelled[_FILES]], ignore_index=True) if len(tested)
+        else unlabelled[_FILES],
         rgb_source=rgb_source,
+        source=find_source(config, template, joined["path"].tolist()),
         valid=(splits == "val").to_numpy() if (splits == "val").any() else None,
         tested=tested,
         tested_targets=targets[is_test],
@@ -211,10 +227,10 @@ def _check_shared(tested: pd.DataFrame, unlabelled: pd.DataFrame) -> None:
                          remedy="name the files of the table by their paths, or move this file")  # fmt: skip
 
 
-def names_with_files(layout: Layout) -> TileNames:
+def names_with_files(layout: Layout, template: BandFiles | None = None) -> TileNames:
     """Return an index of the names that have a file; its first use lists the folders."""
     return TileNames(
-        lambda: [path for place in layout.places for path in image_files(place, True)], name_places(layout)
+        lambda: [path for place in layout.places for path in paths_of(template, place)], name_places(layout)
     )
 
 

@@ -125,6 +125,8 @@ def _remedy(files: Sequence[Path]) -> str:
             return f"{read}; {path} is {with_article(kind)} by its content: rename it and its like to end in {ending}"
         if kind in ARCHIVES:
             return f"{read}; {path} is {with_article(kind)} by its content: unpack it"
+    if any(path.name.lower().endswith(".npy") for path in files):
+        return f"{read}; arrays are read with `data.files` {{name}}.npy, a list in `data.bands` and `data.band_names`"
     return f"{read}; convert the tiles to one of these"
 
 

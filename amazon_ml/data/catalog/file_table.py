@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ from amazon_ml.runtime.regular_files import cannot_read, read_regular
 KEY = ["labelled", "image_name"]
 #: Equal sizes and times mean the same bytes.
 SIZES, TIMES = ["bytes", "tif_bytes"], ["mtime_ns", "tif_mtime_ns"]
+#: Lists the files of a tile by its first one.
+FilesOf = Callable[[str], list[str]]
 #: Threads that hash files: reading and hashing release the interpreter lock.
 _THREADS = 8
 
@@ -40,24 +42,31 @@ class Changes:
     touched: pd.Index
 
 
+def alone(path: str) -> list[str]:
+    """List the only file of a tile."""
+    return [path]
+
+
 def file_table(catalog: Catalog) -> pd.DataFrame:
     """List the tiles of a folder, labelled ones first, with sizes (bytes) and times (ns) of their files.
 
     Returns
     -------
     Table of ``path``, ``bytes``, ``mtime_ns``, ``tif``, ``tif_bytes``, ``tif_mtime_ns``, by ``labelled`` and
-    ``image_name``. Sizes and times are 0 where there is no TIF.
+    ``image_name``. Sizes and times are 0 where there is no TIF. Of a tile with a file for each band, ``path`` is the
+    first one, ``bytes`` the sum, and ``mtime_ns`` a hash of all times.
     """
     parts = [part[["image_name", "path", "tif"]] for part in (catalog.labelled, catalog.unlabelled)]
     table = pd.concat(parts, ignore_index=True)
     table["labelled"] = np.arange(len(table)) < len(catalog.labelled)
     for column, prefix in (("path", ""), ("tif", "tif_")):
-        stats = np.array([size_and_time(path) for path in table[column]], dtype=np.int64).reshape(-1, 2)
+        files = (catalog.files(path) if path else [""] for path in table[column])
+        stats = np.array([size_and_time(*each) for each in files], dtype=np.int64).reshape(-1, 2)
         table[f"{prefix}bytes"], table[f"{prefix}mtime_ns"] = stats[:, 0], stats[:, 1]
     return table.set_index(KEY)
 
 
-def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
+def compare_files(then: pd.DataFrame, now: pd.DataFrame, files: FilesOf = alone) -> Changes:
     """Compare two tables of files; reads the bytes where only the times differ.
 
     Parameters
@@ -66,12 +75,14 @@ def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
         An earlier `file_table`, with the ``hash`` of the files.
     now
         The `file_table` of now.
+    files
+        Lists the files of a tile by its first one, as `Catalog.files`.
     """
     both = now.loc[now.index.intersection(then.index, sort=False)]
     was = then.loc[both.index]
     resized = (both[SIZES] != was[SIZES]).any(axis=1)
     retimed = ~resized & (both[TIMES] != was[TIMES]).any(axis=1)
-    same = was.loc[retimed, "hash"].to_numpy() == np.array(hash_tiles(both[retimed]), dtype=object)
+    same = was.loc[retimed, "hash"].to_numpy() == np.array(hash_tiles(both[retimed], files), dtype=object)
     touched = both.index[retimed]
     return Changes(
         added=now.index.difference(then.index),
@@ -81,14 +92,23 @@ def compare_files(then: pd.DataFrame, now: pd.DataFrame) -> Changes:
     )
 
 
-def hash_tiles(table: pd.DataFrame) -> list[str]:
-    """Hash the files of each tile of a `file_table`, as `hash_files` does."""
+def hash_tiles(table: pd.DataFrame, files: FilesOf = alone) -> list[str]:
+    """Hash the files of each tile of a `file_table`, as `hash_files` does; `files` as for `compare_files`."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(hash_files, table["path"], table["tif"], chunksize=64))
+        return list(
+            pool.map(lambda path, tif: hash_files(*files(path), tif), table["path"], table["tif"], chunksize=64)
+        )
 
 
-def size_and_time(path: str) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last change in nanoseconds; zeros where the path is empty."""
+def size_and_time(path: str, *others: str) -> tuple[int, int]:
+    """Return the size in bytes and the time of the last change in nanoseconds; zeros where the path is empty.
+
+    Of several files: the sum of the sizes, and a hash of all sizes and times in the place of the time.
+    """
+    if others:
+        each = [size_and_time(one) for one in (path, *others)]
+        digest = hashlib.blake2b(repr(each).encode(), digest_size=8).digest()
+        return sum(size for size, _ in each), int.from_bytes(digest) >> 1
     if not path:
         return 0, 0
     try:

@@ -76,7 +76,8 @@ def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> p
     names = rows["image_name"].tolist()
     found = [short.get(name) for name in names]
     if None in found:
-        long = PathNames({path: at for at, path in enumerate(files["path"])}, places)
+        named = files["named" if "named" in files else "path"]  # tiles of several files are named by their place
+        long = PathNames({path: at for at, path in enumerate(named)}, places)
         found = [long.find(name) if at is None else at for name, at in zip(names, found, strict=True)]
     paths, tifs = (
         pd.Series([None if at is None else values[at] for at in found], dtype=object, index=rows.index)

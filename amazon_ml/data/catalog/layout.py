@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.by_template import files_of, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.names import composed
@@ -26,6 +27,8 @@ from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.data.readers.band_files import BandFiles
+from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.errors import InputError, listed
 
 log = logging.getLogger(__name__)
@@ -76,38 +79,70 @@ class _Folder:
         return self.has_images and self.path.name in names
 
 
-def find_layout(root: Path, config: TableConfig = TABLE) -> Layout:
+def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None = None) -> Layout:
     """Find the tag table and the folders of images, except those that the options give.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    config
+        Options of the table.
+    files
+        Template of the files of a tile; the layout is then none of the competition's.
 
     Raises
     ------
     InputError
         If the folder has no layout, or more than one.
     """
-    images = Path(config.image_dir) if config.image_dir else None
+    images = _below(root, config.image_dir)
     check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
         check_folder(images, "name the folder of the labelled images with `data.image_dir`")
-    folders = list(_survey(root))
-    planet = _planet_folders(root, folders) if named is None and images is None else []
+    # A template may mean a folder for each tile; where the table is named, only test folders are sought.
+    folders = list(_survey(root, depth=_DEPTH if named is None or files is None else 0))
+    if named is not None and files is not None:
+        folders += [_Folder(root / name, (), has_images=False) for name in TEST_FOLDERS if (root / name).is_dir()]
+    planet = _planet_folders(root, folders) if named is None and images is None and files is None else []
     places = planet or [images or root]
     tables = named or ((_planet_table(root, planet[0], folders),) if planet else _own_tables(root, folders))
-    tests = (f.path for f in folders if f.is_called(TEST_FOLDERS) and f.path not in places)
+    tests = (f.path for f in folders if _is_test(f, files) and f.path not in places)
     return Layout(tables, tuple(places), tuple(tests), bool(planet))
 
 
-def untagged_folders(layout: Layout, names: pd.Series) -> list[Path]:
+def _below(root: Path, given: str | None) -> Path | None:
+    """Find a folder that an option names: in the current folder, or else in `root`."""
+    if given is None or Path(given).exists() or not (root / given).exists():
+        return None if given is None else Path(given)
+    return root / given
+
+
+def _is_test(folder: _Folder, files: BandFiles | None) -> bool:
+    return folder.path.name in TEST_FOLDERS if files is not None else folder.is_called(TEST_FOLDERS)
+
+
+def untagged_folders(layout: Layout, names: pd.Series, files: BandFiles | None = None) -> list[Path]:
     """List the test folders, without those that hold tiles of the table that no other folder has."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
-    elsewhere = {composed(path.stem) for path in image_files(layout.places[0], True, layout.tests)}
+    elsewhere = {composed(path.stem) for path in paths_of(files, layout.places[0], layout.tests)}
     sought = {Path(name).name for name in names} - elsewhere
     return [
         folder
         for folder in layout.tests
-        if sought.isdisjoint(composed(path.stem) for path in image_files(folder, False))
+        if sought.isdisjoint(composed(path.stem) for path in paths_of(files, folder, below=False))
     ]
+
+
+def tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
+    """List the tiles in a folder and its subfolders for a reader; an `InputError` where there are none."""
+    template = files_of(read)
+    listed = list_tiles_of(template, [folder], renamed={} if template else read_mapping(folder))
+    if listed.empty:
+        raise no_images([folder]) if template is None else no_tiles(template, [folder])
+    return listed
 
 
 def find_sample(root: Path) -> Path | None:
@@ -149,8 +184,8 @@ def known_tables(root: Path) -> list[Path]:
     return [folder.path / name for folder in _survey(root) for name in folder.csvs if name in known]
 
 
-def _survey(root: Path) -> Iterator[_Folder]:
-    for listing in walk(root, depth=_DEPTH, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
+def _survey(root: Path, depth: int = _DEPTH) -> Iterator[_Folder]:
+    for listing in walk(root, depth=depth, prefer=(*TRAIN_JPG, *TRAIN_TIF, *TEST_FOLDERS)):
         yield _Folder(
             listing.path,
             tuple(name for name in listing.files if name.lower().endswith(".csv")),

@@ -44,7 +44,8 @@ def list_tiles(
     if faults:
         more = f"; and {len(faults) - 1:,} more such files" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}")
-    unmended = [tif for tif in map(Path, tiles["tif"]) if _is_misnamed(tif) and tif.parent.name in TEST_FOLDERS]
+    misnamed = [Path(tif) for tif in tiles["tif"] if "/file_" in tif]
+    unmended = [tif for tif in misnamed if tif.name.startswith("file_") and tif.parent.name in TEST_FOLDERS]
     if unmended and not renamed:
         log.warning("%d TIFs such as %s have a wrong name in the competition's archive, and there is no %s to correct "
                     "it; put it there, or name the folder that holds it", len(unmended), unmended[0],
@@ -81,26 +82,30 @@ def find_tiles(
     (``""`` where there is none); and a sentence on each file that the table cannot hold.
     """
     seen: set[Identity] = set()
-    listed = [(folder, path) for folder in folders for path in image_files(folder, below, set(exclude), seen)]
-    faults = [fault for _, path in listed if (fault := name_fault(path))]
-    found = [each for each in listed if not name_fault(each[1])] if faults else listed
+    faults, found = [], []
+    for folder in folders:
+        for path in image_files(folder, below, set(exclude), seen):
+            # As text: a set may have a million files.
+            text, name = str(path), path.name
+            if fault := name_fault(text):
+                faults.append(fault)
+            else:
+                tif = is_tif(name)
+                found.append((folder, text, name[: name.rindex(".")], tif, tif and name.startswith("file_")))
     faults += [
-        f"{path} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
-        for _, path in found
-        if renamed and _is_misnamed(path) and path.stem not in renamed
+        f"{text} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
+        for _, text, stem, _, misnamed in found
+        if renamed and misnamed and stem not in renamed
     ]
-    stems = [renamed.get(path.stem, path.stem) if _is_misnamed(path) else path.stem for _, path in found]
-    shared = Counter((stem, is_tif(path.name)) for stem, (_, path) in zip(stems, found, strict=True))
+    stems = [renamed.get(stem, stem) if misnamed else stem for _, _, stem, _, misnamed in found]
+    shared = Counter((stem, tif) for stem, (_, _, _, tif, _) in zip(stems, found, strict=True))
     several = {stem for (stem, _), count in shared.items() if count > 1}
-    stems = [
-        path.relative_to(folder).with_suffix("").as_posix() if stem in several else stem
-        for stem, (folder, path) in zip(stems, found, strict=True)
-    ]
     files: dict[tuple[str, bool], str] = {}
-    for name, (_, path) in zip(stems, found, strict=True):
-        first = files.setdefault((name, is_tif(path.name)), str(path))
-        if first != str(path):
-            faults.append(f"two files have the name {name}: {first} and {path}; keep one of them")
+    for stem, (folder, text, _, tif, _) in zip(stems, found, strict=True):
+        name = Path(text).relative_to(folder).with_suffix("").as_posix() if stem in several else stem
+        first = files.setdefault((name, tif), text)
+        if first != text:
+            faults.append(f"two files have the name {name}: {first} and {text}; keep one of them")
     names = sorted({name for name, _ in files}, key=natural_order)
     tifs = [files.get((name, True), "") for name in names]
     paths = [files.get((name, False), tif) for name, tif in zip(names, tifs, strict=True)]
@@ -210,21 +215,15 @@ def image_files(
         yield from (path for path in called if next(image_files(path, below=True), None) is None)
 
 
-def name_fault(path: Path) -> str:
-    """Describe why no table can hold the name of a file; ``""`` where a table can."""
-    text = str(path)
+def name_fault(text: str) -> str:
+    """Describe why no table can hold the path of a file; ``""`` where a table can."""
     if text.isascii() and text.isprintable():
         return ""
     odd = next((mark for mark in text if unicodedata.category(mark) in UNWRITABLE), None)
     if odd is None:
         return ""
     what = "is not UTF-8" if unicodedata.category(odd) == "Cs" else f"holds the control character {odd!a}"
-    return f"{os.fsencode(path)!r}: the name {what}; rename the file or its folder"
-
-
-def _is_misnamed(path: Path) -> bool:
-    """Whether a file has a name of the kind that the competition's mapping corrects."""
-    return is_tif(path.name) and path.stem.startswith("file_")
+    return f"{os.fsencode(text)!r}: the name {what}; rename the file or its folder"
 
 
 def is_image(name: str) -> bool:

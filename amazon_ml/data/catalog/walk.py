@@ -21,6 +21,8 @@ _OURS = (
     {"lr.csv", "lr.png"},
 )
 
+_OUR_NAMES = frozenset().union(*_OURS)
+
 #: Identity of a folder, whatever path leads to it.
 Identity = tuple[int, int]
 
@@ -103,10 +105,12 @@ def _visit(
             continue  # a link that leads above `root` would bring in all of its neighbours
         seen.add(identity)
         listing, links = _list(here, level)
-        if level and any(ours.issubset(listing.files) for ours in _OURS):
+        if level and not _OUR_NAMES.isdisjoint(listing.files) and any(ours.issubset(listing.files) for ours in _OURS):
             continue
         yield listing
         if depth is not None and level >= depth:
+            continue
+        if not listing.folders:
             continue
         late = links.difference(prefer)
         later += [(here / name, level + 1) for name in listing.folders if name in late]

@@ -20,7 +20,8 @@ from amazon_ml.data.checks.search import (
 )
 from amazon_ml.data.checks.survey import Survey, survey
 from amazon_ml.data.config import READING, ReadingConfig
-from amazon_ml.data.readers.bands import check_order
+from amazon_ml.data.readers.broken import find_broken
+from amazon_ml.data.readers.fitting import check_reading
 from amazon_ml.errors import InputError, WorkError
 
 
@@ -83,17 +84,22 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     """
     if n_folds < 2:
         raise InputError(f"n_folds must be at least 2, not {n_folds}", option="n_folds")
-    check_order(config.tif_order, config.tif_limits)
+    check_reading(config)
     seen = survey(folder, config)
     tiles = _tiles(seen)
     looks, thumbnails = scan(tiles["path"].tolist(), num_workers=num_workers, max_pixels=config.max_pixels)
     tiles = pd.concat([tiles, looks], axis=1)
+    if seen.source is not None and seen.source.files is not None and seen.source.files.each_band:
+        broken = find_broken([tiles[tiles["fault"] == ""]], seen.source.files.paths)
+        tiles["fault"] = [
+            fault or broken.get(path, "") for fault, path in zip(tiles["fault"], tiles["path"], strict=True)
+        ]
     cases = chain(
         table_faults(seen),
         file_faults(seen, allow_missing=config.allow_missing),
         few_tiles(seen, n_folds),
         image_faults(tiles),
-        reading_faults(tiles, seen.rgb_source, config, num_workers),
+        reading_faults(tiles, seen.rgb_source, config, num_workers, seen.source),
         duplicate_faults(tiles, thumbnails, num_workers),
         tif_faults(tiles, num_workers, config.max_pixels),
     )

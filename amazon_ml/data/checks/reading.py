@@ -10,8 +10,10 @@ from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.checks.findings import Case
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import RGB, TileReader, need_tif, parse_bands
+from amazon_ml.data.readers.fitting import fit_tiles
 from amazon_ml.data.readers.images import Mask, read_picture
-from amazon_ml.data.readers.limits import empty_bands_of, fit_reader
+from amazon_ml.data.readers.limits import empty_bands_of
+from amazon_ml.data.readers.named import NamedBands, finest
 from amazon_ml.data.readers.tif import as_tif, open_tif, undeclared_nodata
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.progress import mapped
@@ -23,8 +25,9 @@ _PLAIN = {"1 band of uint8", "3 bands of uint8"}
 
 
 def reading_faults(
-    tiles: pd.DataFrame, rgb_source: RgbSource, config: ReadingConfig, num_workers: int
-) -> Iterator[Case]:
+    tiles: pd.DataFrame, rgb_source: RgbSource, config: ReadingConfig, num_workers: int,
+    source: NamedBands | None = None,
+) -> Iterator[Case]:  # fmt: skip
     """Fit a reader to the tagged tiles, as training does, and read all tiles with it.
 
     Parameters
@@ -37,6 +40,8 @@ def reading_faults(
         Options for reading them.
     num_workers
         Number of threads.
+    source
+        The files of a tile and the bands in them, where a template names them.
     """
     bands, whole = parse_bands(config.bands), tiles[tiles["fault"] == ""]
     if not need_tif(bands) or rgb_source == "tif":
@@ -48,10 +53,7 @@ def reading_faults(
     deep = whole["format"].str.endswith("uint16") & ~whole["path"].map(is_tif).astype(bool)
     yield from _cases("deep", whole[deep], whole.loc[deep, "format"])
     try:
-        reader = fit_reader(
-            whole[whole["tagged"].astype(bool)], bands, rgb_source, config.tif_order, config.tif_limits,
-            max_pixels=config.max_pixels,
-        )  # fmt: skip
+        reader = fit_tiles(whole[whole["tagged"].astype(bool)], config, rgb_source, source)
     except InputError as error:
         yield Case("reading", str(error))
         return
@@ -63,7 +65,8 @@ def reading_faults(
 def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> Iterator[Case]:
     plain = tiles["format"].isin(_PLAIN) & (tiles["tif"] == "") & ~tiles["path"].map(is_tif).astype(bool)
     small = tiles["size"].map(lambda size: min(map(int, size.split(" x "))) < 8).astype(bool)
-    looked = tiles[~plain | small | (reader.bands != RGB) | (reader.expected.image == "uint16")]
+    named, deep = reader.source is not None, reader.expected.image == "uint16"
+    looked = tiles[~plain | small | (reader.bands != RGB) | named | deep]
     files = list(zip(looked["path"], looked["tif"], strict=True))
     found = mapped(
         lambda pair: _look(reader, *pair), files, num_workers=num_workers, what="reading tiles as training does"
@@ -80,6 +83,8 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
     """Read a tile; describe its fault, the share of its masked pixels, and a value that may mean "no data"."""
     try:
         reader(path, tif)
+        if reader.source is not None:
+            return _look_at_named(reader, path)
         file = path if is_tif(path) else tif
         valid = list(reader.read_tif(file).valid.values()) if file else []
         shown = open_tif(Path(file), reader.max_pixels) if file else None
@@ -94,6 +99,15 @@ def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
     value = None
     if shown is not None:
         value = undeclared_nodata(shown, [i for i in range(shown.pixels.shape[-1]) if i != shown.alpha])
+    nodata = "" if value is None else f"{value:g} on half of the border or more"
+    return "", f"{100 * masked:.1f} % masked" if masked else "", nodata
+
+
+def _look_at_named(reader: TileReader, path: str) -> tuple[str, str, str]:
+    assert reader.source is not None
+    whole = finest(reader.source.raw(path, reader.max_pixels))
+    masked = _masked_share([mask for mask in reader.read_named(path).valid.values() if mask is not None])
+    value = undeclared_nodata(whole, [*range(whole.pixels.shape[-1])])
     nodata = "" if value is None else f"{value:g} on half of the border or more"
     return "", f"{100 * masked:.1f} % masked" if masked else "", nodata
 

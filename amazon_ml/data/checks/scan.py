@@ -13,6 +13,8 @@ import pandas as pd
 from amazon_ml.data.catalog.tiles import is_tif
 from amazon_ml.data.checks.hashes import THUMBNAIL
 from amazon_ml.data.config import MAX_PIXELS
+from amazon_ml.data.readers.arrays import read_any_npy
+from amazon_ml.data.readers.band_files import ARRAY_SUFFIX
 from amazon_ml.data.readers.images import read_as_stored
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.errors import InputError
@@ -57,7 +59,9 @@ def scan(
 
 
 def read_stored(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Read an image file with its stored bands and depth."""
+    """Read an image file with its stored bands and depth; of an array, all values as they lie in it."""
+    if path.name.lower().endswith(ARRAY_SUFFIX):
+        return read_any_npy(path, max_pixels)
     return open_tif(path, max_pixels).pixels if is_tif(path.name) else read_as_stored(path, max_pixels)
 
 

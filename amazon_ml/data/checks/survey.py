@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.by_template import find_tiles_of, no_tiles
 from amazon_ml.data.catalog.catalog import name_places, names_with_files
 from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.faults import Fault
@@ -12,9 +13,11 @@ from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.tables import scan_tables
-from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source, find_tiles
+from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
+from amazon_ml.data.readers.fitting import find_source, first_files, is_named
+from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
@@ -45,6 +48,8 @@ class Survey:
         Number of tiles in each folder of images.
     rgb_source
         Whether red, green and blue are read from the ``jpg`` or the ``tif`` of a tile.
+    source
+        The files of a tile and the bands in them, where a template names them.
     table_faults
         Faults of the table that training raises.
     slips
@@ -66,6 +71,7 @@ class Survey:
     colourless: list[str]
     counts: dict[str, int]
     rgb_source: RgbSource
+    source: NamedBands | None
     table_faults: list[Fault]
     slips: list[str]
     phrases: list[str]
@@ -81,17 +87,19 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     InputError
         If there is nothing to survey: no folder, no table, no columns of names and tags, no tags.
     """
-    layout, bands = find_layout(folder, config), parse_bands(config.bands)
-    joins = names_with_files(layout)
+    template, bands = first_files(config), parse_bands(config.bands)
+    layout = find_layout(folder, config, template)
+    joins = names_with_files(layout, template)
     read = scan_tables(layout.tables, config, joins)
     rows = read.rows
-    tests = untagged_folders(layout, rows["image_name"])
+    tests = untagged_folders(layout, rows["image_name"], template)
     renamed, broken_mapping = _read_mapping(folder)
-    files, broken_files = find_tiles(layout.places, below=not layout.planet, exclude=tests)
-    others, broken_others = find_tiles(tests, below=False, renamed=renamed)
+    files, broken_files = find_tiles_of(template, layout.places, below=not layout.planet, exclude=tests)
+    others, broken_others = find_tiles_of(template, tests, below=False, renamed=renamed)
     if files.empty and others.empty and not (broken_files or broken_others):
-        raise no_images([*layout.places, *tests])
-    rgb_source = config.rgb_source or choose_rgb_source(files)
+        places = [*layout.places, *tests]
+        raise no_images(places) if template is None else no_tiles(template, places)
+    rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
     # `choose_files` returns TIFs only where the bands need them; here they are compared with the JPGs.
@@ -114,6 +122,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         colourless=colourless.tolist(),
         counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
         rgb_source=rgb_source,
+        source=find_source(config, template, tagged["path"].dropna().tolist()),
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: Letters of a band of transparency, and of a band without a known name.
 ALPHA, UNNAMED = "a", "?"
@@ -25,7 +26,8 @@ _FILLERS = frozenset((
 _GENERIC = frozenset(("", "b", "band", "bnd", "channel", "ch", "layer", "lyr", "gray", "grey", "undefined", "unknown"))
 
 
-def letters_of(descriptions: Sequence[str | None]) -> tuple[str, tuple[str, ...]]:
+@lru_cache(256)  # the files of a folder share their descriptions
+def letters_of(descriptions: tuple[str | None, ...]) -> tuple[str, tuple[str, ...]]:
     """Find the letter of each band by its description.
 
     Returns

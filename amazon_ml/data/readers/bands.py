@@ -9,10 +9,9 @@ comes from its TIF. TIF values are scaled by limits that are fixed for a run::
 PNGs of 16 bits are scaled in the same way. Masked pixels (nodata value, NaN, infinity, mask, transparency) become 0 in
 each channel where they are masked, and the neutral value of an index.
 
-Indices are computed from the unscaled values of the TIF, in -1..1, and stored as round((index + 1) * 127.5):
+Indices are computed from the unscaled values of the TIF (`amazon_ml.data.readers.indices`).
 
-* ``ndvi`` = (near infrared - red) / (near infrared + red), vegetation (Rouse et al. 1974);
-* ``ndwi`` = (green - near infrared) / (green + near infrared), open water (McFeeters 1996).
+Bands are letters (``rgbn``), or names that the files or the user give them (`amazon_ml.data.readers.named`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,27 +26,30 @@ from amazon_ml.data.config import MAX_PIXELS, RgbSource
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
+from amazon_ml.data.readers.indices import NEUTRAL, compute_index
+from amazon_ml.data.readers.named import NamedBands, named_from
+from amazon_ml.data.readers.scaling import scale_to_uint8
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json
 
 RGB = ("r", "g", "b")
 NEAR_INFRARED = "n"
-#: The bands (a, b) of each index (a - b) / (a + b).
+#: The indices that letters make, with theirs in the order of `amazon_ml.data.readers.indices.INDICES`.
 INDICES = {"ndvi": ("n", "r"), "ndwi": ("g", "n")}
 #: Least edge of a tile in pixels: a smaller one shows nothing that can be tagged.
 LEAST_EDGE = 8
 #: Every `_STRIDE`-th row and column of pixels is checked first.
 _STRIDE = 16
-#: Stored value of an index of masked values, or of 0 / 0: the index 0.
-_NEUTRAL = 128
 
 
-def parse_bands(named: str) -> tuple[str, ...]:
-    """Split names of bands: letters ``r g b n`` and indices, joined by ``+``.
+def parse_bands(named: str | Sequence[str]) -> tuple[str, ...]:
+    """Split names of bands: letters ``r g b n`` and indices, joined by ``+``; or a list of any names.
 
     ``rgb``, ``rgbn``, ``nrg`` and ``rgb+ndvi`` are such names; their order is that of the channels.
     """
+    if not isinstance(named, str):
+        return _checked_names(named)
     bands: list[str] = []
     for part in named.split("+"):
         bands += [part] if part in INDICES else list(part)
@@ -55,7 +57,8 @@ def parse_bands(named: str) -> tuple[str, ...]:
     if odd or "" in named.split("+"):
         raise InputError(
             f"`data.bands` {named!r} is unknown", option="data.bands",
-            remedy=f"join letters of 'rgbn' and {', '.join(INDICES)} with '+', such as rgb, rgbn, nrg or rgb+ndvi",
+            remedy=f"join letters of 'rgbn' and {', '.join(INDICES)} with '+', such as rgb, rgbn, nrg or rgb+ndvi, or "
+            "give a list of names of bands, such as [B02, B03, B04]",
         )  # fmt: skip
     repeated = sorted({band for band in bands if bands.count(band) > 1})
     if repeated:
@@ -64,8 +67,19 @@ def parse_bands(named: str) -> tuple[str, ...]:
     return tuple(bands)
 
 
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Check a list of names of bands."""
+    twice = [name for name in names if list(names).count(name) > 1]
+    if not names or twice or "" in names:
+        what = f"names {twice[0]} more than once" if twice else "is empty, or holds an empty name"
+        raise InputError(f"`data.bands` {what}", option="data.bands", remedy="name each band once")
+    return tuple(names)
+
+
 def name_bands(bands: Sequence[str]) -> str:
-    """Return the name that `parse_bands` splits into these bands."""
+    """Return the name that `parse_bands` splits into these bands; other names than letters are joined by ``+``."""
+    if any(len(band) > 1 and band not in INDICES for band in bands):
+        return "+".join(bands)
     return "".join(f"+{band}+" if band in INDICES else band for band in bands).strip("+").replace("++", "+")
 
 
@@ -143,6 +157,8 @@ class TileReader:
         Required properties of the files; none by default.
     max_pixels
         Largest number of pixels of a file.
+    source
+        Where bands are found by name; without it, they are letters.
     """
 
     bands: tuple[str, ...] = RGB
@@ -151,6 +167,7 @@ class TileReader:
     rgb_source: RgbSource = "jpg"
     expected: Expected = field(default_factory=Expected)
     max_pixels: int = MAX_PIXELS
+    source: NamedBands | None = None
 
     def __call__(self, path: str, tif: str = "") -> Image:
         """Read one tile.
@@ -158,7 +175,8 @@ class TileReader:
         Parameters
         ----------
         path
-            Image of the tile: a JPG or PNG, or a TIF that holds all bands.
+            Image of the tile: a JPG or PNG, or a TIF that holds all bands; the file of the first band, if each has its
+            own.
         tif
             The TIF beside a JPG; needed only for near infrared.
 
@@ -171,6 +189,8 @@ class TileReader:
         InputError
             If a file cannot be read, or is not as `expected`.
         """
+        if self.source is not None:
+            return self._stacked({}, self.read_named(path), path, path)
         if path.lower().endswith(TIF_SUFFIXES):
             return self._stacked({}, self.read_tif(path), path, path)
         rgb = self._rgb(path)
@@ -179,6 +199,16 @@ class TileReader:
         found = dict(zip(RGB, np.moveaxis(rgb, -1, 0), strict=True))
         raw = self.read_tif(tif) if tif and need_tif(self.bands) else Bands({}, {})
         return self._stacked(found, raw, path, tif or path)
+
+    def read_named(self, path: str) -> Bands:
+        """Read the bands of a tile by name, unscaled, and check that they are as expected."""
+        assert self.source is not None
+        raw = self.source.read(path, self.max_pixels, self.expected.nodata)
+        _check_edges(path, next(iter(raw.pixels.values())))
+        if not any(map(_any_valid, raw.valid.values())):
+            raise no_valid_pixel(path)
+        self._check_range(path, raw, set(raw.pixels))
+        return raw
 
     def read_tif(self, file: str) -> Bands:
         """Read the bands of a TIF, unscaled, and check that they are as expected."""
@@ -239,16 +269,19 @@ class TileReader:
         return np.stack(channels, axis=-1)
 
     def _from_tif(self, band: str, raw: Bands, file: str) -> Image:
-        missing = [letter for letter in INDICES.get(band, (band,)) if letter not in raw.pixels]
+        names = self.source.inputs[band] if self.source else INDICES.get(band, (band,))
+        missing = [letter for letter in names if letter not in raw.pixels]
         if missing:
             held = f"the file holds {', '.join(raw.pixels)}" if raw.pixels else "there is no TIF beside the file"
             raise InputError(f"{held}, but `data.bands` needs {band}", file=file, option="data.bands",
                              remedy="choose other bands, or set `data.tif_order`")  # fmt: skip
-        if band in INDICES:
-            a, b = INDICES[band]
-            index = masked(_index_to_uint8(raw.pixels[a], raw.pixels[b]), raw.valid[a], _NEUTRAL)
-            return masked(index, raw.valid[b], _NEUTRAL)
-        return self._scaled(band, raw.pixels[band], file, raw.valid[band])
+        if len(names) > 1:
+            reflectance = self.source.reflectance if self.source else None
+            index = compute_index(band, [raw.pixels[name] for name in names], reflectance)
+            for name in names:
+                masked(index, raw.valid[name], NEUTRAL)
+            return index
+        return self._scaled(names[0], raw.pixels[names[0]], file, raw.valid[names[0]])
 
     def _scaled(self, band: str, values: Raw, file: str, valid: Mask | None = None) -> Image:
         if values.dtype == np.uint8:
@@ -256,8 +289,7 @@ class TileReader:
         if band not in self.limits:
             problem = f"the file holds {values.dtype} values, but `data.tif_limits` has no limits for band {band}"
             raise InputError(problem, file=file, option="data.tif_limits")
-        low, high = self.limits[band]
-        return masked(_to_uint8((values.astype(np.float32) - low) * np.float32(255 / (high - low))), valid)
+        return masked(scale_to_uint8(values, *self.limits[band]), valid)
 
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
         if expected and pixels.dtype == np.uint16 and file.lower().endswith((".jpg", ".jpeg")):
@@ -342,14 +374,16 @@ def reader_from(stored: Any) -> TileReader:
     reader = TileReader(
         tuple(stored["bands"]), limits, stored["tif_order"], stored["rgb_source"],
         _expected_from(stored["expected"]) if "expected" in stored else Expected(),
-        int(stored.get("max_pixels", MAX_PIXELS)),
+        int(stored.get("max_pixels", MAX_PIXELS)), named_from(stored["source"]) if stored.get("source") else None,
     )  # fmt: skip
     try:
-        known = parse_bands(name_bands(reader.bands))
+        known = parse_bands(reader.bands if reader.source else name_bands(reader.bands))
         check_order(reader.tif_order, limits)
         check_max_pixels(reader.max_pixels)
     except InputError as error:
         raise ValueError(str(error)) from None
+    if reader.source and reader.source.inputs.keys() != set(reader.bands):
+        raise ValueError(f"bands {reader.bands} of the inputs {list(reader.source.inputs)}")
     if known != reader.bands or reader.rgb_source not in ("jpg", "tif"):
         raise ValueError(f"bands {reader.bands} of {reader.rgb_source} files")
     return reader
@@ -376,16 +410,3 @@ def _check_edges(file: str, pixels: Raw) -> None:
     if min(height, width) < LEAST_EDGE:
         problem = f"the file has {width} x {height} pixels, but a tile has at least {LEAST_EDGE} along each edge"
         raise InputError(problem, file=file)
-
-
-def _index_to_uint8(a: Raw, b: Raw) -> Image:
-    first, second = a.astype(np.float32), b.astype(np.float32)
-    total = first + second
-    index = np.divide(first - second, total, out=np.zeros_like(total), where=total != 0)
-    return _to_uint8((index + 1) * np.float32(127.5))
-
-
-def _to_uint8(values: npt.NDArray[np.float32]) -> Image:
-    levels = np.clip(np.rint(values), 0, 255)
-    levels[np.isnan(levels)] = 0  # np.nan_to_num takes twice as long: it also replaces infinities
-    return levels.astype(np.uint8)

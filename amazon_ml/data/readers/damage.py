@@ -7,6 +7,8 @@ from pathlib import Path
 
 import cv2
 
+from amazon_ml.data.readers.arrays import npy_fault
+from amazon_ml.data.readers.band_files import ARRAY_SUFFIX
 from amazon_ml.data.readers.formats import (
     HEAD,
     SOUND,
@@ -48,7 +50,8 @@ def file_fault(path: str) -> str:
         if not size or not head:
             return str(is_empty(path))
         of_kind = _fault_of_tif if path.lower().endswith(TIF_SUFFIXES) else _fault_of_image
-        problem, remedy = of_kind(path, descriptor, head, size)
+        is_array = path.lower().endswith(ARRAY_SUFFIX)
+        problem, remedy = npy_fault(descriptor, size) if is_array else of_kind(path, descriptor, head, size)
         return str(InputError(problem, file=path, remedy=remedy)) if problem else ""
     except OSError as error:
         return str(cannot_read(path, error))

@@ -16,16 +16,14 @@ from amazon_ml.data.readers.band_names import UNNAMED
 from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, without_alpha
 from amazon_ml.data.readers.bands import RGB, Expected, TileReader, need_tif, no_valid_pixel, split_rgb
 from amazon_ml.data.readers.headers import read_header
-from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Raw, read_picture
-from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif, undeclared_nodata
-from amazon_ml.data.readers.values import PERCENTILES, empty_bands, squeezed, values_alone
+from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, read_picture
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of
+from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif
+from amazon_ml.data.readers.values import empty_bands
 from amazon_ml.errors import InputError, listed
 
 log = logging.getLogger(__name__)
 
-Limits = dict[str, tuple[float, float]]
-
-_SAMPLE_TILES, _SAMPLE_PIXELS = 500, 4096
 #: Number of bytes that hold the depth of an image.
 _HEAD = 64
 #: Largest number of tiles that are compared with those of the training.
@@ -36,64 +34,6 @@ _SATURATED, _TIMES = 0.1, 5.0
 _FULL, _ENOUGH = 0.999, 3
 #: Share of values outside of the range of the training above which tiles are of another kind.
 _OUTSIDE = 0.9
-
-
-@dataclass
-class _Sample:
-    """Random values of each band, tile by tile, with the share of valid pixels of each tile."""
-
-    drawn: dict[str, list[Raw]] = field(default_factory=dict)
-    shares: dict[str, list[float]] = field(default_factory=dict)
-    files: dict[str, list[str]] = field(default_factory=dict)
-    dtypes: dict[str, str] = field(default_factory=dict)
-    nodata: dict[float, int] = field(default_factory=dict)
-
-    def add(self, bands: Bands, file: str, rng: np.random.Generator) -> None:
-        """Draw values from the bands of a tile; 8-bit values need no limits."""
-        for letter, band in bands.pixels.items():
-            self.dtypes.setdefault(str(band.dtype), file)
-            if band.dtype == np.uint8:
-                continue
-            valid = bands.valid[letter]
-            flat = band.reshape(-1) if valid is None else band[valid]
-            if len(flat):
-                self.drawn.setdefault(letter, []).append(flat[rng.integers(len(flat), size=_SAMPLE_PIXELS)])
-                self.shares.setdefault(letter, []).append(len(flat) / band.size)
-                self.files.setdefault(letter, []).append(file)
-
-    def look_for_nodata(self, tile: Tif) -> None:
-        """Look for a value that means "no data" in a tile; 8-bit values are not checked."""
-        value = undeclared_nodata(tile, [i for i in range(tile.pixels.shape[-1]) if i != tile.alpha])
-        if value is not None and tile.pixels.dtype != np.uint8:
-            self.nodata[value] = self.nodata.get(value, 0) + 1
-
-    def report(self, what: str, tiles: int) -> None:
-        """Warn of values that mean "no data"."""
-        for value, count in self.nodata.items():
-            log.warning("%d of %d %s hold %g on half of their border or more, and declare no nodata value; pixels "
-                        "with it in all bands are masked", count, tiles, what, value)  # fmt: skip
-
-    def pixels(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return values of each band; every valid pixel had the same chance to be drawn."""
-        fair = {}
-        for letter, parts in self.drawn.items():
-            counts = np.ceil(_SAMPLE_PIXELS * np.array(self.shares[letter]) / max(self.shares[letter])).astype(int)
-            pixels = np.concatenate([part[:n] for part, n in zip(parts, counts, strict=True)]).astype(np.float64)
-            fair[letter] = pixels[~np.isin(pixels, list(self.nodata))]
-        return fair
-
-    def file_with(self, letter: str, value: float) -> str:
-        """Name a file that has a value in a band, by the drawn values."""
-        drawn = zip(self.drawn[letter], self.files[letter], strict=True)
-        return next((file for part, file in drawn if (part == value).any()), self.files[letter][0])
-
-    def dtype(self) -> str:
-        """Return the type of the values; two types are an error."""
-        if len(self.dtypes) > 1:
-            types = ", ".join(f"{dtype} (such as {file})" for dtype, file in self.dtypes.items())
-            raise InputError(f"TIFs hold values of several types: {types}",
-                             remedy="convert them to one type, or exclude some")  # fmt: skip
-        return next(iter(self.dtypes), "")
 
 
 def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> Limits:
@@ -252,8 +192,8 @@ class _Fit:
 
 def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, seed: int, max_pixels: int) -> _Fit:
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.permutation(len(files))[:_SAMPLE_TILES])
-    sample, orders = _Sample(), _Orders(order)
+    drawn = np.sort(rng.permutation(len(files))[:SAMPLE_TILES])
+    sample, orders = Sample(), _Orders(order)
     for file in (files[tile] for tile in drawn):
         tif = open_tif(Path(file), max_pixels)
         if not orders.add(tif, file):
@@ -266,7 +206,7 @@ def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, see
     if not len(drawn):
         return _Fit(order=order)
     orders.report()
-    limits, ranges = _limits_of(sample, given, files[drawn[0]])
+    limits, ranges = limits_of(sample, given, files[drawn[0]])
     sample.report("TIFs", len(drawn))
     return _Fit(limits, ranges, sample.dtype(), orders.order, orders.declared, tuple(sorted(sample.nodata)))
 
@@ -329,67 +269,23 @@ def _depth(images: Sequence[str]) -> str:
 
 def _fit_images(images: Sequence[str], given: Limits | None, seed: int, max_pixels: int) -> _Fit:
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.permutation(len(images))[:_SAMPLE_TILES])
-    sample = _Sample()
+    drawn = np.sort(rng.permutation(len(images))[:SAMPLE_TILES])
+    sample = Sample()
     for tile in drawn:
         picture = read_picture(Path(images[tile]), max_pixels)
         sample.add(split_rgb(picture), images[tile], rng)
         sample.look_for_nodata(as_tif(picture))
-    limits, ranges = _limits_of(sample, given, images[drawn[0]])
+    limits, ranges = limits_of(sample, given, images[drawn[0]])
     sample.report("images", len(drawn))
     log.info("images hold 16-bit values; their percentiles or `data.tif_limits` scale them")
     return _Fit(limits, ranges, nodata=tuple(sample.nodata))
 
 
-def _limits_of(
-    sample: _Sample, given: Limits | None, file: str
-) -> tuple[Limits, dict[str, tuple[float, float, float]]]:
-    """Return limits and ranges of each band; limits that leave too few levels are an error, or a warning if given."""
-    limits: Limits = {}
-    ranges = {}
-    for letter, values in sample.pixels().items():
-        if not len(values):
-            raise InputError(f"band {letter} holds no number in this TIF and others", file=file)
-        _check_alone(sample, letter, values, given)
-        low, high = np.percentile(values, PERCENTILES)
-        limits[letter] = (float(low), float(high if high > low else low + 1))
-        low, high = (given or limits).get(letter, limits[letter])
-        share = max(float((values <= low).mean()), float((values >= high).mean()))
-        ranges[letter] = (float(values.min()), float(values.max()), share)
-        if (problem := squeezed(letter, values, low, high)) and given is None:
-            remedy = "set `data.tif_limits`, or declare the value that means no data in the files"
-            raise InputError(problem, option="data.tif_limits", remedy=remedy)
-        if problem:
-            log.warning("%s", problem)
-    return limits, ranges
-
-
-def _check_alone(sample: _Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:
-    """Look for values that may mean "no data": an error if limits depend on them, else a warning."""
-    for alone in values_alone(values):
-        problem = (
-            f"band {letter}: {100 * alone.share:.2g} % of the pixels are {alone.value:g}, far away from all others, in "
-            f"files such as {sample.file_with(letter, alone.value)}; it may mean no data"
-        )
-        if alone.stretches and letter not in (given or {}):
-            remedy = f"declare it in the files (gdal_edit.py -a_nodata {alone.value:g}), or set `data.tif_limits`"
-            raise InputError(f"{problem}, and it stretches the limits", option="data.tif_limits", remedy=remedy)
-        log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", problem)
-
-
 def _shares(reader: TileReader, path: str, tif: str, scaled: Limits) -> dict[str, tuple[float, float]]:
     """Return the shares of pixels at a limit, and outside of the range, for each scaled band of a tile."""
-    own_tif = path.lower().endswith(TIF_SUFFIXES)
-    bands: list[Bands] = []
-    if not own_tif and reader.expected.image == "uint16":
-        bands.append(split_rgb(reader.read_rgb(path)))
-    if own_tif or (tif and need_tif(reader.bands)):
-        raw = reader.read_tif(path if own_tif else tif)
-        kept = [letter for letter in raw.pixels if own_tif or letter not in RGB]
-        bands.append(Bands({letter: raw.pixels[letter] for letter in kept}, raw.valid))
     shares = {}
-    for raw in bands:
-        for letter in raw.pixels.keys() & scaled.keys() & set(reader.bands):
+    for raw in _unscaled(reader, path, tif):
+        for letter in raw.pixels.keys() & scaled.keys() & set(reader.source.scaled if reader.source else reader.bands):
             valid = raw.valid[letter]
             values: npt.NDArray[Any] = raw.pixels[letter] if valid is None else raw.pixels[letter][valid]
             low, high = scaled[letter]
@@ -398,3 +294,17 @@ def _shares(reader: TileReader, path: str, tif: str, scaled: Limits) -> dict[str
                 at_limit = max(float((values <= low).mean()), float((values >= high).mean()))
                 shares[letter] = at_limit, float(((values < least) | (values > most)).mean())
     return shares
+
+
+def _unscaled(reader: TileReader, path: str, tif: str) -> Iterator[Bands]:
+    """Yield the bands of a tile that may be scaled."""
+    if reader.source is not None:
+        yield reader.read_named(path)
+        return
+    own_tif = path.lower().endswith(TIF_SUFFIXES)
+    if not own_tif and reader.expected.image == "uint16":
+        yield split_rgb(reader.read_rgb(path))
+    if own_tif or (tif and need_tif(reader.bands)):
+        raw = reader.read_tif(path if own_tif else tif)
+        kept = [letter for letter in raw.pixels if own_tif or letter not in RGB]
+        yield Bands({letter: raw.pixels[letter] for letter in kept}, raw.valid)

@@ -12,7 +12,9 @@ from amazon_ml.data.config import MAX_PIXELS
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, letters_of
 from amazon_ml.data.readers.headers import check_pixels
 from amazon_ml.data.readers.images import Mask, Picture, Raw, check_file
+from amazon_ml.data.readers.plain_tif import PlainTif, read_plain
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import read_regular
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -41,12 +43,15 @@ class Tif(NamedTuple):
         A letter for the name of each band in the file: r, g, b, n, `ALPHA` or `UNNAMED`.
     unclear
         Descriptions of the bands, where they hold names and none of these is known.
+    descriptions
+        The description of each band, ``""`` where there is none; empty for other files than TIFs.
     """
 
     pixels: Raw
     valid: Mask | None
     declared: str
     unclear: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> int | None:
@@ -81,9 +86,14 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
         If the file is missing, empty, damaged or no TIF; holds complex numbers, palette indices, inks or values of
         fewer than 8 bits; or is larger than `max_pixels`, where four bands count as one.
     """
-    import rasterio  # slow to import, and needed only for TIFs
-
     check_file(path, 4 * max_pixels)
+    plain = _plain(path, max_pixels)
+    if plain is not None:
+        values = plain.pixels
+        texts = tuple((text or "").strip() for text in plain.descriptions)
+        return Tif(values, valid_values(values), *_declared(plain.descriptions, plain.colours), texts)
+    import rasterio  # slow to import, and needed only for such TIFs
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=rasterio.errors.NotGeoreferencedWarning)
@@ -102,7 +112,20 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
         problem = f"this is not a TIF that can be read ({error})"
         raise InputError(problem, file=path, remedy="download it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
-    return Tif(values, _valid(values, masks), *_declared(descriptions, interpreted))
+    texts = tuple((text or "").strip() for text in descriptions)
+    return Tif(values, valid_values(values, masks), *_declared(descriptions, interpreted), texts)
+
+
+def _plain(path: Path, max_pixels: int) -> PlainTif | None:
+    """Decode a file that is plain and not too large; None for all others, also where it cannot be read."""
+    try:
+        plain = read_plain(path, read_regular(path), 4 * max_pixels)
+    except (OSError, InputError):
+        return None
+    if plain is None:
+        return None
+    height, width, bands = plain.pixels.shape
+    return plain if bands <= _MOST_BANDS and height * width * -(-bands // 4) <= max_pixels else None
 
 
 def as_tif(picture: Picture) -> Tif:
@@ -189,7 +212,8 @@ def _masked_bands(file: Any) -> Iterator[int]:
         yield 0
 
 
-def _valid(values: Raw, masks: list[Any] | None) -> Mask | None:
+def valid_values(values: Raw, masks: list[Any] | None = None) -> Mask | None:
+    """Mark the values that are finite and not masked; None where all are."""
     valid = np.ones(values.shape, dtype=bool) if masks is not None or values.dtype.kind == "f" else None
     if valid is None:
         return None

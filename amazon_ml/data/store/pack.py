@@ -4,9 +4,11 @@ A store gets its name when it is complete. Until then it grows beside it as ``NA
 finished blocks, so that packing can resume.
 """
 
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,13 +23,15 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
+from amazon_ml.data.catalog.by_template import files_of
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
 from amazon_ml.data.config import READING, ReadingConfig
-from amazon_ml.data.readers.bands import TileReader, check_order, name_bands, parse_bands, read_reader
+from amazon_ml.data.readers.bands import TileReader, name_bands, read_reader
 from amazon_ml.data.readers.broken import check_whole
+from amazon_ml.data.readers.fitting import check_reading, fit_tiles, reading_of
 from amazon_ml.data.readers.images import Image, resize
-from amazon_ml.data.readers.limits import compare_values, fit_reader
+from amazon_ml.data.readers.limits import compare_values
 from amazon_ml.data.store.marks import JOURNAL, PLAN, check_store, remove_store
 from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_unchanged, hash_block, open_store
 from amazon_ml.errors import InputError, WorkError
@@ -40,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Number of tiles that one thread decodes and writes at once; their pixels have one hash.
 _BLOCK = 128
+#: Longest list of bands in the name of a store, letters; a longer one is counted, and has a hash.
+_LONGEST = 80
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,8 +70,8 @@ def pack_folder(
     out
         Folder of the store; by default packed-BANDS-SIZE in `folder`.
     bands_file
-        JSON with the description of a reader, such as bands.json of a run, instead of `bands`, `rgb_source`,
-        `tif_order` and `tif_limits`.
+        JSON with the description of a reader, such as bands.json of a run, instead of `bands`, `band_names`, `files`,
+        `reflectance`, `rgb_source`, `tif_order` and `tif_limits`.
     num_workers
         Threads that decode; one for each core by default.
     """
@@ -73,28 +79,25 @@ def pack_folder(
         raise InputError(f"`size` must be at least 8, not {size}", option="size")
     if num_workers is not None and num_workers < 1:
         raise InputError(f"`num_workers` must be at least 1, not {num_workers}", option="num_workers")
-    check_order(reading.tif_order, reading.tif_limits)
     given = read_reader(bands_file) if bands_file else None
     if given:
-        reading = replace(reading, bands=name_bands(given.bands), rgb_source=given.rgb_source)
+        reading = replace(reading, **reading_of(given))
+    check_reading(reading)
     catalog = read_catalog(folder, reading)
-    check_whole(catalog.labelled, catalog.unlabelled)
+    check_whole(catalog.labelled, catalog.unlabelled, catalog.files)
     if given:
+        catalog = replace(catalog, source=given.source)  # the same files, whatever others lie beside them
         compare_values(given, catalog.labelled)
-    reader = given or fit_reader(
-        catalog.labelled,
-        parse_bands(reading.bands),
-        catalog.rgb_source,
-        reading.tif_order,
-        reading.tif_limits,
-        max_pixels=reading.max_pixels,
-    )
+    reader = given or fit_tiles(catalog.labelled, reading, catalog.rgb_source, catalog.source)
     pack(catalog, out or default_store(folder, reader.bands, size), size, reader, num_workers)
 
 
 def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
     """Return the default folder of the packed store of a folder of tiles."""
-    return root / f"packed-{name_bands(bands)}-{size}"
+    named = re.sub(r"[^\w.+-]", "_", name_bands(bands))
+    if len(named) > _LONGEST:
+        named = f"{len(bands)}-bands-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
+    return root / f"packed-{named}-{size}"
 
 
 def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_workers: int | None = None) -> None:
@@ -175,7 +178,10 @@ class _Plan:
 
     def described(self) -> dict[str, Any]:
         """Return the plan as JSON."""
-        return {**self.how, "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list")}
+        return {
+            **self.how,
+            "tiles": self.files.drop(columns=["path", "tif"]).reset_index().to_dict(orient="list"),
+        }
 
     def finished(self, blocks: list[_Block], mtime_ns: int) -> dict[str, Any]:
         """Return the description of the finished store as JSON, with all hashes and the time of the array."""
@@ -259,15 +265,16 @@ def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image,
     """Decode the tiles of a block, and hash their files and their pixels."""
     images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
     hashes = []
+    several = files_of(reader)
     files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]
     for image, (path, tif, *planned) in zip(images, files.to_numpy(dtype=object), strict=True):
         try:
             image[:] = resize(reader(path, tif), size)
-            hashes.append(hash_files(path, tif))
+            hashes.append(hash_files(*(several.paths(path) if several else [path]), tif))
         except InputError as error:
             remedy = "; ".join(filter(None, (error.remedy, "amazon-ml data check lists all such tiles")))
             raise InputError(error.problem, file=error.file, option=error.option, remedy=remedy) from None
-        if [*size_and_time(path), *size_and_time(tif)] != planned:
+        if [*size_and_time(*(several.paths(path) if several else [path])), *size_and_time(tif)] != planned:
             raise WorkError(f"{path} was changed while it was packed; run amazon-ml data pack again")
     return images, _Block(hashes, hash_block(images))
 

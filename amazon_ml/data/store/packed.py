@@ -201,7 +201,7 @@ def check_unchanged(store: PackedStore, catalog: Catalog, *, partial: bool = Fal
     InputError
         If a tile was added, removed or changed.
     """
-    changes = compare_files(store.tiles, file_table(catalog))
+    changes = compare_files(store.tiles, file_table(catalog), catalog.files)
     removed = changes.removed[: 0 if partial else None]
     changed = [name for index in (changes.added, removed, changes.changed) for _, name in index]
     if changed:

@@ -15,6 +15,7 @@ from torch import nn
 
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import Image, resize
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.models.preprocess import preprocess
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.report.page.document import Section
@@ -58,7 +59,7 @@ def saliency_section(results: Results, read: dict[str, tuple[str, str]], reader:
         heat = grad_cam(tagger, image, tag)
         if heat is None:
             return None
-        cards.append(_card(name, results.tags[tag], float(results.p[tile, tag]), image, heat))
+        cards.append(_card(name, results.tags[tag], float(results.p[tile, tag]), shown_channels(reader, image), heat))
     fold = results.run.finished_folds()[0].number
     sentence = (
         f"Places that the network of fold {fold} uses when it predicts a tag rightly: yellow places support the "

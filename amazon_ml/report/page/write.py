@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
 from amazon_ml.report.page.calibration import calibration_section
 from amazon_ml.report.page.checks import checks_section
@@ -111,7 +112,7 @@ def _tile_sections(results: Results, tiles: pd.DataFrame | None, saliency: bool)
 
     @cache  # a tile may be the worst of several tags
     def thumbnail(name: str) -> str:
-        return data_uri(reader(*files[name]), _EDGE)
+        return data_uri(shown_channels(reader, reader(*files[name])), _EDGE)
 
     try:
         yield gallery_section(results, thumbnail)
