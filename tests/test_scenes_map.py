@@ -17,6 +17,7 @@ from browser import Browser, find_browser
 from scene_files import ground, write_scene
 
 import amazon_ml as am
+from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.compare import compare_results, compare_scenes
 from amazon_ml.scenes.grid import Grid, place_windows
@@ -24,7 +25,7 @@ from amazon_ml.scenes.outputs import write_outputs
 from amazon_ml.scenes.page import embed
 from amazon_ml.scenes.page.changes import changes_page
 from amazon_ml.scenes.page.scene import scene_page, scene_title
-from amazon_ml.scenes.picture import encode_picture, picture_factor, picture_size, read_picture, shown_channels, shrink
+from amazon_ml.scenes.picture import colours, encode_picture, picture_factor, picture_size, read_picture, shrink
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.vectors import crs_of
 
@@ -215,7 +216,9 @@ def test_a_picture_of_a_long_scene_has_the_longest_edge() -> None:
     grid = Grid("", 0, 0, 1, 1, 5000, 100_000)
     assert picture_factor(grid) == 49 and picture_size(grid) == (2041, 103)
     assert shrink(np.full((5, 7, 3), 9, np.uint8), np.ones((5, 7), bool), 4).tolist() == [[[9, 9, 9, 255]] * 2] * 2
-    assert shown_channels(["n", "b", "g", "r"]) == [3, 2, 1] and shown_channels(["ndvi"]) == [0, 0, 0]
+    channels = np.arange(4, dtype=np.uint8)[None, None]
+    for bands, expected in (("nbgr", [3, 2, 1]), ("nrg", [0, 1, 2]), (["ndvi"], [0, 0, 0])):
+        assert colours(TileReader(bands=tuple(bands)), channels[..., : len(bands)])[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("longest", [60, 9])  # squares of 2 pixels, and of 12, which strips divide

@@ -1,14 +1,16 @@
 """The picture of a scene for its map page, scaled down while the scene is read; transparent where it has no data."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.images import Image, Mask
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
+from amazon_ml.report.page.thumbnails import shown_bands
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.grid import Grid, Windows
 
@@ -35,11 +37,12 @@ def picture_rows(windows: Windows, part: slice, factor: int) -> tuple[int, int]:
     return -(-int(edges[part.start]) // factor), -(-int(edges[part.stop]) // factor)
 
 
-def shown_channels(bands: Sequence[str]) -> list[int]:
-    """Choose three channels: red, green and blue where all are there, else the first three, or one of them."""
-    if set("rgb") <= set(bands):
-        return [list(bands).index(letter) for letter in "rgb"]
-    return [0, 1, 2] if len(bands) > 2 else [0, 0, 0]
+def colours(reader: TileReader, channels: Image) -> Image:
+    """Choose red, green and blue where the networks read all three, else the first three channels, or one of them."""
+    bands = list(reader.bands)
+    if reader.source is None and set(RGB) <= set(bands):
+        return channels[..., [bands.index(letter) for letter in RGB]]
+    return shown_bands(shown_channels(reader, channels))
 
 
 def shrink(channels: Image, valid: Mask, factor: int) -> Image:
@@ -65,14 +68,14 @@ def shrink(channels: Image, valid: Mask, factor: int) -> Image:
         return np.zeros((*size, 4), dtype=np.uint8)
     pads = [(0, size[0] * factor - rows), (0, size[1] * factor - columns)]
     share = np.pad(valid, pads, mode="edge").astype(np.uint8) * 255
-    colours = np.pad(channels, [*pads, (0, 0)], mode="edge")
-    colours[share == 0] = 0
+    mean = np.pad(channels, [*pads, (0, 0)], mode="edge")
+    mean[share == 0] = 0
     if factor > 1:
-        colours = cv2.resize(colours, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
+        mean = cv2.resize(mean, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
         share = cv2.resize(share, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
         part = (share > 0) & (share < 255)
-        colours[part] = np.minimum(np.rint(colours[part] * (255.0 / share[part])[:, None]), 255).astype(np.uint8)
-    return np.dstack([colours, np.where(share > 127, 255, 0).astype(np.uint8)])
+        mean[part] = np.minimum(np.rint(mean[part] * (255.0 / share[part])[:, None]), 255).astype(np.uint8)
+    return np.dstack([mean, np.where(share > 127, 255, 0).astype(np.uint8)])
 
 
 def encode_picture(picture: Image) -> bytes:

@@ -17,7 +17,7 @@ from amazon_ml.predictor import Predictor
 from amazon_ml.runtime.progress import counted
 from amazon_ml.scenes.grid import Windows
 from amazon_ml.scenes.parts import Part, PartStore
-from amazon_ml.scenes.picture import empty_picture, picture_factor, picture_rows, shown_channels, shrink
+from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, shrink
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
 from amazon_ml.scenes.values import Scaling
@@ -219,7 +219,7 @@ def _picture(job: Job, part: slice, strip: Strip) -> Image:
     factor = picture_factor(job.mosaic.grid)
     first, last = picture_rows(job.windows, part, factor)
     rows = slice(first * factor - strip.top, last * factor - strip.top)
-    return shrink(strip.channels[rows][..., shown_channels(job.scaling.reader.bands)], strip.valid[rows], factor)
+    return shrink(colours(job.scaling.reader, strip.channels[rows]), strip.valid[rows], factor)
 
 
 def _padded(pixels: npt.NDArray[_Pixel], windows: Windows) -> npt.NDArray[_Pixel]:
