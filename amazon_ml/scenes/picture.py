@@ -1,10 +1,12 @@
 """The picture of a scene for its map page, scaled down while the scene is read; transparent where it has no data."""
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.images import Image, Mask
@@ -98,9 +100,14 @@ def read_picture(path: Path, grid: Grid, option: str) -> bytes:
     if not path.is_file():
         raise InputError("there is no such file", file=path, option=option, remedy=again)
     content = path.read_bytes() if path.stat().st_size <= _LARGEST else b""
-    webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
-    decoded = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if webp else None
-    if decoded is None or decoded.shape[:2] != picture_size(grid):
+    try:
+        with PIL.Image.open(io.BytesIO(content), formats=["WEBP"]) as opened:
+            fits = opened.size[::-1] == picture_size(grid)
+            if fits:
+                opened.load()
+    except (OSError, ValueError, PIL.Image.DecompressionBombError):
+        fits = False
+    if not fits:
         raise InputError("the file is not the picture of a scene", file=path, option=option, remedy=again)
     return content
 

@@ -75,6 +75,9 @@
     while (taken.has(free)) free++;
     if (!shown.has(tag)) shown.set(tag, free);
   };
+  // As a number of the pixels of a canvas: blue, green, red.
+  const numberOf = text => parseInt(text.slice(5, 7) + text.slice(3, 5) + text.slice(1, 3), 16);
+  const rampNumbers = RAMP.map(numberOf);
   const colourOf = tag => PALETTE[shown.get(tag) % PALETTE.length];
   for (const tag of data.shown) show(tag, true);
 
@@ -83,29 +86,30 @@
   controls.threshold.value = data.threshold;
   const least = () => Math.round(Number(controls.threshold.value) * FULL);
   let selected = -1;
-  const strongest = (name, cell) => {
-    let most = 0;
-    for (const tag of shown.keys()) most = Math.max(most, values[name][tag * cells + cell]);
-    return most;
-  };
-  // The colours of a cell with their strength, side by side; none where no tag reaches the threshold.
-  const bandsOf = (cell, limit) => {
-    if (!known(cell)) return [];
-    if (changes) {
-      const found = [[strongest("appeared", cell), APPEARED], [strongest("went", cell), WENT]];
-      return found.filter(([p]) => shown.size && p >= limit).map(([p, colour]) => [colour, 0.35 + 0.65 * p / FULL]);
-    }
-    const found = [];
+  // What is drawn: a value for each cell, and its colour. The parts of a cell stand side by side.
+  const planeOf = (name, tag) => values[name].subarray(tag * cells, (tag + 1) * cells);
+  const strongest = (name, colour) => {
+    const most = new Uint16Array(cells);
     for (const tag of shown.keys()) {
-      const p = main[tag * cells + cell];
-      if (p >= limit) found.push(shown.size === 1 ? [RAMP[classes[p]], 1] : [colourOf(tag), 0.3 + 0.7 * p / FULL]);
+      const plane = planeOf(name, tag);
+      for (let cell = 0; cell < cells; cell++) if (plane[cell] > most[cell]) most[cell] = plane[cell];
     }
-    return found;
+    return {plane: most, colour: numberOf(colour)};
+  };
+  let layers = [], parts = new Uint8Array(cells);  // and how many of them reach the threshold in each cell
+  const choose = () => {
+    if (!shown.size) layers = [];
+    else if (changes) layers = [strongest("appeared", APPEARED), strongest("went", WENT)];
+    else layers = [...shown.keys()].map(tag => ({plane: planeOf("p", tag), colour: numberOf(colourOf(tag))}));
   };
   const count = () => {
     const limit = least();
+    parts = new Uint8Array(cells);
+    for (const {plane} of layers) {
+      for (let cell = 0; cell < cells; cell++) if (plane[cell] >= limit && plane[cell] !== NONE) parts[cell]++;
+    }
     let found = 0;
-    for (let cell = 0; cell < cells; cell++) found += bandsOf(cell, limit).length > 0;
+    for (let cell = 0; cell < cells; cell++) found += parts[cell] > 0;
     find("threshold-value").value = Number(controls.threshold.value).toFixed(2);
     find("count").value = `${found.toLocaleString("en")} of ${total.toLocaleString("en")} cells are drawn`;
   };
@@ -130,22 +134,40 @@
       const at = (edge, from, to, length) => Math.round((from + (to - from) * edge / length) * sharp);
       const x = data.columns.map(edge => at(edge, corner.x, one.x, width));
       const y = data.rows.map(edge => at(edge, corner.y, one.y, height));
-      for (let row = 0; row < rows; row++) {
-        if (y[row + 1] < 0 || y[row] > canvas.height) continue;
-        for (let column = 0; column < columns; column++) {
-          if (x[column + 1] < 0 || x[column] > canvas.width) continue;
-          const bands = bandsOf(row * columns + column, limit), wide = x[column + 1] - x[column];
-          bands.forEach(([colour, strength], n) => {
-            const from = x[column] + Math.round(wide * n / bands.length);
-            const to = x[column] + Math.round(wide * (n + 1) / bands.length);
-            context.fillStyle = context.strokeStyle = colour;
-            context.globalAlpha = opacity * strength;
-            if (changes) this.outline(context, from, y[row], to - from, y[row + 1] - y[row], sharp);
-            else context.fillRect(from, y[row], to - from, y[row + 1] - y[row]);
-          });
+      const visible = (edges, most) => {
+        const first = edges.findIndex((_, n) => edges[n + 1] > 0), after = edges.findIndex(edge => edge >= most);
+        return [Math.max(0, first), Math.min(edges.length - 1, after < 0 ? edges.length : after)];
+      };
+      const [firstRow, endRow] = visible(y, canvas.height), [firstColumn, endColumn] = visible(x, canvas.width);
+      // Written pixel by pixel: browsers take much longer to draw a hundred thousand rectangles.
+      const image = context.createImageData(canvas.width, canvas.height);
+      const pixels = new Uint32Array(image.data.buffer);
+      const fill = (fromX, fromY, toX, toY, colour, strength) => {
+        const [startX, endX] = [Math.max(0, fromX), Math.min(canvas.width, toX)];
+        const value = (colour | Math.round(255 * strength) << 24) >>> 0, end = Math.min(canvas.height, toY);
+        for (let y = Math.max(0, fromY); y < end && startX < endX; y++) {
+          pixels.fill(value, y * canvas.width + startX, y * canvas.width + endX);
+        }
+      };
+      const drawn = new Uint8Array(cells), single = !changes && layers.length === 1;
+      for (const {plane, colour} of layers) {
+        for (let row = firstRow; row < endRow; row++) {
+          for (let column = firstColumn; column < endColumn; column++) {
+            const cell = row * columns + column, p = plane[cell];
+            if (p < limit || p === NONE) continue;
+            const number = drawn[cell]++, wide = x[column + 1] - x[column];
+            const from = x[column] + Math.round(wide * number / parts[cell]);
+            const to = x[column] + Math.round(wide * (number + 1) / parts[cell]);
+            const strength = opacity * (single ? 1 : 0.3 + 0.7 * p / FULL);
+            fill(from, y[row], to, y[row + 1], single ? rampNumbers[classes[p]] : colour, strength);
+            if (!changes) continue;
+            // A frame with a light filling, so that the ground of both dates can be seen below.
+            const line = Math.max(1, Math.round(Math.min(3 * sharp, wide / 6)));
+            fill(from + line, y[row] + line, to - line, y[row + 1] - line, colour, strength * 0.3);
+          }
         }
       }
-      context.globalAlpha = 1;
+      context.putImageData(image, 0, 0);
       if (selected >= 0) {
         const row = Math.floor(selected / columns), column = selected % columns;
         for (const [colour, line] of [["#000", 5], ["#fff", 2.5]]) {
@@ -154,16 +176,6 @@
           context.strokeRect(x[column], y[row], x[column + 1] - x[column], y[row + 1] - y[row]);
         }
       }
-    },
-    // A frame with a light filling, so that the ground of both dates can be seen below.
-    outline(context, x, y, wide, high, sharp) {
-      const line = Math.max(1, Math.min(3 * sharp, wide / 6, high / 6));
-      const strength = context.globalAlpha;
-      context.lineWidth = line;
-      context.strokeRect(x + line / 2, y + line / 2, wide - line, high - line);
-      context.globalAlpha = strength * 0.3;
-      context.fillRect(x, y, wide, high);
-      context.globalAlpha = strength;
     },
   });
   const layer = new Cells();
@@ -184,7 +196,8 @@
     if (!shown.size) entries = [make("li", {textContent: "No tag is chosen."})];
     find("legend").replaceChildren(...entries);
   };
-  const refresh = () => { legend(); count(); layer.later(); };
+  const recount = () => { count(); layer.later(); };
+  const refresh = () => { choose(); legend(); recount(); };
   const boxes = data.tags.map((tag, at) => {
     const box = make("input", {type: "checkbox", checked: shown.has(at)});
     box.addEventListener("change", () => { show(at, box.checked); refresh(); });
@@ -199,7 +212,7 @@
       refresh();
     });
   }
-  controls.threshold.addEventListener("input", refresh);
+  controls.threshold.addEventListener("input", recount);
   controls.opacity.addEventListener("input", () => layer.later());
   find("ground")?.addEventListener("input", event => pictures[0].setOpacity(Number(event.target.value)));
 
