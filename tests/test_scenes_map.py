@@ -257,6 +257,9 @@ def test_predictions_write_the_picture_and_the_page_and_comparisons_read_them(tm
     assert np.array_equal(shown[..., 3], picture_of(result)[..., 3])
     assert base64.b64encode(stored).decode() in (tmp_path / "before" / "map.html").read_text()
     compare_scenes(tmp_path / "before", tmp_path / "after", out=tmp_path / "out")
+    with pytest.raises(InputError) as error:
+        compare_scenes(tmp_path / "before", tmp_path / "after", out=tmp_path / "after", overwrite=True)
+    assert error.value.option == "out"
     page = (tmp_path / "out" / "map.html").read_text()
     assert base64.b64encode(stored).decode() in page and Parsed(page).data["kind"] == "changes"
     for content in (b"", stored[:60], b"<svg/>", encode_picture(picture_of(made(width=90)))):

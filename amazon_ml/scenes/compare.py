@@ -154,6 +154,9 @@ def compare_scenes(
     """
     if not 0 < least <= 1:
         raise InputError(f"`least` must be above 0 and at most 1, not {least}", option="least")
+    if os.path.realpath(out) in map(os.path.realpath, (before, after)):
+        raise InputError(f"`out` {out} holds one of the results that are compared, and its {MAP}", option="out",
+                         remedy="name another folder")  # fmt: skip
     results = read_result(before, "before"), read_result(after, "after")
     frames = read_frame(before, "before"), read_frame(after, "after")
     if frames[0].networks != frames[1].networks:
