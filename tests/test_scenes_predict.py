@@ -319,7 +319,7 @@ def test_an_area_of_interest_may_be_a_geopackage(
 def test_a_call_that_was_killed_goes_on(tmp_path: Path, tagger: am.Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write_scene(tmp_path / "a.tif", ground(160, 64))
     monkeypatch.setattr("amazon_ml.scenes.tagging._STRIP", 0)  # a part for each row of windows
-    whole = tagger.predict_scene(scene)
+    whole = tagger.predict_scene(scene, tmp_path / "whole")
     predict, calls = tagger.predict_proba, []
 
     def killed_after_three(tiles: Any) -> Any:
@@ -340,6 +340,7 @@ def test_a_call_that_was_killed_goes_on(tmp_path: Path, tagger: am.Predictor, mo
     assert calls == [2] * 7  # rows 2, 4 and 5 of windows again
     assert np.array_equal(resumed.p, whole.p) and np.array_equal(resumed.valid, whole.valid)
     assert not (out / "parts").exists() and (out / "scene.json").exists()
+    assert (out / "map.html").read_bytes() == (tmp_path / "whole" / "map.html").read_bytes()
 
 
 def test_a_changed_request_is_refused_or_starts_anew(

@@ -12,13 +12,16 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
-from amazon_ml.runtime.files import atomic_write, write_json, write_table
+from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.change import Change, change_of
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
 from amazon_ml.scenes.grid import cell_bounds
 from amazon_ml.scenes.layer import Column, Layer, unique_names
+from amazon_ml.scenes.outputs import PICTURE
+from amazon_ml.scenes.page.changes import changes_page
+from amazon_ml.scenes.picture import read_picture
 from amazon_ml.scenes.placing import pixel_hectares
 from amazon_ml.scenes.result import FIXED, SceneResult, tag_texts
 from amazon_ml.scenes.stored import read_frame, read_result
@@ -26,8 +29,8 @@ from amazon_ml.version import __version__
 
 log = logging.getLogger(__name__)
 
-CHANGES, PARQUET, GEOJSON, SUMMARY, RECORD = (
-    "changes.gpkg", "changes.parquet", "changes.geojson", "changes.csv", "compare.json",
+CHANGES, PARQUET, GEOJSON, SUMMARY, RECORD, MAP = (
+    "changes.gpkg", "changes.parquet", "changes.geojson", "changes.csv", "compare.json", "map.html",
 )  # fmt: skip
 
 
@@ -131,7 +134,7 @@ def compare_scenes(
     after
         Folder of the later one, on the same grid: tag it with the option ``--like BEFORE``.
     out
-        Folder to write: changes.gpkg, changes.parquet, changes.csv and compare.json.
+        Folder to write: map.html, changes.gpkg, changes.parquet, changes.csv and compare.json.
     least
         Least probability from which on a change is listed, in 0..1.
     geojson
@@ -151,6 +154,9 @@ def compare_scenes(
     """
     if not 0 < least <= 1:
         raise InputError(f"`least` must be above 0 and at most 1, not {least}", option="least")
+    if os.path.realpath(out) in map(os.path.realpath, (before, after)):
+        raise InputError(f"`out` {out} holds one of the results that are compared, and its {MAP}", option="out",
+                         remedy="name another folder")  # fmt: skip
     results = read_result(before, "before"), read_result(after, "after")
     frames = read_frame(before, "before"), read_frame(after, "after")
     if frames[0].networks != frames[1].networks:
@@ -158,6 +164,10 @@ def compare_scenes(
     _check_same(*results, before, after)
     if geojson and not results[0].grid.crs:
         raise InputError("a GeoJSON needs longitude and latitude, which pixel coordinates lack", option="geojson")
+    pictures = [
+        read_picture(folder / PICTURE, results[0].grid, option)
+        for folder, option in ((before, "before"), (after, "after"))
+    ]
     _check_free(out, overwrite)
     comparison = compare_results(*results, least=least, frequencies=frames[0].frequencies)
     layer = comparison.layer()
@@ -165,7 +175,10 @@ def compare_scenes(
         if name != GEOJSON or geojson:
             with atomic_write(out / name) as temporary:
                 write(temporary, layer)
-    write_table(out / SUMMARY, comparison.summary().round(4))
+    summary = comparison.summary()
+    write_table(out / SUMMARY, summary.round(4))
+    title = f"Changes from {before.resolve().name} to {after.resolve().name}"
+    write_text(out / MAP, changes_page(title, comparison, summary, pictures))
     write_json(out / RECORD, {
         "amazon_ml": __version__, "before": str(before), "after": str(after), "least": least,
         "tags": list(comparison.tags), "cells": int(comparison.known.sum()),
@@ -229,7 +242,7 @@ def _check_same(one: SceneResult, other: SceneResult, before: Path, after: Path)
 def _check_free(out: Path, overwrite: bool) -> None:
     if os.path.lexists(out) and not out.is_dir():
         raise InputError(f"`out` {out} is no folder", option="out", remedy="name another folder")
-    there = [name for name in (CHANGES, PARQUET, GEOJSON, SUMMARY, RECORD) if os.path.lexists(out / name)]
+    there = [name for name in (CHANGES, PARQUET, GEOJSON, SUMMARY, RECORD, MAP) if os.path.lexists(out / name)]
     if there and not overwrite:
         raise InputError(f"`out` {out} holds {there[0]} already", option="out",
                          remedy="name another folder, or replace it with `overwrite`")  # fmt: skip

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.files import atomic_write, write_json, write_table
+from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
+from amazon_ml.scenes.page.scene import scene_page
+from amazon_ml.scenes.picture import encode_picture
 from amazon_ml.scenes.placing import name_crs
 from amazon_ml.scenes.raster import write_raster
 from amazon_ml.scenes.result import SceneResult
@@ -17,11 +20,12 @@ from amazon_ml.version import __version__
 
 CELLS, PARQUET, RASTER = "cells.gpkg", "cells.parquet", "probabilities.tif"
 GEOJSON, SUMMARY, RECORD = "cells.geojson", "summary.csv", "scene.json"
+PICTURE, MAP = "picture.webp", "map.html"
 #: Version of the record, increased when an older version would misread it.
 FORMAT = 1
 #: Folder of finished strips, while a call is not finished.
 PARTS = "parts"
-_OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD)
+_OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD, PICTURE, MAP)
 
 
 def check_folder(out: Path, inputs: Iterable[Path]) -> None:
@@ -48,7 +52,9 @@ def existing_outputs(out: Path) -> list[Path]:
     return [out / name for name in _OUTPUTS if os.path.lexists(out / name)]
 
 
-def write_outputs(out: Path, result: SceneResult, about: Mapping[str, object], *, geojson: bool) -> None:
+def write_outputs(
+    out: Path, result: SceneResult, picture: Image, about: Mapping[str, object], *, title: str, geojson: bool
+) -> None:
     """Write all results; `scene.json` comes last, so that a folder with one is complete.
 
     Parameters
@@ -57,8 +63,12 @@ def write_outputs(out: Path, result: SceneResult, about: Mapping[str, object], *
         The folder.
     result
         The results.
+    picture
+        The scene scaled down.
     about
         What was asked for, for the record.
+    title
+        Title of the page of the map.
     geojson
         Whether to write a GeoJSON.
     """
@@ -75,7 +85,12 @@ def write_outputs(out: Path, result: SceneResult, about: Mapping[str, object], *
     if geojson:
         with atomic_write(out / GEOJSON) as temporary:
             write_geojson(temporary, layer)
-    write_table(out / SUMMARY, result.summary().round(4))
+    summary = result.summary()
+    write_table(out / SUMMARY, summary.round(4))
+    encoded = encode_picture(picture)
+    with atomic_write(out / PICTURE) as temporary:
+        temporary.write_bytes(encoded)
+    write_text(out / MAP, scene_page(title, result, summary, encoded))
     rows, columns = result.windows.shape
     write_json(out / RECORD, {
         **about,

@@ -30,10 +30,13 @@ class Part:
         Probabilities, float32 of shape (rows, columns, tags), NaN where there are none.
     valid
         Share of the pixels with data, float32 of shape (rows, columns).
+    picture
+        Rows of the picture of the scene that begin in these rows: red, green, blue and opacity.
     """
 
     p: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
+    picture: npt.NDArray[np.uint8]
 
 
 def hash_request(request: Mapping[str, object]) -> str:
@@ -104,17 +107,21 @@ class PartStore:
                 option="out", remedy="name another folder, or start anew with `overwrite`",
             )  # fmt: skip
 
-    def read(self, number: int, shape: tuple[int, ...]) -> Part | None:
-        """Read a part; None where it is missing, damaged or of another shape."""
+    def read(self, number: int, shape: tuple[int, ...], picture: tuple[int, ...]) -> Part | None:
+        """Read a part; None where it is missing, damaged, or of other shapes of probabilities and picture."""
         if self.folder is None:
             return None
         try:
             with np.load(self._file(number), allow_pickle=False) as stored:
-                part = Part(stored["p"], stored["valid"])
+                part = Part(stored["p"], stored["valid"], stored["picture"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         fits = (
-            part.p.shape == shape and part.valid.shape == shape[:2] and part.p.dtype == part.valid.dtype == np.float32
+            part.p.shape == shape
+            and part.valid.shape == shape[:2]
+            and part.p.dtype == part.valid.dtype == np.float32
+            and part.picture.shape == picture
+            and part.picture.dtype == np.uint8
         )
         return part if fits else None
 
@@ -122,7 +129,7 @@ class PartStore:
         """Store a part."""
         if self.folder is not None:
             with atomic_write(self._file(number)) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, p=part.p, valid=part.valid)
+                np.savez(stream, p=part.p, valid=part.valid, picture=part.picture)
 
     def _file(self, number: int) -> Path:
         if self.folder is None:

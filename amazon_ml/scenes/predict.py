@@ -18,6 +18,7 @@ from amazon_ml.scenes.area import shares_inside
 from amazon_ml.scenes.config import SCENE, SceneConfig
 from amazon_ml.scenes.grid import Windows, place_windows
 from amazon_ml.scenes.outputs import PARTS, check_folder, existing_outputs, write_outputs
+from amazon_ml.scenes.page.scene import scene_title
 from amazon_ml.scenes.parts import PartStore, hash_request
 from amazon_ml.scenes.placing import name_crs, place_files
 from amazon_ml.scenes.result import SceneResult
@@ -51,7 +52,7 @@ def tag_scene(
         GeoTIFF, JPEG 2000 or VRT, several of them, or folders. All files together make one scene; where several show
         the same place, the first that has data counts.
     out
-        Folder to write: cells.gpkg, cells.parquet, probabilities.tif, summary.csv and scene.json.
+        Folder to write: map.html, cells.gpkg, cells.parquet, probabilities.tif, summary.csv and scene.json.
     how
         How the scene is read.
     geojson
@@ -148,7 +149,7 @@ def predict_scene(
                 "scene": paths, "options": asdict(how), "gsd": gsd, "networks": made_of(predictor.bundle),
                 "frequencies": dict(predictor.bundle.frequencies),
             }  # fmt: skip
-            write_outputs(out, result, about, geojson=geojson)
+            write_outputs(out, result, found.picture, about, title=scene_title(paths), geojson=geojson)
             log.info("wrote %s: %s cells", out, f"{int((inside > 0).sum()):,}")
     return result
 

@@ -17,6 +17,7 @@ from amazon_ml.predictor import Predictor
 from amazon_ml.runtime.progress import counted
 from amazon_ml.scenes.grid import Windows
 from amazon_ml.scenes.parts import Part, PartStore
+from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, shrink
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
 from amazon_ml.scenes.values import Scaling
@@ -79,12 +80,15 @@ class Found:
         Share of the pixels with data that are 0 in all channels.
     clipped
         Share of the values of these pixels that are 0 or 255, in the channel where it is largest.
+    picture
+        The scene scaled down: red, green, blue and opacity.
     """
 
     p: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
     black: float
     clipped: float
+    picture: Image
 
 
 def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
@@ -107,11 +111,13 @@ def predict_windows(job: Job, store: PartStore) -> Found:
     tags = len(job.predictor.tags)
     p = np.full((rows, columns, tags), np.nan, dtype=np.float32)
     valid = np.zeros((rows, columns), dtype=np.float32)
+    picture, factor = empty_picture(job.mosaic.grid), picture_factor(job.mosaic.grid)
     todo: list[tuple[int, slice]] = []
     for number, part in enumerate(_divide(job)):
-        stored = store.read(number, (part.stop - part.start, columns, tags))
+        lines = slice(*picture_rows(job.windows, part, factor))
+        stored = store.read(number, (part.stop - part.start, columns, tags), picture[lines].shape)
         if stored is not None:
-            p[part], valid[part] = stored.p, stored.valid
+            p[part], valid[part], picture[lines] = stored.p, stored.valid, stored.picture
         elif job.inside[part].any():
             todo.append((number, part))
     seen = np.zeros(3, dtype=np.int64)
@@ -123,11 +129,12 @@ def predict_windows(job: Job, store: PartStore) -> Found:
         for (number, part), strip in zip(todo, strips, strict=True):
             found = _predict_strip(job, part, strip)
             p[part], valid[part] = found.p, found.valid
+            picture[slice(*picture_rows(job.windows, part, factor))] = found.picture
             store.write(number, found)
             seen += _extremes(strip)
             advance(part.stop - part.start)
     black, clipped = (seen[1:] / max(1, seen[0])).tolist()
-    return Found(p, valid, black, clipped)
+    return Found(p, valid, black, clipped, picture)
 
 
 def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
@@ -204,7 +211,15 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
             if not whole:
                 fill_holes(tiles[slot], shown[here])
         p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(tiles)
-    return Part(p, valid)
+    return Part(p, valid, _picture(job, part, strip))
+
+
+def _picture(job: Job, part: slice, strip: Strip) -> Image:
+    """Scale down the rows of the scene that a part shows."""
+    factor = picture_factor(job.mosaic.grid)
+    first, last = picture_rows(job.windows, part, factor)
+    rows = slice(first * factor - strip.top, last * factor - strip.top)
+    return shrink(colours(job.scaling.reader, strip.channels[rows]), strip.valid[rows], factor)
 
 
 def _padded(pixels: npt.NDArray[_Pixel], windows: Windows) -> npt.NDArray[_Pixel]:

@@ -1,0 +1,1 @@
+"""``map.html``: the cells of a scene, or of a comparison, on the picture of the ground."""
