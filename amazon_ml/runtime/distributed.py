@@ -219,7 +219,8 @@ def _end(error: BaseException, store: TCPStore) -> None:
         with waiting.wait():
             status = None if _first_failure(store, _status(error)) else int(store.get("status"))
     except RuntimeError:  # the first process is gone: it logged the reason, or was killed
-        status = 1 if isinstance(error, RuntimeError) else None
+        agreed = isinstance(error, SystemExit)  # a stop, which all processes agree on, and the first one has told
+        status = 1 if isinstance(error, RuntimeError) else _status(error) if agreed else None
     if status is not None:
         raise SystemExit(status) from None
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST):
