@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,4 +67,4 @@ def test_function_is_called_in_a_process_of_a_new_session() -> None:
                             new_session=True)  # fmt: skip
     os.killpg(process.pid, signal.SIGUSR1)
     assert process.wait(60) == -signal.SIGUSR1
-    assert forked.called(os._exit, 7).wait(60) == 7
+    assert forked.called(sys.exit, 7).wait(60) == 7

@@ -14,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
+from made_tiles import RGBA, write_tif
 from torch.utils.data import DataLoader
 
 import amazon_ml as am
@@ -235,6 +236,8 @@ def test_the_page_runs(
     (tmp_path / "runs" / "demo").symlink_to(trained)
     (tmp_path / "data" / "demo").symlink_to(demo_tiles)
     (tmp_path / "tiles").symlink_to(untagged)
+    pixels = np.random.default_rng(0).integers(256, size=(64, 96, 3), dtype=np.uint8)
+    write_tif(tmp_path / "scene.tif", pixels, colours=RGBA[:3], crs="EPSG:32720")
     text = (DOCS / "python.md").read_text()
     small = {"size=64": "size=32", 'resnet18"': 'test_resnet", pretrained=False', "max_epochs=5": "max_epochs=1"}
     for said, done in small.items():
@@ -244,4 +247,5 @@ def test_the_page_runs(
     for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(code, names)
     count = len(list(untagged.glob("*.jpg")))
+    assert names["result"].p.shape == (2, 3, len(names["tagger"].tags)) and len(names["cells"]) == 6
     assert names["p"].shape == (count, len(names["tagger"].tags)) and len(names["tags"]) == count

@@ -250,10 +250,15 @@ def test_killed_while_saving_the_checkpoint_is_whole(tmp_path: Path) -> None:
     while interrupted < 6:
         tries += 1
         assert tries < 200, "hardly a kill falls into a save"
+        reading, writing = os.pipe()
         saver = os.fork()
         if saver == 0:
+            os.write(writing, b".")  # a process that is measured takes some time before it begins
             while True:
                 AtomicCheckpointIO().save_checkpoint(content, path)
+        os.read(reading, 1)
+        os.close(reading)
+        os.close(writing)
         time.sleep(rng.uniform(0, 2 * taken))
         os.kill(saver, signal.SIGKILL)
         os.waitpid(saver, 0)
