@@ -314,6 +314,35 @@ def test_several_tables_are_joined(root: Path, tmp_path: Path) -> None:
     assert error.file == tmp_path / "labels" / "part9.csv" and error.line == 2
 
 
+def test_what_only_several_tables_show_is_found(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,tags\ntile01,river field\ntile02,field\n")
+    (tmp_path / "b.csv").write_text("image,tags\ntile03,River\ntile04,field\n")
+    both = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    error = refusal(root, labels_file=both)
+    assert Path(str(error.file)).parent == tmp_path and "River" in error.problem
+    (tmp_path / "b.csv").write_text("image,tags\ntile01,water\ntile04,field\n")
+    error = refusal(root, labels_file=both)
+    assert (error.file, error.line) == (tmp_path / "b.csv", 2)
+    merged = read(root, labels_file=both, merge_rows=True)
+    assert merged.tags.names == ("field", "river", "water")
+    assert merged.targets[merged.labelled["image_name"].tolist().index("tile01")].tolist() == [1, 1, 1]
+    (tmp_path / "exclude.csv").write_text("image_name\ntile01\n")
+    (tmp_path / "b.csv").write_text("image,tags\ntile01,water\ntile04,water\n")
+    left = read(root, labels_file=both, exclude=str(tmp_path / "exclude.csv"))
+    assert left.labelled["image_name"].tolist() == ["tile02", "tile04"]
+    (tmp_path / "exclude.csv").write_text("image_name\ntile09\n")
+    assert refusal(root, labels_file=both, exclude=str(tmp_path / "exclude.csv")).option == "data.exclude"
+
+
+def test_a_table_for_each_category_may_have_one_tag(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "river.csv").write_text("image,tags\ntile01,river\ntile02,river\n")
+    (tmp_path / "field.csv").write_text("image,tags\ntile03,field\ntile04,field\n")
+    catalog = read(root, labels_file=str(tmp_path / "*.csv"))
+    assert catalog.tags.names == ("field", "river") and catalog.targets.sum(axis=0).tolist() == [2, 2]
+    (tmp_path / "field.csv").write_text("image,tags\ntile03,river\ntile04,river\n")
+    assert refusal(root, labels_file=str(tmp_path / "*.csv")).file == tmp_path / "field.csv"
+
+
 def test_names_that_repeat_in_other_folders_mean_the_files_beside_their_table(tmp_path: Path) -> None:
     for place, number in (("beach", 1), ("farm", 2)):
         write_tiles(tmp_path / place, range(4))
@@ -326,6 +355,7 @@ def test_names_that_repeat_in_other_folders_mean_the_files_beside_their_table(tm
     expected = {f"{place}/{name_of(number)}": targets(of) for place, of in (("beach", 1), ("farm", 2))
                 for number in range(4)}  # fmt: skip
     assert found == expected
+    assert catalog.labelled["image_name"].tolist() == list(expected)  # nothing above the folder of tiles
 
 
 def test_a_json_in_the_folder_of_each_tile_is_read(tmp_path: Path) -> None:
@@ -338,6 +368,9 @@ def test_a_json_in_the_folder_of_each_tile_is_read(tmp_path: Path) -> None:
     catalog = read(tmp_path, labels_file="patches/*/*_labels_metadata.json")
     assert catalog.tags.names == TAGS
     assert catalog.targets.tolist() == [targets(number) for number in range(6)]
+    by_split = {"train": "patches/tile0[0-3]/*.json", "test": "patches/tile0[45]/*.json"}
+    split = read(tmp_path, labels_file=by_split)
+    assert (len(split.labelled), split.tested["image_name"].tolist()) == (4, ["tile04", "tile05"])
     broken = tmp_path / "patches" / name_of(4) / f"{name_of(4)}_labels_metadata.json"
     broken.write_text('{"labels": ["river", 5]}')
     assert refusal(tmp_path, labels_file="patches/*/*_labels_metadata.json").file == broken

@@ -6,6 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
 
+from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.config import SPLITS, LabelsFile, Split
 from amazon_ml.errors import InputError, listed
 
@@ -76,13 +77,10 @@ def split_tables(names: Iterable[str]) -> dict[Split, str]:
 
 def _paths(text: str, root: Path) -> list[Path]:
     """Return the file of a path, or the files of a pattern in the order of their names."""
-    folders = (Path(), root)
-    for folder in folders:
-        if (folder / text).exists():
-            return [folder / text]
-    if not has_magic(text):
-        return [Path(text)]  # the reader says that it is missing
-    for folder in folders:
+    place = find_place(text, root)
+    if place.exists() or not has_magic(text):
+        return [place]
+    for folder in (Path(), root):
         if found := sorted(path for path in _matches(folder, text) if path.is_file()):
             return found
     raise InputError(f"`{_OPTION}` {text!r} fits no file, neither in the current folder nor in {root}", option=_OPTION,

@@ -23,6 +23,7 @@ from amazon_ml.data.catalog.by_template import files_of, list_tiles_of, no_tiles
 from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.names import composed
+from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
@@ -96,7 +97,7 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
     InputError
         If the folder has no layout, or more than one.
     """
-    images = _below(root, config.image_dir)
+    images = find_place(config.image_dir, root) if config.image_dir else None
     check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
@@ -110,13 +111,6 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
     tables = named or ((_planet_table(root, planet[0], folders),) if planet else _own_tables(root, folders))
     tests = (f.path for f in folders if _is_test(f, files) and f.path not in places)
     return Layout(tables, tuple(places), tuple(tests), bool(planet))
-
-
-def _below(root: Path, given: str | None) -> Path | None:
-    """Find a folder that an option names: in the current folder, or else in `root`."""
-    if given is None or Path(given).exists() or not (root / given).exists():
-        return None if given is None else Path(given)
-    return root / given
 
 
 def _is_test(folder: _Folder, files: BandFiles | None) -> bool:

@@ -11,6 +11,7 @@ from amazon_ml.data.catalog.columns import find_column, is_title, title_keys
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name
+from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.catalog.text import read_text
 from amazon_ml.data.config import SPLITS, Split
@@ -132,9 +133,9 @@ def assign_splits(
 
 
 def _place(text: str, root: Path) -> Path:
-    for place in (Path(text), root / text):
-        if place.exists():
-            return place
+    place = find_place(text, root)
+    if place.exists():
+        return place
     raise InputError(f"there is no such file or folder, neither here nor in {root}", file=text, option="data.splits",
                      remedy="name a list of names, or a folder of images")  # fmt: skip
 

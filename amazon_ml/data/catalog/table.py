@@ -136,7 +136,7 @@ def scan_table(
 
     column = read_tags(
         path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
-        marks=marks,
+        marks=marks, alone=alone,
     )  # fmt: skip
     frame = pd.DataFrame({
         "image_name": pd.Series([row.name for row in rows], dtype=object),

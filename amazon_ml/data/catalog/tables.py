@@ -68,7 +68,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
                          option="data.split_column" if given[1] else "data.splits",
                          remedy="leave out those that do not fit")  # fmt: skip
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
-        return _scan_tile_files([table.path for table in tables], tags_key, config, joins)
+        return _scan_tile_files(tables, tags_key, config, joins)
     scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
@@ -90,6 +90,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         *two_splits,
         *(() if config.merge_rows else repeated),
         *(_spellings(rows) if own_list else ()),
+        *(_one_tag(rows) if own_list else ()),
     ]
     if config.merge_rows and repeated:
         rows = merge_rows(scanned[0].path, rows)
@@ -98,15 +99,22 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     return replace(scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases)
 
 
-def _scan_tile_files(paths: Sequence[Path], tags_key: str, config: TableConfig, joins: TileNames | None) -> TagTable:
+def _scan_tile_files(
+    tables: Sequence[LabelTable], tags_key: str, config: TableConfig, joins: TileNames | None
+) -> TagTable:
     """Read a file for each tile; its number stands for a line until the faults are known."""
+    paths = [table.path for table in tables]
     records = read_tile_files(paths, tags_key, config.min_share)
     header = replace(config, name_column=records.header[0], tags_column=records.header[1], split_column=None)
     read = scan_table(paths[0], header, joins, records=records)
-    files = [paths[line - 1] for line in read.rows["line"]]
+    own = [tables[line - 1] for line in read.rows["line"]]
     return replace(
         read,
-        rows=read.rows.assign(file=pd.Series(files, dtype=object), line=1),
+        rows=read.rows.assign(
+            file=pd.Series([table.path for table in own], dtype=object),
+            split=pd.Series([table.split for table in own], dtype=object),
+            line=1,
+        ),
         faults=[replace(fault, file=paths[fault.line - 1], line=1) for fault in read.faults],
     )
 
@@ -145,12 +153,23 @@ def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins
     renamed = {
         name: path
         for name in read.rows["image_name"]
-        if len(owners[name]) > 1 and joins.find(path := str((folder / name).absolute())) is not None
+        if len(owners[name]) > 1 and (path := _path_beside(name, folder, joins)) is not None
     }
     if not renamed:
         return read
     rows = read.rows.assign(image_name=[renamed.get(name, name) for name in read.rows["image_name"]])
     return replace(read, rows=rows)
+
+
+def _path_beside(name: str, folder: Path, joins: TileNames) -> str | None:
+    """Return the shortest path that means the file of this name in the folder of its table; None without such a file.
+
+    It does not begin at the root of the machine, so that the name stays the same where the folder of tiles is moved.
+    """
+    whole = (folder / name).absolute()
+    beside = joins.find(str(whole))
+    paths = ("/".join(whole.parts[start:]) for start in range(len(whole.parts) - 2, 0, -1))
+    return None if beside is None else next((path for path in paths if joins.find(path) == beside), None)
 
 
 def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
@@ -167,6 +186,15 @@ def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
         faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["file"], int(last["line"]), what,
                             "keep one row", (str(name),), item=what))  # fmt: skip
     return faults
+
+
+def _one_tag(rows: pd.DataFrame) -> list[Fault]:
+    """Find that all tiles of all tables have the same tags; one table of several may, such as that of a category."""
+    if len(set(map(frozenset, rows["found"]))) > 1:
+        return []
+    what = f"all {len(rows):,} tiles have the same tags: {listed(rows['found'].iloc[0])}, so there is nothing to learn"
+    return [Fault("one_tag", rows["file"].iloc[0], int(rows["line"].iloc[0]), what, "name the right column with "
+                  "`data.tags_column`, or list the tags with `data.tags` if more will follow", item=what)]  # fmt: skip
 
 
 def _spellings(rows: pd.DataFrame) -> list[Fault]:

@@ -58,6 +58,7 @@ def read_tags(
     planet: bool,
     separator: str | None,
     marks: Callable[[], str],
+    alone: bool = True,
 ) -> TagColumn:
     """Read the cells of a column of tags, and choose the tag list.
 
@@ -75,6 +76,8 @@ def read_tags(
         Separator of tags; any white space where it is None.
     marks
         Describes the other columns that hold 0 and 1, where there are two or more; else "".
+    alone
+        Whether it is the only table; one of several may have the same tags on all tiles.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def read_tags(
         column = no_tags(rows, split, tokens)
     if column is None:
         doubts |= _doubt_cells(split, tokens, frozenset(given or ()), separator, are_lists=are_lists)
-    if column is None and tags is None and not doubts:
+    if column is None and tags is None and not doubts and alone:
         column = same_tags(rows, split, tokens)
     faults = [_column_fault(table, rows, split, column)] if column else []
     faults += [_fault(table, row, doubts[row.cell]) for row in rows if row.whole and row.cell in doubts]
