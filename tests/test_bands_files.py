@@ -82,7 +82,7 @@ def test_bands_of_several_resolutions_are_brought_to_the_finest(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected_text"),
     [
         (lambda path: path.unlink(), "B8A"),
         (lambda path: write_tif(path, values(0, 1)[:13, :13]), "13 x 13"),
@@ -93,7 +93,7 @@ def test_bands_of_several_resolutions_are_brought_to_the_finest(tmp_path: Path, 
     ],
     ids=["missing", "another size", "another resolution", "another type", "two bands", "cut short"],
 )
-def test_a_file_of_another_kind_is_named_with_the_remedy(tmp_path: Path, change: Any, told: str) -> None:
+def test_a_file_of_another_kind_is_named_with_the_remedy(tmp_path: Path, change: Any, expected_text: str) -> None:
     root = patches(tmp_path / "set", 6, ("B02", "B8A"))
     read, _ = read_all(root, bands=["B02", "B8A"], files=TEMPLATE)
     first, broken = (root / "scene_0" / "t4" / f"t4_{name}.tif" for name in ("B02", "B8A"))
@@ -102,7 +102,7 @@ def test_a_file_of_another_kind_is_named_with_the_remedy(tmp_path: Path, change:
         read(str(first))
     assert str(caught.value.file) == str(broken)
     assert caught.value.remedy
-    assert told in str(caught.value)
+    assert expected_text in str(caught.value)
     shutil.rmtree(tmp_path / "work")
     with pytest.raises(InputError) as caught:  # training ends before its first step, too
         read_all(root, bands=["B02", "B8A"], files=TEMPLATE)

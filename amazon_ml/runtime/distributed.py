@@ -219,7 +219,7 @@ def _end(error: BaseException, store: TCPStore) -> None:
         with waiting.wait():
             status = None if _first_failure(store, _status(error)) else int(store.get("status"))
     except RuntimeError:  # the first process is gone: it logged the reason, or was killed
-        agreed = isinstance(error, SystemExit)  # a stop, which all processes agree on, and the first one has told
+        agreed = isinstance(error, SystemExit)  # a stop, which all processes agree on, and the first one reports
         status = 1 if isinstance(error, RuntimeError) else _status(error) if agreed else None
     if status is not None:
         raise SystemExit(status) from None

@@ -1,4 +1,4 @@
-"""Tags a scene: what is asked for is checked, the windows are predicted, and the map is written."""
+"""Tags a scene: the request is checked, the windows are predicted, and the map is written."""
 
 import hashlib
 import logging
