@@ -227,7 +227,7 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
 
 def test_a_scene_is_tagged_in_shards_and_joined(trained: Path, tmp_path: Path) -> None:
     scene, out, plain = tmp_path / "a scene.tif", tmp_path / "out", tmp_path / "plain"
-    write_scene(scene, ground(2600, 96))  # 82 x 3 windows, 6 rows of which are a batch
+    write_scene(scene, ground(12_000, 96))  # 375 x 3 windows, some batches of them
     run = [str(trained / "bundle"), "--scene", str(scene)]
     assert main(["slurm", "scene", *run, "--out", str(out), "--shards=2", "--submit"]) == 0
     wait_for(submitted(out)[1]["id"], "COMPLETED", "FAILED")

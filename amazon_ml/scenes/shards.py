@@ -36,8 +36,8 @@ def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int)
     """
     strips = tuple(number for number, _ in strips_of(prepared.job))
     if not 1 <= count <= len(strips):
-        problem = f"the scene has {len(strips):,} strips, for 1 to {len(strips):,} shards, not {count:,}"
-        raise InputError(problem, option="shard", remedy="choose fewer shards")
+        problem = f"{count:,} shards are not possible: number of strips of the scene: {len(strips):,}"
+        raise InputError(problem, option="shard", remedy=f"choose 1 to {len(strips):,} shards")
     return Plan(str(run), tuple(scene), asdict(prepared.how), str(Path.cwd()), count, strips)
 
 
