@@ -164,7 +164,7 @@ def predict_strips(
     done = total - _rows(todo)
     if done:
         log.info("%s of %s rows of windows are done already", f"{done:,}", f"{total:,}")
-    strips = read_ahead(_strips(job, [job.windows.span(part.start, part.stop) for _, part in todo]))
+    strips = read_ahead(read_strips_of(job, todo))
     with closing(strips), counted(total, done, "tagging, rows of windows") as advance:
         for (number, part), strip in zip(todo, strips, strict=True):
             found = _predict_strip(job, part, strip)
@@ -214,7 +214,9 @@ def rows_of_strips(job: Job) -> int:
     return max(1, min(-(-job.batch_size // job.windows.shape[1]), _STRIP // bytes_each))
 
 
-def _strips(job: Job, spans: Sequence[tuple[int, int]]) -> Iterator[Strip]:
+def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Iterator[Strip]:
+    """Read the pixels of strips, which are given by their numbers and rows of windows."""
+    spans = [job.windows.span(part.start, part.stop) for _, part in strips]
     with MosaicReader(job.mosaic, job.needed) as reader:
 
         def rows(top: int, end: int) -> tuple[Image, Mask]:
