@@ -209,9 +209,9 @@ def _row_bytes(mosaic: Mosaic, needed: Needed) -> int:
 
 
 def rows_of_strips(job: Job) -> int:
-    """Rows of windows of a strip: they fill a batch, as far as their pixels take little memory."""
+    """Rows of windows of a strip: as many as one batch holds, if their pixels take little memory; at least one."""
     bytes_each = max(1, _row_bytes(job.mosaic, job.needed) * job.windows.stride)
-    return max(1, min(-(-job.batch_size // job.windows.shape[1]), _STRIP // bytes_each))
+    return max(1, min(job.batch_size // job.windows.shape[1], _STRIP // bytes_each))
 
 
 def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Iterator[Strip]:
