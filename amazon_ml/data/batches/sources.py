@@ -1,4 +1,4 @@
-"""Sources of the pixels of a batch: a packed store, or the files of the tiles."""
+"""Sources of the pixels of a batch: a packed store, the files of the tiles, or two sources one after the other."""
 
 from typing import Protocol
 
@@ -86,4 +86,34 @@ class TileFiles:
                 gather(tile[None], _FIRST, symmetries[slot : slot + 1], images[slot : slot + 1])
             else:
                 symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
+        return images
+
+
+class JoinedTiles:
+    """The tiles of two sources of the same size and bands: positions continue from the first into the second.
+
+    Parameters
+    ----------
+    first, second
+        The sources.
+    """
+
+    def __init__(self, first: TileSource, second: TileSource) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Fetch the tiles of each source, and put them into the order of the rows."""
+        later = rows >= len(self.first)
+        parts = []
+        for source, start, mine in ((self.first, 0, ~later), (self.second, len(self.first), later)):
+            if mine.any():
+                parts.append((mine, source.fetch(rows[mine] - start, None if symmetries is None else symmetries[mine])))
+        images = np.empty((len(rows), *parts[0][1].shape[1:]), dtype=np.uint8)
+        for mine, part in parts:
+            images[mine] = part
         return images
