@@ -19,7 +19,7 @@ from amazon_ml.scenes.config import CUT, CutConfig
 from amazon_ml.scenes.grid import Grid, place_windows
 from amazon_ml.scenes.labelling import Place, label_tiles, split_by_place
 from amazon_ml.scenes.placing import Mosaic, metres_per_unit, place_files
-from amazon_ml.scenes.sources import describe_file, find_files
+from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader, Needed, read_ahead
 from amazon_ml.scenes.values import order_letters
 from amazon_ml.scenes.vectors import read_features
@@ -82,6 +82,7 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
     """
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"`out` {out} exists already", option="out", remedy="name a new folder")
+    check_apart(out, scene)
     paths = find_files(scene, allow_remote=how.allow_remote)
     files = [describe_file(path, allow_remote=how.allow_remote) for path in paths]
     mosaic = place_files(files, how.gsd, pixel_coordinates=how.pixel_coordinates)

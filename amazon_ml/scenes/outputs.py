@@ -1,12 +1,14 @@
 """The results of a scene in a folder: GeoPackage, GeoParquet, raster, GeoJSON, table of areas, and what was done."""
 
 import os
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from amazon_ml.data.readers.images import Image
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
@@ -25,7 +27,8 @@ PICTURE, MAP = "picture.webp", "map.html"
 FORMAT = 1
 #: Folder of finished strips, while a call is not finished.
 PARTS = "parts"
-_OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD, PICTURE, MAP)
+#: All files of a result.
+OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD, PICTURE, MAP)
 
 
 def check_folder(out: Path, inputs: Iterable[Path]) -> None:
@@ -41,7 +44,7 @@ def check_folder(out: Path, inputs: Iterable[Path]) -> None:
     if os.path.lexists(out) and not out.is_dir():
         raise InputError(f"`out` {out} is no folder", option="out", remedy="name another folder")
     read = {os.path.realpath(path) for path in inputs}
-    for name in _OUTPUTS:
+    for name in OUTPUTS:
         if os.path.realpath(out / name) in read:
             raise InputError(f"`out` {out} holds {name}, which is read", option="out", remedy="name another folder")
     check_place(out / RECORD)
@@ -49,7 +52,20 @@ def check_folder(out: Path, inputs: Iterable[Path]) -> None:
 
 def existing_outputs(out: Path) -> list[Path]:
     """List the outputs that a folder holds already."""
-    return [out / name for name in _OUTPUTS if os.path.lexists(out / name)]
+    return [out / name for name in OUTPUTS if os.path.lexists(out / name)]
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Write a file atomically; errors of the libraries that write databases and rasters are a `WorkError`, too."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        with atomic_write(path) as temporary:
+            yield temporary
+    except (sqlite3.Error, RasterioError, CPLE_BaseError) as error:
+        raise WorkError(f"cannot write {path}: {error}; is the disk full?") from error
 
 
 def write_outputs(
@@ -76,19 +92,19 @@ def write_outputs(
         if path.name == RECORD or (path.name == GEOJSON and not geojson):
             path.unlink()  # of the results that are replaced
     layer = result.layer()
-    with atomic_write(out / CELLS) as temporary:
+    with _written(out / CELLS) as temporary:
         write_geopackage(temporary, layer)
-    with atomic_write(out / PARQUET) as temporary:
+    with _written(out / PARQUET) as temporary:
         write_geoparquet(temporary, layer)
-    with atomic_write(out / RASTER) as temporary:
+    with _written(out / RASTER) as temporary:
         write_raster(temporary, result)
     if geojson:
-        with atomic_write(out / GEOJSON) as temporary:
+        with _written(out / GEOJSON) as temporary:
             write_geojson(temporary, layer)
     summary = result.summary()
     write_table(out / SUMMARY, summary.round(4))
     encoded = encode_picture(picture)
-    with atomic_write(out / PICTURE) as temporary:
+    with _written(out / PICTURE) as temporary:
         temporary.write_bytes(encoded)
     write_text(out / MAP, scene_page(title, result, summary, encoded))
     rows, columns = result.windows.shape
