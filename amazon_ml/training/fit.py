@@ -71,18 +71,23 @@ def prepare_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
     return data
 
 
-def fold_data(run: Run, config: RunConfig, fold: int, catalog: Catalog) -> PlanetDataModule:
-    """Make the data module of one fold of a run, from prepared tiles."""
+def fold_data(
+    run: Run, config: RunConfig, fold: int, catalog: Catalog, untagged: pd.DataFrame | None = None
+) -> PlanetDataModule:
+    """Make the data module of one fold of a run, from prepared tiles, and from the untagged ones of its teacher."""
     data = _data(run, config, fold)
     data.catalog = catalog
+    if untagged is not None:
+        hashes.check_recorded(run.fold(fold).teacher)
+        data.untagged = untagged
     data.setup()
     return data
 
 
 def _data(run: Run, config: RunConfig, fold: int) -> PlanetDataModule:
     return PlanetDataModule(
-        **to_plain(config.data), fold=fold, folds_file=str(run.folds), bands_file=str(run.bands), seed=config.seed,
-        on_gpu=on_gpu(config.trainer),
+        **to_plain(config.data), fold=fold, folds_file=str(run.folds), bands_file=str(run.bands),
+        teacher_file=str(run.fold(fold).teacher), seed=config.seed, on_gpu=on_gpu(config.trainer),
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from amazon_ml.data.augment.augment import Augmentation
 from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.errors import InputError
 
-#: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags).
+#: ``image`` uint8 (tiles, size, size, bands); ``index`` int64 (tiles,); ``target`` float32 (tiles, tags); ``weight``
+#: float32 (tiles,), where tiles differ in their weight in the loss.
 Batch = dict[str, torch.Tensor]
 #: A tile in an epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
 Key = int
@@ -39,6 +40,8 @@ class TileDataset(Dataset[Batch]):
         Array of shape (tiles, tags) for labelled tiles: multi-hot, or soft labels in 0..1.
     augmentation
         Augmentation of training tiles.
+    weights
+        Weight of each tile in the loss, shape (tiles,); by default all are equal.
     """
 
     def __init__(
@@ -46,8 +49,12 @@ class TileDataset(Dataset[Batch]):
         source: TileSource,
         targets: npt.NDArray[np.generic] | None = None,
         augmentation: Augmentation | None = None,
+        weights: npt.NDArray[np.floating] | None = None,
     ) -> None:
         self.source, self.augmentation = source, augmentation
+        self.tags = 0 if targets is None else targets.shape[1]
+        if targets is not None and weights is not None:
+            targets = np.column_stack([targets, weights])  # in one array, so that mixed tiles have mixed weights
         self.targets = None if targets is None else targets.astype(np.float32)
 
     def __len__(self) -> int:
@@ -65,7 +72,12 @@ class TileDataset(Dataset[Batch]):
         if how and how.mix and targets is not None:
             how.mix(images, targets, int(epochs[0]), rows.tolist())  # all keys of a batch belong to one epoch
         batch = {"image": torch.from_numpy(images), "index": torch.from_numpy(rows)}
-        return batch if targets is None else {**batch, "target": torch.from_numpy(targets)}
+        if targets is None:
+            return batch
+        values = torch.from_numpy(targets)
+        if targets.shape[1] == self.tags:
+            return {**batch, "target": values}
+        return {**batch, "target": values[:, : self.tags].contiguous(), "weight": values[:, self.tags].contiguous()}
 
 
 class EpochSampler(Sampler[Key]):
@@ -91,10 +103,14 @@ class EpochSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Key]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tiles)
-        mine = order[: len(self) * self.world_size][self.rank :: self.world_size]
-        start, self.skip = self.skip, 0
+        mine, start = self.order(), self.skip
+        self.skip = 0
         return iter((self.epoch * self.tiles + mine[start:]).tolist())
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """Give the positions of the tiles of this process in this epoch, in their order."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tiles)
+        return order[: len(self) * self.world_size][self.rank :: self.world_size]
 
     def __len__(self) -> int:
         return self.tiles // self.world_size
