@@ -24,6 +24,8 @@ from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 P, TRUE = draw_rows(400, seed=5)
 
 
