@@ -9,6 +9,7 @@ import torch
 from amazon_ml.bench.bands import bands
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Gauge, Ratio, figures, readings
+from amazon_ml.bench.scenes import scenes
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
 
@@ -44,6 +45,16 @@ def test_all_contestants_of_twelve_bands_run(tmp_path: Path) -> None:
     assert contest.tiles == 64
     assert [ratio.goal for ratio in contest.ratios] == [2, 0.5]
     assert all(np.isfinite(figure["times_as_fast"]) for figure in figures(contest, rounds=1))
+
+
+def test_all_contestants_of_scenes_run_on_the_same_windows(tmp_path: Path) -> None:
+    contest = scenes(20, "test_resnet", tmp_path)
+    assert [(ratio.goal, ratio.tiles) for ratio in contest.ratios] == [(0.9, 20), (0.9, 3 * 19)]
+    assert {name for ratio in contest.ratios for name in (ratio.ours, ratio.baseline)} < set(contest.runs)
+    found = figures(contest, rounds=1)
+    assert [figure["tiles"] for figure in found] == [20, 57]
+    assert all(np.isfinite(figure["times_as_fast"]) for figure in found)
+    assert [reading["value"] > 0 for reading in readings(contest)] == [True, True]
 
 
 def test_all_contestants_of_training_run_and_tell_what_they_waited(demo_tiles: Path, tmp_path: Path) -> None:

@@ -353,7 +353,7 @@ def test_a_changed_request_is_refused_or_starts_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("amazon_ml.scenes.predict.write_outputs", killed)
+        patch.setattr("amazon_ml.scenes.finish.write_outputs", killed)
         with pytest.raises(KeyboardInterrupt):
             tagger.predict_scene(scene, out)
     with pytest.raises(InputError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import forked
 import pytest
 from conftest import TINY
+from scene_files import ground, write_scene
 from slurm_cluster import missing_daemons, running_cluster, wait_until
 
 from amazon_ml.cli.main import main
@@ -222,6 +223,18 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
     assert main(["predict", str(trained / "bundle"), *tiles, "--out", str(plain)]) == 0
     assert out.read_bytes() == plain.read_bytes()
     assert [row["done"] for row in status(Path(f"{out}.parts"))] == [True, True]
+
+
+def test_a_scene_is_tagged_in_shards_and_joined(trained: Path, tmp_path: Path) -> None:
+    scene, out, plain = tmp_path / "a scene.tif", tmp_path / "out", tmp_path / "plain"
+    write_scene(scene, ground(12_000, 96))  # 375 x 3 windows, some batches of them
+    run = [str(trained / "bundle"), "--scene", str(scene)]
+    assert main(["slurm", "scene", *run, "--out", str(out), "--shards=2", "--submit"]) == 0
+    wait_for(submitted(out)[1]["id"], "COMPLETED", "FAILED")
+    assert [row["done"] for row in status(out)] == [True] * 3
+    assert main(["scene", "predict", *run, "--out", str(plain)]) == 0
+    for name in ("cells.parquet", "probabilities.tif", "summary.csv", "map.html"):
+        assert (out / name).read_bytes() == (plain / name).read_bytes(), name
 
 
 # ---------------------------------------------------------------- what the script sees to

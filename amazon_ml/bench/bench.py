@@ -14,6 +14,7 @@ import torch
 from amazon_ml.bench.bands import bands
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Figure, Reading, figures, readings
+from amazon_ml.bench.scenes import scenes
 from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo.demo import write_demo
@@ -49,11 +50,11 @@ def bench(
     tiles: int = 640,
     data: Path | None = None,
     backbone: str = "regnetx_002",
-    only: Literal["thresholds", "loading", "bands", "training", "gpu"] | None = None,
+    only: Literal["thresholds", "loading", "bands", "scenes", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
 ) -> Benchmark:
-    """Measure threshold search, loading and training against plain baselines, on generated tiles.
+    """Measure threshold search, loading, scenes and training against plain baselines, on generated tiles.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def bench(
     data
         Folder of tiles of `size` to load instead, with at least 64 labelled ones.
     backbone
-        timm name of the network that is trained on the CPU, on tiles of 64 px.
+        timm name of the network that is trained on the CPU, on tiles of 64 px, and tags scenes.
     only
-        One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``gpu`` trains
-        a ResNet-50 on tiles of 256 px in bfloat16, where there is a GPU.
+        One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``scenes`` tags
+        a painted scene of a third as many windows as `tiles`, of 128 px. ``gpu`` trains a ResNet-50 on tiles of 256 px
+        in bfloat16, where there is a GPU.
     json
         File for the figures.
     overwrite
@@ -86,6 +88,7 @@ def bench(
         "thresholds": lambda _: thresholds(),
         "loading": lambda scratch: loading(data or _demo_tiles(scratch, tiles, size), size, scratch),
         "bands": lambda scratch: bands(tiles, scratch),
+        "scenes": lambda scratch: scenes(tiles // 3, backbone, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),
     }

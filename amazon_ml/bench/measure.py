@@ -25,12 +25,15 @@ class Ratio:
         Names of the contestants.
     goal
         The smallest ratio that is a success; None where there is no goal.
+    tiles
+        Number of tiles in one call of both; None where it is that of the contest.
     """
 
     what: str
     ours: str
     baseline: str
     goal: float | None = None
+    tiles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def figures(contest: Contest, rounds: int) -> list[Figure]:
     return [
         {
             "what": ratio.what,
-            "tiles": contest.tiles,
+            "tiles": ratio.tiles or contest.tiles,
             "ours": ratio.ours,
             "ours_seconds": statistics.median(seconds[ratio.ours]),
             "baseline": ratio.baseline,

@@ -78,6 +78,10 @@ VERBS = {
         "amazon_ml.scenes.predict:tag_scene", "tag a georeferenced scene: a map of tags, and their areas", ("run",),
         show="amazon_ml.cli.show.scenes:print_areas",
     ),
+    "scene merge": Verb(
+        "amazon_ml.scenes.shards:merge_scene", "join the shards of a scene to its map", ("out",),
+        show="amazon_ml.cli.show.scenes:print_areas",
+    ),
     "scene compare": Verb(
         "amazon_ml.scenes.compare:compare_scenes", "find where tags appeared or went between two dates",
         ("before", "after"), show="amazon_ml.cli.show.scenes:print_changes",
@@ -106,6 +110,7 @@ VERBS = {
     "slurm predict": Verb(
         "amazon_ml.slurm.predict:predict_jobs", "tag many tiles on a cluster, a task per shard", ("run",)
     ),
+    "slurm scene": Verb("amazon_ml.slurm.scene:scene_jobs", "tag a scene on a cluster, a task per shard", ("run",)),
     "slurm status": Verb(
         "amazon_ml.slurm.status:status", "show the states of the jobs", ("run",),
         show="amazon_ml.cli.show.jobs:print_jobs",

@@ -25,7 +25,7 @@ _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV}
 
 
 @contextmanager
-def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, busy: str, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold a lock file for this process; the lock ends with the process in every case.
 
     Parameters
@@ -36,6 +36,8 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
         The message if another process holds it.
     wait
         Whether to wait until it is free.
+    shared
+        Whether other processes may hold it, too, if they share it as well.
 
     Raises
     ------
@@ -45,13 +47,13 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
         If something other than a file has that name; with the message `busy`, if another process holds it and `wait`
         is false.
     """
-    lock = _open(path)
+    lock, kind = _open(path), fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        if not _take(lock, path):
+        if not _take(lock, path, kind):
             if not wait:
                 raise InputError(busy)
             log.info(busy)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, kind)
         yield
     finally:
         _close(lock)
@@ -63,7 +65,7 @@ def is_locked(path: Path) -> bool:
         return False
     lock = _open(path)
     try:
-        return not _take(lock, path)
+        return not _take(lock, path, fcntl.LOCK_EX)
     finally:
         _close(lock)
 
@@ -94,9 +96,9 @@ def _no_lock_file(path: Path) -> InputError:
                       remedy="remove it")  # fmt: skip
 
 
-def _take(lock: int, path: Path) -> bool:
+def _take(lock: int, path: Path, kind: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

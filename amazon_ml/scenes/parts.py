@@ -1,4 +1,13 @@
-"""Finished strips of a scene in the output folder, so that a call that was killed goes on where it stopped."""
+"""Finished strips of a scene in the output folder, where a call that was killed goes on, and shards are joined.
+
+The folder holds::
+
+    parts/
+      request.json        a hash of all that the probabilities depend on
+      shards.json         the call, for `scene merge`; only where there are shards
+      strip-000003.npz    the rows of windows of one strip; complete or missing
+      lock                held by a call for the whole scene, and shared by those for its shards
+"""
 
 import hashlib
 import json
@@ -6,9 +15,10 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +27,8 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import atomic_write, read_json, write_json
 from amazon_ml.runtime.locks import locked
 
+#: How shards are divided.
+PLAN = "shards.json"
 _REQUEST, _LOCK, _PARTS = "request.json", "lock", "strip-*.npz"
 
 
@@ -32,16 +44,38 @@ class Part:
         Share of the pixels with data, float32 of shape (rows, columns).
     picture
         Rows of the picture of the scene that begin in these rows: red, green, blue and opacity.
+    seen
+        Pixels that were looked at for values at the ends of their range, and how many of them have such: int64.
     """
 
     p: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
     picture: npt.NDArray[np.uint8]
+    seen: npt.NDArray[np.int64]
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """Give the file of a part."""
+    return folder / f"strip-{number:06}.npz"
+
+
+def read_plan(folder: Path) -> Any:
+    """Read what `PartStore.shared` stored as the plan; None where there is none."""
+    return read_json(folder / PLAN) if (folder / PLAN).exists() else None
 
 
 def hash_request(request: Mapping[str, object]) -> str:
     """SHA-256 of all that the probabilities of a scene depend on."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file of a folder of parts has one of its names, or a temporary one."""
+    path = PurePath(name)
+    patterns = (_REQUEST, PLAN, _PARTS)
+    return path.match(_LOCK) or path.match(f"{_LOCK}-*") or any(
+        path.match(pattern) or path.match(f".{pattern}.*.part") for pattern in patterns
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,35 +110,88 @@ class PartStore:
         if self.folder is None:
             yield
             return
+        again = "or start anew with `overwrite`"
         if not self.is_begun():
-            self._check(overwrite)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkError(f"cannot write {self.folder}: {error.strerror}") from error
+            self._check(again, overwrite=overwrite)
+        self._make(self.folder)
         with locked(self.folder / _LOCK, f"another process tags this scene into {self.folder.parent}"):
             if not self.is_begun():
-                for part in self.folder.glob(_PARTS):
-                    part.unlink()
-                write_json(self.folder / _REQUEST, {"request": self.request})
+                self._check(again, overwrite=overwrite)  # another process may have begun meanwhile
+                self._restart(self.folder)
             yield
             shutil.rmtree(self.folder)
 
-    def _check(self, overwrite: bool) -> None:
+    @contextmanager
+    def shared(self, plan: Mapping[str, object], *, overwrite: bool = False) -> Iterator[None]:
+        """Prepare the folder for shards, and hold it together with processes that work on other shards.
+
+        Parameters
+        ----------
+        plan
+            What `scene merge` needs, see `read_plan`; the last one counts.
+        overwrite
+            Whether parts of another request are removed.
+
+        Raises
+        ------
+        InputError
+            If it holds parts of another request, without `overwrite`; if it is another folder; or if a process that
+            does not share it uses it.
+        """
+        folder = self._named()
+        busy = f"another process works in {folder}, on the whole scene or with other options"
+        if not self.is_begun():
+            self._check(f"or remove {folder}", overwrite=overwrite)
+        self._make(folder)
+        with ExitStack() as stack:
+            with locked(folder / f"{_LOCK}-plan", f"waiting for another process to plan {folder}", wait=True):
+                if not self.is_begun():
+                    with locked(folder / _LOCK, busy):
+                        self._check(f"or remove {folder}", overwrite=overwrite)
+                        self._restart(folder)
+                stack.enter_context(locked(folder / _LOCK, busy, shared=True))
+                if not self.is_begun():  # another process took the lock meanwhile
+                    raise InputError(busy)
+                write_json(folder / PLAN, plan)
+            yield
+
+    @contextmanager
+    def shard(self, number: int, count: int) -> Iterator[None]:
+        """Lock one of some shards, within `shared`.
+
+        Raises
+        ------
+        InputError
+            If another process works on it.
+        """
+        busy = f"another process is working on shard {number}/{count} of {self._named()}; wait for it"
+        with locked(self._named() / f"{_LOCK}-{number:05}-of-{count:05}", busy):
+            yield
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot write {folder}: {error.strerror}") from error
+
+    def _restart(self, folder: Path) -> None:
+        for part in [*folder.glob(_PARTS), folder / PLAN]:
+            part.unlink(missing_ok=True)
+        write_json(folder / _REQUEST, {"request": self.request})
+
+    def _check(self, remedy: str, *, overwrite: bool) -> None:
         """Check that the folder may be filled with parts of this request."""
         if self.folder is None or not os.path.lexists(self.folder):
             return
-        ours = (_REQUEST, _LOCK)
         if self.folder.is_symlink() or not self.folder.is_dir() or any(
-            path.name not in ours and not path.match(_PARTS) and not path.match(f".{_PARTS}.*.part")
-            for path in self.folder.iterdir()
+            not _is_ours(path.name) for path in self.folder.iterdir()
         ):  # fmt: skip
             raise InputError("the folder is not one that this command made", file=self.folder, option="out",
                              remedy="name another folder")  # fmt: skip
         if not overwrite and any(self.folder.glob(_PARTS)):
             raise InputError(
                 "the folder holds the beginning of a call with another scene, run or option", file=self.folder,
-                option="out", remedy="name another folder, or start anew with `overwrite`",
+                option="out", remedy=f"name another folder, {remedy}",
             )  # fmt: skip
 
     def read(self, number: int, shape: tuple[int, ...], picture: tuple[int, ...]) -> Part | None:
@@ -113,7 +200,7 @@ class PartStore:
             return None
         try:
             with np.load(self._file(number), allow_pickle=False) as stored:
-                part = Part(stored["p"], stored["valid"], stored["picture"])
+                part = Part(stored["p"], stored["valid"], stored["picture"], stored["seen"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         fits = (
@@ -122,6 +209,8 @@ class PartStore:
             and part.p.dtype == part.valid.dtype == np.float32
             and part.picture.shape == picture
             and part.picture.dtype == np.uint8
+            and part.seen.shape == (3,)
+            and part.seen.dtype == np.int64
         )
         return part if fits else None
 
@@ -129,12 +218,15 @@ class PartStore:
         """Store a part."""
         if self.folder is not None:
             with atomic_write(self._file(number)) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, p=part.p, valid=part.valid, picture=part.picture)
+                np.savez(stream, p=part.p, valid=part.valid, picture=part.picture, seen=part.seen)
 
     def _file(self, number: int) -> Path:
+        return part_file(self._named(), number)
+
+    def _named(self) -> Path:
         if self.folder is None:
             raise ValueError("there is no folder")
-        return self.folder / f"strip-{number:06}.npz"
+        return self.folder
 
     def _recorded(self, folder: Path) -> str:
         try:

@@ -99,7 +99,7 @@ def find_files(named: Sequence[str | Path], *, allow_remote: bool = False) -> li
     """
     found: list[str] = []
     for name in map(str, named):
-        if _is_remote(name):
+        if is_remote(name):
             if not allow_remote:
                 problem = f"{name!r} is not a file on this machine"
                 raise InputError(problem, option="scene", remedy="download it, or allow it with `allow_remote`")
@@ -130,7 +130,7 @@ def describe_file(path: str, *, allow_remote: bool = False) -> SceneFile:
     InputError
         If the file is missing or damaged, or of a format, a type or a size that is not read.
     """
-    remote = allow_remote and _is_remote(path)
+    remote = allow_remote and is_remote(path)
     driver = _remote_driver(path) if remote else _driver(Path(path))
     with opened(path, driver) as file:
         _check_sizes(path, file)
@@ -165,7 +165,8 @@ def damaged(path: str, error: Exception) -> InputError:
     return InputError(f"the file cannot be read ({reason})", file=path, option="scene", remedy="download it again")
 
 
-def _is_remote(name: str) -> bool:
+def is_remote(name: str) -> bool:
+    """Whether a name is an address, not a file of this machine."""
     return "://" in name or name.startswith("/vsi")
 
 

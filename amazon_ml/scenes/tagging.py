@@ -17,7 +17,7 @@ from amazon_ml.predictor import Predictor
 from amazon_ml.runtime.progress import counted
 from amazon_ml.scenes.grid import Windows
 from amazon_ml.scenes.parts import Part, PartStore
-from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, shrink
+from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, picture_size, shrink
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
 from amazon_ml.scenes.values import Scaling
@@ -105,36 +105,76 @@ def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
         raise InputError(problem, option="scene", remedy="cut the scene into parts of fewer columns")
 
 
+def strips_of(job: Job) -> list[tuple[int, slice]]:
+    """Divide the rows of windows into strips, and list those with cells inside the area of interest, with numbers."""
+    rows, together = job.windows.shape[0], rows_of_strips(job)
+    parts = (slice(first, min(rows, first + together)) for first in range(0, rows, together))
+    return [(number, part) for number, part in enumerate(parts) if job.inside[part].any()]
+
+
+def stored_part(job: Job, store: PartStore, number: int, part: slice) -> Part | None:
+    """Read the part of a strip; None where it is missing or damaged."""
+    first, last = picture_rows(job.windows, part, picture_factor(job.mosaic.grid))
+    columns, width = job.windows.shape[1], picture_size(job.mosaic.grid)[1]
+    return store.read(
+        number, (part.stop - part.start, columns, len(job.predictor.tags)), (max(0, last - first), width, 4)
+    )
+
+
 def predict_windows(job: Job, store: PartStore) -> Found:
     """Predict all windows, part by part; parts that are stored are not predicted again."""
-    rows, columns = job.windows.shape
-    tags = len(job.predictor.tags)
-    p = np.full((rows, columns, tags), np.nan, dtype=np.float32)
-    valid = np.zeros((rows, columns), dtype=np.float32)
+    strips = strips_of(job)
+    p = np.full((*job.windows.shape, len(job.predictor.tags)), np.nan, dtype=np.float32)
+    valid = np.zeros(job.windows.shape, dtype=np.float32)
     picture, factor = empty_picture(job.mosaic.grid), picture_factor(job.mosaic.grid)
-    todo: list[tuple[int, slice]] = []
-    for number, part in enumerate(_divide(job)):
-        lines = slice(*picture_rows(job.windows, part, factor))
-        stored = store.read(number, (part.stop - part.start, columns, tags), picture[lines].shape)
-        if stored is not None:
-            p[part], valid[part], picture[lines] = stored.p, stored.valid, stored.picture
-        elif job.inside[part].any():
-            todo.append((number, part))
     seen = np.zeros(3, dtype=np.int64)
-    done = rows - sum(part.stop - part.start for _, part in todo)
-    if done:
-        log.info("%s of %s rows of windows are done already", f"{done:,}", f"{rows:,}")
-    strips = read_ahead(_strips(job, [job.windows.span(part.start, part.stop) for _, part in todo]))
-    with closing(strips), counted(rows, done, "tagging, rows of windows") as advance:
-        for (number, part), strip in zip(todo, strips, strict=True):
-            found = _predict_strip(job, part, strip)
-            p[part], valid[part] = found.p, found.valid
-            picture[slice(*picture_rows(job.windows, part, factor))] = found.picture
-            store.write(number, found)
-            seen += _extremes(strip)
-            advance(part.stop - part.start)
+    todo = []
+
+    def add(part: slice, found: Part) -> None:
+        p[part], valid[part] = found.p, found.valid
+        picture[slice(*picture_rows(job.windows, part, factor))] = found.picture
+        seen[:] += found.seen
+
+    for number, part in strips:
+        stored = stored_part(job, store, number, part)
+        if stored is None:
+            todo.append((number, part))
+        else:
+            add(part, stored)
+    for part, found in predict_strips(job, store, todo, _rows(strips)):
+        add(part, found)
     black, clipped = (seen[1:] / max(1, seen[0])).tolist()
     return Found(p, valid, black, clipped, picture)
+
+
+def predict_strips(
+    job: Job, store: PartStore, todo: Sequence[tuple[int, slice]], total: int
+) -> Iterator[tuple[slice, Part]]:
+    """Predict the windows of strips, and store each.
+
+    Parameters
+    ----------
+    job, store
+        What is predicted, and where it is stored.
+    todo
+        Numbers and rows of windows of the strips.
+    total
+        Rows of windows that the progress counts; those beyond `todo` are done already.
+    """
+    done = total - _rows(todo)
+    if done:
+        log.info("%s of %s rows of windows are done already", f"{done:,}", f"{total:,}")
+    strips = read_ahead(read_strips_of(job, todo))
+    with closing(strips), counted(total, done, "tagging, rows of windows") as advance:
+        for (number, part), strip in zip(todo, strips, strict=True):
+            found = _predict_strip(job, part, strip)
+            store.write(number, found)
+            yield part, found
+            advance(part.stop - part.start)
+
+
+def _rows(strips: Sequence[tuple[int, slice]]) -> int:
+    return sum(part.stop - part.start for _, part in strips)
 
 
 def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
@@ -168,16 +208,15 @@ def _row_bytes(mosaic: Mosaic, needed: Needed) -> int:
     return mosaic.grid.width * len(needed.letters) * (2 * itemsize + 4 + 3)
 
 
-def _divide(job: Job) -> Iterator[slice]:
-    """Divide the rows of windows into parts that fill a batch, as far as their pixels take little memory."""
-    rows, columns = job.windows.shape
+def rows_of_strips(job: Job) -> int:
+    """Rows of windows of a strip: as many as one batch holds, if their pixels take little memory; at least one."""
     bytes_each = max(1, _row_bytes(job.mosaic, job.needed) * job.windows.stride)
-    together = max(1, min(-(-job.batch_size // columns), _STRIP // bytes_each))
-    for first in range(0, rows, together):
-        yield slice(first, min(rows, first + together))
+    return max(1, min(job.batch_size // job.windows.shape[1], _STRIP // bytes_each))
 
 
-def _strips(job: Job, spans: Sequence[tuple[int, int]]) -> Iterator[Strip]:
+def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Iterator[Strip]:
+    """Read the pixels of strips, which are given by their numbers and rows of windows."""
+    spans = [job.windows.span(part.start, part.stop) for _, part in strips]
     with MosaicReader(job.mosaic, job.needed) as reader:
 
         def rows(top: int, end: int) -> tuple[Image, Mask]:
@@ -211,7 +250,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
             if not whole:
                 fill_holes(tiles[slot], shown[here])
         p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(tiles)
-    return Part(p, valid, _picture(job, part, strip))
+    return Part(p, valid, _picture(job, part, strip), _extremes(strip))
 
 
 def _picture(job: Job, part: slice, strip: Strip) -> Image:

@@ -1,4 +1,4 @@
-"""Show the states of the jobs of a run or a prediction, in Slurm and on disk."""
+"""Show the states of the jobs of a run, a prediction or a scene, in Slurm and on disk."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts
 from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.scenes.plan import is_merged, is_shard_done
 from amazon_ml.slurm.client import Task, tasks_of
 from amazon_ml.slurm.submit import SubmittedJob, job_folder, submitted
 
@@ -29,12 +30,12 @@ class JobRow(TypedDict):
 
 
 def status(run: Path) -> list[JobRow]:
-    """Show the states of the jobs of a run, or of a prediction in shards.
+    """Show the states of the jobs of a run, or of a prediction or a scene in shards.
 
     Parameters
     ----------
     run
-        Run folder, or the folder of the parts of a prediction.
+        Run folder, the folder of the parts of a prediction, or that of the map of a scene.
 
     Returns
     -------
@@ -69,6 +70,8 @@ _DONE: dict[str, Callable[[Path, Any], bool]] = {
     "gather": lambda run, _: _is_gathered(Run(run)),
     "predict": lambda run, shard: Parts(run).part(shard).exists(),
     "merge": lambda run, _: run.with_name(run.name.removesuffix(".parts")).exists(),
+    "scene": lambda out, shard: is_shard_done(out, shard),
+    "scene-merge": lambda out, _: is_merged(out),
 }
 
 

@@ -1,4 +1,4 @@
-"""Verbs for jobs on a Slurm cluster: ``slurm train|predict|status``."""
+"""Verbs for jobs on a Slurm cluster: ``slurm train|predict|scene|status``."""
 
 from pathlib import Path
 

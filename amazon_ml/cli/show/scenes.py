@@ -11,8 +11,10 @@ from amazon_ml.scenes.cut import CutTiles
 from amazon_ml.scenes.result import SceneResult
 
 
-def print_areas(result: SceneResult) -> None:
-    """Print the area of each tag with its interval: hectares, or percent in pixel coordinates."""
+def print_areas(result: SceneResult | None) -> None:
+    """Print the area of each tag with its interval: hectares, or percent in pixel coordinates; of a shard, nothing."""
+    if result is None:
+        return
     records = result.summary().to_dict("records")
     known = int(result.known.sum())
     metric = bool(records) and not math.isnan(records[0]["hectares_with_data"])

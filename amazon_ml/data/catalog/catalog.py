@@ -274,7 +274,8 @@ def _join(table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: b
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
         raise InputError(problem, file=twice["file"].iloc[0], line=int(twice["line"].iloc[0]),
                          remedy="keep one of them")  # fmt: skip
-    without_row = files.loc[~files["path"].isin(joined["path"]), "image_name"]
+    used = set(joined["path"])
+    without_row = files.loc[[path not in used for path in files["path"]], "image_name"]
     if len(without_row):
         log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where,
                     listed(layout.table_paths), listed(without_row))  # fmt: skip

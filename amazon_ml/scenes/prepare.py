@@ -1,0 +1,155 @@
+"""Prepares a scene for tagging: the request is checked, and windows are placed on the ground."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from amazon_ml.errors import InputError
+from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import Networks
+from amazon_ml.runs.inference import all_members
+from amazon_ml.runs.predict import made_of
+from amazon_ml.runtime.files import sha256_of
+from amazon_ml.scenes.area import shares_inside
+from amazon_ml.scenes.config import SceneConfig
+from amazon_ml.scenes.grid import Windows, place_windows
+from amazon_ml.scenes.outputs import PARTS, check_folder
+from amazon_ml.scenes.parts import PartStore, hash_request
+from amazon_ml.scenes.placing import name_crs, place_files
+from amazon_ml.scenes.sources import describe_file, find_files
+from amazon_ml.scenes.stored import read_frame
+from amazon_ml.scenes.tagging import Job, check_memory, rows_of_strips
+from amazon_ml.scenes.values import choose_scaling, order_bands
+
+log = logging.getLogger(__name__)
+
+#: Version of the parts; increased when the same request gives other probabilities.
+_FORMAT = 2
+#: Bytes at the start of a file that are hashed to notice another file of the same size and time.
+_HEAD = 2**20
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scene that was checked, and can be predicted.
+
+    Parameters
+    ----------
+    job
+        What is predicted.
+    request
+        Hash of all that the probabilities depend on.
+    notes
+        What was decided about it.
+    paths
+        Its files.
+    how
+        Options.
+    gsd
+        Metres a pixel that the networks expect; None where that is not known.
+    """
+
+    job: Job
+    request: str
+    notes: tuple[str, ...]
+    paths: tuple[str, ...]
+    how: SceneConfig
+    gsd: float | None
+
+    def store(self, out: Path | None) -> PartStore:
+        """Give the parts in an output folder."""
+        return PartStore(out / PARTS if out else None, self.request)
+
+
+def prepare(
+    predictor: Predictor, scene: str | Path | Sequence[str | Path], how: SceneConfig, *, out: Path | None = None
+) -> Prepared:
+    """Check a scene and the options, and place its windows; nothing is written.
+
+    Parameters
+    ----------
+    predictor, scene, how, out
+        As for `predict_scene`.
+    """
+    networks = _networks(predictor)
+    named = [scene] if isinstance(scene, str | Path) else list(scene)
+    paths = find_files(named, allow_remote=how.allow_remote)
+    files = [describe_file(path, allow_remote=how.allow_remote) for path in paths]
+    if out is not None:
+        check_folder(out, map(Path, paths))
+    gsd = how.gsd if how.gsd is not None else networks.gsd
+    if how.like is not None and how.gsd is not None:
+        raise InputError("`gsd` and `like` exclude each other: the other result has a resolution", option="gsd")
+    like = None if how.like is None else read_frame(Path(how.like), "like")
+    if like is not None and like.windows.size != networks.size:
+        problem = (
+            f"the windows of the other result have {like.windows.size} pixels, and those of this run {networks.size}"
+        )
+        raise InputError(problem, file=how.like, option="like", remedy="tag both scenes with the same run")
+    grid = like.grid if like else None
+    mosaic = place_files(files, gsd, pixel_coordinates=how.pixel_coordinates, like=grid)
+    stride = how.stride or (like.windows.stride if like else networks.size)
+    windows = place_windows(mosaic.grid, networks.size, stride)
+    needed = order_bands(files, networks.read, how.bands, how.nodata)
+    check_memory(mosaic, windows, needed)
+    inside = np.ones(windows.shape, dtype=np.float32)
+    if how.aoi is not None:
+        inside = shares_inside(Path(how.aoi), mosaic.grid, windows)
+    scaling, notes = choose_scaling(mosaic, needed, networks.read, how.limits)
+    notes = [*mosaic.notes, *_size_notes(windows), *notes]
+    for note in notes:
+        log.warning(note)
+    job = Job(predictor, networks.batch_size, mosaic, needed, scaling, windows, how.valid, inside)
+    rows, columns = windows.shape
+    log.info(
+        "%s x %s windows of %s px, every %s px, in %s", f"{rows:,}", f"{columns:,}", windows.size, windows.stride,
+        name_crs(mosaic.grid.crs),
+    )  # fmt: skip
+    return Prepared(job, _request(job, how), tuple(notes), tuple(paths), how, gsd)
+
+
+def _networks(predictor: Predictor) -> Networks:
+    """Give the networks whose tiles the windows are; members of a blend must read the same ones."""
+    first, *others = all_members(predictor.bundle.networks)
+    for other in others:
+        if (other.size, other.read, other.gsd) != (first.size, first.read, first.gsd):
+            raise InputError(
+                "the members of the blend read tiles in different ways: another size, other bands or limits",
+                file=other.source, option="run", remedy="tag the scene with one of its runs",
+            )  # fmt: skip
+    return replace(first, batch_size=max(one.batch_size for one in (first, *others)))
+
+
+def _size_notes(windows: Windows) -> list[str]:
+    if not windows.is_padded:
+        return []
+    return [
+        f"the scene has {windows.across.length:,} x {windows.down.length:,} pixels, fewer than a window of "
+        f"{windows.size}: the window is filled by reflection"
+    ]
+
+
+def _request(job: Job, how: SceneConfig) -> str:
+    """Hash all that the probabilities depend on."""
+    files = [[*_identity(place.file.path), job.needed.orders[place.file.path]] for place in job.mosaic.places]
+    return hash_request({
+        "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
+        "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
+        "reader": asdict(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
+        "bundle": made_of(job.predictor.bundle), "tags": job.predictor.tags, "strips": rows_of_strips(job),
+        "views": [one.model.tta for one in all_members(job.predictor.bundle.networks)],
+    })  # fmt: skip
+
+
+def _identity(path: str) -> list[object]:
+    """Identify a file by size, time and its first bytes; to hash a whole scene would take as long as to read it."""
+    file = Path(path)
+    if not file.is_file():  # an address in a network
+        return [path]
+    about = file.stat()
+    with file.open("rb") as stream:
+        return [about.st_size, about.st_mtime_ns, hashlib.sha256(stream.read(_HEAD)).hexdigest()]

@@ -1,0 +1,129 @@
+"""A scene in shards: each process tags some of its strips, and a last one joins them to the map.
+
+Strips are divided and predicted as in one process, so that the map is the same to the byte.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from amazon_ml.errors import InputError, listed
+from amazon_ml.predictor import Predictor
+from amazon_ml.runs.predict import inputs_of
+from amazon_ml.runs.shards import Shard
+from amazon_ml.scenes.config import SceneConfig
+from amazon_ml.scenes.finish import check_free, finish
+from amazon_ml.scenes.outputs import PARTS, check_folder
+from amazon_ml.scenes.parts import part_file
+from amazon_ml.scenes.plan import Plan, read_shards, strips_of_shard
+from amazon_ml.scenes.prepare import Prepared, prepare
+from amazon_ml.scenes.result import SceneResult
+from amazon_ml.scenes.sources import is_remote
+from amazon_ml.scenes.tagging import predict_strips, stored_part, strips_of
+from amazon_ml.settings import build
+
+log = logging.getLogger(__name__)
+
+
+def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int) -> Plan:
+    """Divide the strips of a scene into shards.
+
+    Raises
+    ------
+    InputError
+        If there are more shards than strips.
+    """
+    strips = tuple(number for number, _ in strips_of(prepared.job))
+    if not 1 <= count <= len(strips):
+        problem = f"{count:,} shards are not possible: number of strips of the scene: {len(strips):,}"
+        raise InputError(problem, option="shard", remedy=f"choose 1 to {len(strips):,} shards")
+    return Plan(str(run), tuple(scene), asdict(prepared.how), str(Path.cwd()), count, strips)
+
+
+def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = False) -> None:
+    """Store how a scene is divided, before its shards are tagged.
+
+    Raises
+    ------
+    InputError
+        If the output folder holds parts of another call, without `overwrite`.
+    """
+    with prepared.store(out).shared(asdict(plan), overwrite=overwrite):
+        pass
+
+
+def predict_shard(run: Path, prepared: Prepared, scene: Sequence[str], out: Path, shard: Shard) -> None:
+    """Tag the strips of a shard into the parts of an output folder; strips that are there are not tagged again.
+
+    Parameters
+    ----------
+    run
+        Run folder or bundle.
+    prepared
+        The scene.
+    scene
+        Its files and folders as they were named.
+    out
+        The output folder.
+    shard
+        The shard.
+    """
+    job, store = prepared.job, prepared.store(out)
+    plan = plan_shards(run, prepared, scene, shard.count)
+    everything = strips_of(job)
+    strips = [everything[at] for at in strips_of_shard(shard, len(everything))]
+    with store.shared(asdict(plan)), store.shard(shard.number, shard.count):
+        todo = [(number, part) for number, part in strips if stored_part(job, store, number, part) is None]
+        if todo:
+            for _ in predict_strips(job, store, todo, sum(part.stop - part.start for _, part in strips)):
+                pass
+    log.info("shard %s/%s of %s is done: %s strips", shard.number, shard.count, out, f"{len(strips):,}")
+
+
+def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) -> SceneResult:
+    """Join the shards of a scene; the map is the same as without shards.
+
+    Parameters
+    ----------
+    out
+        Folder that ``amazon-ml scene predict`` with ``shard`` wrote its parts to.
+    geojson
+        Write cells.geojson, too, in longitude and latitude.
+    overwrite
+        Replace existing results.
+    """
+    plan = read_shards(out)
+    if plan is None:
+        raise InputError("the folder holds no parts of a scene", file=out / PARTS, option="out",
+                         remedy="name the folder that scene predict `shard` wrote to")  # fmt: skip
+    run = _there(plan.run, plan)
+    named = {name: _there(path, plan) for name in ("aoi", "like") if (path := plan.options.get(name))}
+    how = build(SceneConfig, {**plan.options, **named})
+    predictor = Predictor.load(Path(run))
+    check_folder(out, inputs_of(Path(run), predictor.bundle))
+    prepared = prepare(predictor, [_there(path, plan) for path in plan.scene], how, out=out)
+    store = prepared.store(out)
+    if not store.is_begun():
+        raise InputError(
+            "the parts are of another scene, run or option: a file has changed since they were made", file=out / PARTS,
+            option="out", remedy="remove them, and tag the shards again",
+        )  # fmt: skip
+    check_free(out, overwrite)
+    strips = strips_of(prepared.job)
+    missing = {number for number, part in strips if stored_part(prepared.job, store, number, part) is None}
+    if missing:
+        names = [part_file(Path(), number).name for number in sorted(missing)]
+        problem = f"the folder lacks {len(missing)} of {len(strips)} strips, or they are damaged: {listed(names)}"
+        shards = [
+            f"{shard}/{plan.shards}"
+            for shard in range(plan.shards)
+            if any(plan.strips[at] in missing for at in strips_of_shard(Shard(shard, plan.shards), len(strips)))
+        ]
+        raise InputError(problem, file=out / PARTS, remedy=f"run scene predict with `shard` {listed(shards)}")
+    return finish(prepared, out, geojson=geojson, overwrite=overwrite)
+
+
+def _there(path: str, plan: Plan) -> str:
+    """Give a path from the current folder, where the shards were tagged from another one."""
+    return path if is_remote(path) or Path(plan.folder) == Path.cwd() else str(Path(plan.folder) / path)

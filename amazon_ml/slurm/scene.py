@@ -1,0 +1,112 @@
+"""Tag a scene on a cluster: a task for each shard of its strips, and a job that joins them to the map."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from amazon_ml.errors import InputError
+from amazon_ml.predictor import Predictor
+from amazon_ml.runs.predict import inputs_of
+from amazon_ml.scenes.config import SCENE, SceneConfig
+from amazon_ml.scenes.finish import check_free
+from amazon_ml.scenes.outputs import check_folder
+from amazon_ml.scenes.prepare import prepare
+from amazon_ml.scenes.shards import plan_shards, save_plan
+from amazon_ml.scenes.sources import is_remote
+from amazon_ml.slurm.job import TASK, Job
+from amazon_ml.slurm.site import check_text
+from amazon_ml.slurm.submit import check_not_live, job_folder, site_with, write_jobs
+
+#: Options that name files.
+_PATHS = ("aoi", "like")
+
+
+def scene_jobs(
+    run: Path, *, scene: list[str], out: Path, shards: int, how: SceneConfig = SCENE, geojson: bool = False,
+    site: Path | None = None, gpus_per_node: int = 0, time: str | None = None, partition: str | None = None,
+    memory: str | None = None, at_once: int | None = None, requeue: bool = True, submit: bool = False,
+    overwrite: bool = False,
+) -> None:  # fmt: skip
+    """Write job scripts that tag a scene in shards, and join them to the map.
+
+    The scene and all options are checked now. Strips that are done are not tagged again.
+
+    Parameters
+    ----------
+    run
+        Run folder, trained and tuned, or a bundle.
+    scene
+        GeoTIFF, JPEG 2000 or VRT, several of them, or folders. All files together make one scene.
+    out
+        Folder of the map; its subfolder slurm gets the scripts and their output.
+    shards
+        Number of shards; each is a task.
+    how
+        How the scene is read.
+    geojson
+        Write cells.geojson, too, in longitude and latitude.
+    site
+        YAML file with the settings of the cluster.
+    gpus_per_node
+        1 to predict on a GPU.
+    time
+        Longest time of a task, HH:MM:SS.
+    partition
+        Queue of the jobs.
+    memory
+        Memory of a node, such as 64G.
+    at_once
+        Most shards that are tagged at the same time.
+    requeue
+        Queue a shard again after it was preempted.
+    submit
+        Submit the jobs.
+    overwrite
+        Replace existing results, and the beginning of another call.
+    """
+    if gpus_per_node not in (0, 1) or (at_once is not None and at_once < 1):
+        raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
+    options = {name: value for name, value in _given(how).items() if value is not None}
+    for name, text in (("run", run), ("`out`", out), *((f"`{name}`", text) for name, text in options.items()),
+                       *(("`scene`", one) for one in scene)):  # fmt: skip
+        check_text(text, name)
+    chosen = site_with(site, time=time, partition=partition, memory=memory)
+    place = out.absolute()
+    if submit:
+        check_not_live(place)
+    source, files = run.absolute(), [one if is_remote(one) else str(Path(one).absolute()) for one in scene]
+    predictor = Predictor.load(source)
+    check_folder(out, [source, *inputs_of(source, predictor.bundle)])
+    check_free(out, overwrite)
+    prepared = prepare(predictor, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
+    plan = plan_shards(source, prepared, files, shards)
+    save_plan(prepared, place, plan, overwrite=overwrite)
+    words = [f"--{name}={value}" for name, value in options.items()]
+    tag = Job(
+        "scene",
+        f"Each task tags one of {shards} shards of {place.name}; strips that are done are not tagged again.",
+        ("scene", "predict", str(source), "--scene", json.dumps(files, ensure_ascii=False), "--out", str(place),
+         "--shard", f"{TASK}/{shards}", *words),
+        job_folder(place),
+        tasks=tuple(range(shards)),
+        at_once=at_once,
+        gpus_per_node=gpus_per_node,
+        requeue=requeue,
+    )  # fmt: skip
+    more = ("--geojson", "true") if geojson else ()
+    about = f"Joins the shards to the map {place.name}, or lists strips that are missing."
+    merge = Job("scene-merge", about, ("scene", "merge", str(place), "--overwrite", *more), job_folder(place))
+    write_jobs([tag, merge], chosen, submit_jobs=submit)
+
+
+def _given(how: SceneConfig) -> dict[str, str | None]:
+    """Give the texts of the options that are not at their defaults, as the command line takes them."""
+    values = {field.name: getattr(how, field.name) for field in fields(how)}
+    changed = {name: value for name, value in values.items() if value != getattr(SCENE, name)}
+    plain = {name: json.dumps(value) if isinstance(value, bool) else str(value) for name, value in changed.items()}
+    return {**plain, **_absolute(how)}
+
+
+def _absolute(how: SceneConfig) -> dict[str, str]:
+    named = {name: getattr(how, name) for name in _PATHS}
+    return {name: str(Path(path).absolute()) for name, path in named.items() if path is not None}
