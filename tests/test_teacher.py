@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import leave_out_finish
+from conftest import leave_out_finish, leave_out_pages
 from PIL import Image
 
 from amazon_ml.data.batches.sources import JoinedTiles
@@ -23,9 +23,11 @@ from amazon_ml.labels import PLANET
 from amazon_ml.models.losses import LOSSES, make_loss
 from amazon_ml.models.losses.bce import BCE
 from amazon_ml.models.tagger import TileTagger
+from amazon_ml.pipeline import rounds
 from amazon_ml.pipeline.train import train
 from amazon_ml.runs import teaching
 from amazon_ml.runs.blend import make_blend
+from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import adopt
@@ -422,3 +424,53 @@ def test_confidence_is_the_mean_over_tags_of_the_larger_answer() -> None:
     p = pd.DataFrame([[0.9, 0.2], [0.5, 0.5], [0.0, 1.0]], index=["a", "b", "c"], columns=["x", "y"], dtype="float32")
     np.testing.assert_allclose(confidence(p.to_numpy()), [0.85, 0.5, 1.0], rtol=1e-6)
     assert Taught(p.iloc[:0], p).confident(0.85 - 1e-6).index.tolist() == ["a", "c"]
+
+
+# ---------------------------------------------------------------- rounds
+
+
+@pytest.mark.parametrize(("verdicts", "trained"), [(["higher", "noise"], 2), (["lower"], 1), (["higher"] * 3, 3)])
+def test_rounds_go_on_while_the_student_is_better_than_its_teacher(
+    verdicts: list[str], trained: int, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[RunConfig] = []
+    told = iter(verdicts)
+
+    def compared(pair: list[Run], rule: str) -> Any:
+        assert [run.path for run in pair] == [Path(str(runs[-1].data.teacher)), runs[-1].folder]
+        difference = {"value": 0.0, "standard_error": 0.0, "interval": [0.0, 0.0], "verdict": next(told)}
+        return {"runs": [{}, {"minus_first": {"cross_fitted": difference}}]}
+
+    monkeypatch.setattr(rounds, "train", lambda config: runs.append(config))
+    monkeypatch.setattr(rounds, "compare_runs", compared)
+    config = _config(tmp_path / "run", tiles, data__teacher="first")
+    done = list(rounds.train_rounds(config, 3))
+    names = [tmp_path / f"run-{number}" for number in range(1, trained + 1)]
+    assert [run.folder for run in runs] == names
+    assert [run.data.teacher for run in runs] == ["first", *map(str, names[:-1])]
+    assert [one.minus_teacher["verdict"] for one in done] == verdicts
+
+
+def test_rounds_of_real_runs_are_compared_and_resumed(
+    tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_pages(monkeypatch)
+    for number in (1, 2):
+        _prepared(tmp_path / f"run-{number}")
+    config = _config(tmp_path / "run", tiles, data__teacher=str(teacher), trainer__max_epochs=1)
+    first, again = (list(rounds.train_rounds(config, 2)) for _ in range(2))
+    assert [one.minus_teacher for one in first] == [one.minus_teacher for one in again]
+    expected = compare_runs([Run(teacher), Run(tmp_path / "run-1")], "shrunk")["runs"][1]["minus_first"]
+    assert expected is not None and first[0].minus_teacher == expected["cross_fitted"]
+    assert len(first) == (2 if expected["cross_fitted"]["verdict"] == "higher" else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "option"),
+    [({}, 2, "data.teacher"), ({"data__teacher": "a"}, 0, "rounds"),
+     ({"data__teacher": "a", "data__validate": False}, 2, "data.validate")],
+)  # fmt: skip
+def test_rounds_that_cannot_be_are_refused(options: dict[str, Any], count: int, option: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        list(rounds.train_rounds(_config(tmp_path / "run", tmp_path, **options), count))
+    assert error.value.option == option
