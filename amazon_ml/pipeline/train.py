@@ -3,11 +3,13 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.models.satellite import check_weights
@@ -109,7 +111,7 @@ def _joined(config: RunConfig) -> RunResult:
 def _train(config: RunConfig) -> Metrics:
     began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
-        catalog, folds = distributed.on_rank_zero(lambda: _set_up(run, config, held))
+        catalog, folds = _shared(run, lambda: _set_up(run, config, held))
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
         for fold in folds:
@@ -118,6 +120,20 @@ def _train(config: RunConfig) -> Metrics:
     metrics = distributed.on_rank_zero(lambda: _put_together(run, catalog))
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
+
+
+def _shared(run: Run, set_up: Callable[[], tuple[Catalog, list[int]]]) -> tuple[Catalog, list[int]]:
+    """Set a run up in the first process; several processes map one catalog from its file instead of a copy each."""
+    if distributed.count() == 1:
+        return set_up()
+
+    def written() -> list[int]:
+        catalog, folds = set_up()
+        write_catalog(run.catalog, catalog)
+        return folds
+
+    folds = distributed.on_rank_zero(written)
+    return map_catalog(run.catalog), folds
 
 
 def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list[int]]:

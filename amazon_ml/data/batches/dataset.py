@@ -26,6 +26,8 @@ from amazon_ml.errors import InputError
 Batch = dict[str, torch.Tensor]
 #: A tile in an epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
 Key = int
+#: Number of keys that become numbers of Python at once.
+_KEYS = 65_536
 
 
 class TileDataset(Dataset[Batch]):
@@ -39,6 +41,8 @@ class TileDataset(Dataset[Batch]):
         Array of shape (tiles, tags) for labelled tiles: multi-hot, or soft labels in 0..1.
     augmentation
         Augmentation of training tiles.
+    rows
+        Rows of `targets` in the order of positions; all by default.
     """
 
     def __init__(
@@ -46,9 +50,10 @@ class TileDataset(Dataset[Batch]):
         source: TileSource,
         targets: npt.NDArray[np.generic] | None = None,
         augmentation: Augmentation | None = None,
+        rows: npt.NDArray[np.integer] | None = None,
     ) -> None:
         self.source, self.augmentation = source, augmentation
-        self.targets = None if targets is None else targets.astype(np.float32)
+        self._targets, self._rows = targets, rows  # as they are: a copy in float32 would take four times as much
 
     def __len__(self) -> int:
         return len(self.source)
@@ -56,7 +61,9 @@ class TileDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         """Fetch a batch without a dictionary and a copy for each tile."""
         epochs, rows = np.divmod(keys, len(self))
-        targets = None if self.targets is None else self.targets[rows]
+        targets = None
+        if self._targets is not None:
+            targets = self._targets[rows if self._rows is None else self._rows[rows]].astype(np.float32)
         how = self.augmentation
         images = self.source.fetch(rows, how.symmetries(epochs, rows) if how else None)
         if how and not how.only_symmetry:
@@ -94,7 +101,9 @@ class EpochSampler(Sampler[Key]):
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tiles)
         mine = order[: len(self) * self.world_size][self.rank :: self.world_size]
         start, self.skip = self.skip, 0
-        return iter((self.epoch * self.tiles + mine[start:]).tolist())
+        keys = self.epoch * self.tiles + mine[start:]
+        # Part by part: ten million numbers of Python take 300 MB.
+        return (key for at in range(0, len(keys), _KEYS) for key in keys[at : at + _KEYS].tolist())
 
     def __len__(self) -> int:
         return self.tiles // self.world_size
