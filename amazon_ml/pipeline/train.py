@@ -34,7 +34,8 @@ from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
 from amazon_ml.runtime import distributed
-from amazon_ml.training.fit import fit_fold, fold_data, joined, on_gpu, open_tiles
+from amazon_ml.training.fit import fit_fold, joined
+from amazon_ml.training.tiles import fold_data, on_gpu, open_tiles
 
 log = logging.getLogger(__name__)
 
