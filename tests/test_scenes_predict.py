@@ -322,11 +322,11 @@ def test_a_call_that_was_killed_goes_on(tmp_path: Path, tagger: am.Predictor, mo
     whole = tagger.predict_scene(scene, tmp_path / "whole")
     predict, calls = tagger.predict_proba, []
 
-    def killed_after_three(tiles: Any) -> Any:
+    def killed_after_three(tiles: Any, **options: Any) -> Any:
         calls.append(len(tiles))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return predict(tiles)
+        return predict(tiles, **options)
 
     out = tmp_path / "out"
     monkeypatch.setattr(tagger, "predict_proba", killed_after_three)
