@@ -19,6 +19,7 @@ from amazon_ml.scenes.config import CUT, CutConfig
 from amazon_ml.scenes.grid import Grid, place_windows
 from amazon_ml.scenes.labelling import Place, label_tiles, split_by_place
 from amazon_ml.scenes.placing import Mosaic, metres_per_unit, place_files
+from amazon_ml.scenes.raster import save
 from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader, Needed, read_ahead
 from amazon_ml.scenes.values import order_letters
@@ -157,6 +158,7 @@ def _write_tile(
 ) -> None:
     """Write a tile as a GeoTIFF with names of its bands and, where pixels lack data, a mask."""
     import rasterio
+    from rasterio.io import MemoryFile
 
     row, column = place
     corner = Grid(grid.crs, grid.x(column), grid.y(row), grid.dx, grid.dy, tile.shape[2], tile.shape[1])
@@ -166,15 +168,13 @@ def _write_tile(
     }  # fmt: skip
     if grid.crs:
         about["crs"] = grid.crs
-    with (
-        atomic_write(path) as temporary,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(temporary, "w", **about) as file,
-    ):
-        file.write(tile)
-        file.descriptions = [_WORDS[letter] for letter in needed.letters]
-        if not valid.all():
-            file.write_mask(valid)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory, atomic_write(path) as temporary:
+        with memory.open(**about) as file:
+            file.write(tile)
+            file.descriptions = [_WORDS[letter] for letter in needed.letters]
+            if not valid.all():
+                file.write_mask(valid)
+        save(memory, temporary)
 
 
 def _config(out: Path, grid: Grid, needed: Needed, how: CutConfig, separator: str) -> str:

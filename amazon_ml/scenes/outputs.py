@@ -1,18 +1,17 @@
 """The results of a scene in a folder: GeoPackage, GeoParquet, raster, GeoJSON, table of areas, and what was done."""
 
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from amazon_ml.data.readers.images import Image
-from amazon_ml.errors import InputError, WorkError
-from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.files import write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
+from amazon_ml.scenes.map_files import map_file
 from amazon_ml.scenes.page.scene import scene_page
 from amazon_ml.scenes.picture import encode_picture
 from amazon_ml.scenes.placing import name_crs
@@ -55,19 +54,6 @@ def existing_outputs(out: Path) -> list[Path]:
     return [out / name for name in OUTPUTS if os.path.lexists(out / name)]
 
 
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """Write a file atomically; errors of the libraries that write databases and rasters are a `WorkError`, too."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
-    try:
-        with atomic_write(path) as temporary:
-            yield temporary
-    except (sqlite3.Error, RasterioError, CPLE_BaseError) as error:
-        raise WorkError(f"cannot write {path}: {error}; is the disk full?") from error
-
-
 def write_outputs(
     out: Path, result: SceneResult, picture: Image, about: Mapping[str, object], *, title: str, geojson: bool
 ) -> None:
@@ -92,19 +78,19 @@ def write_outputs(
         if path.name == RECORD or (path.name == GEOJSON and not geojson):
             path.unlink()  # of the results that are replaced
     layer = result.layer()
-    with _written(out / CELLS) as temporary:
+    with map_file(out / CELLS) as temporary:
         write_geopackage(temporary, layer)
-    with _written(out / PARQUET) as temporary:
+    with map_file(out / PARQUET) as temporary:
         write_geoparquet(temporary, layer)
-    with _written(out / RASTER) as temporary:
+    with map_file(out / RASTER) as temporary:
         write_raster(temporary, result)
     if geojson:
-        with _written(out / GEOJSON) as temporary:
+        with map_file(out / GEOJSON) as temporary:
             write_geojson(temporary, layer)
     summary = result.summary()
     write_table(out / SUMMARY, summary.round(4))
     encoded = encode_picture(picture)
-    with _written(out / PICTURE) as temporary:
+    with map_file(out / PICTURE) as temporary:
         temporary.write_bytes(encoded)
     write_text(out / MAP, scene_page(title, result, summary, encoded))
     rows, columns = result.windows.shape
