@@ -18,7 +18,7 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds.folds import read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.labels import first_difference
-from amazon_ml.runs.blend import read_blend
+from amazon_ml.runs.blend import read_blend, single_runs
 from amazon_ml.runs.bundle import is_bundle
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run, read_oof, read_truth
@@ -48,13 +48,6 @@ def open_teacher(path: Path, student: Run) -> Run:
     except InputError as error:
         raise InputError(error.problem, file=error.file, option="data.teacher", remedy=error.remedy) from None
     return teacher
-
-
-def single_runs(teacher: Run) -> list[Run]:
-    """List the runs that a teacher is made of: itself, or the members of a blend, also those of blends within it."""
-    if not teacher.blend.exists():
-        return [teacher]
-    return [run for member in read_blend(teacher).members for run in single_runs(member)]
 
 
 def blends_of(teacher: Run) -> list[Run]:

@@ -20,14 +20,14 @@ from amazon_ml.data.readers.broken import describe_broken
 from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.data.taught import Taught, list_untagged
 from amazon_ml.errors import InputError
-from amazon_ml.runs.blend import read_blend, stack_tables
+from amazon_ml.runs.blend import read_blend, single_runs, stack_tables
 from amazon_ml.runs.bundle import run_networks
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import FoldFolder, Run, read_probabilities
 from amazon_ml.runs.hashes import hash_file, is_unchanged, read_recorded, write_json, write_table
 from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.predict import predict_listed
-from amazon_ml.runs.teacher import check_teacher, open_teacher, single_runs, teacher_hash
+from amazon_ml.runs.teacher import check_teacher, open_teacher, teacher_hash
 from amazon_ml.runs.tile_files import hashes_by_name
 from amazon_ml.runs.tiles import read_bands
 
