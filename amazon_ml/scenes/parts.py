@@ -17,7 +17,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.files import atomic_write, read_json, write_json
 from amazon_ml.runtime.locks import locked
 
-_REQUEST, _LOCK, _PARTS = "request.json", "lock", "strip-*.npz"
+_REQUEST, _LOCK, _PARTS, _ENGINE = "request.json", "lock", "strip-*.npz", "engine.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,15 @@ class PartStore:
         """Whether the folder holds the beginning of this request."""
         return self.folder is not None and self._recorded(self.folder) == self.request
 
+    @property
+    def engine(self) -> Path | None:
+        """The file with the engine and the precision of the parts."""
+        return None if self.folder is None else self.folder / _ENGINE
+
+    def has_parts(self) -> bool:
+        """Whether parts of this request are there."""
+        return self.folder is not None and self.is_begun() and any(self.folder.glob(_PARTS))
+
     @contextmanager
     def begun(self, *, overwrite: bool) -> Iterator[None]:
         """Prepare the folder, and lock it; it is removed at the end without an error.
@@ -84,8 +93,8 @@ class PartStore:
             raise WorkError(f"cannot write {self.folder}: {error.strerror}") from error
         with locked(self.folder / _LOCK, f"another process tags this scene into {self.folder.parent}"):
             if not self.is_begun():
-                for part in self.folder.glob(_PARTS):
-                    part.unlink()
+                for part in (*self.folder.glob(_PARTS), self.folder / _ENGINE):
+                    part.unlink(missing_ok=True)
                 write_json(self.folder / _REQUEST, {"request": self.request})
             yield
             shutil.rmtree(self.folder)
@@ -94,7 +103,7 @@ class PartStore:
         """Check that the folder may be filled with parts of this request."""
         if self.folder is None or not os.path.lexists(self.folder):
             return
-        ours = (_REQUEST, _LOCK)
+        ours = (_REQUEST, _LOCK, _ENGINE)
         if self.folder.is_symlink() or not self.folder.is_dir() or any(
             path.name not in ours and not path.match(_PARTS) and not path.match(f".{_PARTS}.*.part")
             for path in self.folder.iterdir()

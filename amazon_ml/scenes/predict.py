@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import Networks
 from amazon_ml.runs.inference import all_members
@@ -40,8 +41,9 @@ _CLIPPED = 0.5
 
 
 def tag_scene(
-    run: Path, *, scene: list[str], out: Path, how: SceneConfig = SCENE, geojson: bool = False, overwrite: bool = False
-) -> SceneResult:
+    run: Path, *, scene: list[str], out: Path, how: SceneConfig = SCENE, engine: EngineName = "torch",
+    precision: PrecisionName | None = None, geojson: bool = False, overwrite: bool = False,
+) -> SceneResult:  # fmt: skip
     """Tag a scene: write a map with a cell for each window, and the area of each tag.
 
     Parameters
@@ -55,12 +57,18 @@ def tag_scene(
         Folder to write: map.html, cells.gpkg, cells.parquet, probabilities.tif, summary.csv and scene.json.
     how
         How the scene is read.
+    engine
+        What computes: PyTorch (``torch``), PyTorch with batch norm folded into convolutions (``folded``), or
+        onnxruntime (``onnx``). ``auto`` times each on the first windows, and chooses the fastest one whose
+        probabilities and tags are those of torch in float32.
+    precision
+        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
     geojson
         Write cells.geojson, too, in longitude and latitude.
     overwrite
         Replace existing results, and the beginning of another call.
     """
-    predictor = Predictor.load(run)
+    predictor = Predictor.load(run, engine=engine, precision=precision)
     check_folder(out, [run, *inputs_of(run, predictor.bundle), *map(Path, scene)])
     return predict_scene(predictor, scene, how, out=out, geojson=geojson, overwrite=overwrite)
 
@@ -135,7 +143,7 @@ def predict_scene(
         "%s x %s windows of %s px, every %s px, in %s", f"{rows:,}", f"{columns:,}", windows.size, windows.stride,
         name_crs(mosaic.grid.crs),
     )  # fmt: skip
-    with store.begun(overwrite=overwrite):
+    with store.begun(overwrite=overwrite), predictor.recorded(store.engine, store.has_parts()):
         found = predict_windows(job, store)
         for note in _value_notes(found, files[0].dtype):
             notes.append(note)
@@ -147,7 +155,7 @@ def predict_scene(
         if out is not None:
             about = {
                 "scene": paths, "options": asdict(how), "gsd": gsd, "networks": made_of(predictor.bundle),
-                "frequencies": dict(predictor.bundle.frequencies),
+                "frequencies": dict(predictor.bundle.frequencies), "engine": predictor.engine,
             }  # fmt: skip
             write_outputs(out, result, found.picture, about, title=scene_title(paths), geojson=geojson)
             log.info("wrote %s: %s cells", out, f"{int((inside > 0).sum()):,}")
