@@ -6,11 +6,14 @@ a process number, signals, an environment and output of its own, and whoever end
 other programs (Slurm, torchrun, the command itself) start it: it forks such a process, passes signals on to it, and
 ends as it does.
 
-What only a new interpreter shows needs `subprocess`: what imports read from the environment (backends of matplotlib,
-settings of the C library), how much memory a process takes, and that the command can be started at all.
+A process that is forked early (``early=True``) has imported PyTorch and the like, but nothing of this package, nor of
+Lightning, timm, torchvision and matplotlib: for tests of what their imports read from the environment, and of the order
+of imports. What only a new interpreter shows needs `subprocess`: settings of the C library, and that the command can be
+started at all.
 
 The process that forks is started at the first use, or before the workers of pytest-xdist, which share it. It ends with
-the process that started it.
+the process that started it. It is a new interpreter that imports every module of the package, one after the other;
+`printed_by_imports` gives what it printed meanwhile.
 """
 
 import contextlib
@@ -33,13 +36,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Here lies the socket of the process that forks.
+#: Here lie the sockets of the processes that fork.
 ADDRESS = "AMAZON_ML_FORKS"
-#: Nothing of it begins a thread, which a fork would lose.
-IMPORTED = (
-    "amazon_ml.cli.signature", "amazon_ml.pipeline.train", "amazon_ml.runs.evaluate", "amazon_ml.runs.predict",
-    "torch.distributed.run",
+#: What processes that are forked early have imported. Neither it nor what follows begins a thread, which a fork would
+#: lose; but for one of Arrow's allocator, which takes care of that.
+EARLY = (
+    "torch._dynamo", "torch.distributed.run", "torch.utils.tensorboard", "pandas", "pyarrow.parquet", "scipy.signal",
+    "sklearn.linear_model", "sklearn.model_selection", "numba.typed", "jsonargparse", "pydantic", "rasterio", "rich",
 )  # fmt: skip
+#: What is imported at its first use only, after the package; and what modules of tests import.
+LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg", "conftest")
+#: The variable of the fixture `without_pages`, for commands that are forked, and for what they start.
+WITHOUT_PAGES = "AMAZON_ML_TESTS_WITHOUT_PAGES"
 #: What a stand-in passes on.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NUMBER = struct.Struct("!i")
@@ -55,6 +63,7 @@ class _Work:
     folder: str
     executable: str
     new_session: bool = False
+    early: bool = False
     #: A function and its arguments, as a pickle: its module is imported in the process.
     call: bytes = b""
 
@@ -64,7 +73,7 @@ class _Child:
 
     def __init__(self, address: str, work: _Work, files: Sequence[int]) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(address)
+        self._socket.connect(f"{address}.early" if work.early else address)
         content = pickle.dumps(work.__dict__)  # not the class, whose module has another name in the one that forks
         socket.send_fds(self._socket, [_NUMBER.pack(len(content))], files)
         self._socket.sendall(content)
@@ -106,11 +115,13 @@ class Forked:
         Whether it is the first process of a session of its own, to which signals can be sent as a whole.
     fast_python
         Whether what it starts with Python's interpreter is forked, too.
+    early
+        Whether it is forked before this package, Lightning, timm, torchvision and matplotlib are imported.
     """
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None,
-        folder: Path | None = None, new_session: bool = False, fast_python: bool = False, call: bytes = b"",
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None,
+        new_session: bool = False, fast_python: bool = False, early: bool = False, call: bytes = b"",
     ) -> None:  # fmt: skip
         self.args = list(command)
         is_python = not command or command[0].startswith("-") or command[0].endswith(".py")
@@ -120,7 +131,7 @@ class Forked:
         self._said = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 (open as long as the process)
         with Path(os.devnull).open() as nothing:
             files = [nothing.fileno(), *(file.fileno() for file in self._said)]
-            work = _Work(whole, around, str(folder or Path.cwd()), executable, new_session, call)
+            work = _Work(whole, around, str(folder or Path.cwd()), executable, new_session, early, call)
             self._child = _Child(_address(), work, files)
         self.pid = self._child.pid
 
@@ -159,10 +170,10 @@ class Forked:
 
 def run(
     command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None,
-    timeout: float = 240, fast_python: bool = False,
+    timeout: float = 240, fast_python: bool = False, early: bool = False,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a command to its end, as `subprocess.run` does."""
-    process = Forked(command, environment=environment, folder=folder, fast_python=fast_python)
+    process = Forked(command, environment=environment, folder=folder, fast_python=fast_python, early=early)
     try:
         stdout, stderr = process.communicate(timeout)
     finally:
@@ -178,6 +189,12 @@ def called(function: Callable[..., object], *arguments: Any) -> Forked:
 def start_for_workers() -> None:
     """Start the process that forks, which workers of pytest-xdist share."""
     _address()
+
+
+def printed_by_imports() -> str:
+    """Give what was printed while the process that forks imported every module of the package."""
+    assert run(["-c", ""]).returncode == 0  # it forks when it has imported them
+    return Path(_address()).with_name("printed").read_text()
 
 
 @functools.cache
@@ -196,15 +213,18 @@ def _address() -> str:
     if ADDRESS not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="forks-")
         address = str(Path(folder.name) / "socket")
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(address)
-        listening.listen(64)  # whoever connects before it is ready waits
+        listening = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for each, name in zip(listening, (f"{address}.early", address), strict=True):
+            each.bind(name)
+            each.listen(64)  # whoever connects before it is ready waits
         own_end, its_end = socket.socketpair()
-        subprocess.Popen(
-            [sys.executable, __file__, str(listening.fileno()), str(its_end.fileno())], start_new_session=True,
-            pass_fds=[listening.fileno(), its_end.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )  # fmt: skip
+        ends = [each.fileno() for each in (*listening, its_end)]
+        with Path(address).with_name("printed").open("w") as printed:
+            subprocess.Popen(
+                [sys.executable, __file__, *map(str, ends)], start_new_session=True, pass_fds=ends,
+                stdin=subprocess.DEVNULL, stdout=printed, stderr=printed,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )  # fmt: skip
         its_end.close()
         _kept.extend((folder, own_end))
         os.environ[ADDRESS] = address
@@ -245,10 +265,41 @@ def _stand_in(address: str) -> None:
 # ---------------------------------------------------------------- the process that forks
 
 
+def _prepare(early: socket.socket, listening: socket.socket, owner: socket.socket) -> Callable[[], None]:
+    """Import, and serve: the early requests in a process of their own. Returns in forked processes only."""
+    for module in EARLY:
+        importlib.import_module(module)
+    if os.fork() == 0:
+        listening.close()
+        return _serve(early, owner)
+    early.close()
+    for module in (*_modules(Path(__file__).parents[1] / "amazon_ml"), *LATE):
+        importlib.import_module(module)
+    _compile()
+    return _serve(listening, owner)
+
+
+def _modules(package: Path) -> list[str]:
+    """Name all modules of a package."""
+    paths = [path.relative_to(package.parent).with_suffix("") for path in sorted(package.rglob("*.py"))]
+    return [".".join(path.parts).removesuffix(".__init__") for path in paths]
+
+
+def _compile() -> None:
+    """Compile what Numba compiles at its first call in a process, in two seconds."""
+    import numpy as np
+    import torch
+
+    from amazon_ml.data.augment.symmetry import gather
+    from amazon_ml.models.preprocess import normalise
+
+    tiles = torch.zeros((1, 8, 8, 3), dtype=torch.uint8)
+    normalise(tiles, torch.zeros(3), torch.ones(3))
+    gather(tiles.numpy(), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.uint8))
+
+
 def _serve(listening: socket.socket, owner: socket.socket) -> Callable[[], None]:
     """Fork a process for each request; returns in these processes only, with what to do there."""
-    for module in IMPORTED:
-        importlib.import_module(module)
     gc.freeze()
     ended_r, ended_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -332,6 +383,11 @@ def _become(work: _Work, files: list[int]) -> Callable[[], None]:
     os.environ.clear()
     os.environ.update(work.environment)
     sys.executable = work.executable
+    if WITHOUT_PAGES in os.environ:
+        import conftest
+        import pytest
+
+        conftest.leave_out_drawings(pytest.MonkeyPatch())
     if work.call:
         return lambda: _call(work.call)
     return lambda: _run(list(work.arguments))
@@ -360,5 +416,5 @@ def _run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _do = _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))
+    _do = _prepare(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))
     _do()

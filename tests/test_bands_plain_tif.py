@@ -140,6 +140,36 @@ def test_a_deflated_strip_must_have_the_length_of_the_header(tmp_path: Path, cha
         np.testing.assert_array_equal(found.pixels[..., 0], pixels)
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 2, 1)])
+def test_strips_may_lie_in_any_order(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """With two strange bytes between them, too: no writer here makes such files, but TIF allows them."""
+    pixels = values(0, 1)[:, :, 0]
+    height, width = pixels.shape
+    strips = [part.tobytes() for part in np.split(pixels, 3)]
+    tags = {256: (width,), 257: (height,), 258: (16,), 259: (1,), 262: (1,), 277: (1,), 278: (height // 3,)}
+    lists = 8 + 2 + 12 * (len(tags) + 2) + 4
+    start = lists + 2 * 12
+    body, offsets = b"", [0, 0, 0]
+    for strip in order:
+        body += b"xx"
+        offsets[strip] = start + len(body)
+        body += strips[strip]
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, (value,) in tags.items()]
+    entries += [struct.pack("<HHII", 273, 4, 3, lists), struct.pack("<HHII", 279, 4, 3, lists + 12)]
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    lengths = [len(strip) for strip in strips]
+    content = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    content += struct.pack("<3I", *offsets) + struct.pack("<3I", *lengths) + body
+    path = tmp_path / "t.tif"
+    path.write_bytes(content)
+    found = read_plain(path, content, MANY)
+    assert found is not None
+    np.testing.assert_array_equal(found.pixels[..., 0], pixels)
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(file.read(1), pixels)
+
+
 @hypothesis.settings(max_examples=150)
 @given(data=st.data())
 def test_a_damaged_tif_gives_what_gdal_gives_or_nothing(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:

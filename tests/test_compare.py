@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paire
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
+from amazon_ml.runs import speed
+from amazon_ml.runs.blend import make_blend
+from amazon_ml.runs.folder import Run
+
+pytestmark = pytest.mark.usefixtures("without_pages")
 
 P, TRUE = draw_rows(400, seed=5)
 
@@ -297,3 +303,25 @@ def test_comparing_changes_no_run(runs: dict[str, Path], tmp_path: Path) -> None
     before = state()
     compared(tmp_path, runs["sharp"], runs["half"])
     assert state() == before
+
+
+# ---------------------------------------------------------------- size and speed
+
+
+def test_size_and_speed_of_a_run_and_of_a_blend_are_those_of_their_networks(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_SECONDS", 0.02)
+    other, blended = tmp_path / "other", Run(tmp_path / "blended")
+    shutil.copytree(trained, other)
+    blended.path.mkdir()
+    make_blend(blended, [Run(trained), Run(other)], "mean")
+    found = compared(tmp_path, trained, blended.path, "--speed", "true")
+    one, two = found["runs"]
+    files = [trained / f"fold-{number}" / "model.safetensors" for number in (0, 2)]
+    assert one["megabytes"] == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)
+    assert (one["networks"], two["networks"], two["megabytes"]) == (2, 4, pytest.approx(2 * one["megabytes"]))
+    assert 0 < two["predicted_per_second"] < one["predicted_per_second"]
+    shutil.rmtree(other)
+    gone = compared(tmp_path, trained, blended.path)["runs"][1]
+    assert gone["networks"] is gone["megabytes"] is gone["predicted_per_second"] is None

@@ -170,7 +170,7 @@ def test_page_on_options_has_each_with_its_default() -> None:
     page, defaults = options_page(), TRAIN_PARSER.get_defaults()
     rows = dict(re.findall(r"^\| `([\w.]+)` \| `.*?` \| (\S.*?) \|", page, re.MULTILINE))
     asked = {name.removeprefix("--") for name in options("train")} - {
-        "help", "config", "print_config", "data", "model", "trainer",
+        "help", "config", "print_config", "data", "model", "trainer", "rounds",
     }  # fmt: skip
     assert set(rows) == {name for name in asked if not name.endswith(".help")}
     assert rows["data.root"] == "required"

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 
+#: Variables of an environment in which nobody has set memory.
+PLAIN = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
 #: Counts the pages that one large block costs, after another such block was freed.
 COUNT = """
 import json, resource, sys
@@ -46,10 +49,9 @@ print(json.dumps([before, cost(), cost(lambda: torch.ones(2**27, dtype=torch.uin
 
 
 def told(code: str, **environment: str) -> Any:
-    """Run code in a process whose memory nobody has set; gives what it prints, from JSON."""
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+    """Run code in a new interpreter whose memory nobody has set; gives what it prints, from JSON."""
     ran = subprocess.run(
-        [sys.executable, "-c", COUNT + code], env=plain | environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", COUNT + code], env=PLAIN | environment, check=True, capture_output=True, text=True
     )
     return json.loads(ran.stdout.splitlines()[-1])
 
@@ -73,5 +75,6 @@ def test_other_settings_of_the_environment_do_not_matter() -> None:
 
 
 def test_prediction_keeps_what_it_frees_of_arrays_and_tensors() -> None:
-    before, array, tensor = told(PREDICT)
+    done = forked.run(["-c", COUNT + PREDICT], environment=PLAIN, early=True)
+    before, array, tensor = json.loads(done.stdout.splitlines()[-1])
     assert before > 50 and array < before / 10 and tensor < before / 10

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from made_tiles import tifs, values, write_tif
 from PIL import Image
 
 from amazon_ml.cli.main import main
@@ -269,6 +270,33 @@ def test_unfit_tile_is_refused_by_name(tmp_path: Path, broken: str) -> None:
         save_tile(path, paint_scene(48, 48 if broken == "other size" else 32, np.random.default_rng(9)))
     with pytest.raises(InputError, match=str(path)):
         find_neighbours(tiles)
+
+
+def test_tifs_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    """Before any file is read; folds by tags can be examined, without what touching tiles would tell."""
+    root = tifs(tmp_path, values)
+    tiles = list_tiles([root / "tiles"])
+    with pytest.raises(InputError) as refused:
+        find_neighbours(tiles)
+    assert refused.value.option == "data.fold_by" and str(refused.value.file).endswith("t0.tif")
+    out = [f"--folds={tmp_path / 'folds.csv'}", f"--json={tmp_path / 'f.json'}"]
+    call = ["data", "folds", str(root), "--n_folds=2", *out]
+    assert main([*call, "--by=scenes"]) == 2
+    assert main(call) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["tiles"] == 12 and figures["leakage"] is None and figures["pairs"] is None
+    assert [record["leakage"] for record in figures["folds"]] == [None, None]
+
+
+def test_folds_of_tiles_with_a_file_for_each_band(tmp_path: Path) -> None:
+    for i in range(6):
+        for band in ("B02", "B03"):
+            write_tif(tmp_path / f"set/t{i}/t{i}_{band}.tif", values(i, 1))
+    rows = [f"t{i},{'forest' if i % 2 else 'river field'}" for i in range(6)]
+    (tmp_path / "set/labels.csv").write_text("\n".join(["image,tags", *rows, ""]))
+    call = ["data", "folds", str(tmp_path / "set"), "--n_folds=2", f"--folds={tmp_path / 'folds.csv'}"]
+    assert main([*call, "--files={name}/{name}_{band}.tif", "--bands=[B02, B03]"]) == 0
+    assert sorted(pd.read_csv(tmp_path / "folds.csv")["image_name"]) == [f"t{i}" for i in range(6)]
 
 
 def test_tiny_tiles_are_refused(tmp_path: Path) -> None:

@@ -1,20 +1,21 @@
-"""Commands that a notebook kernel runs: it exports its plotting backend, which they must not depend on."""
+"""Commands that a notebook kernel runs: it exports its plotting backend, which they must not depend on.
+
+Each runs in a process that has not imported matplotlib, whose import reads the backend.
+"""
 
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+import forked
 
 #: What a kernel exports, and what nothing knows.
 BACKENDS = ("module://matplotlib_inline.backend_inline", "nonsense")
 
 
 def _shell(backend: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "amazon_ml.cli", *words],
-        capture_output=True, text=True, env={**os.environ, "MPLBACKEND": backend},
-    )  # fmt: skip
+    return forked.run(words, environment={**os.environ, "MPLBACKEND": backend}, early=True)
 
 
 def test_training_starts_whatever_the_backend() -> None:
@@ -34,9 +35,10 @@ def test_work_is_done_whatever_the_backend(trained: Path, demo_tiles: Path, tmp_
 
 def test_notebook_that_calls_from_python_keeps_its_backend() -> None:
     code = (
-        "import os; from amazon_ml.cli.main import main; main(['submit', 'lint', 'nowhere.csv']);"
+        "import os, sys; from amazon_ml.cli.main import main; main(['submit', 'lint', 'nowhere.csv']);"
+        "assert 'matplotlib' not in sys.modules;"
         "import amazon_ml.report.figures, matplotlib;"
         "assert os.environ['MPLBACKEND'] == 'svg' and matplotlib.get_backend() == 'svg'"
     )
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "svg"}, capture_output=True)
+    done = forked.run(["-c", code], environment={**os.environ, "MPLBACKEND": "svg"}, early=True)
     assert done.returncode == 0, done.stderr

@@ -151,9 +151,14 @@ def test_free_options_do_not_count_and_others_do() -> None:
     def hashed(**changes: object) -> str:
         return hash_config(RunConfig.load([], {"data.root": "a", **changes}))
 
-    base, words = hashed(), {"trainer.profiler": "simple", "loggers": {"wandb": {}}, "data.splits": {"train": "a"}}
+    words = {"trainer.profiler": "simple", "loggers": {"wandb": {}}, "data.splits": {"train": "a"}}
+    teacher = {"data.teacher": "a"}
     for name in (*FREE, "loggers"):
         is_path = name.startswith("data.") and name not in ("data.num_workers", "data.gsd")
-        assert hashed(**{name: words.get(name, "other" if is_path else 1)}) == base, name
+        with_teacher = teacher if name in ("data.teacher", "data.untagged") else {}
+        changed = {**with_teacher, name: words.get(name, "other" if is_path else 1)}
+        assert hashed(**changed) == hashed(**with_teacher), name
+    base = hashed()
+    assert hashed(**teacher) != base and hashed(**teacher, **{"data.untagged_weight": 2}) != hashed(**teacher)
     for name, value in {"data.size": 8, "model.lr": 1, "data.tag_separator": ";", "trainer.precision": "64"}.items():
         assert hashed(**{name: value}) != base, name

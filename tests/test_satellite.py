@@ -16,6 +16,7 @@ from made_tiles import tifs, values
 from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import Expected, TileReader
+from amazon_ml.data.readers.named import Layer, NamedBands
 from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
@@ -220,7 +221,59 @@ def test_values_that_cannot_be_right_are_refused(row: str, bands: Stretch, tmp_p
 
 def test_some_limits_far_from_reflectance_are_no_fault() -> None:
     """B10, which only clouds reflect, has values of a few units."""
-    input_scaling(SATELLITE_WEIGHTS[MOCO], {"B10": (0.0, 5.0), "B04": (100.0, 3000.0)})
+    input_scaling(SATELLITE_WEIGHTS[MOCO], {"B10": (0.0, 5.0), "B04": (100.0, 3000.0)}, "sentinel2")
+
+
+#: Bands, the sensor that is told, and the channels of 13 that saw the same light; None where they are refused.
+NUMBERS: list[tuple[list[str], Any, list[int] | None]] = [
+    (["B2", "B3", "B4", "B5"], None, None),  # B5 is red edge, or near infrared
+    (["B2", "B3", "B4", "B5"], "sentinel2", [1, 2, 3, 4]),
+    (["B2", "B3", "B4", "B5"], "landsat8", [1, 2, 3, 7]),
+    (["B2", "B3", "B4", "B5"], "landsat4", [2, 3, 7, 11]),
+    (["SR_B2", "SR_B3", "SR_B4", "SR_B5"], None, None),  # one of the older or the newer satellites
+    (["SR_B2", "SR_B3", "SR_B4", "SR_B5"], "landsat8", [1, 2, 3, 7]),
+    (["SR_B2", "SR_B5"], "sentinel2", None),
+    (["SR_B4", "SR_B5", "SR_B6"], None, [3, 7, 11]),
+    (["B05", "B8A"], None, [4, 8]),
+    (["B05", "B08"], None, [4, 7]),
+    (["B05", "B8A"], "landsat8", None),
+    (["B5", "red"], None, None),
+    (["nir", "red", "swir1"], None, [7, 3, 11]),
+    (["B4", "B3", "B2"], None, [3, 2, 1]),
+]
+
+
+@pytest.mark.parametrize(("bands", "sensor", "channels"), NUMBERS)
+def test_a_number_is_the_band_of_its_sensor(bands: list[str], sensor: Any, channels: list[int] | None) -> None:
+    row = SATELLITE_WEIGHTS[MOCO]
+    if channels is not None:
+        assert pick_channels(row, bands, sensor) == channels
+        return
+    with pytest.raises(InputError) as refused:
+        pick_channels(row, bands, sensor)
+    assert refused.value.option in ("model.weights_sensor", "data.bands")
+    if sensor is None:
+        assert refused.value.option == "model.weights_sensor" and "landsat8" in refused.value.remedy
+
+
+def test_the_sensor_is_an_option(tmp_path: Path) -> None:
+    file = write(tmp_path / "w.pth", donor("test_resnet", 13))
+    own: dict[str, Any] = {"backbone": "test_resnet", "weights": str(file), "weights_from": MOCO}
+    with pytest.raises(InputError) as refused:
+        check_weights(ModelConfig(**own), ["B2", "B5"])
+    assert refused.value.option == "model.weights_sensor"
+    check_weights(ModelConfig(**own, weights_sensor="landsat8"), ["B2", "B5"])
+    stem = donor("test_resnet", 13).get_parameter("conv1.0.weight")
+    model = tagger(file, bands=dict.fromkeys(("B2", "B5"), WIDE), weights_sensor="landsat8")
+    assert torch.equal(model.backbone.get_parameter("conv1.0.weight"), stem[:, [1, 7]])
+
+
+def test_files_show_the_sensor_of_a_number() -> None:
+    """`data.bands` may say B5 for SR_B5 of the files, and red for what it is."""
+    layers = {name: Layer("uint16", 1.0) for name in ("SR_B4", "SR_B5")}
+    source = NamedBands({"B5": ("SR_B5",), "red": ("SR_B4",)}, layers=layers)
+    reader = TileReader(("B5", "red"), dict.fromkeys(layers, WIDE), source=source)
+    assert list(stretch_of(reader)) == ["SR_B5", "red"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +282,8 @@ def test_some_limits_far_from_reflectance_are_no_fault() -> None:
         ({"weights_from": "sentinel2_all_mocco"}, "rgb", "model.weights_from", [MOCO, "dinov3_sat493m"]),
         ({"backbone": "test_efficientnet"}, "rgb", "model.backbone", ["test_resnet"]),
         ({}, ["r", "ndvi"], "data.bands", ["B01", "B8A", "B12"]),
-        ({}, ["r", "SR_B5"], "data.bands", ["B01", "B8A", "B12"]),
+        ({}, ["r", "SR_B5"], "model.weights_sensor", ["landsat8", "landsat4"]),
+        ({"weights_from": "sentinel2_rgb_moco"}, ["r", "SR_B5", "SR_B6"], "data.bands", ["B04", "B03", "B02"]),
         ({"weights_from": "sentinel2_rgb_moco"}, "rgbn", "data.bands", ["B04", "B03", "B02"]),
         ({}, ["r", "B04"], "data.bands", []),
         ({"weights": "none.pth"}, "rgb", "model.weights", []),

@@ -25,6 +25,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.settings import build
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 TAGS = ("bare soil", "field", "river")
 #: Splits of 60 tiles, by their numbers.
 PARTS = {"train": range(30), "val": range(30, 45), "test": range(45, 60)}
@@ -262,6 +264,29 @@ def test_a_tile_in_two_splits_is_refused_with_file_and_line(root: Path, tmp_path
     (tmp_path / "all.csv").write_text(wide(range(60)))
     error = refusal(root, labels_file=str(tmp_path / "all.csv"), tag_columns="all", splits=lists)
     assert error.file == tmp_path / "test.txt" and error.option == "data.splits"
+
+
+def test_tiles_in_two_splits_of_one_of_several_tables_are_listed_once(root: Path, tmp_path: Path) -> None:
+    """And a tile that only stands twice is still listed beside them."""
+    head = "image,tags,split\n"
+    rows = ("tile01,river,train", "tile01,river,test", "tile03,field,val", "tile03,field,val")
+    (tmp_path / "a.csv").write_text(head + "\n".join([*rows, ""]))
+    (tmp_path / "b.csv").write_text(f"{head}tile02,field,val\ntile05,river,train\n")
+    for tables in ([str(tmp_path / "a.csv")], [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]):
+        report = check(root, build(ReadingConfig, {"labels_file": tables, "split_column": "split"}))
+        found = {finding.kind: finding.count for finding in report.findings}
+        assert found["two_splits"] == 1 and found["repeated_rows"] == 1
+
+
+def test_a_column_of_splits_is_no_second_column_of_tags(root: Path, tmp_path: Path) -> None:
+    """Tags may be called as splits are: a railway has a train."""
+    rows = ["tile01,train river,train", "tile02,test,train", "tile03,train,test", "tile04,val test,val"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,tags,split", *rows, ""]))
+    catalog = read(root, labels_file=str(tmp_path / "t.csv"), split_column="split")
+    assert catalog.tags.names == ("river", "test", "train", "val")
+    assert catalog.tested["image_name"].tolist() == ["tile03"]
+    refused = refusal(root, labels_file=str(tmp_path / "t.csv"))
+    assert refused.option == "data.tags_column" and refused.line == 3
 
 
 @pytest.mark.parametrize("value", ["", "2", "holdout"])

@@ -1,9 +1,10 @@
 """Options of the data: reading of the tag table and the tiles, folds, and batches."""
 
+import dataclasses
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from amazon_ml.labels import unescaped
 from amazon_ml.settings import PathText, settings
@@ -19,6 +20,7 @@ RgbSource = Literal["jpg", "tif"]
 _Edge = Annotated[int, Field(ge=8, le=LARGEST_EDGE)]
 _Count = Annotated[int, Field(ge=1)]
 _Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _separator(text: str) -> str:
@@ -165,6 +167,10 @@ class ReadingConfig(TableConfig):
 
 #: All options of reading at their defaults.
 TABLE, READING = TableConfig(), ReadingConfig()
+#: Options of learning from a teacher.
+TEACHER_OPTIONS = (
+    "teacher", "untagged", "teacher_weight", "untagged_share", "untagged_weight", "least_confidence",
+)  # fmt: skip
 
 
 @settings
@@ -213,6 +219,21 @@ class DataConfig(ReadingConfig):
     soft_labels
         CSV of doubted labels, as `audit` writes it: the training target becomes the mean of the label and its
         probability. Held-out tiles are scored with their original labels.
+    teacher
+        Run or blend whose networks tag the untagged tiles, which are then trained on, too. A network that holds out a
+        fold is taught only by the networks of the teacher that hold out the same fold.
+    untagged
+        Folder of the untagged tiles that the teacher tags; by default the tiles of `root` without tags.
+    teacher_weight
+        Share of the teacher's probability in the target of a tagged tile, in 0..1; the rest is the label.
+    untagged_share
+        Share of untagged tiles in each training batch; an epoch shows every tagged tile once. 0 trains on tagged tiles
+        alone.
+    untagged_weight
+        Weight of an untagged tile in the loss; a tagged tile has 1.
+    least_confidence
+        Untagged tiles are not used where the teacher is less confident: where the mean over tags of the larger of p
+        and 1 - p, in 0.5..1, is below this.
     max_samples
         Use only this number of labelled tiles, drawn with the seed, and this number of the first untagged tiles; for
         a quick test.
@@ -233,4 +254,31 @@ class DataConfig(ReadingConfig):
     fold_by: Literal["tags", "scenes"] = "tags"
     validate: bool = True
     soft_labels: PathText | None = None
+    teacher: PathText | None = None
+    untagged: PathText | None = None
+    # Not measured: which shares and weights are best depends on the tiles and the teacher.
+    teacher_weight: _Share = 0.0
+    untagged_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    untagged_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    least_confidence: _Share = 0.0
     max_samples: _Count | None = None
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> "DataConfig":
+        if self.teacher is None:
+            defaults = {one.name: one.default for one in dataclasses.fields(self)}
+            given = [name for name in TEACHER_OPTIONS if getattr(self, name) != defaults[name]]
+            if given:
+                raise ValueError(f"{given[0]} is for tiles that a teacher tags: name its run with data.teacher")
+        elif not self.untagged_share and not self.teacher_weight:
+            raise ValueError("a teacher without any influence: untagged_share and teacher_weight are both 0")
+        elif self.untagged is not None and not self.untagged_share:
+            raise ValueError("untagged names tiles that are not used, since untagged_share is 0")
+        return self
+
+
+def without_teacher(config: DataConfig) -> DataConfig:
+    """Give the options of training on tagged tiles alone."""
+    own = dataclasses.fields(DataConfig)
+    defaults: dict[str, Any] = {one.name: one.default for one in own if one.name in TEACHER_OPTIONS}
+    return dataclasses.replace(config, **defaults)

@@ -23,7 +23,8 @@ from amazon_ml.data.batches.dataset import (
     tile_loader,
     training_loader,
 )
-from amazon_ml.data.batches.sources import PackedTiles, TileFiles, TileSource
+from amazon_ml.data.batches.sources import JoinedTiles, PackedTiles, TileFiles, TileSource
+from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
@@ -35,6 +36,7 @@ from amazon_ml.data.readers.stretch import Stretch, stretch_of
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
+from amazon_ml.data.taught import Taught, list_untagged, mixed_targets, read_taught
 from amazon_ml.errors import InputError
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
@@ -64,6 +66,9 @@ class PlanetDataModule(pl.LightningDataModule):
     bands_file
         JSON of the reader of tiles. It is written if it does not exist, else read and checked. If None, each process
         fits the same reader in memory.
+    teacher_file
+        Parquet of the probabilities that the teacher gives the training tiles of this fold, for the option `teacher`;
+        `amazon_ml.train` writes it.
     seed
         Seed of folds, order and augmentation.
     on_gpu
@@ -99,12 +104,13 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def __init__(
         self, root: str | Path, *, fold: int = 0, folds_file: str | None = None, bands_file: str | None = None,
-        seed: int = 0, on_gpu: bool | None = None, **options: Any,
+        teacher_file: str | None = None, seed: int = 0, on_gpu: bool | None = None, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__()
         config = build(DataConfig, {"root": str(root), **options})
         check_reading(config)
-        own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "seed": seed, "on_gpu": on_gpu}
+        own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "teacher_file": teacher_file,
+               "seed": seed, "on_gpu": on_gpu}  # fmt: skip
         self.save_hyperparameters({**to_plain(config), **own}, logger=False)
         self.config = config
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
@@ -155,6 +161,12 @@ class PlanetDataModule(pl.LightningDataModule):
         log.info("reading tiles from %s", path)
         return store
 
+    @cached_property
+    def untagged(self) -> pd.DataFrame:
+        """The untagged tiles that the teacher may tag, with the files of each; listed once."""
+        folder = None if self.config.untagged is None else Path(self.config.untagged)
+        return list_untagged(self.catalog, folder, self.read, self.config.max_samples)
+
     def prepare_data(self) -> None:
         """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
         hp = self.hparams
@@ -198,10 +210,18 @@ class PlanetDataModule(pl.LightningDataModule):
             self.train_rows, self.valid_rows = everything[~held_out], everything[held_out]
 
     def train_dataloader(self) -> ResumableLoader:
-        """Augmented batches, shuffled again each epoch."""
-        dataset = self._labelled(self.train_rows, self.soft_targets, self.augmentation)
-        sampler = EpochSampler(len(dataset), self.hparams["seed"], distributed.rank(), distributed.count())
-        return training_loader(dataset, self.hparams["batch_size"], self.num_workers, sampler, on_gpu=self.on_gpu)
+        """Augmented batches, shuffled again each epoch; with a teacher, of tagged and untagged tiles."""
+        hp, share = self.hparams, (distributed.rank(), distributed.count())
+        dataset, untagged = self._labelled(self.train_rows, self.soft_targets, self.augmentation), 0
+        if self.config.teacher is not None:
+            dataset, untagged = self._taught(self.train_rows)
+        tagged = len(dataset) - untagged
+        sampler = (
+            TaughtSampler(tagged, untagged, hp["batch_size"], hp["untagged_share"], hp["seed"], *share)
+            if untagged
+            else EpochSampler(tagged, hp["seed"], *share)
+        )
+        return training_loader(dataset, hp["batch_size"], self.num_workers, sampler, on_gpu=self.on_gpu)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the held-out tiles, not augmented, in the order of `valid_rows`; each process has a share."""
@@ -247,12 +267,49 @@ class PlanetDataModule(pl.LightningDataModule):
         return soft_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        return TileDataset(self._source(self.catalog.labelled.iloc[rows], labelled=True), targets[rows], augmentation)
+        source = self._source(self.catalog.labelled, labelled=True, rows=rows)
+        return TileDataset(source, targets, augmentation, rows)
 
-    def _source(self, tiles: pd.DataFrame, *, labelled: bool) -> TileSource:
+    @cached_property
+    def taught(self) -> Taught:
+        """What the teacher says of the training tiles of this fold."""
+        file = self.hparams["teacher_file"]
+        if file is None:
+            raise InputError("the data module asks no teacher itself", option="teacher",
+                             remedy="train with amazon_ml.train, or give the `teacher_file` of such a run")  # fmt: skip
+        return read_taught(Path(file), self.catalog.tags.names)
+
+    def _taught(self, rows: np.ndarray) -> tuple[TileDataset, int]:
+        """Make the dataset of tagged tiles, and after them of the untagged tiles that a teacher tags; count these."""
+        config, tagged = self.config, self.catalog.labelled.iloc[rows]
+        targets = mixed_targets(
+            self.soft_targets[rows], tagged["image_name"], self.taught.tagged, config.teacher_weight
+        )  # fmt: skip
+        source = self._source(tagged, labelled=True)
+        if not config.untagged_share:
+            return TileDataset(source, targets, self.augmentation), 0
+        taught = self.taught.confident(config.least_confidence)
+        if taught.empty:
+            raise InputError(f"the teacher is not so confident of any of the {len(self.taught.untagged):,} untagged "
+                             "tiles", option="data.least_confidence", remedy="lower it")  # fmt: skip
+        files = self.untagged.set_index("image_name", drop=False)
+        missing = taught.index.difference(files.index)
+        if len(missing):
+            raise InputError(f"the untagged tile {missing[0]} is gone, with {len(missing) - 1:,} others",
+                             file=config.untagged or config.root)  # fmt: skip
+        tiles = files.loc[taught.index]
+        untagged = TileFiles(tiles, self.read, config.size) if config.untagged else self._source(tiles, labelled=False)
+        weights = np.repeat([1.0, config.untagged_weight], [len(targets), len(taught)])
+        return TileDataset(
+            JoinedTiles(source, untagged), np.concatenate([targets, taught.to_numpy(dtype=np.float32)]),
+            self.augmentation, weights=None if config.untagged_weight == 1 else weights,
+        ), len(taught)  # fmt: skip
+
+    def _source(self, tiles: pd.DataFrame, *, labelled: bool, rows: np.ndarray | None = None) -> TileSource:
         if self.store:
-            return PackedTiles(self.store, self.store.rows(tiles["image_name"], labelled=labelled))
-        return TileFiles(tiles, self.read, self.hparams["size"])
+            names = tiles["image_name"] if rows is None else tiles["image_name"].iloc[rows]
+            return PackedTiles(self.store, self.store.rows(names, labelled=labelled))
+        return TileFiles(tiles, self.read, self.hparams["size"], rows)
 
     def _check_sampler(self) -> None:
         """Check that a trainer of several processes does not replace the sampler of this module."""

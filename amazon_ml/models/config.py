@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from amazon_ml.data.readers.sensors import Sensor
 from amazon_ml.settings import PathText, settings
 
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -28,6 +29,9 @@ class ModelConfig:
     weights_from
         Row of the table of satellite weights that `weights` are from, such as ``sentinel2_all_moco``. It gives the
         bands of the input channels, and the normalisation.
+    weights_sensor
+        Sensor of bands with numbers, such as B5, where their names alone do not show it, for `weights_from`:
+        ``sentinel2``, ``landsat8`` (8 and 9) or ``landsat4`` (4 to 7). The same number is another band on each.
     backbone_args
         Further arguments of ``timm.create_model``, such as ``drop_path_rate``.
     progressive_resizing
@@ -77,6 +81,7 @@ class ModelConfig:
     pretrained: bool = True
     weights: PathText | None = None
     weights_from: str | None = None
+    weights_sensor: Sensor | None = None
     backbone_args: dict[str, Any] = field(default_factory=dict)
     progressive_resizing: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
     mean: list[float] | None = None

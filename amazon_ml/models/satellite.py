@@ -24,6 +24,7 @@ import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
+from amazon_ml.data.readers.sensors import SENSORS, Sensor, is_numbered, is_of_landsat, meanings, shown_sensor
 from amazon_ml.data.readers.stretch import Stretch
 from amazon_ml.errors import InputError, listed
 from amazon_ml.models.config import ModelConfig
@@ -32,12 +33,6 @@ from amazon_ml.models.state_file import State, check_weights_file, read_state
 
 log = logging.getLogger(__name__)
 
-#: Other names of the bands of Sentinel-2.
-_ALIASES = {
-    "coastal": "b1", "b": "b2", "blue": "b2", "g": "b3", "green": "b3", "r": "b4", "red": "b4", "rededge1": "b5",
-    "rededge2": "b6", "rededge3": "b7", "n": "b8", "nir": "b8", "nir08": "b8a", "watervapour": "b9", "cirrus": "b10",
-    "swir1": "b11", "swir2": "b12",
-}  # fmt: skip
 #: Reflectance times 10,000 lies within 0 to about 20,000. Limits that are all closer, or all higher, are of other
 #: values, such as reflectance in 0..1, or levels of the whole range of 16 bits.
 _LEAST_SPAN, _HIGHEST = 10.0, 40_000.0
@@ -64,18 +59,31 @@ def find_weights(name: str, backbone: str) -> SatelliteWeights:
     return row
 
 
-def pick_channels(row: SatelliteWeights, bands: Iterable[str]) -> list[int]:
-    """Find each band of the tiles among the input channels of the weights.
+def pick_channels(row: SatelliteWeights, bands: Iterable[str], sensor: Sensor | None = None) -> list[int]:
+    """Find each band of the tiles among the input channels of the weights: the channel that saw the same light.
+
+    Parameters
+    ----------
+    row
+        The weights.
+    bands
+        Names of the bands.
+    sensor
+        Sensor of bands with numbers; by default what their names show.
 
     Raises
     ------
     InputError
-        If the weights lack a band, with the list of those there are, or two bands are the same one.
+        If the weights lack a band, with the list of those there are, two bands are the same one, or it is not known
+        which sensor a number belongs to: B5 is near infrared on Landsat 8, and red edge on Sentinel-2.
     """
-    places = {_plain(band.name): at for at, band in enumerate(row.bands)}
+    names = list(bands)
+    own = meanings((band.name for band in row.bands), "sentinel2")
+    places = {light: at for at, light in enumerate(own.values())}
+    lights = meanings(names, _sensor_of(names, sensor))
     picked: dict[int, str] = {}
-    for band in bands:
-        at = places.get(_plain(band))
+    for band, light in lights.items():
+        at = None if light is None else places.get(light)
         if at is None:
             raise InputError(
                 f"`data.bands`: the weights {row.name} were not trained on the band {band}", option="data.bands",
@@ -88,14 +96,31 @@ def pick_channels(row: SatelliteWeights, bands: Iterable[str]) -> list[int]:
     return list(picked)
 
 
+def _sensor_of(names: Sequence[str], given: Sensor | None) -> Sensor | None:
+    """Find the sensor of bands with numbers, by the option or by their names."""
+    numbered, shown = [name for name in names if is_numbered(name)], shown_sensor(names)
+    sensor, option = given or shown, "model.weights_sensor"
+    if numbered and sensor is None:
+        raise InputError(
+            f"`data.bands`: the names do not show the sensor, and {numbered[0]} is another band on each", option=option,
+            remedy=f"name the sensor with `{option}` ({', '.join(SENSORS)}), or the bands by their light, such as nir",
+        )  # fmt: skip
+    if given == "sentinel2" and (odd := [name for name in numbered if is_of_landsat(name)]):
+        raise InputError(f"`{option}` is {given}, but {odd[0]} is the name of a band of Landsat", option=option,
+                         remedy="name the right sensor")  # fmt: skip
+    return sensor
+
+
 def check_weights(model: ModelConfig, bands: Sequence[str]) -> None:
     """Check the file of weights and its row of the table before any work: name, backbone and bands."""
     check_weights_file(model.weights)
     if model.weights_from is not None:
-        pick_channels(find_weights(model.weights_from, model.backbone), bands)
+        pick_channels(find_weights(model.weights_from, model.backbone), bands, model.weights_sensor)
 
 
-def input_scaling(row: SatelliteWeights, stretch: Stretch) -> tuple[list[float], list[float]]:
+def input_scaling(
+    row: SatelliteWeights, stretch: Stretch, sensor: Sensor | None = None
+) -> tuple[list[float], list[float]]:
     """Compute the mean and the standard deviation of each channel from those of the table, as `model.mean` takes them.
 
     Parameters
@@ -105,13 +130,15 @@ def input_scaling(row: SatelliteWeights, stretch: Stretch) -> tuple[list[float],
     stretch
         By the name of each band, in the order of the channels, the values that became 0 and 255; None where the files
         hold levels.
+    sensor
+        As `pick_channels` takes it.
 
     Raises
     ------
     InputError
         If the weights expect reflectance, and the tiles do not hold it.
     """
-    bands = [row.bands[at] for at in pick_channels(row, stretch)]
+    bands = [row.bands[at] for at in pick_channels(row, stretch, sensor)]
     pairs = list(zip(stretch, bands, stretch.values(), strict=True))
     _check_reflectance(row, [(name, limits) for name, band, limits in pairs if band.unit == "reflectance"])
     scaled = [_levels(band, limits) for _, band, limits in pairs]
@@ -150,7 +177,9 @@ def _for_pictures() -> list[str]:
     return [row.name for row in SATELLITE_WEIGHTS.values() if {band.unit for band in row.bands} == {"picture"}]
 
 
-def fill_backbone(backbone: nn.Module, row: SatelliteWeights, weights: str, bands: Iterable[str]) -> None:
+def fill_backbone(
+    backbone: nn.Module, row: SatelliteWeights, weights: str, bands: Iterable[str], sensor: Sensor | None = None
+) -> None:
     """Fill all of a backbone but its head with weights of the table.
 
     Parameters
@@ -163,6 +192,8 @@ def fill_backbone(backbone: nn.Module, row: SatelliteWeights, weights: str, band
         Their file.
     bands
         Names of the bands, in the order of the input channels.
+    sensor
+        As `pick_channels` takes it.
 
     Raises
     ------
@@ -180,7 +211,7 @@ def fill_backbone(backbone: nn.Module, row: SatelliteWeights, weights: str, band
     state = _without_prefix(row, read_state(weights), stem)
     state = {key: value for key, value in state.items() if not key.startswith(inside) and key not in row.ignored}
     if stem in state and state[stem].ndim == 4 and state[stem].shape[1] == len(row.bands):
-        state[stem] = state[stem][:, pick_channels(row, bands)]
+        state[stem] = state[stem][:, pick_channels(row, bands, sensor)]
     elif stem in state:
         raise InputError(
             f"the file is not of {row.name}: {stem} has the shape {tuple(state[stem].shape)}, not {len(row.bands)} "
@@ -238,10 +269,3 @@ def _check_fits(
             file=weights, option="model.weights",
             remedy=f"download {row.files.get(architecture) or ', '.join(row.files.values())}",
         )  # fmt: skip
-
-
-def _plain(band: str) -> str:
-    """Return one spelling of the names of a band: b4 for r, red, B4 and B04."""
-    text = "".join(band.lower().replace("_", " ").split())
-    text = _ALIASES.get(text, text)
-    return f"b{text[1:].lstrip('0')}" if text.startswith("b") else text

@@ -61,9 +61,11 @@ def _of_satellites(
     if bands is None or len(bands) != in_chans:
         raise InputError(f"the weights {row.name} need the names of the {in_chans} bands", option="bands",
                          remedy="give bands={name: None, ...}, or let a data module give them")  # fmt: skip
-    mean, std = ([], []) if _knows_scaling(model) else input_scaling(row, bands)  # first, since it reads no file
+    sensor = model.weights_sensor
+    # First, since it reads no file.
+    mean, std = ([], []) if _knows_scaling(model) else input_scaling(row, bands, sensor)
     backbone = _made(model, tags, size, in_chans, fresh=True)
-    fill_backbone(backbone, row, model.weights, list(bands))
+    fill_backbone(backbone, row, model.weights, list(bands), sensor)
     return backbone, mean, std
 
 

@@ -273,7 +273,10 @@ class TileTagger(pl.LightningModule):
                 raise
             problem = f"`data.batch_size` {len(batch['image'])} is too small for training: {error}"
             raise InputError(problem, option="data.batch_size") from error
-        loss: torch.Tensor = self.loss(logits, batch["target"].float())  # Lightning casts them with the weights
+        target, weight = batch["target"].float(), batch.get("weight")  # Lightning casts them with the weights
+        loss: torch.Tensor = (
+            self.loss(logits, target) if weight is None else self.loss.weighted(logits, target, weight.float())
+        )
         # Not on the progress bar, for which Lightning would wait for the device in every step.
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
         return loss

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.batches.dataset import Batch
+from amazon_ml.data.config import without_teacher
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.config import ModelConfig
@@ -26,8 +27,9 @@ from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_table
-from amazon_ml.training.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles
+from amazon_ml.training.fit import interruptible, make_trainer
 from amazon_ml.training.launch import check_accelerator
+from amazon_ml.training.tiles import fold_data, on_gpu, prepare_tiles
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +232,8 @@ def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int
 
 
 def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
-    run = Run(scratch)
+    """Read the tiles of fold 0, without those of a teacher: the first steps need no other tiles."""
+    run, config = Run(scratch), replace(config, data=without_teacher(config.data))
     return fold_data(run, config, 0, prepare_tiles(run, config).catalog)
 
 

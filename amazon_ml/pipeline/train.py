@@ -3,13 +3,19 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+import torch
+
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
+from amazon_ml.models.losses import check_loss
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
@@ -19,11 +25,17 @@ from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, 
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
 from amazon_ml.runs.provenance import read_processes, save_provenance
+from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import save_config, write_config
+from amazon_ml.runs.teacher import open_teacher, teacher_hash
+from amazon_ml.runs.teaching import Lesson, teach
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
+from amazon_ml.runs.tiles import read_bands
+from amazon_ml.runs.untagged import untagged_tiles
 from amazon_ml.runtime import distributed
-from amazon_ml.training.fit import fit_fold, fold_data, joined, open_tiles
+from amazon_ml.training.fit import fit_fold, joined
+from amazon_ml.training.tiles import fold_data, on_gpu, open_tiles
 
 log = logging.getLogger(__name__)
 
@@ -109,23 +121,52 @@ def _joined(config: RunConfig) -> RunResult:
 def _train(config: RunConfig) -> Metrics:
     began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
-        catalog, folds = distributed.on_rank_zero(lambda: _set_up(run, config, held))
+        ready = _shared(run, lambda: _set_up(run, config, held))
+        catalog = ready.catalog
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
-        for fold in folds:
-            data = fold_data(run, config, fold, catalog)
+        distributed.on_rank_zero(lambda: _teach(run, config, ready))
+        for fold in ready.folds:
+            data = fold_data(run, config, fold, catalog, ready.untagged)
             fit_fold(run.fold(fold), config, data, config.seed + fold)
     metrics = distributed.on_rank_zero(lambda: _put_together(run, catalog))
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
 
 
-def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list[int]]:
+@dataclass(frozen=True)
+class _Ready:
+    """A run that is set up: its tiles, the folds to train, the untagged tiles of its teacher, and if it was begun."""
+
+    catalog: Catalog
+    folds: list[int]
+    untagged: pd.DataFrame | None
+    begun: bool
+
+
+def _shared(run: Run, set_up: Callable[[], _Ready]) -> _Ready:
+    """Set a run up in the first process; several processes map one catalog from its file instead of a copy each."""
+    if distributed.count() == 1:
+        return set_up()
+
+    def written() -> tuple[list[int], pd.DataFrame | None, bool]:
+        ready = set_up()
+        write_catalog(run.catalog, ready.catalog)
+        return ready.folds, ready.untagged, ready.begun
+
+    folds, untagged, begun = distributed.on_rank_zero(written)
+    return _Ready(map_catalog(run.catalog), folds, untagged, begun)
+
+
+def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
     """Write the files that the folds share, or check that they are the same; lock the requested folds."""
     check_run_folder(run, BEFORE_TRAINING)
     data = open_tiles(run, config)
     if not run.begun():  # before the folder of the run is made: a wrong option leaves no files
         check_weights(config.model, data.bands)
+        if config.data.teacher is not None:
+            check_loss(config.model.loss)
+            open_teacher(Path(config.data.teacher), run)
         data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
         save_config(run, config)
@@ -144,13 +185,38 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> tuple[Catalog, list
             check_tiles(run, catalog)
         else:
             record_tiles(run, catalog, data.store)
-        task = save_provenance(run, config, catalog, processes, begun=begun)
+        task = save_provenance(run, config, catalog, processes, _teacher(run, config, begun=begun), begun=begun)
+        untagged = _untagged(run, config, catalog, begun=begun)
         for fold in folds:
             _bind(run.fold(fold), task)
         write_config(run, config)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
         write_tested(run, catalog.tested["image_name"], catalog.tags, catalog.tested_targets)
-    return catalog, folds
+    return _Ready(catalog, folds, untagged, begun)
+
+
+def _teacher(run: Run, config: RunConfig, *, begun: bool) -> TeacherProvenance | None:
+    """Describe the teacher of a new run."""
+    if begun or config.data.teacher is None:
+        return None
+    teacher = open_teacher(Path(config.data.teacher), run)
+    return {"path": str(teacher.path.resolve()), "sha256": teacher_hash(teacher)}
+
+
+def _untagged(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> pd.DataFrame | None:
+    """List the untagged tiles that a teacher tags; None without a teacher."""
+    if config.data.teacher is None:
+        return None
+    if not config.data.untagged_share:
+        return catalog.unlabelled.iloc[:0]
+    return untagged_tiles(run, config.data, catalog, read_bands(run), begun=begun)
+
+
+def _teach(run: Run, config: RunConfig, ready: _Ready) -> None:
+    """Ask the teacher for all folds before the first is trained, so that no later fold needs its folder again."""
+    if ready.untagged is not None:
+        device = None if on_gpu(config.trainer) else torch.device("cpu")
+        teach(Lesson(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
 
 
 def _bind(fold: FoldFolder, task: str) -> None:

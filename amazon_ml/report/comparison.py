@@ -53,8 +53,8 @@ class Sheet:
 
 
 def compare(
-    runs: list[Path], *, rule: str = DEFAULT_RULE, json: Path | None = None, page: Path | None = None,
-    overwrite: bool = False,
+    runs: list[Path], *, rule: str = DEFAULT_RULE, speed: bool = False, json: Path | None = None,
+    page: Path | None = None, overwrite: bool = False,
 ) -> Comparison:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
@@ -68,6 +68,8 @@ def compare(
         Run folders of the same tags and labels; blends are allowed. The others are compared to the first one.
     rule
         Decision rule: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
+    speed
+        Measure, too, how many images/s the networks of each run predict; it takes some seconds for each run.
     json
         File for the comparison.
     page
@@ -99,7 +101,7 @@ def compare(
         raise InputError("name two different runs or more", option="runs")
     inputs = [path for run in runs for path in own_paths(Run(run))]
     check_outputs({"json": json, "page": page}, inputs, overwrite=overwrite)
-    found = compare_runs([Run(path) for path in runs], rule)
+    found = compare_runs([Run(path) for path in runs], rule, speed=speed)
     if json is not None:
         write_json(json, found)
     if page is not None:
@@ -113,7 +115,7 @@ def write_comparison_page(path: Path, found: Comparison) -> None:
     sections = [
         Section(anchor, sheet.title, _html(sheet))
         for anchor, sheet in zip(
-            ("scores", "other-scores", "differences", "tags", "options"), sheets(found), strict=True
+            ("scores", "other-scores", "differences", "tags", "networks", "options"), sheets(found), strict=True
         )
     ]
     sections.insert(3, Section("intervals", "The differences drawn", _drawn(found) + paragraph(escape(caution(found)))))
@@ -145,8 +147,8 @@ def caution(found: Comparison) -> str:
 
 
 def sheets(found: Comparison) -> list[Sheet]:
-    """Give the tables of a comparison: scores, other scores, differences, tags, options."""
-    return [sheet(found) for sheet in (_scores, _other_scores, _differences, _tags, _options)]
+    """Give the tables of a comparison: scores, other scores, differences, tags, networks, options."""
+    return [sheet(found) for sheet in (_scores, _other_scores, _differences, _tags, _networks, _options)]
 
 
 def _scores(found: Comparison) -> Sheet:
@@ -213,6 +215,18 @@ def _tags(found: Comparison) -> Sheet:
     note = f"+ and \N{MINUS SIGN}: the interval of the difference to {names[0]} leaves out 0"
     note += f"; about {chance:.1f} such marks are expected by chance"
     return Sheet(f"{beta} of each tag, over tiles", ("tag", "support", *names), rows, note)
+
+
+def _networks(found: Comparison) -> Sheet:
+    """Give the size of the networks, and their speed where it was measured."""
+    rows = []
+    for run in found["runs"]:
+        size, speed = run["megabytes"], run["predicted_per_second"]
+        rows.append((run["run"], _known(run["networks"]), _NONE if size is None else f"{size:.1f}", _known(speed)))
+    note = "images/s: of all networks of a run together, with their views; no files are read"
+    if found["runs"][0]["predicted_per_second"] is None:
+        note = f"{_NONE}: not measured, or the networks are gone"
+    return Sheet("Networks in prediction", ("run", "networks", "megabytes", "images/s"), rows, note)
 
 
 def _options(found: Comparison) -> Sheet:

@@ -36,6 +36,8 @@ amazon-ml train --config planet --config ablation/ema --data.size 128
 
 In Python, `RunConfig.load(["planet", "ablation/ema"], {"data.size": 128})` is the same.
 
+`train --rounds` is no option of a run: it trains several, see [training.md](training.md#rounds).
+
 `--print_config` shows what comes out of it, and trains nothing. Unknown keys and values of another type are refused. A
 run keeps all of its options as `config.yaml`, which `--config` reads again.
 
@@ -49,6 +51,7 @@ These configurations ship with the package:
 | `long`, `strong` | stack on `thumbnails` and `lite0`, one after the other: more epochs, larger tiles |
 | `progressive` | stacks on `planet`: small tiles first |
 | `augment/strong`, `augment/weather` | stack on any: more augmentation |
+| `distil` | stacks on any, with `--data.teacher RUN`: one view learns from a run or a blend |
 | `ablation/` and a loss (`pos_weight`, `focal`, `soft_f2`, …) | stack on any: another loss |
 | `ablation/ema`, `ablation/swa` | stack on any: averaged weights |
 | `ablation/one_view`, `ablation/logit_mean` | stack on any: one view when predicting; the mean of logits over eight |

@@ -28,11 +28,13 @@ goes on without the file, and so does prediction.
 ## Bands
 
 The channels of the first convolution are picked by the names of the bands, in any order. `r`, `g`, `b` and `n` mean
-B04, B03, B02 and B08 of Sentinel-2, as do `red`, `green`, `blue` and `nir`. Numbers are always those of Sentinel-2:
-B5 of Landsat is near infrared, and would be taken for red edge. A run may have fewer bands than the table; the
-weights of the others are left out, which is as if they were 0 after the normalisation. A band that the table lacks is
-refused, and so is an index such as `ndvi`. Everything but the head comes from the file: if it lacks a tensor, has one
-too many, or one of another shape, it is refused with a list.
+B04, B03, B02 and B08 of Sentinel-2, as do `red`, `green`, `blue` and `nir`. A number is another band on each sensor:
+B5 is red edge on Sentinel-2, and near infrared on Landsat 8. Where the names of the bands do not show the sensor, as
+B8A, B12 or SR_B6 do, numbers are refused until `--model.weights_sensor` (`sentinel2`, `landsat8` or `landsat4`) names
+it; a band of Landsat then gets the channel of Sentinel-2 that saw the same light. A run may have fewer bands than the
+table; the weights of the others are left out, which is as if they were 0 after the normalisation. A band that the table
+lacks is refused, and so is an index such as `ndvi`. Everything but the head comes from the file: if it lacks a tensor,
+has one too many, or one of another shape, it is refused with a list.
 
 ## Scaling
 

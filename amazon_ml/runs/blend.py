@@ -132,6 +132,13 @@ def read_blend(run: Run) -> Blend:
         ) from None
 
 
+def single_runs(run: Run) -> list[Run]:
+    """List the runs that a run is made of: itself, or the members of a blend, also those of blends within it."""
+    if not run.blend.exists():
+        return [run]
+    return [one for member in read_blend(run).members for one in single_runs(member)]
+
+
 def _member(run: Run, path: str, oof: str) -> Run:
     member = Run(Path(os.path.normpath(run.path.resolve() / path)))
     if not member.oof.exists():

@@ -176,6 +176,17 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(_networks(run), decision, table, str(data["sha256"]), _frequencies(data))
 
 
+def run_networks(run: Run, fold: int | None = None) -> Networks:
+    """Open the networks of a run that is no blend: those of all finished folds, or the one that holds out a fold."""
+    weights = _weights(run)
+    if fold is not None:
+        name = f"{run.fold(fold).path.name}.safetensors"
+        if name not in weights:
+            raise InputError(f"the run has no finished network of fold {fold}", file=run.path)
+        weights = {name: weights[name]}
+    return _described(run.path, describe(run), tuple(weights.values()), run.read_config().trainer)
+
+
 def _frequencies(data: Mapping[str, Any]) -> dict[str, float]:
     """Share of the labelled tiles with each tag, out of their numbers in the provenance of the tiles."""
     tiles = int(data.get("labelled", 0))
@@ -284,7 +295,7 @@ def _networks(run: Run, inside: tuple[Path, ...] = ()) -> Networks | Blended:
         blend = read_blend(run)
         members = tuple(_networks(member, around) for member in blend.members)
         return Blended(run.path, members, run.tags(), blend.blender)
-    return _described(run.path, describe(run), tuple(_weights(run).values()), run.read_config().trainer)
+    return run_networks(run)
 
 
 def _described(source: Path, content: Description, weights: tuple[Path, ...], trainer: TrainerConfig) -> Networks:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
+from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import IDLE, flatten
 from amazon_ml.runs.curves import read_curves
@@ -67,7 +69,9 @@ class ComparedRun(Training):
 
     ``run``, its name; ``path``; ``held_out``, its number of held-out tiles; ``fixed`` and ``cross_fitted``, F-beta of
     the fixed threshold and of the rule; ``log_loss``; ``other_scores``, average precision and F1, macro and micro, by
-    the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None for the first run.
+    the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None for the first run; ``networks``, how many it
+    has, and ``megabytes`` of their weights, None where they are gone; ``predicted_per_second``, the images/s of all
+    networks together, None where that was not measured.
     """
 
     run: str
@@ -78,6 +82,9 @@ class ComparedRun(Training):
     log_loss: Loss
     other_scores: dict[str, float]
     minus_first: Differences | None
+    networks: int | None
+    megabytes: float | None
+    predicted_per_second: float | None
 
 
 class TagDifference(TypedDict):
@@ -133,7 +140,7 @@ class _PerTile:
     log_loss: Floats
 
 
-def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
+def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comparison:
     """Compare runs to the first of them.
 
     Parameters
@@ -142,6 +149,8 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
         Two or more runs of the same tags. The first gives beta and the seed of cross-fitting.
     rule
         The decision rule for all of them, by its name in `amazon_ml.decisions.rules`.
+    speed
+        Whether to measure how fast their networks predict.
 
     Raises
     ------
@@ -168,6 +177,7 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
         )
         predicted.append(own)
     others = paired_metrics(true, probabilities, predicted, level=level)
+    weights, speeds = [_weights(run) for run in runs], _speeds(runs) if speed else [None] * len(runs)
     return {
         "tiles": len(names),
         "generated": bool(runs[0].read_provenance()["data"]["generated"]),
@@ -184,9 +194,14 @@ def compare_runs(runs: Sequence[Run], rule: str) -> Comparison:
                 "log_loss": _loss(own.log_loss),
                 "other_scores": others["scores"][place],
                 "minus_first": _differences(place, scores, others, level) if place else None,
+                "networks": len(files) or None,
+                "megabytes": sum(file.stat().st_size for file in files) / 1e6 if files else None,
+                "predicted_per_second": predicts,
                 **_training(run),
             }
-            for place, (label, run, (p, _), own) in enumerate(zip(_labels(runs), runs, rows, scores, strict=True))
+            for place, (label, run, (p, _), own, files, predicts) in enumerate(
+                zip(_labels(runs), runs, rows, scores, weights, speeds, strict=True)
+            )
         ],
         "tags": _per_tag(tags, true, predicted, beta, level),
         "tags_without_positive": [tag for tag, count in zip(tags, true.sum(axis=0), strict=True) if not count],
@@ -285,6 +300,21 @@ def _training(run: Run) -> Training:
         "images_per_second": float(speeds.median()) if len(speeds) else None,
         "train_seconds": float(seconds.sum()) if len(seconds) else None,
     }
+
+
+def _weights(run: Run) -> list[Path]:
+    """List the weights of the networks of a run or a blend; none where those of a member are gone."""
+    try:
+        runs = [one.finished_folds() for one in single_runs(run)]
+    except InputError:
+        return []
+    return [fold.weights for folds in runs for fold in folds] if all(runs) else []
+
+
+def _speeds(runs: Sequence[Run]) -> list[float]:
+    from amazon_ml.runs.speed import measure_speeds  # here: other comparisons do not need PyTorch
+
+    return measure_speeds(runs)
 
 
 def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[DifferingOption]:

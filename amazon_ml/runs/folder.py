@@ -51,6 +51,11 @@ class Run:
         return self.path / "tiles.parquet"
 
     @property
+    def untagged(self) -> Path:
+        """Sizes, times and hashes of the files of the untagged tiles that a teacher tags; other runs lack it."""
+        return self.path / "untagged.parquet"
+
+    @property
     def truth(self) -> Path:
         """The labelled tiles and their tags, as they were read."""
         return self.path / "truth.csv"
@@ -101,6 +106,11 @@ class Run:
         return self.path / "report.html"
 
     @property
+    def catalog(self) -> Path:
+        """The tiles, as the processes that train together map them; each start writes it anew."""
+        return self.path / "catalog.arrow"
+
+    @property
     def audit(self) -> Path:
         """Labels that the networks contradict, as a table."""
         return self.path / "audit.csv"
@@ -146,8 +156,8 @@ class Run:
 
     def trusted(self) -> list[Path]:
         """List the files that later steps depend on, with those of the folds; each has a hash."""
-        own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.truth, self.tested, self.blend,
-               self.test, self.oof, self.decision, self.metrics)  # fmt: skip
+        own = (self.config, self.provenance, self.folds, self.bands, self.tiles, self.untagged, self.truth, self.tested,
+               self.blend, self.test, self.oof, self.decision, self.metrics)  # fmt: skip
         return [path for path in own if path.is_file()] + [path for fold in self._folds() for path in fold.trusted()]
 
     def read_config(self, *, checked: bool = True) -> RunConfig:
@@ -227,9 +237,20 @@ class FoldFolder:
         """Probabilities of the untagged tiles."""
         return self.path / "test.parquet"
 
+    @property
+    def teacher(self) -> Path:
+        """Probabilities that the teacher gives the training tiles; folds without a teacher lack it."""
+        return self.path / "teacher.parquet"
+
+    @property
+    def taught_by(self) -> Path:
+        """The networks that gave these probabilities."""
+        return self.path / "teacher.json"
+
     def trusted(self) -> list[Path]:
         """List the files that later steps depend on."""
-        return [path for path in (self.weights, self.valid, self.test) if path.is_file()]
+        own = (self.teacher, self.taught_by, self.weights, self.valid, self.test)
+        return [path for path in own if path.is_file()]
 
 
 #: Between tags in truth.csv; a tag cannot hold it.
@@ -241,7 +262,7 @@ def check_trained(run: Run) -> None:
     for path in (run.provenance, run.tiles):
         if not path.exists():
             raise InputError("the file is missing", file=path, remedy="put it back, or choose another `run`")
-    for path in (run.provenance, run.folds, run.bands, run.tiles):
+    for path in (run.provenance, run.folds, run.bands, run.tiles, run.untagged):
         check_recorded(path)
     for fold in run.begun_folds():
         for path in fold.trusted():

@@ -28,7 +28,10 @@ RECORD = "hashes.json"
 _FORMAT = 1
 
 #: Files that training depends on. A change after training would make held-out tiles and scores wrong.
-FIXED = frozenset({"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet"})
+FIXED = frozenset(
+    {"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet", "untagged.parquet",
+     "teacher.parquet", "teacher.json"}
+)  # fmt: skip
 
 #: A file of this size in bytes, or more, is hashed only once in a process.
 _LARGE = 2**20

@@ -19,14 +19,25 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import write_json
-from amazon_ml.runs.provenance_file import DataProvenance, FoldProvenance, Origin, Provenance, Start, Versions
+from amazon_ml.runs.provenance_file import (
+    DataProvenance,
+    FoldProvenance,
+    Origin,
+    Provenance,
+    Start,
+    TeacherProvenance,
+    Versions,
+)
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.version import __version__
 
 _PACKAGES = ("torch", "pytorch-lightning", "timm", "albumentations", "numpy", "pandas", "opencv-python-headless")
 
 
-def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: int, *, begun: bool) -> str:
+def save_provenance(
+    run: Run, config: RunConfig, catalog: Catalog, processes: int, teacher: TeacherProvenance | None = None, *,
+    begun: bool,
+) -> str:  # fmt: skip
     """Record where a run comes from; on resuming, add the start, and refuse tiles or folds that have changed.
 
     Parameters
@@ -35,6 +46,8 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
         The run, its options and its tiles.
     processes
         How many processes train each network.
+    teacher
+        The teacher of a new run; a begun run keeps the one that it has.
     begun
         Whether any fold is begun, so that its tiles and folds must stay the same.
 
@@ -49,6 +62,8 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
         _check_same(run, former, origin)
         write_json(run.provenance, {**former, **origin, "processes": processes, "starts": [*former["starts"], start]})
         return str(former["task"])
+    if teacher is not None:
+        origin["teacher"] = teacher
     task = task_of(run, config, origin)
     content: Provenance = {
         "starts": [start],
@@ -58,6 +73,8 @@ def save_provenance(run: Run, config: RunConfig, catalog: Catalog, processes: in
         "task": task,
         "made_with": versions(),
     }
+    if teacher is not None:
+        content["teacher"] = teacher
     write_json(run.provenance, content)
     return task
 
@@ -81,6 +98,8 @@ def task_of(run: Run, config: RunConfig, origin: Origin) -> str:
     """
     data, folds = origin["data"], origin["folds"]
     hashes = [data.get("sha256"), data.get("soft_labels_sha256"), folds.get("sha256")]
+    if "teacher" in origin:
+        hashes.append(origin["teacher"]["sha256"])
     return hashlib.sha256(json.dumps([hash_config(config), *hashes, sha256_of(run.bands)]).encode()).hexdigest()
 
 

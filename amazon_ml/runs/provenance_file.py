@@ -56,6 +56,13 @@ class FoldProvenance(TypedDict):
     worst_relative_deviation: float
 
 
+class TeacherProvenance(TypedDict):
+    """The teacher of a run: its ``path``, and ``sha256``, which is the same for the same options, tiles and folds."""
+
+    path: str
+    sha256: str
+
+
 class Versions(TypedDict):
     """The software and the machine: ``amazon_ml``, ``git_commit`` of a clone, ``python``, ``packages``, ``device``."""
 
@@ -67,10 +74,11 @@ class Versions(TypedDict):
 
 
 class Origin(TypedDict):
-    """What may not change while folds are trained: the tiles, ``data``, and the ``folds``."""
+    """What may not change while folds are trained: the tiles, ``data``, the ``folds``, and the ``teacher``, if any."""
 
     data: DataProvenance
     folds: NotRequired[FoldProvenance]
+    teacher: NotRequired[TeacherProvenance]
 
 
 class Provenance(Origin):

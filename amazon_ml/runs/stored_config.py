@@ -31,7 +31,7 @@ def save_config(run: Run, config: RunConfig) -> None:
         raise InputError("this is a blend of other runs", file=run.path, option="run", remedy="choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
-    changed = [key for key in now if not is_free(key) and former.get(key) != now[key]]
+    changed = [key for key in now if _differs(key, former.get(key), now[key])]
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
@@ -50,6 +50,13 @@ def save_config(run: Run, config: RunConfig) -> None:
         )
     if not begun:
         write_config(run, config)
+
+
+def _differs(key: str, before: object, now: object) -> bool:
+    """Whether a change of an option may change results: where a teacher lies does not, whether there is one does."""
+    if key == "data.teacher":
+        return (before is None) != (now is None)
+    return not is_free(key) and before != now
 
 
 def _set_aside(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from pathlib import Path
 
 import pandas as pd
 
@@ -42,7 +43,7 @@ def record_tiles(run: Run, catalog: Catalog, store: PackedStore | None) -> None:
     """
     now = file_table(catalog)
     known = store.tiles["hash"].reindex(now.index) if store else pd.Series(None, index=now.index, dtype=object)
-    _write(run, _hashed(now, known, catalog.files))
+    write_files(run.tiles, hash_unknown(now, known, catalog.files))
 
 
 def check_tiles(run: Run, catalog: Catalog) -> None:
@@ -57,7 +58,7 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
     InputError
         Where the content of a file changed.
     """
-    then, now = _read(run), file_table(catalog)
+    then, now = read_files(run.tiles), file_table(catalog)
     changes = compare_files(then, now, catalog.files)
     predicted = any(fold.test.exists() for fold in run.begun_folds())
     for labelled, free, remedy in (
@@ -75,16 +76,16 @@ def check_tiles(run: Run, catalog: Catalog) -> None:
     if predicted:
         now = now.loc[now.index.intersection(then.index, sort=False)]
     same = now.index.difference(changes.changed)
-    hashed = _hashed(now, then["hash"].reindex(same).reindex(now.index), catalog.files)
+    hashed = hash_unknown(now, then["hash"].reindex(same).reindex(now.index), catalog.files)
     if not hashed[_COLUMNS].equals(then[_COLUMNS]):
-        _write(run, hashed if not predicted else _updated(then, hashed))
+        write_files(run.tiles, hashed if not predicted else _updated(then, hashed))
 
 
 def changed_tiles(run: Run, catalog: Catalog) -> list[str]:
     """List the labelled tiles of a run whose files changed since training began."""
     if not run.tiles.exists():  # a blend has none
         return []
-    then, now = _read(run), file_table(catalog)
+    then, now = read_files(run.tiles), file_table(catalog)
     changes = compare_files(then, now.loc[now.index.intersection(then.index, sort=False)], catalog.files)
     return _named(changes.changed, labelled=True)
 
@@ -93,7 +94,7 @@ def _named(keys: pd.Index, labelled: bool) -> list[str]:
     return [name for one, name in keys if one == labelled]
 
 
-def _hashed(table: pd.DataFrame, known: pd.Series, files: FilesOf) -> pd.DataFrame:
+def hash_unknown(table: pd.DataFrame, known: pd.Series, files: FilesOf) -> pd.DataFrame:
     """Add the hashes of the files; files without a known hash are read."""
     began, unknown = time.perf_counter(), known.isna().to_numpy()
     hashes = known.to_numpy(dtype=object, copy=True)
@@ -109,17 +110,26 @@ def _updated(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return updated
 
 
-def _write(run: Run, table: pd.DataFrame) -> None:
-    write_table(run.tiles, table[_COLUMNS].reset_index())
+def write_files(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of files with their hashes, and record its hash."""
+    write_table(path, table[_COLUMNS].reset_index())
 
 
-def _read(run: Run) -> pd.DataFrame:
-    check_recorded(run.tiles)
+def read_files(path: Path) -> pd.DataFrame:
+    """Read a table of files that a run recorded, by ``labelled`` and ``image_name``: sizes, times, ``hash``."""
+    check_recorded(path)
     try:
-        return pd.read_parquet(run.tiles).set_index(KEY)[_COLUMNS]
+        return pd.read_parquet(path).set_index(KEY)[_COLUMNS]
     except FileNotFoundError:
-        raise InputError("the file is missing", file=run.tiles, remedy="put it back, or choose another `run`") from None
+        raise InputError("the file is missing", file=path, remedy="put it back, or choose another `run`") from None
     except (KeyError, ValueError, OSError) as error:
         raise InputError(
-            f"this is not a table of the files of tiles ({error})", file=run.tiles, remedy="choose another `run`"
+            f"this is not a table of the files of tiles ({error})", file=path, remedy="choose another `run`"
         ) from None
+
+
+def hashes_by_name(path: Path, *, labelled: bool) -> "pd.Series[str]":
+    """Read the hashes of the files of the labelled or of the untagged tiles in such a table, by name."""
+    table = read_files(path)
+    kind = table.index.get_level_values("labelled") == labelled
+    return table.loc[kind, "hash"].droplevel("labelled")

@@ -16,6 +16,7 @@ from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.gather import missing_folds
 from amazon_ml.runs.stored_config import save_config
+from amazon_ml.runs.teacher import open_teacher
 from amazon_ml.runtime.files import write_text
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.slurm.job import TASK, Job
@@ -92,6 +93,8 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
     if not Path(config.data.root).is_dir():
         raise InputError("there is no such folder", file=config.data.root, option="data.root")
     check_run_folder(run, BEFORE_TRAINING)
+    if config.data.teacher is not None and not run.begun():
+        open_teacher(Path(config.data.teacher), run)
     with locked(run, wait=True):
         save_config(run, config)
         there = _folds(run, config)

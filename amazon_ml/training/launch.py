@@ -98,6 +98,11 @@ def launched(trainer: TrainerConfig) -> dict[str, int]:
     return {}
 
 
+def is_launched() -> bool:
+    """Whether torchrun or srun started this process together with others."""
+    return TorchElasticEnvironment.detect() or _step() is not None
+
+
 def cluster_plugins() -> list[Any]:
     """Return the plugins that describe to Lightning how this process was started, where its guess would be wrong.
 

@@ -3,17 +3,26 @@
 from amazon_ml.runs.config import RunConfig
 
 
-def train(config: RunConfig) -> None:
+def train(config: RunConfig, *, rounds: int | None = None) -> None:
     """Train, predict the held-out tiles, tune thresholds, score, tag the test tiles; a stopped run is resumed.
 
     Parameters
     ----------
     config
         Options of the run.
+    rounds
+        With `data.teacher`: train so many runs, RUN-1, RUN-2 and so on, each taught by the one before it. It ends
+        earlier when a run is not better than its teacher by more than noise.
     """
     from amazon_ml.cli.show.scores import print_scores
     from amazon_ml.pipeline import train as job
 
+    if rounds is not None:
+        from amazon_ml.pipeline.rounds import train_rounds
+
+        for one in train_rounds(config, rounds):
+            print_scores(one.student.metrics)
+        return
     result = job.train(config)
     if result.rank == 0:  # of processes that train together, one prints
         print_scores(result.metrics)

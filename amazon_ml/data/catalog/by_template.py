@@ -61,18 +61,24 @@ def find_tiles_of(
     found = [(folder, *each) for folder in folders for each in _matching(files, folder, exclude, seen)]
     faults = [fault for _, text, _, _ in found if (fault := name_fault(text))]
     found = [each for each in found if not name_fault(each[1])] if faults else found
-    shared = Counter(name for *_, name in found)
-    rows = [
-        (Path(f"{above}{name}").relative_to(folder).as_posix() if shared[name] > 1 else name, text, f"{above}{name}")
-        for folder, text, above, name in found
+    # Most names are one of a kind: a set finds that faster than a count of each.
+    shared = Counter(name for *_, name in found) if len({name for *_, name in found}) < len(found) else {}
+    names = [
+        Path(f"{above}{name}").relative_to(folder).as_posix() if shared.get(name, 1) > 1 else name
+        for folder, _, above, name in found
     ]
-    rows.sort(key=lambda row: natural_order(row[0]))
-    names, paths, ways = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
-    again = [name for name, count in Counter(names).items() if count > 1]
-    faults += [f"two tiles have the name {name}; keep one of them" for name in again]
+    order = sorted(range(len(names)), key=[natural_order(name) for name in names].__getitem__)
     suffix = files.suffix
-    ways = [f"{way}{suffix}" for way in ways]
-    return pd.DataFrame({"image_name": names, "path": paths, "tif": paths, "named": ways}), faults
+    texts = {
+        "image_name": [names[at] for at in order],
+        "path": [found[at][1] for at in order],
+        "named": [f"{found[at][2]}{found[at][3]}{suffix}" for at in order],
+    }
+    again = [name for name, count in Counter(texts["image_name"]).items() if count > 1] if shared else []
+    faults += [f"two tiles have the name {name}; keep one of them" for name in again]
+    table = pd.DataFrame(texts)
+    table.insert(2, "tif", table["path"])
+    return table, faults
 
 
 def paths_of(files: BandFiles | None, folder: Path, exclude: Iterable[Path] = (), *, below: bool = True) -> list[Path]:
@@ -117,7 +123,7 @@ def _matching(
         for name in listing.files:
             # Most files are those of other bands, which this comparison finds faster than a regular expression.
             if name.endswith(end):
-                here = here or str(listing.path)
+                here = here or listing.folder
                 parts = files.named(f"{here}/{name}")
                 if parts is not None:
                     yield f"{here}/{name}", parts[0], composed(parts[1])

@@ -206,6 +206,9 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
                     files_needed(bands, rgb_source), listed(lacking))  # fmt: skip
     targets, is_test = _encode(read, joined), (joined["split"] == "test").to_numpy()
+    # Texts lie in Arrow, not in an object for each, from here on.
+    joined = joined.astype(dict.fromkeys((*_FILES, "tags"), str))
+    unlabelled = unlabelled[_FILES].astype(str)
     tested = joined.loc[is_test, _COLUMNS].reset_index(drop=True)
     _check_shared(tested, unlabelled)
     splits = joined.loc[~is_test, "split"]
@@ -213,8 +216,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         tags=read.tags,
         labelled=joined.loc[~is_test, _COLUMNS].reset_index(drop=True),
         targets=targets[~is_test],
-        unlabelled=pd.concat([tested[_FILES], unlabelled[_FILES]], ignore_index=True) if len(tested)
-        else unlabelled[_FILES],
+        unlabelled=pd.concat([tested[_FILES], unlabelled], ignore_index=True) if len(tested) else unlabelled,
         rgb_source=rgb_source,
         source=find_source(config, template, joined["path"].tolist()),
         valid=(splits == "val").to_numpy() if (splits == "val").any() else None,
@@ -274,7 +276,8 @@ def _join(table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: b
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
         raise InputError(problem, file=twice["file"].iloc[0], line=int(twice["line"].iloc[0]),
                          remedy="keep one of them")  # fmt: skip
-    without_row = files.loc[~files["path"].isin(joined["path"]), "image_name"]
+    used = set(joined["path"])
+    without_row = files.loc[[path not in used for path in files["path"]], "image_name"]
     if len(without_row):
         log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where,
                     listed(layout.table_paths), listed(without_row))  # fmt: skip

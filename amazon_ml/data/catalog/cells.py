@@ -40,6 +40,9 @@ def in_brackets(cell: str) -> bool:
 
 def read_list(cell: str) -> list[str] | None:
     """Read the text of a list of strings; None where the text is no such list."""
+    parts = cell[1:-1].split('"') if cell[:1] == "[" and cell[-1:] == "]" and "\\" not in cell else []
+    if len(parts) > 2 and len(parts) % 2 and _is_plain(parts[::2]):  # as JSON writes it, many times faster
+        return [composed(string) for part in parts[1::2] if (string := part.strip())]
     if not _LIST.fullmatch(cell) or not in_brackets(cell):
         return None
     strings = []
@@ -54,6 +57,11 @@ def read_list(cell: str) -> list[str] | None:
         else:
             return None
     return [composed(string.strip()) for string in strings if string.strip()]
+
+
+def _is_plain(between: list[str]) -> bool:
+    """Whether only commas stand between the strings of a list, and nothing before and behind them."""
+    return not between[0].strip() and not between[-1].strip() and all(mark.strip() == "," for mark in between[1:-1])
 
 
 def split_cell(cell: str, separator: str | None) -> list[str]:

@@ -1,7 +1,6 @@
 """Checks of a whole column of tags: it may hold 0 and 1, names of files or tiles, or the same tags in all rows."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from amazon_ml.data.catalog.columns import TICKS, WRITE_TAGS, is_mark
@@ -61,9 +60,11 @@ def no_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: S
         return Doubt("no_tags", what, _OTHER_COLUMN)
     if len(whole) > 1 and all(_names_tile(row) for row in whole):
         return Doubt("no_tags", "the column of tags holds the names of the tiles", _OTHER_COLUMN)
+    first: dict[str, str] = {}
     tagged = {row.name for row in whole}
-    once = Counter(tag for _, tag in {(row.name, tag) for row in whole for tag in split[row.cell]})
-    if len(tagged) >= _UNIQUE and max(once.values()) == 1:
+    if len(tagged) >= _UNIQUE and all(
+        first.setdefault(tag, row.name) == row.name for row in whole for tag in split[row.cell]
+    ):
         what = f"no two of {len(tagged):,} tiles have a tag in common: {listed(list(map(repr, tokens)))}"
         return Doubt("no_tags", what, f"{_OTHER_COLUMN}, or list the tags with `data.tags` if they are right")
     return None
@@ -71,6 +72,9 @@ def no_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: S
 
 def same_tags(rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], tokens: Sequence[str]) -> Doubt | None:
     """Return a doubt for a column with the same tags on all tiles."""
+    of_first = {tag for row in rows if row.name == rows[0].name for tag in split.get(row.cell, ())}
+    if len(of_first) != len(tokens):  # so it is with nearly all tables
+        return None
     found: dict[str, set[str]] = {}
     for row in rows:
         found.setdefault(row.name, set()).update(split.get(row.cell, ()))

@@ -36,8 +36,19 @@ def check_spread(records: Records, first: int) -> None:
                 raise InputError(problem, file=records.path, line=line, remedy=remedy)
 
 
-def check_second_tags(records: Records, tags_at: int, name_at: int, separator: str | None) -> None:
+def check_second_tags(records: Records, others: Sequence[int], tags_at: int, separator: str | None) -> None:
     """Check that no other column holds tags that the chosen column lacks in the same row.
+
+    Parameters
+    ----------
+    records
+        The table.
+    others
+        Positions of the columns that hold neither names nor these tags nor splits.
+    tags_at
+        Position of the column of tags.
+    separator
+        Separator of tags.
 
     Raises
     ------
@@ -47,17 +58,15 @@ def check_second_tags(records: Records, tags_at: int, name_at: int, separator: s
     chosen = _column_tokens(records, tags_at, separator)
     vocabulary = frozenset().union(*chosen)
     known = set(known_columns(records.header, TAGS_COLUMNS))
-    for at, column in enumerate(records.header):
-        if at in (tags_at, name_at):
-            continue
-        others = _column_tokens(records, at, separator)
-        found = frozenset(word for words in others for word in words if not _NUMBER.fullmatch(word))
+    for at in others:
+        column, words_at = records.header[at], _column_tokens(records, at, separator)
+        found = frozenset(word for words in words_at for word in words if not _NUMBER.fullmatch(word))
         if not found or all(map(is_mark, found)):
             continue
         alike = at in known or _is_second(column, records.header[tags_at])
         if not alike and 2 * len(found & vocabulary) < len(found):
             continue
-        for (line, cells), mine, theirs in zip(records.rows, chosen, others, strict=True):
+        for (line, cells), mine, theirs in zip(records.rows, chosen, words_at, strict=True):
             if not theirs <= mine:
                 raise InputError(
                     f"column {column!r} holds {cells[at].strip()!r}, and column {records.header[tags_at]!r} holds "
@@ -67,13 +76,13 @@ def check_second_tags(records: Records, tags_at: int, name_at: int, separator: s
                 )  # fmt: skip
 
 
-def value_column(records: Records, tags_at: int, name_at: int) -> str:
-    """Find the column that holds the presence or the amount of the tag in each row; "" where there is none."""
+def value_column(records: Records, others: Sequence[int]) -> str:
+    """Find the column among `others` that holds the presence or the amount of the tag in each row; "" without one."""
     found = []
-    for at, column in enumerate(records.header):
+    for at in others:
         cells = {cells[at].strip() for _, cells in records.rows} - {""}
-        if at not in (tags_at, name_at) and len(cells) > 1 and all(is_mark(cell) or _is_share(cell) for cell in cells):
-            found.append(column)
+        if len(cells) > 1 and all(is_mark(cell) or _is_share(cell) for cell in cells):
+            found.append(records.header[at])
     return found[0] if 0 < len(found) < _BOX else ""
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,40 @@ def _read_parquet(path: Path, min_share: float) -> Records:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        table = pq.read_table(path).to_pandas()
+        table = pq.read_table(path)
+        header = [str(name) for name in table.slice(0, 0).to_pandas()]  # without the index of pandas
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
-    header = [str(name) for name in table.columns]
-    columns = [_column(table[name], path, min_share) for name in table]
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
+    columns = [
+        _plain_texts(column := table.column(name), path, min_share) or _column(column.to_pandas(), path, min_share)
+        for name in header
+    ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
     return _records(path, header, 0, rows)
+
+
+def _plain_texts(column: Any, path: Path, min_share: float) -> list[str] | None:
+    """Write a column of text, or of lists of text, without a gap; None for another column."""
+    import pyarrow as pa
+
+    whole, lists = column.combine_chunks(), pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], column.type)
+    values = whole.flatten() if lists else whole
+    if not len(whole):
+        return []
+    if whole.null_count or values.null_count or not (pa.types.is_string(values.type) or
+                                                     pa.types.is_large_string(values.type)):  # fmt: skip
+        return None
+    texts: list[str] = values.to_numpy(zero_copy_only=False).tolist()
+    if not lists:
+        return texts
+    ends = (whole.offsets.to_numpy() - whole.offsets[0].as_py()).tolist()
+    found = [tuple(texts[start:end]) for start, end in pairwise(ends)]
+    written = {tags: _cell(tags, path, 1, min_share) for tags in set(found)}  # sets of tags repeat
+    return [written[tags] for tags in found]
 
 
 def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:

@@ -1,7 +1,6 @@
 """Reads one table of names and tags, and finds all of its faults."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
-from amazon_ml.data.config import TABLE, Split, TableConfig
+from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
@@ -107,9 +106,10 @@ def scan_table(
         If there is no such file, no column of names or tags, or no tag.
     """
     records = records or _read(path, config)
-    splits, split_faults = _splits(records, config.split_column)
+    split_at = None if config.split_column is None else split_column_of(records, config.split_column)
+    splits, split_faults = ({}, []) if split_at is None else read_splits(records, split_at)
     if config.tag_columns is not None:
-        records, config = _joined(records, config, joins)
+        (records, config), split_at = _joined(records, config, joins), None
     tags_at = _find_tags(records, config.tags_column)
     name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
@@ -118,8 +118,9 @@ def scan_table(
                          remedy="name the right ones with `data.name_column` and `data.tags_column`")  # fmt: skip
     records = mark_swallowed(records, name_at, tags_at, config.tag_separator)
     check_spread(records, min(name_at, tags_at))
+    others = [at for at in range(len(records.header)) if at not in (name_at, tags_at, split_at)]
     if config.tags_column is None:
-        check_second_tags(records, tags_at, name_at, config.tag_separator)
+        check_second_tags(records, others, tags_at, config.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
     faults, before = [*faults, *split_faults], len(rows)
     if config.exclude is not None:
@@ -147,7 +148,7 @@ def scan_table(
         "file": pd.Series([path] * len(rows), dtype=object),
         "split": pd.Series([splits.get(row.line) for row in rows], dtype=object),
     })  # fmt: skip
-    value = value_column(records, tags_at, name_at)
+    value = value_column(records, others)
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
         problem = (
             f"the table has one row for each tag, and column {value!r} holds the presence or the amount of the tag"
@@ -155,14 +156,16 @@ def scan_table(
         raise InputError(problem, file=path,
                          remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
     two_splits = find_two_splits(frame)
-    repeated = [] if config.merge_rows or two_splits else find_repeated(path, frame)
+    in_two = {name for fault in two_splits for name in fault.names}
+    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)])
     if config.merge_rows:
         frame = merge_rows(path, frame)
     untagged = [] if config.allow_untagged else find_untagged(path, frame)
     own_list = config.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
     phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
-    faults = [*faults, *two_splits, *repeated, *column.faults, *untagged]
+    own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
+    faults = [*faults, *own_two, *repeated, *column.faults, *untagged]
     return TagTable(path, frame, column.tags, faults, slips, phrases, records, before - len(rows))
 
 
@@ -203,10 +206,6 @@ def _read(path: Path, config: TableConfig) -> Records:
         return read_structured(path, config.min_share)
     wanted = [name.lower() for name in (config.name_column, config.tags_column, config.split_column) if name]
     return read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
-
-
-def _splits(records: Records, wanted: str | None) -> tuple[Mapping[int, Split], list[Fault]]:
-    return ({}, []) if wanted is None else read_splits(records, split_column_of(records, wanted))
 
 
 def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> tuple[Records, TableConfig]:

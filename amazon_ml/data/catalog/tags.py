@@ -146,8 +146,10 @@ def near_slips(counts: Mapping[str, int]) -> list[str]:
 
 def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
     """Describe each pair of tags that always stand side by side: they may be one name, such as ``Dense Forest``."""
-    counts = count_tags(found)
-    pairs = Counter(pair for tags in found for pair in set(pairwise(tags)))
+    counts, pairs = count_tags(found), Counter[tuple[str, str]]()
+    for tags, tiles in Counter(found).items():
+        for pair in set(pairwise(tags)):
+            pairs[pair] += tiles
     return [
         f"{first!r} and {second!r} stand on the same {count} tiles, and always side by side; if they are one name, set "
         "the separator of tags with `data.tag_separator`, or write the name with _"
@@ -158,7 +160,11 @@ def find_phrases(found: Sequence[tuple[str, ...]]) -> list[str]:
 
 def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
     """Count the tiles of each tag."""
-    return Counter(tag for tags in found for tag in set(tags))
+    counts = Counter[str]()
+    for tags, tiles in Counter(found).items():  # sets of tags repeat
+        for tag in set(tags):
+            counts[tag] += tiles
+    return counts
 
 
 def _split_cells(

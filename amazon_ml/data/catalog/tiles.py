@@ -165,10 +165,16 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
     -------
     A sentence with the files for each such name.
     """
-    wanted = set(names)
     sharing: dict[str, dict[str, str]] = {}
-    for name, path in zip(files["image_name"], files["path"], strict=True):
-        sharing.setdefault(name.rpartition("/")[2], {})[name] = path
+    short = [name.rpartition("/")[2] for name in files["image_name"]]
+    # Only files that share a name have a path as their name.
+    shared = {last for name, last in zip(files["image_name"], short, strict=True) if len(name) > len(last)}
+    if not shared:
+        return {}
+    for last, name, path in zip(short, files["image_name"], files["path"], strict=True):
+        if last in shared:
+            sharing.setdefault(last, {})[name] = path
+    wanted = set(names)
     # The name of a file in the folder itself is its path, if the table names the other files of this name by path.
     return {
         name: f"{name} may be any of {listed(sharing[name].values())}"

@@ -33,8 +33,8 @@ class Listing:
 
     Parameters
     ----------
-    path
-        The folder.
+    folder
+        Path of the folder, as text: a set may have a million folders.
     level
         Its depth below the folder where the walk began.
     files
@@ -43,10 +43,15 @@ class Listing:
         Names of folders, and of links to folders.
     """
 
-    path: Path
+    folder: str
     level: int
     files: tuple[str, ...]
     folders: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.folder)
 
 
 def walk(
@@ -82,19 +87,19 @@ def walk(
         If `root` cannot be listed. Folders below it that cannot be listed are skipped with a warning.
     """
     seen = set() if seen is None else seen
-    seen.update(filter(None, map(_identity, skip)))
-    above = set(map(_identity, root.resolve().parents))
-    waiting = deque([(root, 0)])
+    seen.update(filter(None, map(_identity, map(str, skip))))
+    above = set(map(_identity, map(str, root.resolve().parents)))
+    waiting = deque([(str(root), 0)])
     while waiting:
         path, level = waiting.popleft()
-        later: list[tuple[Path, int]] = []
+        later: list[tuple[str, int]] = []
         yield from _visit(path, level, depth, seen, above, prefer, later)
-        waiting.extend(sorted(later))
+        waiting.extend(sorted(later, key=lambda link: (Path(link[0]), link[1])))
 
 
 def _visit(
-    path: Path, level: int, depth: int | None, seen: set[Identity], above: set[Identity | None],
-    prefer: Collection[str], later: list[tuple[Path, int]],
+    path: str, level: int, depth: int | None, seen: set[Identity], above: set[Identity | None],
+    prefer: Collection[str], later: list[tuple[str, int]],
 ) -> Iterator[Listing]:  # fmt: skip
     """Visit real folders, and add links to `later`, for when all real folders are done."""
     stack = [(path, level)]
@@ -113,42 +118,42 @@ def _visit(
         if not listing.folders:
             continue
         late = links.difference(prefer)
-        later += [(here / name, level + 1) for name in listing.folders if name in late]
+        below = "" if here == "." else here if here.endswith("/") else f"{here}/"
+        later += [(below + name, level + 1) for name in listing.folders if name in late]
         now = [name for name in listing.folders if name not in late]
         # The last entry is visited first: preferred links, then folders by their names.
-        stack += [(here / name, level + 1) for name in sorted(now, key=lambda name: (name in links, name))[::-1]]
+        stack += [(below + name, level + 1) for name in sorted(now, key=lambda name: (name in links, name))[::-1]]
 
 
-def _list(path: Path, level: int) -> tuple[Listing, set[str]]:
-    files, folders, links = [], [], set()
+def _list(path: str, level: int) -> tuple[Listing, set[str]]:
+    entries: list[os.DirEntry[str]] = []
     try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if not _is_folder(entry):
-                    files.append(entry.name)
-                    continue
-                folders.append(entry.name)
-                if entry.is_symlink():
-                    links.add(entry.name)
+        with os.scandir(path) as found:
+            entries += found
     except OSError as error:
         if level == 0:
-            raise InputError(f"cannot list the folder: {error.strerror}", file=path) from None
+            raise InputError(f"cannot list the folder: {error.strerror}", file=Path(path)) from None
         log.warning("cannot list %s: %s; it is skipped", path, error.strerror)
-    return Listing(path, level, tuple(sorted(files)), tuple(sorted(folders))), links
+    shown = [entry for entry in entries if entry.name[0] != "."]
+    folders = [entry for entry in shown if _is_folder(entry)]
+    names = sorted([entry.name for entry in shown])
+    if not folders:  # nearly all folders, where each tile has one
+        return Listing(path, level, tuple(names), ()), set()
+    inside = {entry.name for entry in folders}
+    files = tuple([name for name in names if name not in inside])
+    return Listing(path, level, files, tuple(sorted(inside))), {entry.name for entry in folders if entry.is_symlink()}
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str) -> Identity | None:
     try:
-        about = path.stat()
+        about = os.stat(path)  # noqa: PTH116 (for each of a million folders)
     except OSError:
         return None
     return about.st_dev, about.st_ino

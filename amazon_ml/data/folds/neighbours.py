@@ -7,6 +7,7 @@ overlap.
 """
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.folds.borders import match_borders, ratio_limit, read_borders
+from amazon_ml.data.readers.band_files import ARRAY_SUFFIX
+from amazon_ml.data.readers.images import TIF_SUFFIXES
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import write_table
 from amazon_ml.runtime.regular_files import cannot_read, check_regular
@@ -45,9 +48,17 @@ def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a tile cannot be read, or has another size than the first.
+        If a tile is a TIF or an array, cannot be read, or has another size than the first.
     """
-    borders = read_borders(tiles["path"].tolist())
+    paths = tiles["path"].tolist()
+    if unfit := without_borders(paths):
+        raise InputError(
+            f"tiles that touch are found among JPGs and PNGs alone, and {len(unfit):,} of {len(paths):,} tiles are "
+            "other files", file=unfit[0], option="data.fold_by",
+            remedy="fold by tags (`data.fold_by` tags); or, where JPGs of the same names lie beside TIFs, read their "
+            "colours (`data.rgb_source` jpg)",
+        )  # fmt: skip
+    borders = read_borders(paths)
     pairs = {where: match_borders(borders[own], borders[other]) for where, (own, other) in _MEETING.items()}
     limit = ratio_limit(pd.concat(pairs.values()))
     names = tiles["image_name"].to_numpy()
@@ -60,6 +71,11 @@ def find_neighbours(tiles: pd.DataFrame) -> pd.DataFrame:
     log.info("%s pairs of neighbours among %s tiles (ratio at most %.2f)",
              f"{len(touching(table)):,}", f"{len(table):,}", limit)  # fmt: skip
     return table
+
+
+def without_borders(paths: Iterable[str]) -> list[str]:
+    """List the files whose borders are not compared: TIFs and arrays, whose bands may be any."""
+    return [path for path in paths if path.lower().endswith((*TIF_SUFFIXES, ARRAY_SUFFIX))]
 
 
 def saved_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:

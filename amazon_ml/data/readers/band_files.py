@@ -69,8 +69,13 @@ class BandFiles:
 
     def named(self, path: str) -> tuple[str, str] | None:
         """Split the path of a tile's first file into the folder above the template and the name; None for others."""
-        found = _compiled(self.template, re.escape(self.bands[0]) if self.bands else "").fullmatch(path)
-        return (found["above"], found["name"]) if found else None
+        band = self.bands[0] if self.bands else ""
+        # The template gives the number of folders, so that only the end of a path is compared with it.
+        folders = self.template.count("/") + self.template.count(BAND) * band.count("/")
+        parts = path.rsplit("/", folders + 1)
+        above = f"{parts[0]}/" if len(parts) == folders + 2 else ""
+        found = _compiled(self.template, re.escape(band)).fullmatch(path, len(above))
+        return (above, found["name"]) if found else None
 
     def of(self, path: str) -> dict[str, str]:
         """Give the file of each band, by its name, for a tile with this first file.
@@ -97,21 +102,21 @@ class BandFiles:
     def bands_beside(self, path: str) -> list[str]:
         """Find all bands of a tile that have a file, by the names of files."""
         above, name = self.named(path) or ("", "")
-        pattern = _compiled(self.template, "[^/]+?")
+        pattern = _compiled(self.template, "[^/]+?", above=True)
         beside = Path(above).glob(self.template.replace(NAME, glob.escape(name)).replace(BAND, "*"))
         found = (pattern.fullmatch(str(file)) for file in beside)
         return sorted({each["band"] for each in found if each and (each["above"], each["name"]) == (above, name)})
 
     def bands_among(self, paths: Iterable[str]) -> list[str]:
         """Find the names of bands in the paths of files, for a message."""
-        pattern = _compiled(self.template, "[^/_]+")
+        pattern = _compiled(self.template, "[^/_]+", above=True)
         return sorted({each["band"] for each in map(pattern.fullmatch, paths) if each})
 
 
 @lru_cache(64)
-def _compiled(template: str, band: str) -> re.Pattern[str]:
-    """Compile a template to a regular expression, with one for the name of the band."""
-    pattern, seen = "(?P<above>(?:.*/)?)", set[str]()
+def _compiled(template: str, band: str, *, above: bool = False) -> re.Pattern[str]:
+    """Compile a template to a regular expression, with one for the name of the band, and for folders above it."""
+    pattern, seen = "(?P<above>(?:.*/)?)" if above else "", set[str]()
     for part in re.split(r"(\{name\}|\{band\})", template):
         if part in (NAME, BAND):
             group = part[1:-1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,7 +285,12 @@ def finest(bands: Bands) -> Tif:
 
 def layer_of(band: Raw, height: int, width: int) -> Layer:
     """Describe a band beside the finest one, of `height` and `width` pixels."""
-    return Layer(str(band.dtype), max(height / band.shape[0], width / band.shape[1]))
+    return Layer(_name_of(band.dtype), max(height / band.shape[0], width / band.shape[1]))
+
+
+@cache
+def _name_of(dtype: "np.dtype[Any]") -> str:
+    return str(dtype)  # numpy puts the name together each time, which takes longer than to look at twelve bands
 
 
 def _inputs_of(index: str, names: Sequence[str], file: str) -> tuple[str, ...]:

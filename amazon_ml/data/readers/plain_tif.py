@@ -190,13 +190,16 @@ def _pixels(data: bytes, layout: _Layout, offsets: list[int], lengths: list[int]
     if len(offsets) != planes * rows * columns or len(lengths) != len(offsets) or 0 in offsets or 0 in lengths:
         raise _NotPlain
     pixels: npt.NDArray[np.generic] = np.empty((layout.height, layout.width, layout.bands), dtype=native)
-    blocks = zip(offsets, lengths, _places(layout, planes), strict=True)
     if not layout.deflated and not layout.is_tiled and not layout.separate:
-        parts = [data[start : start + length] for start, length, _ in blocks]
-        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        ends = [start + length for start, length in zip(offsets, lengths, strict=True)]
+        if offsets[1:] == ends[:-1]:  # the strips follow each other
+            whole = data[offsets[0] : ends[-1]]
+        else:
+            whole = b"".join(data[start:end] for start, end in zip(offsets, ends, strict=True))
         if len(whole) != pixels.nbytes:
             raise _NotPlain
         return np.frombuffer(whole, dtype=layout.dtype).reshape(pixels.shape).astype(native)
+    blocks = zip(offsets, lengths, _places(layout, planes), strict=True)
     for start, length, (top, left, band, height) in blocks:
         samples = 1 if layout.separate else layout.bands
         block = _block(data[start : start + length], layout, (height, layout.block_width, samples), native)

@@ -10,6 +10,7 @@ satellites?". Planet: "PlanetScope product specifications", SuperDove.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 _SENTINEL_2 = {
     "B1": "coastal", "B2": "blue", "B3": "green", "B4": "red", "B5": "rededge1", "B6": "rededge2", "B7": "rededge3",
@@ -18,6 +19,11 @@ _SENTINEL_2 = {
 #: Landsat 8 and 9; Landsat 4 to 7.
 _LANDSAT_8 = {"B1": "coastal", "B2": "blue", "B3": "green", "B4": "red", "B5": "nir", "B6": "swir1", "B7": "swir2"}
 _LANDSAT_4 = {"B1": "blue", "B2": "green", "B3": "red", "B4": "nir", "B5": "swir1", "B7": "swir2"}
+#: A sensor whose bands have numbers; landsat8 is Landsat 8 and 9, landsat4 is Landsat 4 to 7.
+Sensor = Literal["sentinel2", "landsat8", "landsat4"]
+SENSORS: Mapping[Sensor, Mapping[str, str]] = {
+    "sentinel2": _SENTINEL_2, "landsat8": _LANDSAT_8, "landsat4": _LANDSAT_4
+}  # fmt: skip
 #: Other spellings of common names, in small letters without marks; Planet's names are among them.
 _SPELLINGS = {
     "coastal": ("coastalblue", "coastalaerosol", "ultrablue", "aerosol"),
@@ -84,6 +90,37 @@ def find_spelling(wanted: str, names: Sequence[str]) -> str | None:
     return same[0] if len(same) == 1 else None
 
 
+def meanings(names: Iterable[str], sensor: Sensor | None = None) -> dict[str, str | None]:
+    """Give the common name of each band; None where it is not known.
+
+    Parameters
+    ----------
+    names
+        Names of bands.
+    sensor
+        What the numbers count; by default what all names together show.
+    """
+    texts = list(names)
+    numbers = _numbers(texts) if sensor is None else SENSORS[sensor]
+    return {text: numbers.get(spelled(text)) or _COMMON.get(spelled(text)) for text in texts}
+
+
+def shown_sensor(names: Iterable[str]) -> Sensor | None:
+    """Find the sensor that the names of bands show by themselves; None where they do not."""
+    found = _numbers(names)
+    return next((sensor for sensor, numbers in SENSORS.items() if numbers is found), None)
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a name is the number of a band, such as B5, B05 or SR_B5."""
+    return _NUMBERED.match(name.strip()) is not None
+
+
+def is_of_landsat(name: str) -> bool:
+    """Whether a name is one that only Landsat's products have, such as SR_B5."""
+    return name.strip().upper().startswith("SR_B")
+
+
 def is_alpha(name: str) -> bool:
     """Whether a name is that of a band of transparency."""
     return spelled(name) in ("alpha", "mask", "opacity", "transparency")
@@ -93,7 +130,7 @@ def _numbers(names: Iterable[str]) -> Mapping[str, str]:
     """Give the common names of the numbers of a sensor; none where the names do not show it."""
     texts = [name.strip() for name in names]
     codes = {spelled(text) for text in texts if _NUMBERED.match(text)}
-    if any(text.upper().startswith("SR_B") for text in texts):
+    if any(map(is_of_landsat, texts)):
         if "B6" in codes:
             return _LANDSAT_8
         return _LANDSAT_4 if codes == _LANDSAT_4.keys() else {}

@@ -12,8 +12,9 @@ from amazon_ml.errors import InputError
 class Loss(nn.Module):
     """The objective of training; ``loss(logits, targets)`` is a scalar.
 
-    Logits are float, targets in 0..1, both of shape (tiles, tags). The probabilities of logits depend on the loss of
-    the training, so the loss defines the link. A loss stores no values in checkpoints; inference needs none.
+    Logits are float, targets in 0..1, both of shape (tiles, tags). The loss of a batch is the mean of the losses of its
+    tiles. The probabilities of logits depend on the loss of the training, so the loss defines the link. A loss stores
+    no values in checkpoints; inference needs none.
 
     Parameters
     ----------
@@ -23,12 +24,27 @@ class Loss(nn.Module):
 
     #: Whether the loss depends on a call of `learn_frequencies`.
     needs_frequencies = False
+    #: Whether targets between 0 and 1 have a meaning, as a teacher gives them.
+    takes_soft_targets = True
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the share of training tiles with each tag, in 0..1, shape (tags,); most losses ignore it."""
+
+    def weighted(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Compute the mean of the losses of the tiles, weighted; with equal weights it is the loss of the batch.
+
+        Parameters
+        ----------
+        logits, targets
+            Of shape (tiles, tags).
+        weights
+            Weight of each tile, above 0, shape (tiles,).
+        """
+        alone: torch.Tensor = torch.vmap(lambda z, y: self(z[None], y[None]))(logits, targets)
+        return (weights * alone).sum() / weights.sum()
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Compute one probability for each tag, of the shape of the logits: their sigmoid."""

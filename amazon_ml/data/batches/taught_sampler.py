@@ -1,0 +1,78 @@
+"""The order of training tiles where a teacher tags some of them: every batch has the same share of these."""
+
+import numpy as np
+import numpy.typing as npt
+
+from amazon_ml.data.batches.dataset import EpochSampler
+from amazon_ml.errors import InputError
+
+#: Third number of the seeds of untagged tiles, and of the order within batches.
+_UNTAGGED, _WITHIN = 1, 2
+
+
+class TaughtSampler(EpochSampler):
+    """Order of tagged and untagged tiles as a pure function of (seed, epoch), with a fixed share in each batch.
+
+    An epoch shows each tagged tile once, except those that do not fill the last batch. The untagged tiles are shuffled
+    and shown one after the other; the next epoch begins where the last one ended, and when all have been shown, they
+    are shuffled again.
+
+    Parameters
+    ----------
+    tagged
+        Number of tagged tiles; these have the first positions.
+    untagged
+        Number of untagged tiles.
+    batch_size
+        Tiles in a batch of one process.
+    share
+        Share of untagged tiles in a batch, between 0 and 1; rounded to whole tiles.
+    seed, rank, world_size
+        As for `EpochSampler`.
+
+    Raises
+    ------
+    InputError
+        If a batch would have no tagged or no untagged tile.
+    """
+
+    def __init__(
+        self, tagged: int, untagged: int, batch_size: int, share: float, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__(tagged + untagged, seed, rank, world_size)
+        self.tagged, self.untagged = tagged, untagged
+        self.untagged_in_batch = round(share * batch_size)
+        self.tagged_in_batch = batch_size - self.untagged_in_batch
+        if not 0 < self.untagged_in_batch < batch_size:
+            raise InputError(
+                f"a batch of {batch_size} tiles has {self.untagged_in_batch} untagged ones if their share is {share:g}",
+                option="data.untagged_share", remedy="choose a share with some tiles of both kinds in a batch",
+            )  # fmt: skip
+        mine = tagged // world_size
+        self.tagged_in_batch = max(1, min(self.tagged_in_batch, mine))  # fewer tiles than a batch make one batch
+        self.batches = max(1, mine // self.tagged_in_batch)
+
+    def __len__(self) -> int:
+        return self.batches * (self.tagged_in_batch + self.untagged_in_batch)
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """Give the positions of the tiles of this process in this epoch, batch after batch."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.tagged)
+        parts = [
+            part[: self.batches * size * self.world_size][self.rank :: self.world_size].reshape(self.batches, size)
+            for part, size in ((order, self.tagged_in_batch), (self._untagged_order(), self.untagged_in_batch))
+        ]
+        batches = np.concatenate(parts, axis=1)
+        rng = np.random.default_rng((self.seed, self.epoch, _WITHIN))
+        return np.asarray(rng.permuted(batches, axis=1).ravel(), dtype=np.int64)
+
+    def _untagged_order(self) -> npt.NDArray[np.int64]:
+        """Give the positions of the untagged tiles of all processes in this epoch."""
+        count = self.batches * self.untagged_in_batch * self.world_size
+        first = self.epoch * count
+        passes = range(first // self.untagged, (first + count - 1) // self.untagged + 1)
+        shuffled = [
+            np.random.default_rng((self.seed, number, _UNTAGGED)).permutation(self.untagged) for number in passes
+        ]
+        begin = first - passes[0] * self.untagged
+        return self.tagged + np.concatenate(shuffled)[begin : begin + count]

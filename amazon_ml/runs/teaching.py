@@ -1,0 +1,238 @@
+"""Asks a teacher for its probabilities of training tiles, and stores them in the run that learns from it."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+import torch
+
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import ReadingConfig, TableConfig
+from amazon_ml.data.folds.folds import read_folds
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.broken import describe_broken
+from amazon_ml.data.readers.fitting import reading_of
+from amazon_ml.data.taught import Taught, list_untagged
+from amazon_ml.errors import InputError
+from amazon_ml.runs.blend import read_blend, single_runs, stack_tables
+from amazon_ml.runs.bundle import run_networks
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.folder import FoldFolder, Run, read_probabilities
+from amazon_ml.runs.hashes import hash_file, is_unchanged, read_recorded, write_json, write_table
+from amazon_ml.runs.inference import Engine
+from amazon_ml.runs.predict import predict_listed
+from amazon_ml.runs.teacher import check_teacher, open_teacher, teacher_hash
+from amazon_ml.runs.tile_files import hashes_by_name
+from amazon_ml.runs.tiles import read_bands
+
+log = logging.getLogger(__name__)
+
+
+class TaughtRecord(TypedDict):
+    """The content of ``teacher.json`` of a fold.
+
+    ``teacher``, its folder; ``networks``, the SHA-256 of the weights by their paths; numbers of ``tagged`` and
+    ``untagged`` tiles; ``made_of``, a hash of what the probabilities depend on apart from the weights.
+    """
+
+    teacher: str
+    networks: dict[str, str]
+    tagged: int
+    untagged: int
+    made_of: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A run that learns from a teacher.
+
+    Parameters
+    ----------
+    run, config, catalog
+        The run, its options and its tiles.
+    untagged
+        The untagged tiles that the teacher tags: ``image_name``, ``path``, ``tif``.
+    begun
+        Whether training was begun before, so that stored probabilities of this teacher count.
+    device
+        Device of the teacher's networks; by default as they predict.
+    """
+
+    run: Run
+    config: RunConfig
+    catalog: Catalog
+    untagged: pd.DataFrame
+    begun: bool
+    device: torch.device | None = None
+
+
+def teach(lesson: Lesson, folds: list[int]) -> None:
+    """Store what the teacher says of the training tiles of some folds, for a caller that holds the locks of the folds.
+
+    The networks of the teacher are asked for each fold, and not again when the run is resumed: stored probabilities
+    need no teacher. Those that the teacher has stored itself, of the same files, are taken over.
+
+    Raises
+    ------
+    InputError
+        If the teacher must not teach this run, or is another one than when the run began.
+    """
+    run, catalog = lesson.run, lesson.catalog
+    for fold in folds:
+        folder = run.fold(fold)
+        tagged = _tagged(lesson, fold)
+        made_of = _made_of(lesson, tagged)
+        if lesson.begun and _is_stored(folder, made_of):
+            continue
+        if folder.weights.exists():  # its training is done
+            continue
+        if folder.last.exists():
+            raise InputError("the file is missing", file=folder.teacher,
+                             remedy=f"put it back, or delete {folder.path} and train the fold again")  # fmt: skip
+        teacher = open_teacher(Path(str(lesson.config.data.teacher)), run)
+        check_teacher(teacher, run, lesson.config, catalog, [fold])
+        if teacher_hash(teacher) != run.read_provenance()["teacher"]["sha256"]:
+            raise InputError("the teacher is another one than when the run began", file=teacher.path,
+                             option="data.teacher", remedy="choose another `run`")  # fmt: skip
+        _store(lesson, folder, teacher, tagged, made_of)
+
+
+def _tagged(lesson: Lesson, fold: int) -> "pd.Series[str]":
+    """Give the names of the tagged tiles that the teacher is asked for."""
+    names = lesson.catalog.labelled["image_name"]
+    if not lesson.config.data.teacher_weight:
+        return names.iloc[:0]
+    if not lesson.config.data.validate:
+        return names
+    return names[read_folds(lesson.run.folds, names) != fold]
+
+
+def _made_of(lesson: Lesson, tagged: "pd.Series[str]") -> str:
+    run = lesson.run
+    teacher, wanted = run.read_provenance()["teacher"]["sha256"], list(_wanted(lesson).items())
+    content = [teacher, hash_file(run.folds), tagged.tolist(), wanted]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _wanted(lesson: Lesson) -> "pd.Series[str]":
+    """Give the hashes of the files of the untagged tiles, by name."""
+    if lesson.untagged.empty:
+        return pd.Series(dtype=object)
+    return hashes_by_name(lesson.run.untagged, labelled=False).loc[lesson.untagged["image_name"].tolist()]
+
+
+def _is_stored(folder: FoldFolder, made_of: str, networks: dict[str, str] | None = None) -> bool:
+    if not is_unchanged(folder.teacher) or not is_unchanged(folder.taught_by):
+        return False
+    record: TaughtRecord = read_recorded(folder.taught_by)
+    return record["made_of"] == made_of and networks in (None, record["networks"])
+
+
+def _store(lesson: Lesson, folder: FoldFolder, teacher: Run, tagged: "pd.Series[str]", made_of: str) -> None:
+    fold = folder.number if lesson.config.data.validate else None
+    used = [file for one in single_runs(teacher) for file in run_networks(one, fold).weights]
+    networks = {str(file): hash_file(file) for file in used}
+    if _is_stored(folder, made_of, networks):
+        return
+    untagged = lesson.untagged["image_name"]
+    of_untagged = _of_untagged(lesson, teacher, fold, _wanted(lesson))
+    of_tagged = _of_tagged(lesson, teacher, fold, tagged)
+    taught = Taught(of_tagged.loc[tagged.tolist()], of_untagged.loc[untagged.tolist()])
+    record: TaughtRecord = {
+        "teacher": str(teacher.path), "networks": networks, "tagged": len(tagged), "untagged": len(untagged),
+        "made_of": made_of,
+    }  # fmt: skip
+    write_json(folder.taught_by, record)
+    write_table(folder.teacher, taught.table())
+
+
+def _of_tagged(lesson: Lesson, teacher: Run, fold: int | None, tagged: "pd.Series[str]") -> pd.DataFrame:
+    """Give probabilities of tagged tiles, by name and tag: those of the networks of the fold, else out-of-fold ones."""
+    if tagged.empty:
+        return pd.DataFrame(columns=list(teacher.tags()), dtype=np.float32)
+    if fold is None:
+        return _read(teacher.oof, teacher)
+    return _combined(teacher, lambda one: _predicted(lesson, one, fold, tagged, labelled=True))
+
+
+def _of_untagged(lesson: Lesson, teacher: Run, fold: int | None, wanted: "pd.Series[str]") -> pd.DataFrame:
+    """Give probabilities of untagged tiles, by name and tag."""
+    if wanted.empty:
+        return pd.DataFrame(columns=list(teacher.tags()), dtype=np.float32)
+
+    def of(one: Run) -> pd.DataFrame:
+        stored = one.test if fold is None else one.fold(fold).test
+        if _has_predicted(one, stored, wanted):
+            log.info("taking over %s", stored)
+            return _read(stored, one).loc[wanted.index]
+        return _predicted(lesson, one, fold, wanted.index.to_series(), labelled=False)
+
+    return _combined(teacher, of)
+
+
+def _has_predicted(teacher: Run, stored: Path, wanted: "pd.Series[str]") -> bool:
+    """Whether a run has stored probabilities of all of these tiles, by their names and the hashes of their files."""
+    if not is_unchanged(stored):
+        return False
+    theirs = hashes_by_name(teacher.tiles, labelled=False)
+    same = theirs.reindex(wanted.index).to_numpy() == wanted.to_numpy()
+    names, _ = read_probabilities(stored, teacher.tags())
+    return bool(same.all()) and bool(wanted.index.isin(names).all())
+
+
+def _combined(teacher: Run, of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    """Give the probabilities of a run, or blend those of its members."""
+    if not teacher.blend.exists():
+        return of(teacher)
+    blend, tags = read_blend(teacher), list(teacher.tags())
+    tables = [_combined(member, of) for member in blend.members]
+    names = tables[0].index
+    blended = blend.blender.apply(stack_tables(tables, names, tags))
+    return pd.DataFrame(blended.astype(np.float32), index=names, columns=tags)
+
+
+def _predicted(
+    lesson: Lesson, teacher: Run, fold: int | None, names: "pd.Series[str]", *, labelled: bool
+) -> pd.DataFrame:
+    """Predict tiles with the networks of a run that hold out a fold, or with all of them."""
+    networks = run_networks(teacher, fold)
+    kind = "tagged" if labelled else "untagged"
+    log.info("asking %s for %s %s tiles", ", ".join(map(str, networks.weights)), f"{len(names):,}", kind)
+
+    def listing(read: TileReader) -> pd.DataFrame:
+        tiles = _listed(lesson, read, labelled=labelled).set_index("image_name", drop=False)
+        lacking = names[~names.isin(tiles.index)]
+        if len(lacking):
+            raise InputError(f"the teacher finds no file of {lacking.iloc[0]} for its bands", file=teacher.path,
+                             option="data.teacher")  # fmt: skip
+        return tiles.loc[names.tolist()].reset_index(drop=True)
+
+    workers = lesson.config.data.num_workers
+    predicted = predict_listed(networks, listing, workers, Engine(lesson.device, workers))
+    if predicted.failed:
+        raise InputError(describe_broken(list(predicted.failed.values()), len(names)))
+    return pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(networks.tags))
+
+
+def _listed(lesson: Lesson, read: TileReader, *, labelled: bool) -> pd.DataFrame:
+    """List the tiles with the files that a reader needs, which may be others than those that the run reads."""
+    catalog, data = lesson.catalog, lesson.config.data
+    if reading_of(read) == reading_of(read_bands(lesson.run)):
+        return catalog.labelled if labelled else lesson.untagged
+    table = {one.name: getattr(data, one.name) for one in fields(TableConfig)}
+    reading = ReadingConfig(**{**table, **reading_of(read), "tags": list(catalog.tags.names)})
+    if labelled or data.untagged is None:
+        catalog = read_catalog(Path(data.root), reading)
+    folder = None if data.untagged is None else Path(data.untagged)
+    return catalog.labelled if labelled else list_untagged(catalog, folder, read)
+
+
+def _read(path: Path, run: Run) -> pd.DataFrame:
+    names, p = read_probabilities(path, run.tags())
+    return pd.DataFrame(p, index=pd.Index(names), columns=list(run.tags()))
