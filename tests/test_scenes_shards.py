@@ -125,7 +125,8 @@ def test_strips_that_are_missing_or_damaged_are_named_with_their_shards(
     said = told(capsys)
     assert part.name in said and "--shard 2/3" in said
     assert not (out / "scene.json").exists()
-    assert main(call(bundle, scene, out, "--shard", "2/3")) == 0
+    assert main(call(bundle, scene, out, "--shard", "3/4")) == 0  # another division, of the same strips
+    assert [is_shard_done(out, number) for number in range(4)] == [True, True, True, False]
     assert main(["scene", "merge", str(out)]) == 0
 
 

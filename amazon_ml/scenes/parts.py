@@ -131,13 +131,15 @@ class PartStore:
             shutil.rmtree(self.folder)
 
     @contextmanager
-    def shared(self, plan: Mapping[str, object], *, overwrite: bool = False) -> Iterator[None]:
+    def shared(self, plan: Mapping[str, object], *, anew: bool = False, overwrite: bool = False) -> Iterator[None]:
         """Prepare the folder for shards, and hold it together with processes that work on other shards.
 
         Parameters
         ----------
         plan
-            What `scene merge` needs, see `read_plan`; the last one counts.
+            What `scene merge` needs, see `read_plan`.
+        anew
+            Whether the plan replaces one that is there.
         overwrite
             Whether parts of another request are removed.
 
@@ -161,7 +163,8 @@ class PartStore:
                 stack.enter_context(locked(folder / _LOCK, busy, shared=True))
                 if not self.is_begun():  # another process took the lock meanwhile
                     raise InputError(busy)
-                write_json(folder / PLAN, plan)
+                if anew or not (folder / PLAN).exists():
+                    write_json(folder / PLAN, plan)
             yield
 
     @contextmanager

@@ -69,8 +69,8 @@ def is_shard_done(out: Path, number: int) -> bool:
     plan = read_shards(out)
     if plan is None:
         return is_merged(out)
-    own = strips_of_shard(Shard(number, plan.shards), len(plan.strips))
-    return all(part_file(out / PARTS, plan.strips[at]).exists() for at in own)
+    own = strips_of_shard(Shard(number, plan.shards), len(plan.strips)) if number < plan.shards else ()
+    return bool(own) and all(part_file(out / PARTS, plan.strips[at]).exists() for at in own)
 
 
 def is_merged(out: Path) -> bool:

@@ -64,7 +64,7 @@ def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = Fa
     InputError
         If the output folder holds parts of another call, without `overwrite`.
     """
-    with prepared.store(out).shared(asdict(plan), overwrite=overwrite):
+    with prepared.store(out).shared(asdict(plan), anew=True, overwrite=overwrite):
         pass
 
 
