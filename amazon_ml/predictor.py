@@ -17,7 +17,7 @@ from amazon_ml.data.catalog.contents import check_folder
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.tiles import files_needed, is_tif
 from amazon_ml.data.readers.bands import TileReader, name_bands
-from amazon_ml.data.readers.images import resize
+from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.preprocess import check_images
@@ -39,10 +39,10 @@ from amazon_ml.settings import build
 if TYPE_CHECKING:
     from amazon_ml.scenes.result import SceneResult
 
-#: Arrays of uint8, a folder, files, or a table with a column ``path``.
-Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
+#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
+Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
 
-_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
+_KINDS = "an array of levels, a folder, a list of files or a table with a column path"
 
 
 class Predictor:
@@ -162,9 +162,10 @@ class Predictor:
         Parameters
         ----------
         tiles
-            A uint8 array of shape (tiles, height, width, bands), with the bands of the run in their order; or a folder,
-            with its subfolders; or a list of files (of the first band, if each band has its own); or a table with a
-            column ``path``, and a column ``tif`` for the TIF beside a JPG if the run reads both.
+            An array of uint8, or of uint16 where the run has that `data.dtype`, of shape (tiles, height, width, bands),
+            with the bands of the run in their order; or a folder, with its subfolders; or a list of files (of the first
+            band, if each band has its own); or a table with a column ``path``, and a column ``tif`` for the TIF beside
+            a JPG if the run reads both.
         scale
             Scale arrays of another height and width as files are scaled; by default they are an error.
 
@@ -263,7 +264,9 @@ class Predictor:
 
         def predict(networks: Networks) -> Predicted:
             networks, size = self._sized(networks), networks.size
-            check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else size)
+            check_images(
+                images.dtype, images.shape, len(networks.read.bands), None if scale else size, [networks.read.dtype]
+            )
             return Predicted(names, engine.score(networks, _Arrays(images, size)), {})
 
         predicted = predict_members(self._bundle.networks, predict)
@@ -298,7 +301,7 @@ class Predictor:
 class _Arrays:
     """Tiles of an array, scaled like files."""
 
-    def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
+    def __init__(self, images: Image, size: int) -> None:
         self.images, self.size = images, size
 
     def __len__(self) -> int:
@@ -308,7 +311,7 @@ class _Arrays:
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Copy and scale the tiles, and apply the symmetries."""
-        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
+        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=self.images.dtype)
         for slot, row in enumerate(rows):
             tile = resize(np.ascontiguousarray(self.images[row]), self.size)
             symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])

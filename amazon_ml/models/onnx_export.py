@@ -65,7 +65,9 @@ def need_onnx() -> None:
             raise InputError(problem, remedy="pip install 'amazon-ml[onnx]'") from None
 
 
-def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metadata: Mapping[str, Any]) -> float:
+def write_onnx(
+    path: Path, network: Averaged, shape: tuple[int, int, int], metadata: Mapping[str, Any], dtype: str = "uint8"
+) -> float:
     """Write an ONNX file, and compare it with PyTorch.
 
     Parameters
@@ -78,6 +80,8 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metad
         Height, width and bands of a tile; the number of tiles is free.
     metadata
         Metadata of the file, each value as JSON.
+    dtype
+        Type of the tiles, uint8 or uint16.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metad
     """
     need_onnx()
     network = network.eval()
-    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8))
+    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (3, *shape), dtype, True))
     with atomic_write(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # on deprecated features that PyTorch itself uses

@@ -27,7 +27,7 @@ from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.scoring import score_tiles
 from amazon_ml.models.seeding import PerStepSeed, seeded
 from amazon_ml.models.start import start_network
-from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.models.tta import MEANS, turned
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
 
@@ -228,7 +228,7 @@ class TileTagger(pl.LightningModule):
         Parameters
         ----------
         images
-            uint8 of shape (tiles, height, width, channels).
+            uint8 or uint16 of shape (tiles, height, width, channels).
         size
             Edge to scale the tiles to, pixels; by default they are not scaled.
 
@@ -248,7 +248,7 @@ class TileTagger(pl.LightningModule):
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Probability of each tag in 0..1, averaged over the views of `tta`: float32 of shape (tiles, tags)."""
-        views = [self(view) for view in VIEWS[self.hparams["tta"]](images)]
+        views = [self(view) for view in turned(self.hparams["tta"], images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
     def size_now(self) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amazon_ml.data.readers.reader_file import describe_reader
 from amazon_ml.errors import InputError
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import Networks
@@ -204,7 +205,7 @@ def _request(job: Job, how: SceneConfig) -> str:
     return hash_request({
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
-        "reader": asdict(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
+        "reader": describe_reader(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
         "bundle": made_of(job.predictor.bundle), "tags": job.predictor.tags,
     })  # fmt: skip
 

@@ -86,7 +86,7 @@ class TileFiles:
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Read and scale the tiles and apply the symmetries, one by one."""
-        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=self.read.dtype)
         for slot, row in enumerate(rows):
             symmetric(self.tile(row), 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images
