@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, EngineName, Forward, Method, PrecisionName
@@ -27,8 +28,8 @@ from amazon_ml.settings import build
 if TYPE_CHECKING:
     from amazon_ml.scenes.result import SceneResult
 
-#: Arrays of uint8, a folder, files, or a table with a column ``path``.
-Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
+#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
+Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
 
 
 class Predictor:
@@ -176,9 +177,10 @@ class Predictor:
         Parameters
         ----------
         tiles
-            A uint8 array of shape (tiles, height, width, bands), with the bands of the run in their order; or a folder,
-            with its subfolders; or a list of files (of the first band, if each band has its own); or a table with a
-            column ``path``, and a column ``tif`` for the TIF beside a JPG if the run reads both.
+            An array of uint8, or of uint16 where the run has that `data.dtype`, of shape (tiles, height, width, bands),
+            with the bands of the run in their order; or a folder, with its subfolders; or a list of files (of the first
+            band, if each band has its own); or a table with a column ``path``, and a column ``tif`` for the TIF beside
+            a JPG if the run reads both.
         scale
             Scale arrays of another height and width as files are scaled; by default they are an error.
 
@@ -275,7 +277,10 @@ class Predictor:
         names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
 
         def tiles(networks: Networks) -> TileArrays:
-            check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else networks.size)
+            check_images(
+                images.dtype, images.shape, len(networks.read.bands), None if scale else networks.size,
+                networks.read.dtype,
+            )  # fmt: skip
             return TileArrays(images, networks.size)
 
         def predict(networks: Networks) -> Predicted:

@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 
 from amazon_ml.data.readers import tif
 from amazon_ml.data.readers.plain_tif import read_plain
-from amazon_ml.data.readers.scaling import scale_to_uint8
+from amazon_ml.data.readers.scaling import scale_levels
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.errors import InputError
 
@@ -190,5 +190,5 @@ def test_a_table_scales_as_arithmetic_does(limits: tuple[float, float]) -> None:
     every = np.arange(2**16, dtype=np.uint16)
     low, high = limits
     plain = np.clip(np.rint((every.astype(np.float32) - low) * np.float32(255 / (high - low))), 0, 255)
-    np.testing.assert_array_equal(scale_to_uint8(every, low, high), plain)
-    np.testing.assert_array_equal(scale_to_uint8(every.astype(np.float32), low, high), plain)
+    np.testing.assert_array_equal(scale_levels(every, low, high), plain)
+    np.testing.assert_array_equal(scale_levels(every.astype(np.float32), low, high), plain)

@@ -16,6 +16,8 @@ MAX_PIXELS = 100_000_000
 
 #: Files that red, green and blue are read from.
 RgbSource = Literal["jpg", "tif"]
+#: Type of the levels of a tile, between two limits of each band.
+LevelType = Literal["uint8", "uint16"]
 
 _Edge = Annotated[int, Field(ge=8, le=LARGEST_EDGE)]
 _Count = Annotated[int, Field(ge=1)]
@@ -153,6 +155,9 @@ class ReadingConfig(TableConfig):
         of the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits use those of r, g and b.
     max_pixels
         Largest number of pixels of an image file, by its header; of a TIF, four bands count as one.
+    dtype
+        Type of the levels that tiles have between their limits: ``uint8`` has 256 of them, ``uint16`` 65,536, for bands
+        whose noise is smaller than a step of 8 bits. It takes twice the memory and the room of a packed store.
     """
 
     bands: list[Tag] | str = "rgb"
@@ -163,6 +168,7 @@ class ReadingConfig(TableConfig):
     tif_order: str | None = None
     tif_limits: dict[str, tuple[float, float]] | None = None
     max_pixels: Annotated[int, Field(ge=64)] = MAX_PIXELS
+    dtype: LevelType = "uint8"
 
 
 #: All options of reading at their defaults.

@@ -49,7 +49,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     Training batches hold the labelled tiles outside of the fold, batches of validation the tiles in the fold, and
     batches of prediction the untagged tiles and those of a published test split. Batches of test hold that split, or
-    else the tiles in the fold. A batch is a dictionary of ``image`` (uint8, of shape (tiles, size,
+    else the tiles in the fold. A batch is a dictionary of ``image`` (uint8, or `dtype`, of shape (tiles, size,
     size, bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape
     (tiles, tags)). No file is written, unless `folds_file` or `bands_file` are given.
 
@@ -116,6 +116,11 @@ class PlanetDataModule(pl.LightningDataModule):
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
         self.bands = parse_bands(config.bands)
         self.augmentation = Augmentation(config.augment, seed, config.size, len(self.bands), _mix(config, seed))
+        if config.dtype != "uint8" and not self.augmentation.only_symmetry:
+            problem = f"`data.augment`: tiles of {config.dtype} are turned and mixed alone"
+            raise InputError(
+                problem, option="data.augment", remedy="leave D4 as the only step, or use `data.dtype` uint8"
+            )
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -135,7 +140,7 @@ class PlanetDataModule(pl.LightningDataModule):
     def store(self) -> PackedStore | None:
         """The packed store, found and compared with the folder; None if tiles are read from their files."""
         hp = self.hparams
-        path = Path(hp["packed"] or default_store(Path(hp["root"]), self.bands, hp["size"]))
+        path = Path(hp["packed"] or default_store(Path(hp["root"]), self.bands, hp["size"], hp["dtype"]))
         if hp["packed"] is None and not path.exists():
             return None
         store = open_store(path)
@@ -153,8 +158,8 @@ class PlanetDataModule(pl.LightningDataModule):
             )  # fmt: skip
         if not finds_as(store.reader, self.config):
             raise InputError(
-                "the packed store holds bands of other files or names", file=path, option="data.packed",
-                remedy="pack again with these `data.files`, `data.band_names` and `data.reflectance`",
+                "the packed store holds bands of other files, names or types", file=path, option="data.packed",
+                remedy="pack again with these `data.files`, `data.band_names`, `data.reflectance` and `data.dtype`",
             )  # fmt: skip
         check_unchanged(store, self.catalog, partial=bool(hp["max_samples"] or hp["exclude"]))
         check_pixels(store)
@@ -185,7 +190,7 @@ class PlanetDataModule(pl.LightningDataModule):
         self.read = self._own_reader if file is None else read_reader(Path(file))
         if self.read.bands != self.bands or not finds_as(self.read, self.config):
             other = "" if self.read.bands != self.bands else " of other files or names"
-            problem = f"the file is for the bands {name_bands(self.read.bands)}{other}"
+            problem = f"the file is for the bands {name_bands(self.read.bands)}{other}, in {self.read.dtype}"
             raise InputError(problem, file=file, option="data.bands", remedy="delete it")
         if self.store and self.store.reader != self.read:
             problem = "the store was packed with another order or other limits of TIF bands than"

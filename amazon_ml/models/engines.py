@@ -15,13 +15,13 @@ from amazon_ml.errors import InputError
 from amazon_ml.models.folding import fold_batch_norm
 from amazon_ml.models.onnx_export import Logits, need_onnx, write_onnx
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.models.tta import MEANS, turned
 
 #: Values of the options `engine` and `precision`.
 EngineName = Literal["auto", "torch", "folded", "onnx"]
 PrecisionName = Literal["auto", "float32", "bf16"]
 
-#: Gives probabilities on the CPU, float32 (tiles, tags), of uint8 tiles (tiles, height, width, bands).
+#: Gives probabilities on the CPU, float32 (tiles, tags), of tiles (tiles, height, width, bands).
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 #: Tiles that batch norm is folded with.
@@ -40,11 +40,14 @@ class Placement:
         Type of the weights.
     cast
         Type that operations are cast to, if any.
+    tiles
+        Type of the tiles, uint8 or uint16.
     """
 
     device: torch.device
     weights: torch.dtype = torch.float32
     cast: torch.dtype | None = None
+    tiles: str = "uint8"
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,9 @@ def _onnx(tagger: TileTagger, place: Placement) -> Forward:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         link = tagger.loss.probabilities
-        write_onnx(file, Logits(tagger), (edge, edge, channels), {}, output="logits", link=link)
+        write_onnx(file, Logits(tagger), (edge, edge, channels), {}, place.tiles, output="logits", link=link)
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    views, mean = VIEWS[tagger.hparams["tta"]], MEANS[tagger.hparams["tta_mean"]]
+    views, mean = tagger.hparams["tta"], MEANS[tagger.hparams["tta_mean"]]
 
     def logits(view: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(session.run(None, {"tiles": view.contiguous().numpy()})[0])
@@ -166,7 +169,7 @@ def _onnx(tagger: TileTagger, place: Placement) -> Forward:
     def forward(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             # View by view, as PyTorch does it: all in one batch would need the memory of all.
-            return mean([logits(view) for view in views(images)], link).float()
+            return mean([logits(view) for view in turned(views, images)], link).float()
 
     return forward
 

@@ -85,7 +85,7 @@ def need_onnx() -> None:
 
 
 def write_onnx(
-    path: Path, network: nn.Module, shape: tuple[int, int, int], metadata: Mapping[str, Any], *,
+    path: Path, network: nn.Module, shape: tuple[int, int, int], metadata: Mapping[str, Any], dtype: str = "uint8", *,
     output: str = "probabilities", link: Link | None = None,
 ) -> float:  # fmt: skip
     """Write an ONNX file, and compare it with PyTorch.
@@ -100,6 +100,8 @@ def write_onnx(
         Height, width and bands of a tile; the number of tiles is free.
     metadata
         Metadata of the file, each value as JSON.
+    dtype
+        Type of the tiles, uint8 or uint16.
     output
         Name of the output of the graph.
     link
@@ -118,7 +120,7 @@ def write_onnx(
     """
     need_onnx()
     network = network.eval()
-    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8))
+    tiles = torch.from_numpy(np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (3, *shape), dtype, True))
     with atomic_write(path) as temporary:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # on deprecated features that PyTorch itself uses

@@ -1,4 +1,4 @@
-"""Converts uint8 tiles to the input of a network, on the device.
+"""Converts tiles of uint8 or uint16 to the input of a network, on the device.
 
 Training, prediction and export share this preprocessing, so they cannot differ.
 """
@@ -12,14 +12,17 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from amazon_ml.data.readers.scaling import STEPS
 from amazon_ml.errors import InputError
 
-Bytes = npt.NDArray[np.uint8]
+Bytes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Floats = npt.NDArray[np.float32]
 
 
-def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | None = None) -> None:
-    """Check that an array or a tensor holds tiles for the network: uint8 of shape (tiles, height, width, channels).
+def check_images(
+    dtype: Any, shape: Sequence[int], channels: int, size: int | None = None, expected: str = "uint8"
+) -> None:
+    """Check that an array or a tensor holds tiles for the network: levels of shape (tiles, height, width, channels).
 
     Parameters
     ----------
@@ -29,6 +32,8 @@ def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | No
         Channels of a tile.
     size
         Height and width, pixels; any by default.
+    expected
+        Type of the levels, uint8 or uint16.
 
     Raises
     ------
@@ -42,13 +47,14 @@ def check_images(dtype: Any, shape: Sequence[int], channels: int, size: int | No
         remedy = "give one tile as tiles[None]" if len(shape) == 3 else ""
     elif shape[-1] != channels:
         remedy = "put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
-    elif kind != "uint8":
-        remedy = "give values in 0..255 as the files hold them, since the network normalises them"
-        remedy = remedy if kind.startswith("float") else "scale them to 0..255 as the training tiles were scaled"
+    elif kind != expected:
+        levels = f"0..{np.iinfo(expected).max}"
+        remedy = f"give values in {levels} as the files hold them, since the network normalises them"
+        remedy = remedy if kind.startswith("float") else f"scale them to {levels} as the training tiles were scaled"
     elif size is None or shape[1:3] == (size, size):
         return
-    expected = ", ".join(map(str, ("tiles", *edges, channels)))
-    problem = f"`tiles` must be uint8 of shape ({expected}), but these are {kind} of shape {shape}"
+    wanted = ", ".join(map(str, ("tiles", *edges, channels)))
+    problem = f"`tiles` must be {expected} of shape ({wanted}), but these are {kind} of shape {shape}"
     raise InputError(problem, option="tiles", remedy=remedy)
 
 
@@ -58,7 +64,7 @@ def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size
     Parameters
     ----------
     images
-        uint8 of shape (tiles, height, width, channels).
+        uint8 or uint16 of shape (tiles, height, width, channels).
     mean, std
         Mean and standard deviation of each channel, in 0..255.
     size
@@ -82,7 +88,7 @@ def normalise(
     Parameters
     ----------
     images
-        uint8 of shape (tiles, height, width, channels).
+        uint8 of shape (tiles, height, width, channels), or uint16, whose levels are 257 times as fine.
     mean, std
         Mean and standard deviation of each channel, in 0..255.
     out
@@ -95,6 +101,8 @@ def normalise(
     the same bits on every path.
     """
     mean, std = mean.float(), std.float()
+    if images.dtype == torch.uint16:
+        mean, std = mean * STEPS, std * STEPS
     # Tiles have channels innermost, so the permuted view is channels_last already.
     if images.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()):
         return _normalised_at_once(images, mean, std, out).permute(0, 3, 1, 2)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,9 @@ from amazon_ml.models.preprocess import check_images, preprocess
 from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.scoring import score_tiles
 from amazon_ml.models.seeding import PerStepSeed, seeded
+from amazon_ml.models.set_up import SetUp
 from amazon_ml.models.start import start_network
-from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.models.tta import MEANS, turned
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import build, to_plain
 
@@ -79,6 +80,8 @@ class TileTagger(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
+    #: Type of the levels of tiles: that of the data module, under a Trainer that has one.
+    tile_dtype: Literal["uint8", "uint16"] = "uint8"
     #: Scores of the last validation at `DEFAULT_THRESHOLD`, one row for each tag.
     per_tag: pd.DataFrame
 
@@ -138,7 +141,7 @@ class TileTagger(pl.LightningModule):
         ema, swa = self.hparams["ema"], self.hparams["swa"]
         averaging = [exponential(ema)] if ema is not None else [equal(swa)] if swa is not None else []
         # Averaging copies the network in its `setup`, so the network must exist.
-        own = [_SetUp(), PerStepSeed()]
+        own = [SetUp(), PerStepSeed()]
         there = [type(callback) for callback in self.trainer.callbacks] if self._trainer is not None else []  # type: ignore[attr-defined]
         return [*(callback for callback in own if type(callback) not in there), *averaging]
 
@@ -167,6 +170,7 @@ class TileTagger(pl.LightningModule):
     def take_data(self, data: PlanetDataModule) -> None:
         """Make the network for the tiles and tags of a data module, or check that it fits them."""
         tags, size, in_chans = data.catalog.tags.names, data.hparams["size"], len(data.bands)
+        self.tile_dtype = data.config.dtype
         own = self.hparams
         if own["in_chans"] not in (None, in_chans):
             problem = f"TileTagger has {own['in_chans']} channels, but tiles have the bands {name_bands(data.bands)}"
@@ -228,7 +232,7 @@ class TileTagger(pl.LightningModule):
         Parameters
         ----------
         images
-            uint8 of shape (tiles, height, width, channels).
+            uint8 or uint16 of shape (tiles, height, width, channels).
         size
             Edge to scale the tiles to, pixels; by default they are not scaled.
 
@@ -239,7 +243,7 @@ class TileTagger(pl.LightningModule):
         if not self.is_built:
             raise InputError("TileTagger has no network before it has tags", option="tags",
                              remedy="give tags=[...], or fit it")  # fmt: skip
-        check_images(images.dtype, images.shape, self.hparams["in_chans"])
+        check_images(images.dtype, images.shape, self.hparams["in_chans"], expected=self.tile_dtype)
         inputs = preprocess(images, self.mean, self.std, size)
         if not self.hparams["channels_last"]:
             inputs = inputs.contiguous()
@@ -248,7 +252,7 @@ class TileTagger(pl.LightningModule):
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Probability of each tag in 0..1, averaged over the views of `tta`: float32 of shape (tiles, tags)."""
-        views = [self(view) for view in VIEWS[self.hparams["tta"]](images)]
+        views = [self(view) for view in turned(self.hparams["tta"], images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
     def size_now(self) -> int | None:
@@ -380,17 +384,13 @@ class TileTagger(pl.LightningModule):
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
 
 
-def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, bands: Stretch) -> TileTagger:
-    """Make a network from its options, for tiles with edges of `size` pixels and these bands."""
-    return TileTagger(list(tags), size=size, bands=bands, **to_plain(model))
-
-
-class _SetUp(pl.Callback):
-    """Sets the network up before the later callbacks, which may copy it."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Call `setup` of the network."""
-        pl_module.setup(stage)
+def make_tagger(
+    model: ModelConfig, tags: Sequence[str], size: int, bands: Stretch, dtype: Literal["uint8", "uint16"] = "uint8"
+) -> TileTagger:
+    """Make a network from its options, for tiles with edges of `size` pixels, these bands and levels of this type."""
+    tagger = TileTagger(list(tags), size=size, bands=bands, **to_plain(model))
+    tagger.tile_dtype = dtype
+    return tagger
 
 
 def _latest(by_epoch: Mapping[int, _T], epoch: int) -> _T | None:

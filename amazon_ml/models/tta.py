@@ -36,6 +36,13 @@ def _d4(images: torch.Tensor) -> Iterator[torch.Tensor]:
 VIEWS: dict[str, Views] = {"none": _one, "flips": _flips, "d4": _d4}
 
 
+def turned(name: str, images: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Give the views of a batch of levels by the name of `VIEWS`; signed numbers of 16 bits turn on every device."""
+    if images.dtype != torch.uint16:
+        return VIEWS[name](images)
+    return (view.view(torch.uint16) for view in VIEWS[name](images.view(torch.int16)))
+
+
 def _of_probabilities(views: Sequence[torch.Tensor], link: Link) -> torch.Tensor:
     return torch.stack([link(logits) for logits in views]).mean(dim=0)
 

@@ -219,7 +219,7 @@ class StepClock(pl.Callback):
 def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int) -> float:
     edge, bands, tags = config.data.size, tagger.hparams["in_chans"], len(tagger.hparams["tags"])
     batch = {
-        "image": torch.randint(0, 256, (size, edge, edge, bands), dtype=torch.uint8),
+        "image": torch.randint(0, 256, (size, edge, edge, bands)).to(getattr(torch, config.data.dtype)),
         "target": torch.zeros(size, tags),
     }
     if on_gpu(config.trainer):  # as loaders do; from other memory, each step would wait for its tiles
@@ -246,7 +246,7 @@ def _first_epoch(model: ModelConfig) -> ModelConfig:
 
 def _tagger(config: RunConfig, data: PlanetDataModule) -> TileTagger:
     model = replace(config.model, ema=None, swa=None)
-    return make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch)
+    return make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch, config.data.dtype)
 
 
 def _doubled(first: int, limit: int) -> Iterator[int]:

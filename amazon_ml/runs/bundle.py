@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from amazon_ml.data.config import DataConfig, TableConfig
 from amazon_ml.data.readers.bands import TileReader
-from amazon_ml.data.readers.reader_file import reader_from
+from amazon_ml.data.readers.reader_file import describe_reader, reader_from
 from amazon_ml.decisions.blending import Blender
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
@@ -202,7 +202,7 @@ def describe(run: Run) -> Description:
         "format": FORMAT,
         "tags": list(run.tags()),
         "table": _table(config.data),
-        "tiles": {**asdict(read_bands(run)), "size": config.data.size, "gsd": ground, "resizing": RESIZING},
+        "tiles": {**describe_reader(read_bands(run)), "size": config.data.size, "gsd": ground, "resizing": RESIZING},
         "network": _network(config.model),
         "predict": {"batch_size": config.data.predict_batch_size, "precision": config.trainer.precision},
         "data": _without(run.read_provenance()["data"], "root"),

@@ -1,9 +1,9 @@
 """Export a run: its bundle, and one ONNX file."""
 
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
+from amazon_ml.data.readers.reader_file import describe_reader
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.models.onnx_export import Averaged, write_onnx
@@ -56,8 +56,8 @@ def _write_onnx(path: Path, bundle: Bundle) -> float:
     metadata = {
         "tags": decision.tags,
         "size": size,
-        "tiles": asdict(networks.read),
+        "tiles": describe_reader(networks.read),
         "decision": {"rule": decision.name, "beta": decision.beta, "parameters": rule_to_dict(decision.rule)},
     }
     averaged = Averaged(list(load_taggers(networks)))
-    return write_onnx(path, averaged, (size, size, len(networks.read.bands)), metadata)
+    return write_onnx(path, averaged, (size, size, len(networks.read.bands)), metadata, networks.read.dtype)

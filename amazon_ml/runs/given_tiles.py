@@ -15,16 +15,16 @@ from amazon_ml.data.catalog.contents import check_folder
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.tiles import files_needed, is_tif
 from amazon_ml.data.readers.bands import TileReader, name_bands
-from amazon_ml.data.readers.images import resize
+from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.errors import InputError
 
-_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
+_KINDS = "an array of levels, a folder, a list of files or a table with a column path"
 
 
 class TileArrays:
     """Tiles of an array, scaled like files."""
 
-    def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
+    def __init__(self, images: Image, size: int) -> None:
         self.images, self.size = images, size
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class TileArrays:
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Copy and scale the tiles, and apply the symmetries."""
-        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
+        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=self.images.dtype)
         for slot, row in enumerate(rows):
             tile = resize(np.ascontiguousarray(self.images[row]), self.size)
             symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])

@@ -60,7 +60,8 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
     """Load each network, one after the other, in evaluation mode."""
     for file in networks.weights:
         try:
-            tagger = make_tagger(networks.model, networks.tags, networks.size, stretch_of(networks.read))
+            bands, dtype = stretch_of(networks.read), networks.read.dtype
+            tagger = make_tagger(networks.model, networks.tags, networks.size, bands, dtype)
         except InputError as error:
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)
@@ -112,7 +113,7 @@ class Engine:
             device = torch.device("cpu")
         device = choose_device(networks, device)
         check_method(self.method, device)
-        return Placement(device, *_precision(networks, device, self.method.precision))
+        return Placement(device, *_precision(networks, device, self.method.precision), networks.read.dtype)
 
     def prepare(self, networks: Networks) -> Iterator[Forward]:
         """Load and prepare each network, one after the other."""

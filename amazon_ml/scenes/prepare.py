@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amazon_ml.data.readers.reader_file import describe_reader
 from amazon_ml.errors import InputError
 from amazon_ml.models.engines import DEFAULT
 from amazon_ml.predictor import Predictor
@@ -160,7 +161,7 @@ def _request(job: Job, how: SceneConfig) -> str:
         **({} if engine in (None, str(DEFAULT)) else {"engine": engine}),
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
-        "reader": asdict(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
+        "reader": describe_reader(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
         "bundle": made_of(job.predictor.bundle), "tags": job.predictor.tags, "strips": rows_of_strips(job),
         "views": [[one.model.tta, one.size] for one in all_members(job.predictor.bundle.networks)],
     })  # fmt: skip

@@ -191,14 +191,14 @@ def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
 def fill_holes(tile: Image, valid: Mask) -> None:
     """Set pixels without data to the mean of the others, in place: 0 would look like water, and 255 like a cloud."""
     if not valid.all():
-        tile[~valid] = np.rint(tile[valid].mean(axis=0)).astype(np.uint8)
+        tile[~valid] = np.rint(tile[valid].mean(axis=0)).astype(tile.dtype)
 
 
 def _extremes(strip: Strip) -> npt.NDArray[np.int64]:
     """Count pixels with data, black ones, and those at an end of the channel with most of these; of a sample."""
     channels, valid = strip.channels[::_STEP, ::_STEP], strip.valid[::_STEP, ::_STEP]
     black = ~channels.any(axis=-1) & valid
-    ends = ((channels == 0) | (channels == 255)) & valid[..., None]
+    ends = ((channels == 0) | (channels == np.iinfo(channels.dtype).max)) & valid[..., None]
     return np.array([valid.sum(), black.sum(), ends.sum(axis=(0, 1)).max()], dtype=np.int64)
 
 
@@ -243,7 +243,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
     most = max(1, _WINDOWS // (size * size * channels.shape[-1]))
     for first in range(0, len(chosen), most):
         some = chosen[first : first + most]
-        tiles = np.empty((len(some), size, size, channels.shape[-1]), dtype=np.uint8)
+        tiles = np.empty((len(some), size, size, channels.shape[-1]), dtype=channels.dtype)
         for slot, (row, column) in enumerate(some.tolist()):
             here = places[row][column]
             tiles[slot] = channels[here]

@@ -143,5 +143,5 @@ def _folds(run: Run, config: RunConfig) -> list[int]:
 def _store(data: DataConfig) -> Path | None:
     if data.packed:
         return Path(data.packed).absolute()
-    default = default_store(Path(data.root), parse_bands(data.bands), data.size)
+    default = default_store(Path(data.root), parse_bands(data.bands), data.size, data.dtype)
     return default.absolute() if default.exists() else None

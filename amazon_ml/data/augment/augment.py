@@ -167,10 +167,10 @@ def symmetric(image: Image, which: int, out: Image | None = None) -> Image:
     """
     height, width, bands = image.shape
     if out is None:
-        out = np.empty((width, height, bands) if which & 4 else image.shape, dtype=np.uint8)
+        out = np.empty((width, height, bands) if which & 4 else image.shape, dtype=image.dtype)
     flip = which & 3
     if bands not in (3, 4):  # OpenCV has no such pixels; numpy moves each as one element
-        pixels = image.view(np.dtype((np.void, bands)))
+        pixels = image.view(np.dtype((np.void, bands * image.itemsize)))
         turned = pixels.swapaxes(0, 1) if which & 4 else pixels
         out.view(pixels.dtype)[:] = turned[:: -1 if which & 2 else 1, :: -1 if which & 1 else 1]
     elif flip:

@@ -90,7 +90,7 @@ class TileFiles:
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Read and scale the tiles and apply the symmetries, one by one."""
-        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+        images = np.empty((len(rows), self.size, self.size, len(self.read.bands)), dtype=self.read.dtype)
         for slot, row in enumerate(rows):
             tile = self.tile(row)
             if symmetries is not None and len(self.read.bands) > 4:  # as fast as OpenCV, which has no such pixels

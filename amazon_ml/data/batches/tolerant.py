@@ -41,7 +41,7 @@ class TolerantFiles(TileFiles):
             return super().tile(row)
         except InputError:
             self._failed[row] = True
-            return np.zeros((self.size, self.size, len(self.read.bands)), dtype=np.uint8)
+            return np.zeros((self.size, self.size, len(self.read.bands)), dtype=self.read.dtype)
 
     def failures(self) -> dict[int, str]:
         """Return the positions of the tiles that were not read, each with the reason."""

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.data.config import MAX_PIXELS, RgbSource
+from amazon_ml.data.config import MAX_PIXELS, LevelType, RgbSource
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands, agree, both, by_letter, is_named, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, Mask, Picture, Raw, masked, read_picture
 from amazon_ml.data.readers.indices import NEUTRAL, compute_index
 from amazon_ml.data.readers.named import NamedBands
-from amazon_ml.data.readers.scaling import scale_to_uint8
+from amazon_ml.data.readers.scaling import STEPS, scale_levels, widened
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif
 from amazon_ml.errors import InputError
 
@@ -158,6 +158,8 @@ class TileReader:
         Largest number of pixels of a file.
     source
         Where bands are found by name; without it, they are letters.
+    dtype
+        Type of the levels of a tile.
     """
 
     bands: tuple[str, ...] = RGB
@@ -167,6 +169,7 @@ class TileReader:
     expected: Expected = field(default_factory=Expected)
     max_pixels: int = MAX_PIXELS
     source: NamedBands | None = None
+    dtype: LevelType = "uint8"
 
     def __call__(self, path: str, tif: str = "") -> Image:
         """Read one tile.
@@ -181,7 +184,7 @@ class TileReader:
 
         Returns
         -------
-        uint8 array of shape (height, width, bands).
+        Array of `dtype` and shape (height, width, bands).
 
         Raises
         ------
@@ -254,7 +257,7 @@ class TileReader:
     def _rgb(self, path: str) -> Image:
         picture = self.read_rgb(path)
         if picture.pixels.dtype == np.uint8:
-            return masked(np.asarray(picture.pixels, dtype=np.uint8), picture.valid)
+            return widened(masked(np.asarray(picture.pixels, dtype=np.uint8), picture.valid), self.dtype)
         raw = split_rgb(picture).pixels
         return np.stack([self._scaled(band, raw[band], path, picture.valid) for band in RGB], axis=-1)
 
@@ -276,19 +279,20 @@ class TileReader:
                              remedy="choose other bands, or set `data.tif_order`")  # fmt: skip
         if len(names) > 1:
             reflectance = self.source.reflectance if self.source else None
-            index = compute_index(band, [raw.pixels[name] for name in names], reflectance)
+            index = compute_index(band, [raw.pixels[name] for name in names], reflectance, self.dtype)
             for name in names:
-                masked(index, raw.valid[name], NEUTRAL)
+                masked(index, raw.valid[name], NEUTRAL * (1 if self.dtype == "uint8" else STEPS))
             return index
         return self._scaled(names[0], raw.pixels[names[0]], file, raw.valid[names[0]])
 
     def _scaled(self, band: str, values: Raw, file: str, valid: Mask | None = None) -> Image:
         if values.dtype == np.uint8:
-            return masked(np.array(values, dtype=np.uint8, copy=None if valid is None else True), valid)
+            own = masked(np.array(values, dtype=np.uint8, copy=None if valid is None else True), valid)
+            return widened(own, self.dtype)
         if band not in self.limits:
             problem = f"the file holds {values.dtype} values, but `data.tif_limits` has no limits for band {band}"
             raise InputError(problem, file=file, option="data.tif_limits")
-        return masked(scale_to_uint8(values, *self.limits[band]), valid)
+        return masked(scale_levels(values, *self.limits[band], self.dtype), valid)
 
     def _check_type(self, file: str, pixels: Raw, expected: str) -> None:
         if expected and pixels.dtype == np.uint16 and file.lower().endswith((".jpg", ".jpeg")):

@@ -66,19 +66,22 @@ def reading_of(read: TileReader) -> dict[str, Any]:
     """Give the options of bands with which a folder is listed as for this reader."""
     source = read.source
     if source is None:
-        return {"bands": name_bands(read.bands), "rgb_source": read.rgb_source}
+        return {"bands": name_bands(read.bands), "rgb_source": read.rgb_source, "dtype": read.dtype}
     return {
         "bands": list(read.bands),
         "band_names": list(source.files.bands if source.files and source.files.each_band else source.names) or None,
         "files": source.files.template if source.files else None,
         "reflectance": source.reflectance,
         "rgb_source": None,
+        "dtype": read.dtype,
     }
 
 
 def finds_as(read: TileReader, config: ReadingConfig) -> bool:
     """Whether a reader finds bands as the options say, apart from limits and `tif_order`."""
     source = read.source
+    if read.dtype != config.dtype:
+        return False
     if source is None or not is_named(config):
         return source is None and not is_named(config)
     template = source.files.template if source.files else None
@@ -153,13 +156,14 @@ def fit_tiles(
         If tiles differ in bands, types or resolutions, lack a band, or give no sensible limits.
     """
     bands = parse_bands(config.bands)
-    if not is_named(config):
-        return fit_reader(
+    if is_named(config):
+        reader = _fit_named(tiles["path"].tolist(), bands, config, source, seed)
+        warn_of_empty_bands(reader, tiles)
+    else:
+        reader = fit_reader(
             tiles, bands, rgb_source, config.tif_order, config.tif_limits, seed, config.max_pixels
         )  # fmt: skip
-    reader = _fit_named(tiles["path"].tolist(), bands, config, source, seed)
-    warn_of_empty_bands(reader, tiles)
-    return reader
+    return replace(reader, dtype=config.dtype)
 
 
 def _fit_named(

@@ -25,7 +25,7 @@ from amazon_ml.data.readers.headers import (
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.regular_files import cannot_read, check_regular, open_regular
 
-Image = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.unsignedinteger[Any]]
 Raw = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
 
@@ -136,7 +136,7 @@ def resize(image: Image, size: int) -> Image:
     # OpenCV averages areas of at most four channels.
     parts = [image[..., at : at + 4] for at in range(0, image.shape[-1], 4)]
     scaled = [cv2.resize(part, (size, size), interpolation=way).reshape(size, size, -1) for part in parts]
-    return np.asarray(scaled[0] if len(scaled) == 1 else np.concatenate(scaled, axis=-1), dtype=np.uint8)
+    return np.asarray(scaled[0] if len(scaled) == 1 else np.concatenate(scaled, axis=-1), dtype=image.dtype)
 
 
 def check_file(path: Path, max_pixels: int = MAX_PIXELS) -> None:

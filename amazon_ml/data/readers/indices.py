@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.config import LevelType
 from amazon_ml.data.readers.images import Image, Raw
-from amazon_ml.data.readers.scaling import to_uint8
+from amazon_ml.data.readers.scaling import HIGHEST, to_levels
 from amazon_ml.errors import InputError
 
 Floats = npt.NDArray[np.float32]
@@ -92,7 +93,7 @@ def check_reflectance(named: str, reflectance: float | None) -> None:
         )  # fmt: skip
 
 
-def compute_index(named: str, values: list[Raw], reflectance: float | None = None) -> Image:
+def compute_index(named: str, values: list[Raw], reflectance: float | None = None, dtype: LevelType = "uint8") -> Image:
     """Compute an index from unscaled values.
 
     Parameters
@@ -103,10 +104,12 @@ def compute_index(named: str, values: list[Raw], reflectance: float | None = Non
         Its bands, in the order of `Index.bands`.
     reflectance
         The value that means a reflectance of 1.
+    dtype
+        Type of the levels; -1 is level 0, and 1 the highest level.
 
     Returns
     -------
-    uint8 of the shape of the bands.
+    Levels of the shape of the bands.
     """
     index = INDICES[named]
     inputs = [band.astype(np.float32) for band in values]
@@ -114,4 +117,4 @@ def compute_index(named: str, values: list[Raw], reflectance: float | None = Non
         check_reflectance(named, reflectance)
         inputs = [band * np.float32(1 / (reflectance or 1)) for band in inputs]
     with np.errstate(invalid="ignore", over="ignore"):  # masked pixels may hold NaN or infinity
-        return to_uint8((index.formula(*inputs) + 1) * np.float32(127.5))
+        return to_levels((index.formula(*inputs) + 1) * np.float32(HIGHEST[dtype] / 2), dtype)

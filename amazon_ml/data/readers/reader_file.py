@@ -14,13 +14,22 @@ from amazon_ml.data.readers.bands import (
     parse_bands,
 )
 from amazon_ml.data.readers.named import named_from
+from amazon_ml.data.readers.scaling import HIGHEST
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json
 
 
 def write_reader(path: Path, reader: TileReader) -> None:
     """Store a reader, so that later calls read tiles in the same way."""
-    write_json(path, asdict(reader))
+    write_json(path, describe_reader(reader))
+
+
+def describe_reader(reader: TileReader) -> dict[str, Any]:
+    """Describe a reader for JSON, as `reader_from` takes it; the type of levels stands there if it is not 8 bits."""
+    described = asdict(reader)
+    if reader.dtype == "uint8":
+        del described["dtype"]
+    return described
 
 
 def read_reader(path: Path) -> TileReader:
@@ -39,7 +48,10 @@ def reader_from(stored: Any) -> TileReader:
         tuple(stored["bands"]), limits, stored["tif_order"], stored["rgb_source"],
         _expected_from(stored["expected"]) if "expected" in stored else Expected(),
         int(stored.get("max_pixels", MAX_PIXELS)), named_from(stored["source"]) if stored.get("source") else None,
+        stored.get("dtype", "uint8"),
     )  # fmt: skip
+    if reader.dtype not in HIGHEST:
+        raise ValueError(f"levels of {reader.dtype}")
     try:
         known = parse_bands(reader.bands if reader.source else name_bands(reader.bands))
         check_order(reader.tif_order, limits)

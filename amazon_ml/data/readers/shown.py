@@ -2,6 +2,7 @@
 
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import Image
+from amazon_ml.data.readers.scaling import narrowed
 from amazon_ml.data.readers.sensors import common_names
 
 
@@ -13,12 +14,13 @@ def shown_channels(read: TileReader, image: Image) -> Image:
     read
         Reader of the tile.
     image
-        uint8 of shape (height, width, bands), as the reader gives it.
+        Array of shape (height, width, bands), as the reader gives it.
 
     Returns
     -------
-    The three channels, or the whole tile, whose first channels are then shown.
+    The three channels in uint8, or the whole tile, whose first channels are then shown.
     """
+    image = narrowed(image)
     if read.source is None:
         return image
     held = read.source.names or (read.source.files.bands if read.source.files else read.source.needed)

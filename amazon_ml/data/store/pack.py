@@ -26,13 +26,13 @@ import simplejpeg
 from amazon_ml.data.catalog.by_template import files_of
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.file_table import file_table, hash_files, size_and_time
-from amazon_ml.data.config import READING, ReadingConfig
+from amazon_ml.data.config import READING, LevelType, ReadingConfig
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.fitting import check_reading, fit_tiles, reading_of
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.data.readers.limits import compare_values
-from amazon_ml.data.readers.reader_file import read_reader
+from amazon_ml.data.readers.reader_file import describe_reader, read_reader
 from amazon_ml.data.store.marks import JOURNAL, PLAN, check_store, remove_store
 from amazon_ml.data.store.packed import ARRAY, DESCRIPTION, check_pixels, check_unchanged, hash_block, open_store
 from amazon_ml.errors import InputError, WorkError
@@ -90,15 +90,15 @@ def pack_folder(
         catalog = replace(catalog, source=given.source)  # the same files, whatever others lie beside them
         compare_values(given, catalog.labelled)
     reader = given or fit_tiles(catalog.scaling_tiles, reading, catalog.rgb_source, catalog.source)
-    pack(catalog, out or default_store(folder, reader.bands, size), size, reader, num_workers)
+    pack(catalog, out or default_store(folder, reader.bands, size, reader.dtype), size, reader, num_workers)
 
 
-def default_store(root: Path, bands: Sequence[str], size: int) -> Path:
+def default_store(root: Path, bands: Sequence[str], size: int, dtype: LevelType = "uint8") -> Path:
     """Return the default folder of the packed store of a folder of tiles."""
     named = re.sub(r"[^\w.+-]", "_", name_bands(bands))
     if len(named) > _LONGEST:
         named = f"{len(bands)}-bands-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
-    return root / f"packed-{named}-{size}"
+    return root / f"packed-{named}-{size}{'' if dtype == 'uint8' else f'-{dtype}'}"
 
 
 def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_workers: int | None = None) -> None:
@@ -167,12 +167,21 @@ class _Plan:
     @classmethod
     def of(cls, catalog: Catalog, size: int, reader: TileReader) -> "_Plan":
         made = {"amazon_ml": __version__, "opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
-        return cls(size, json.loads(json.dumps({"size": size, "reader": asdict(reader), "made_by": made})),
+        return cls(size, json.loads(json.dumps({"size": size, "reader": describe_reader(reader), "made_by": made})),
                    file_table(catalog))  # fmt: skip
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return len(self.files), self.size, self.size, len(self.how["reader"]["bands"])
+
+    @property
+    def descr(self) -> str:
+        """Type of the levels, as the header of the array writes it."""
+        return "|u1" if self.how["reader"].get("dtype", "uint8") == "uint8" else "<u2"
+
+    @property
+    def tile_bytes(self) -> int:
+        return int(np.prod(self.shape[1:])) * np.dtype(self.descr).itemsize
 
     def blocks(self) -> list[pd.DataFrame]:
         return [self.files.iloc[start : start + _BLOCK] for start in range(0, len(self.files), _BLOCK)]
@@ -211,10 +220,10 @@ def _fill(partial: Path, plan: _Plan, reader: TileReader, num_workers: int) -> N
     done = _resumed(partial, plan)
     blocks = plan.blocks()
     tiles_done = sum(len(block.files) for block in done)
-    _check_space(partial, int(np.prod(plan.shape[1:])) * (len(plan.files) - tiles_done))
+    _check_space(partial, plan.tile_bytes * (len(plan.files) - tiles_done))
     with (partial / ARRAY).open("r+b") as array, (partial / JOURNAL).open("a", encoding="utf-8") as journal:
-        np.lib.format.write_array_header_1_0(array, {"descr": "|u1", "fortran_order": False, "shape": plan.shape})
-        array.truncate(array.seek(int(np.prod(plan.shape[1:])) * tiles_done, os.SEEK_CUR))
+        np.lib.format.write_array_header_1_0(array, {"descr": plan.descr, "fortran_order": False, "shape": plan.shape})
+        array.truncate(array.seek(plan.tile_bytes * tiles_done, os.SEEK_CUR))
         with counted(len(plan.files), tiles_done, "packing") as advance:
             for images, block in _ahead(
                 lambda block: _decoded(block, plan.size, reader), blocks[len(done) :], num_workers
@@ -256,7 +265,7 @@ def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)
         for number, block in enumerate(done):
-            pixels = stream.read(len(block.files) * int(np.prod(plan.shape[1:])))
+            pixels = stream.read(len(block.files) * plan.tile_bytes)
             if hash_block(np.frombuffer(pixels, dtype=np.uint8)) != block.pixels:
                 return done[:number]
     return done
@@ -264,7 +273,7 @@ def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
 
 def _decoded(block: pd.DataFrame, size: int, reader: TileReader) -> tuple[Image, _Block]:
     """Decode the tiles of a block, and hash their files and their pixels."""
-    images = np.empty((len(block), size, size, len(reader.bands)), dtype=np.uint8)
+    images = np.empty((len(block), size, size, len(reader.bands)), dtype=reader.dtype)
     hashes = []
     several = files_of(reader)
     files = block[["path", "tif", "bytes", "mtime_ns", "tif_bytes", "tif_mtime_ns"]]

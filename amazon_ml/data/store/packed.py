@@ -1,6 +1,6 @@
 """Reads a packed store: all tiles of a folder, decoded once, in one memory-mapped array.
 
-A store is a folder of two files: ``tiles.npy``, uint8 of shape (tiles, size, size, bands), which
+A store is a folder of two files: ``tiles.npy``, uint8 or uint16 of shape (tiles, size, size, bands), which
 ``np.load(…, mmap_mode="r")`` reads, and ``store.json`` with the tiles, the reader and a hash of each block of the
 array. `amazon_ml.data.store.pack` makes one.
 """
@@ -95,10 +95,11 @@ class PackedStore:
         self.names = self.tiles.index.get_level_values("image_name").tolist()
         self.labelled = int(self.tiles.index.get_level_values("labelled").to_numpy().sum())
         expected = (len(self.names), self.size, self.size, len(self.bands))
-        if self.images.shape != expected or self.images.dtype != np.uint8 or not self.images.flags.c_contiguous:
+        dtype = self.reader.dtype
+        if self.images.shape != expected or self.images.dtype != dtype or not self.images.flags.c_contiguous:
             order = "" if self.images.flags.c_contiguous else " in Fortran order"  # its tiles would be scattered
             problem = f"the array is {self.images.dtype} of shape {self.images.shape}{order}, but {DESCRIPTION} says"
-            raise InputError(f"{problem} uint8 of {expected}", file=path / ARRAY, remedy=_AGAIN)
+            raise InputError(f"{problem} {dtype} of {expected}", file=path / ARRAY, remedy=_AGAIN)
         if not self.tiles.index.is_unique:
             twice = self.names[int(self.tiles.index.duplicated().argmax())]
             raise InputError(f"{twice} stands twice", file=path / DESCRIPTION, remedy=_AGAIN)
@@ -121,7 +122,9 @@ class PackedStore:
         -------
         uint8 of shape (rows, size, size, bands).
         """
-        return gather(self.images, rows, symmetries, out)
+        # Pixels are moved as a whole, whatever their bytes are.
+        as_bytes = gather(self.images.view(np.uint8), rows, symmetries, None if out is None else out.view(np.uint8))
+        return as_bytes.view(self.images.dtype)
 
     def rows(self, names: Iterable[str], *, labelled: bool) -> npt.NDArray[np.int64]:
         """Find the rows of some labelled or untagged tiles; an `InputError` if the store lacks one."""
