@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def check_images(
-    dtype: Any, shape: Sequence[int], channels: int, size: int | None = None, kinds: Sequence[str] = ("uint8", "uint16")
+    dtype: Any, shape: Sequence[int], channels: int, size: int | None = None, kinds: Sequence[str] = ("uint8",)
 ) -> None:
     """Check that an array or a tensor holds tiles for the network: levels of shape (tiles, height, width, channels).
 

@@ -79,6 +79,8 @@ class TileTagger(pl.LightningModule):
 
     mean: torch.Tensor
     std: torch.Tensor
+    #: Type of the levels of tiles, as `data.dtype`: values of another type have another meaning.
+    levels: str = "uint8"
     #: Scores of the last validation at `DEFAULT_THRESHOLD`, one row for each tag.
     per_tag: pd.DataFrame
 
@@ -167,7 +169,7 @@ class TileTagger(pl.LightningModule):
     def take_data(self, data: PlanetDataModule) -> None:
         """Make the network for the tiles and tags of a data module, or check that it fits them."""
         tags, size, in_chans = data.catalog.tags.names, data.hparams["size"], len(data.bands)
-        own = self.hparams
+        own, self.levels = self.hparams, data.config.dtype
         if own["in_chans"] not in (None, in_chans):
             problem = f"TileTagger has {own['in_chans']} channels, but tiles have the bands {name_bands(data.bands)}"
             raise InputError(problem, option="in_chans", remedy="omit in_chans")
@@ -239,7 +241,7 @@ class TileTagger(pl.LightningModule):
         if not self.is_built:
             raise InputError("TileTagger has no network before it has tags", option="tags",
                              remedy="give tags=[...], or fit it")  # fmt: skip
-        check_images(images.dtype, images.shape, self.hparams["in_chans"])
+        check_images(images.dtype, images.shape, self.hparams["in_chans"], kinds=[self.levels])
         inputs = preprocess(images, self.mean, self.std, size)
         if not self.hparams["channels_last"]:
             inputs = inputs.contiguous()
@@ -377,9 +379,11 @@ class TileTagger(pl.LightningModule):
         return SCHEDULES[self.hparams["schedule"]](done, self.hparams["warmup"])
 
 
-def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, bands: Stretch) -> TileTagger:
-    """Make a network from its options, for tiles with edges of `size` pixels and these bands."""
-    return TileTagger(list(tags), size=size, bands=bands, **to_plain(model))
+def make_tagger(model: ModelConfig, tags: Sequence[str], size: int, bands: Stretch, levels: str) -> TileTagger:
+    """Make a network from its options, for tiles with edges of `size` pixels, these bands and this type of levels."""
+    tagger = TileTagger(list(tags), size=size, bands=bands, **to_plain(model))
+    tagger.levels = levels
+    return tagger
 
 
 class _SetUp(pl.Callback):

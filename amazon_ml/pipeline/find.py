@@ -243,7 +243,7 @@ def _first_epoch(model: ModelConfig) -> ModelConfig:
 
 def _tagger(config: RunConfig, data: PlanetDataModule) -> TileTagger:
     model = replace(config.model, ema=None, swa=None)
-    return make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch)
+    return make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch, config.data.dtype)
 
 
 def _doubled(first: int, limit: int) -> Iterator[int]:

@@ -58,7 +58,9 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
     """Load each network, one after the other, in evaluation mode."""
     for file in networks.weights:
         try:
-            tagger = make_tagger(networks.model, networks.tags, networks.size, stretch_of(networks.read))
+            tagger = make_tagger(
+                networks.model, networks.tags, networks.size, stretch_of(networks.read), networks.read.dtype
+            )
         except InputError as error:
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)

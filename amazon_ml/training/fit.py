@@ -107,7 +107,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
     pl.seed_everything(seed, verbose=False)
     first = reached is not None and not reached.step
     source = config.model if first else replace(config.model, pretrained=False, weights=None, weights_from=None)
-    model = make_tagger(source, tags, config.data.size, data.stretch)
+    model = make_tagger(source, tags, config.data.size, data.stretch, config.data.dtype)
     if reached is None:
         hashes.check_recorded(folder.weights)
         load_weights(folder.weights, model)
