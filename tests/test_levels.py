@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY, leave_out_pages
-from made_tiles import tifs, values
+from made_tiles import tifs, values, write_tif
 from safetensors.torch import load_file
 
 import amazon_ml as am
@@ -157,6 +157,17 @@ def test_a_run_of_16_bits_from_files_to_the_bundle(root: Path, run: Path, tmp_pa
     session = onnxruntime.InferenceSession(tmp_path / "t.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].type == "tensor(uint16)"
     assert np.abs(session.run(None, {"tiles": tiles})[0] - by_files).max() < 1e-4
+
+
+def test_windows_of_a_scene_are_tiles_of_16_bits(run: Path, tmp_path: Path) -> None:
+    scene = np.tile(values(1, low=2000, high=2012), (2, 2, 1))
+    scene[:, 24:] += 7
+    predictor = am.Predictor.load(run / "bundle", progress=False)
+    file = write_tif(tmp_path / "scene.tif", scene, crs="EPSG:32721")
+    found = predictor.predict_scene(file, stride=24, bands="bgrn").p
+    corners = [scene[y : y + 24, x : x + 24] for y in (0, 24) for x in (0, 24)]
+    paths = [str(write_tif(tmp_path / f"{at}.tif", tile)) for at, tile in enumerate(corners)]
+    np.testing.assert_allclose(found.reshape(4, -1), predictor.predict_proba(paths), atol=1e-6)
 
 
 def test_the_same_command_ends_at_the_same_weights(root: Path, run: Path, tmp_path: Path, fit_only: None) -> None:
