@@ -126,10 +126,11 @@ def leave_out_finish(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the picture and the page of a run, here and in commands that are forked."""
-    leave_out_drawings(monkeypatch)
-    monkeypatch.setenv(forked.WITHOUT_PAGES, "1")
+def without_pages(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Leave out the picture and the page of a run, here and in commands that are forked. For runs on plain tiles."""
+    if request.node.get_closest_marker("with_pages") is None:
+        leave_out_drawings(monkeypatch)
+        monkeypatch.setenv(forked.WITHOUT_PAGES, "1")
 
 
 def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
