@@ -45,10 +45,10 @@ settings.load_profile("tests")
 
 #: Files of tests that take longest, in this order; `make test ARGS=--durations=20` shows the slowest tests.
 LONGEST = (
-    "test_slurm", "test_ddp", "test_train", "test_averaging", "test_stop", "test_behaviours", "test_notebooks",
-    "test_tables", "test_agreement", "test_blend", "test_tune", "test_datamodule", "test_notebook_shell",
-    "test_onnx", "test_python", "test_bundle", "test_cli", "test_gather", "test_heap", "test_download", "test_logging",
-    "test_compare", "test_check", "test_rules", "test_packed", "test_launch",
+    "test_slurm", "test_ddp", "test_train", "test_behaviours", "test_tables", "test_tune", "test_onnx", "test_stop",
+    "test_notebooks", "test_averaging", "test_agreement", "test_blend", "test_python", "test_logging", "test_check",
+    "test_bundle", "test_compare", "test_gather", "test_datamodule", "test_cli", "test_download", "test_packed",
+    "test_launch", "test_rules",
 )  # fmt: skip
 
 #: The smallest of timm's networks, and little of everything else.
