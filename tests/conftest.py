@@ -45,10 +45,10 @@ settings.load_profile("tests")
 
 #: Files of tests that take longest, in this order; `make test ARGS=--durations=20` shows the slowest tests.
 LONGEST = (
-    "test_slurm", "test_ddp", "test_train", "test_averaging", "test_stop", "test_behaviours", "test_notebooks",
-    "test_tables", "test_agreement", "test_blend", "test_tune", "test_datamodule", "test_notebook_shell",
-    "test_onnx", "test_python", "test_bundle", "test_cli", "test_gather", "test_heap", "test_download", "test_logging",
-    "test_compare", "test_check", "test_rules", "test_packed", "test_launch",
+    "test_slurm", "test_ddp", "test_train", "test_behaviours", "test_tables", "test_tune", "test_onnx", "test_stop",
+    "test_notebooks", "test_averaging", "test_agreement", "test_blend", "test_python", "test_logging", "test_check",
+    "test_bundle", "test_compare", "test_gather", "test_datamodule", "test_cli", "test_download", "test_packed",
+    "test_launch", "test_rules",
 )  # fmt: skip
 
 #: The smallest of timm's networks, and little of everything else.
@@ -126,10 +126,11 @@ def leave_out_finish(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the picture and the page of a run, here and in commands that are forked."""
-    leave_out_drawings(monkeypatch)
-    monkeypatch.setenv(forked.WITHOUT_PAGES, "1")
+def without_pages(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Leave out the picture and the page of a run, here and in commands that are forked. For runs on plain tiles."""
+    if request.node.get_closest_marker("with_pages") is None:
+        leave_out_drawings(monkeypatch)
+        monkeypatch.setenv(forked.WITHOUT_PAGES, "1")
 
 
 def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:

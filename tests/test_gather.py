@@ -171,6 +171,7 @@ def test_untagged_tiles_that_changed_between_folds_are_refused(
     assert "fold-2/test.parquet: the table holds other tiles than the 30 untagged ones" in told(capsys)
 
 
+@pytest.mark.with_pages
 def test_gathering_needs_no_tiles_but_for_the_picture(
     trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -457,6 +457,7 @@ def test_all_folds_cover_every_tile(demo_tiles: Path, tmp_path: Path) -> None:
     assert len(pd.read_parquet(tmp_path / "run" / "oof.parquet")) == 200
 
 
+@pytest.mark.with_pages
 def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tags = [f"kind {letter}" for letter in "ABCDEFGHIJ"]
@@ -490,6 +491,7 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
     assert json.loads((run / "decision.json").read_text())["parameters"]["at_least_one"] is False
 
 
+@pytest.mark.with_pages
 def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Path) -> None:
     configs = [f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/overfit.yaml")]
     run = tmp_path / "run"
