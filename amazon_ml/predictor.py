@@ -1,6 +1,8 @@
 """Predicts the tags of any tiles from Python: `Predictor.load(...)`, then `predict_proba` or `predict`."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -11,28 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from amazon_ml.data.augment.augment import symmetric
-from amazon_ml.data.catalog.by_template import choose_files_for
-from amazon_ml.data.catalog.contents import check_folder
-from amazon_ml.data.catalog.layout import tiles_below
-from amazon_ml.data.catalog.tiles import files_needed, is_tif
-from amazon_ml.data.readers.bands import TileReader, name_bands
-from amazon_ml.data.readers.images import resize
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
+from amazon_ml.models.engines import DEFAULT, EngineName, Forward, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
-from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.bundle import Bundle, Networks, open_bundle
-from amazon_ml.runs.inference import (
-    Engine,
-    Predicted,
-    Probabilities,
-    all_members,
-    choose_device,
-    load_taggers,
-    placed,
-    predict_members,
-)
+from amazon_ml.runs.engine_choice import Requested, Sample, choose_method, sample_files, save_method, settle, spread
+from amazon_ml.runs.given_tiles import TileArrays, as_table, choose_files, list_files, list_folder
+from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
 from amazon_ml.settings import build
 
@@ -41,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Arrays of uint8, a folder, files, or a table with a column ``path``.
 Tiles = npt.NDArray[np.uint8] | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
-
-_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
 
 
 class Predictor:
@@ -63,11 +49,17 @@ class Predictor:
         Number of processes that read files; by default 0 on the CPU, one for each core beside a GPU.
     progress
         Whether to show a progress bar.
+    engine
+        What computes: ``torch``, ``folded``, ``onnx``, or ``auto``, as in ``amazon-ml predict``. ``auto`` is decided
+        with the first tiles.
+    precision
+        ``float32``, ``bf16`` or ``auto``; by default float32 on a CPU, and the precision of training on a GPU.
 
     Raises
     ------
     InputError
-        For a device that is not there, a batch size below 1, and a negative number of processes.
+        For a device that is not there, a batch size below 1, a negative number of processes, and an engine or a
+        precision that cannot be used here.
 
     Examples
     --------
@@ -88,20 +80,23 @@ class Predictor:
         batch_size: int | None = None,
         num_workers: int | None = None,
         progress: bool = False,
+        engine: EngineName = "torch",
+        precision: PrecisionName | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"`batch_size` must be at least 1, not {batch_size}", option="batch_size")
         if num_workers is not None and num_workers < 0:
             raise InputError(f"`num_workers` must be at least 0, not {num_workers}", option="num_workers")
         self._bundle, self._batch_size = bundle, batch_size
+        self._requested, self._lock = Requested(engine, precision), threading.Lock()
         self._members = all_members(bundle.networks)
         devices = [choose_device(member, device) for member in self._members]
-        self._taggers = {
-            member.weights: [placed(tagger, member, place)[0] for tagger in load_taggers(member)]
-            for member, place in zip(self._members, devices, strict=True)
-        }
-        given = None if device is None else devices[0]
-        self._engine = Engine(given, num_workers, progress, self._loaded)
+        self._engine = Engine(None if device is None else devices[0], num_workers, progress, self._loaded)
+        self._method: Method | None = None
+        self._record: Path | None = None
+        self._ready: dict[tuple[Path, ...], list[Forward]] = {}
+        if self._requested.fixed is not None:
+            self._prepare(self._requested.fixed)
 
     @classmethod
     def load(
@@ -112,6 +107,8 @@ class Predictor:
         batch_size: int | None = None,
         num_workers: int | None = None,
         progress: bool = False,
+        engine: EngineName = "torch",
+        precision: PrecisionName | None = None,
     ) -> "Predictor":
         """Load the networks and the rule of a run, a bundle or a blend.
 
@@ -127,11 +124,15 @@ class Predictor:
             Processes that read files; by default none on the CPU, one a core beside a GPU.
         progress
             Whether to show a progress bar.
+        engine
+            ``torch``, ``folded``, ``onnx`` or ``auto``.
+        precision
+            ``float32``, ``bf16`` or ``auto``; by default float32 on a CPU, and that of training on a GPU.
 
         Returns
         -------
         Predictor
-            With all networks in memory.
+            With all networks in memory, unless engine or precision are ``auto``.
 
         Raises
         ------
@@ -139,7 +140,10 @@ class Predictor:
             If the folder is none of these, or a file of it is missing or damaged.
         """
         bundle = open_bundle(Path(path).expanduser())
-        return cls(bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress)
+        return cls(
+            bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress, engine=engine,
+            precision=precision,
+        )  # fmt: skip
 
     @property
     def bundle(self) -> Bundle:
@@ -155,6 +159,16 @@ class Predictor:
     def rule(self) -> Any:
         """The decision rule, which converts probabilities to tags."""
         return self._bundle.decision.rule
+
+    @property
+    def requested(self) -> Requested:
+        """The engine and the precision that were asked for."""
+        return self._requested
+
+    @property
+    def engine(self) -> str | None:
+        """The engine and the precision that are used; None where ``auto`` has not been decided yet."""
+        return None if self._method is None else str(self._method)
 
     def predict_proba(self, tiles: Tiles, *, scale: bool = False) -> Probabilities:
         """Predict the probability of each tag.
@@ -250,22 +264,26 @@ class Predictor:
         if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
             return self._predict_array(np.asarray(tiles), scale)
         if isinstance(tiles, (str, PathLike)):
-            table = _list_folder(Path(tiles), self._bundle.networks.read)
+            table = list_folder(Path(tiles), self._bundle.networks.read)
         elif isinstance(tiles, pd.DataFrame):
-            table = _as_table(tiles)
+            table = as_table(tiles)
         else:
-            table = _list_files(tiles)
+            table = list_files(tiles)
         return self._predict_table(table)
 
     def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
         names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
-        engine = replace(self._engine, num_workers=0)  # the tiles are in memory; processes would only copy them
+
+        def tiles(networks: Networks) -> TileArrays:
+            check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else networks.size)
+            return TileArrays(images, networks.size)
 
         def predict(networks: Networks) -> Predicted:
-            networks, size = self._sized(networks), networks.size
-            check_images(images.dtype, images.shape, len(networks.read.bands), None if scale else size)
-            return Predicted(names, engine.score(networks, _Arrays(images, size)), {})
+            return Predicted(names, engine.score(self._sized(networks), tiles(networks)), {})
 
+        if len(images):
+            self._decide(lambda networks: tiles(networks).fetch(spread(len(images))))
+        engine = replace(self._engine, num_workers=0)  # the tiles are in memory; processes would only copy them
         predicted = predict_members(self._bundle.networks, predict)
         return replace(predicted, p=self._in_order(predicted.p), names=names)
 
@@ -273,9 +291,10 @@ class Predictor:
         rows = table.assign(image_name=list(map(str, range(len(table)))))  # names may occur twice
         if table.empty:
             return Predicted(table["image_name"], np.zeros((0, len(self.tags)), dtype=np.float32), {})
+        self._decide(sample_files(lambda read: choose_files(rows, read)))
         predicted = predict_members(
             self._bundle.networks,
-            lambda one: predict_listed(self._sized(one), lambda read: _choose(rows, read), None, self._engine),
+            lambda one: predict_listed(self._sized(one), lambda read: choose_files(rows, read), None, self._engine),
         )
         if predicted.failed:
             faults = list(predicted.failed.values())
@@ -291,75 +310,45 @@ class Predictor:
     def _sized(self, networks: Networks) -> Networks:
         return networks if self._batch_size is None else replace(networks, batch_size=self._batch_size)
 
-    def _loaded(self, networks: Networks) -> list[TileTagger]:
-        return self._taggers[networks.weights]
+    def _loaded(self, networks: Networks) -> list[Forward]:
+        return self._ready[networks.weights]
 
+    @contextmanager
+    def recorded(self, file: Path | None, has_parts: bool) -> Iterator[None]:
+        """Record the engine beside the parts of a prediction, or use the one that is recorded there.
 
-class _Arrays:
-    """Tiles of an array, scaled like files."""
+        Parameters
+        ----------
+        file
+            File of the record; None records nothing.
+        has_parts
+            Whether parts are there already.
+        """
+        if file is None:
+            yield
+            return
+        former = DEFAULT if has_parts else None
+        if self._method is not None:
+            used = self._method
+            settle(file, Requested(used.engine, used.precision), lambda: used, former)
+        elif file.exists() or has_parts:
+            self._prepare(settle(file, self._requested, lambda: DEFAULT, former))
+        self._record = file
+        try:
+            yield
+        finally:
+            self._record = None
 
-    def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
-        self.images, self.size = images, size
+    def _decide(self, sample: Sample) -> None:
+        """Choose engine and precision with the first tiles, where that is left open."""
+        with self._lock:
+            if self._method is None:
+                method = choose_method(self._bundle, self._requested, sample, self._engine.device)
+                if self._record is not None:
+                    save_method(self._record, method)
+                self._prepare(method)
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fetch(
-        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
-    ) -> npt.NDArray[np.uint8]:
-        """Copy and scale the tiles, and apply the symmetries."""
-        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
-        for slot, row in enumerate(rows):
-            tile = resize(np.ascontiguousarray(self.images[row]), self.size)
-            symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
-        return images
-
-
-def _list_folder(folder: Path, read: TileReader) -> pd.DataFrame:
-    folder = folder.expanduser()
-    if folder.is_file():
-        remedy = f"give a folder, or a list of files such as [{str(folder)!r}]"
-        raise InputError("this is a file, not a folder", file=folder, option="tiles", remedy=remedy)
-    check_folder(folder, "give the folder of tiles")
-    return tiles_below(folder, read)
-
-
-def _list_files(files: Sequence[Any]) -> pd.DataFrame:
-    if not isinstance(files, Sequence):
-        raise InputError(f"`tiles` must be {_KINDS}, not a {type(files).__name__}", option="tiles")
-    odd = [file for file in files if not isinstance(file, (str, PathLike))]
-    if odd:
-        raise InputError(
-            f"`tiles` must be {_KINDS}, but the list holds a {type(odd[0]).__name__}", option="tiles",
-            remedy="make one array of arrays with numpy.stack",
-        )  # fmt: skip
-    return _as_table(pd.DataFrame({"path": [str(file) for file in files]}))
-
-
-def _as_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Convert a table with a column ``path`` to a table like that of a catalog."""
-    if "path" not in table:
-        problem = f"the table of tiles has no column path, only {', '.join(map(str, table.columns))}"
-        raise InputError(problem, option="tiles")
-    path = table["path"].reset_index(drop=True)
-    if path.isna().any():
-        row = int(path.isna().to_numpy().argmax())
-        raise InputError(f"row {row} of the table of tiles has no path", option="tiles")
-    path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
-    own = path.where(path.map(is_tif).astype(bool), "")
-    beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
-    names = path.map(lambda file: Path(file).stem)
-    if "image_name" in table:
-        names = table["image_name"].reset_index(drop=True)
-    return pd.DataFrame({"image_name": names, "path": path, "tif": beside.where(beside != "", own)})
-
-
-def _choose(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
-    """Select the files that a reader needs; a tile without one is an error."""
-    chosen, lacking = choose_files_for(read, tiles)
-    if len(lacking):
-        path = tiles["path"].tolist()[int(lacking.iloc[0])]
-        needed = files_needed(read.bands, read.rgb_source)
-        raise InputError(f"the run reads the bands {name_bands(read.bands)} of a {needed}", file=path,
-                         option="tiles", remedy="name the TIF in a column tif, or give the folder")  # fmt: skip
-    return chosen
+    def _prepare(self, method: Method) -> None:
+        engine = replace(self._engine, method=method)
+        self._ready = {member.weights: list(engine.prepare(member)) for member in self._members}
+        self._engine, self._method = engine, method

@@ -125,10 +125,22 @@ def leave_out_finish(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("amazon_ml.cli.show.scores.print_scores", lambda metrics: None)
 
 
-def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
-    """Leave out the picture, the page and most rules of a run, for tests of its files that are read again."""
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the picture and the page of a run, here and in commands that are forked."""
+    leave_out_drawings(monkeypatch)
+    monkeypatch.setenv(forked.WITHOUT_PAGES, "1")
+
+
+def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
+    """Leave out the picture and the page of a run."""
     for name in ("_draw", "_report"):
         patch.setattr(f"amazon_ml.pipeline.finish.{name}", lambda *_: None)
+
+
+def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
+    """Leave out the picture, the page and most rules of a run, for tests of its files that are read again."""
+    leave_out_drawings(patch)
 
     def compared(**options: Any) -> dict[str, Rule]:
         return {name: rule for name, rule in make_rules(**options).items() if name in ("fixed", DEFAULT_RULE)}

@@ -44,8 +44,10 @@ EARLY = (
     "torch._dynamo", "torch.distributed.run", "torch.utils.tensorboard", "pandas", "pyarrow.parquet", "scipy.signal",
     "sklearn.linear_model", "sklearn.model_selection", "numba.typed", "jsonargparse", "pydantic", "rasterio", "rich",
 )  # fmt: skip
-#: What is imported at its first use only, and after the package.
-LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg")
+#: What is imported at its first use only, after the package; and what modules of tests import.
+LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg", "conftest")
+#: The variable of the fixture `without_pages`, for commands that are forked, and for what they start.
+WITHOUT_PAGES = "AMAZON_ML_TESTS_WITHOUT_PAGES"
 #: What a stand-in passes on.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NUMBER = struct.Struct("!i")
@@ -381,6 +383,11 @@ def _become(work: _Work, files: list[int]) -> Callable[[], None]:
     os.environ.clear()
     os.environ.update(work.environment)
     sys.executable = work.executable
+    if WITHOUT_PAGES in os.environ:
+        import conftest
+        import pytest
+
+        conftest.leave_out_drawings(pytest.MonkeyPatch())
     if work.call:
         return lambda: _call(work.call)
     return lambda: _run(list(work.arguments))

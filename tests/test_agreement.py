@@ -17,6 +17,8 @@ from PIL import Image
 
 from amazon_ml.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 TILES, SIZE = 24, 16
 TAGS = ("forest river", "field", "forest")
 #: As little training as there is.

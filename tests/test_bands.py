@@ -26,6 +26,8 @@ from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.tif import read_tif
 from amazon_ml.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 SIZE = 24
 LIMITS = {"r": (100.0, 4000.0), "g": (0.0, 4000.0), "b": (0.0, 5000.0), "n": (500.0, 9000.0)}
 

@@ -26,6 +26,8 @@ from amazon_ml.data.readers.sensors import common_names, find_name, find_spellin
 from amazon_ml.errors import InputError
 from amazon_ml.settings import build
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 S2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 
 

@@ -25,6 +25,8 @@ from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
 from amazon_ml.predictor import Predictor
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 #: Edge of a pixel of each band, in pixels of the finest ones, as in BigEarthNet.
 RATIOS = {
     "B01": 6, "B02": 1, "B03": 1, "B04": 1, "B05": 2, "B06": 2, "B07": 2, "B08": 1, "B8A": 2, "B09": 6, "B11": 2,

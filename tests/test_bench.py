@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from amazon_ml.bench.bands import bands
+from amazon_ml.bench.engines import engines
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Gauge, Ratio, figures, readings
 from amazon_ml.bench.scenes import scenes
 from amazon_ml.bench.training import Setting, training
 from amazon_ml.cli.main import main
+from amazon_ml.errors import InputError
 
 
 def test_the_ratio_is_that_of_the_times() -> None:
@@ -67,6 +69,20 @@ def test_all_contestants_of_training_run_and_tell_what_they_waited(demo_tiles: P
     speed, packed, files, memory = readings(contest)
     assert speed["value"] > 0 and speed["at_least"] == 3000 and packed["at_most"] == 0.05
     assert 0 < packed["value"] < 1 and 0 < files["value"] < 1 and memory["value"] > 0.1
+
+
+def test_every_engine_of_this_machine_predicts_all_files(demo_tiles: Path, tmp_path: Path, trained: Path) -> None:
+    contest = engines(demo_tiles / "test-jpg", 32, "none", tmp_path)
+    assert contest.tiles == len(list((demo_tiles / "test-jpg").iterdir())) and contest.one_core
+    assert {ratio.baseline for ratio in contest.ratios} == {"plain loop"}
+    goals = {ratio.ours: ratio.goal for ratio in contest.ratios}
+    assert goals["folded"] == 1.4 and goals["torch"] is None and {"torch", "folded", "onnx", "auto"} <= set(goals)
+    given = torch.tensor(np.asarray(contest.runs["folded"]()))
+    plain = torch.as_tensor(contest.runs["plain loop"]())
+    assert given.shape == (contest.tiles, 17) and (given - plain).abs().max() < 0.02  # other decoders of CMYK
+    with pytest.raises(InputError) as caught:
+        engines(demo_tiles, 32, "none", tmp_path, trained)
+    assert caught.value.option == "run"  # it has two networks
 
 
 def test_gauges_are_read_after_the_rounds() -> None:

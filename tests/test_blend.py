@@ -20,6 +20,8 @@ from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import write_table, write_text
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 TAGS = list(PLANET.names)
 
 

@@ -21,6 +21,8 @@ from amazon_ml.models.weights import save_weights
 from amazon_ml.runs.bundle import content_hash
 from amazon_ml.settings import settings_of
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 TAGS = list(PLANET.names)
 
 

@@ -28,6 +28,8 @@ from amazon_ml.runs import speed
 from amazon_ml.runs.blend import make_blend
 from amazon_ml.runs.folder import Run
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 P, TRUE = draw_rows(400, seed=5)
 
 

@@ -35,7 +35,7 @@ from amazon_ml.data.readers.images import read_tile, resize
 from amazon_ml.data.store.pack import pack_folder
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
-from amazon_ml.training.fit import fold_data, prepare_tiles
+from amazon_ml.training.tiles import fold_data, prepare_tiles
 
 TILES, UNTAGGED, SIZE = 23, 5, 16
 TAGS = ("forest", "river", "road")

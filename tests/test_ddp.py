@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY
+from conftest import TINY, leave_out_finish
 from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
@@ -65,7 +65,8 @@ def _train(run: Path, tiles: Path, *options: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    lean = {forked.WITHOUT_PAGES: "1"}
+    return {**os.environ, **lean, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -118,7 +119,7 @@ def test_one_process_predicts_and_scores_as_two(pair: Path, tiles: Path, tmp_pat
     shutil.copytree(pair, run)
     for name in ("fold-0/valid.parquet", "fold-0/test.parquet", "oof.parquet", "test.parquet", "metrics.json"):
         (run / name).unlink()
-    done = forked.run(_train(run, tiles, "--trainer.devices=1")[2:])
+    done = forked.run(_train(run, tiles, "--trainer.devices=1")[2:], environment=_environment())
     assert done.returncode == 0, done.stderr
     for name, rows in (("oof.parquet", 55), ("test.parquet", 31)):
         one, two = _probabilities(run, name), _probabilities(pair, name)
@@ -142,7 +143,7 @@ def test_folds_are_those_of_one_process(pair: Path, trained_alone: Path) -> None
 def trained_alone(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a run of one process."""
     run = tmp_path_factory.mktemp("runs") / "alone"
-    done = forked.run(_train(run, tiles, "--trainer.max_epochs=1")[2:])
+    done = forked.run(_train(run, tiles, "--trainer.max_epochs=1")[2:], environment=_environment())
     assert done.returncode == 0, done.stderr
     return run
 
@@ -285,6 +286,7 @@ def _pair(target: Any, *arguments: Any) -> None:
 
 def _be_one(rank: int, port: int, target: Any, *arguments: Any) -> None:
     torch.set_num_threads(1)
+    leave_out_finish(pytest.MonkeyPatch())
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     target(rank, *arguments)
 
@@ -337,6 +339,7 @@ def _train_one(rank: int, run: Path, tiles: Path, options: list[str]) -> None:
     assert _call(_train(run, tiles, *options)[2:]) == 0
 
 
+@pytest.mark.usefixtures("fit_only")
 def test_two_processes_train_as_one_on_the_same_steps(tiles: Path, tmp_path: Path) -> None:
     """Half the batch in each makes the same steps, where no batch norm sees a half of them only."""
     options = ["--model.backbone=test_vit", "--model.ema=0.9", "--model.lr=0.001"]

@@ -7,11 +7,11 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import forked
 import pytest
 from kaggle_server import KEY, PLANET, SIGNATURE, TOKEN, KaggleServer
 from test_archives import files_in, pack_7z, pack_tar, pack_zip
@@ -126,8 +126,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(large: Path, kaggle_server:
 
 def test_a_killed_download_goes_on_where_it_was(large: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
     kaggle_server.stall_after = 2_500_000
-    command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
-    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    killed = forked.Forked(["data", "download", str(tmp_path / "planet"), "--dataset", MIRROR])
     part = tmp_path / "planet" / ".download" / "data-set-somebody-tiles" / "fetched" / "tiles.zip" / "tiles.zip"
     while not (part.exists() and part.stat().st_size >= 2 << 20):
         assert killed.poll() is None
@@ -226,10 +225,11 @@ def test_without_credentials_both_remedies_are_named(
 
 def test_secrets_are_neither_shown_nor_stored(mirror: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
     surroundings = {**os.environ, "VERBOSE": "1", "KAGGLE_API_TOKEN": TOKEN}
-    command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
+    command = ["data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
     kaggle_server.cut_after = 1000
-    said = subprocess.run(command, env=surroundings, capture_output=True, check=True)
-    kept = b"".join(files_in(tmp_path / "planet").values()) + said.stdout + said.stderr
+    said = forked.run(command, environment=surroundings)
+    assert said.returncode == 0
+    kept = b"".join(files_in(tmp_path / "planet").values()) + (said.stdout + said.stderr).encode()
     assert not any(secret.encode() in kept for secret in (TOKEN, KEY, SIGNATURE))
 
 
@@ -309,8 +309,8 @@ def test_hostile_names_in_a_listing_are_refused(
 def test_a_bar_is_shown_on_a_terminal(large: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
     kaggle_server.cut_after = 2_500_000  # which the client waits two seconds after
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs) as running:
+    words = ["-m", "amazon_ml.cli", "data", "download", str(tmp_path / "planet"), "--dataset", MIRROR]
+    with subprocess.Popen([forked.python(), *words], stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
         said = b""
         with suppress(OSError):  # which a terminal gives that nobody writes to any more

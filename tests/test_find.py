@@ -16,6 +16,8 @@ from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.runs.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 
 def _options(tiles: Path, *more: str) -> RunConfig:
     return config_of(["--data.root", str(tiles), *TINY, *more])

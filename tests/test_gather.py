@@ -18,6 +18,8 @@ from amazon_ml.pipeline.finish import gather
 from amazon_ml.runs.access import locked, locked_fold
 from amazon_ml.runs.folder import Run
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 RESULTS = ("oof.parquet", "test.parquet", "decision.json", "metrics.json", "submission.csv")
 
 

@@ -20,6 +20,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.training.launch import check_accelerator, check_tasks, check_world, cluster_plugins, launched
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 #: What salloc, a Jupyter job, or a plain line of an sbatch script has in its environment.
 ALLOCATION = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "4", "SLURM_NNODES": "1", "SLURM_NODELIST": "c1"}
 #: What srun adds for each of its processes.

@@ -39,6 +39,8 @@ from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 # ------------------------------------------------------------------ other tiles than those of the training
 
 

@@ -3,12 +3,11 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cv2
+import forked
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,8 +171,8 @@ PACK = (
 )
 
 
-def started(folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", PACK, str(folder)], stderr=subprocess.PIPE, text=True)
+def started(folder: Path) -> forked.Forked:
+    return forked.Forked(["-c", PACK, str(folder)])
 
 
 def wait_for_blocks(journal: Path, blocks: int) -> None:
@@ -185,18 +184,19 @@ def wait_for_blocks(journal: Path, blocks: int) -> None:
 
 def test_killed_and_called_again_it_goes_on_and_a_second_process_is_refused(folder: Path) -> None:
     store, partial = folder / "packed-rgb-256", folder / "packed-rgb-256.partial"
-    with started(folder) as process:
-        wait_for_blocks(partial / "journal.jsonl", 3)
-        process.send_signal(signal.SIGSTOP)
-        second = subprocess.run([sys.executable, "-c", PACK, str(folder)], capture_output=True, text=True, check=False)
-        assert second.returncode == 2 and "another process is packing" in second.stderr
-        process.kill()
+    process = started(folder)
+    wait_for_blocks(partial / "journal.jsonl", 3)
+    process.send_signal(signal.SIGSTOP)
+    second = forked.run(["-c", PACK, str(folder)])
+    assert second.returncode == 2 and "another process is packing" in second.stderr
+    process.kill()
+    process.wait()
     assert not store.exists()
     with (partial / "journal.jsonl").open("a") as journal:
         journal.write('["half a li')
     began = (partial / "tiles.npy").stat().st_ino
-    with started(folder) as process:
-        assert "resuming: " in process.communicate()[1]
+    process = started(folder)
+    assert "resuming: " in process.communicate()[1]
     assert process.returncode == 0 and not partial.exists()
     assert (store / "tiles.npy").stat().st_ino == began
     np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 256))
@@ -204,12 +204,12 @@ def test_killed_and_called_again_it_goes_on_and_a_second_process_is_refused(fold
 
 
 def test_what_was_begun_is_dropped_when_a_tile_changed_meanwhile(folder: Path) -> None:
-    with started(folder) as process:
-        wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
-        process.kill()
+    process = started(folder)
+    wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
+    process.kill()
+    process.wait()
     shutil.copy(folder / "train-jpg/train_9.jpg", folder / "train-jpg/train_0.jpg")
-    with started(folder) as process:
-        assert "resuming" not in process.communicate()[1]
+    assert "resuming" not in started(folder).communicate()[1]
     np.testing.assert_array_equal(
         open_store(folder / "packed-rgb-256").images[0], decoded(read_catalog(folder), 256)[9]
     )
@@ -240,13 +240,12 @@ def test_a_disk_without_room_is_told_before_work(folder: Path) -> None:
 def test_a_disk_that_fills_up_is_told_and_the_next_call_goes_on(folder: Path) -> None:
     # A limit on the size of files stops a write in the middle, as a full disk would.
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, 10_000_000))\n" + PACK
-    done = subprocess.run([sys.executable, "-c", limited, str(folder)], capture_output=True, text=True, check=False)
+    done = forked.run(["-c", limited, str(folder)])
     partial = folder / "packed-rgb-256.partial"
     assert done.returncode == 1
     assert f"cannot write {partial}: File too large; the same call goes on from there" in done.stderr
     assert (partial / "journal.jsonl").read_text().count("\n") == 10_000_000 // (8 * 256 * 256 * 3)
-    with started(folder) as process:
-        assert "resuming: " in process.communicate()[1]
+    assert "resuming: " in started(folder).communicate()[1]
     np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))
 
 
@@ -298,9 +297,10 @@ def test_a_damaged_store_is_packed_anew(folder: Path) -> None:
 
 
 def test_what_was_begun_is_dropped_where_a_part_of_it_is_gone(folder: Path) -> None:
-    with started(folder) as process:
-        wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
-        process.kill()
+    process = started(folder)
+    wait_for_blocks(folder / "packed-rgb-256.partial/journal.jsonl", 2)
+    process.kill()
+    process.wait()
     (folder / "packed-rgb-256.partial/tiles.npy").unlink()
     pack(read_catalog(folder), folder / "packed-rgb-256", 256, TileReader())
     np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))

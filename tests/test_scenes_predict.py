@@ -192,7 +192,9 @@ def test_the_geopackage_holds_each_cell_with_its_corners(mapped: tuple[Path, Any
         assert bounds.fetchone() == (LEFT, TOP - 1000, LEFT + 1300, TOP)
         cells = pd.read_sql('SELECT * FROM cells ORDER BY "row", "column"', base)
         index = base.execute("SELECT minx, maxy FROM rtree_cells_geom WHERE id = 1").fetchone()
-        styles = base.execute("SELECT styleName, styleQML, useAsDefault FROM layer_styles").fetchall()
+        # QGIS asks for the styles of a table so, and takes the first default.
+        asked = "f_table_schema = '' AND f_table_name = 'cells' AND f_geometry_column = 'geom'"
+        styles = base.execute(f"SELECT styleName, styleQML, useAsDefault FROM layer_styles WHERE {asked}").fetchall()
     assert index == (LEFT, TOP)
     assert len(cells) == 4 * 5
     x, y = [0, 32, 64, 96, 113, 130], [0, 32, 64, 82, 100]  # the last windows begin at 98 and at 68
@@ -207,8 +209,19 @@ def test_the_geopackage_holds_each_cell_with_its_corners(mapped: tuple[Path, Any
     assert sorted(name for name, _, _ in styles) == sorted(result.tags)
     assert [default for *_, default in styles] == [1] + [0] * (len(styles) - 1)
     for tag, style, _ in styles:
-        renderer = ElementTree.fromstring(style).find("renderer-v2")
+        root = ElementTree.fromstring(style)
+        renderer = root.find("renderer-v2")
         assert renderer is not None and renderer.get("attr") == f'"p_{tag}"'
+        assert root.findtext("layerGeometryType") == "2"  # polygons
+        # As QGIS reads it: each range takes the symbol of that name, and the ranges cover 0 to 1 without a gap.
+        parts = list(renderer.iter("range"))
+        ranges = [(float(one.get("lower", "")), float(one.get("upper", "")), one.get("symbol")) for one in parts]
+        assert [low for low, _, _ in ranges] == [0.0, *(high for _, high, _ in ranges[:-1])] and ranges[-1][1] == 1
+        symbols = renderer.findall("symbols/symbol[@type='fill']/layer[@class='SimpleFill']/..")
+        assert [symbol.get("name") for symbol in symbols] == [name for *_, name in ranges]
+        for symbol in symbols:
+            given = {one.get("name"): one.get("value", "") for one in symbol.iterfind("layer/Option/Option")}
+            assert len(given["color"].split(",")) == 4 and given["style"] == given["outline_style"] == "solid"
 
 
 def test_the_raster_has_a_band_for_each_tag_and_a_pixel_for_each_window(mapped: tuple[Path, Any]) -> None:
@@ -322,11 +335,11 @@ def test_a_call_that_was_killed_goes_on(tmp_path: Path, tagger: am.Predictor, mo
     whole = tagger.predict_scene(scene, tmp_path / "whole")
     predict, calls = tagger.predict_proba, []
 
-    def killed_after_three(tiles: Any) -> Any:
+    def killed_after_three(tiles: Any, **options: Any) -> Any:
         calls.append(len(tiles))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return predict(tiles)
+        return predict(tiles, **options)
 
     out = tmp_path / "out"
     monkeypatch.setattr(tagger, "predict_proba", killed_after_three)

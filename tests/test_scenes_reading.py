@@ -1,6 +1,7 @@
 """Reading of scenes: mosaics, masks, warps, strips and hostile files, against rasterio's plain reading."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,22 @@ def test_each_row_is_read_once_and_in_order_in_one_other_thread() -> None:
     assert asked == [(0, 32), (32, 48), (48, 72), (90, 122)]
     assert [strip.channels[:, 0, 0].tolist() for strip in strips] == [list(range(*span)) for span in spans]
     assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_one_strip_is_read_ahead_and_no_more() -> None:
+    asked: list[int] = []
+
+    def rows(top: int, end: int) -> tuple[Pixels, Pixels]:
+        asked.append(top)
+        return np.zeros((end - top, 1, 1), dtype=np.uint8), np.ones((end - top, 1), dtype=bool)
+
+    strips = read_ahead(read_strips(rows, [(top, top + 4) for top in range(0, 40, 4)]))
+    for number, _ in enumerate(strips, start=1):
+        deadline = time.monotonic() + 10
+        while len(asked) < min(10, number + 1) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.005)  # one that is read too early would be asked for now
+        assert len(asked) == min(10, number + 1)
 
 
 def test_an_error_of_the_reader_reaches_the_user() -> None:

@@ -125,7 +125,8 @@ def test_strips_that_are_missing_or_damaged_are_named_with_their_shards(
     said = told(capsys)
     assert part.name in said and "--shard 2/3" in said
     assert not (out / "scene.json").exists()
-    assert main(call(bundle, scene, out, "--shard", "2/3")) == 0
+    assert main(call(bundle, scene, out, "--shard", "3/4")) == 0  # another division, of the same strips
+    assert [is_shard_done(out, number) for number in range(4)] == [True, True, True, False]
     assert main(["scene", "merge", str(out)]) == 0
 
 
@@ -148,6 +149,18 @@ def test_parts_of_other_settings_are_not_joined(
     assert str(out / "parts") in told(capsys)
     assert {part.name: part.read_bytes() for part in (out / "parts").glob("*.*")} == before
     assert not (out / "scene.json").exists()
+
+
+def test_shards_have_one_engine_that_is_named(bundle: Path, scene: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    assert main(call(bundle, scene, out, "--engine=auto", "--shard=0/2")) == 2
+    assert not out.exists()
+    assert main(call(bundle, scene, out, "--engine=folded", "--shard=0/2")) == 0
+    assert main(call(bundle, scene, out, "--shard=1/2")) == 2  # predicts otherwise
+    assert main(call(bundle, scene, out, "--engine=folded", "--shard=1/2")) == 0
+    assert main(["scene", "merge", str(out), "--geojson"]) == 0
+    assert main(call(bundle, scene, whole, "--engine=folded", "--geojson")) == 0
+    assert_same(out, whole)
 
 
 def test_two_processes_do_not_work_on_one_shard_and_none_on_the_whole_meanwhile(

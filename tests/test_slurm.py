@@ -39,7 +39,11 @@ def cluster() -> Iterator[None]:
     if missing:
         pytest.skip(f"no Slurm: {', '.join(missing)} are not installed; make install-slurm does that")
     with running_cluster() as environment, pytest.MonkeyPatch.context() as patch:
-        python = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        python = {
+            "OMP_NUM_THREADS": "1",
+            forked.WITHOUT_PAGES: "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
         for name, value in {**environment, **python}.items():
             patch.setenv(name, value)
         patch.setattr(sys, "executable", str(forked.python()))

@@ -20,6 +20,8 @@ from amazon_ml.data.config import ReadingConfig
 from amazon_ml.errors import InputError
 from amazon_ml.settings import build
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 NAMES = ("00012", "NA", "1e5", "t003")
 TAGS: Mapping[str, set[str]] = {"00012": {"river"}, "NA": {"forest", "bare soil"}, "1e5": {"forest"}, "t003": {"river"}}
 COLUMNS = ("forest", "river", "bare soil")

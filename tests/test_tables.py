@@ -19,6 +19,8 @@ from amazon_ml.data.config import ReadingConfig
 from amazon_ml.errors import InputError
 from amazon_ml.settings import build
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 NAMES = [f"t{i:03}" for i in range(4)]
 #: What most tables below mean.
 MEANT = {"t000": {"forest", "river"}, "t001": {"river"}, "t002": {"field"}, "t003": {"field", "forest"}}

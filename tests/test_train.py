@@ -31,6 +31,8 @@ from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.training import callbacks
 from amazon_ml.training.fit import predict
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 

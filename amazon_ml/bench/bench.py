@@ -12,6 +12,7 @@ from typing import Literal, TypedDict
 import torch
 
 from amazon_ml.bench.bands import bands
+from amazon_ml.bench.engines import engines
 from amazon_ml.bench.loading import loading
 from amazon_ml.bench.measure import Contest, Figure, Reading, figures, readings
 from amazon_ml.bench.scenes import scenes
@@ -19,6 +20,8 @@ from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError
+from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
@@ -50,11 +53,12 @@ def bench(
     tiles: int = 640,
     data: Path | None = None,
     backbone: str = "regnetx_002",
-    only: Literal["thresholds", "loading", "bands", "scenes", "training", "gpu"] | None = None,
+    run: Path | None = None,
+    only: Literal["thresholds", "loading", "bands", "engines", "views", "scenes", "training", "gpu"] | None = None,
     json: Path | None = None,
     overwrite: bool = False,
 ) -> Benchmark:
-    """Measure threshold search, loading, scenes and training against plain baselines, on generated tiles.
+    """Measure threshold search, loading, prediction, scenes and training against plain baselines, on generated tiles.
 
     Parameters
     ----------
@@ -65,13 +69,17 @@ def bench(
     tiles
         Number of generated tiles that are loaded, at least 64.
     data
-        Folder of tiles of `size` to load instead, with at least 64 labelled ones.
+        Folder of tiles of `size` to load instead, with at least 64 labelled ones; prediction takes all its tiles.
     backbone
         timm name of the network that is trained on the CPU, on tiles of 64 px, and tags scenes.
+    run
+        Run or bundle of one network of RGB tiles that ``engines`` and ``views`` predict with, at its own size; by
+        default an EfficientNet-Lite0 with random weights.
     only
-        One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``scenes`` tags
-        a painted scene of a third as many windows as `tiles`, of 128 px. ``gpu`` trains a ResNet-50 on tiles of 256 px
-        in bfloat16, where there is a GPU.
+        One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``engines``
+        predicts with each engine. ``views`` does so with tiles of 32 px, enlarged to 64, in eight views. ``scenes``
+        tags a painted scene of a third as many windows as `tiles`, of 128 px. ``gpu`` trains a ResNet-50 on tiles of
+        256 px in bfloat16, where there is a GPU.
     json
         File for the figures.
     overwrite
@@ -83,11 +91,14 @@ def bench(
     """
     if rounds < 1 or tiles < 64:
         raise InputError("`rounds` must be at least 1, and `tiles` at least 64")
-    check_outputs({"json": json}, tables_around(data) if data else (), overwrite=overwrite)
+    inputs = [*(tables_around(data) if data else ()), *(inputs_of(run, open_bundle(run)) if run else ())]
+    check_outputs({"json": json}, inputs, overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {
         "thresholds": lambda _: thresholds(),
         "loading": lambda scratch: loading(data or _demo_tiles(scratch, tiles, size), size, scratch),
         "bands": lambda scratch: bands(tiles, scratch),
+        "engines": lambda scratch: engines(data or _demo_tiles(scratch, tiles, size), size, "none", scratch, run),
+        "views": lambda scratch: engines(data or _demo_tiles(scratch, tiles, 32), 64, "d4", scratch, run),
         "scenes": lambda scratch: scenes(tiles // 3, backbone, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),

@@ -267,7 +267,8 @@ class PlanetDataModule(pl.LightningDataModule):
         return soft_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
-        return TileDataset(self._source(self.catalog.labelled.iloc[rows], labelled=True), targets[rows], augmentation)
+        source = self._source(self.catalog.labelled, labelled=True, rows=rows)
+        return TileDataset(source, targets, augmentation, rows)
 
     @cached_property
     def taught(self) -> Taught:
@@ -301,13 +302,14 @@ class PlanetDataModule(pl.LightningDataModule):
         weights = np.repeat([1.0, config.untagged_weight], [len(targets), len(taught)])
         return TileDataset(
             JoinedTiles(source, untagged), np.concatenate([targets, taught.to_numpy(dtype=np.float32)]),
-            self.augmentation, None if config.untagged_weight == 1 else weights,
+            self.augmentation, weights=None if config.untagged_weight == 1 else weights,
         ), len(taught)  # fmt: skip
 
-    def _source(self, tiles: pd.DataFrame, *, labelled: bool) -> TileSource:
+    def _source(self, tiles: pd.DataFrame, *, labelled: bool, rows: np.ndarray | None = None) -> TileSource:
         if self.store:
-            return PackedTiles(self.store, self.store.rows(tiles["image_name"], labelled=labelled))
-        return TileFiles(tiles, self.read, self.hparams["size"])
+            names = tiles["image_name"] if rows is None else tiles["image_name"].iloc[rows]
+            return PackedTiles(self.store, self.store.rows(names, labelled=labelled))
+        return TileFiles(tiles, self.read, self.hparams["size"], rows)
 
     def _check_sampler(self) -> None:
         """Check that a trainer of several processes does not replace the sampler of this module."""

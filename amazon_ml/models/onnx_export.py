@@ -14,7 +14,7 @@ from torch import nn
 
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.tagger import TileTagger
-from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.models.tta import MEANS, VIEWS, Link
 from amazon_ml.runtime.files import atomic_write
 
 #: Operator set that PyTorch's exporter writes without conversion; onnxruntime reads it since 1.14.
@@ -55,6 +55,25 @@ class Averaged(nn.Module):
         return torch.stack(each).mean(dim=0)
 
 
+class Logits(nn.Module):
+    """The logits of one network, without views.
+
+    Parameters
+    ----------
+    tagger
+        The network.
+    """
+
+    def __init__(self, tagger: TileTagger) -> None:
+        super().__init__()
+        self.tagger = tagger
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Compute float32 logits (tiles, tags) of uint8 tiles (tiles, height, width, bands)."""
+        logits: torch.Tensor = self.tagger(tiles)
+        return logits
+
+
 def need_onnx() -> None:
     """Check that the packages that write and run ONNX are installed."""
     for package in _NEEDED:
@@ -65,7 +84,10 @@ def need_onnx() -> None:
             raise InputError(problem, remedy="pip install 'amazon-ml[onnx]'") from None
 
 
-def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metadata: Mapping[str, Any]) -> float:
+def write_onnx(
+    path: Path, network: nn.Module, shape: tuple[int, int, int], metadata: Mapping[str, Any], *,
+    output: str = "probabilities", link: Link | None = None,
+) -> float:  # fmt: skip
     """Write an ONNX file, and compare it with PyTorch.
 
     Parameters
@@ -73,11 +95,15 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metad
     path
         File to write.
     network
-        The networks.
+        Converts uint8 tiles to one number for each tag, such as `Averaged`.
     shape
         Height, width and bands of a tile; the number of tiles is free.
     metadata
         Metadata of the file, each value as JSON.
+    output
+        Name of the output of the graph.
+    link
+        Converts outputs to probabilities; by default they are probabilities.
 
     Returns
     -------
@@ -99,7 +125,7 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metad
             try:
                 program = torch.onnx.export(
                     network, (tiles[:2],), dynamo=True, opset_version=OPSET, verbose=False,
-                    input_names=["tiles"], output_names=["probabilities"],
+                    input_names=["tiles"], output_names=[output],
                     dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},),
                 )  # fmt: skip
             except torch.onnx.OnnxExporterError as error:
@@ -108,16 +134,19 @@ def write_onnx(path: Path, network: Averaged, shape: tuple[int, int, int], metad
         assert program is not None
         program.model.metadata_props.update({name: json.dumps(value) for name, value in metadata.items()})
         program.save(temporary)
-        worst = _difference(temporary, network, tiles)
+        worst = _difference(temporary, network, tiles, link)
         if not worst <= TOLERANCE:
             raise WorkError(f"{path} was not written: its probabilities differ from those of PyTorch by {worst:.1e}")
     return worst
 
 
-def _difference(path: Path, network: Averaged, tiles: torch.Tensor) -> float:
+def _difference(path: Path, network: nn.Module, tiles: torch.Tensor, link: Link | None) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        expected = network(tiles).numpy()
-    return float(np.abs(session.run(None, {"tiles": tiles.numpy()})[0] - expected).max())
+        expected = network(tiles)
+        written = torch.from_numpy(session.run(None, {"tiles": tiles.numpy()})[0])
+        if link is not None:
+            expected, written = link(expected), link(written)
+    return float((written - expected).abs().max())

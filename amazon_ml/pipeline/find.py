@@ -27,8 +27,9 @@ from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_table
-from amazon_ml.training.fit import fold_data, interruptible, make_trainer, on_gpu, prepare_tiles
+from amazon_ml.training.fit import interruptible, make_trainer
 from amazon_ml.training.launch import check_accelerator
+from amazon_ml.training.tiles import fold_data, on_gpu, prepare_tiles
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.models.losses import check_loss
@@ -32,7 +34,8 @@ from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
 from amazon_ml.runtime import distributed
-from amazon_ml.training.fit import fit_fold, fold_data, joined, on_gpu, open_tiles
+from amazon_ml.training.fit import fit_fold, joined
+from amazon_ml.training.tiles import fold_data, on_gpu, open_tiles
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +121,7 @@ def _joined(config: RunConfig) -> RunResult:
 def _train(config: RunConfig) -> Metrics:
     began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
-        ready = distributed.on_rank_zero(lambda: _set_up(run, config, held))
+        ready = _shared(run, lambda: _set_up(run, config, held))
         catalog = ready.catalog
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
@@ -139,6 +142,20 @@ class _Ready:
     folds: list[int]
     untagged: pd.DataFrame | None
     begun: bool
+
+
+def _shared(run: Run, set_up: Callable[[], _Ready]) -> _Ready:
+    """Set a run up in the first process; several processes map one catalog from its file instead of a copy each."""
+    if distributed.count() == 1:
+        return set_up()
+
+    def written() -> tuple[list[int], pd.DataFrame | None, bool]:
+        ready = set_up()
+        write_catalog(run.catalog, ready.catalog)
+        return ready.folds, ready.untagged, ready.begun
+
+    folds, untagged, begun = distributed.on_rank_zero(written)
+    return _Ready(map_catalog(run.catalog), folds, untagged, begun)
 
 
 def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:

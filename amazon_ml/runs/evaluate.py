@@ -14,8 +14,11 @@ from amazon_ml.data.readers.broken import check_whole, describe_broken
 from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
+from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
+from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run, read_truth
+from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import Metrics, score_others
 from amazon_ml.runtime.files import write_json
@@ -26,7 +29,8 @@ log = logging.getLogger(__name__)
 
 def evaluate(
     run: Path, data: Path, table: TableConfig = TABLE, *, split: Split | None = None, json: Path | None = None,
-    num_workers: int | None = None, overwrite: bool = False,
+    engine: EngineName = "torch", precision: PrecisionName | None = None, num_workers: int | None = None,
+    overwrite: bool = False,
 ) -> Metrics:  # fmt: skip
     """Tag a labelled folder with the run's own decision, and score it.
 
@@ -47,6 +51,12 @@ def evaluate(
         where there is one, else all tiles.
     json
         File for the scores.
+    engine
+        What computes: PyTorch (``torch``), PyTorch with batch norm folded into convolutions (``folded``), or
+        onnxruntime (``onnx``). ``auto`` times each on some of the tiles, and chooses the fastest one whose
+        probabilities and tags are those of torch in float32.
+    precision
+        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
     num_workers
         Loader processes; by default none on the CPU, one for each core with a GPU.
     overwrite
@@ -68,7 +78,7 @@ def evaluate(
     >>> sorted(metrics["fbeta"])
     ['fixed_0.2', 'predicted', 'predicted_minus_fixed']
     """
-    run, data = Path(run), Path(data)
+    run, data, requested = Path(run), Path(data), Requested(engine, precision)
     bundle = open_bundle(run)
     if json is not None:
         exclude = None if table.exclude is None else Path(table.exclude)
@@ -93,7 +103,10 @@ def evaluate(
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
     check_whole(catalog.labelled, files=catalog.files)
-    predicted = predict_listed(bundle.networks, lambda reader: tiles_for(reader).labelled, num_workers)
+    method = choose_method(bundle, requested, sample_files(lambda reader: tiles_for(reader).labelled))
+    predicted = predict_listed(
+        bundle.networks, lambda reader: tiles_for(reader).labelled, None, Engine(num_workers=num_workers, method=method)
+    )
     if predicted.failed:
         raise InputError(
             f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
@@ -115,6 +128,8 @@ def evaluate(
     }
     if catalog.split is not None:
         metrics["split"] = catalog.split
+    if method != DEFAULT:
+        metrics["engine"] = str(method)
     if json is not None:
         write_json(json, metrics)
     return metrics

@@ -106,6 +106,11 @@ class Run:
         return self.path / "report.html"
 
     @property
+    def catalog(self) -> Path:
+        """The tiles, as the processes that train together map them; each start writes it anew."""
+        return self.path / "catalog.arrow"
+
+    @property
     def audit(self) -> Path:
         """Labels that the networks contradict, as a table."""
         return self.path / "audit.csv"

@@ -1,8 +1,7 @@
 """Predict probabilities of tiles with the networks of a run, a bundle or a blend, without a trainer."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from amazon_ml.data.batches.dataset import TileDataset, loader_workers, tile_loa
 from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.data.readers.stretch import stretch_of
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.models.engines import DEFAULT, ENGINES, Forward, Method, Placement, check_method
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.blend import check_same_tiles, stack_tables
@@ -33,6 +33,8 @@ _PRECISIONS: dict[str, tuple[torch.dtype, torch.dtype | None]] = {
 }
 #: Other names that Lightning accepts for them.
 _ALIASES = {"None": "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+#: Precisions of a `Method` to Lightning's names.
+_REQUESTED: Mapping[str, str] = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -91,67 +93,69 @@ class Engine:
         Loader processes; `loader_workers` chooses their number by default.
     progress
         Whether to show progress.
-    taggers
-        Gives the loaded networks; by default they are loaded one after the other.
+    ready
+        Gives the prepared networks; by default they are loaded and prepared one after the other.
+    method
+        The engine and the precision.
     """
 
     device: torch.device | None = None
     num_workers: int | None = None
     progress: bool = True
-    taggers: Callable[[Networks], Iterable[TileTagger]] = load_taggers
+    ready: Callable[[Networks], Iterable[Forward]] | None = None
+    method: Method = DEFAULT
+
+    def placement(self, networks: Networks) -> Placement:
+        """Choose device and types for networks, and check that the engine can use them."""
+        device = self.device
+        if device is None and not ENGINES[self.method.engine].on_gpu:
+            device = torch.device("cpu")
+        device = choose_device(networks, device)
+        check_method(self.method, device)
+        return Placement(device, *_precision(networks, device, self.method.precision))
+
+    def prepare(self, networks: Networks) -> Iterator[Forward]:
+        """Load and prepare each network, one after the other."""
+        place = self.placement(networks)
+        for tagger in load_taggers(networks):
+            yield ENGINES[self.method.engine].prepare(tagger, place)
 
     def score(self, networks: Networks, source: TileSource) -> Probabilities:
         """Probabilities of the tiles of a source, averaged over networks of one kind: float32 (tiles, tags)."""
         keep_freed_memory()
-        device = choose_device(networks, self.device)
-        gpu = device.type == "cuda"
+        gpu = self.placement(networks).device.type == "cuda"
         num_workers = loader_workers(self.num_workers, on_gpu=gpu)
         loader = tile_loader(TileDataset(source), networks.batch_size, num_workers, on_gpu=gpu)
         total = np.zeros((len(source), len(networks.tags)), dtype=np.float64)
-        for tagger in self.taggers(networks) if len(source) else ():
-            ready, cast = placed(tagger, networks, device)
+        for forward in (self.ready or self.prepare)(networks) if len(source) else ():
             batches = tracked(loader, len(loader), "predicting, batches") if self.progress else loader
-            total += predict_batches(ready, batches, device, cast)
+            total += predict_batches(forward, (batch["image"] for batch in batches))
         return (total / len(networks.weights)).astype(np.float32)
 
 
-def predict_batches(
-    tagger: TileTagger, batches: Iterable[Any], device: torch.device, cast: torch.dtype | None = None
-) -> Probabilities:
-    """Probabilities of batches, without gradients: float32 (tiles, tags).
+def predict_batches(forward: Forward, batches: Iterable[torch.Tensor]) -> Probabilities:
+    """Probabilities of batches of tiles: float32 (tiles, tags).
 
     Parameters
     ----------
-    tagger
-        The network, on the device, in evaluation mode.
+    forward
+        The prepared network.
     batches
-        Dictionaries with ``image``, uint8 of shape (tiles, height, width, bands).
-    device
-        Device of the network.
-    cast
-        Type that operations are cast to.
+        uint8 tiles of shape (tiles, height, width, bands).
     """
-    parts = []
-    with torch.inference_mode(), torch.autocast(device.type, cast, enabled=cast is not None):
-        for batch in batches:
-            images = batch["image"].to(device, non_blocking=True)
-            parts.append(tagger.probabilities(images).float().cpu())
-    p: Probabilities = torch.cat(parts).numpy()
+    p: Probabilities = torch.cat([forward(images) for images in batches]).numpy()
     if not np.isfinite(p).all():
         raise WorkError(DIVERGED)
     return p
 
 
-def placed(tagger: TileTagger, networks: Networks, device: torch.device) -> tuple[TileTagger, torch.dtype | None]:
-    """Move a network to a device, in the precision that it predicts in; return it and the type of its operations."""
-    weights, cast = _precision(networks, device)
-    return tagger.to(device=device, dtype=weights), cast
-
-
-def _precision(networks: Networks, device: torch.device) -> tuple[torch.dtype, torch.dtype | None]:
-    """Give the types of the weights and the operations; on the CPU, networks predict in float32."""
+def _precision(
+    networks: Networks, device: torch.device, requested: str | None = None
+) -> tuple[torch.dtype, torch.dtype | None]:
+    """Give the types of the weights and the operations; by default, networks predict in float32 on the CPU."""
     name = str(networks.trainer.precision)
     name = _ALIASES.get(name, name) if device.type == "cuda" else "32-true"
+    name = name if requested is None else _REQUESTED[requested]
     if name not in _PRECISIONS:
         raise InputError(
             f"cannot predict in trainer.precision {name}", file=networks.source, remedy="predict on the CPU"

@@ -26,8 +26,10 @@ from amazon_ml.data.readers.limits import compare_values
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
+from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
+from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
 from amazon_ml.runs.saving import check_defuse, defused, save_table
@@ -37,6 +39,7 @@ from amazon_ml.runs.shards import (
     check_ending,
     check_parts,
     check_plan,
+    missing_parts,
     parse_shard,
     read_shard,
     save_part,
@@ -54,8 +57,9 @@ log = logging.getLogger(__name__)
 
 
 def predict_tiles(
-    run: Path, tiles: Path, out: Path, *, num_workers: int | None = None, shard: str | None = None,
-    skip_broken: bool = False, broken: Path | None = None, defuse: bool = False, overwrite: bool = False,
+    run: Path, tiles: Path, out: Path, *, engine: EngineName = "torch", precision: PrecisionName | None = None,
+    num_workers: int | None = None, shard: str | None = None, skip_broken: bool = False, broken: Path | None = None,
+    defuse: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Tag a folder of tiles: write a table of names, tags, and a probability for each tag.
 
@@ -67,6 +71,12 @@ def predict_tiles(
         Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
+    engine
+        What computes: PyTorch (``torch``), PyTorch with batch norm folded into convolutions (``folded``), or
+        onnxruntime (``onnx``). ``auto`` times each on some of the tiles, and chooses the fastest one whose
+        probabilities and tags are those of torch in float32.
+    precision
+        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
     num_workers
         Loader processes; by default none on the CPU, one for each core with a GPU.
     shard
@@ -82,7 +92,7 @@ def predict_tiles(
     overwrite
         Replace existing files.
     """
-    policy = Policy(skip_broken, listing=broken)
+    policy, requested = Policy(skip_broken, listing=broken), Requested(engine, precision)
     if shard is not None:
         if broken is not None:
             check_outputs({"broken": broken}, [*inputs_of(run, open_bundle(run), tiles), out], overwrite=overwrite)
@@ -90,14 +100,15 @@ def predict_tiles(
             raise InputError(
                 "`defuse` is for a CSV, and parts are Parquet", option="defuse", remedy="use it in amazon-ml merge"
             )
-        _predict_shard(run, tiles, Parts(out), parse_shard(shard), num_workers, policy)
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), requested, num_workers, policy)
         return
     check_ending(out)
     check_defuse(out, defuse)
     bundle = open_bundle(run)
     check_outputs({"out": out, "broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
-    table = _tag(bundle, listed, tiles, out, num_workers, policy, known)
+    method = choose_method(bundle, requested, sample_files(partial(_chosen, listed, tiles)))
+    table = _tag(bundle, listed, tiles, out, Engine(num_workers=num_workers, method=method), policy, known)
     save_table(out, defused(table) if defuse else table)
     log.info("wrote %s: %s tiles", out, f"{len(table):,}")
 
@@ -132,7 +143,9 @@ def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy
     return bundle
 
 
-def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, num_workers: int | None, policy: Policy) -> None:
+def _predict_shard(
+    run: Path, tiles: Path, parts: Parts, shard: Shard, requested: Requested, num_workers: int | None, policy: Policy
+) -> None:
     bundle = plan_shards(run, tiles, parts, shard.count, policy)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
@@ -143,9 +156,13 @@ def _predict_shard(run: Path, tiles: Path, parts: Parts, shard: Shard, num_worke
         planned = read_shard(parts, shard.number, tiles)
         policy = replace(policy, may_be_all=True)
         listed, known = _readable(bundle.networks, planned, tiles, policy)
-        table = _tag(bundle, listed, tiles, part, num_workers, policy, known)
+        sample = sample_files(partial(_chosen, listed, tiles))
+        with parts.lock():
+            former = DEFAULT if len(missing_parts(parts)) < shard.count else None
+            method = settle(parts.engine, requested, lambda: choose_method(bundle, requested, sample), former)
+        table = _tag(bundle, listed, tiles, part, Engine(num_workers=num_workers, method=method), policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
-        save_part(parts, shard.number, table)
+        save_part(parts, shard.number, table, str(method))
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 
@@ -169,12 +186,12 @@ def _readable(
 
 
 def _tag(
-    bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, num_workers: int | None, policy: Policy,
+    bundle: Bundle, listed: pd.DataFrame, folder: Path, out: Path, engine: Engine, policy: Policy,
     known: Mapping[str, str],
 ) -> pd.DataFrame:  # fmt: skip
     """Make the table of names, tags and probabilities; tiles that cannot be decoded are left out or are an error."""
     decision, tags = bundle.decision, TagSet(bundle.decision.tags)
-    predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), num_workers)
+    predicted = predict_listed(bundle.networks, partial(_chosen, listed, folder), None, engine)
     decoded = ~predicted.names.isin(predicted.failed).to_numpy()
     p = predicted.p[decoded]
     table = probability_table(predicted.names[decoded], decision.tags, p)

@@ -100,7 +100,8 @@ class Metrics(Breakdown):
     ``fixed_0.2``, ``fitted``, ``cross_fitted``, ``cross_fitted_minus_fixed`` and ``constant`` for a run, ``fixed_0.2``,
     ``predicted`` and ``predicted_minus_fixed`` for other tiles. For a run only: ``held_out``, whether the networks were
     not trained on these tiles; ``rules``, the score of each rule by its name; ``test``, the scores on the published
-    test split. For `evaluate` only: ``split``, the published split of the tiles.
+    test split. For `evaluate` only: ``split``, the published split of the tiles; ``engine``, what predicted them, if
+    that is not PyTorch in its default precision.
     """
 
     tiles_of: str
@@ -113,6 +114,7 @@ class Metrics(Breakdown):
     rules: NotRequired[dict[str, RuleScore]]
     test: NotRequired[TestScores]
     split: NotRequired[Split]
+    engine: NotRequired[str]
 
 
 def score_others(

@@ -4,6 +4,7 @@ The folder of parts holds the list of tiles that every process uses, even if the
 
     parts/
       plan.json                 the number of shards, a hash of networks and decision
+      engine.json               the engine and the precision of all parts, as the first of them chose it
       tiles.csv                 image_name, path, tif: the tiles in the order of the table to come
       part-00003.parquet        the rows of one shard; complete or missing
       hashes/part-00003.json    the hash of that file, which `merge` checks
@@ -84,6 +85,11 @@ class Parts:
     def tiles(self) -> Path:
         """The tiles, with the paths of their files relative to the folder of tiles."""
         return self.path / "tiles.csv"
+
+    @property
+    def engine(self) -> Path:
+        """The engine and the precision of all parts."""
+        return self.path / "engine.json"
 
     def part(self, number: int) -> Path:
         """Give the path of one shard's file."""
@@ -211,16 +217,16 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def save_part(parts: Parts, number: int, table: pd.DataFrame) -> None:
-    """Write one part and then its hash; a part without a hash counts as missing."""
+def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
+    """Write one part and then its hash and the name of its method; a part without a hash counts as missing."""
     parts.record(number).parent.mkdir(exist_ok=True)
     parts.record(number).unlink(missing_ok=True)
     save_table(parts.part(number), table)
-    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number))})
+    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number)), "engine": method})
 
 
-def _check_part(parts: Parts, number: int) -> None:
-    """Check that a part is as its shard wrote it."""
+def _check_part(parts: Parts, number: int) -> str:
+    """Check that a part is as its shard wrote it; return the name of its method."""
     path, record = parts.part(number), parts.record(number)
     if not record.exists():
         raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
@@ -232,6 +238,7 @@ def _check_part(parts: Parts, number: int) -> None:
         raise WorkError(
             f"{path} is not as its shard wrote it: its SHA-256 differs; delete it, and predict its shard again"
         )
+    return str(content.get("engine", "torch"))
 
 
 def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "pd.Series[str]") -> None:
@@ -292,12 +299,18 @@ def merge(parts: Path, *, out: Path, defuse: bool = False, overwrite: bool = Fal
             remedy=f"predict with `shard` {missing[0]}/{plan['shards']}",
         )
     names = _listed(folder)["image_name"].to_numpy()
-    tables, skipped = [], 0
+    tables, skipped, methods = [], 0, dict[str, Path]()
     for number in range(plan["shards"]):
         left_out = _skipped(folder, number)
         expected = names[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
         table = _part(folder.part(number), expected[~np.isin(expected, left_out)])
-        _check_part(folder, number)
+        methods.setdefault(_check_part(folder, number), folder.part(number))
+        if len(methods) > 1:
+            (first, of), (other, path) = methods.items()
+            problem = f"engines differ: {of.name} was predicted with {first}, and {path.name} with {other}"
+            raise InputError(
+                problem, file=parts, remedy="predict all shards again with one engine, into another folder"
+            )
         tables.append(table)
         skipped += len(left_out)
     table = pd.concat(tables, ignore_index=True)

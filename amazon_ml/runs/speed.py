@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from amazon_ml.models.tagger import TileTagger
+from amazon_ml.models.engines import Forward
 from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.bundle import Networks, run_networks
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.inference import choose_device, load_taggers, placed, predict_batches
+from amazon_ml.runs.inference import Engine, predict_batches
 
 #: Times that each run is measured, and seconds of each measurement, at least.
 _TURNS, _SECONDS = 3, 0.5
@@ -22,19 +22,17 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class _Ready:
-    """A network on its device, with a batch of tiles."""
+    """A network that is ready to predict, with a batch of tiles."""
 
-    tagger: TileTagger
-    batch: dict[str, torch.Tensor]
-    device: torch.device
-    cast: torch.dtype | None
+    forward: Forward
+    images: torch.Tensor
 
     def seconds(self, at_least: float) -> float:
         """Seconds that a tile takes."""
         began, tiles = time.perf_counter(), 0
         while not tiles or time.perf_counter() - began < at_least:
-            predict_batches(self.tagger, [self.batch], self.device, self.cast)
-            tiles += len(self.batch["image"])
+            predict_batches(self.forward, [self.images])
+            tiles += len(self.images)
         return (time.perf_counter() - began) / tiles
 
 
@@ -59,8 +57,6 @@ def measure_speeds(runs: Sequence[Run]) -> list[float]:
 
 
 def _ready(networks: Networks) -> list[_Ready]:
-    device, edge = choose_device(networks), networks.size
-    shape = (min(networks.batch_size, _BATCH), edge, edge, len(networks.read.bands))
+    shape = (min(networks.batch_size, _BATCH), networks.size, networks.size, len(networks.read.bands))
     noise = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-    taggers = (placed(tagger, networks, device) for tagger in load_taggers(networks))
-    return [_Ready(tagger, {"image": torch.from_numpy(noise)}, device, cast) for tagger, cast in taggers]
+    return [_Ready(forward, torch.from_numpy(noise)) for forward in Engine().prepare(networks)]

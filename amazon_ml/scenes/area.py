@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.errors import InputError
+from amazon_ml.scenes.clipping import project_near
 from amazon_ml.scenes.grid import Grid, Windows
 from amazon_ml.scenes.vectors import read_features, shapes
 
@@ -21,12 +22,12 @@ def shares_inside(aoi: Path, grid: Grid, windows: Windows) -> npt.NDArray[np.flo
     from rasterio import Affine
     from rasterio.features import rasterize
 
-    features = read_features(aoi, "aoi").projected(grid.crs)
-    polygons = list(shapes(features))
+    features = read_features(aoi, "aoi")
+    if not any(one.polygons for one in features.features):
+        raise InputError("the file holds no polygon with an area", file=aoi, option="aoi")
+    polygons = list(shapes(project_near(features, grid)))
     tops = [max(y for _, y in polygon["coordinates"][0]) for polygon in polygons]  # type: ignore[index]
     bottoms = [min(y for _, y in polygon["coordinates"][0]) for polygon in polygons]  # type: ignore[index]
-    if not polygons:
-        raise InputError("the file holds points, and no polygon", file=aoi, option="aoi")
     shares = np.zeros(windows.shape, dtype=np.float32)
     columns = windows.across.edges
     for row, (first, last) in enumerate(zip(windows.down.edges[:-1], windows.down.edges[1:], strict=True)):
@@ -38,6 +39,6 @@ def shares_inside(aoi: Path, grid: Grid, windows: Windows) -> npt.NDArray[np.flo
             inside = np.add.reduceat(mask.sum(axis=0, dtype=np.int64), columns[:-1])
             shares[row] = inside / ((last - first) * np.diff(columns))
     if not shares.any():
-        raise InputError("no polygon lies on the scene", file=aoi, option="aoi",
+        raise InputError("no polygon covers the middle of a pixel of the scene", file=aoi, option="aoi",
                          remedy="check the coordinate reference system of both")  # fmt: skip
     return shares

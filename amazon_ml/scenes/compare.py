@@ -12,13 +12,14 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
-from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
+from amazon_ml.runtime.files import write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.change import Change, change_of
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
 from amazon_ml.scenes.grid import cell_bounds
 from amazon_ml.scenes.layer import Column, Layer, unique_names
+from amazon_ml.scenes.map_files import map_file
 from amazon_ml.scenes.outputs import PICTURE
 from amazon_ml.scenes.page.changes import changes_page
 from amazon_ml.scenes.picture import read_picture
@@ -173,7 +174,7 @@ def compare_scenes(
     layer = comparison.layer()
     for name, write in ((CHANGES, write_geopackage), (PARQUET, write_geoparquet), (GEOJSON, write_geojson)):
         if name != GEOJSON or geojson:
-            with atomic_write(out / name) as temporary:
+            with map_file(out / name) as temporary:
                 write(temporary, layer)
     summary = comparison.summary()
     write_table(out / SUMMARY, summary.round(4))

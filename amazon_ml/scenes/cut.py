@@ -19,7 +19,8 @@ from amazon_ml.scenes.config import CUT, CutConfig
 from amazon_ml.scenes.grid import Grid, place_windows
 from amazon_ml.scenes.labelling import Place, label_tiles, split_by_place
 from amazon_ml.scenes.placing import Mosaic, metres_per_unit, place_files
-from amazon_ml.scenes.sources import describe_file, find_files
+from amazon_ml.scenes.raster import save
+from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader, Needed, read_ahead
 from amazon_ml.scenes.values import order_letters
 from amazon_ml.scenes.vectors import read_features
@@ -82,6 +83,7 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
     """
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"`out` {out} exists already", option="out", remedy="name a new folder")
+    check_apart(out, scene)
     paths = find_files(scene, allow_remote=how.allow_remote)
     files = [describe_file(path, allow_remote=how.allow_remote) for path in paths]
     mosaic = place_files(files, how.gsd, pixel_coordinates=how.pixel_coordinates)
@@ -156,6 +158,7 @@ def _write_tile(
 ) -> None:
     """Write a tile as a GeoTIFF with names of its bands and, where pixels lack data, a mask."""
     import rasterio
+    from rasterio.io import MemoryFile
 
     row, column = place
     corner = Grid(grid.crs, grid.x(column), grid.y(row), grid.dx, grid.dy, tile.shape[2], tile.shape[1])
@@ -165,15 +168,13 @@ def _write_tile(
     }  # fmt: skip
     if grid.crs:
         about["crs"] = grid.crs
-    with (
-        atomic_write(path) as temporary,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(temporary, "w", **about) as file,
-    ):
-        file.write(tile)
-        file.descriptions = [_WORDS[letter] for letter in needed.letters]
-        if not valid.all():
-            file.write_mask(valid)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory, atomic_write(path) as temporary:
+        with memory.open(**about) as file:
+            file.write(tile)
+            file.descriptions = [_WORDS[letter] for letter in needed.letters]
+            if not valid.all():
+                file.write_mask(valid)
+        save(memory, temporary)
 
 
 def _config(out: Path, grid: Grid, needed: Needed, how: CutConfig, separator: str) -> str:

@@ -20,6 +20,7 @@ from amazon_ml.runtime.outputs import check_outputs
 from amazon_ml.scenes.formats import write_geojson
 from amazon_ml.scenes.grid import Grid, cell_bounds, place_windows
 from amazon_ml.scenes.layer import Column, Layer
+from amazon_ml.scenes.raster import save
 from amazon_ml.scenes.vectors import crs_of
 
 log = logging.getLogger(__name__)
@@ -147,15 +148,17 @@ def _paint(tags: Sequence[Tags], columns: int, size: int, seed: int) -> npt.NDAr
 
 
 def _write_scene(path: Path, pixels: npt.NDArray[np.uint8], grid: Grid) -> None:
-    import rasterio
     from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
 
     about = {"driver": "GTiff", "width": grid.width, "height": grid.height, "count": 3, "dtype": "uint8",
              "crs": grid.crs, "transform": grid.transform, "tiled": True, "compress": "deflate", "interleave": "pixel",
              "photometric": "RGB"}  # fmt: skip
-    with atomic_write(path) as temporary, rasterio.open(temporary, "w", **about) as file:
-        file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-        file.write(np.moveaxis(pixels, -1, 0))
+    with MemoryFile() as memory, atomic_write(path) as temporary:
+        with memory.open(**about) as file:
+            file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+            file.write(np.moveaxis(pixels, -1, 0))
+        save(memory, temporary)
 
 
 def _write_truth(path: Path, before: Sequence[Tags], after: Sequence[Tags], bounds: Bounds) -> None:

@@ -28,7 +28,8 @@ def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bo
     store = prepared.store(out)
     if out is not None and not store.is_begun():
         check_free(out, overwrite)
-    with store.begun(overwrite=overwrite):
+    predictor = prepared.job.predictor
+    with store.begun(overwrite=overwrite), predictor.recorded(store.engine, store.has_parts()):
         return _tag(prepared, store, out, geojson=geojson)
 
 
@@ -56,6 +57,7 @@ def _tag(prepared: Prepared, store: PartStore, out: Path | None, *, geojson: boo
         about = {
             "scene": list(paths), "options": asdict(prepared.how), "gsd": prepared.gsd,
             "networks": made_of(predictor.bundle), "frequencies": dict(predictor.bundle.frequencies),
+            "engine": predictor.engine,
         }  # fmt: skip
         write_outputs(out, result, found.picture, about, title=scene_title(paths), geojson=geojson)
         log.info("wrote %s: %s cells", out, f"{int((job.inside > 0).sum()):,}")

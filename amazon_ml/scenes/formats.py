@@ -1,6 +1,7 @@
 """Writes a layer as GeoParquet and as GeoJSON."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,33 @@ def write_geojson(path: Path, layer: Layer) -> None:
         for ring, row in zip(_rings(layer), rows, strict=True):
             values = (round(value, _SHARES) if isinstance(value, float) else value for value in row)
             feature = {
-                "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "type": "Feature", "geometry": _geometry(ring),
                 "properties": dict(zip(names, values, strict=True)),
             }  # fmt: skip
             stream.write(between + json.dumps(feature, allow_nan=False))
             between = ",\n"
         stream.write("\n]}\n")
+
+
+def _geometry(ring: list[list[float]]) -> dict[str, object]:
+    """Make a polygon, or two of a ring that crosses the 180th meridian."""
+    longitudes = [x for x, _ in ring]
+    if max(longitudes) - min(longitudes) <= 180:
+        return {"type": "Polygon", "coordinates": [ring]}
+    east = [[x % 360, y] for x, y in ring]
+    west = [[x - 360, y] for x, y in _half(east, 1)]
+    return {"type": "MultiPolygon", "coordinates": [[_half(east, -1)], [west]]}
+
+
+def _half(ring: list[list[float]], side: int) -> list[list[float]]:
+    """Cut a ring at the 180th meridian, and give the side with smaller (-1) or larger (1) longitudes."""
+    half = []
+    for (x, y), (other, above) in pairwise(ring):
+        if side * (x - 180) >= 0:
+            half.append([x, y])
+        if (x - 180) * (other - 180) < 0:
+            half.append([180.0, round(y + (180 - x) / (other - x) * (above - y), _DEGREES)])
+    return [*half, half[0]]
 
 
 def _rings(layer: Layer) -> list[list[list[float]]]:

@@ -85,6 +85,7 @@ def write_geopackage(path: Path, layer: Layer) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     table = quoted(layer.name)
     with closing(sqlite3.connect(path, isolation_level=None)) as base:
+        base.execute("PRAGMA journal_mode = OFF")  # the file is temporary; a journal would lie beside it after a crash
         base.executescript(_SCHEMA)
         base.execute("BEGIN")
         srs = _write_srs(base, layer.crs)

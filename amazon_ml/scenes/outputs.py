@@ -7,10 +7,11 @@ from pathlib import Path
 
 from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
-from amazon_ml.runtime.files import atomic_write, write_json, write_table, write_text
+from amazon_ml.runtime.files import write_json, write_table, write_text
 from amazon_ml.runtime.outputs import check_place
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
+from amazon_ml.scenes.map_files import map_file
 from amazon_ml.scenes.page.scene import scene_page
 from amazon_ml.scenes.picture import encode_picture
 from amazon_ml.scenes.placing import name_crs
@@ -25,7 +26,8 @@ PICTURE, MAP = "picture.webp", "map.html"
 FORMAT = 1
 #: Folder of finished strips, while a call is not finished.
 PARTS = "parts"
-_OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD, PICTURE, MAP)
+#: All files of a result.
+OUTPUTS = (CELLS, PARQUET, RASTER, GEOJSON, SUMMARY, RECORD, PICTURE, MAP)
 
 
 def check_folder(out: Path, inputs: Iterable[Path]) -> None:
@@ -41,7 +43,7 @@ def check_folder(out: Path, inputs: Iterable[Path]) -> None:
     if os.path.lexists(out) and not out.is_dir():
         raise InputError(f"`out` {out} is no folder", option="out", remedy="name another folder")
     read = {os.path.realpath(path) for path in inputs}
-    for name in _OUTPUTS:
+    for name in OUTPUTS:
         if os.path.realpath(out / name) in read:
             raise InputError(f"`out` {out} holds {name}, which is read", option="out", remedy="name another folder")
     check_place(out / RECORD)
@@ -49,7 +51,7 @@ def check_folder(out: Path, inputs: Iterable[Path]) -> None:
 
 def existing_outputs(out: Path) -> list[Path]:
     """List the outputs that a folder holds already."""
-    return [out / name for name in _OUTPUTS if os.path.lexists(out / name)]
+    return [out / name for name in OUTPUTS if os.path.lexists(out / name)]
 
 
 def write_outputs(
@@ -76,19 +78,19 @@ def write_outputs(
         if path.name == RECORD or (path.name == GEOJSON and not geojson):
             path.unlink()  # of the results that are replaced
     layer = result.layer()
-    with atomic_write(out / CELLS) as temporary:
+    with map_file(out / CELLS) as temporary:
         write_geopackage(temporary, layer)
-    with atomic_write(out / PARQUET) as temporary:
+    with map_file(out / PARQUET) as temporary:
         write_geoparquet(temporary, layer)
-    with atomic_write(out / RASTER) as temporary:
+    with map_file(out / RASTER) as temporary:
         write_raster(temporary, result)
     if geojson:
-        with atomic_write(out / GEOJSON) as temporary:
+        with map_file(out / GEOJSON) as temporary:
             write_geojson(temporary, layer)
     summary = result.summary()
     write_table(out / SUMMARY, summary.round(4))
     encoded = encode_picture(picture)
-    with atomic_write(out / PICTURE) as temporary:
+    with map_file(out / PICTURE) as temporary:
         temporary.write_bytes(encoded)
     write_text(out / MAP, scene_page(title, result, summary, encoded))
     rows, columns = result.windows.shape

@@ -29,7 +29,7 @@ from amazon_ml.runtime.locks import locked
 
 #: How shards are divided.
 PLAN = "shards.json"
-_REQUEST, _LOCK, _PARTS = "request.json", "lock", "strip-*.npz"
+_REQUEST, _LOCK, _PARTS, _ENGINE = "request.json", "lock", "strip-*.npz", "engine.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def hash_request(request: Mapping[str, object]) -> str:
 def _is_ours(name: str) -> bool:
     """Whether a file of a folder of parts has one of its names, or a temporary one."""
     path = PurePath(name)
-    patterns = (_REQUEST, PLAN, _PARTS)
+    patterns = (_REQUEST, PLAN, _ENGINE, _PARTS)
     return path.match(_LOCK) or path.match(f"{_LOCK}-*") or any(
         path.match(pattern) or path.match(f".{pattern}.*.part") for pattern in patterns
     )  # fmt: skip
@@ -96,6 +96,15 @@ class PartStore:
     def is_begun(self) -> bool:
         """Whether the folder holds the beginning of this request."""
         return self.folder is not None and self._recorded(self.folder) == self.request
+
+    @property
+    def engine(self) -> Path | None:
+        """The file with the engine and the precision of the parts."""
+        return None if self.folder is None else self.folder / _ENGINE
+
+    def has_parts(self) -> bool:
+        """Whether parts of this request are there."""
+        return self.folder is not None and self.is_begun() and any(self.folder.glob(_PARTS))
 
     @contextmanager
     def begun(self, *, overwrite: bool) -> Iterator[None]:
@@ -122,13 +131,15 @@ class PartStore:
             shutil.rmtree(self.folder)
 
     @contextmanager
-    def shared(self, plan: Mapping[str, object], *, overwrite: bool = False) -> Iterator[None]:
+    def shared(self, plan: Mapping[str, object], *, anew: bool = False, overwrite: bool = False) -> Iterator[None]:
         """Prepare the folder for shards, and hold it together with processes that work on other shards.
 
         Parameters
         ----------
         plan
-            What `scene merge` needs, see `read_plan`; the last one counts.
+            What `scene merge` needs, see `read_plan`.
+        anew
+            Whether the plan replaces one that is there.
         overwrite
             Whether parts of another request are removed.
 
@@ -152,7 +163,8 @@ class PartStore:
                 stack.enter_context(locked(folder / _LOCK, busy, shared=True))
                 if not self.is_begun():  # another process took the lock meanwhile
                     raise InputError(busy)
-                write_json(folder / PLAN, plan)
+                if anew or not (folder / PLAN).exists():
+                    write_json(folder / PLAN, plan)
             yield
 
     @contextmanager
@@ -175,7 +187,7 @@ class PartStore:
             raise WorkError(f"cannot write {folder}: {error.strerror}") from error
 
     def _restart(self, folder: Path) -> None:
-        for part in [*folder.glob(_PARTS), folder / PLAN]:
+        for part in [*folder.glob(_PARTS), folder / PLAN, folder / _ENGINE]:
             part.unlink(missing_ok=True)
         write_json(folder / _REQUEST, {"request": self.request})
 

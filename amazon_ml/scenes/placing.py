@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.grid import Grid
+from amazon_ml.scenes.projecting import project
 from amazon_ml.scenes.sources import SceneFile
 
 #: Relative difference of two resolutions that counts as none.
@@ -21,6 +22,7 @@ SAME = 0.01
 _SHIFT = 0.01
 #: Largest number of pixels along an edge of a grid.
 _MOST = 2**31 - 1
+_WARP = "warp it to a metric CRS with gdalwarp -t_srs"
 #: Points along an edge of a file that are projected to find its outline.
 _POINTS = 21
 
@@ -139,8 +141,7 @@ def _on_grid(files: Sequence[SceneFile], grid: Grid) -> Mosaic:
         return Mosaic(grid, (Place(files[0], 0, 0, grid.width, grid.height, aligned=True),), ())
     lacking = next((file for file in files if not file.crs), None)
     if lacking:
-        raise InputError("the file has no coordinate reference system", file=lacking.path, option="scene",
-                         remedy="assign it with gdal_edit -a_srs")  # fmt: skip
+        raise _no_position(lacking)
     places = tuple(_placed(file, _outline(file, grid.crs), grid) for file in files)
     there = tuple(
         one for one in places
@@ -160,10 +161,7 @@ def _warp_notes(places: Sequence[Place]) -> tuple[str, ...]:
 
 def _in_pixels(files: Sequence[SceneFile], lacking: SceneFile, gsd: float | None, *, allowed: bool) -> Mosaic:
     if not allowed:
-        raise InputError(
-            "the file has no coordinate reference system", file=lacking.path, option="scene",
-            remedy="assign it with gdal_edit -a_srs, or set `pixel_coordinates` for a map in pixels",
-        )  # fmt: skip
+        raise _no_position(lacking, ", or set `pixel_coordinates` for a map in pixels")
     if len(files) > 1:
         raise InputError("a mosaic of several files needs coordinates", file=lacking.path, option="pixel_coordinates",
                          remedy="tag the files one by one")  # fmt: skip
@@ -174,6 +172,17 @@ def _in_pixels(files: Sequence[SceneFile], lacking: SceneFile, gsd: float | None
     return Mosaic(grid, (Place(lacking, 0, 0, lacking.width, lacking.height, aligned=True),), tuple(notes))
 
 
+def _no_position(file: SceneFile, otherwise: str = "") -> InputError:
+    """Make the error for a file whose pixels have no coordinates."""
+    problem, remedy = {
+        "": ("the file has no coordinate reference system", "assign it with gdal_edit -a_srs"),
+        "crs": ("the file has a coordinate reference system, but no position", "set it with gdal_edit -a_ullr"),
+        "gcps": ("the file has ground control points, but no grid of pixels", "warp it with gdalwarp -t_srs"),
+        "rpcs": ("the file has a camera model (RPC), but no grid of pixels", "warp it with gdalwarp -rpc -t_srs"),
+    }[file.hint]
+    return InputError(problem, file=file.path, option="scene", remedy=remedy + otherwise)
+
+
 def _metric_crs(file: SceneFile, notes: list[str]) -> str:
     """Choose the CRS of the grid: that of the file where its units are ground distances, else the local UTM zone."""
     from rasterio.crs import CRS
@@ -181,10 +190,13 @@ def _metric_crs(file: SceneFile, notes: list[str]) -> str:
     crs = CRS.from_wkt(file.crs)
     if crs.is_projected and crs.to_dict().get("proj") not in ("merc", "webmerc"):
         return file.crs
+    if not (crs.is_geographic or crs.is_projected):
+        problem = f"the coordinates of {name_crs(file.crs)} are neither projected nor degrees"
+        raise InputError(problem, file=file.path, option="scene", remedy=f"assign the right one, or {_WARP}")
     x, y = _outline(file, CRS.from_epsg(4326).to_wkt()).mean(axis=0)
     if not (math.isfinite(x) and abs(y) <= 84):
         problem = "no UTM zone covers the scene"
-        raise InputError(problem, file=file.path, option="scene", remedy="warp it to a metric CRS with gdalwarp -t_srs")
+        raise InputError(problem, file=file.path, option="scene", remedy=_WARP)
     zone = int((x + 180) % 360 // 6) + 1
     code = (32600 if y >= 0 else 32700) + zone
     why = "degrees" if crs.is_geographic else "units that are not metres on the ground"
@@ -230,16 +242,11 @@ def _outline(file: SceneFile, crs: str) -> npt.NDArray[np.float64]:
     rows = np.concatenate([np.zeros_like(along), along, np.ones_like(along), 1 - along]) * file.height
     a, b, c, d, e, f = file.transform
     x, y = a * columns + b * rows + c, d * columns + e * rows + f
-    if crs != file.crs:
-        from rasterio.errors import RasterioError
-        from rasterio.warp import transform
-
-        try:
-            x, y = map(np.asarray, transform(file.crs, crs, x, y))
-        except (RasterioError, ValueError) as error:
-            problem = f"the scene cannot be projected to {name_crs(crs)} ({error})"
-            raise InputError(problem, file=file.path, option="scene") from None
-    outline = np.stack([x, y], axis=1)
+    try:
+        outline = project(np.stack([x, y], axis=1), file.crs, crs)
+    except ValueError as error:
+        problem = f"the scene cannot be projected to {name_crs(crs)} ({error})"
+        raise InputError(problem, file=file.path, option="scene") from None
     if not np.isfinite(outline).all():
         problem = f"the scene cannot be projected to {name_crs(crs)}"
         raise InputError(problem, file=file.path, option="scene", remedy="check its coordinates")
@@ -265,6 +272,9 @@ def _grid_around(
         _whole((anchor[1] - points[:, 1].min()) / dy, up=True),
     )
     width, height = last[0] - first[0], last[1] - first[1]
+    if min(width, height) < 1:
+        problem = f"the scene is smaller than a pixel of {dx:,.6g} x {dy:,.6g}"
+        raise InputError(problem, option="gsd", remedy="set a smaller `gsd`")
     if max(width, height) > _MOST:
         problem = f"the files lie {width:,} x {height:,} pixels apart"
         raise InputError(problem, option="scene", remedy="tag them one by one, or set a larger `gsd`")

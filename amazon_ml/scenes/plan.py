@@ -28,6 +28,8 @@ class Plan:
         Number of shards.
     strips
         Numbers of the strips that have cells.
+    engine, precision
+        What computes, see `amazon_ml.Predictor`.
     """
 
     run: str
@@ -36,6 +38,8 @@ class Plan:
     folder: str
     shards: int
     strips: tuple[int, ...]
+    engine: str
+    precision: str | None
 
 
 def read_shards(out: Path) -> Plan | None:
@@ -52,7 +56,8 @@ def read_shards(out: Path) -> Plan | None:
     try:
         return Plan(
             str(content["run"]), tuple(map(str, content["scene"])), dict(content["options"]), str(content["folder"]),
-            int(content["shards"]), tuple(map(int, content["strips"])),
+            int(content["shards"]), tuple(map(int, content["strips"])), str(content["engine"]),
+            None if content["precision"] is None else str(content["precision"]),
         )  # fmt: skip
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"the file does not say how a scene is divided ({error})", file=out / PARTS / PLAN,
@@ -64,8 +69,8 @@ def is_shard_done(out: Path, number: int) -> bool:
     plan = read_shards(out)
     if plan is None:
         return is_merged(out)
-    own = strips_of_shard(Shard(number, plan.shards), len(plan.strips))
-    return all(part_file(out / PARTS, plan.strips[at]).exists() for at in own)
+    own = strips_of_shard(Shard(number, plan.shards), len(plan.strips)) if number < plan.shards else ()
+    return bool(own) and all(part_file(out / PARTS, plan.strips[at]).exists() for at in own)
 
 
 def is_merged(out: Path) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runs.shards import parse_shard
@@ -16,8 +17,8 @@ from amazon_ml.scenes.shards import predict_shard
 
 
 def tag_scene(
-    run: Path, *, scene: list[str], out: Path, how: SceneConfig = SCENE, geojson: bool = False,
-    shard: str | None = None, overwrite: bool = False,
+    run: Path, *, scene: list[str], out: Path, how: SceneConfig = SCENE, engine: EngineName = "torch",
+    precision: PrecisionName | None = None, geojson: bool = False, shard: str | None = None, overwrite: bool = False,
 ) -> SceneResult | None:  # fmt: skip
     """Tag a scene: write a map with a cell for each window, and the area of each tag.
 
@@ -32,6 +33,12 @@ def tag_scene(
         Folder to write: map.html, cells.gpkg, cells.parquet, probabilities.tif, summary.csv and scene.json.
     how
         How the scene is read.
+    engine
+        What computes: PyTorch (``torch``), PyTorch with batch norm folded into convolutions (``folded``), or
+        onnxruntime (``onnx``). ``auto`` times each on the first windows, and chooses the fastest one whose
+        probabilities and tags are those of torch in float32.
+    precision
+        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
     geojson
         Write cells.geojson, too, in longitude and latitude.
     shard
@@ -40,7 +47,7 @@ def tag_scene(
     overwrite
         Replace existing results, and the beginning of another call.
     """
-    predictor = Predictor.load(run)
+    predictor = Predictor.load(run, engine=engine, precision=precision)
     check_folder(out, [run, *inputs_of(run, predictor.bundle), *map(Path, scene)])
     if shard is None:
         return predict_scene(predictor, scene, how, out=out, geojson=geojson, overwrite=overwrite)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.engines import DEFAULT
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import Networks
 from amazon_ml.runs.inference import all_members
@@ -17,10 +18,10 @@ from amazon_ml.runtime.files import sha256_of
 from amazon_ml.scenes.area import shares_inside
 from amazon_ml.scenes.config import SceneConfig
 from amazon_ml.scenes.grid import Windows, place_windows
-from amazon_ml.scenes.outputs import PARTS, check_folder
+from amazon_ml.scenes.outputs import OUTPUTS, PARTS, check_folder
 from amazon_ml.scenes.parts import PartStore, hash_request
-from amazon_ml.scenes.placing import name_crs, place_files
-from amazon_ml.scenes.sources import describe_file, find_files
+from amazon_ml.scenes.placing import SAME, name_crs, place_files
+from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.stored import read_frame
 from amazon_ml.scenes.tagging import Job, check_memory, rows_of_strips
 from amazon_ml.scenes.values import choose_scaling, order_bands
@@ -80,7 +81,8 @@ def prepare(
     paths = find_files(named, allow_remote=how.allow_remote)
     files = [describe_file(path, allow_remote=how.allow_remote) for path in paths]
     if out is not None:
-        check_folder(out, map(Path, paths))
+        check_apart(out, named)
+        check_folder(out, [*map(Path, paths), *_files_of(how)])
     gsd = how.gsd if how.gsd is not None else networks.gsd
     if how.like is not None and how.gsd is not None:
         raise InputError("`gsd` and `like` exclude each other: the other result has a resolution", option="gsd")
@@ -112,16 +114,33 @@ def prepare(
     return Prepared(job, _request(job, how), tuple(notes), tuple(paths), how, gsd)
 
 
+def _files_of(how: SceneConfig) -> list[Path]:
+    """List the files that options name."""
+    like = [] if how.like is None else [Path(how.like) / name for name in OUTPUTS]
+    return like if how.aoi is None else [*like, Path(how.aoi)]
+
+
 def _networks(predictor: Predictor) -> Networks:
-    """Give the networks whose tiles the windows are; members of a blend must read the same ones."""
-    first, *others = all_members(predictor.bundle.networks)
-    for other in others:
-        if (other.size, other.read, other.gsd) != (first.size, first.read, first.gsd):
+    """Give the networks whose tiles the windows are: of a blend, those with the largest; others get these scaled down.
+
+    Members of a blend must read the same ground and bands.
+    """
+    members = all_members(predictor.bundle.networks)
+    largest = max(members, key=lambda one: one.size)
+    for other in members:
+        if other.read != largest.read or not _same_ground(other, largest):
             raise InputError(
-                "the members of the blend read tiles in different ways: another size, other bands or limits",
+                "the members of the blend read tiles in different ways: other bands, limits, or metres a tile",
                 file=other.source, option="run", remedy="tag the scene with one of its runs",
             )  # fmt: skip
-    return replace(first, batch_size=max(one.batch_size for one in (first, *others)))
+    return replace(largest, batch_size=max(one.batch_size for one in members))
+
+
+def _same_ground(one: Networks, other: Networks) -> bool:
+    """Whether tiles of networks show as many metres, or both do not know."""
+    if one.gsd is None or other.gsd is None:
+        return one.gsd is other.gsd
+    return abs(one.gsd * one.size / (other.gsd * other.size) - 1) <= SAME
 
 
 def _size_notes(windows: Windows) -> list[str]:
@@ -136,12 +155,14 @@ def _size_notes(windows: Windows) -> list[str]:
 def _request(job: Job, how: SceneConfig) -> str:
     """Hash all that the probabilities depend on."""
     files = [[*_identity(place.file.path), job.needed.orders[place.file.path]] for place in job.mosaic.places]
+    engine = job.predictor.engine
     return hash_request({
+        **({} if engine in (None, str(DEFAULT)) else {"engine": engine}),
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
         "reader": asdict(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
         "bundle": made_of(job.predictor.bundle), "tags": job.predictor.tags, "strips": rows_of_strips(job),
-        "views": [one.model.tta for one in all_members(job.predictor.bundle.networks)],
+        "views": [[one.model.tta, one.size] for one in all_members(job.predictor.bundle.networks)],
     })  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """Writes the probabilities of a scene as a cloud-optimised GeoTIFF: one pixel a window, one band a tag."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from amazon_ml.scenes.result import SceneResult
 
 #: Edge of the tiles of the file; a larger raster gets overviews.
 _BLOCK = 128
+#: Bytes that are written at once.
+_PIECE = 2**24
 
 
 def write_raster(path: Path, result: SceneResult) -> None:
@@ -32,9 +36,32 @@ def write_raster(path: Path, result: SceneResult) -> None:
     }  # fmt: skip
     if grid.crs:
         about["crs"] = grid.crs
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, MemoryFile() as whole:
         with memory.open(**about) as plain:
             plain.write(np.moveaxis(result.p, -1, 0))
             plain.descriptions = result.tags
         with memory.open() as plain:
-            copy(plain, path, driver="COG", compress="DEFLATE", predictor="YES", blocksize=_BLOCK, resampling="AVERAGE")
+            copy(plain, whole.name, driver="COG", compress="DEFLATE", predictor="YES", blocksize=_BLOCK,
+                 resampling="AVERAGE")  # fmt: skip
+        save(whole, path)
+
+
+def save(memory: Any, path: Path) -> None:
+    """Write a raster that was made in memory to a file.
+
+    The raster library does not report what it fails to write when it closes a file, as on a full disk.
+
+    Parameters
+    ----------
+    memory
+        A `rasterio.io.MemoryFile` without open datasets.
+    path
+        File to write.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written whole.
+    """
+    with path.open("wb") as stream:
+        shutil.copyfileobj(memory, stream, _PIECE)

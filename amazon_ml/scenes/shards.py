@@ -7,8 +7,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 from amazon_ml.errors import InputError, listed
+from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runs.shards import Shard
@@ -32,13 +34,26 @@ def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int)
     Raises
     ------
     InputError
-        If there are more shards than strips.
+        If there are more shards than strips, or the engine is to be chosen.
     """
+    requested = prepared.job.predictor.requested
+    if requested.fixed is None:
+        raise InputError("the processes of shards might choose different engines", option="engine",
+                         remedy="name the engine and the precision, without auto")  # fmt: skip
     strips = tuple(number for number, _ in strips_of(prepared.job))
     if not 1 <= count <= len(strips):
         problem = f"{count:,} shards are not possible: number of strips of the scene: {len(strips):,}"
         raise InputError(problem, option="shard", remedy=f"choose 1 to {len(strips):,} shards")
-    return Plan(str(run), tuple(scene), asdict(prepared.how), str(Path.cwd()), count, strips)
+    return Plan(
+        str(run),
+        tuple(scene),
+        asdict(prepared.how),
+        str(Path.cwd()),
+        count,
+        strips,
+        requested.engine,
+        requested.precision,
+    )
 
 
 def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = False) -> None:
@@ -49,7 +64,7 @@ def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = Fa
     InputError
         If the output folder holds parts of another call, without `overwrite`.
     """
-    with prepared.store(out).shared(asdict(plan), overwrite=overwrite):
+    with prepared.store(out).shared(asdict(plan), anew=True, overwrite=overwrite):
         pass
 
 
@@ -73,7 +88,11 @@ def predict_shard(run: Path, prepared: Prepared, scene: Sequence[str], out: Path
     plan = plan_shards(run, prepared, scene, shard.count)
     everything = strips_of(job)
     strips = [everything[at] for at in strips_of_shard(shard, len(everything))]
-    with store.shared(asdict(plan)), store.shard(shard.number, shard.count):
+    with (
+        store.shared(asdict(plan)),
+        store.shard(shard.number, shard.count),
+        job.predictor.recorded(store.engine, store.has_parts()),
+    ):
         todo = [(number, part) for number, part in strips if stored_part(job, store, number, part) is None]
         if todo:
             for _ in predict_strips(job, store, todo, sum(part.stop - part.start for _, part in strips)):
@@ -100,7 +119,9 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
     run = _there(plan.run, plan)
     named = {name: _there(path, plan) for name in ("aoi", "like") if (path := plan.options.get(name))}
     how = build(SceneConfig, {**plan.options, **named})
-    predictor = Predictor.load(Path(run))
+    predictor = Predictor.load(
+        Path(run), engine=cast(EngineName, plan.engine), precision=cast(PrecisionName | None, plan.precision)
+    )
     check_folder(out, inputs_of(Path(run), predictor.bundle))
     prepared = prepare(predictor, [_there(path, plan) for path in plan.scene], how, out=out)
     store = prepared.store(out)

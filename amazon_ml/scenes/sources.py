@@ -5,6 +5,7 @@ by the one driver that its first bytes name: GeoTIFF (also cloud-optimised) or J
 is opened only where the caller names it, and where those files lie below its folder.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,9 @@ class SceneFile:
         Value of pixels without data; None where it declares none.
     block
         Height and width of the blocks that it is stored in.
+    hint
+        What else says where a file without coordinates of its pixels lies: ``crs``, a CRS without a position; ``gcps``,
+        ground control points; ``rpcs``, a camera model; empty for nothing.
     """
 
     path: str
@@ -81,6 +85,7 @@ class SceneFile:
     validity: Validity
     nodata: float | None
     block: tuple[int, int]
+    hint: str = ""
 
     @property
     def is_north_up(self) -> bool:
@@ -107,7 +112,9 @@ def find_files(named: Sequence[str | Path], *, allow_remote: bool = False) -> li
             continue
         path = Path(name).expanduser()
         if path.is_dir():
-            inside = sorted(str(each) for each in path.rglob("*") if each.suffix.lower() in ENDINGS)
+            inside = sorted(
+                str(each) for each in path.rglob("*") if each.suffix.lower() in ENDINGS and not each.is_dir()
+            )
             if not inside:
                 problem = f"the folder holds no {', '.join(ENDINGS)} file"
                 raise InputError(problem, file=path, option="scene", remedy="name the file, also a .vrt")
@@ -138,11 +145,27 @@ def describe_file(path: str, *, allow_remote: bool = False) -> SceneFile:
         _check_meaning(path, file, interpreted)
         letters = _letters(path, file.descriptions, interpreted)
         descriptions = tuple(text or "" for text in file.descriptions)
+        placed = bool(file.crs) and not file.transform.is_identity
         return SceneFile(
-            path, driver, file.crs.to_wkt() if file.crs else "", tuple(file.transform)[:6], file.width, file.height,
+            path, driver, file.crs.to_wkt() if placed else "", tuple(file.transform)[:6], file.width, file.height,
             file.count, file.dtypes[0], letters, descriptions, _validity(file, letters), file.nodata,
-            file.block_shapes[0],
+            file.block_shapes[0], "" if placed else _hint(file),
         )  # fmt: skip
+
+
+def check_apart(out: Path, named: Sequence[str | Path]) -> None:
+    """Check that results do not lie in a folder of the scene, where the next call would read them as files of it.
+
+    Raises
+    ------
+    InputError
+        If they do.
+    """
+    place = Path(os.path.realpath(out))
+    for folder in (Path(name).expanduser() for name in map(str, named) if not is_remote(name)):
+        if folder.is_dir() and place.is_relative_to(os.path.realpath(folder)):
+            raise InputError(f"`out` {out} lies in {folder}, a folder of the scene", option="out",
+                             remedy="name a folder outside, or name the files of the scene")  # fmt: skip
 
 
 @contextmanager
@@ -163,6 +186,13 @@ def damaged(path: str, error: Exception) -> InputError:
     """Make the error for a file that the raster library cannot read."""
     reason = error.__cause__ or error
     return InputError(f"the file cannot be read ({reason})", file=path, option="scene", remedy="download it again")
+
+
+def _hint(file: Any) -> str:
+    """Say what is known of the place of a file whose pixels have no coordinates."""
+    if file.gcps[0]:
+        return "gcps"
+    return "rpcs" if file.rpcs else "crs" if file.crs else ""
 
 
 def is_remote(name: str) -> bool:

@@ -4,6 +4,7 @@ Only the strip in use, the next one and the rows that both share are in memory, 
 """
 
 import math
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -207,7 +208,7 @@ class MosaicReader:
             return values, self._finite(values, alpha != 0)
         values = dataset.read(indexes, window=window)
         shown = np.ones(values.shape[1:], dtype=bool)
-        nodata = self.needed.nodata if file.nodata is None else file.nodata
+        nodata = missing_value(file, self.needed.nodata)
         if file.validity == "mask":
             shown = dataset.read_masks(1, window=window) != 0
         elif nodata is not None and not math.isnan(nodata):
@@ -226,6 +227,8 @@ class MosaicReader:
             file = stack.enter_context(opened(path, place.file.driver))
             if not place.aligned:
                 order = self.needed.orders[path]
+                if ALPHA not in order and "alpha" in {one.name for one in file.colorinterp}:
+                    file = _without_colours(file, stack)
                 file = stack.enter_context(_warped(file, place, self.mosaic.grid, order, self.needed.nodata))
             self._open[path] = stack, file
         return self._open[path][1]
@@ -233,6 +236,33 @@ class MosaicReader:
     def _forget(self, path: str) -> None:
         if path in self._open:
             self._open.pop(path)[0].close()
+
+
+def _without_colours(file: Any, stack: ExitStack) -> Any:
+    """Make a view of a file whose bands have no colours: one with data has that of transparency, which a warp heeds."""
+    from rasterio.io import MemoryFile
+    from rasterio.shutil import copy
+
+    with MemoryFile(ext=".vrt") as described:
+        copy(file, described.name, driver="VRT")
+        text = described.read()
+    view = stack.enter_context(MemoryFile(re.sub(rb"<ColorInterp>\w+</ColorInterp>", b"", text), ext=".vrt"))
+    return stack.enter_context(view.open(driver="VRT"))
+
+
+def missing_value(file: SceneFile, nodata: float | None) -> float | None:
+    """Give the value that means no data in a file: its own, else that of the option; None if no pixel can have it."""
+    value = nodata if file.nodata is None else file.nodata
+    return value if value is not None and can_hold(file.dtype, value) else None
+
+
+def can_hold(dtype: str, value: float) -> bool:
+    """Whether a pixel of a type can have a value."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return True
+    limits = np.iinfo(kind)
+    return float(value).is_integer() and limits.min <= value <= limits.max
 
 
 def _warped(file: Any, place: Place, grid: Grid, order: tuple[str, ...], nodata: float | None) -> Any:
@@ -245,14 +275,9 @@ def _warped(file: Any, place: Place, grid: Grid, order: tuple[str, ...], nodata:
     ratio = math.sqrt(about.width * about.height / (place.width * place.height))
     # As tiles are scaled: by averages of areas to shrink, cubic to enlarge.
     how = Resampling.average if ratio > 1.1 else Resampling.cubic if ratio < 0.9 else Resampling.bilinear
-    missing = about.nodata if about.nodata is not None else nodata
+    missing = missing_value(about, nodata)
     if missing is None and np.dtype(about.dtype).kind == "f":
         missing = math.nan
-    if ALPHA not in order and "alpha" in {one.name for one in file.colorinterp}:
-        raise InputError(
-            "a band with data has the colour of transparency, and the file must be warped", file=about.path,
-            option="bands", remedy="remove the colour with gdal_edit -colorinterp_4 undefined",
-        )  # fmt: skip
     options: dict[str, object] = {} if ALPHA in order else {"add_alpha": True}
     if missing is not None and options:
         options |= {"src_nodata": missing, "nodata": None, "UNIFIED_SRC_NODATA": "YES"}

@@ -249,7 +249,9 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
             tiles[slot] = channels[here]
             if not whole:
                 fill_holes(tiles[slot], shown[here])
-        p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(tiles)
+        p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(
+            tiles, scale=True
+        )  # for members of a blend that read smaller ones
     return Part(p, valid, _picture(job, part, strip), _extremes(strip))
 
 

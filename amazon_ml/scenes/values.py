@@ -18,7 +18,7 @@ from amazon_ml.data.readers.sensors import find_name
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.sources import SceneFile
-from amazon_ml.scenes.strips import MosaicReader, Needed
+from amazon_ml.scenes.strips import MosaicReader, Needed, can_hold
 
 #: Where the limits of values come from: those of the bundle, or percentiles of the scene.
 Limits = Literal["bundle", "scene"]
@@ -96,6 +96,7 @@ def order_bands(files: Sequence[SceneFile], reader: TileReader, bands: str | Non
             raise InputError(problem, file=file.path, option="bands",
                              remedy=f"name the bands with `bands` in the order of the file, such as "
                                     f"{','.join(letters) if by_name else _example(file.count)}")  # fmt: skip
+    _check_nodata(files, nodata)
     return Needed(letters, orders, nodata)
 
 
@@ -112,7 +113,16 @@ def order_letters(files: Sequence[SceneFile], bands: str | None, nodata: float |
     if not letters:
         raise InputError("no band has a name", file=files[0].path, option="bands",
                          remedy=f"name the bands with `bands`, such as {_example(files[0].count)}")  # fmt: skip
+    _check_nodata(files, nodata)
     return Needed(letters, orders, nodata)
+
+
+def _check_nodata(files: Sequence[SceneFile], nodata: float | None) -> None:
+    """Check that pixels can have the value that means no data, in files that declare none."""
+    for file in files:
+        if nodata is not None and file.nodata is None and not can_hold(file.dtype, nodata):
+            raise InputError(f"no pixel of the file can be {nodata:g}: it holds {file.dtype} values", file=file.path,
+                             option="nodata", remedy="give the value as the file holds it")  # fmt: skip
 
 
 def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: Limits) -> tuple[Scaling, list[str]]:

@@ -5,25 +5,25 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import numpy.typing as npt
 
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.scenes.projecting import Points, project
 
-Points = npt.NDArray[np.float64]
 #: A polygon: its outline, and the outlines of its holes; each of shape (points, 2).
 Polygon = tuple[Points, ...]
 
 #: Largest file in bytes, and number of features.
 _LARGEST, _MOST = 2**28, 1_000_000
 _DEGREES = 4326
+_CHECK = "check the coordinate reference system of the file; a GeoJSON without one is in longitude and latitude"
 #: Numbers of geometries in well-known binary.
 _POINT, _POLYGON, _MULTIPOINT, _MULTIPOLYGON = 1, 3, 4, 6
 
@@ -113,11 +113,19 @@ def read_features(path: Path, option: str) -> Features:
         if isinstance(error, InputError):
             raise
         raise InputError(f"the file cannot be read ({error})", file=path, option=option) from None
+    features = replace(features, features=tuple(map(_with_area, features.features)))
     if not features.features:
         raise InputError("the file holds no point and no polygon", file=path, option=option)
     if len(features.features) > _MOST:
         raise InputError(f"the file holds more than {_MOST:,} features", file=path, option=option)
     return features
+
+
+def _with_area(feature: Feature) -> Feature:
+    """Leave out rings of fewer than three points, which have no area, and polygons whose outline is one."""
+    rings = ([(ring, len(np.unique(ring, axis=0)) > 2) for ring in polygon] for polygon in feature.polygons)
+    kept = (tuple(ring for ring, fits in polygon if fits) for polygon in rings if polygon and polygon[0][1])
+    return replace(feature, polygons=tuple(kept))
 
 
 def crs_of(code: int) -> str:
@@ -128,18 +136,13 @@ def crs_of(code: int) -> str:
 
 
 def _moved(points: Points, features: Features, crs: str) -> Points:
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform
-
-    if not len(points):
-        return points
     try:
-        moved = np.stack([np.asarray(axis) for axis in transform(features.crs, crs, *points.T)], axis=1)
-    except (RasterioError, ValueError) as error:
-        raise InputError(f"the coordinates cannot be projected ({error})", file=features.path) from None
+        moved = project(points, features.crs, crs)
+    except ValueError as error:
+        raise InputError(f"the coordinates cannot be projected ({error})", file=features.path, remedy=_CHECK) from None
     if not np.isfinite(moved).all():
         raise InputError("some coordinates cannot be projected to those of the scene", file=features.path,
-                         remedy="check the coordinate reference system of the file")  # fmt: skip
+                         remedy=_CHECK)  # fmt: skip
     return moved
 
 

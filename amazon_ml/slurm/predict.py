@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.engine_choice import Requested
 from amazon_ml.runs.predict import inputs_of, plan_shards
 from amazon_ml.runs.saving import check_defuse
 from amazon_ml.runs.shards import Parts, check_ending
@@ -20,6 +22,8 @@ def predict_jobs(
     out: Path,
     shards: int,
     *,
+    engine: EngineName = "torch",
+    precision: PrecisionName | None = None,
     site: Path | None = None,
     gpus_per_node: int = 0,
     time: str | None = None,
@@ -48,6 +52,11 @@ def predict_jobs(
         File to write, .parquet or .csv.
     shards
         Number of parts; each is a task.
+    engine
+        What computes: ``torch``, ``folded``, ``onnx`` or ``auto``, as in amazon-ml predict. With ``auto``, the first
+        task chooses for all.
+    precision
+        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
     site
         YAML file with the settings of the cluster.
     gpus_per_node
@@ -75,6 +84,7 @@ def predict_jobs(
     """
     check_ending(out)
     check_defuse(out, defuse)
+    Requested(engine, precision)  # refuses what no task could do
     if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
         raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
     for name, value in (("run", run), ("`tiles`", tiles), ("`out`", out)):
@@ -89,11 +99,13 @@ def predict_jobs(
     folder = job_folder(parts.path)
     skip = ("--skip_broken", "true") if skip_broken else ()
     plain = ("--defuse", "true") if defuse else ()
+    how: tuple[str, ...] = () if engine == "torch" else ("--engine", engine)
+    how += () if precision is None else ("--precision", precision)
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))
     predict = Job(
         "predict",
         f"Each task predicts one of {shards} shards of {tiles}; an existing part is not computed again.",
-        ("predict", source, *of, "--shard", f"{TASK}/{shards}", *skip),
+        ("predict", source, *of, "--shard", f"{TASK}/{shards}", *how, *skip),
         folder,
         tasks=tuple(range(shards)),
         at_once=at_once,

@@ -20,7 +20,6 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.batches.dataset import Batch
-from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.layers import SyncNorms
@@ -29,7 +28,7 @@ from amazon_ml.models.weights import load_weights, save_weights
 from amazon_ml.runs import hashes
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.curves import read_figures
-from amazon_ml.runs.folder import FoldFolder, Run, probability_table
+from amazon_ml.runs.folder import FoldFolder, probability_table
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime import distributed, preemption, waiting
 from amazon_ml.runtime.allocator import keep_freed_memory
@@ -54,46 +53,10 @@ from amazon_ml.training.launch import (
     quiet_lightning,
 )
 from amazon_ml.training.loggers import check_loggers, open_loggers
+from amazon_ml.training.tiles import on_gpu
 
 log = logging.getLogger(__name__)
 _BEGIN_AGAIN = "delete it to begin the fold again"
-
-
-def open_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
-    """Make the data module of the tiles of a run; `prepare_data` writes the files that the folds share."""
-    return _data(run, config, fold=0)
-
-
-def prepare_tiles(run: Run, config: RunConfig) -> PlanetDataModule:
-    """Read the tiles, and write the files that the folds share: the folds, and the reader of tiles."""
-    data = open_tiles(run, config)
-    data.prepare_data()
-    return data
-
-
-def fold_data(
-    run: Run, config: RunConfig, fold: int, catalog: Catalog, untagged: pd.DataFrame | None = None
-) -> PlanetDataModule:
-    """Make the data module of one fold of a run, from prepared tiles, and from the untagged ones of its teacher."""
-    data = _data(run, config, fold)
-    data.catalog = catalog
-    if untagged is not None:
-        hashes.check_recorded(run.fold(fold).teacher)
-        data.untagged = untagged
-    data.setup()
-    return data
-
-
-def _data(run: Run, config: RunConfig, fold: int) -> PlanetDataModule:
-    return PlanetDataModule(
-        **to_plain(config.data), fold=fold, folds_file=str(run.folds), bands_file=str(run.bands),
-        teacher_file=str(run.fold(fold).teacher), seed=config.seed, on_gpu=on_gpu(config.trainer),
-    )  # fmt: skip
-
-
-def on_gpu(trainer: TrainerConfig) -> bool:
-    """Whether a GPU does the work: if there is one, and the options do not choose the CPU."""
-    return torch.cuda.is_available() and trainer.accelerator != "cpu"
 
 
 def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed: int) -> None:

@@ -303,7 +303,7 @@ def run(trained: Path, demo_tiles: Path, here: Path) -> Path:
     (here / "parts").mkdir()
     (here / "parts" / "plan.json").write_text('{"tiles": 1, "batch": 1, "shards": 1, "made_of": ""}')
     (here / "parts" / "tiles.csv").write_text("image_name,path,tif\na,a.jpg,\n")
-    save_part(Parts(here / "parts"), 0, pd.DataFrame({"image_name": ["a"], "tags": ["clear"]}))
+    save_part(Parts(here / "parts"), 0, pd.DataFrame({"image_name": ["a"], "tags": ["clear"]}), "torch")
     return here / "run"
 
 

@@ -27,6 +27,8 @@ from amazon_ml.errors import InputError
 Batch = dict[str, torch.Tensor]
 #: A tile in an epoch, as one number: epoch * tiles + position. In epoch 0 it is the position.
 Key = int
+#: Number of keys that become numbers of Python at once.
+_KEYS = 65_536
 
 
 class TileDataset(Dataset[Batch]):
@@ -40,8 +42,10 @@ class TileDataset(Dataset[Batch]):
         Array of shape (tiles, tags) for labelled tiles: multi-hot, or soft labels in 0..1.
     augmentation
         Augmentation of training tiles.
+    rows
+        Rows of `targets` in the order of positions; all by default.
     weights
-        Weight of each tile in the loss, shape (tiles,); by default all are equal.
+        Weight in the loss of the tile at each position, shape (tiles,); by default all are equal.
     """
 
     def __init__(
@@ -49,13 +53,11 @@ class TileDataset(Dataset[Batch]):
         source: TileSource,
         targets: npt.NDArray[np.generic] | None = None,
         augmentation: Augmentation | None = None,
+        rows: npt.NDArray[np.integer] | None = None,
         weights: npt.NDArray[np.floating] | None = None,
     ) -> None:
-        self.source, self.augmentation = source, augmentation
-        self.tags = 0 if targets is None else targets.shape[1]
-        if targets is not None and weights is not None:
-            targets = np.column_stack([targets, weights])  # in one array, so that mixed tiles have mixed weights
-        self.targets = None if targets is None else targets.astype(np.float32)
+        self.source, self.augmentation, self._weights = source, augmentation, weights
+        self._targets, self._rows = targets, rows  # as they are: a copy in float32 would take four times as much
 
     def __len__(self) -> int:
         return len(self.source)
@@ -63,7 +65,11 @@ class TileDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         """Fetch a batch without a dictionary and a copy for each tile."""
         epochs, rows = np.divmod(keys, len(self))
-        targets = None if self.targets is None else self.targets[rows]
+        targets = None
+        if self._targets is not None:
+            targets = self._targets[rows if self._rows is None else self._rows[rows]].astype(np.float32)
+            if self._weights is not None:  # in one array, so that mixed tiles have mixed weights
+                targets = np.column_stack([targets, self._weights[rows].astype(np.float32)])
         how = self.augmentation
         images = self.source.fetch(rows, how.symmetries(epochs, rows) if how else None)
         if how and not how.only_symmetry:
@@ -75,9 +81,9 @@ class TileDataset(Dataset[Batch]):
         if targets is None:
             return batch
         values = torch.from_numpy(targets)
-        if targets.shape[1] == self.tags:
+        if self._weights is None:
             return {**batch, "target": values}
-        return {**batch, "target": values[:, : self.tags].contiguous(), "weight": values[:, self.tags].contiguous()}
+        return {**batch, "target": values[:, :-1].contiguous(), "weight": values[:, -1].contiguous()}
 
 
 class EpochSampler(Sampler[Key]):
@@ -105,7 +111,9 @@ class EpochSampler(Sampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         mine, start = self.order(), self.skip
         self.skip = 0
-        return iter((self.epoch * self.tiles + mine[start:]).tolist())
+        keys = self.epoch * self.tiles + mine[start:]
+        # Part by part: ten million numbers of Python take 300 MB.
+        return (key for at in range(0, len(keys), _KEYS) for key in keys[at : at + _KEYS].tolist())
 
     def order(self) -> npt.NDArray[np.int64]:
         """Give the positions of the tiles of this process in this epoch, in their order."""

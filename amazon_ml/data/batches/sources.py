@@ -8,6 +8,7 @@ import pandas as pd
 
 from amazon_ml.data.augment.augment import symmetric
 from amazon_ml.data.augment.symmetry import gather
+from amazon_ml.data.batches.texts import Texts
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.data.store.packed import PackedStore
@@ -63,17 +64,27 @@ class TileFiles:
         Reader of the bands of a tile.
     size
         Edge of the square that tiles are scaled to, pixels.
+    rows
+        Rows of `tiles` in the order of positions; all by default.
     """
 
-    def __init__(self, tiles: pd.DataFrame, read: TileReader, size: int) -> None:
-        self.paths, self.tifs, self.read, self.size = tiles["path"].tolist(), tiles["tif"].tolist(), read, size
+    def __init__(
+        self, tiles: pd.DataFrame, read: TileReader, size: int, rows: npt.NDArray[np.integer] | None = None
+    ) -> None:
+        self._paths, self._tifs, self._rows = Texts(tiles["path"]), Texts(tiles["tif"]), rows
+        self.read, self.size = read, size
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._paths) if self._rows is None else len(self._rows)
+
+    def files(self, row: int) -> tuple[str, str]:
+        """Return the file of a tile, and the one with its near infrared, or ``""``."""
+        at = row if self._rows is None else int(self._rows[row])
+        return self._paths[at], self._tifs[at]
 
     def tile(self, row: int) -> Image:
         """Read and scale one tile."""
-        return resize(self.read(self.paths[row], self.tifs[row]), self.size)
+        return resize(self.read(*self.files(row)), self.size)
 
     def fetch(
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None

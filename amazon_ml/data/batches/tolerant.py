@@ -46,7 +46,7 @@ class TolerantFiles(TileFiles):
     def failures(self) -> dict[int, str]:
         """Return the positions of the tiles that were not read, each with the reason."""
         return {
-            row: self._fault(row) or f"{self.paths[row]} could not be read then, but can be read now; predict it again"
+            row: self._fault(row) or f"{self.files(row)[0]} could not be read then, but can be now; predict it again"
             for row in torch.nonzero(self._failed).flatten().tolist()
         }
 

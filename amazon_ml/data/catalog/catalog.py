@@ -206,6 +206,9 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
                     files_needed(bands, rgb_source), listed(lacking))  # fmt: skip
     targets, is_test = _encode(read, joined), (joined["split"] == "test").to_numpy()
+    # Texts lie in Arrow, not in an object for each, from here on.
+    joined = joined.astype(dict.fromkeys((*_FILES, "tags"), str))
+    unlabelled = unlabelled[_FILES].astype(str)
     tested = joined.loc[is_test, _COLUMNS].reset_index(drop=True)
     _check_shared(tested, unlabelled)
     splits = joined.loc[~is_test, "split"]
@@ -213,8 +216,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         tags=read.tags,
         labelled=joined.loc[~is_test, _COLUMNS].reset_index(drop=True),
         targets=targets[~is_test],
-        unlabelled=pd.concat([tested[_FILES], unlabelled[_FILES]], ignore_index=True) if len(tested)
-        else unlabelled[_FILES],
+        unlabelled=pd.concat([tested[_FILES], unlabelled], ignore_index=True) if len(tested) else unlabelled,
         rgb_source=rgb_source,
         source=find_source(config, template, joined["path"].tolist()),
         valid=(splits == "val").to_numpy() if (splits == "val").any() else None,

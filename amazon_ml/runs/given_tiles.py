@@ -1,0 +1,93 @@
+"""Tiles as callers name them from Python: arrays, folders, lists of files, tables."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from amazon_ml.data.augment.augment import symmetric
+from amazon_ml.data.catalog.by_template import choose_files_for
+from amazon_ml.data.catalog.contents import check_folder
+from amazon_ml.data.catalog.layout import tiles_below
+from amazon_ml.data.catalog.tiles import files_needed, is_tif
+from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.images import resize
+from amazon_ml.errors import InputError
+
+_KINDS = "a uint8 array, a folder, a list of files or a table with a column path"
+
+
+class TileArrays:
+    """Tiles of an array, scaled like files."""
+
+    def __init__(self, images: npt.NDArray[np.uint8], size: int) -> None:
+        self.images, self.size = images, size
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(
+        self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """Copy and scale the tiles, and apply the symmetries."""
+        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=np.uint8)
+        for slot, row in enumerate(rows):
+            tile = resize(np.ascontiguousarray(self.images[row]), self.size)
+            symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
+        return images
+
+
+def list_folder(folder: Path, read: TileReader) -> pd.DataFrame:
+    """List the tiles of a folder and its subfolders."""
+    folder = folder.expanduser()
+    if folder.is_file():
+        remedy = f"give a folder, or a list of files such as [{str(folder)!r}]"
+        raise InputError("this is a file, not a folder", file=folder, option="tiles", remedy=remedy)
+    check_folder(folder, "give the folder of tiles")
+    return tiles_below(folder, read)
+
+
+def list_files(files: Sequence[Any]) -> pd.DataFrame:
+    """Make a table of a list of files."""
+    if not isinstance(files, Sequence):
+        raise InputError(f"`tiles` must be {_KINDS}, not a {type(files).__name__}", option="tiles")
+    odd = [file for file in files if not isinstance(file, (str, PathLike))]
+    if odd:
+        raise InputError(
+            f"`tiles` must be {_KINDS}, but the list holds a {type(odd[0]).__name__}", option="tiles",
+            remedy="make one array of arrays with numpy.stack",
+        )  # fmt: skip
+    return as_table(pd.DataFrame({"path": [str(file) for file in files]}))
+
+
+def as_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert a table with a column ``path`` to a table like that of a catalog."""
+    if "path" not in table:
+        problem = f"the table of tiles has no column path, only {', '.join(map(str, table.columns))}"
+        raise InputError(problem, option="tiles")
+    path = table["path"].reset_index(drop=True)
+    if path.isna().any():
+        row = int(path.isna().to_numpy().argmax())
+        raise InputError(f"row {row} of the table of tiles has no path", option="tiles")
+    path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
+    own = path.where(path.map(is_tif).astype(bool), "")
+    beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
+    names = path.map(lambda file: Path(file).stem)
+    if "image_name" in table:
+        names = table["image_name"].reset_index(drop=True)
+    return pd.DataFrame({"image_name": names, "path": path, "tif": beside.where(beside != "", own)})
+
+
+def choose_files(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
+    """Select the files that a reader needs; a tile without one is an error."""
+    chosen, lacking = choose_files_for(read, tiles)
+    if len(lacking):
+        path = tiles["path"].tolist()[int(lacking.iloc[0])]
+        needed = files_needed(read.bands, read.rgb_source)
+        raise InputError(f"the run reads the bands {name_bands(read.bands)} of a {needed}", file=path,
+                         option="tiles", remedy="name the TIF in a column tif, or give the folder")  # fmt: skip
+    return chosen
