@@ -232,7 +232,9 @@ def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int
 
 
 def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
-    """Read the tiles of fold 0, without those of a teacher: the first steps need no other tiles."""
+    """Read the tiles of fold 0, without those that a teacher tags: it is not asked for a few steps."""
+    if config.data.teacher is not None:
+        log.info("only tagged tiles are used here, and the teacher is not asked")
     run, config = Run(scratch), replace(config, data=without_teacher(config.data))
     return fold_data(run, config, 0, prepare_tiles(run, config).catalog)
 
