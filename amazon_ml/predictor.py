@@ -348,7 +348,8 @@ class Predictor:
         """Choose engine and precision with the first tiles, where that is left open."""
         with self._lock:
             if self._method is None:
-                method = choose_method(self._bundle, self._requested, sample, self._engine.device)
+                device, size = self._engine.device, self._batch_size
+                method = choose_method(self._bundle, self._requested, sample, device, size)
                 if self._record is not None:
                     save_method(self._record, method)
                 self._prepare(method)

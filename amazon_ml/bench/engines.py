@@ -89,7 +89,7 @@ def engines(tiles: Path, size: int, views: Literal["none", "d4"], scratch: Path,
     for name, engine, precision in [*chosen, ("auto", "auto", None)]:
         runs[name] = _predicting(bundle, engine, precision, paths)
     goals = {"folded": 1.4, "bf16": 1.9}
-    what = f"{networks.model.backbone}, {networks.size} px, {8 if views == 'd4' else 1} views"
+    what = f"{networks.model.backbone}, {networks.size} px, {'eight views' if views == 'd4' else 'one view'}"
     return Contest(
         runs,
         [Ratio(f"{what}: {name} / {_LOOP}", name, _LOOP, goals.get(name)) for name in runs if name != _LOOP],

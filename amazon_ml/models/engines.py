@@ -101,7 +101,7 @@ def has_fast_bf16() -> bool:
     cpu: Any = torch.cpu
     if hasattr(cpu, "get_capabilities"):  # not in all releases that we accept
         able = cpu.get_capabilities()
-        return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16"))
+        return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return bool(getattr(cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 

@@ -103,7 +103,10 @@ def spread(count: int) -> npt.NDArray[np.intp]:
     return np.linspace(0, count - 1, min(SAMPLE, count)).round().astype(np.intp)
 
 
-def choose_method(bundle: Bundle, requested: Requested, sample: Sample, device: torch.device | None = None) -> Method:
+def choose_method(
+    bundle: Bundle, requested: Requested, sample: Sample, device: torch.device | None = None,
+    batch_size: int | None = None,
+) -> Method:  # fmt: skip
     """Choose the fastest method whose results are those of PyTorch in float32; nothing is stored.
 
     Each candidate predicts a sample of the tiles. It may be chosen if no probability differs by more than `TOLERANCE`,
@@ -119,11 +122,13 @@ def choose_method(bundle: Bundle, requested: Requested, sample: Sample, device: 
         Gives some of the tiles.
     device
         Device of the networks.
+    batch_size
+        Tiles at once; by default those of the networks.
     """
     if requested.fixed is not None:
         return requested.fixed
     keep_freed_memory()
-    trials = _Trials(bundle, sample, device)
+    trials = _Trials(bundle, sample, device, batch_size)
     reference = trials.run(REFERENCE)
     if not len(reference.p):
         return REFERENCE
@@ -157,8 +162,10 @@ class _Trial:
 class _Trials:
     """Predicts the sample with one method after the other; its files are read once."""
 
-    def __init__(self, bundle: Bundle, sample: Sample, device: torch.device | None) -> None:
-        self._bundle, self._sample, self._device = bundle, sample, device
+    def __init__(
+        self, bundle: Bundle, sample: Sample, device: torch.device | None, batch_size: int | None
+    ) -> None:  # fmt: skip
+        self._bundle, self._sample, self._device, self._batch_size = bundle, sample, device, batch_size
         self._batches: dict[tuple[Path, ...], tuple[torch.Tensor, ...]] = {}
 
     def run(self, method: Method) -> _Trial:
@@ -178,7 +185,7 @@ class _Trials:
 
     def _tiles(self, networks: Networks) -> tuple[torch.Tensor, ...]:
         if networks.weights not in self._batches:
-            tiles, size = torch.from_numpy(self._sample(networks)), max(1, networks.batch_size)
+            tiles, size = torch.from_numpy(self._sample(networks)), self._batch_size or networks.batch_size
             self._batches[networks.weights] = tuple(tiles[at : at + size] for at in range(0, len(tiles), size))
         return self._batches[networks.weights]
 
