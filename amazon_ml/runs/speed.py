@@ -58,5 +58,5 @@ def measure_speeds(runs: Sequence[Run]) -> list[float]:
 
 def _ready(networks: Networks) -> list[_Ready]:
     shape = (min(networks.batch_size, _BATCH), networks.size, networks.size, len(networks.read.bands))
-    noise = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(256, size=shape, dtype=networks.read.dtype)
     return [_Ready(forward, torch.from_numpy(noise)) for forward in Engine().prepare(networks)]

@@ -124,7 +124,7 @@ class JoinedTiles:
         for source, start, mine in ((self.first, 0, ~later), (self.second, len(self.first), later)):
             if mine.any():
                 parts.append((mine, source.fetch(rows[mine] - start, None if symmetries is None else symmetries[mine])))
-        images = np.empty((len(rows), *parts[0][1].shape[1:]), dtype=np.uint8)
+        images = np.empty((len(rows), *parts[0][1].shape[1:]), dtype=parts[0][1].dtype)
         for mine, part in parts:
             images[mine] = part
         return images
