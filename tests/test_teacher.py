@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import leave_out_finish, leave_out_pages
+from conftest import leave_out_finish
 from PIL import Image
 
 from amazon_ml.data.batches.sources import JoinedTiles
@@ -36,7 +36,7 @@ from amazon_ml.training import callbacks
 SIZE = 16
 OPTIONS = {
     "data.size": SIZE, "data.batch_size": 16, "data.n_folds": 2, "model.backbone": "test_resnet",
-    "model.pretrained": False, "model.lr": 0.01, "trainer.accelerator": "cpu", "trainer.max_epochs": 8,
+    "model.pretrained": False, "model.lr": 0.01, "trainer.accelerator": "cpu", "trainer.max_epochs": 6,
 }  # fmt: skip
 #: A tag that only tiles of fold 0 carry.
 SECRET = "secret"
@@ -330,7 +330,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_without_its_teacher(
     shutil.copytree(teacher, there)
     options: dict[str, Any] = {
         "data__teacher_weight": 0.3, "data__untagged_share": 0.25, "data__untagged_weight": 2.0,
-        "data__mixup_alpha": 0.4, "data__least_confidence": 0.51, "trainer__max_epochs": 3,
+        "data__mixup_alpha": 0.4, "data__least_confidence": 0.51, "trainer__max_epochs": 2,
     }  # fmt: skip
     whole = _train(tmp_path / "whole", tiles, there, **options)
     stopped = _prepared(tmp_path / "stopped")
@@ -342,7 +342,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_without_its_teacher(
     first, second = (safetensors.torch.load_file(Run(run).fold(0).weights) for run in (whole, stopped))
     assert all(torch.equal(first[key], second[key]) for key in first)
     with pytest.raises(InputError) as error:  # without a teacher, the rest would be another training
-        train(_config(stopped, tiles, trainer__max_epochs=3, data__mixup_alpha=0.4))
+        train(_config(stopped, tiles, trainer__max_epochs=2, data__mixup_alpha=0.4))
     assert error.value.option == "data.teacher"
 
 
@@ -451,10 +451,8 @@ def test_rounds_go_on_while_the_student_is_better_than_its_teacher(
     assert [one.minus_teacher["verdict"] for one in done] == verdicts
 
 
-def test_rounds_of_real_runs_are_compared_and_resumed(
-    tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave_out_pages(monkeypatch)
+@pytest.mark.usefixtures("fit_only")
+def test_rounds_of_real_runs_are_compared_and_resumed(tiles: Path, teacher: Path, tmp_path: Path) -> None:
     for number in (1, 2):
         _prepared(tmp_path / f"run-{number}")
     config = _config(tmp_path / "run", tiles, data__teacher=str(teacher), trainer__max_epochs=1)
