@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from amazon_ml.data.config import TEACHER_OPTIONS
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runtime.yaml_files import read_yaml
@@ -25,10 +24,6 @@ FREE = (
     *IDLE, "folds", "data.root", "data.labels_file", "data.splits", "data.image_dir", "data.teacher", "data.untagged",
     "trainer.devices", "trainer.num_nodes",
 )  # fmt: skip
-#: Options that later versions added, by an option that is null where they have no effect: such a run is as a run of
-#: before, which lacks them.
-_ADDED = dict.fromkeys((f"data.{name}" for name in TEACHER_OPTIONS), "data.teacher")
-_ADDED["model.weights_sensor"] = "model.weights_sensor"
 
 
 def is_free(key: str) -> bool:
@@ -61,8 +56,7 @@ def read_config(path: Path) -> RunConfig:
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("data", "model")):
         raise InputError("this is not the configuration of a run", file=path)
     there = {name for key in content for name in _dotted(key, content[key])}
-    needed = [name for name in _NAMES if _ADDED.get(name, name) in there or name not in _ADDED]
-    if lacking := [name for name in needed if name not in there]:  # the default may differ from the run's option
+    if lacking := [name for name in _NAMES if name not in there]:  # the default may differ from the run's option
         raise InputError(
             f"the file lacks {lacking[0]}", file=path, option=lacking[0], remedy="put it back as the run wrote it"
         )
@@ -83,9 +77,8 @@ def config_text(config: RunConfig) -> str:
 
 def hash_config(config: RunConfig) -> str:
     """Hexadecimal SHA-256 of the options that may not change; a person may edit the others in `config.yaml`."""
-    flat = flatten(config)
-    unused = {key for key, switch in _ADDED.items() if flat[switch] is None}
-    fixed = {key: value for key, value in flat.items() if not is_free(key) and key not in unused}
+    fixed = {key: value for key, value in flatten(config).items() if not is_free(key)}
+    fixed["taught"] = config.data.teacher is not None  # whether there is a teacher counts, but not where it lies
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
