@@ -16,10 +16,19 @@ import torch
 from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
-from amazon_ml.models.engines import DEFAULT, EngineName, Forward, Method, PrecisionName
+from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
 from amazon_ml.runs.bundle import Bundle, Networks, open_bundle
-from amazon_ml.runs.engine_choice import Requested, Sample, choose_method, sample_files, save_method, settle, spread
+from amazon_ml.runs.engine_choice import (
+    SAMPLE,
+    Requested,
+    Sample,
+    choose_method,
+    sample_files,
+    save_method,
+    settle,
+    spread,
+)
 from amazon_ml.runs.given_tiles import TileArrays, as_table, choose_files, list_files, list_folder
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
@@ -92,10 +101,10 @@ class Predictor:
         self._requested, self._lock = Requested(engine, precision), threading.Lock()
         self._members = all_members(bundle.networks)
         devices = [choose_device(member, device) for member in self._members]
-        self._engine = Engine(None if device is None else devices[0], num_workers, progress, self._loaded)
+        self._engine = Engine(None if device is None else devices[0], num_workers, progress)
+        self._few: Engine | None = None
         self._method: Method | None = None
         self._record: Path | None = None
-        self._ready: dict[tuple[Path, ...], list[Forward]] = {}
         if self._requested.fixed is not None:
             self._prepare(self._requested.fixed)
 
@@ -169,7 +178,7 @@ class Predictor:
     @property
     def engine(self) -> str | None:
         """The engine and the precision that are used; None where ``auto`` has not been decided yet."""
-        return None if self._method is None else str(self._method)
+        return None if self._method is None else self._engine.name(self._members[0])
 
     def predict_proba(self, tiles: Tiles, *, scale: bool = False) -> Probabilities:
         """Predict the probability of each tag.
@@ -286,9 +295,9 @@ class Predictor:
         def predict(networks: Networks) -> Predicted:
             return Predicted(names, engine.score(self._sized(networks), tiles(networks)), {})
 
-        if len(images):
-            self._decide(lambda networks: tiles(networks).fetch(spread(len(images))))
-        engine = replace(self._engine, num_workers=0)  # the tiles are in memory; processes would only copy them
+        count = len(images) if images.ndim else 0
+        engine = self._decide(lambda networks: tiles(networks).fetch(spread(count)), count)
+        engine = replace(engine, num_workers=0)  # the tiles are in memory; processes would only copy them
         predicted = predict_members(self._bundle.networks, predict)
         return replace(predicted, p=self._in_order(predicted.p), names=names)
 
@@ -296,10 +305,10 @@ class Predictor:
         rows = table.assign(image_name=list(map(str, range(len(table)))))  # names may occur twice
         if table.empty:
             return Predicted(table["image_name"], np.zeros((0, len(self.tags)), dtype=np.float32), {})
-        self._decide(sample_files(lambda read: choose_files(rows, read)))
+        engine = self._decide(sample_files(lambda read: choose_files(rows, read)), len(rows))
         predicted = predict_members(
             self._bundle.networks,
-            lambda one: predict_listed(self._sized(one), lambda read: choose_files(rows, read), None, self._engine),
+            lambda one: predict_listed(self._sized(one), lambda read: choose_files(rows, read), None, engine),
         )
         if predicted.failed:
             faults = list(predicted.failed.values())
@@ -314,9 +323,6 @@ class Predictor:
 
     def _sized(self, networks: Networks) -> Networks:
         return networks if self._batch_size is None else replace(networks, batch_size=self._batch_size)
-
-    def _loaded(self, networks: Networks) -> list[Forward]:
-        return self._ready[networks.weights]
 
     @contextmanager
     def recorded(self, file: Path | None, has_parts: bool) -> Iterator[None]:
@@ -333,28 +339,38 @@ class Predictor:
             yield
             return
         former = DEFAULT if has_parts else None
-        if self._method is not None:
-            used = self._method
-            settle(file, Requested(used.engine, used.precision), lambda: used, former)
-        elif file.exists() or has_parts:
-            self._prepare(settle(file, self._requested, lambda: DEFAULT, former))
+        with self._lock:
+            chosen = self._method or DEFAULT
+            if self._method is not None or file.exists() or has_parts:
+                used = settle(file, self._requested, lambda: chosen, former)
+                if used != self._method:
+                    self._prepare(used)
         self._record = file
         try:
             yield
         finally:
             self._record = None
 
-    def _decide(self, sample: Sample) -> None:
-        """Choose engine and precision with the first tiles, where that is left open."""
+    def _decide(self, sample: Sample, count: int) -> Engine:
+        """Give the engine for some tiles; the first call with enough tiles chooses it, where that is left open."""
         with self._lock:
             if self._method is None:
-                device, size = self._engine.device, self._batch_size
-                method = choose_method(self._bundle, self._requested, sample, device, size)
+                if count < SAMPLE and self._record is None:  # too few to judge the engines by
+                    self._few = self._few or self._with(REFERENCE)
+                    return self._few
+                device, size, method = self._engine.device, self._batch_size, REFERENCE
+                if count >= SAMPLE:
+                    method = choose_method(self._bundle, self._requested, sample, device, size)
                 if self._record is not None:
                     save_method(self._record, method)
                 self._prepare(method)
+            return self._engine
 
     def _prepare(self, method: Method) -> None:
-        engine = replace(self._engine, method=method)
-        self._ready = {member.weights: list(engine.prepare(member)) for member in self._members}
-        self._engine, self._method = engine, method
+        self._engine, self._method, self._few = self._with(method), method, None
+
+    def _with(self, method: Method) -> Engine:
+        """Give an engine with its prepared networks, which a call keeps while another call chooses."""
+        engine = replace(self._engine, method=method, ready=None)
+        ready = {member.weights: list(engine.prepare(member)) for member in self._members}
+        return replace(engine, ready=lambda networks: ready[networks.weights])

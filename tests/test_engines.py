@@ -214,6 +214,43 @@ def test_auto_of_a_predictor_is_decided_once_with_the_first_tiles(
     assert tagger.engine == first
 
 
+def test_few_tiles_decide_nothing(trained: Path, images: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ENGINES, "onnx")
+    tagger = Predictor.load(trained, device="cpu", engine="auto")
+    for count in (1, 63):
+        np.testing.assert_allclose(tagger.predict_proba(images[:count]), expected[:count], atol=1e-6)
+        assert tagger.engine is None
+    tagger.predict_proba(images[:64])
+    assert tagger.engine is not None
+    with pytest.raises(InputError) as caught:
+        tagger.predict_proba(np.array(3, dtype=np.uint8))
+    assert caught.value.option == "tiles"
+
+
+def test_a_named_engine_is_not_replaced_and_one_that_fails_does_not_end_the_choice(
+    bundle: Bundle, images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(tagger: TileTagger, place: Placement) -> Forward:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setitem(ENGINES, "folded", Engine(failing))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    cpu = torch.device("cpu")
+    assert choose_method(bundle, Requested("auto", "float32"), lambda _: images[:64], cpu).engine == "torch"
+    for engine in ("folded", "onnx"):
+        with pytest.raises(InputError):
+            choose_method(bundle, Requested(engine, "auto"), lambda _: images[:64], cpu)
+
+
+def test_a_choice_may_be_replaced_by_that_of_parts(trained: Path, images: Any, tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    file.write_text('{"engine": "folded", "precision": "float32"}')
+    tagger = Predictor.load(trained, device="cpu", engine="auto", precision="float32")
+    tagger.predict_proba(images[:64])
+    with tagger.recorded(file, has_parts=True):
+        assert tagger.engine == "folded float32"
+
+
 def test_evaluate_names_the_engine_that_is_not_the_default(trained: Path, demo_tiles: Path) -> None:
     assert "engine" not in evaluate(trained, demo_tiles)
     folded = evaluate(trained, demo_tiles, engine="folded", precision="float32")

@@ -13,7 +13,7 @@ import torch
 
 from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.readers.bands import TileReader
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import InputError
 from amazon_ml.models.engines import DEFAULT, ENGINES, REFERENCE, Forward, Method
 from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, predict_batches, predict_members
@@ -132,17 +132,22 @@ def choose_method(
     reference = trials.run(REFERENCE)
     if not len(reference.p):
         return REFERENCE
-    seconds, out = {REFERENCE: reference.seconds}, []
+    is_open = requested.engine in ("auto", REFERENCE.engine)
+    seconds, out = {REFERENCE: reference.seconds} if is_open else {}, []
     for method in requested.candidates():
         try:
             trial = trials.run(method)
-        except (InputError, WorkError) as error:
-            out.append(f"{method} cannot be used: {error}")
+        except Exception as error:  # each engine raises errors of its own, and another one works
+            if not is_open and isinstance(error, InputError) and method.precision == REFERENCE.precision:
+                raise
+            out.append(f"{method} cannot be used: {type(error).__name__}: {error}")
             continue
         if (reason := _difference(bundle, reference.p, trial.p)) is None:
             seconds[method] = trial.seconds
         else:
             out.append(f"{method} differs from {REFERENCE}: {reason}")
+    if not seconds:
+        raise InputError("; ".join(out), option="engine", remedy="choose another engine")
     chosen, count = min(seconds, key=lambda method: seconds[method]), len(reference.p)
     speeds = ", ".join(f"{method} {count / each:.3g}" for method, each in seconds.items())
     log.info("engine %s; tiles a second on a sample of %d: %s", chosen, count, speeds)
@@ -235,8 +240,8 @@ def settle(file: Path, requested: Requested, choose: Callable[[], Method], forme
         used = choose()
     elif requested.fixed not in (None, used) or (requested.fixed is None and not requested.allows(used)):
         raise InputError(
-            f"the folder holds parts that were predicted with `engine` {used}, and not as this call asks for",
-            file=file.parent, option="engine", remedy="ask for that engine and precision, or choose another `out`",
+            f"the folder holds parts that were predicted with `engine` {used}, and this call requests another one",
+            file=file.parent, option="engine", remedy="request that engine and precision, or choose another `out`",
         )  # fmt: skip
     save_method(file, used)
     return used

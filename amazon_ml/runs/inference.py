@@ -35,6 +35,8 @@ _PRECISIONS: dict[str, tuple[torch.dtype, torch.dtype | None]] = {
 _ALIASES = {"None": "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 #: Precisions of a `Method` to Lightning's names.
 _REQUESTED: Mapping[str, str] = {"float32": "32-true", "bf16": "bf16-mixed"}
+#: Names of the types that operations are computed in.
+_NAMES = {torch.float32: "float32", torch.bfloat16: "bf16", torch.float16: "float16", torch.float64: "float64"}
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,13 @@ class Engine:
         device = choose_device(networks, device)
         check_method(self.method, device)
         return Placement(device, *_precision(networks, device, self.method.precision), networks.read.dtype)
+
+    def name(self, networks: Networks) -> str:
+        """Name the engine and the precision in which it computes these networks."""
+        if self.method.precision is not None:
+            return str(self.method)
+        place = self.placement(networks)
+        return f"{self.method} {_NAMES[place.cast or place.weights]}"
 
     def prepare(self, networks: Networks) -> Iterator[Forward]:
         """Load and prepare each network, one after the other."""

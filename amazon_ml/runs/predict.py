@@ -160,9 +160,10 @@ def _predict_shard(
         with parts.lock():
             former = DEFAULT if len(missing_parts(parts)) < shard.count else None
             method = settle(parts.engine, requested, lambda: choose_method(bundle, requested, sample), former)
-        table = _tag(bundle, listed, tiles, part, Engine(num_workers=num_workers, method=method), policy, known)
+        engine = Engine(num_workers=num_workers, method=method)
+        table = _tag(bundle, listed, tiles, part, engine, policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
-        save_part(parts, shard.number, table, str(method))
+        save_part(parts, shard.number, table, engine.name(all_members(bundle.networks)[0]))
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 

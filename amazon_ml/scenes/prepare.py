@@ -10,7 +10,7 @@ import numpy as np
 
 from amazon_ml.data.readers.reader_file import describe_reader
 from amazon_ml.errors import InputError
-from amazon_ml.models.engines import DEFAULT
+from amazon_ml.models.engines import REFERENCE
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import Networks
 from amazon_ml.runs.inference import all_members
@@ -158,7 +158,7 @@ def _request(job: Job, how: SceneConfig) -> str:
     files = [[*_identity(place.file.path), job.needed.orders[place.file.path]] for place in job.mosaic.places]
     engine = job.predictor.engine
     return hash_request({
-        **({} if engine in (None, str(DEFAULT)) else {"engine": engine}),
+        **({} if engine in (None, str(REFERENCE)) else {"engine": engine}),
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
         "reader": describe_reader(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
