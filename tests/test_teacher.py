@@ -33,7 +33,7 @@ from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import adopt
+from amazon_ml.runs.hashes import ChangedError, adopt
 from amazon_ml.training import callbacks
 
 SIZE = 16
@@ -366,6 +366,45 @@ def test_a_stopped_run_resumes_to_the_same_weights_without_its_teacher(
     with pytest.raises(InputError) as error:  # without a teacher, the rest would be another training
         train(_config(stopped, tiles, trainer__max_epochs=2, data__mixup_alpha=0.4))
     assert error.value.option == "data.teacher"
+
+
+@pytest.mark.usefixtures("fit_only")
+def test_a_begun_run_keeps_its_teacher_and_its_stored_probabilities(
+    tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyError, match="plug pulled"):
+        _pull_the_plug(patch)
+        _train(tmp_path / "run", tiles, teacher, trainer__max_epochs=2)
+    other = tmp_path / "other"
+    shutil.copytree(teacher, other)
+    record = json.loads((other / "provenance.json").read_text())
+    (other / "provenance.json").write_text(json.dumps({**record, "task": "0" * 64}))
+    adopt(other / "provenance.json")
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(InputError) as error:
+        train(_config(tmp_path / "run", tiles, data__teacher=str(other), trainer__max_epochs=2))
+    assert (error.value.option, str(error.value.file)) == ("data.teacher", str(other))
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+
+    for name, changed in (("teacher.json", "{}"), ("teacher.parquet", "no table"), ("teacher.json", None)):
+        file = tmp_path / "run" / "fold-0" / name
+        content = file.read_bytes()
+        file.unlink() if changed is None else file.write_text(changed)
+        with pytest.raises(InputError) as error:
+            train(_config(tmp_path / "run", tiles, data__teacher=str(teacher), trainer__max_epochs=2))
+        assert error.value.file == file and isinstance(error.value, ChangedError) == (changed is not None)
+        file.write_bytes(content)
+
+
+def test_a_teacher_without_one_of_the_folds_is_refused_before_anything_is_predicted(
+    tiles: Path, teacher: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(teacher, tmp_path / "teacher")
+    shutil.rmtree(tmp_path / "teacher" / "fold-1")
+    with pytest.raises(InputError) as error:
+        _train(tmp_path / "run", tiles, tmp_path / "teacher", folds="all")
+    assert error.value.option == "data.teacher"
+    assert not list((tmp_path / "run").glob("fold-*/teacher.*"))
 
 
 def _pull_the_plug(patch: pytest.MonkeyPatch) -> None:

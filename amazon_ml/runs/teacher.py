@@ -66,6 +66,18 @@ def teacher_hash(teacher: Run) -> str:
     return hashlib.sha256(json.dumps([tasks, ways]).encode()).hexdigest()
 
 
+def check_same_teacher(teacher: Run, run: Run) -> None:
+    """Check that a teacher is the one that a run began with, wherever it lies.
+
+    Raises
+    ------
+    InputError
+        If it is another one.
+    """
+    if teacher_hash(teacher) != run.read_provenance()["teacher"]["sha256"]:
+        raise _refused(teacher.path, "the teacher is another one than when the run began", "choose another `run`")
+
+
 def check_teacher(teacher: Run, run: Run, config: RunConfig, catalog: Catalog, folds: Sequence[int]) -> None:
     """Check that a teacher gives no held-out tile away.
 
