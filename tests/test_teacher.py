@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from PIL import Image
 
 from amazon_ml.data.batches.sources import JoinedTiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.taught import Taught, confidence
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
@@ -25,12 +27,13 @@ from amazon_ml.models.losses.bce import BCE
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline import rounds
 from amazon_ml.pipeline.train import train
-from amazon_ml.runs import teaching
+from amazon_ml.runs import evaluate, teaching
 from amazon_ml.runs.blend import make_blend
+from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import adopt
+from amazon_ml.runs.hashes import ChangedError, adopt
 from amazon_ml.training import callbacks
 
 SIZE = 16
@@ -186,6 +189,15 @@ def test_a_run_that_holds_out_nothing_learns_from_all_networks_and_out_of_fold(
         stored = pd.read_parquet(teacher / file).set_index("image_name")
         pd.testing.assert_frame_equal(rows.sort_index(), stored.sort_index())
 
+    # The untagged tiles were trained on, too: tags of them, found later, give no honest score.
+    names = [*(f"new_{number}" for number in range(48)), "other_0"]
+    _save(tmp_path / "later" / "images" / "other_0.png", np.random.default_rng(0), marked=False)
+    for number in range(48):
+        shutil.copy(tiles / "test" / f"new_{number}.png", tmp_path / "later" / "images")
+    (tmp_path / "later" / "tags.csv").write_text("\n".join(["image_name,tags", *(f"{name},dark" for name in names)]))
+    later = read_catalog(tmp_path / "later", ReadingConfig(tags=list(Run(run).tags())))
+    assert evaluate._known(run, cast(Bundle, None), later) == 48
+
 
 @pytest.mark.usefixtures("fit_only")
 def test_a_blend_teaches_with_the_networks_of_the_fold_of_its_members(
@@ -234,6 +246,14 @@ def _renamed(teacher: Path) -> None:
     adopt(teacher / "tiles.parquet")
 
 
+def _replaced(teacher: Path) -> None:
+    """Record another file of a tagged tile."""
+    table = pd.read_parquet(teacher / "tiles.parquet")
+    table.loc[5, "hash"] = "0" * 64
+    table.to_parquet(teacher / "tiles.parquet", index=False)
+    adopt(teacher / "tiles.parquet")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "option"),
     [
@@ -245,6 +265,8 @@ def _renamed(teacher: Path) -> None:
         (None, {"data__tags": [SECRET, "dark", "bright"]}, "data.teacher"),
         (None, {"other_folds": True}, "data.teacher"),
         (None, {"data__exclude": "exclude.csv"}, "data.teacher"),
+        (None, {"data__exclude": "exclude.csv", "data__validate": False}, "data.teacher"),
+        (_replaced, {"data__validate": False}, "data.teacher"),
         (None, {"data__untagged_share": 0.01}, "data.untagged_share"),
         (None, {"data__least_confidence": 1.0}, "data.least_confidence"),
         (None, {"data__untagged": "images"}, "data.untagged"),
@@ -263,7 +285,7 @@ def test_what_would_give_held_out_tiles_away_is_refused(
     if "data__exclude" in options:
         (tmp_path / "exclude.csv").write_text("image_name\ntile_5\n")
         (run / "folds.csv").unlink()
-        options = {"data__exclude": str(tmp_path / "exclude.csv")}
+        options["data__exclude"] = str(tmp_path / "exclude.csv")
     if "data__untagged" in options:
         options = {"data__untagged": str(tiles / "images")}
     with pytest.raises(InputError) as error:
@@ -344,6 +366,45 @@ def test_a_stopped_run_resumes_to_the_same_weights_without_its_teacher(
     with pytest.raises(InputError) as error:  # without a teacher, the rest would be another training
         train(_config(stopped, tiles, trainer__max_epochs=2, data__mixup_alpha=0.4))
     assert error.value.option == "data.teacher"
+
+
+@pytest.mark.usefixtures("fit_only")
+def test_a_begun_run_keeps_its_teacher_and_its_stored_probabilities(
+    tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyError, match="plug pulled"):
+        _pull_the_plug(patch)
+        _train(tmp_path / "run", tiles, teacher, trainer__max_epochs=2)
+    other = tmp_path / "other"
+    shutil.copytree(teacher, other)
+    record = json.loads((other / "provenance.json").read_text())
+    (other / "provenance.json").write_text(json.dumps({**record, "task": "0" * 64}))
+    adopt(other / "provenance.json")
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(InputError) as error:
+        train(_config(tmp_path / "run", tiles, data__teacher=str(other), trainer__max_epochs=2))
+    assert (error.value.option, str(error.value.file)) == ("data.teacher", str(other))
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+
+    for name, changed in (("teacher.json", "{}"), ("teacher.parquet", "no table"), ("teacher.json", None)):
+        file = tmp_path / "run" / "fold-0" / name
+        content = file.read_bytes()
+        file.unlink() if changed is None else file.write_text(changed)
+        with pytest.raises(InputError) as error:
+            train(_config(tmp_path / "run", tiles, data__teacher=str(teacher), trainer__max_epochs=2))
+        assert error.value.file == file and isinstance(error.value, ChangedError) == (changed is not None)
+        file.write_bytes(content)
+
+
+def test_a_teacher_without_one_of_the_folds_is_refused_before_anything_is_predicted(
+    tiles: Path, teacher: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(teacher, tmp_path / "teacher")
+    shutil.rmtree(tmp_path / "teacher" / "fold-1")
+    with pytest.raises(InputError) as error:
+        _train(tmp_path / "run", tiles, tmp_path / "teacher", folds="all")
+    assert error.value.option == "data.teacher"
+    assert not list((tmp_path / "run").glob("fold-*/teacher.*"))
 
 
 def _pull_the_plug(patch: pytest.MonkeyPatch) -> None:

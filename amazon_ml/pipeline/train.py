@@ -28,7 +28,7 @@ from amazon_ml.runs.provenance import read_processes, save_provenance
 from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import save_config, write_config
-from amazon_ml.runs.teacher import open_teacher, teacher_hash
+from amazon_ml.runs.teacher import check_same_teacher, open_teacher, teacher_hash
 from amazon_ml.runs.teaching import Lesson, teach
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
@@ -196,10 +196,13 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
 
 
 def _teacher(run: Run, config: RunConfig, *, begun: bool) -> TeacherProvenance | None:
-    """Describe the teacher of a new run."""
-    if begun or config.data.teacher is None:
+    """Describe the teacher of a new run; that of a begun run must be the same one, or its folder gone."""
+    if config.data.teacher is None or (begun and not Path(config.data.teacher).exists()):
         return None
     teacher = open_teacher(Path(config.data.teacher), run)
+    if begun:
+        check_same_teacher(teacher, run)
+        return None
     return {"path": str(teacher.path.resolve()), "sha256": teacher_hash(teacher)}
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.folds.folds import read_folds
+from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import first_difference
 from amazon_ml.runs.blend import read_blend, single_runs
@@ -24,6 +25,7 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run, read_oof, read_truth
 from amazon_ml.runs.hashes import check_recorded, read_recorded
 from amazon_ml.runs.tile_files import hashes_by_name
+from amazon_ml.runs.tiles import read_bands
 
 #: Ways to blend that nothing is fitted for: the others depend on labels or probabilities of all folds.
 UNFITTED = ("mean", "logit_mean")
@@ -62,6 +64,18 @@ def teacher_hash(teacher: Run) -> str:
     tasks = [run.read_provenance()["task"] for run in single_runs(teacher)]
     ways = [[read_recorded(blend.blend)[key] for key in ("how", "parameters")] for blend in blends_of(teacher)]
     return hashlib.sha256(json.dumps([tasks, ways]).encode()).hexdigest()
+
+
+def check_same_teacher(teacher: Run, run: Run) -> None:
+    """Check that a teacher is the one that a run began with, wherever it lies.
+
+    Raises
+    ------
+    InputError
+        If it is another one.
+    """
+    if teacher_hash(teacher) != run.read_provenance()["teacher"]["sha256"]:
+        raise _refused(teacher.path, "the teacher is another one than when the run began", "choose another `run`")
 
 
 def check_teacher(teacher: Run, run: Run, config: RunConfig, catalog: Catalog, folds: Sequence[int]) -> None:
@@ -135,6 +149,8 @@ def _check_run(
                     teacher.path, f"the teacher has no finished network that holds out fold {fold}; it has those of the"
                     f" folds {finished}", "train that fold of the teacher, or request other `folds`",
                 )  # fmt: skip
+    else:
+        _check_left_out(teacher, run, theirs, own)
     held_out: Sequence[int | None] = folds if config.data.validate else [None]
     for number in held_out:
         _check_copies(teacher, run, theirs, own, catalog, number)
@@ -154,6 +170,24 @@ def _check_same_folds(teacher: Run, run: Run, theirs: "pd.Series[int]", own: "pd
             teacher.path, f"the teacher has other folds: those of {len(differing):,} tiles differ, such as {name} in "
             f"fold {theirs[name]} there and {own[name]} here",
             f"use the same seed and `data.n_folds`, or copy {teacher.folds} to a new `run` before training",
+        )  # fmt: skip
+
+
+def _check_left_out(teacher: Run, run: Run, theirs: "pd.Series[int]", own: "pd.Series[int]") -> None:
+    """Check that the teacher was trained on no tile that a run without held-out tiles leaves out.
+
+    Such tiles are often left out for an honest score. Names are compared, and contents where both read the same files.
+    """
+    left_out = theirs.index.difference(own.index)
+    if left_out.empty and reading_of(read_bands(teacher)) == reading_of(read_bands(run)):
+        tagged, seen = (hashes_by_name(one.tiles, labelled=True) for one in (run, teacher))
+        seen = seen[theirs.index]
+        left_out = seen.index[~seen.isin(tagged[own.index])]
+    if len(left_out):
+        raise _refused(
+            teacher.path, f"the teacher was trained on {len(left_out):,} tagged tiles that this run leaves out, such "
+            f"as {left_out[0]}: a score on them would be too high",
+            "train both with the same files and tables, `data.exclude` and `data.max_samples`",
         )  # fmt: skip
 
 

@@ -24,10 +24,10 @@ from amazon_ml.runs.blend import read_blend, single_runs, stack_tables
 from amazon_ml.runs.bundle import run_networks
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import FoldFolder, Run, read_probabilities
-from amazon_ml.runs.hashes import hash_file, is_unchanged, read_recorded, write_json, write_table
+from amazon_ml.runs.hashes import check_recorded, hash_file, is_unchanged, read_recorded, write_json, write_table
 from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.predict import predict_listed
-from amazon_ml.runs.teacher import check_teacher, open_teacher, teacher_hash
+from amazon_ml.runs.teacher import check_same_teacher, check_teacher, open_teacher
 from amazon_ml.runs.tile_files import hashes_by_name
 from amazon_ml.runs.tiles import read_bands
 
@@ -83,24 +83,32 @@ def teach(lesson: Lesson, folds: list[int]) -> None:
     InputError
         If the teacher must not teach this run, or is another one than when the run began.
     """
-    run, catalog = lesson.run, lesson.catalog
-    for fold in folds:
-        folder = run.fold(fold)
-        tagged = _tagged(lesson, fold)
-        made_of = _made_of(lesson, tagged)
-        if lesson.begun and _is_stored(folder, made_of):
-            continue
-        if folder.weights.exists():  # its training is done
-            continue
-        if folder.last.exists():
-            raise InputError("the file is missing", file=folder.teacher,
-                             remedy=f"put it back, or delete {folder.path} and train the fold again")  # fmt: skip
-        teacher = open_teacher(Path(str(lesson.config.data.teacher)), run)
-        check_teacher(teacher, run, lesson.config, catalog, [fold])
-        if teacher_hash(teacher) != run.read_provenance()["teacher"]["sha256"]:
-            raise InputError("the teacher is another one than when the run began", file=teacher.path,
-                             option="data.teacher", remedy="choose another `run`")  # fmt: skip
-        _store(lesson, folder, teacher, tagged, made_of)
+    run = lesson.run
+    needed = [fold for fold in folds if _needs_teacher(lesson, run.fold(fold))]
+    if not needed:
+        return
+    teacher = open_teacher(Path(str(lesson.config.data.teacher)), run)
+    check_teacher(teacher, run, lesson.config, lesson.catalog, needed)  # all of them before the first is predicted
+    check_same_teacher(teacher, run)
+    for fold in needed:
+        _store(lesson, run.fold(fold), teacher)
+
+
+def _needs_teacher(lesson: Lesson, folder: FoldFolder) -> bool:
+    """Whether a fold is still to be taught; a fold whose training has begun must have its probabilities."""
+    if folder.weights.exists():  # its training is done
+        return False
+    made_of = _made_of(lesson, _tagged(lesson, folder.number))
+    if not folder.last.exists():
+        return not (lesson.begun and _is_stored(folder, made_of))
+    again = f"delete {folder.path} and train the fold again"
+    for file in (folder.teacher, folder.taught_by):
+        check_recorded(file)
+        if not file.exists():
+            raise InputError("the file is missing", file=file, remedy=f"put it back, or {again}")
+    if not _is_stored(folder, made_of):
+        raise InputError("the probabilities are those of other tiles", file=folder.teacher, remedy=again)
+    return False
 
 
 def _tagged(lesson: Lesson, fold: int) -> "pd.Series[str]":
@@ -134,7 +142,9 @@ def _is_stored(folder: FoldFolder, made_of: str, networks: dict[str, str] | None
     return record["made_of"] == made_of and networks in (None, record["networks"])
 
 
-def _store(lesson: Lesson, folder: FoldFolder, teacher: Run, tagged: "pd.Series[str]", made_of: str) -> None:
+def _store(lesson: Lesson, folder: FoldFolder, teacher: Run) -> None:
+    tagged = _tagged(lesson, folder.number)
+    made_of = _made_of(lesson, tagged)
     fold = folder.number if lesson.config.data.validate else None
     used = [file for one in single_runs(teacher) for file in run_networks(one, fold).weights]
     networks = {str(file): hash_file(file) for file in used}
