@@ -23,7 +23,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.scenes.area import shares_inside
 from amazon_ml.scenes.cut import cut_scene
-from amazon_ml.scenes.formats import write_geojson
+from amazon_ml.scenes.formats import _geometry, write_geojson
 from amazon_ml.scenes.grid import Grid, place_windows
 from amazon_ml.scenes.layer import Column, Layer
 from amazon_ml.scenes.placing import place_files
@@ -168,6 +168,24 @@ def test_cells_across_the_180th_meridian_are_two_polygons(tmp_path: Path) -> Non
         assert abs(x).min() >= 179.99 and abs(x).max() == 180
     whole = 300 * 300 / (111_320**2 * np.cos(np.radians(10)))
     assert min(sums) > 0 and sum(sums) == pytest.approx(whole, rel=0.01)
+
+
+def test_cells_that_touch_the_180th_meridian_are_one_polygon(tmp_path: Path) -> None:
+    """Corners on the meridian are at 180 or -180 degrees."""
+    bounds = np.array([[179.99, 0, 180, 0.01], [-180, 0, -179.99, 0.01], [180, 0, 180.01, 0.01]])
+    write_geojson(tmp_path / "a.geojson", Layer("cells", crs_of(4326), bounds, (Column("row", np.arange(3)),)))
+    for feature in json.loads((tmp_path / "a.geojson").read_text())["features"]:
+        assert feature["geometry"]["type"] == "Polygon"
+    for ring in (
+        [[179.99, 0.0], [-180.0, 0.0], [-180.0, 0.01], [179.99, 0.01], [179.99, 0.0]],
+        [[180.0, 0.0], [-179.99, 0.0], [-179.99, 0.01], [180.0, 0.01], [180.0, 0.0]],
+    ):
+        geometry = _geometry(ring)
+        assert geometry["type"] == "Polygon"
+        (corners,) = np.array(geometry["coordinates"])
+        x, y = corners.T
+        assert np.ptp(x) == pytest.approx(0.01) and (corners[0] == corners[-1]).all()
+        assert (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2 == pytest.approx(0.01**2)
 
 
 # ---------------------------------------------------------------- files of a mosaic
