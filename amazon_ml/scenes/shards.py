@@ -147,4 +147,7 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
 
 def _there(path: str, plan: Plan) -> str:
     """Give a path from the current folder, where the shards were tagged from another one."""
-    return path if is_remote(path) or Path(plan.folder) == Path.cwd() else str(Path(plan.folder) / path)
+    if is_remote(path):
+        return path
+    place = Path(path).expanduser()
+    return str(place if Path(plan.folder) == Path.cwd() else Path(plan.folder) / place)
