@@ -31,6 +31,7 @@ from amazon_ml.scenes.raster import write_raster
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader
+from amazon_ml.scenes.tagging import check_memory
 from amazon_ml.scenes.values import order_bands
 from amazon_ml.scenes.vectors import crs_of
 
@@ -146,6 +147,18 @@ def test_coordinates_that_are_no_map_are_refused(tmp_path: Path, crs: str) -> No
     with pytest.raises(InputError) as error:
         place_files([describe_file(str(write_scene(tmp_path / "a.tif", ground(20, 20), crs=crs)))], None)
     assert str(error.value.file) == str(tmp_path / "a.tif")
+
+
+def test_memory_is_counted_for_levels_of_two_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 rows of 96 pixels of 3 bands: values twice, 4 bytes on the way, and levels three times."""
+    files = [describe_file(str(write_scene(tmp_path / "a.tif", ground(64, 96))))]
+    mosaic, needed = place_files(files, None), order_bands(files, READER, None, None)
+    windows = place_windows(mosaic.grid, 32, 32)
+    monkeypatch.setattr("amazon_ml.scenes.tagging._MOST", 32 * 96 * 3 * (2 + 4 + 3 * 2) - 1)
+    check_memory(mosaic, windows, needed, "uint8")
+    with pytest.raises(InputError) as error:
+        check_memory(mosaic, windows, needed, "uint16")
+    assert error.value.option == "scene"
 
 
 def test_a_scene_smaller_than_a_pixel_is_refused(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def prepare(
     stride = how.stride or (like.windows.stride if like else networks.size)
     windows = place_windows(mosaic.grid, networks.size, stride)
     needed = order_bands(files, networks.read, how.bands, how.nodata)
-    check_memory(mosaic, windows, needed)
+    check_memory(mosaic, windows, needed, networks.read.dtype)
     inside = np.ones(windows.shape, dtype=np.float32)
     if how.aoi is not None:
         inside = shares_inside(Path(how.aoi), mosaic.grid, windows)
