@@ -7,6 +7,7 @@ import shlex
 import shutil
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import rasterio.shutil
@@ -216,6 +217,22 @@ def test_results_are_replaced_by_shards_only_on_request(bundle: Path, scene: Pat
     assert (out / "map.html").read_bytes() == before
     assert main(["scene", "merge", str(out), "--overwrite"]) == 0
     assert json.loads((out / "scene.json").read_text())["options"]["valid"] == 0.7
+
+
+def test_a_merge_that_was_stopped_goes_on(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert main(call(bundle, scene, whole, "--geojson")) == 0
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("amazon_ml.scenes.outputs.write_raster", Mock(side_effect=KeyboardInterrupt))
+        assert main(["scene", "merge", str(out)]) != 0
+    assert (out / "cells.gpkg").exists() and not (out / "scene.json").exists()
+    assert main(["scene", "merge", str(out), "--geojson"]) == 0
+    assert_same(out, whole)
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+    assert main(["scene", "merge", str(out)]) == 2  # a complete map
 
 
 # ---------------------------------------------------------------- on a cluster
