@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,13 @@ from safetensors.torch import load_file
 import amazon_ml as am
 from amazon_ml.cli.main import main
 from amazon_ml.data.augment.augment import symmetric
+from amazon_ml.data.batches.sources import TileFiles
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import LevelType, ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.indices import compute_index
+from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.scaling import narrowed, scale_levels, widened
 from amazon_ml.data.store.pack import pack_folder
@@ -99,6 +102,23 @@ def test_symmetries_of_16_bits_are_numpys_views(bands: int) -> None:
         assert np.array_equal(symmetric(tile, which), view)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("bands", [4, 5, 12])
+def test_symmetries_of_tiles_from_files_are_numpys_views(bands: int, dtype: LevelType, tmp_path: Path) -> None:
+    names = tuple(f"b{at}" for at in range(bands))
+    tile = values(1, bands, dtype, 0, 255 if dtype == "uint8" else 65535)
+    path = str(write_tif(tmp_path / "a.tif", tile))
+    source = NamedBands({name: (name,) for name in names}, names)
+    reader = TileReader(names, dict.fromkeys(names, (0.0, 65535.0)), rgb_source="tif", source=source, dtype=dtype)
+    files = TileFiles(pd.DataFrame({"path": [path], "tif": [""]}), reader, len(tile))
+    which = np.arange(8, dtype=np.uint8)
+    fetched = files.fetch(np.zeros(8, dtype=np.intp), which)
+    assert fetched.dtype == dtype
+    for found, number in zip(fetched, which.tolist(), strict=True):
+        view = tile.swapaxes(0, 1) if number & 4 else tile
+        assert np.array_equal(found, view[:: -1 if number & 2 else 1, :: -1 if number & 1 else 1])
+
+
 def test_networks_see_the_fraction_of_a_level() -> None:
     fine = np.random.default_rng(0).integers(65536, size=(2, 5, 5, 3), dtype=np.uint16)
     mean, std = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([1.0, 2.0, 3.0])
@@ -168,6 +188,30 @@ def test_windows_of_a_scene_are_tiles_of_16_bits(run: Path, tmp_path: Path) -> N
     corners = [scene[y : y + 24, x : x + 24] for y in (0, 24) for x in (0, 24)]
     paths = [str(write_tif(tmp_path / f"{at}.tif", tile)) for at, tile in enumerate(corners)]
     np.testing.assert_allclose(found.reshape(4, -1), predictor.predict_proba(paths), atol=1e-6)
+
+
+def test_strips_of_16_bits_are_stored_and_joined(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amazon_ml.scenes.tagging._STRIP", 0)
+    scene = np.tile(values(1, low=1000, high=3500), (2, 2, 1))
+    file, out, whole = write_tif(tmp_path / "scene.tif", scene, crs="EPSG:32721"), tmp_path / "out", tmp_path / "whole"
+    call = ["scene", "predict", str(run / "bundle"), "--scene", str(file), "--stride=24", "--bands=bgrn", "--out"]
+    assert main([*call, str(whole)]) == 0
+    for shard in ("0/2", "1/2"):
+        assert main([*call, str(out), "--shard", shard]) == 0
+    red = scale_levels(scene[..., 2], *read_reader(Run(run).bands).limits["r"])
+    for at, part in enumerate(sorted((out / "parts").glob("strip-*.npz"))):
+        picture = np.load(part)["picture"]
+        assert picture.dtype == np.uint8
+        assert np.abs(picture[..., 0].astype(int) - red[24 * at : 24 * at + 24]).max() <= 1
+    assert main(["scene", "merge", str(out)]) == 0
+    for name in ("picture.webp", "probabilities.tif", "summary.csv"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    with monkeypatch.context() as patch:  # a call that was stopped after its last strip
+        patch.setattr("amazon_ml.scenes.finish.write_outputs", Mock(side_effect=KeyboardInterrupt))
+        assert main([*call, str(tmp_path / "again")]) != 0
+    monkeypatch.setattr("amazon_ml.scenes.tagging._predict_strip", None)
+    assert main([*call, str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "picture.webp").read_bytes() == (whole / "picture.webp").read_bytes()
 
 
 def test_the_same_command_ends_at_the_same_weights(root: Path, run: Path, tmp_path: Path, fit_only: None) -> None:

@@ -23,7 +23,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.scenes.area import shares_inside
 from amazon_ml.scenes.cut import cut_scene
-from amazon_ml.scenes.formats import write_geojson
+from amazon_ml.scenes.formats import _geometry, write_geojson
 from amazon_ml.scenes.grid import Grid, place_windows
 from amazon_ml.scenes.layer import Column, Layer
 from amazon_ml.scenes.placing import place_files
@@ -31,6 +31,7 @@ from amazon_ml.scenes.raster import write_raster
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader
+from amazon_ml.scenes.tagging import check_memory
 from amazon_ml.scenes.values import order_bands
 from amazon_ml.scenes.vectors import crs_of
 
@@ -148,6 +149,18 @@ def test_coordinates_that_are_no_map_are_refused(tmp_path: Path, crs: str) -> No
     assert str(error.value.file) == str(tmp_path / "a.tif")
 
 
+def test_memory_is_counted_for_levels_of_two_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 rows of 96 pixels of 3 bands: values twice, 4 bytes on the way, and levels three times."""
+    files = [describe_file(str(write_scene(tmp_path / "a.tif", ground(64, 96))))]
+    mosaic, needed = place_files(files, None), order_bands(files, READER, None, None)
+    windows = place_windows(mosaic.grid, 32, 32)
+    monkeypatch.setattr("amazon_ml.scenes.tagging._MOST", 32 * 96 * 3 * (2 + 4 + 3 * 2) - 1)
+    check_memory(mosaic, windows, needed, "uint8")
+    with pytest.raises(InputError) as error:
+        check_memory(mosaic, windows, needed, "uint16")
+    assert error.value.option == "scene"
+
+
 def test_a_scene_smaller_than_a_pixel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         place_files([describe_file(str(write_scene(tmp_path / "a.tif", ground(20, 20))))], 1e6)
@@ -168,6 +181,24 @@ def test_cells_across_the_180th_meridian_are_two_polygons(tmp_path: Path) -> Non
         assert abs(x).min() >= 179.99 and abs(x).max() == 180
     whole = 300 * 300 / (111_320**2 * np.cos(np.radians(10)))
     assert min(sums) > 0 and sum(sums) == pytest.approx(whole, rel=0.01)
+
+
+def test_cells_that_touch_the_180th_meridian_are_one_polygon(tmp_path: Path) -> None:
+    """Corners on the meridian are at 180 or -180 degrees."""
+    bounds = np.array([[179.99, 0, 180, 0.01], [-180, 0, -179.99, 0.01], [180, 0, 180.01, 0.01]])
+    write_geojson(tmp_path / "a.geojson", Layer("cells", crs_of(4326), bounds, (Column("row", np.arange(3)),)))
+    for feature in json.loads((tmp_path / "a.geojson").read_text())["features"]:
+        assert feature["geometry"]["type"] == "Polygon"
+    for ring in (
+        [[179.99, 0.0], [-180.0, 0.0], [-180.0, 0.01], [179.99, 0.01], [179.99, 0.0]],
+        [[180.0, 0.0], [-179.99, 0.0], [-179.99, 0.01], [180.0, 0.01], [180.0, 0.0]],
+    ):
+        geometry = _geometry(ring)
+        assert geometry["type"] == "Polygon"
+        (corners,) = np.array(geometry["coordinates"])
+        x, y = corners.T
+        assert np.ptp(x) == pytest.approx(0.01) and (corners[0] == corners[-1]).all()
+        assert (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2 == pytest.approx(0.01**2)
 
 
 # ---------------------------------------------------------------- files of a mosaic

@@ -1,13 +1,16 @@
 """A scene in shards: to the byte what it is in one process, and nothing is joined that does not belong together."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import rasterio.shutil
 from conftest import write_sealed
 from scene_files import ground, quarters, write_scene
 
@@ -151,6 +154,20 @@ def test_parts_of_other_settings_are_not_joined(
     assert not (out / "scene.json").exists()
 
 
+def test_parts_of_a_vrt_are_not_joined_after_a_source_was_replaced(bundle: Path, tmp_path: Path) -> None:
+    source = write_scene(tmp_path / "a.tif", ground(90, 70))
+    vrt, out = tmp_path / "a.vrt", tmp_path / "out"
+    rasterio.shutil.copy(source, vrt, driver="VRT")
+    assert main(call(bundle, vrt, out, "--shard=0/2")) == 0
+    before = source.stat()
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert main(call(bundle, vrt, out, "--shard=1/2")) == 2
+    assert main(["scene", "merge", str(out)]) == 2
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert main(call(bundle, vrt, out, "--shard=1/2")) == 0
+    assert main(["scene", "merge", str(out)]) == 0
+
+
 def test_shards_have_one_engine_that_is_named(bundle: Path, scene: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     assert main(call(bundle, scene, out, "--engine=auto", "--shard=0/2")) == 2
@@ -202,6 +219,22 @@ def test_results_are_replaced_by_shards_only_on_request(bundle: Path, scene: Pat
     assert json.loads((out / "scene.json").read_text())["options"]["valid"] == 0.7
 
 
+def test_a_merge_that_was_stopped_goes_on(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert main(call(bundle, scene, whole, "--geojson")) == 0
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("amazon_ml.scenes.outputs.write_raster", Mock(side_effect=KeyboardInterrupt))
+        assert main(["scene", "merge", str(out)]) != 0
+    assert (out / "cells.gpkg").exists() and not (out / "scene.json").exists()
+    assert main(["scene", "merge", str(out), "--geojson"]) == 0
+    assert_same(out, whole)
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+    assert main(["scene", "merge", str(out)]) == 2  # a complete map
+
+
 # ---------------------------------------------------------------- on a cluster
 
 
@@ -220,6 +253,7 @@ def test_the_jobs_of_a_scene_do_what_one_process_does(bundle: Path, tmp_path: Pa
     call = ["slurm", "scene", str(bundle), "--out", str(out), *cells, "--shards=2", "--geojson"]
     assert main([*call, "--at_once=1", "--gpus_per_node=1"]) == 0
     script = (out / "slurm" / "scene.sbatch").read_text()
+    assert "--engine" not in script and "--precision" not in script
     assert "--array=0-1%1" in script and "--gpus-per-node=1" in script
     for task in range(2):
         assert not is_shard_done(out, task)
@@ -227,6 +261,41 @@ def test_the_jobs_of_a_scene_do_what_one_process_does(bundle: Path, tmp_path: Pa
         assert is_shard_done(out, task)
     assert main(words_of(out / "slurm" / "scene-merge.sbatch")) == 0
     assert_same(out, whole)
+
+
+def test_tasks_have_the_engine_and_the_precision_of_the_call(bundle: Path, scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs = ["slurm", "scene", str(bundle), "--scene", str(scene), "--out", str(out), "--shards=2", "--stride=16"]
+    assert main([*jobs, "--engine=auto"]) == 2 and not out.exists()
+    assert main([*jobs, "--engine=folded", "--precision=float32"]) == 0
+    words = words_of(out / "slurm" / "scene.sbatch")
+    assert {"--engine=folded", "--precision=float32"} <= set(words)
+    plan = json.loads((out / "parts" / "shards.json").read_text())
+    assert (plan["engine"], plan["precision"]) == ("folded", "float32")
+    assert main(words) == 0 and is_shard_done(out, 0)
+
+
+def test_the_home_folder_is_found_in_all_paths(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_scene(tmp_path / "a.tif", ground(90, 70))
+    (tmp_path / "bundle").symlink_to(bundle)
+    start, cells = ["scene", "predict", "~/bundle", "--out"], ["--scene", '["~/a.tif"]', "--stride=16"]
+    assert main([*start, str(tmp_path / "like"), *cells]) == 0
+    corners = [[500_000, 8_900_000], [500_400, 8_900_000], [500_400, 8_899_300], [500_000, 8_900_000]]
+    area = {"type": "Polygon", "coordinates": [corners], "crs": {"type": "name", "properties": {"name": "EPSG:32720"}}}
+    (tmp_path / "aoi.geojson").write_text(json.dumps(area))
+    cells += ["--aoi=~/aoi.geojson", "--like=~/like"]
+    (tmp_path / "one").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    for at in range(2):
+        assert main([*start, str(tmp_path / "out"), *cells, f"--shard={at}/2"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["scene", "merge", str(tmp_path / "out")]) == 0
+    monkeypatch.chdir(tmp_path / "one")
+    assert main(["slurm", "scene", "~/bundle", "--out", str(tmp_path / "jobs"), *cells, "--shards=2"]) == 0
+    words = words_of(tmp_path / "jobs" / "slurm" / "scene.sbatch")
+    assert json.loads(words[words.index("--scene") + 1]) == [str(tmp_path / "a.tif")]
+    assert {str(tmp_path / "bundle"), f"--aoi={tmp_path / 'aoi.geojson'}", f"--like={tmp_path / 'like'}"} <= set(words)
 
 
 def test_a_call_that_would_fail_is_refused_before_a_job_is_written(

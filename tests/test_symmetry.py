@@ -23,6 +23,14 @@ def test_each_symmetry_is_numpys_view(size: int, bands: int) -> None:
     np.testing.assert_array_equal(turned, np.stack([symmetric(images[i], i) for i in range(8)]))
 
 
+@pytest.mark.parametrize("bands", [3, 5])
+@pytest.mark.parametrize("count", [0, 2])
+def test_no_rows_of_a_store_give_no_tiles(count: int, bands: int) -> None:
+    none = np.zeros(0, dtype=np.int64)
+    for which in (None, none.astype(np.uint8)):
+        assert gather(tiles(count, 8, bands), none, which).shape == (0, 8, 8, bands)
+
+
 def test_the_eight_are_the_turns_and_mirrorings_of_a_square() -> None:
     tile = tiles(1, 5, 3)
     ours = {image.tobytes() for image in gather(tile, np.zeros(8, dtype=np.int64), np.arange(8, dtype=np.uint8))}

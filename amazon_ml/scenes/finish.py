@@ -59,6 +59,7 @@ def _tag(prepared: Prepared, store: PartStore, out: Path | None, *, geojson: boo
             "networks": made_of(predictor.bundle), "frequencies": dict(predictor.bundle.frequencies),
             "engine": predictor.engine,
         }  # fmt: skip
+        store.begin_writing()
         write_outputs(out, result, found.picture, about, title=scene_title(paths), geojson=geojson)
         log.info("wrote %s: %s cells", out, f"{int((job.inside > 0).sum()):,}")
     return result

@@ -51,13 +51,16 @@ def write_geojson(path: Path, layer: Layer) -> None:
 
 
 def _geometry(ring: list[list[float]]) -> dict[str, object]:
-    """Make a polygon, or two of a ring that crosses the 180th meridian."""
+    """Make a polygon, or two of a ring that crosses the 180th meridian; one of a ring that only touches it."""
     longitudes = [x for x, _ in ring]
     if max(longitudes) - min(longitudes) <= 180:
         return {"type": "Polygon", "coordinates": [ring]}
     east = [[x % 360, y] for x, y in ring]
-    west = [[x - 360, y] for x, y in _half(east, 1)]
-    return {"type": "MultiPolygon", "coordinates": [[_half(east, -1)], [west]]}
+    halves = [_half(east, -1), [[x - 360, y] for x, y in _half(east, 1)]]
+    areas = [half for half in halves if len({(x, y) for x, y in half}) > 2]
+    if len(areas) == 1:
+        return {"type": "Polygon", "coordinates": areas}
+    return {"type": "MultiPolygon", "coordinates": [[half] for half in areas]}
 
 
 def _half(ring: list[list[float]], side: int) -> list[list[float]]:
@@ -68,7 +71,7 @@ def _half(ring: list[list[float]], side: int) -> list[list[float]]:
             half.append([x, y])
         if (x - 180) * (other - 180) < 0:
             half.append([180.0, round(y + (180 - x) / (other - x) * (above - y), _DEGREES)])
-    return [*half, half[0]]
+    return [*half, *half[:1]]
 
 
 def _rings(layer: Layer) -> list[list[list[float]]]:

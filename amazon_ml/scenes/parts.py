@@ -6,6 +6,7 @@ The folder holds::
       request.json        a hash of all that the probabilities depend on
       shards.json         the call, for `scene merge`; only where there are shards
       strip-000003.npz    the rows of windows of one strip; complete or missing
+      writing.json        only while the map is written: files of it that lie beside the folder are of this request
       lock                held by a call for the whole scene, and shared by those for its shards
 """
 
@@ -29,7 +30,7 @@ from amazon_ml.runtime.locks import locked
 
 #: How shards are divided.
 PLAN = "shards.json"
-_REQUEST, _LOCK, _PARTS, _ENGINE = "request.json", "lock", "strip-*.npz", "engine.json"
+_REQUEST, _LOCK, _PARTS, _ENGINE, _WRITING = "request.json", "lock", "strip-*.npz", "engine.json", "writing.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def hash_request(request: Mapping[str, object]) -> str:
 def _is_ours(name: str) -> bool:
     """Whether a file of a folder of parts has one of its names, or a temporary one."""
     path = PurePath(name)
-    patterns = (_REQUEST, PLAN, _ENGINE, _PARTS)
+    patterns = (_REQUEST, PLAN, _ENGINE, _WRITING, _PARTS)
     return path.match(_LOCK) or path.match(f"{_LOCK}-*") or any(
         path.match(pattern) or path.match(f".{pattern}.*.part") for pattern in patterns
     )  # fmt: skip
@@ -105,6 +106,15 @@ class PartStore:
     def has_parts(self) -> bool:
         """Whether parts of this request are there."""
         return self.folder is not None and self.is_begun() and any(self.folder.glob(_PARTS))
+
+    def is_writing(self) -> bool:
+        """Whether a call that was stopped had begun to write the map of this request."""
+        return self.folder is not None and self.is_begun() and (self.folder / _WRITING).exists()
+
+    def begin_writing(self) -> None:
+        """Store that the map is written from now on."""
+        if self.folder is not None:
+            write_json(self.folder / _WRITING, {})
 
     @contextmanager
     def begun(self, *, overwrite: bool) -> Iterator[None]:
@@ -187,7 +197,7 @@ class PartStore:
             raise WorkError(f"cannot write {folder}: {error.strerror}") from error
 
     def _restart(self, folder: Path) -> None:
-        for part in [*folder.glob(_PARTS), folder / PLAN, folder / _ENGINE]:
+        for part in [*folder.glob(_PARTS), folder / PLAN, folder / _ENGINE, folder / _WRITING]:
             part.unlink(missing_ok=True)
         write_json(folder / _REQUEST, {"request": self.request})
 

@@ -26,6 +26,7 @@ from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.stored import read_frame
 from amazon_ml.scenes.tagging import Job, check_memory, rows_of_strips
 from amazon_ml.scenes.values import choose_scaling, order_bands
+from amazon_ml.scenes.virtual import check_virtual
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def prepare(
     stride = how.stride or (like.windows.stride if like else networks.size)
     windows = place_windows(mosaic.grid, networks.size, stride)
     needed = order_bands(files, networks.read, how.bands, how.nodata)
-    check_memory(mosaic, windows, needed)
+    check_memory(mosaic, windows, needed, networks.read.dtype)
     inside = np.ones(windows.shape, dtype=np.float32)
     if how.aoi is not None:
         inside = shares_inside(Path(how.aoi), mosaic.grid, windows)
@@ -131,7 +132,8 @@ def _networks(predictor: Predictor) -> Networks:
     for other in members:
         if other.read != largest.read or not _same_ground(other, largest):
             raise InputError(
-                "the members of the blend read tiles in different ways: other bands, limits, or metres a tile",
+                "the members of the blend read tiles in different ways: other bands, limits, types (8 and 16 bits), or "
+                "metres a tile",
                 file=other.source, option="run", remedy="tag the scene with one of its runs",
             )  # fmt: skip
     return replace(largest, batch_size=max(one.batch_size for one in members))
@@ -168,10 +170,16 @@ def _request(job: Job, how: SceneConfig) -> str:
 
 
 def _identity(path: str) -> list[object]:
-    """Identify a file by size, time and its first bytes; to hash a whole scene would take as long as to read it."""
+    """Identify a file by size, time and its first bytes; to hash a whole scene would take as long as to read it.
+
+    A VRT is identified by the files that it reads, too.
+    """
     file = Path(path)
     if not file.is_file():  # an address in a network
         return [path]
     about = file.stat()
     with file.open("rb") as stream:
-        return [about.st_size, about.st_mtime_ns, hashlib.sha256(stream.read(_HEAD)).hexdigest()]
+        own = [about.st_size, about.st_mtime_ns, hashlib.sha256(stream.read(_HEAD)).hexdigest()]
+    if file.suffix.lower() != ".vrt":
+        return own
+    return [*own, [_identity(str(source)) for source in check_virtual(file)]]

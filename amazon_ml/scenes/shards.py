@@ -130,7 +130,8 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
             "the parts are of another scene, run or option: a file has changed since they were made", file=out / PARTS,
             option="out", remedy="remove them, and tag the shards again",
         )  # fmt: skip
-    check_free(out, overwrite)
+    if not store.is_writing():  # else a merge was stopped, and the results are its own
+        check_free(out, overwrite)
     strips = strips_of(prepared.job)
     missing = {number for number, part in strips if stored_part(prepared.job, store, number, part) is None}
     if missing:
@@ -147,4 +148,7 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
 
 def _there(path: str, plan: Plan) -> str:
     """Give a path from the current folder, where the shards were tagged from another one."""
-    return path if is_remote(path) or Path(plan.folder) == Path.cwd() else str(Path(plan.folder) / path)
+    if is_remote(path):
+        return path
+    place = Path(path).expanduser()
+    return str(place if Path(plan.folder) == Path.cwd() else Path(plan.folder) / place)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.config import LevelType
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Image, Mask
 from amazon_ml.errors import InputError
@@ -91,7 +92,7 @@ class Found:
     picture: Image
 
 
-def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
+def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed, levels: LevelType) -> None:
     """Check that a strip of one row of windows fits into memory.
 
     Raises
@@ -99,7 +100,7 @@ def check_memory(mosaic: Mosaic, windows: Windows, needed: Needed) -> None:
     InputError
         If it does not.
     """
-    size = windows.size * _row_bytes(mosaic, needed)
+    size = windows.size * _row_bytes(mosaic, needed, levels)
     if size > _MOST:
         problem = f"a strip of {windows.size} rows of {mosaic.grid.width:,} pixels takes {size / 2**30:.1f} GiB"
         raise InputError(problem, option="scene", remedy="cut the scene into parts of fewer columns")
@@ -202,15 +203,15 @@ def _extremes(strip: Strip) -> npt.NDArray[np.int64]:
     return np.array([valid.sum(), black.sum(), ends.sum(axis=(0, 1)).max()], dtype=np.int64)
 
 
-def _row_bytes(mosaic: Mosaic, needed: Needed) -> int:
+def _row_bytes(mosaic: Mosaic, needed: Needed, levels: LevelType) -> int:
     """Bytes that a row of pixels takes: values, channels, and copies of both on the way."""
     itemsize = np.dtype(mosaic.places[0].file.dtype).itemsize
-    return mosaic.grid.width * len(needed.letters) * (2 * itemsize + 4 + 3)
+    return mosaic.grid.width * len(needed.letters) * (2 * itemsize + 4 + 3 * np.dtype(levels).itemsize)
 
 
 def rows_of_strips(job: Job) -> int:
     """Rows of windows of a strip: as many as one batch holds, if their pixels take little memory; at least one."""
-    bytes_each = max(1, _row_bytes(job.mosaic, job.needed) * job.windows.stride)
+    bytes_each = max(1, _row_bytes(job.mosaic, job.needed, job.scaling.reader.dtype) * job.windows.stride)
     return max(1, min(job.batch_size // job.windows.shape[1], _STRIP // bytes_each))
 
 
@@ -240,7 +241,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
     if not whole:
         valid[:] = [[shown[here].mean() for here in row] for row in places]
     chosen = np.argwhere((valid >= job.least) & (valid > 0) & (job.inside[part] > 0))
-    most = max(1, _WINDOWS // (size * size * channels.shape[-1]))
+    most = max(1, _WINDOWS // (size * size * channels.shape[-1] * channels.itemsize))
     for first in range(0, len(chosen), most):
         some = chosen[first : first + most]
         tiles = np.empty((len(some), size, size, channels.shape[-1]), dtype=channels.dtype)

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.scenes.config import SCENE, SceneConfig
@@ -22,7 +23,8 @@ _PATHS = ("aoi", "like")
 
 
 def scene_jobs(
-    run: Path, *, scene: list[str], out: Path, shards: int, how: SceneConfig = SCENE, geojson: bool = False,
+    run: Path, *, scene: list[str], out: Path, shards: int, how: SceneConfig = SCENE, engine: EngineName = "torch",
+    precision: PrecisionName | None = None, geojson: bool = False,
     site: Path | None = None, gpus_per_node: int = 0, time: str | None = None, partition: str | None = None,
     memory: str | None = None, at_once: int | None = None, requeue: bool = True, submit: bool = False,
     overwrite: bool = False,
@@ -43,6 +45,11 @@ def scene_jobs(
         Number of shards; each is a task.
     how
         How the scene is read.
+    engine
+        What computes: ``torch``, ``folded`` or ``onnx``, as in amazon-ml scene predict. ``auto`` is refused, since
+        tasks might choose different engines.
+    precision
+        ``float32`` or ``bf16``. By default float32 on a CPU, and the precision of training on a GPU.
     geojson
         Write cells.geojson, too, in longitude and latitude.
     site
@@ -74,14 +81,17 @@ def scene_jobs(
     place = out.absolute()
     if submit:
         check_not_live(place)
-    source, files = run.absolute(), [one if is_remote(one) else str(Path(one).absolute()) for one in scene]
-    predictor = Predictor.load(source)
+    source = run.expanduser().absolute()
+    files = [one if is_remote(one) else str(Path(one).expanduser().absolute()) for one in scene]
+    predictor = Predictor.load(source, engine=engine, precision=precision)
     check_folder(out, [source, *inputs_of(source, predictor.bundle)])
     check_free(out, overwrite)
     prepared = prepare(predictor, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
     plan = plan_shards(source, prepared, files, shards)
     save_plan(prepared, place, plan, overwrite=overwrite)
     words = [f"--{name}={value}" for name, value in options.items()]
+    words += [] if engine == "torch" else [f"--engine={engine}"]
+    words += [] if precision is None else [f"--precision={precision}"]
     tag = Job(
         "scene",
         f"Each task tags one of {shards} shards of {place.name}; strips that are done are not tagged again.",
@@ -109,4 +119,4 @@ def _given(how: SceneConfig) -> dict[str, str | None]:
 
 def _absolute(how: SceneConfig) -> dict[str, str]:
     named = {name: getattr(how, name) for name in _PATHS}
-    return {name: str(Path(path).absolute()) for name, path in named.items() if path is not None}
+    return {name: str(Path(path).expanduser().absolute()) for name, path in named.items() if path is not None}

@@ -66,6 +66,8 @@ def gather(
         raise ValueError(f"symmetries must be {len(rows)} numbers 0..7 in uint8")
     if out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
+    if not rows.size:
+        return out
     if symmetries is None:
         return np.take(
             images, rows, axis=0, out=out, mode="clip"

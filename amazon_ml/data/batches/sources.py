@@ -94,7 +94,9 @@ class TileFiles:
         for slot, row in enumerate(rows):
             tile = self.tile(row)
             if symmetries is not None and len(self.read.bands) > 4:  # as fast as OpenCV, which has no such pixels
-                gather(tile[None], _FIRST, symmetries[slot : slot + 1], images[slot : slot + 1])
+                # Pixels are moved as a whole, whatever their bytes are.
+                pixels = np.ascontiguousarray(tile)[None].view(np.uint8)
+                gather(pixels, _FIRST, symmetries[slot : slot + 1], images[slot : slot + 1].view(np.uint8))
             else:
                 symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images

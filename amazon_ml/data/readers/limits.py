@@ -146,7 +146,7 @@ def _check_saturated(reader: TileReader, shares: Mapping[str, Any], tiles: int, 
 
 def empty_bands_of(reader: TileReader, tiles: pd.DataFrame) -> list[str]:
     """Describe the bands that show nothing in up to 100 tiles; tiles that cannot be read are skipped."""
-    constant, dark, taken = empty_bands(_tiles_read(reader, tiles), reader.bands)
+    constant, dark, taken = empty_bands(_tiles_read(replace(reader, dtype="uint8"), tiles), reader.bands)
     if not taken:
         return []
     looked = f"in all {taken} tiles of a sample, such as {tiles['path'].iloc[0]}"
