@@ -15,7 +15,6 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
-from amazon_ml.models.losses import check_loss
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
@@ -165,7 +164,6 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
     if not run.begun():  # before the folder of the run is made: a wrong option leaves no files
         check_weights(config.model, data.bands)
         if config.data.teacher is not None:
-            check_loss(config.model.loss)
             open_teacher(Path(config.data.teacher), run)
         data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
