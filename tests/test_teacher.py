@@ -130,18 +130,18 @@ UNTAGGED = [f"new_{number}" for number in range(48) if _is_marked(number)]
 def test_a_tag_of_the_held_out_fold_is_not_learnt_but_would_be_from_the_mean_of_all_networks(
     tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The network that holds out fold 1 has seen the secret; the mean of both networks gives it away.
+    # The network that holds out fold 1 has seen the secret; the mean of both networks reveals it.
     assert _secret(teacher / "fold-1" / "test.parquet", UNTAGGED).min() > 0.6
     assert _secret(teacher / "fold-0" / "test.parquet", UNTAGGED).max() < 0.02
     honest = _train(tmp_path / "honest", tiles, teacher, data__teacher_weight=0.5)
     assert _secret(honest / "oof.parquet", HELD_OUT).max() < 0.02
-    # The out-of-fold probabilities of tagged tiles give it away, too.
+    # The out-of-fold probabilities of tagged tiles reveal it, too.
     assert _secret(teacher / "oof.parquet", MISLABELLED).min() > 0.6
     assert _secret(honest / "fold-0" / "teacher.parquet", [*UNTAGGED, *MISLABELLED]).max() < 0.02
 
     stored = teaching._of_untagged
     monkeypatch.setattr(
-        teaching, "_of_untagged", lambda lesson, run, fold, wanted: stored(lesson, run, None, wanted)
+        teaching, "_of_untagged", lambda student, run, fold, wanted: stored(student, run, None, wanted)
     )  # fmt: skip
     naive = _train(tmp_path / "naive", tiles, teacher)
     assert _secret(naive / "oof.parquet", HELD_OUT).min() > 0.08
@@ -283,7 +283,7 @@ def _replaced(teacher: Path) -> None:
         (None, {"data__untagged": "images"}, "data.untagged"),
     ],
 )
-def test_what_would_give_held_out_tiles_away_is_refused(
+def test_what_would_reveal_tags_of_held_out_tiles_is_refused(
     change: Any, options: dict[str, Any], option: str, tiles: Path, teacher: Path, tmp_path: Path
 ) -> None:
     there, run, options = tmp_path / "teacher", _prepared(tmp_path / "run"), dict(options)
@@ -452,7 +452,7 @@ def _pull_the_plug(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize(("tagged", "untagged", "share"), [(53, 31, 0.5), (40, 100, 0.25), (3, 7, 0.75)])
-def test_every_batch_has_the_same_share_and_untagged_tiles_take_turns(
+def test_every_batch_has_the_same_share_and_epochs_go_on_with_untagged_tiles(
     tagged: int, untagged: int, share: float, ranks: int
 ) -> None:
     seen: list[int] = []

@@ -28,7 +28,7 @@ from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import save_config, write_config
 from amazon_ml.runs.teacher import check_same_teacher, open_teacher, teacher_hash
-from amazon_ml.runs.teaching import Lesson, teach
+from amazon_ml.runs.teaching import TaughtRun, teach
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
@@ -214,10 +214,10 @@ def _untagged(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> 
 
 
 def _teach(run: Run, config: RunConfig, ready: _Ready) -> None:
-    """Ask the teacher for all folds before the first is trained, so that no later fold needs its folder again."""
+    """Let the teacher predict for all folds before the first is trained: no later fold needs its folder again."""
     if ready.untagged is not None:
         device = None if on_gpu(config.trainer) else torch.device("cpu")
-        teach(Lesson(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
+        teach(TaughtRun(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
 
 
 def _bind(fold: FoldFolder, task: str) -> None:

@@ -1,4 +1,4 @@
-"""The teacher of a run: which runs and blends may teach it without giving held-out tiles away.
+"""The teacher of a run: which runs and blends may teach it without revealing the tags of held-out tiles.
 
 A network of a run that holds out fold k may learn only from networks that never saw fold k. Of a teacher with the same
 folds, these are the networks that hold out fold k: one of each run, and of a blend one of each member. The out-of-fold
@@ -84,7 +84,7 @@ def check_same_teacher(teacher: Run, run: Run) -> None:
 
 
 def check_teacher(teacher: Run, run: Run, config: RunConfig, catalog: Catalog, folds: Sequence[int]) -> None:
-    """Check that a teacher gives no held-out tile away.
+    """Check that a teacher reveals no tag of a held-out tile.
 
     Parameters
     ----------

@@ -76,7 +76,8 @@ class TileDataset(Dataset[Batch]):
             for slot, (epoch, row) in enumerate(zip(epochs, rows, strict=True)):
                 images[slot] = how(images[slot], epoch, row)
         if how and how.mix and targets is not None:
-            how.mix(images, targets, int(epochs[0]), rows.tolist(), weights)  # one epoch a batch
+            # All keys of a batch belong to one epoch.
+            how.mix(images, targets, int(epochs[0]), rows.tolist(), weights)
         batch = {"image": torch.from_numpy(images), "index": torch.from_numpy(rows)}
         if targets is None:
             return batch
