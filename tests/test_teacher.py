@@ -15,6 +15,7 @@ import torch
 from conftest import leave_out_finish
 from PIL import Image
 
+from amazon_ml.data.augment.mix import Mix
 from amazon_ml.data.batches.sources import JoinedTiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -23,7 +24,6 @@ from amazon_ml.data.taught import Taught, confidence
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.losses import LOSSES, make_loss
-from amazon_ml.models.losses.bce import BCE
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline import rounds
 from amazon_ml.pipeline.train import train
@@ -34,7 +34,10 @@ from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import ChangedError, adopt
+from amazon_ml.runs.teacher import check_teacher
+from amazon_ml.runs.tile_files import record_tiles
 from amazon_ml.training import callbacks
+from amazon_ml.training.tiles import prepare_tiles
 
 SIZE = 16
 OPTIONS = {
@@ -127,18 +130,18 @@ UNTAGGED = [f"new_{number}" for number in range(48) if _is_marked(number)]
 def test_a_tag_of_the_held_out_fold_is_not_learnt_but_would_be_from_the_mean_of_all_networks(
     tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The network that holds out fold 1 has seen the secret; the mean of both networks gives it away.
+    # The network that holds out fold 1 has seen the secret; the mean of both networks reveals it.
     assert _secret(teacher / "fold-1" / "test.parquet", UNTAGGED).min() > 0.6
     assert _secret(teacher / "fold-0" / "test.parquet", UNTAGGED).max() < 0.02
     honest = _train(tmp_path / "honest", tiles, teacher, data__teacher_weight=0.5)
     assert _secret(honest / "oof.parquet", HELD_OUT).max() < 0.02
-    # The out-of-fold probabilities of tagged tiles give it away, too.
+    # The out-of-fold probabilities of tagged tiles reveal it, too.
     assert _secret(teacher / "oof.parquet", MISLABELLED).min() > 0.6
     assert _secret(honest / "fold-0" / "teacher.parquet", [*UNTAGGED, *MISLABELLED]).max() < 0.02
 
     stored = teaching._of_untagged
     monkeypatch.setattr(
-        teaching, "_of_untagged", lambda lesson, run, fold, wanted: stored(lesson, run, None, wanted)
+        teaching, "_of_untagged", lambda student, run, fold, wanted: stored(student, run, None, wanted)
     )  # fmt: skip
     naive = _train(tmp_path / "naive", tiles, teacher)
     assert _secret(naive / "oof.parquet", HELD_OUT).min() > 0.08
@@ -220,6 +223,13 @@ def test_a_blend_teaches_with_the_networks_of_the_fold_of_its_members(
 # ---------------------------------------------------------------- refused
 
 
+def _softened(teacher: Path) -> None:
+    """Write down that the teacher was trained on soft labels."""
+    config = teacher / "config.yaml"
+    config.write_text(config.read_text().replace("soft_labels: null", "soft_labels: doubted.csv"))
+    adopt(config)
+
+
 def _cut(teacher: Path) -> None:
     """Leave the network of fold 1 alone."""
     shutil.rmtree(teacher / "fold-0")
@@ -261,6 +271,7 @@ def _replaced(teacher: Path) -> None:
         (_bundle, {}, "data.teacher"),
         (_empty, {}, "data.teacher"),
         (_renamed, {}, "data.teacher"),
+        (_softened, {}, "data.teacher"),
         (_edited, {}, ""),
         (None, {"data__tags": [SECRET, "dark", "bright"]}, "data.teacher"),
         (None, {"other_folds": True}, "data.teacher"),
@@ -272,7 +283,7 @@ def _replaced(teacher: Path) -> None:
         (None, {"data__untagged": "images"}, "data.untagged"),
     ],
 )
-def test_what_would_give_held_out_tiles_away_is_refused(
+def test_what_would_reveal_tags_of_held_out_tiles_is_refused(
     change: Any, options: dict[str, Any], option: str, tiles: Path, teacher: Path, tmp_path: Path
 ) -> None:
     there, run, options = tmp_path / "teacher", _prepared(tmp_path / "run"), dict(options)
@@ -314,6 +325,12 @@ def test_tiles_of_a_published_test_split_are_neither_taught_nor_may_the_teacher_
     with pytest.raises(InputError) as error:  # this teacher was trained on all of them
         train(_config(tmp_path / "seen", tiles, data__splits=splits, data__teacher=str(teacher)))
     assert (error.value.option, str(error.value.file)) == ("data.teacher", str(teacher))
+    few = {part: str(tmp_path / f"few_{part}.txt") for part in splits}
+    for part, numbers in (("train", range(30)), ("val", range(30, 60)), ("test", range(60, 96))):
+        Path(few[part]).write_text("\n".join(f"tile_{number}" for number in numbers))
+    with pytest.raises(InputError) as error:  # all of so few other tiles are in the test split
+        train(_config(tmp_path / "few", tiles, data__splits=few, data__teacher=str(teacher), data__max_samples=30))
+    assert error.value.option == "data.max_samples"
     own = tmp_path / "own"
     with pytest.MonkeyPatch.context() as patch:
         leave_out_finish(patch)
@@ -328,17 +345,27 @@ def test_options_of_a_teacher_need_one() -> None:
     for option, value in {"untagged_share": 0.3, "least_confidence": 0.9, "untagged": "a", "teacher_weight": 1}.items():
         with pytest.raises(InputError):
             RunConfig.load([], {"data.root": "a", f"data.{option}": value})
+    with pytest.raises(InputError):  # soft labels come from networks that saw the held-out tiles
+        RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.soft_labels": "c"})
     with pytest.raises(InputError):  # a teacher that is not listened to
         RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.untagged_share": 0})
 
 
-def test_a_loss_that_takes_no_soft_targets_is_refused(
-    tiles: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_loss_of_the_teacher_that_shifts_probabilities_is_named(
+    tiles: Path, teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(LOSSES, "bce", type("Hard", (BCE,), {"takes_soft_targets": False}))
-    with pytest.raises(InputError) as error:
-        train(_config(tmp_path / "run", tiles, data__teacher=str(teacher)))
-    assert error.value.option == "model.loss" and not (tmp_path / "run").exists()
+    shutil.copytree(teacher, tmp_path / "teacher")
+    file = tmp_path / "teacher" / "config.yaml"
+    file.write_text(file.read_text().replace("loss: bce", "loss: focal"))
+    adopt(file)
+    config, run = _config(tmp_path / "run", tiles, data__teacher=str(teacher)), Run(_prepared(tmp_path / "run"))
+    data = prepare_tiles(run, config)
+    record_tiles(run, data.catalog, None)
+    for name, warned in ((teacher, 0), (tmp_path / "teacher", 1)):
+        caplog.clear()
+        check_teacher(Run(name), run, config, data.catalog, [0])
+        shown = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert len(shown) == warned and all("focal" in record.getMessage() for record in shown)
 
 
 # ---------------------------------------------------------------- stopped and resumed
@@ -425,7 +452,7 @@ def _pull_the_plug(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize(("tagged", "untagged", "share"), [(53, 31, 0.5), (40, 100, 0.25), (3, 7, 0.75)])
-def test_every_batch_has_the_same_share_and_untagged_tiles_take_turns(
+def test_every_batch_has_the_same_share_and_epochs_go_on_with_untagged_tiles(
     tagged: int, untagged: int, share: float, ranks: int
 ) -> None:
     seen: list[int] = []
@@ -468,6 +495,27 @@ def test_joined_tiles_are_those_of_their_sources() -> None:
     turned = np.array([0, 1, 0, 1, 0, 1], dtype=np.uint8)
     np.testing.assert_array_equal(joined.fetch(rows, turned)[:, 1, 1, 2], rows + 100 * turned)
     assert joined.fetch(np.array([6, 7])).shape == (2, 2, 2, 3)
+
+
+@pytest.mark.parametrize("way", ["mixup_alpha", "cutmix_alpha"])
+def test_mixed_tiles_count_by_share_and_weight(way: str) -> None:
+    images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    targets, weights = np.array([[1, 0], [0, 0.5]], dtype=np.float32), np.array([1, 3], dtype=np.float32)
+    shares = np.eye(2, dtype=np.float32)
+    Mix(**{way: 1.0}, seed=4)(images.copy(), shares, 0, [0, 1])
+    share = float(shares[0, 0])
+    assert 0.05 < share < 0.95
+    mixed, total = targets.copy(), weights.copy()
+    Mix(**{way: 1.0}, seed=4)(images.copy(), mixed, 0, [0, 1], total)
+    first, second = share + 3 * (1 - share), 3 * share + (1 - share)
+    np.testing.assert_allclose(total, [first, second], rtol=1e-6)
+    expected = [[share / first, 1.5 * (1 - share) / first], [(1 - share) / second, 1.5 * share / second]]
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+
+    alone, equal, twos = targets.copy(), targets.copy(), np.full(2, 2, dtype=np.float32)
+    Mix(**{way: 1.0}, seed=4)(images.copy(), alone, 0, [0, 1])
+    Mix(**{way: 1.0}, seed=4)(images.copy(), equal, 0, [0, 1], twos)
+    assert np.array_equal(alone, equal) and (twos == 2).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -278,6 +278,9 @@ class DataConfig(ReadingConfig):
                 raise ValueError(f"{given[0]} is for tiles that a teacher tags: name its run with data.teacher")
         elif not self.untagged_share and not self.teacher_weight:
             raise ValueError("a teacher without any influence: untagged_share and teacher_weight are both 0")
+        elif self.soft_labels is not None:
+            raise ValueError("soft_labels and teacher cannot be combined: soft labels are probabilities of networks "
+                             "that were trained on the held-out tiles")  # fmt: skip
         elif self.untagged is not None and not self.untagged_share:
             raise ValueError("untagged names tiles that are not used, since untagged_share is 0")
         return self

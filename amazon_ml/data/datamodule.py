@@ -277,10 +277,10 @@ class PlanetDataModule(pl.LightningDataModule):
 
     @cached_property
     def taught(self) -> Taught:
-        """What the teacher says of the training tiles of this fold."""
+        """The teacher's probabilities for the training tiles of this fold."""
         file = self.hparams["teacher_file"]
         if file is None:
-            raise InputError("the data module asks no teacher itself", option="teacher",
+            raise InputError("the data module needs a file of the teacher's probabilities", option="teacher",
                              remedy="train with amazon_ml.train, or give the `teacher_file` of such a run")  # fmt: skip
         return read_taught(Path(file), self.catalog.tags.names)
 

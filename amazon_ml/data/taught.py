@@ -1,4 +1,4 @@
-"""What a teacher says of training tiles: lists the tiles that it may tag, and makes targets of its probabilities.
+"""The teacher's probabilities for training tiles: lists the tiles that it may tag, and makes targets of them.
 
 The teacher is a trained run or a blend. Its probabilities are stored for each fold of the run that it teaches, since
 each fold may be taught only by networks that hold out the same fold.
@@ -34,7 +34,7 @@ class Taught:
     Parameters
     ----------
     tagged
-        One row for each tagged tile that the teacher was asked for, by its name, and one float32 column a tag.
+        One row for each tagged tile that the teacher predicted, by its name, and one float32 column a tag.
     untagged
         The same of the untagged tiles.
     """
@@ -111,7 +111,9 @@ def mixed_targets(
         return own
     rows = taught.index.get_indexer(pd.Index(names))
     if (rows < 0).any():
-        raise InputError(f"the teacher was not asked for the tagged tile {names.iloc[int((rows < 0).argmax())]}")
+        raise InputError(
+            f"there is no probability of the teacher for the tagged tile {names.iloc[int((rows < 0).argmax())]}"
+        )
     return np.asarray((1 - weight) * own + weight * taught.to_numpy(dtype=np.float32)[rows], dtype=np.float32)
 
 

@@ -15,7 +15,6 @@ from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
-from amazon_ml.models.losses import check_loss
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, locked_fold
@@ -29,7 +28,7 @@ from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import save_config, write_config
 from amazon_ml.runs.teacher import check_same_teacher, open_teacher, teacher_hash
-from amazon_ml.runs.teaching import Lesson, teach
+from amazon_ml.runs.teaching import TaughtRun, teach
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
@@ -165,7 +164,6 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
     if not run.begun():  # before the folder of the run is made: a wrong option leaves no files
         check_weights(config.model, data.bands)
         if config.data.teacher is not None:
-            check_loss(config.model.loss)
             open_teacher(Path(config.data.teacher), run)
         data.catalog  # noqa: B018 (it is read once)
     with locked(run, wait=True):
@@ -216,10 +214,10 @@ def _untagged(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> 
 
 
 def _teach(run: Run, config: RunConfig, ready: _Ready) -> None:
-    """Ask the teacher for all folds before the first is trained, so that no later fold needs its folder again."""
+    """Let the teacher predict for all folds before the first is trained: no later fold needs its folder again."""
     if ready.untagged is not None:
         device = None if on_gpu(config.trainer) else torch.device("cpu")
-        teach(Lesson(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
+        teach(TaughtRun(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
 
 
 def _bind(fold: FoldFolder, task: str) -> None:

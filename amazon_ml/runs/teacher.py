@@ -1,4 +1,4 @@
-"""The teacher of a run: which runs and blends may teach it without giving held-out tiles away.
+"""The teacher of a run: which runs and blends may teach it without revealing the tags of held-out tiles.
 
 A network of a run that holds out fold k may learn only from networks that never saw fold k. Of a teacher with the same
 folds, these are the networks that hold out fold k: one of each run, and of a blend one of each member. The out-of-fold
@@ -9,6 +9,7 @@ probability that is out-of-fold.
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,10 @@ from amazon_ml.runs.tiles import read_bands
 
 #: Ways to blend that nothing is fitted for: the others depend on labels or probabilities of all folds.
 UNFITTED = ("mean", "logit_mean")
+#: Losses that are least at the frequencies of tags; those of the others shift probabilities.
+UNBIASED = ("bce", "grouped_softmax")
+
+log = logging.getLogger(__name__)
 
 
 def open_teacher(path: Path, student: Run) -> Run:
@@ -79,7 +84,7 @@ def check_same_teacher(teacher: Run, run: Run) -> None:
 
 
 def check_teacher(teacher: Run, run: Run, config: RunConfig, catalog: Catalog, folds: Sequence[int]) -> None:
-    """Check that a teacher gives no held-out tile away.
+    """Check that a teacher reveals no tag of a held-out tile.
 
     Parameters
     ----------
@@ -112,6 +117,10 @@ def check_teacher(teacher: Run, run: Run, config: RunConfig, catalog: Catalog, f
     own = _own_folds(run, catalog)
     for one in single_runs(teacher):
         _check_run(one, run, config, own, catalog, folds)
+    losses = sorted({one.read_config().model.loss for one in single_runs(teacher)} - {*UNBIASED})
+    if losses:
+        log.warning("the probabilities of the teacher %s are shifted by its loss (%s), and the run learns shifted "
+                    "targets", teacher.path, ", ".join(losses))  # fmt: skip
     if not config.data.validate and config.data.teacher_weight:
         missing = own.index.difference(pd.Index(read_oof(teacher)[0]))
         if len(missing):
@@ -142,6 +151,11 @@ def _check_run(
                        f"test split, such as {tested[0]}", "name a run with the same splits")  # fmt: skip
     if config.data.validate:
         _check_same_folds(teacher, run, theirs, own)
+        if teacher.read_config().data.soft_labels is not None:  # for the reason above: they are out-of-fold
+            raise _refused(
+                teacher.path, "the teacher was trained on `data.soft_labels`: some of them come from networks that "
+                "were trained on held-out tiles", "name a run without `data.soft_labels`",
+            )  # fmt: skip
         finished = [fold.number for fold in teacher.finished_folds()]
         for fold in folds:
             if fold not in finished:

@@ -1,4 +1,4 @@
-"""Asks a teacher for its probabilities of training tiles, and stores them in the run that learns from it."""
+"""Predicts training tiles with the networks of a teacher, and stores the probabilities in the run that it teaches."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class TaughtRecord(TypedDict):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TaughtRun:
     """A run that learns from a teacher.
 
     Parameters
@@ -72,10 +72,10 @@ class Lesson:
     device: torch.device | None = None
 
 
-def teach(lesson: Lesson, folds: list[int]) -> None:
-    """Store what the teacher says of the training tiles of some folds, for a caller that holds the locks of the folds.
+def teach(student: TaughtRun, folds: list[int]) -> None:
+    """Store the teacher's probabilities for the training tiles of some folds, for a caller that holds their locks.
 
-    The networks of the teacher are asked for each fold, and not again when the run is resumed: stored probabilities
+    The networks of the teacher predict once for each fold, and not again when the run is resumed: stored probabilities
     need no teacher. Those that the teacher has stored itself, of the same files, are taken over.
 
     Raises
@@ -83,24 +83,24 @@ def teach(lesson: Lesson, folds: list[int]) -> None:
     InputError
         If the teacher must not teach this run, or is another one than when the run began.
     """
-    run = lesson.run
-    needed = [fold for fold in folds if _needs_teacher(lesson, run.fold(fold))]
+    run = student.run
+    needed = [fold for fold in folds if _needs_teacher(student, run.fold(fold))]
     if not needed:
         return
-    teacher = open_teacher(Path(str(lesson.config.data.teacher)), run)
-    check_teacher(teacher, run, lesson.config, lesson.catalog, needed)  # all of them before the first is predicted
+    teacher = open_teacher(Path(str(student.config.data.teacher)), run)
+    check_teacher(teacher, run, student.config, student.catalog, needed)  # all of them before the first is predicted
     check_same_teacher(teacher, run)
     for fold in needed:
-        _store(lesson, run.fold(fold), teacher)
+        _store(student, run.fold(fold), teacher)
 
 
-def _needs_teacher(lesson: Lesson, folder: FoldFolder) -> bool:
+def _needs_teacher(student: TaughtRun, folder: FoldFolder) -> bool:
     """Whether a fold is still to be taught; a fold whose training has begun must have its probabilities."""
     if folder.weights.exists():  # its training is done
         return False
-    made_of = _made_of(lesson, _tagged(lesson, folder.number))
+    made_of = _made_of(student, _tagged(student, folder.number))
     if not folder.last.exists():
-        return not (lesson.begun and _is_stored(folder, made_of))
+        return not (student.begun and _is_stored(folder, made_of))
     again = f"delete {folder.path} and train the fold again"
     for file in (folder.teacher, folder.taught_by):
         check_recorded(file)
@@ -111,28 +111,28 @@ def _needs_teacher(lesson: Lesson, folder: FoldFolder) -> bool:
     return False
 
 
-def _tagged(lesson: Lesson, fold: int) -> "pd.Series[str]":
-    """Give the names of the tagged tiles that the teacher is asked for."""
-    names = lesson.catalog.labelled["image_name"]
-    if not lesson.config.data.teacher_weight:
+def _tagged(student: TaughtRun, fold: int) -> "pd.Series[str]":
+    """Give the names of the tagged tiles that the teacher predicts."""
+    names = student.catalog.labelled["image_name"]
+    if not student.config.data.teacher_weight:
         return names.iloc[:0]
-    if not lesson.config.data.validate:
+    if not student.config.data.validate:
         return names
-    return names[read_folds(lesson.run.folds, names) != fold]
+    return names[read_folds(student.run.folds, names) != fold]
 
 
-def _made_of(lesson: Lesson, tagged: "pd.Series[str]") -> str:
-    run = lesson.run
-    teacher, wanted = run.read_provenance()["teacher"]["sha256"], list(_wanted(lesson).items())
+def _made_of(student: TaughtRun, tagged: "pd.Series[str]") -> str:
+    run = student.run
+    teacher, wanted = run.read_provenance()["teacher"]["sha256"], list(_wanted(student).items())
     content = [teacher, hash_file(run.folds), tagged.tolist(), wanted]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _wanted(lesson: Lesson) -> "pd.Series[str]":
+def _wanted(student: TaughtRun) -> "pd.Series[str]":
     """Give the hashes of the files of the untagged tiles, by name."""
-    if lesson.untagged.empty:
+    if student.untagged.empty:
         return pd.Series(dtype=object)
-    return hashes_by_name(lesson.run.untagged, labelled=False).loc[lesson.untagged["image_name"].tolist()]
+    return hashes_by_name(student.run.untagged, labelled=False).loc[student.untagged["image_name"].tolist()]
 
 
 def _is_stored(folder: FoldFolder, made_of: str, networks: dict[str, str] | None = None) -> bool:
@@ -142,17 +142,17 @@ def _is_stored(folder: FoldFolder, made_of: str, networks: dict[str, str] | None
     return record["made_of"] == made_of and networks in (None, record["networks"])
 
 
-def _store(lesson: Lesson, folder: FoldFolder, teacher: Run) -> None:
-    tagged = _tagged(lesson, folder.number)
-    made_of = _made_of(lesson, tagged)
-    fold = folder.number if lesson.config.data.validate else None
+def _store(student: TaughtRun, folder: FoldFolder, teacher: Run) -> None:
+    tagged = _tagged(student, folder.number)
+    made_of = _made_of(student, tagged)
+    fold = folder.number if student.config.data.validate else None
     used = [file for one in single_runs(teacher) for file in run_networks(one, fold).weights]
     networks = {str(file): hash_file(file) for file in used}
     if _is_stored(folder, made_of, networks):
         return
-    untagged = lesson.untagged["image_name"]
-    of_untagged = _of_untagged(lesson, teacher, fold, _wanted(lesson))
-    of_tagged = _of_tagged(lesson, teacher, fold, tagged)
+    untagged = student.untagged["image_name"]
+    of_untagged = _of_untagged(student, teacher, fold, _wanted(student))
+    of_tagged = _of_tagged(student, teacher, fold, tagged)
     taught = Taught(of_tagged.loc[tagged.tolist()], of_untagged.loc[untagged.tolist()])
     record: TaughtRecord = {
         "teacher": str(teacher.path), "networks": networks, "tagged": len(tagged), "untagged": len(untagged),
@@ -162,16 +162,16 @@ def _store(lesson: Lesson, folder: FoldFolder, teacher: Run) -> None:
     write_table(folder.teacher, taught.table())
 
 
-def _of_tagged(lesson: Lesson, teacher: Run, fold: int | None, tagged: "pd.Series[str]") -> pd.DataFrame:
+def _of_tagged(student: TaughtRun, teacher: Run, fold: int | None, tagged: "pd.Series[str]") -> pd.DataFrame:
     """Give probabilities of tagged tiles, by name and tag: those of the networks of the fold, else out-of-fold ones."""
     if tagged.empty:
         return pd.DataFrame(columns=list(teacher.tags()), dtype=np.float32)
     if fold is None:
         return _read(teacher.oof, teacher)
-    return _combined(teacher, lambda one: _predicted(lesson, one, fold, tagged, labelled=True))
+    return _combined(teacher, lambda one: _predicted(student, one, fold, tagged, labelled=True))
 
 
-def _of_untagged(lesson: Lesson, teacher: Run, fold: int | None, wanted: "pd.Series[str]") -> pd.DataFrame:
+def _of_untagged(student: TaughtRun, teacher: Run, fold: int | None, wanted: "pd.Series[str]") -> pd.DataFrame:
     """Give probabilities of untagged tiles, by name and tag."""
     if wanted.empty:
         return pd.DataFrame(columns=list(teacher.tags()), dtype=np.float32)
@@ -181,7 +181,7 @@ def _of_untagged(lesson: Lesson, teacher: Run, fold: int | None, wanted: "pd.Ser
         if _has_predicted(one, stored, wanted):
             log.info("taking over %s", stored)
             return _read(stored, one).loc[wanted.index]
-        return _predicted(lesson, one, fold, wanted.index.to_series(), labelled=False)
+        return _predicted(student, one, fold, wanted.index.to_series(), labelled=False)
 
     return _combined(teacher, of)
 
@@ -208,33 +208,36 @@ def _combined(teacher: Run, of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
 
 
 def _predicted(
-    lesson: Lesson, teacher: Run, fold: int | None, names: "pd.Series[str]", *, labelled: bool
+    student: TaughtRun, teacher: Run, fold: int | None, names: "pd.Series[str]", *, labelled: bool
 ) -> pd.DataFrame:
     """Predict tiles with the networks of a run that hold out a fold, or with all of them."""
     networks = run_networks(teacher, fold)
     kind = "tagged" if labelled else "untagged"
-    log.info("asking %s for %s %s tiles", ", ".join(map(str, networks.weights)), f"{len(names):,}", kind)
+    log.info("predicting %s %s tiles with %s", f"{len(names):,}", kind, ", ".join(map(str, networks.weights)))
 
     def listing(read: TileReader) -> pd.DataFrame:
-        tiles = _listed(lesson, read, labelled=labelled).set_index("image_name", drop=False)
+        tiles = _listed(student, read, labelled=labelled).set_index("image_name", drop=False)
         lacking = names[~names.isin(tiles.index)]
         if len(lacking):
-            raise InputError(f"the teacher finds no file of {lacking.iloc[0]} for its bands", file=teacher.path,
-                             option="data.teacher")  # fmt: skip
+            raise InputError(
+                f"the teacher reads the bands {', '.join(read.bands)}, and {len(lacking):,} tiles have no file of "
+                f"them, such as {lacking.iloc[0]}", file=teacher.path, option="data.teacher",
+                remedy="add these files, or name a teacher that reads the bands of the run",
+            )  # fmt: skip
         return tiles.loc[names.tolist()].reset_index(drop=True)
 
-    workers = lesson.config.data.num_workers
-    predicted = predict_listed(networks, listing, workers, Engine(lesson.device, workers))
+    workers = student.config.data.num_workers
+    predicted = predict_listed(networks, listing, workers, Engine(student.device, workers))
     if predicted.failed:
         raise InputError(describe_broken(list(predicted.failed.values()), len(names)))
     return pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(networks.tags))
 
 
-def _listed(lesson: Lesson, read: TileReader, *, labelled: bool) -> pd.DataFrame:
+def _listed(student: TaughtRun, read: TileReader, *, labelled: bool) -> pd.DataFrame:
     """List the tiles with the files that a reader needs, which may be others than those that the run reads."""
-    catalog, data = lesson.catalog, lesson.config.data
-    if reading_of(read) == reading_of(read_bands(lesson.run)):
-        return catalog.labelled if labelled else lesson.untagged
+    catalog, data = student.catalog, student.config.data
+    if reading_of(read) == reading_of(read_bands(student.run)):
+        return catalog.labelled if labelled else student.untagged
     table = {one.name: getattr(data, one.name) for one in fields(TableConfig)}
     reading = ReadingConfig(**{**table, **reading_of(read), "tags": list(catalog.tags.names)})
     if labelled or data.untagged is None:

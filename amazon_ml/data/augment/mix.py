@@ -39,7 +39,9 @@ class Mix:
         both: tuple[tuple[Way, float | None], ...] = ((mixup, mixup_alpha), (cutmix, cutmix_alpha))
         self.ways = [(way, alpha) for way, alpha in both if alpha is not None]
 
-    def __call__(self, images: Image, targets: Targets, epoch: int, indices: Sequence[int]) -> None:
+    def __call__(
+        self, images: Image, targets: Targets, epoch: int, indices: Sequence[int], weights: Targets | None = None
+    ) -> None:
         """Mix a batch in place, or do not change it; equal arguments give equal batches.
 
         Parameters
@@ -52,11 +54,21 @@ class Mix:
             Counted from 0.
         indices
             Positions of the tiles of the batch, in its order.
+        weights
+            Weight of each tile in the loss, float32 (tiles,), mixed in place, too. The target of a mixed tile is then
+            the mean of both targets by share and weight, as if each of both tiles had its own term in the loss.
         """
         rng = np.random.default_rng((self.seed, epoch, *indices))
         if self.ways and rng.random() < self.prob:
             way, alpha = self.ways[rng.integers(len(self.ways))]
-            way(images, targets, rng.beta(alpha, alpha), rng)
+            share = rng.beta(alpha, alpha)
+            if weights is None or (weights == weights[0]).all():
+                way(images, targets, share, rng)
+                return
+            both = np.column_stack([targets * weights[:, None], weights])
+            way(images, both, share, rng)
+            weights[:] = both[:, -1]
+            targets[:] = both[:, :-1] / both[:, -1:]
 
 
 def mixup(images: Image, targets: Targets, share: float, rng: np.random.Generator) -> None:

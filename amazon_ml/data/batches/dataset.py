@@ -65,25 +65,26 @@ class TileDataset(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         """Fetch a batch without a dictionary and a copy for each tile."""
         epochs, rows = np.divmod(keys, len(self))
-        targets = None
+        targets = weights = None
         if self._targets is not None:
             targets = self._targets[rows if self._rows is None else self._rows[rows]].astype(np.float32)
-            if self._weights is not None:  # in one array, so that mixed tiles have mixed weights
-                targets = np.column_stack([targets, self._weights[rows].astype(np.float32)])
+            if self._weights is not None:
+                weights = self._weights[rows].astype(np.float32)
         how = self.augmentation
         images = self.source.fetch(rows, how.symmetries(epochs, rows) if how else None)
         if how and not how.only_symmetry:
             for slot, (epoch, row) in enumerate(zip(epochs, rows, strict=True)):
                 images[slot] = how(images[slot], epoch, row)
         if how and how.mix and targets is not None:
-            how.mix(images, targets, int(epochs[0]), rows.tolist())  # all keys of a batch belong to one epoch
+            # All keys of a batch belong to one epoch.
+            how.mix(images, targets, int(epochs[0]), rows.tolist(), weights)
         batch = {"image": torch.from_numpy(images), "index": torch.from_numpy(rows)}
         if targets is None:
             return batch
-        values = torch.from_numpy(targets)
-        if self._weights is None:
-            return {**batch, "target": values}
-        return {**batch, "target": values[:, :-1].contiguous(), "weight": values[:, -1].contiguous()}
+        batch["target"] = torch.from_numpy(targets)
+        if weights is not None:
+            batch["weight"] = torch.from_numpy(weights)
+        return batch
 
 
 class EpochSampler(Sampler[Key]):

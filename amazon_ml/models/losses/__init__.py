@@ -12,7 +12,7 @@ from amazon_ml.models.losses.loss import Loss, prior_logits
 from amazon_ml.models.losses.reweighted import LabelSmoothing, PosWeight
 from amazon_ml.models.losses.soft_f import SoftF
 
-__all__ = ["LOSSES", "Loss", "check_loss", "make_loss", "prior_logits"]
+__all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
 
 #: Classes of losses by name; each is made from the tag list and its own arguments.
 LOSSES: dict[str, type[Loss]] = {
@@ -24,20 +24,6 @@ LOSSES: dict[str, type[Loss]] = {
     "soft_f2": SoftF,
     "grouped_softmax": GroupedSoftmax,
 }
-
-
-def check_loss(name: str) -> None:
-    """Check that a loss can be trained on probabilities of a teacher; an unknown name passes.
-
-    Raises
-    ------
-    InputError
-        If its targets must be 0 or 1.
-    """
-    if name in LOSSES and not LOSSES[name].takes_soft_targets:
-        able = [other for other, loss in LOSSES.items() if loss.takes_soft_targets]
-        raise InputError(f"the loss {name} takes targets of 0 and 1 alone, and a teacher gives probabilities",
-                         option="model.loss", remedy=f"choose one of {', '.join(able)}")  # fmt: skip
 
 
 def make_loss(name: str, args: Mapping[str, Any] = {}, tags: Sequence[str] = ()) -> Loss:

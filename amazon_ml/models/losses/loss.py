@@ -24,8 +24,6 @@ class Loss(nn.Module):
 
     #: Whether the loss depends on a call of `learn_frequencies`.
     needs_frequencies = False
-    #: Whether targets between 0 and 1 have a meaning, as a teacher gives them.
-    takes_soft_targets = True
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
