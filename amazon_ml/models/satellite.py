@@ -5,14 +5,14 @@ Whatever does not fit is an error: nothing stays random but the head.
 
 The scaling
 -----------
-The network of the table sees ``(value - mean) / std`` of the values of the files. Tiles are levels ``u`` in 0..255, for
-which a reader has stretched 16-bit values from its limits: ``value = low + u / 255 * (high - low)``. So the same input
-is ``(u / 255 - mean') / std'`` with::
+The network of the table sees ``(value - mean) / std`` of the values of the files. Tiles are levels ``u`` in 0..255 (in
+16 bits: a level divided by 257), for which a reader has stretched 16-bit values from its limits:
+``value = low + u / 255 * (high - low)``. So the same input is ``(u / 255 - mean') / std'`` with::
 
     mean' = (mean - low) / (high - low)        std' = std / (high - low)
 
-up to the rounding to 256 levels, and to values beyond the limits, which are clipped. Where a table expects levels of a
-picture, 0..255, ``mean' = mean / 255`` and ``std' = std / 255``.
+up to the rounding to 256 or 65,536 levels, and to values beyond the limits, which are clipped. Where a table expects
+levels of a picture, 0..255, ``mean' = mean / 255`` and ``std' = std / 255``.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""The LightningModule: converts uint8 tiles to one logit for each tag, and defines training."""
+"""The LightningModule: converts tiles of uint8 or uint16 to one logit for each tag, and defines training."""
 
 import copy
 from collections.abc import Mapping, Sequence

@@ -39,14 +39,14 @@ has one too many, or one of another shape, it is refused with a list.
 ## Scaling
 
 The normalisation comes from the table, and is stored with the network. The column *input* says what the network saw
-in its training. Tiles have 8 bits. So two cases differ:
+in its training. Tiles have levels of 8 bits, or of 16. So two cases differ:
 
 - **Levels of a picture** (0 to 255): the JPG or PNG as it is. TIFs of 16 bits become such levels by
   `data.tif_limits`, by default percentiles 1 and 99, whose contrast differs from that of another picture.
 - **Reflectance** (times 10,000): TIFs of 16 bits that hold it. A level u between the limits low and high stands for
   the value v = low + u / 255 · (high - low). The network gets (v - mean) / std of the table. Values beyond the limits
-  are clipped, and there are 256 steps between them. Limits such as `--data.tif_limits '{n: [0, 5000]}'` keep bright
-  values that percentiles clip.
+  are clipped, and there are 256 levels between them; with `data.dtype` uint16 there are 65,536, and u is a level
+  divided by 257. Limits such as `--data.tif_limits '{n: [0, 5000]}'` keep bright values that percentiles clip.
 
 A picture of 8 bits does not tell reflectance, so it is refused for such weights. Tiles whose limits are no
 reflectance times 10,000 are refused, too: all closer than 10, or all above 40,000. Smaller errors cannot be seen.

@@ -23,7 +23,7 @@ from amazon_ml.scenes.grid import Grid
 from amazon_ml.scenes.placing import Mosaic, Place
 from amazon_ml.scenes.sources import SceneFile, damaged, opened
 
-#: Turns the unscaled bands of some rows into channels of uint8, (rows, width, bands).
+#: Turns the unscaled bands of some rows into channels of uint8 or uint16, (rows, width, bands).
 Scale = Callable[[Bands], Image]
 _Item = TypeVar("_Item")
 
@@ -44,7 +44,7 @@ class Strip:
     top
         First row.
     channels
-        uint8 of shape (rows, width, bands).
+        uint8 or uint16 of shape (rows, width, bands).
     valid
         Whether each pixel has data, shape (rows, width).
     """

@@ -80,7 +80,7 @@ class Found:
     black
         Share of the pixels with data that are 0 in all channels.
     clipped
-        Share of the values of these pixels that are 0 or 255, in the channel where it is largest.
+        Share of the values of these pixels at the lowest or the highest level, in the channel where it is largest.
     picture
         The scene scaled down: red, green, blue and opacity.
     """

@@ -47,7 +47,7 @@ class Mix:
         Parameters
         ----------
         images
-            uint8 of shape (tiles, height, width, bands), contiguous.
+            uint8 or uint16 of shape (tiles, height, width, bands), contiguous.
         targets
             float32 of shape (tiles, tags).
         epoch

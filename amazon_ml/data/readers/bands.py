@@ -1,12 +1,13 @@
-"""Reads the bands of a tile by name, and scales 16-bit values to 8 bits.
+"""Reads the bands of a tile by name, and scales their values to levels of 8 or 16 bits.
 
-A tile is an array of uint8 channels from the file to the network, whatever its bands are. Red, green and blue come
-from the JPG (or PNG) of a tile where there is one, since people made the tags from those; near infrared
-comes from its TIF. TIF values are scaled by limits that are fixed for a run::
+A tile is an array of channels from the file to the network, whatever its bands are: uint8 or uint16, as `data.dtype`
+says. Red, green and blue come from the JPG (or PNG) of a tile where there is one, since people made the tags from
+those; near infrared comes from its TIF. TIF values are scaled by limits that are fixed for a run::
 
-    8-bit value = round(255 * (value - low) / (high - low)), clipped to 0..255
+    level = round(highest * (value - low) / (high - low)), clipped to 0..highest
 
-PNGs of 16 bits are scaled in the same way. Masked pixels (nodata value, NaN, infinity, mask, transparency) become 0 in
+where the highest level is 255 or 65,535. PNGs of 16 bits are scaled in the same way. Values of 8 bits are levels
+already, and 257 times as large in 16 bits. Masked pixels (nodata value, NaN, infinity, mask, transparency) become 0 in
 each channel where they are masked, and the neutral value of an index.
 
 Indices are computed from the unscaled values of the TIF (`amazon_ml.data.readers.indices`).

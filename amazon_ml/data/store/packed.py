@@ -67,7 +67,7 @@ class PackedStore:
     tiles
         One row for each tile, by ``labelled`` and ``image_name``: sizes, times and hash of its files.
     images
-        uint8 of shape (tiles, size, size, bands), read-only, mapped from disk.
+        uint8 or uint16 of shape (tiles, size, size, bands), read-only, mapped from disk.
 
     Raises
     ------
@@ -120,7 +120,7 @@ class PackedStore:
 
         Returns
         -------
-        uint8 of shape (rows, size, size, bands).
+        Array of shape (rows, size, size, bands), in the type of the store.
         """
         # Pixels are moved as a whole, whatever their bytes are.
         as_bytes = gather(self.images.view(np.uint8), rows, symmetries, None if out is None else out.view(np.uint8))
