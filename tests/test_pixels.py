@@ -503,13 +503,27 @@ def test_tiles_of_0_and_1_are_a_fault_and_training_warns(
     assert "no value is above 1" in caplog.text
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_bands_that_show_nothing_are_found_in_both_types(tmp_path: Path, dtype: str) -> None:
+    for name in ("same", "dark"):
+
+        def write(path: Path, i: int, name: str = name) -> None:
+            pixels = rgb8(i) if name == "same" else values(i, 3, "uint8", 0, 2)
+            if name == "same":
+                pixels[..., 2] = 200
+            write_png(path, pixels)
+
+        root = folder(tmp_path / name, write, ".png")
+        status, findings = checked(root, f"--dtype={dtype}")
+        assert status == 1 and "empty_bands" in findings, name
+
+
 def test_a_band_that_is_the_same_all_over_is_a_fault_and_training_warns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = folder(tmp_path, lambda p, i: write_png(p, rgb8(i) * np.array([1, 1, 0], dtype=np.uint8)), ".png")
-    for options in ([], ["--dtype=uint16"]):
-        status, findings = checked(root, *options)
-        assert status == 1 and "empty_bands" in findings
+    status, findings = checked(root)
+    assert status == 1 and "empty_bands" in findings
     read_all(root)
     assert "band r" in caplog.text
 
