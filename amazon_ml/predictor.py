@@ -172,7 +172,7 @@ class Predictor:
 
     @property
     def requested(self) -> Requested:
-        """The engine and the precision that were asked for."""
+        """The engine and the precision that were requested."""
         return self._requested
 
     @property

@@ -224,7 +224,7 @@ def test_some_limits_far_from_reflectance_are_no_fault() -> None:
     input_scaling(SATELLITE_WEIGHTS[MOCO], {"B10": (0.0, 5.0), "B04": (100.0, 3000.0)}, "sentinel2")
 
 
-#: Bands, the sensor that is told, and the channels of 13 that saw the same light; None where they are refused.
+#: Bands, the sensor that is given, and the channels of 13 that saw the same light; None where they are refused.
 NUMBERS: list[tuple[list[str], Any, list[int] | None]] = [
     (["B2", "B3", "B4", "B5"], None, None),  # B5 is red edge, or near infrared
     (["B2", "B3", "B4", "B5"], "sentinel2", [1, 2, 3, 4]),

@@ -232,9 +232,9 @@ def _seconds_a_step(tagger: TileTagger, config: RunConfig, size: int, steps: int
 
 
 def _first_fold(scratch: Path, config: RunConfig) -> PlanetDataModule:
-    """Read the tiles of fold 0, without those that a teacher tags: it is not asked for a few steps."""
+    """Read the tiles of fold 0, without those that a teacher tags: for a few steps, it predicts nothing."""
     if config.data.teacher is not None:
-        log.info("only tagged tiles are used here, and the teacher is not asked")
+        log.info("only tagged tiles are used here, and the teacher predicts nothing")
     run, config = Run(scratch), replace(config, data=without_teacher(config.data))
     return fold_data(run, config, 0, prepare_tiles(run, config).catalog)
 
