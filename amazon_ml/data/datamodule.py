@@ -217,8 +217,9 @@ class PlanetDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader:
         """Augmented batches, shuffled again each epoch; with a teacher, of tagged and untagged tiles."""
         hp, share = self.hparams, (distributed.rank(), distributed.count())
-        dataset, untagged = self._labelled(self.train_rows, self.soft_targets, self.augmentation), 0
-        if self.config.teacher is not None:
+        if self.config.teacher is None:
+            dataset, untagged = self._labelled(self.train_rows, self.soft_targets, self.augmentation), 0
+        else:
             dataset, untagged = self._taught(self.train_rows)
         tagged = len(dataset) - untagged
         sampler = (
