@@ -11,8 +11,8 @@ Lightning, timm, torchvision and matplotlib: for tests of what their imports rea
 of imports. What only a new interpreter shows needs `subprocess`: settings of the C library, and that the command can be
 started at all.
 
-The process that forks is started at the first use, or before the workers of pytest-xdist, which share it. It ends with
-the process that started it. It is a new interpreter that imports every module of the package, one after the other;
+The process that forks is started at the first use, or before the workers of pytest-xdist, which share it, and are forked
+by it, too. It ends with the process that started it. It is a new interpreter that imports every module of the package, one after the other;
 `printed_by_imports` gives what it printed meanwhile.
 """
 
@@ -48,6 +48,8 @@ EARLY = (
 LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg", "conftest")
 #: The variable of the fixture `without_pages`, for commands that are forked, and for what they start.
 WITHOUT_PAGES = "AMAZON_ML_TESTS_WITHOUT_PAGES"
+#: Python's interpreter; in a process that is forked, `sys.executable` may name a stand-in.
+PYTHON = sys.executable
 #: What a stand-in passes on.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NUMBER = struct.Struct("!i")
@@ -400,7 +402,7 @@ def _call(content: bytes) -> None:
 
 def _run(words: list[str]) -> None:
     """Do what Python does with these arguments."""
-    while words[0] in ("-P", "-u"):
+    while words[0] in ("-P", "-u", "-B"):
         words.pop(0)
     match words:
         case ["-m", module, *_]:

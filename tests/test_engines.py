@@ -242,7 +242,10 @@ def test_a_named_engine_is_not_replaced_and_one_that_fails_does_not_end_the_choi
             choose_method(bundle, Requested(engine, "auto"), lambda _: images[:64], cpu)
 
 
-def test_a_choice_may_be_replaced_by_that_of_parts(trained: Path, images: Any, tmp_path: Path) -> None:
+def test_a_choice_may_be_replaced_by_that_of_parts(
+    trained: Path, images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ENGINES, "onnx")
     file = tmp_path / "engine.json"
     file.write_text('{"engine": "folded", "precision": "float32"}')
     tagger = Predictor.load(trained, device="cpu", engine="auto", precision="float32")

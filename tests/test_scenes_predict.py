@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import numpy as np
@@ -412,6 +413,28 @@ def test_results_are_replaced_only_on_request_and_never_a_scene(tmp_path: Path, 
     with pytest.raises(InputError):
         tagger.predict_scene(scene, tmp_path / "foreign", overwrite=True)
     assert (tmp_path / "foreign" / "parts" / "mine.txt").exists()
+
+
+def test_the_beginning_of_a_call_does_not_replace_older_results(
+    tmp_path: Path, tagger: am.Predictor, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, out = write_scene(tmp_path / "a.tif", ground(64, 64)), tmp_path / "out"
+    tagger.predict_scene(scene, out)
+    before = (out / "cells.parquet").read_bytes()
+    shard = ["scene", "predict", str(trained), "--scene", str(scene), "--out", str(out), "--stride=16", "--shard=0/1"]
+    assert main(shard) == 0
+    requests: list[dict[str, Any]] = [{"stride": 16}, {}]
+    for options in requests:
+        with pytest.raises(InputError) as error:
+            tagger.predict_scene(scene, out, **options)
+        assert error.value.option == "out"
+    assert (out / "cells.parquet").read_bytes() == before
+    with monkeypatch.context() as patch:
+        patch.setattr("amazon_ml.scenes.finish.write_outputs", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tagger.predict_scene(scene, out, stride=16, overwrite=True)
+    tagger.predict_scene(scene, out, stride=16)  # stopped while it wrote, it goes on
+    assert json.loads((out / "scene.json").read_text())["stride"] == 16
 
 
 # ---------------------------------------------------------------- the command

@@ -110,6 +110,26 @@ def test_bootstraps_are_those_of_the_seed(kind: type[BaggedThresholds | ShrunkTh
     assert seeded[0] == seeded[1] != seeded[2]
 
 
+def test_bootstraps_of_equal_content_are_searched_once_and_of_any_other_anew() -> None:
+    p, true = draw_rows(60, seed=1)
+    first = bootstrap(p, true)
+    assert bootstrap(p.copy(), true.copy()) is first  # rules, and copies that scikit-learn makes, share them
+    with pytest.raises(ValueError, match="read-only"):
+        first.own[:] = 0
+    other_p, other_true = p.copy(), true.copy()
+    other_p[0, 0], other_true[0, 0] = 1 - p[0, 0], not true[0, 0]
+    others = [
+        bootstrap(other_p, true), bootstrap(p, other_true), bootstrap(p, true, 1.0), bootstrap(p, true, n_bootstraps=3),
+        bootstrap(p, true, random_state=1), bootstrap(p[::-1], true[::-1]),
+    ]  # fmt: skip
+    assert all(other is not first for other in others)
+    assert len(others[3].common) == 3 and not np.array_equal(first.without, others[4].without)
+    rng = np.random.default_rng(0)
+    assert not np.array_equal(
+        bootstrap(p, true, random_state=rng).without, bootstrap(p, true, random_state=rng).without
+    )
+
+
 @pytest.mark.parametrize("tiles", [1, 2, 5])
 def test_a_handful_of_tiles_is_enough_to_run(tiles: int) -> None:
     p, true = draw_rows(tiles, seed=1)

@@ -8,6 +8,8 @@ threshold, by an amount that is best on tiles outside of the bootstraps; the com
 0.5 and 0.67.
 """
 
+import hashlib
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +35,11 @@ AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _ERRORS = 0.5
 
 
+#: Results that are kept for the next call with the same content: two rules and the intervals of the scores use the same
+#: bootstraps, of all tiles and of each of five cross-fits.
+_KEPT = 8
+
+
 @dataclass(frozen=True)
 class Bootstraps:
     """Thresholds found on resampled tiles.
@@ -50,6 +57,10 @@ class Bootstraps:
     own: Floats
     common: Floats
     without: Bools
+
+
+_LATEST: dict[bytes, Bootstraps] = {}
+_LOCK = threading.Lock()
 
 
 def bootstrap(
@@ -77,19 +88,39 @@ def bootstrap(
 
     Returns
     -------
-    The thresholds of each bootstrap, and the tiles that it does not contain.
+    The thresholds of each bootstrap, and the tiles that it does not contain: arrays that cannot be written to. With an
+    int as the seed, the latest results are kept for calls with the same content.
     """
     p, true = as_rows(probabilities, targets)
     if not n_bootstraps >= 1:
         raise ValueError(f"n_bootstraps is {n_bootstraps}; it must be 1 or more")
-    rng = _generator(random_state)
+    if not isinstance(random_state, int):  # a generator gives other rows at each call
+        return _search(p, true, beta, n_bootstraps, _generator(random_state))
+    content = hashlib.sha256(repr((p.shape, float(beta), n_bootstraps, random_state)).encode())
+    for array in (p, true):
+        content.update(np.ascontiguousarray(array).data)
+    key = content.digest()
+    with _LOCK:
+        found = _LATEST.pop(key, None)
+    found = found or _search(p, true, beta, n_bootstraps, _generator(random_state))
+    with _LOCK:
+        _LATEST[key] = found
+        while len(_LATEST) > _KEPT:
+            del _LATEST[next(iter(_LATEST))]
+    return found
+
+
+def _search(p: Floats, true: Bools, beta: float, n_bootstraps: int, rng: np.random.Generator) -> Bootstraps:
     own, common = own_search(p, true, beta), common_search(p, true, beta)
     drawn = [np.bincount(rng.integers(len(p), size=len(p)), minlength=len(p)) for _ in range(n_bootstraps)]
-    return Bootstraps(
-        own=logit([own(weights) for weights in drawn]),
-        common=logit([[common(weights)] for weights in drawn]),
-        without=np.stack(drawn, axis=1) == 0,
+    arrays = (
+        logit([own(weights) for weights in drawn]),
+        logit([[common(weights)] for weights in drawn]),
+        np.stack(drawn, axis=1) == 0,
     )
+    for array in arrays:
+        array.flags.writeable = False  # several callers share them
+    return Bootstraps(*arrays)
 
 
 def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floats, float]:

@@ -26,7 +26,7 @@ def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bo
     if geojson and not prepared.job.mosaic.grid.crs:
         raise InputError("a GeoJSON needs longitude and latitude, which pixel coordinates lack", option="geojson")
     store = prepared.store(out)
-    if out is not None and not store.is_begun():
+    if out is not None and not store.is_writing():  # else a call was stopped, and the results are its own
         check_free(out, overwrite)
     predictor = prepared.job.predictor
     with store.begun(overwrite=overwrite), predictor.recorded(store.engine, store.has_parts()):
