@@ -11,8 +11,8 @@ Lightning, timm, torchvision and matplotlib: for tests of what their imports rea
 of imports. What only a new interpreter shows needs `subprocess`: settings of the C library, and that the command can be
 started at all.
 
-The process that forks is started at the first use, or before the workers of pytest-xdist, which share it, and are forked
-by it, too. It ends with the process that started it. It is a new interpreter that imports every module of the package,
+The process that forks is started at the first use, or before the workers of pytest-xdist, which share it, and which it
+forks, too. It ends with the process that started it. It is a new interpreter that imports every module of the package,
 one after the other; `printed_by_imports` gives what it printed meanwhile.
 """
 

@@ -76,7 +76,8 @@ def shrink(channels: Image, valid: Mask, factor: int) -> Image:
     pads = [(0, size[0] * factor - rows), (0, size[1] * factor - columns)]
     share = np.pad(valid, pads, mode="edge").astype(np.uint8) * 255
     mean = np.pad(channels, [*pads, (0, 0)], mode="edge")
-    mean[share == 0] = 0
+    if not valid.all():
+        mean[share == 0] = 0
     if factor > 1:
         mean = cv2.resize(mean, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
         share = cv2.resize(share, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Predicts the windows of a scene, strip by strip."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -165,13 +165,22 @@ def predict_strips(
     done = total - _rows(todo)
     if done:
         log.info("%s of %s rows of windows are done already", f"{done:,}", f"{total:,}")
-    strips = read_ahead(read_strips_of(job, todo))
+    strips = read_ahead(_look(job, todo))
     with closing(strips), counted(total, done, "tagging, rows of windows") as advance:
-        for (number, part), strip in zip(todo, strips, strict=True):
-            found = _predict_strip(job, part, strip)
+        for (number, part), (strip, picture, seen) in zip(todo, strips, strict=True):
+            found = Part(*_predict_strip(job, part, strip), picture, seen)
             store.write(number, found)
             yield part, found
             advance(part.stop - part.start)
+
+
+def _look(
+    job: Job, strips: Sequence[tuple[int, slice]]
+) -> Generator[tuple[Strip, Image, npt.NDArray[np.int64]], None, None]:
+    """Read strips, and make of each what the networks are not needed for: its part of the picture, and its extremes."""
+    with closing(read_strips_of(job, strips)) as read:
+        for (_, part), strip in zip(strips, read, strict=True):
+            yield strip, _picture(job, part, strip), _extremes(strip)
 
 
 def _rows(strips: Sequence[tuple[int, slice]]) -> int:
@@ -215,7 +224,7 @@ def rows_of_strips(job: Job) -> int:
     return max(1, min(job.batch_size // job.windows.shape[1], _STRIP // bytes_each))
 
 
-def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Iterator[Strip]:
+def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Generator[Strip, None, None]:
     """Read the pixels of strips, which are given by their numbers and rows of windows."""
     spans = [job.windows.span(part.start, part.stop) for _, part in strips]
     with MosaicReader(job.mosaic, job.needed) as reader:
@@ -227,8 +236,11 @@ def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Iterator[St
         yield from read_strips(rows, spans)
 
 
-def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
-    """Predict the windows of a strip; those with too few valid pixels, or outside, get no probabilities."""
+def _predict_strip(job: Job, part: slice, strip: Strip) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Predict the windows of a strip, and give the share of valid pixels of each.
+
+    Windows with too few of these, or outside of the area of interest, get no probabilities.
+    """
     windows, size = job.windows, job.windows.size
     channels, shown = _padded(strip.channels, windows), _padded(strip.valid, windows)
     whole = bool(shown.all())
@@ -253,7 +265,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> Part:
         p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(
             tiles, scale=True
         )  # for members of a blend that read smaller ones
-    return Part(p, valid, _picture(job, part, strip), _extremes(strip))
+    return p, valid
 
 
 def _picture(job: Job, part: slice, strip: Strip) -> Image:
