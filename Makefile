@@ -52,7 +52,7 @@ download: $(READY) ## fetch tiles from Kaggle into DATA: DATASET=OWNER/SLUG, or 
 train: $(if $(filter configs/demo.yaml,$(CONFIG)),demo,$(READY)) ## train, tune, score and write a submission; CONFIG and ARGS choose another job
 	$(BIN)/amazon-ml train --config $(CONFIG) $(ARGS)
 
-slurm-train: $(READY) ## hand all folds of CONFIG in as jobs, set up as SITE says
+slurm-train: $(READY) ## submit all folds of CONFIG as jobs, with the settings of SITE
 	$(BIN)/amazon-ml slurm train --config $(CONFIG) --folds all --site $(SITE) --submit $(ARGS)
 
 submission: $(READY) ## write the submission of RUN in the official order

@@ -61,7 +61,7 @@ class Predictor:
         Whether to show a progress bar.
     engine
         What computes: ``torch``, ``folded``, ``onnx``, or ``auto``, as in ``amazon-ml predict``. ``auto`` is decided
-        with the first tiles.
+        at the first call with 64 tiles or more.
     precision
         ``float32``, ``bf16`` or ``auto``; by default float32 on a CPU, and the precision of training on a GPU.
 

@@ -25,7 +25,8 @@ class ModelConfig:
     pretrained
         Start from ImageNet weights, from an installed package or the hub of timm.
     weights
-        File of such weights, ``.safetensors`` or a PyTorch state dict; implies `pretrained`.
+        File of pretrained weights, ``.safetensors`` or a PyTorch state dict, instead of those of timm; implies
+        `pretrained`.
     weights_from
         Row of the table of satellite weights that `weights` are from, such as ``sentinel2_all_moco``. It gives the
         bands of the input channels, and the normalisation.

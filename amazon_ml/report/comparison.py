@@ -59,8 +59,8 @@ def compare(
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
     One rule predicts the tags of every run, so that differences come from the networks. A difference is noise where its
-    interval, a bootstrap over tiles, holds 0. The more runs are compared, the wider the intervals are. The runs are not
-    changed.
+    interval over tiles holds 0: a percentile bootstrap for F-beta, a normal interval for log loss, average precision
+    and F1. The more runs are compared, the wider the intervals are. The runs are not changed.
 
     Parameters
     ----------

@@ -43,7 +43,8 @@ class RunConfig:
     seed
         Seed of folds, order, augmentation and weights.
     beta
-        Weight of recall in the F-beta that thresholds are tuned for.
+        Weight of recall in the F-beta that thresholds are tuned for and runs are scored by. Learning curves always show
+        F2, and the loss ``soft_f2`` has a beta of its own.
     loggers
         Logging services beside CSV and TensorBoard, ``wandb`` or ``mlflow``, with arguments of Lightning's logger.
 

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> None:
     """Write the bundle of a run again, or the networks of a run or a bundle as one ONNX file.
 
-    The ONNX file takes uint8 tiles of shape (tiles, size, size, bands), read and resized as for training, and
-    gives probabilities of shape (tiles, tags). Normalisation, views and the average over networks are part of it. Its
-    metadata holds tags, size, bands and decision.
+    The ONNX file takes tiles of the run's `data.dtype`, of shape (tiles, size, size, bands), read and resized as for
+    training, and gives probabilities of shape (tiles, tags). Normalisation, views and the average over networks are
+    part of it. Its metadata holds tags, size, bands and decision.
 
     Parameters
     ----------

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from amazon_ml.settings import settings
 
+#: Epochs to train, where nothing else says how long.
+EPOCHS = 10
+
 _Count = Annotated[int, Field(ge=1)]
 #: A whole number counts batches, any other is a share of them.
 _Batches = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +31,7 @@ class TrainerConfig:
     precision
         Precision of the arithmetic, such as ``32-true``, ``16-mixed`` or ``bf16-mixed``.
     max_epochs
-        Epochs to train; either this or `max_steps` is needed.
+        Epochs to train; 10 by default, and with `max_steps` as many as these take. -1 sets no limit.
     min_epochs
         Least number of epochs.
     max_steps
@@ -97,3 +100,10 @@ class TrainerConfig:
     profiler: Literal["simple", "advanced", "pytorch", "xla"] | None = None
     detect_anomaly: bool = False
     sync_batchnorm: bool = False
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs to train; None where `max_steps` or `max_time` alone say how long. Lightning's default is 1,000."""
+        if self.max_epochs is None and self.max_steps == -1 and self.max_time is None:
+            return EPOCHS
+        return self.max_epochs

@@ -257,6 +257,7 @@ def make_trainer(
     norms = [SyncNorms()] if how.sync_batchnorm else []
     settings = {
         **to_plain(how),
+        "max_epochs": how.epochs,
         **launched(how),
         **progress,
         "callbacks": [*callbacks, *progress["callbacks"]],
@@ -331,7 +332,7 @@ def _log_step_size(config: RunConfig) -> None:
 
 def _warn_unreached(config: RunConfig) -> None:
     """Warn of changes in epochs that training does not reach."""
-    model, epochs = config.model, config.trainer.max_epochs
+    model, epochs = config.model, config.trainer.epochs
     if epochs in (None, -1):
         return
     reached = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch < epochs}

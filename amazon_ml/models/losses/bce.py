@@ -20,8 +20,8 @@ at p = y.
 
 Reduction. `BCE` is the mean over all tiles *and* tags. The sum over tags, which is the negative log-likelihood of the
 whole tag set of a tile under independence, is ``len(tags)`` times larger. Both have the same minimum. Plain gradient
-descent would need another learning rate; the step of AdamW does not depend on the scale of the loss; a limit of the
-norm of the gradient does.
+descent would need another learning rate. The step of AdamW hardly depends on the scale of the loss. Clipping by the
+norm of the gradient (`gradient_clip_val`) does depend on it.
 
 Reading a value. A constant prediction of the frequency f of each tag costs the entropy of f. On the tags of the
 competition the mean is 0.26 nats per tag; a network with a lower loss has learned more than frequencies.
