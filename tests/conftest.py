@@ -169,6 +169,12 @@ def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("amazon_ml.runs.tune.make_rules", compared)
 
 
+@pytest.fixture
+def short_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do as `leave_out_pages` does, in all commands of a test but those that are forked."""
+    leave_out_pages(monkeypatch)
+
+
 def run_of(
     folder: Path, p: npt.NDArray[np.float64], true: npt.NDArray[np.uint8], tags: tuple[str, ...] = PLANET.names,
     *, held_out: bool = True,
