@@ -82,7 +82,8 @@ def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
 def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num_workers: int) -> Iterator[Case]:
     """Find tagged tiles that show the same as other tiles, tagged or not; constant tiles are another fault."""
     comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
-    for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
+    repeated = comparable["digest"].duplicated(keep=False)
+    for _, group in comparable[repeated].groupby("digest", sort=False) if repeated.any() else ():
         names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
         if len(names) > 1:
             alike = len(set(group.loc[group["tagged"], "tags"])) == 1
@@ -95,8 +96,8 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num
             yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
         if names and others:
             yield Case("same_pixels_in_test", " = ".join([*names, *others]))
-    different = comparable[~comparable["digest"].duplicated()]
-    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
+    different = comparable.index[~comparable["digest"].duplicated()]
+    pairs = near_pairs(thumbnails, different.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
     for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
         both = tiles.iloc[[first, second]]
         across = len(set(both["split"])) > 1
