@@ -1,11 +1,13 @@
 """Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
 
 import gc
+import importlib.metadata
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ from amazon_ml.runtime.files import write_table
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background jobs ignore Ctrl-C, and what they start does so, too: here some of it is interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each trainer of Lightning asks for packages that extend it, and a file of every installed package is read. Workers
+# have imported Lightning before this.
+for _module in {"importlib.metadata", "lightning_fabric.utilities.registry"} & sys.modules.keys():
+    pytest.MonkeyPatch().setattr(sys.modules[_module], "entry_points", cache(importlib.metadata.entry_points))
 
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
 settings.load_profile("tests")
@@ -160,6 +167,12 @@ def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
         return {name: rule for name, rule in make_rules(**options).items() if name in ("fixed", DEFAULT_RULE)}
 
     patch.setattr("amazon_ml.runs.tune.make_rules", compared)
+
+
+@pytest.fixture
+def short_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do as `leave_out_pages` does, in all commands of a test but those that are forked."""
+    leave_out_pages(monkeypatch)
 
 
 def run_of(

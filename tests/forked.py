@@ -278,6 +278,7 @@ def _prepare(early: socket.socket, listening: socket.socket, owner: socket.socke
     for module in (*_modules(Path(__file__).parents[1] / "amazon_ml"), *LATE):
         importlib.import_module(module)
     _compile()
+    _make_parsers()
     return _serve(listening, owner)
 
 
@@ -298,6 +299,16 @@ def _compile() -> None:
     tiles = torch.zeros((1, 8, 8, 3), dtype=torch.uint8)
     normalise(tiles, torch.zeros(3), torch.ones(3))
     gather(tiles.numpy(), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.uint8))
+
+
+def _make_parsers() -> None:
+    """Make the parsers of all verbs, which a process keeps."""
+    from amazon_ml.cli.main import _imported
+    from amazon_ml.cli.signature import parser_of
+    from amazon_ml.cli.verbs import VERBS
+
+    for name, verb in VERBS.items():
+        parser_of(name, _imported(verb.target), tuple(verb.positionals))
 
 
 def _serve(listening: socket.socket, owner: socket.socket) -> Callable[[], None]:

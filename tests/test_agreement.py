@@ -310,6 +310,7 @@ def test_check_and_training_agree(case: str, tmp_path: Path, monkeypatch: pytest
         assert (meant - learnt).total() == folder.others
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_tags_with_blanks_are_written_so_that_they_are_read_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -424,6 +424,7 @@ def test_a_store_packed_as_a_run_reads_is_found_by_its_bands(tmp_path: Path) -> 
     assert data.store and data.store.path == root / "packed-rn+ndvi-16"
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_a_run_on_four_bands_predicts_as_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """End to end: fit on JPG colours with TIF near infrared, then tag a folder, through the command line."""
     root, run = with_test_tifs(planet(tmp_path / "tiles", jpgs=30, tifs=30)), tmp_path / "run"

@@ -18,6 +18,8 @@ from amazon_ml.runs.curves import read_figures
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import atomic_write, read_json
 
+pytestmark = pytest.mark.usefixtures("short_finish")
+
 
 def _train(run: Path, tiles: Path, *options: str) -> int:
     return main(["train", "--run", str(run), "--data.root", str(tiles), "--folds=[0, 2]", "--model.tta=flips", *TINY,

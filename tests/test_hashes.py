@@ -1,6 +1,7 @@
 """Perceptual hashes against SciPy's cosine transform, the search against brute force, and both on planted pairs."""
 
 from collections.abc import Callable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from amazon_ml.data.checks.hashes import close_pairs, perceptual_hashes
 Pixels = npt.NDArray[np.uint8]
 
 
+@cache
 def scenery(seed: int, size: int) -> Pixels:
     rng = np.random.default_rng(seed)
     waves = [cv2.GaussianBlur(rng.normal(size=(size, size, 3)), (0, 0), width) * width for width in (1.5, 6, 20)]

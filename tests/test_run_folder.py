@@ -14,6 +14,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
 
+pytestmark = pytest.mark.usefixtures("short_finish")
+
 
 @pytest.fixture(scope="module")
 def copied(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

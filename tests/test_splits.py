@@ -25,6 +25,8 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.settings import build
 
+pytestmark = pytest.mark.usefixtures("short_finish")
+
 TAGS = ("bare soil", "field", "river")
 #: Splits of 60 tiles, by their numbers.
 PARTS = {"train": range(30), "val": range(30, 45), "test": range(45, 60)}

@@ -220,6 +220,7 @@ def test_through_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]
     assert "--tag_columns" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_a_run_on_columns_of_tags_is_evaluated_on_tables_of_either_kind(demo_tiles: Path, tmp_path: Path) -> None:
     table = pd.read_csv(demo_tiles / "train_v2.csv", dtype=str)
     tags = sorted({tag for cell in table["tags"] for tag in cell.split()})

@@ -5,9 +5,9 @@ import logging
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +54,7 @@ def test_a_name_forges_no_line_of_a_log() -> None:
 def test_tags_and_names_reach_the_terminal_escaped(tmp_path: Path, on_terminal: bool) -> None:
     root = tagged(tmp_path / "tiles", [("a", "x"), ("b", "y")])
     (root / "labels.csv").write_text(f'image_name,tags\na,x\nb,y\n"{ESCAPE} gone 12:00:00 fine",x\n')
-    command = [sys.executable, "-m", "amazon_ml.cli", "data", "check", str(root)]
+    command = [str(forked.python()), "-m", "amazon_ml.cli", "data", "check", str(root)]
     wide = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}  # so that no word is divided
     if on_terminal:
         mine, its = pty.openpty()

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
@@ -161,11 +162,17 @@ def versions() -> Versions:
         "amazon_ml": __version__,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": dict(_packages()),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
     }
 
 
+@cache  # what a process has imported stays as it is, whatever is installed or committed meanwhile
+def _packages() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+@cache
 def _git_commit() -> str | None:
     here = Path(__file__).parents[1]
     tracked = [

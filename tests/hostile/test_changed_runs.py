@@ -14,6 +14,8 @@ from conftest import TINY, as_written
 from amazon_ml.cli.main import main
 from amazon_ml.runs.folder import Run
 
+pytestmark = pytest.mark.usefixtures("short_finish")
+
 Change = Callable[[Path], None]
 
 

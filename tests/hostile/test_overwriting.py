@@ -163,13 +163,21 @@ WRITES = {
 }
 
 
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder of two runs; not to be changed."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("one", "two"):
+        run_of(folder / name, P, TRUE)
+    return folder
+
+
 @pytest.mark.parametrize("kind", HOLDS)
 @pytest.mark.parametrize("verb", WRITES)
 def test_no_run_is_made_in_a_folder_of_the_users(
-    verb: str, kind: str, here: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, kind: str, here: Path, two_runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_of(here / "one", P, TRUE)
-    run_of(here / "two", P, TRUE)
+    shutil.copytree(two_runs, here, dirs_exist_ok=True)
     (here / "run").mkdir()
     HOLDS[kind](here / "run")
     before = hash_all(here)
@@ -194,9 +202,8 @@ def test_what_belongs_before_a_run_may_be_there(here: Path, capsys: pytest.Captu
     assert all((here / "run" / name).read_text() == MINE for name in (*BEFORE_TRAINING, ".gitkeep", ".nfs0001"))
 
 
-def test_a_blend_may_be_made_again_and_where_one_was_cut_short(here: Path) -> None:
-    run_of(here / "one", P, TRUE)
-    run_of(here / "two", P, TRUE)
+def test_a_blend_may_be_made_again_and_where_one_was_cut_short(here: Path, two_runs: Path) -> None:
+    shutil.copytree(two_runs, here, dirs_exist_ok=True)
     assert main(WRITES["blend"]) == 0
     check_run_folder(Run(here / "run"))
     for path in (here / "run").iterdir():
@@ -214,10 +221,9 @@ def _compare(option: str) -> list[str]:
 
 
 @pytest.fixture
-def files(here: Path, demo_tiles: Path) -> Path:
+def files(here: Path, two_runs: Path, demo_tiles: Path) -> Path:
     """Make runs and a folder of tiles to write over."""
-    for name in ("one", "two"):
-        run_of(here / name, P, TRUE)
+    shutil.copytree(two_runs, here, dirs_exist_ok=True)
     (here / "tiles" / "train-jpg").mkdir(parents=True)
     table = pd.read_csv(demo_tiles / "train_v2.csv").head(20)
     table.to_csv(here / "tiles" / "train_v2.csv", index=False)

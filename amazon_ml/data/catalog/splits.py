@@ -70,7 +70,10 @@ def find_two_splits(rows: pd.DataFrame) -> list[Fault]:
     rows
         Rows of all tables: ``image_name``, ``split``, ``file`` and ``line``.
     """
-    again = rows[rows["image_name"].duplicated(keep=False)]
+    repeated = rows["image_name"].duplicated(keep=False)
+    if not repeated.any():  # to group an empty table takes long
+        return []
+    again = rows[repeated]
     faults = []
     for name, group in again.groupby("image_name", sort=False):
         if len(set(group["split"])) > 1:

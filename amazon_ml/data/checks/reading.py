@@ -48,16 +48,17 @@ def reading_faults(
         whole = whole.assign(tif="")
     odd = _odd_depths(whole)
     if len(whole) and whole["format"].value_counts(normalize=True).iloc[0] < UNIFORM:  # else they are odd formats
-        yield from _cases("odd_depths", whole[odd], whole.loc[odd, "format"])
+        yield from _cases("odd_depths", whole, odd, "format")
     whole = whole[~odd]
     deep = whole["format"].str.endswith("uint16") & ~whole["path"].map(is_tif).astype(bool)
-    yield from _cases("deep", whole[deep], whole.loc[deep, "format"])
+    yield from _cases("deep", whole, deep, "format")
+    tagged = whole[whole["tagged"].astype(bool)]
     try:
-        reader = fit_tiles(whole[whole["tagged"].astype(bool)], config, rgb_source, source)
+        reader = fit_tiles(tagged, config, rgb_source, source)
     except InputError as error:
         yield Case("reading", str(error))
         return
-    empty = empty_bands_of(reader, whole[whole["tagged"].astype(bool)])
+    empty = empty_bands_of(reader, tagged)
     yield from (Case("empty_bands", sentence) for sentence in empty)
     yield from _tiles_read(whole, reader, num_workers)
 
@@ -67,16 +68,17 @@ def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> It
     small = tiles["size"].map(lambda size: min(map(int, size.split(" x "))) < 8).astype(bool)
     named, deep = reader.source is not None, reader.expected.image == "uint16"
     looked = tiles[~plain | small | (reader.bands != RGB) | named | deep]
+    if looked.empty:
+        return
     files = list(zip(looked["path"], looked["tif"], strict=True))
     found = mapped(
         lambda pair: _look(reader, *pair), files, num_workers=num_workers, what="reading tiles as training does"
     )
     table = looked.assign(**pd.DataFrame(found, columns=["refused", "masked", "nodata"], index=looked.index))
     refused = table["refused"] != ""
-    yield from _cases("refused", table[refused], table.loc[refused, "refused"])
+    yield from _cases("refused", table, refused, "refused")
     for kind, column in (("masked_parts", "masked"), ("undeclared_nodata", "nodata")):
-        some = table[~refused & (table[column] != "")]
-        yield from _cases(kind, some, some[column])
+        yield from _cases(kind, table, ~refused & (table[column] != ""), column)
 
 
 def _look(reader: TileReader, path: str, tif: str) -> tuple[str, str, str]:
@@ -127,6 +129,8 @@ def _odd_depths(tiles: pd.DataFrame) -> "pd.Series[bool]":
     return odd
 
 
-def _cases(kind: str, tiles: pd.DataFrame, details: "pd.Series[str]") -> Iterator[Case]:
-    for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], details, strict=True):
-        yield Case(kind, f"{name}: {detail}", (name,) if tagged else ())
+def _cases(kind: str, tiles: pd.DataFrame, chosen: "pd.Series[bool]", column: str) -> Iterator[Case]:
+    if chosen.any():  # an empty table is made slowly
+        some = tiles[chosen]
+        for name, tagged, detail in zip(some["image_name"], some["tagged"], some[column], strict=True):
+            yield Case(kind, f"{name}: {detail}", (name,) if tagged else ())

@@ -68,21 +68,22 @@ def few_tiles(survey: Survey, n_folds: int) -> Iterator[Case]:
 
 def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
     """Check each image by itself."""
-    broken = tiles[tiles["fault"] != ""]
-    yield from _each("unreadable", broken, broken["fault"])
-    whole = tiles[tiles["fault"] == ""]
+    broken = tiles["fault"] != ""
+    yield from _each("unreadable", tiles, broken, "fault")
+    whole = tiles[~broken]
     yield from _odd(whole, "size")
     yield from _odd(whole, "format")
     # A cloud may be all white; any other value that fills a tile means "no data".
     constant = whole["constant"].astype(bool) & (whole["white"] < 1)
-    yield from _each("constant", whole[constant])
-    yield from _each("blank_parts", whole[(whole[["black", "white"]].max(axis=1) >= _BLANK) & ~constant])
+    yield from _each("constant", whole, constant)
+    yield from _each("blank_parts", whole, ((whole["black"] >= _BLANK) | (whole["white"] >= _BLANK)) & ~constant)
 
 
 def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num_workers: int) -> Iterator[Case]:
     """Find tagged tiles that show the same as other tiles, tagged or not; constant tiles are another fault."""
     comparable = tiles[(tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
-    for _, group in comparable[comparable["digest"].duplicated(keep=False)].groupby("digest", sort=False):
+    repeated = comparable["digest"].duplicated(keep=False)
+    for _, group in comparable[repeated].groupby("digest", sort=False) if repeated.any() else ():
         names, others = (group.loc[group["tagged"] == tagged, "image_name"].tolist() for tagged in (True, False))
         if len(names) > 1:
             alike = len(set(group.loc[group["tagged"], "tags"])) == 1
@@ -95,8 +96,8 @@ def duplicate_faults(tiles: pd.DataFrame, thumbnails: npt.NDArray[np.uint8], num
             yield Case(kind, " = ".join(names), tuple(names[1:] if alike else names))
         if names and others:
             yield Case("same_pixels_in_test", " = ".join([*names, *others]))
-    different = comparable[~comparable["digest"].duplicated()]
-    pairs = near_pairs(thumbnails, different.index.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
+    different = comparable.index[~comparable["digest"].duplicated()]
+    pairs = near_pairs(thumbnails, different.to_numpy(), int(tiles["tagged"].sum()), num_workers=num_workers)
     for first, second, correlation in zip(pairs["first"], pairs["second"], pairs["correlation"], strict=True):
         both = tiles.iloc[[first, second]]
         across = len(set(both["split"])) > 1
@@ -118,13 +119,15 @@ def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterat
     """Compare the TIFs beside JPGs with these, unless they are constant."""
     beside = (tiles["tif"] != "") & (tiles["tif"] != tiles["path"])
     pairs = tiles[beside & (tiles["fault"] == "") & ~tiles["constant"].astype(bool)]
+    if pairs.empty:
+        return
     jobs = list(zip(pairs["path"], pairs["tif"], strict=True))
     compared = list(
         mapped(lambda job: compare(*job, max_pixels), jobs, num_workers=num_workers, what="comparing JPGs with TIFs")
     )
     table = pairs.assign(**pd.DataFrame(compared, columns=["kind", "detail", "format"], index=pairs.index))
     for kind, group in table[table["kind"] != ""].groupby("kind"):
-        yield from _each(str(kind), group, group["detail"])
+        yield from _each(str(kind), group, None, "detail")
     yield from _odd(table[table["format"] != ""], "format", "tif_")
 
 
@@ -132,14 +135,19 @@ def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
     """List tiles that differ from nearly all others in a column, or count the values if there is no majority."""
     counts = tiles[column].value_counts()
     if len(counts) > 1 and counts.iloc[0] >= UNIFORM * len(tiles):
-        odd = tiles[tiles[column] != counts.index[0]]
-        yield from _each(f"{prefix}odd_{column}s", odd, odd[column])
+        yield from _each(f"{prefix}odd_{column}s", tiles, tiles[column] != counts.index[0], column)
     elif len(counts) > 1:
         yield from (Case(f"{prefix}mixed_{column}s", f"{value}: {count:,} tiles") for value, count in counts.items())
 
 
-def _each(kind: str, tiles: pd.DataFrame, details: "pd.Series[str] | None" = None) -> Iterator[Case]:
-    """Make a case of each tile; the list of tiles to exclude gets it if it is tagged."""
-    texts = [""] * len(tiles) if details is None else [f": {detail}" for detail in details]
+def _each(
+    kind: str, tiles: pd.DataFrame, chosen: "pd.Series[bool] | None" = None, column: str | None = None
+) -> Iterator[Case]:
+    """Make a case of each tile, or of those chosen; the list of tiles to exclude gets it if it is tagged."""
+    if chosen is not None:
+        if not chosen.any():  # as in most folders; an empty table is made slowly
+            return
+        tiles = tiles[chosen]
+    texts = [""] * len(tiles) if column is None else [f": {detail}" for detail in tiles[column]]
     for name, tagged, detail in zip(tiles["image_name"], tiles["tagged"], texts, strict=True):
         yield Case(kind, f"{name}{detail}", (name,) if tagged else ())

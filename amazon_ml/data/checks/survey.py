@@ -103,7 +103,8 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
     # `choose_files` returns TIFs only where the bands need them; here they are compared with the JPGs.
-    tifs = pd.concat([files, others]).set_index("path")["tif"]
+    listed = pd.concat([files, others])
+    tifs = pd.Series(listed["tif"].array, index=listed["path"].array)
     names = rows[["image_name"]].drop_duplicates(ignore_index=True)
     tagged = locate(names, usable, name_places(layout))
     if config.splits is not None:
@@ -120,7 +121,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         untagged=untagged.assign(tif=untagged["path"].map(tifs).astype(object).fillna("")),
         without_row=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
         colourless=colourless.tolist(),
-        counts={str(place): _count(pd.concat([files, others]), place) for place in (*layout.places, *tests)},
+        counts={str(place): _count(listed, place) for place in (*layout.places, *tests)},
         rgb_source=rgb_source,
         source=find_source(config, template, tagged["path"].dropna().tolist()),
         table_faults=read.faults,

@@ -175,7 +175,7 @@ def _some_files(tiles: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield image and TIF of up to 100 tiles, at even distances."""
     if len(tiles):
         drawn = np.unique(np.linspace(0, len(tiles) - 1, min(_COMPARED, len(tiles))).astype(int))
-        yield from tiles[["path", "tif"]].iloc[drawn].itertuples(index=False, name=None)
+        yield from zip(tiles["path"].iloc[drawn], tiles["tif"].iloc[drawn], strict=True)
 
 
 @dataclass(frozen=True)
