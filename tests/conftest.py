@@ -1,5 +1,6 @@
 """Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
 
+import functools
 import gc
 import json
 import os
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads
 import forked
 from hypothesis import settings
 from kaggle_server import KaggleServer
+from lightning_fabric.utilities import registry
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.demo.demo import write_demo
@@ -35,6 +37,9 @@ from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.hashes import adopt
 from amazon_ml.runtime import preemption
 from amazon_ml.runtime.files import write_table
+
+# Lightning asks all installed packages for their callbacks whenever it makes a trainer, four times in a run.
+registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[attr-defined,assignment]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background jobs ignore Ctrl-C, and what they start does so, too: here some of it is interrupted.

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from amazon_ml.data.catalog.catalog import Catalog
@@ -161,11 +162,18 @@ def versions() -> Versions:
         "amazon_ml": __version__,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
     }
 
 
+# Both are read once in a process, which loads its code once.
+@cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+@cache
 def _git_commit() -> str | None:
     here = Path(__file__).parents[1]
     tracked = [

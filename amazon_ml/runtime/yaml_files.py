@@ -67,12 +67,16 @@ def read_yaml(path: Path) -> Any:
         If there is no such file, it is no regular file, not UTF-8, not YAML, or nested too deep, or if aliases
         (``*name``) form a circle or repeat too many values.
     """
-    return copy.deepcopy(_parsed(read_yaml_text(path), path))
+    text = read_yaml_text(path)
+    try:
+        return copy.deepcopy(_parsed(text))
+    except InputError as error:
+        raise InputError(error.problem, file=path, line=error.line, remedy=error.remedy) from None
 
 
 @lru_cache(maxsize=32)
-def _parsed(text: str, path: Path) -> Any:
-    """Parse the text of a file; cached, since a command reads the configuration of its run twenty times."""
+def _parsed(text: str) -> Any:
+    """Parse a text; cached, since a command reads the configuration of its run twenty times, and a copy of it."""
     import yaml
 
     try:
@@ -80,16 +84,16 @@ def _parsed(text: str, path: Path) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _Counter(path).count(node)
+        _Counter().count(node)
         return loader.construct_document(node)
     except InputError:
         raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"this is not YAML: {reason}", file=path, line=mark.line + 1 if mark else None) from None
+        raise InputError(f"this is not YAML: {reason}", line=mark.line + 1 if mark else None) from None
     except (RecursionError, ValueError) as error:  # such as a date that does not exist
-        raise InputError(f"this is not YAML: {str(error).splitlines()[0]}", file=path) from None
+        raise InputError(f"this is not YAML: {str(error).splitlines()[0]}") from None
 
 
 def read_yaml_text(path: Path) -> str:
@@ -109,16 +113,9 @@ def read_yaml_text(path: Path) -> str:
 
 
 class _Counter:
-    """Counts the values of YAML with all aliases followed, before the values are made.
+    """Counts the values of YAML with all aliases followed, before the values are made."""
 
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._inside: list[Any] = []
         self._counted: dict[Any, int] = {}
 
@@ -139,7 +136,7 @@ class _Counter:
         return self._counted[node]
 
     def _error(self, node: Any, problem: str) -> InputError:
-        return InputError(problem, file=self._path, line=node.start_mark.line + 1, remedy="write the values out")
+        return InputError(problem, line=node.start_mark.line + 1, remedy="write the values out")
 
 
 def _too_deep(source: str, text: str, place: int) -> InputError:
