@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
@@ -30,6 +32,7 @@ from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.decisions.rules import DEFAULT_RULE, make_rules
 from amazon_ml.labels import PLANET, TagSet
+from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.bundle import content_hash
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
@@ -155,6 +158,17 @@ def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
     """Leave out the picture and the page of a run."""
     for name in ("_draw", "_report"):
         patch.setattr(f"amazon_ml.pipeline.finish.{name}", lambda *_: None)
+
+
+def wait_at_steps(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each step of training take longer."""
+    step = TileTagger.training_step
+
+    def late_step(self: TileTagger, *arguments: Any) -> torch.Tensor:
+        time.sleep(seconds)
+        return step(self, *arguments)
+
+    patch.setattr(TileTagger, "training_step", late_step)
 
 
 def leave_out_pages(patch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,10 @@ EARLY = (
 LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg", "conftest")
 #: The variable of the fixture `without_pages`, for commands that are forked, and for what they start.
 WITHOUT_PAGES = "AMAZON_ML_TESTS_WITHOUT_PAGES"
+#: Seconds that commands which are forked wait for before they begin, and before each step of training: so work takes
+#: longer, which a test signals, without work for the processor.
+WAIT_AT_START = "AMAZON_ML_TESTS_WAIT_AT_START"
+WAIT_AT_STEPS = "AMAZON_ML_TESTS_WAIT_AT_STEPS"
 #: Python's interpreter; in a process that is forked, `sys.executable` may name a stand-in.
 PYTHON = sys.executable
 #: What a stand-in passes on.
@@ -392,6 +397,12 @@ def _become(work: _Work, files: list[int]) -> Callable[[], None]:
         import pytest
 
         conftest.leave_out_drawings(pytest.MonkeyPatch())
+    if WAIT_AT_STEPS in os.environ:
+        import conftest
+        import pytest
+
+        conftest.wait_at_steps(pytest.MonkeyPatch(), float(os.environ[WAIT_AT_STEPS]))
+    time.sleep(float(os.environ.get(WAIT_AT_START, "0")))
     if work.call:
         return lambda: _call(work.call)
     return lambda: _run(list(work.arguments))
