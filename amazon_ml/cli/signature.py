@@ -46,8 +46,9 @@ def arguments_of(
     return {name: _taken(kind, name, values) for name, kind in _types(call).items()}
 
 
-def parser_of(verb: str, call: Callable[..., Any], positionals: Sequence[str]) -> Parser:
-    """Make the parser of a verb."""
+@cache
+def parser_of(verb: str, call: Callable[..., Any], positionals: tuple[str, ...]) -> Parser:
+    """Make the parser of a verb; a notebook may call a verb many times."""
     text = docstring_parser.parse(inspect.getdoc(call) or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
     meanings = {param.arg_name: param.description for param in text.params}
     parser = Parser(prog=f"amazon-ml {verb}", description=text.short_description)
