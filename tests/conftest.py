@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,10 @@ TINY = [
     "--trainer.accelerator=cpu",
     "--trainer.max_epochs=2",
 ]
+
+
+#: With `TINY`: half as many tiles, in as many steps: an epoch of two of three folds has 8.
+FEW = ["--data.max_samples=100", "--data.batch_size=8"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -159,9 +164,23 @@ def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"amazon_ml.pipeline.finish.{name}", lambda *_: None)
 
 
+def wait_at_steps(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each step of training take longer."""
+    from amazon_ml.models.tagger import TileTagger
+
+    step = TileTagger.training_step
+
+    def late_step(self: TileTagger, *arguments: Any) -> Any:
+        time.sleep(seconds)
+        return step(self, *arguments)
+
+    patch.setattr(TileTagger, "training_step", late_step)
+
+
 def leave_out_pages(patch: pytest.MonkeyPatch) -> None:
-    """Leave out the picture, the page and most rules of a run, for tests of its files that are read again."""
+    """Leave out the picture, the page, tables on the screen and most rules, for tests of files that are read again."""
     leave_out_drawings(patch)
+    patch.setattr("amazon_ml.cli.show.scores.print_scores", lambda metrics: None)
 
     def compared(**options: Any) -> dict[str, Rule]:
         return {name: rule for name, rule in make_rules(**options).items() if name in ("fixed", DEFAULT_RULE)}

@@ -16,6 +16,7 @@ forks, too. It ends with the process that started it. It is a new interpreter th
 one after the other; `printed_by_imports` gives what it printed meanwhile.
 """
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -31,10 +32,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 #: Here lie the sockets of the processes that fork.
 ADDRESS = "AMAZON_ML_FORKS"
@@ -48,6 +51,10 @@ EARLY = (
 LATE = ("iterstrat.ml_stratifiers", "pytorch_grad_cam", "matplotlib.backends.backend_agg", "conftest")
 #: The variable of the fixture `without_pages`, for commands that are forked, and for what they start.
 WITHOUT_PAGES = "AMAZON_ML_TESTS_WITHOUT_PAGES"
+#: Seconds that commands which are forked wait for before they begin, and before each step of training: so work takes
+#: longer, which a test signals, without work for the processor.
+WAIT_AT_START = "AMAZON_ML_TESTS_WAIT_AT_START"
+WAIT_AT_STEPS = "AMAZON_ML_TESTS_WAIT_AT_STEPS"
 #: Python's interpreter; in a process that is forked, `sys.executable` may name a stand-in.
 PYTHON = sys.executable
 #: What a stand-in passes on.
@@ -401,6 +408,12 @@ def _become(work: _Work, files: list[int]) -> Callable[[], None]:
         import pytest
 
         conftest.leave_out_drawings(pytest.MonkeyPatch())
+    if WAIT_AT_STEPS in os.environ:
+        import conftest
+        import pytest
+
+        conftest.wait_at_steps(pytest.MonkeyPatch(), float(os.environ[WAIT_AT_STEPS]))
+    time.sleep(float(os.environ.get(WAIT_AT_START, "0")))
     if work.call:
         return lambda: _call(work.call)
     return lambda: _run(list(work.arguments))
@@ -428,6 +441,23 @@ def _run(words: list[str]) -> None:
             runpy.run_path(script, run_name="__main__")
 
 
+def _end(status: object) -> NoReturn:
+    """End this process as the interpreter does, but for taking every module apart, in half a second."""
+    if not isinstance(status, int | None):
+        print(status, file=sys.stderr)
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit((status or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     _do = _prepare(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))
-    _do()
+    try:
+        _do()
+    except SystemExit as ended:
+        _end(ended.code)
+    _end(None)

@@ -1,7 +1,10 @@
 """Averaged weights, frozen layers, rates by layer: against sums by hand, and through five kills."""
 
+import copy
+import functools
 import os
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from conftest import TINY, leave_out_finish
+from conftest import FEW, TINY, leave_out_finish
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from amazon_ml.cli.main import main
@@ -28,9 +31,10 @@ from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.training import callbacks, fit
 
 TAGS = list(PLANET.names)
-#: 133 training tiles in batches of 16 are 8 steps an epoch, 32 in all.
+#: Two of three folds of 100 tiles in batches of 8 are 8 steps an epoch, 32 in all.
 STEPS = 32
 EVERYTHING = [
+    *FEW,
     "--trainer.max_epochs=4",
     "--model.progressive_resizing={0: 16, 2: 32}",
     "--model.unfreeze={0: 1, 1: 3, 2: all}",
@@ -68,7 +72,7 @@ class Recorder(pl.Callback):
 def data(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> PlanetDataModule:
     folder = tmp_path_factory.mktemp("folds")
     return PlanetDataModule(
-        str(demo_tiles), size=32, batch_size=16, n_folds=3,
+        str(demo_tiles), size=32, batch_size=8, n_folds=3, max_samples=100,
         folds_file=str(folder / "folds.csv"), bands_file=str(folder / "bands.json"),
     )  # fmt: skip
 
@@ -83,11 +87,24 @@ def _fit(data: PlanetDataModule, seconds: float = 1000, **options: Any) -> tuple
     return tagger, recorder
 
 
+#: Statistics of the input, to the last bit of which averaging changes nothing.
+MEAN, STD = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+
+
+Fitted = Callable[..., tuple[TileTagger, Recorder]]
+
+
+@pytest.fixture(scope="module")
+def fitted(data: PlanetDataModule) -> Fitted:
+    """Fit with these options; once for all tests that use them, and change nothing of it."""
+    return functools.cache(lambda **options: _fit(data, mean=MEAN, std=STD, **options))
+
+
 # ---------------------------------------------------------------- averages
 
 
-def test_ema_equals_the_recurrence_by_hand(data: PlanetDataModule) -> None:
-    tagger, recorder = _fit(data, ema=0.8)
+def test_ema_equals_the_recurrence_by_hand(fitted: Fitted) -> None:
+    tagger, recorder = fitted(ema=0.8)
     for key, value in tagger.state_dict().items():
         expected = recorder.states[0][key].numpy().astype(np.float64)
         for n, state in enumerate(recorder.states[1:], start=1):
@@ -99,8 +116,8 @@ def test_ema_equals_the_recurrence_by_hand(data: PlanetDataModule) -> None:
             assert value == len(recorder.states), key
 
 
-def test_swa_equals_the_mean_of_the_last_weights(data: PlanetDataModule) -> None:
-    tagger, recorder = _fit(data, swa=0.25)
+def test_swa_equals_the_mean_of_the_last_weights(fitted: Fitted) -> None:
+    tagger, recorder = fitted(swa=0.25)
     assert len(recorder.states) == STEPS
     for key, value in tagger.named_parameters():
         mean = np.mean([state[key].numpy() for state in recorder.states[24:]], axis=0)
@@ -128,20 +145,20 @@ def test_training_that_ends_before_averaging_begins_says_so(
     assert all(torch.equal(value, recorder.states[-1][key]) for key, value in tagger.state_dict().items())
 
 
-def test_statistics_that_do_not_train_stay_as_they_are_to_the_last_bit(data: PlanetDataModule) -> None:
-    for options in ({"ema": 0.9}, {"swa": 0.5}):
-        tagger, _ = _fit(data, mean=[0.1, 0.2, 0.3], std=[0.3, 0.2, 0.1], **options)
-        assert torch.equal(tagger.mean, torch.tensor([0.1, 0.2, 0.3]) * 255)
-        assert torch.equal(tagger.std, torch.tensor([0.3, 0.2, 0.1]) * 255)
+def test_statistics_that_do_not_train_stay_as_they_are_to_the_last_bit(fitted: Fitted) -> None:
+    for options in ({"ema": 0.8}, {"swa": 0.25}):
+        tagger, _ = fitted(**options)
+        assert torch.equal(tagger.mean, torch.tensor(MEAN) * 255)
+        assert torch.equal(tagger.std, torch.tensor(STD) * 255)
 
 
-def test_averaging_leaves_training_alone(data: PlanetDataModule) -> None:
-    plain, averaged = _fit(data)[1].states, _fit(data, ema=0.9)[1].states
+def test_averaging_leaves_training_alone(fitted: Fitted) -> None:
+    plain, averaged = fitted()[1].states, fitted(ema=0.8)[1].states
     assert all(torch.equal(plain[-1][key], averaged[-1][key]) for key in plain[-1])
 
 
-def test_rate_stays_where_it_was_when_swa_begins(data: PlanetDataModule) -> None:
-    plain, swa = (np.array(_fit(data, **options)[1].rates) for options in ({}, {"swa": 0.25}))
+def test_rate_stays_where_it_was_when_swa_begins(fitted: Fitted) -> None:
+    plain, swa = (np.array(fitted(**options)[1].rates) for options in ({}, {"swa": 0.25}))
     assert np.array_equal(plain[:24], swa[:24])
     assert np.all(swa[24:] == swa[23]) and plain[-1] < plain[24] / 100
 
@@ -160,8 +177,8 @@ def test_norms_are_estimated_as_pytorch_does_it(data: PlanetDataModule) -> None:
     assert not ours.training and {norm.momentum for norm in batch_norms(ours)} == {0.1}
 
 
-def test_norms_of_kept_weights_are_means_over_training_batches(data: PlanetDataModule) -> None:
-    tagger, _ = _fit(data, swa=0.25)
+def test_norms_of_kept_weights_are_means_over_training_batches(data: PlanetDataModule, fitted: Fitted) -> None:
+    tagger = copy.deepcopy(fitted(swa=0.25)[0])
     first = batch_norms(tagger)[0]
     seen: list[torch.Tensor] = []
     hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -1,7 +1,8 @@
-"""What training can do: for each file of `conf`, and each loss, a run that is stopped, resumed and read."""
+"""What training can do: for each file of `conf`, and with each loss, a run that is stopped, resumed and read."""
 
 import shutil
 import signal
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 
 CONF = Path(__file__).parent / "conf"
-#: Name to the file and to options beside it.
+FILES = sorted(path.name for path in CONF.glob("*.yaml"))
+#: Each file, and each loss: one after the other they are trained together, and what is left of either alone.
 CASES: dict[str, tuple[str, list[str]]] = {
-    **{path.stem: (path.name, []) for path in sorted(CONF.glob("*.yaml"))},
-    **{f"loss {name}": ("plain.yaml", [f"--model.loss={name}"]) for name in LOSSES},
-}
+    f"{file.removesuffix('.yaml')} {loss or ''}".strip(): (file, [f"--model.loss={loss}"] if loss else [])
+    for file, loss in zip_longest(FILES, LOSSES, fillvalue="")
+    if file
+} | {f"loss {loss}": ("plain.yaml", [f"--model.loss={loss}"]) for loss in list(LOSSES)[len(FILES) :]}
 TAGS = list(PLANET.names)
 
 pytestmark = pytest.mark.usefixtures("former_handlers")

@@ -68,3 +68,17 @@ def test_function_is_called_in_a_process_of_a_new_session() -> None:
     os.killpg(process.pid, signal.SIGUSR1)
     assert process.wait(60) == -signal.SIGUSR1
     assert forked.called(sys.exit, 7).wait(60) == 7
+
+
+#: Ends with a reason while a thread is at work, and has something to do at the end.
+REASON = """
+import atexit, sys, threading, time
+atexit.register(print, "at the end")
+threading.Thread(target=lambda: (time.sleep(0.2), print("a thread"))).start()
+sys.exit("a reason")
+"""
+
+
+def test_forked_process_waits_for_threads_and_does_what_is_to_be_done_at_the_end() -> None:
+    done = forked.run(["-c", REASON])
+    assert (done.returncode, done.stdout, done.stderr) == (1, "a thread\nat the end\n", "a reason\n")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
-from conftest import TINY, leave_out_finish
+from conftest import FEW, TINY, leave_out_finish
 from sklearn.metrics import average_precision_score, f1_score, fbeta_score, precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("fit_only")
 
 
 def _train(run: Path, tiles: Path, *options: str) -> int:
-    return main(["train", "--run", str(run), "--data.root", str(tiles), *TINY, *options])
+    return main(["train", "--run", str(run), "--data.root", str(tiles), *TINY, *FEW, *options])
 
 
 @pytest.fixture(scope="module")

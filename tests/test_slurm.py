@@ -27,6 +27,9 @@ pytestmark = pytest.mark.slurm
 STOPS = int(os.environ.get("AMAZON_ML_STOPS", "2"))
 #: Of each stretch between two stops: enough for a signal to arrive before they are over.
 EPOCHS = 8
+#: Few tiles, and time beside each of the two or more steps of an epoch, so that epochs last without much work.
+LITTLE = [*TINY, "--data.max_samples=48", "--data.batch_size=8"]
+WAIT_AT_STEPS = "0.1"
 #: Seconds between two questions to Slurm, each of which takes a process and an answer of the daemon.
 ASKED = 0.5
 PYTHON = sys.executable
@@ -42,6 +45,7 @@ def cluster() -> Iterator[None]:
         python = {
             "OMP_NUM_THREADS": "1",
             forked.WITHOUT_PAGES: "1",
+            forked.WAIT_AT_STEPS: WAIT_AT_STEPS,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         for name, value in {**environment, **python}.items():
@@ -99,7 +103,7 @@ def submit_jobs(job: Job, site: Site) -> str:
 
 def test_killed_fold_is_named_and_the_next_submission_trains_it_alone(demo_tiles: Path, tmp_path: Path) -> None:
     run, plain = tmp_path / "it's a run", tmp_path / "plain"
-    options = ["--data.root", str(demo_tiles), *TINY, "--data.n_folds=2", "--folds=all"]
+    options = ["--data.root", str(demo_tiles), *LITTLE, "--data.n_folds=2", "--folds=all"]
     call = ["slurm", "train", "--run", str(run), *options, "--submit"]
     assert main(call) == 0
     train, gather = (job["id"] for job in submitted(run))
@@ -125,7 +129,9 @@ def train_alone(run: Path, options: list[str]) -> None:
     """Train without Slurm, in a process of its own: with as many threads as jobs have, on which sums depend."""
     script = run.with_suffix(".py")
     script.write_text(ONE_THREAD)
-    done = forked.run([str(script), "train", "--run", str(run), *options], fast_python=True)
+    at_once = {name: value for name, value in os.environ.items() if name != forked.WAIT_AT_STEPS}
+    command = [str(script), "train", "--run", str(run), *options]
+    done = forked.run(command, environment=at_once, fast_python=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -145,7 +151,7 @@ def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same
     demo_tiles: Path, tmp_path: Path
 ) -> None:
     run, plain = tmp_path / "run", tmp_path / "plain"
-    options = ["--data.root", str(demo_tiles), *TINY, f"--trainer.max_epochs={EPOCHS * STOPS}"]
+    options = ["--data.root", str(demo_tiles), *LITTLE, f"--trainer.max_epochs={EPOCHS * STOPS}"]
     assert main(["slurm", "train", "--run", str(run), *options, "--submit"]) == 0
     stops = [by_signal, by_urgency] * (STOPS // 2) + [by_signal] * (STOPS % 2)
     assert stopped_log(run, stops).count("; the same command goes on") == STOPS
@@ -202,20 +208,20 @@ def test_network_that_two_nodes_train_together_is_stopped_and_ends_in_the_same_w
     demo_tiles: Path, tmp_path: Path
 ) -> None:
     run, plain = tmp_path / "run", tmp_path / "plain"
-    options = ["--data.root", str(demo_tiles), *TINY, f"--trainer.max_epochs={EPOCHS}"]
+    options = ["--data.root", str(demo_tiles), *LITTLE, f"--trainer.max_epochs={EPOCHS}"]
     assert main(["slurm", "train", "--run", str(run), *options, "--nodes=2", "--submit"]) == 0
     log = stopped_log(run, [by_signal])
-    assert "2 processes: a step has 32 tiles, 16 in each" in log
+    assert "2 processes: a step has 16 tiles, 8 in each" in log
     assert log.count("; the same command goes on") == 1  # said by the first process for both
     train_alone(plain, [*options, "--trainer.devices=2"])
     for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name
 
 
-@pytest.mark.usefixtures("new_interpreters")
 def test_shards_are_predicted_and_merged_though_one_is_queued_again(
-    trained: Path, demo_tiles: Path, tmp_path: Path
+    trained: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(forked.WAIT_AT_START, "3")  # so that it is seen at work
     out, plain = tmp_path / "tags.parquet", tmp_path / "plain.parquet"
     tiles = ["--tiles", str(demo_tiles / "train-jpg")]
     call = ["slurm", "predict", str(trained / "bundle"), *tiles, "--out", str(out)]
@@ -239,6 +245,15 @@ def test_a_scene_is_tagged_in_shards_and_joined(trained: Path, tmp_path: Path) -
     assert main(["scene", "predict", *run, "--out", str(plain)]) == 0
     for name in ("cells.parquet", "probabilities.tif", "summary.csv", "map.html"):
         assert (out / name).read_bytes() == (plain / name).read_bytes(), name
+
+
+@pytest.mark.usefixtures("new_interpreters")
+def test_command_is_started_by_a_new_interpreter(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "submission.csv"
+    job = Job("make", "Makes a submission.", ("submit", "make", str(trained), "--out", str(out)), tmp_path / "jobs")
+    number = submit_jobs(job, Site())
+    wait_for(number, "COMPLETED", "FAILED", seconds=120)
+    assert out.read_bytes() == (trained / "submission.csv").read_bytes(), output(job, number)
 
 
 # ---------------------------------------------------------------- what the script sees to

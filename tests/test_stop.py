@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY
+from conftest import FEW, TINY
 from forked import Forked
 
 from amazon_ml.cli.main import main
@@ -99,7 +99,7 @@ def test_signals_are_only_taken_by_who_listens(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("fit_only")
 @pytest.mark.parametrize(
     ("stops", "epochs", "options"),
-    [(8, 8, []), (3, 4, [*EVERYTHING, "--data.num_workers=1"]), (3, 4, ["--trainer.accumulate_grad_batches=3"])],
+    [(6, 6, []), (3, 4, [*EVERYTHING, "--data.num_workers=1"]), (3, 4, ["--trainer.accumulate_grad_batches=3"])],
     ids=["often", "everything", "accumulating"],
 )
 def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
@@ -107,7 +107,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
     stops: int, epochs: int, options: list[str],
 ) -> None:  # fmt: skip
     run, undisturbed = tmp_path / "stopped", tmp_path / "undisturbed"
-    length = ["--trainer.max_epochs", str(epochs), "--trainer.log_every_n_steps=1"]
+    length = [*FEW, "--trainer.max_epochs", str(epochs), "--trainer.log_every_n_steps=1"]
     rng = random.Random(0)
     reached = []
     for _ in range(stops):
@@ -146,7 +146,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
 def test_stopped_before_a_validation_within_an_epoch_it_is_not_skipped(
     demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, options: list[str]
 ) -> None:
-    run, undisturbed = tmp_path / "stopped", tmp_path / "undisturbed"
+    run, undisturbed, options = tmp_path / "stopped", tmp_path / "undisturbed", [*FEW, *options]
     wait = iter(range(step - 1, -1, -1))
     with monkeypatch.context() as patch:
         _signal_in(patch, "training_step", lambda: next(wait, -1) == 0)

@@ -15,7 +15,7 @@ import pytest
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
-from conftest import TINY, as_written
+from conftest import FEW, TINY, as_written, leave_out_pages
 from forked import Forked
 from PIL import Image
 from sklearn.metrics import fbeta_score
@@ -280,7 +280,7 @@ def test_second_process_on_a_run_is_refused(
 
 @pytest.mark.usefixtures("fit_only")
 def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) -> None:
-    options = ["--data.root", str(demo_tiles), *TINY, "--trainer.max_epochs=6"]
+    options = ["--data.root", str(demo_tiles), *TINY, *FEW, "--trainer.max_epochs=6"]
     command = ["train", "--run", str(tmp_path / "killed"), *options]
     process = Forked(command)
     checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
@@ -309,8 +309,8 @@ def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path
 def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    option = "--model.backbone_args={drop_rate: 0.5}"
-    # 133 training tiles make 8 batches an epoch: batch 11 lies in the middle of the second one.
+    options = [*FEW, "--model.backbone_args={drop_rate: 0.5}"]
+    # 8 batches are an epoch: batch 11 lies in the middle of the second one.
     monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     step, batches = TileTagger.training_step, iter(range(1000))
 
@@ -322,16 +322,16 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TileTagger, "training_step", pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
-            _train(tmp_path / "stopped", demo_tiles, option)
+            _train(tmp_path / "stopped", demo_tiles, *options)
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
     began = time.perf_counter()
-    assert _train(tmp_path / "stopped", demo_tiles, option, "--data.num_workers=2") == 0
+    assert _train(tmp_path / "stopped", demo_tiles, *options, "--data.num_workers=2") == 0
     curves = pd.read_csv(tmp_path / "stopped" / "fold-0" / "metrics.csv").dropna(subset="train_seconds")
     (resumed,) = curves[curves["epoch"] == 1].to_dict("records")
     assert resumed["train_seconds"] < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1
-    assert resumed["images_per_second"] == pytest.approx(5 * 16 / resumed["train_seconds"])
-    assert _train(tmp_path / "undisturbed", demo_tiles, option) == 0
+    assert resumed["images_per_second"] == pytest.approx(5 * 8 / resumed["train_seconds"])
+    assert _train(tmp_path / "undisturbed", demo_tiles, *options) == 0
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
 
 
@@ -477,7 +477,8 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
         table.to_csv(tmp_path / split / "list.csv", index=False)
     run, out = tmp_path / "run", tmp_path / "p.csv"
     read = ["--data.tag_separator=;", "--data.allow_untagged=true"]
-    assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=30", "--data.augment=[]") == 0
+    rarely = ["--trainer.check_val_every_n_epoch=10"]  # nobody looks at what lies between
+    assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=30", "--data.augment=[]", *rarely) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert [record["tag"] for record in metrics["tags"]] == tags
     assert metrics["fbeta"]["cross_fitted"]["value"] > metrics["fbeta"]["constant"]["value"] + 0.1
@@ -497,6 +498,7 @@ def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Pat
     run = tmp_path / "run"
     # Less than half of the epochs that the preset takes are enough, and nobody looks at what lies between.
     shorter = ["--data.size=32", "--trainer.max_epochs=40", "--trainer.check_val_every_n_epoch=20"]
+    shorter += ["--model.backbone=test_resnet", "--model.lr=0.01"]
     assert main(["train", *configs, "--run", str(run), "--data.root", str(demo_tiles), *shorter]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["tiles"] == 32 and metrics["held_out"] is False
@@ -525,8 +527,9 @@ def test_training_in_pure_bfloat16_has_figures_for_each_epoch(demo_tiles: Path, 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 def test_reloaded_weights_predict_what_was_predicted_after_training(
-    demo_tiles: Path, tmp_path: Path, precision: str
+    demo_tiles: Path, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    leave_out_pages(monkeypatch)
     run, out = tmp_path / "run", tmp_path / "p.parquet"
     assert _train(run, demo_tiles, f"--trainer.precision={precision}", "--trainer.max_epochs=1") == 0
     assert main(["predict", str(run / "bundle"), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out)]) == 0
@@ -553,7 +556,7 @@ def test_reloaded_weights_predict_what_was_predicted_after_training(
 def test_what_training_does_not_come_to_is_told(
     demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, options: list[str], told: str | None
 ) -> None:
-    assert _train(tmp_path / "run", demo_tiles, *options) == 0
+    assert _train(tmp_path / "run", demo_tiles, *options, "--data.max_samples=48") == 0
     warned = [record.message for record in caplog.records if record.message.startswith("`model.")]
     assert len(warned) == (told is not None) and (told is None or told in warned[0])
 

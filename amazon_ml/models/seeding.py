@@ -43,7 +43,9 @@ class PerStepSeed(pl.Callback):
         if self._used is None:
             return
         entropy = np.random.SeedSequence((self._used, trainer.global_rank, trainer.current_epoch, batch_idx))
-        torch.manual_seed(int(entropy.generate_state(1)[0]))
+        # On a CPU, nothing draws from other generators, and PyTorch would write down the stack for each kind of device.
+        seed = torch.default_generator.manual_seed if module.device.type == "cpu" else torch.manual_seed
+        seed(int(entropy.generate_state(1)[0]))
 
 
 @contextmanager

@@ -187,7 +187,8 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         untagged = _untagged(run, config, catalog, begun=begun)
         for fold in folds:
             _bind(run.fold(fold), task)
-        write_config(run, config)
+        if begun:  # a new run has it from `save_config`
+            write_config(run, config)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
         write_tested(run, catalog.tested["image_name"], catalog.tags, catalog.tested_targets)
     return _Ready(catalog, folds, untagged, begun)

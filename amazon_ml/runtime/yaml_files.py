@@ -14,7 +14,7 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular, no_file
 MAX_DEPTH = 100
 #: Signs that begin a level at the start of a line, with only blanks before them.
 _BLOCK_SIGNS = re.compile(r"([ \t]*)((?:[-?][ \t]+)*)")
-_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_BRACKETS = re.compile(r"[\[\]{}]")
 #: Largest number of values that aliases (``*name``) may add by repetition.
 _MOST_REPEATED = 10_000
 
@@ -35,10 +35,10 @@ def check_depth(text: str, source: str) -> None:
         If it is deeper, with the line.
     """
     depth = 0
-    for place, sign in enumerate(text):
-        depth = max(0, depth + _BRACKETS.get(sign, 0))
+    for bracket in _BRACKETS.finditer(text):
+        depth = max(0, depth + (1 if bracket[0] in "[{" else -1))
         if depth > MAX_DEPTH:
-            raise _too_deep(source, text, place)
+            raise _too_deep(source, text, bracket.start())
     _check_blocks(text, source)
 
 
