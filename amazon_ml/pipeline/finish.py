@@ -7,7 +7,7 @@ import pandas as pd
 
 from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
-from amazon_ml.kaggle.make import make_submission
+from amazon_ml.kaggle.make import save_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
 from amazon_ml.runs.access import locked
@@ -76,7 +76,7 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
 
 def _submit(run: Run) -> None:
     try:
-        make_submission(run.path)
+        save_submission(run)
     except InputError as error:  # problems of the test tiles must not end the run
         log.warning("no submission was written: %s", error)
 

@@ -208,6 +208,17 @@ def is_unchanged(path: Path) -> bool:
     return path.is_file()
 
 
+def changed_sources(path: Path) -> list[Path]:
+    """List the files that have changed since a file was made of them; none where no sources of it are recorded.
+
+    The file itself may have been edited since then.
+    """
+    entries = _of(_load(path.parent), path.name)
+    made_of = entries[-1].made_of if entries else {}
+    sources = {path.parent / name: sha256 for name, sha256 in made_of.items()}
+    return [source for source, sha256 in sources.items() if source.is_file() and hash_file(source) != sha256]
+
+
 def is_recorded(path: Path) -> bool:
     """Whether a hash of a file is recorded, whether it fits the file or not."""
     return bool(_of(_load(path.parent), path.name))
