@@ -329,3 +329,30 @@ def test_a_blend_that_a_member_changes_meanwhile_leaves_the_earlier_one(
     monkeypatch.setattr(blend_module, "_tested_table", lambda _: (pair[1] / "oof.parquet").write_bytes(b""))
     assert main(["blend", *map(str, pair), "--run", str(run), "--how", "logit_mean"]) == 1
     assert content(run) == before
+
+
+def test_no_submission_of_a_former_blend_is_left(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "blend"
+    file, sample = run / "submission.csv", tmp_path / "sample.csv"
+    sample.write_text("image_name,tags\nt1,primary\nt0,primary\n")
+
+    def blend(how: str = "mean") -> None:
+        assert main(["blend", *map(str, pair), "--run", str(run), "--how", how]) == 0
+
+    for one in pair:
+        with_test(one, ["t0", "t1"])
+    blend()
+    assert main(["submit", "make", str(run), "--sample", str(sample)]) == 0
+    made = file.read_bytes()
+    blend()  # of the same probabilities, where the official names cannot be submitted
+    assert file.read_bytes() == made
+    blend("logit_mean")
+    assert not file.exists()
+    assert main(["submit", "make", str(run), "--sample", str(sample)]) == 0
+    (run / "tiles.png").touch()
+    (pair[1] / "test.parquet").unlink()
+    blend("logit_mean")
+    assert not (run / "test.parquet").exists() and not file.exists() and not (run / "tiles.png").exists()
+    file.write_bytes(made)  # by hand
+    blend()
+    assert file.read_bytes() == made

@@ -132,6 +132,13 @@ def adopt(path: Path) -> None:
     _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}),))
 
 
+def remove(path: Path) -> None:
+    """Remove a file and its record, so that a file of that name by somebody else is not taken for it."""
+    path.unlink(missing_ok=True)
+    record = _load(path.parent)
+    _write(path.parent, Record({name: one for name, one in record.files.items() if name != path.name}, record.task))
+
+
 def bind(folder: Path, task: str) -> None:
     """Record the task that a fold is trained for."""
     record = _load(folder)
