@@ -17,7 +17,7 @@ from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import blend as blend_module
-from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.folder import Run, probability_table, read_oof, write_tested
 from amazon_ml.runs.hashes import write_table, write_text
 
 pytestmark = pytest.mark.usefixtures("without_pages")
@@ -227,15 +227,12 @@ def test_an_earlier_blend_is_replaced_and_both_commands_are_kept(pair: tuple[Pat
 def test_a_member_that_is_written_to_meanwhile_is_noticed(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    describe = blend_module._describe
-
-    def train_on(run: Run, first: Run) -> None:
-        describe(run, first)
+    def train_on(members: list[Run]) -> None:
         rest = pd.read_parquet(pair[1] / "oof.parquet")
         rest.iloc[:50].to_parquet(pair[1] / "oof.parquet", index=False)
         as_written(pair[1])
 
-    monkeypatch.setattr(blend_module, "_describe", train_on)
+    monkeypatch.setattr(blend_module, "_tested_table", train_on)
     assert main(["blend", *map(str, pair), "--run", str(tmp_path / "blend")]) == 1
     assert f"{pair[1]} was written to while it was blended" in told(capsys)
     assert not (tmp_path / "blend" / "oof.parquet").exists()
@@ -290,3 +287,72 @@ def test_calls_that_make_no_sense_are_refused(
         assert main(["blend", *words]) == 2
         assert message in told(capsys)
     assert (pair[1] / "config.yaml").read_bytes() == before and not (tmp_path / "x").exists()
+
+
+def with_test(run: Path, names: list[str]) -> None:
+    """Give a run probabilities of untagged tiles."""
+    p = draw_rows(len(names), seed=4)[0].astype(np.float32)
+    write_table(run / "test.parquet", probability_table(names, TAGS, p))
+
+
+def content(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def test_a_refused_blend_leaves_the_earlier_one(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    p, true = draw_rows(60, seed=2)
+    tiles = run_of(tmp_path / "tiles", p, true)
+    split = run_of(tmp_path / "split", p, true)
+    write_tested(Run(split), pd.Series(["t0"]), PLANET, true[:1])
+    for one, names in (*((one, ["t0", "t1"]) for one in (*pair, split)), (tiles, ["t0"])):
+        with_test(one, names)
+    run = tmp_path / "blend"
+    assert main(["blend", *map(str, pair), "--run", str(run)]) == 0
+    before = content(run)
+    assert {"oof.parquet", "test.parquet", "decision.json"} <= before.keys()
+    for other in (tiles, split):
+        assert main(["blend", str(pair[0]), str(other), "--run", str(run)]) == 2
+        assert content(run) == before
+    decision = json.loads((run / "decision.json").read_text())
+    (run / "decision.json").write_text(json.dumps({**decision, "beta": 1.0}))
+    before = content(run)
+    assert main(["blend", *map(str, pair), "--run", str(run), "--how", "logit_mean"]) == 2
+    assert content(run) == before
+
+
+def test_a_blend_that_a_member_changes_meanwhile_leaves_the_earlier_one(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "blend"
+    assert main(["blend", *map(str, pair), "--run", str(run)]) == 0
+    before = content(run)
+    monkeypatch.setattr(blend_module, "_tested_table", lambda _: (pair[1] / "oof.parquet").write_bytes(b""))
+    assert main(["blend", *map(str, pair), "--run", str(run), "--how", "logit_mean"]) == 1
+    assert content(run) == before
+
+
+def test_no_submission_of_a_former_blend_is_left(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "blend"
+    file, sample = run / "submission.csv", tmp_path / "sample.csv"
+    sample.write_text("image_name,tags\nt1,primary\nt0,primary\n")
+
+    def blend(how: str = "mean") -> None:
+        assert main(["blend", *map(str, pair), "--run", str(run), "--how", how]) == 0
+
+    for one in pair:
+        with_test(one, ["t0", "t1"])
+    blend()
+    assert main(["submit", "make", str(run), "--sample", str(sample)]) == 0
+    made = file.read_bytes()
+    blend()  # of the same probabilities, where the official names cannot be submitted
+    assert file.read_bytes() == made
+    blend("logit_mean")
+    assert not file.exists()
+    assert main(["submit", "make", str(run), "--sample", str(sample)]) == 0
+    (run / "tiles.png").touch()
+    (pair[1] / "test.parquet").unlink()
+    blend("logit_mean")
+    assert not (run / "test.parquet").exists() and not file.exists() and not (run / "tiles.png").exists()
+    file.write_bytes(made)  # by hand
+    blend()
+    assert file.read_bytes() == made

@@ -1,5 +1,6 @@
 """Job scripts: what they say, that any path survives the shell, and that what is wrong is told before it queues."""
 
+import json
 import re
 import shlex
 import shutil
@@ -21,6 +22,8 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.slurm.client import Task, _numbers, is_live, submit, tasks_of
 from amazon_ml.slurm.job import TASK, Job, script
 from amazon_ml.slurm.site import Site, read_site
+from amazon_ml.slurm.status import _DONE, status
+from amazon_ml.slurm.submit import JOBS, check_not_live, job_folder
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
 
@@ -480,3 +483,28 @@ def test_store_is_copied_once_and_anew_when_it_changed(demo_tiles: Path, tmp_pat
 def test_what_is_no_store_is_not_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "copy", str(tmp_path), str(tmp_path / "copy")]) == 2
     assert "is no packed store" in told(capsys) and not (tmp_path / "copy").exists()
+
+
+_LISTED = {"id": "1", "name": "train", "tasks": [0, 1], "log": "train-%A_%a.out"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": 1}, 3, ["1"], [{}], [_LISTED, {**_LISTED, "id": 1}], [{**_LISTED, "name": "other"}],
+        [{**_LISTED, "name": ["train"]}], [{**_LISTED, "tasks": None}], [{**_LISTED, "tasks": ["0"]}],
+        [{**_LISTED, "log": None}], "no JSON",
+    ],
+)  # fmt: skip
+def test_a_damaged_list_of_jobs_is_named(tmp_path: Path, content: object) -> None:
+    file = job_folder(tmp_path) / "jobs.json"
+    file.parent.mkdir()
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    for read in (status, check_not_live):
+        with pytest.raises(InputError) as refused:
+            read(tmp_path)
+        assert refused.value.file == file
+
+
+def test_the_names_of_all_jobs_have_a_result() -> None:
+    assert set(JOBS) == set(_DONE)

@@ -277,3 +277,12 @@ def test_mlflow_goes_on_in_the_same_run(demo_tiles: Path, tmp_path: Path, monkey
     stored = pd.read_csv(fold / "metrics.csv").dropna(subset="val_f2")
     assert curve == pytest.approx(dict(zip(stored["step"], stored["val_f2"], strict=True)))
     assert "per_tag/f2/clear" in logged.data.metrics
+
+
+def test_damaged_names_of_runs_are_named(tmp_path: Path) -> None:
+    fold = FoldFolder(tmp_path / "fold-0")
+    fold.path.mkdir()
+    fold.loggers.write_text("[]")
+    with pytest.raises(InputError) as refused, open_loggers(fold, {"csv": {}}):
+        pass
+    assert refused.value.file == fold.loggers and refused.value.remedy is not None

@@ -321,3 +321,50 @@ def test_an_array_of_another_store_is_refused(folder: Path) -> None:
     shutil.copy(folder / "store-16/tiles.npy", folder / "store-24/tiles.npy")
     with pytest.raises(InputError, match=r"is uint8 of shape \(230, 16, 16, 3\), but store.json says"):
         open_store(folder / "store-24")
+
+
+_HASHES = json.dumps(["a"] * 16).encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"files": ["a"]}', b"3", b"\xff\xfe", b'{"files": ["a"], "pixels": "b"}', b'{"files": 16, "pixels": "b"}',
+        b'{"files": %b, "pixels": 3}' % _HASHES, b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_packing_goes_on_before_a_damaged_line_of_the_journal(
+    line: bytes, folder: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, partial = unfinished(folder, monkeypatch)
+    journal = partial / "journal.jsonl"
+    lines = journal.read_bytes().splitlines()
+    assert len(lines) == 230 // 16 + 1
+    journal.write_bytes(b"\n".join([*lines[:3], line, *lines[4:], b""]))
+    caplog.set_level("INFO")
+    assert main(["data", "pack", str(folder), "--size", "16"]) == 0
+    assert "resuming: 48 tiles" in caplog.text
+    np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 16))
+    check_unchanged(open_store(store), read_catalog(folder))
+
+
+def test_packing_begins_again_where_the_array_is_damaged(
+    folder: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, partial = unfinished(folder, monkeypatch)
+    with (partial / "tiles.npy").open("r+b") as array:
+        array.write(b"damaged")
+    assert main(["data", "pack", str(folder), "--size", "16"]) == 0
+    np.testing.assert_array_equal(open_store(store).images, decoded(read_catalog(folder), 16))
+
+
+def unfinished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Pack tiles up to the point where the store gets its name; return the store and the unfinished one."""
+
+    def stopped(*_: object) -> None:
+        raise WorkError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "_finish", stopped)
+        assert main(["data", "pack", str(folder), "--size", "16"]) == 1
+    return folder / "packed-rgb-16", folder / "packed-rgb-16.partial"

@@ -169,3 +169,15 @@ def test_wrong_calls_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         cut_scene([str(scene)], labels=one, out=tmp_path / "out")
     assert error.value.option == "size"
+
+
+def test_files_of_different_types_are_no_scene(tmp_path: Path) -> None:
+    bands = ground(64, 128)
+    scene = [str(write_scene(tmp_path / "a.tif", bands[:, :, :64]))]
+    labels = write_labels(tmp_path / "l.geojson", ("a", box(0, 0, 64, 128)))
+    other = write_scene(tmp_path / "b.tif", bands[:, :, 64:].astype("uint16") * 100, column=64)
+    for files in ([*scene, str(other)], [str(other), *scene]):
+        with pytest.raises(InputError) as error:
+            cut_scene(files, labels=labels, out=tmp_path / "out", how=CutConfig(size=16, block=1))
+        assert error.value.option == "scene" and str(error.value.file) in files
+        assert not (tmp_path / "out").exists()

@@ -14,8 +14,11 @@ from conftest import as_written, write_config
 from amazon_ml.decisions import FixedThreshold
 from amazon_ml.errors import InputError
 from amazon_ml.kaggle.form import official_names
+from amazon_ml.kaggle.lint import lint_submission
 from amazon_ml.kaggle.make import make_submission
+from amazon_ml.kaggle.send import prepare
 from amazon_ml.labels import PLANET
+from amazon_ml.runs import hashes
 from amazon_ml.runs.decision import Decision, write_decision
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runtime.files import write_table
@@ -181,3 +184,44 @@ def test_full_submission_is_whole_and_quick(tmp_path: Path) -> None:
         scores = p[row[name]].astype(np.float32)
         on = [tag for tag, score in zip(PLANET.names, scores, strict=True) if score >= 0.8]
         assert tags.split() == (on or [PLANET.names[int(scores.argmax())]])
+
+
+def test_a_file_of_a_former_decision_is_noticed_until_it_is_made_again(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(tmp_path / "s.csv", ["a", "b", "c"])
+    file, other = run / "submission.csv", tmp_path / "other.csv"
+
+    def former(path: Path = file) -> list[tuple[str, str]]:
+        found = lint_submission(path, run=run, sample=order)
+        return [(one.severity, item) for one in found.findings if one.kind == "former" for item in one.items]
+
+    def decide(cut: float) -> None:
+        rule = FixedThreshold(cut).fit(np.ones((1, 3)), np.ones((1, 3)))
+        write_decision(Run(run), Decision("fixed", rule, TAGS, beta=2.0))
+
+    make_submission(run, order)
+    make_submission(run, order, other)
+    first = file.read_bytes()
+    assert other.read_bytes() == first and former() == []
+    assert prepare(file, message="m", sample=order).summary["decision"] == "fixed"
+    decide(0.3)
+    assert former() == [("remark", "decision.json")] and former(other) == []
+    with pytest.raises(InputError) as refused:
+        prepare(file, message="m", sample=order)
+    assert refused.value.file == file and refused.value.remedy is not None
+    file.write_bytes(first.replace(b"clear", b"water"))  # an edited file is no newer
+    assert former() == [("remark", "decision.json")]
+    make_submission(run, order, run / ".." / "run" / "submission.csv")
+    assert former() == [] and file.read_bytes() != first
+    decide(0.5)
+    decide(0.3)
+    assert former() == []
+    hashes.write_table(run / "test.parquet", pd.read_parquet(run / "test.parquet").iloc[::-1])
+    assert former() == [("remark", "test.parquet")]
+
+
+def test_a_file_that_no_run_has_recorded_is_sent_as_before(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(run / "submission.csv", ["a", "b", "c"])
+    parcel = prepare(order, message="m", sample=order)
+    assert parcel.summary["decision"] == "fixed" and parcel.lint.faults == []

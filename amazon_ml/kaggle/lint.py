@@ -1,7 +1,7 @@
 """Check a submission for faults that Kaggle would refuse, and for what looks wrong, with lines of the file."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
@@ -17,7 +17,7 @@ from amazon_ml.kaggle.form import Form, find_form, run_around
 from amazon_ml.kaggle.rows import HEADER, Submission, read_submission
 from amazon_ml.labels import PLANET_COUNTS, PLANET_TILES, MultiHot, TagSet
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.hashes import changed_sources, read_recorded
 
 KINDS = {
     "unreadable": Kind("parts that are not CSV in UTF-8", "write the file again"),
@@ -32,6 +32,9 @@ KINDS = {
     "order": Kind("rows in another order", "nothing: rows are matched by name", REMARK),
     "form": Kind("lines that another program may read differently", "write the file again", REMARK),
     "label_logic": Kind("rows that break the label logic", "check whether the decision rule intends it", REMARK),
+    "former": Kind(
+        "files that changed since the submission was made of them", "make it again with amazon-ml submit make", REMARK
+    ),
     "drift": Kind("tags that are much more or much less frequent than expected", "check the decision rule", REMARK),
 }
 
@@ -128,7 +131,7 @@ def lint_submission(file: Path, *, run: Path | None = None, sample: Path | None 
         Sample submission with the names and their order.
     """
     run = run or run_around(file)
-    return lint(read_submission(file), find_form(run, sample), expect(run))
+    return lint(read_submission(file), find_form(run, sample), expect(run), changed_sources(file))
 
 
 def check_faults(found: Lint) -> None:
@@ -155,8 +158,11 @@ def expect(run: Path | None) -> Expected | None:
         raise InputError("the file does not hold how often tags were predicted", file=Run(run).metrics) from None
 
 
-def lint(submission: Submission, form: Form, expected: Expected | None = None) -> Lint:
-    """Compare a submission with its form, and its tags with their expected frequencies."""
+def lint(submission: Submission, form: Form, expected: Expected | None = None, changed: Sequence[Path] = ()) -> Lint:
+    """Compare a submission with its form, and its tags with their expected frequencies.
+
+    `changed` are the files that have changed since it was made of them.
+    """
     rows = submission.rows
     tagged = rows[rows["tags"].notna()]
     given = [[tag for tag in tags.split(form.separator) if tag] for tags in tagged["tags"]]
@@ -169,6 +175,7 @@ def lint(submission: Submission, form: Form, expected: Expected | None = None) -
         _name_cases(rows, form),
         _tag_cases(given, lines, form.tags),
         _logic_cases(given, lines, broken),
+        (Case("former", source.name) for source in changed),
         _drift_cases(tags),
     )
     findings, _ = weigh(cases, len(rows), KINDS)

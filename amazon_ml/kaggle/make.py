@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from amazon_ml.errors import InputError
-from amazon_ml.kaggle.form import find_form
-from amazon_ml.runs.access import check_writable, own_paths
+from amazon_ml.kaggle.form import Form, find_form
+from amazon_ml.runs import hashes
+from amazon_ml.runs.access import check_writable, locked, own_paths
 from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_probabilities
 from amazon_ml.runtime.files import write_table
@@ -34,10 +35,33 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     """
     folder = Run(run)
     form = find_form(run, sample)
-    path = out or folder.submission
-    if (path.parent.resolve(), path.name) != (folder.path.resolve(), folder.submission.name):
-        check_outputs({"out": path}, [*own_paths(folder), sample], overwrite=overwrite)
+    if out is None or (out.parent.resolve(), out.name) == (folder.path.resolve(), folder.submission.name):
+        with locked(folder):
+            _save(folder, form)
+        return
+    check_outputs({"out": out}, [*own_paths(folder), sample], overwrite=overwrite)
     check_writable(folder)
+    write_table(out, _tagged(folder, form))
+    _report(out, form)
+
+
+def save_submission(folder: Run) -> None:
+    """Write submission.csv of a run, for a caller that holds the run's lock."""
+    _save(folder, find_form(folder.path))
+
+
+def _save(folder: Run, form: Form) -> None:
+    sources = [folder.decision, folder.test]
+    hashes.write_table(folder.submission, _tagged(folder, form), made_of=sources)
+    _report(folder.submission, form)
+
+
+def _report(path: Path, form: Form) -> None:
+    log.info("wrote %s: %s rows in the order of %s", path, f"{len(form.names):,}", form.source)
+
+
+def _tagged(folder: Run, form: Form) -> pd.DataFrame:
+    """Give each test tile of the form its tags."""
     decision = read_decision(folder)
     names, p = read_probabilities(folder.test, decision.tags)
     place = pd.Series(np.arange(len(names)), index=names)
@@ -58,5 +82,4 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
         raise InputError(
             f"{len(empty)} tiles have no predicted tag, such as {empty[0]}; Kaggle refuses rows without a tag"
         )
-    write_table(path, pd.DataFrame({"image_name": form.names, "tags": tags}))
-    log.info("wrote %s: %s rows in the order of %s", path, f"{len(form.names):,}", form.source)
+    return pd.DataFrame({"image_name": form.names, "tags": tags})

@@ -15,7 +15,7 @@ from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.hashes import changed_sources, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,14 @@ def prepare(
     sample
         Sample submission with the names and their order. By default the official ones, or those of the run for
         another competition.
+
+    Raises
+    ------
+    InputError
+        Where the file was made with a former decision or former probabilities: the score would be that of another file.
     """
     run = run or run_around(file)
+    _check_present(file)
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     summary = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
@@ -152,6 +158,17 @@ def _send(api: Any, run: Path | None, before: list[Record], record: Record, wait
         record.update(cast(Record, scored))
         _save(run, before, record)
     return record
+
+
+def _check_present(file: Path) -> None:
+    """Check that a submission was made with the present decision and probabilities of its run."""
+    if changed := changed_sources(file):
+        raise InputError(
+            f"the submission was made before {' and '.join(source.name for source in changed)} changed",
+            file=file,
+            remedy=f"make it again with amazon-ml submit make {file.parent}, or move it out of the run to send it as "
+            "it is",
+        )
 
 
 def _about(run: Path | None) -> dict[str, str]:

@@ -7,13 +7,14 @@ import pandas as pd
 
 from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.errors import InputError
-from amazon_ml.kaggle.make import make_submission
+from amazon_ml.kaggle.make import save_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision, requested_before
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
+from amazon_ml.runs.hashes import is_recorded, is_unchanged, remove
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import save_rule
@@ -68,17 +69,33 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     metrics = save_rule(run)
     if tiles is not None:
         _draw(run, tiles, metrics)
+    else:
+        run.picture.unlink(missing_ok=True)  # a former one shows the tags of a former decision
     if run.test.exists():
         _submit(run)
+    else:
+        _clear_submission(run)
     _report(run, tiles)
     return metrics
 
 
 def _submit(run: Run) -> None:
     try:
-        make_submission(run.path)
+        save_submission(run)
     except InputError as error:  # problems of the test tiles must not end the run
         log.warning("no submission was written: %s", error)
+        _clear_submission(run)
+
+
+def _clear_submission(run: Run) -> None:
+    """Remove the submission that the run wrote before and not now, unless it is of the present probabilities."""
+    if not run.submission.exists():
+        return
+    if not is_recorded(run.submission):
+        log.warning("%s is left as it is, though it may be of former probabilities", run.submission)
+    elif not (run.test.exists() and is_unchanged(run.submission)):
+        remove(run.submission)
+        log.warning("removed %s: it is of former probabilities or of a former decision", run.submission)
 
 
 def _report(run: Run, tiles: pd.DataFrame | None) -> None:
@@ -86,6 +103,7 @@ def _report(run: Run, tiles: pd.DataFrame | None) -> None:
         write_report(run, tiles)
     except Exception as error:  # the run is complete without its page
         log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
+        run.report.unlink(missing_ok=True)  # a former one shows former scores
 
 
 def _draw(run: Run, labelled: pd.DataFrame, metrics: Metrics) -> None:

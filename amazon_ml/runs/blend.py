@@ -17,7 +17,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
-from amazon_ml.runs.decision import LEAST_TILES
+from amazon_ml.runs.decision import LEAST_TILES, requested_before
 from amazon_ml.runs.folder import (
     Run,
     probability_table,
@@ -68,15 +68,22 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
 
     `cross_blend` blends the out-of-fold rows. ``blend.json`` holds the parameters that are fitted on all of these rows;
     untagged and new tiles are blended with them. The first member gives the folder of the tiles, the order of the tags,
-    the seed and beta.
+    the seed and beta. An error of the members leaves an earlier blend as it is.
     """
+    requested_before(run)  # a changed decision is an error
     _check_members(members)
     first, tags, way = members[0], members[0].tags(), WAYS[how]
     names, targets = _shared_rows(members), read_targets(first)
     hashes = [sha256_of(member.oof) for member in members]
     p, true = _out_of_fold(members, names, tags), targets.loc[names].to_numpy()
     oof, blender = cross_blend(way, p, true, seed=first.read_config().seed), way.fit(p, true)
+    test, tested = _test_table(members, blender), _tested_table(members)
+    for member, sha256 in zip(members, hashes, strict=True):  # members are not locked, since they may be read-only
+        if sha256_of(member.oof) != sha256:
+            raise WorkError(f"{member.path} was written to while it was blended; blend again when that is done")
     run.oof.unlink(missing_ok=True)  # it is written last, so that nothing reads parts of two blends
+    for path in (run.test, run.tested):
+        path.unlink(missing_ok=True)
     records: list[MemberRecord] = [
         {"path": _relative(member.path, run.path), "oof_sha256": sha256}
         for member, sha256 in zip(members, hashes, strict=True)
@@ -85,11 +92,10 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     write_json(run.blend, content)
     _describe(run, first)
     write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
-    _write_test(run, members, blender)
-    _write_tested(run, members)
-    for member, sha256 in zip(members, hashes, strict=True):  # members are not locked, since they may be read-only
-        if sha256_of(member.oof) != sha256:
-            raise WorkError(f"{member.path} was written to while it was blended; blend again when that is done")
+    if test is not None:
+        write_table(run.test, test, made_of=[run.blend])
+    if tested is not None:
+        write_tested(run, tested.index.to_series(), TagSet(tags), tested.to_numpy(dtype=np.uint8))
     table = probability_table(names.tolist(), tags, oof.astype(np.float32))
     write_table(run.oof, table, made_of=[run.blend])
 
@@ -215,12 +221,14 @@ def _shared_rows(members: Sequence[Run]) -> pd.Index:
     return shared
 
 
-def _write_tested(run: Run, members: Sequence[Run]) -> None:
-    """Write the published test split of the members; an `InputError` where they have different ones."""
-    run.tested.unlink(missing_ok=True)
+def _tested_table(members: Sequence[Run]) -> pd.DataFrame | None:
+    """Give the tags of the published test split of the members; an `InputError` where they have different ones.
+
+    None where there is no such split, or a member has no probabilities of untagged tiles.
+    """
     splits = [read_tested(member) for member in members]
-    if not run.test.exists() or all(split is None for split in splits):
-        return
+    if not _are_tested(members) or all(split is None for split in splits):
+        return None
     tags = members[0].tags()
     tables = [
         pd.DataFrame([] if split is None else split[2], index=[] if split is None else split[0],
@@ -231,19 +239,22 @@ def _write_tested(run: Run, members: Sequence[Run]) -> None:
     for member, table in zip(members, tables, strict=True):
         if set(table.index) != set(first.index) or (table.loc[first.index, list(tags)] != first).any(axis=None):
             raise InputError(f"the run has another published test split than {members[0].path}", file=member.path)
-    write_tested(run, first.index.to_series(), TagSet(tags), first.to_numpy(dtype=np.uint8))
+    return first
 
 
-def _write_test(run: Run, members: Sequence[Run], blender: Blender) -> None:
-    run.test.unlink(missing_ok=True)
-    without = [str(member.path) for member in members if not member.test.exists()]
-    if without:
+def _test_table(members: Sequence[Run], blender: Blender) -> pd.DataFrame | None:
+    """Blend the probabilities of the untagged tiles; None where a member has none."""
+    if not _are_tested(members):
+        without = [str(member.path) for member in members if not member.test.exists()]
         log.warning("no test tiles are blended: there are no probabilities of test tiles in %s", " and ".join(without))
-        return
+        return None
     tables = [_probabilities(member.test, member) for member in members]
     names, tags = tables[0].index, members[0].tags()
     for member, table in zip(members, tables, strict=True):
         check_same_tiles(names, table.index, f"the table holds other tiles than {members[0].test}", member.test)
     blended = blender.apply(stack_tables(tables, names, tags))
-    table = probability_table(names.tolist(), tags, blended.astype(np.float32))
-    write_table(run.test, table, made_of=[run.blend])
+    return probability_table(names.tolist(), tags, blended.astype(np.float32))
+
+
+def _are_tested(members: Sequence[Run]) -> bool:
+    return all(member.test.exists() for member in members)

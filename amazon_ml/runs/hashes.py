@@ -132,6 +132,13 @@ def adopt(path: Path) -> None:
     _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}),))
 
 
+def remove(path: Path) -> None:
+    """Remove a file and its record, so that a file of that name by somebody else is not taken for it."""
+    path.unlink(missing_ok=True)
+    record = _load(path.parent)
+    _write(path.parent, Record({name: one for name, one in record.files.items() if name != path.name}, record.task))
+
+
 def bind(folder: Path, task: str) -> None:
     """Record the task that a fold is trained for."""
     record = _load(folder)
@@ -206,6 +213,17 @@ def is_unchanged(path: Path) -> bool:
     except ChangedError:
         return False
     return path.is_file()
+
+
+def changed_sources(path: Path) -> list[Path]:
+    """List the files that have changed since a file was made of them; none where no sources of it are recorded.
+
+    The file itself may have been edited since then.
+    """
+    entries = _of(_load(path.parent), path.name)
+    made_of = entries[-1].made_of if entries else {}
+    sources = {path.parent / name: sha256 for name, sha256 in made_of.items()}
+    return [source for source, sha256 in sources.items() if source.is_file() and hash_file(source) != sha256]
 
 
 def is_recorded(path: Path) -> bool:

@@ -22,7 +22,7 @@ from amazon_ml.scenes.placing import Mosaic, metres_per_unit, place_files
 from amazon_ml.scenes.raster import save
 from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.strips import MosaicReader, Needed, read_ahead
-from amazon_ml.scenes.values import order_letters
+from amazon_ml.scenes.values import check_one_type, order_letters
 from amazon_ml.scenes.vectors import read_features
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
     Raises
     ------
     InputError
-        If a file cannot be read, the labels do not lie on the scene, or the folder exists and is not empty.
+        If a file cannot be read, the files hold values of different types, the labels do not lie on the scene, or the
+        folder exists and is not empty.
     """
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"`out` {out} exists already", option="out", remedy="name a new folder")
@@ -94,6 +95,7 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
         problem = f"the scene has {grid.width:,} x {grid.height:,} pixels, fewer than a tile of `size` {how.size}"
         raise InputError(problem, option="size")
     needed = order_letters(files, how.bands, how.nodata)
+    check_one_type(mosaic)
     features = read_features(labels, "labels").projected(grid.crs)
     labelled = label_tiles(features, grid, place_windows(grid, how.size, how.stride or how.size), how)
     tags = TagSet(tuple(sorted({tag for one in labelled.tags for tag in one})))

@@ -170,7 +170,7 @@ class MosaicReader:
         values, shown = self._read(place, window)
         put = missing & shown
         for letter, band in zip(self.needed.letters, values, strict=True):
-            np.copyto(bands[letter][here], band, where=put)
+            np.copyto(bands[letter][here], band, where=put, casting="safe")
         valid[here] |= put
 
     def _read(self, place: Place, window: tuple[tuple[int, int], tuple[int, int]]) -> tuple[npt.NDArray[Any], Mask]:

@@ -125,6 +125,22 @@ def _check_nodata(files: Sequence[SceneFile], nodata: float | None) -> None:
                              option="nodata", remedy="give the value as the file holds it")  # fmt: skip
 
 
+def check_one_type(mosaic: Mosaic) -> tuple[str, str]:
+    """Check that the files of a scene hold values of one type; return that type and a file that has it.
+
+    Raises
+    ------
+    InputError
+        If the files hold values of different types.
+    """
+    dtypes = {place.file.dtype: place.file.path for place in mosaic.places}
+    if len(dtypes) > 1:
+        problem = f"the files hold values of different types: {', '.join(sorted(dtypes))}"
+        raise InputError(problem, file=list(dtypes.values())[1], option="scene", remedy="convert them to one type")
+    ((dtype, path),) = dtypes.items()
+    return dtype, path
+
+
 def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: Limits) -> tuple[Scaling, list[str]]:
     """Choose how the values of a scene become channels, and say what was chosen.
 
@@ -133,11 +149,7 @@ def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: L
     InputError
         If the values are of another kind than those that the networks were trained on.
     """
-    dtypes = {place.file.dtype: place.file.path for place in mosaic.places}
-    if len(dtypes) > 1:
-        problem = f"the files hold values of different types: {', '.join(sorted(dtypes))}"
-        raise InputError(problem, file=list(dtypes.values())[1], option="scene", remedy="convert them to one type")
-    ((dtype, path),) = dtypes.items()
+    dtype, path = check_one_type(mosaic)
     if limits == "scene":
         found = _percentiles(mosaic, needed)
         shown = ", ".join(f"{letter} {low:g} to {high:g}" for letter, (low, high) in found.items())

@@ -14,6 +14,8 @@ from amazon_ml.slurm.site import Site, check_site, check_text, check_time, read_
 log = logging.getLogger(__name__)
 
 _JOBS = "jobs.json"
+#: Names of the jobs that are submitted.
+JOBS = ("train", "gather", "predict", "merge", "scene", "scene-merge")
 
 
 class SubmittedJob(TypedDict):
@@ -68,7 +70,25 @@ def submitted(path: Path) -> list[SubmittedJob]:
     if not file.exists():
         raise InputError(f"no jobs were submitted: there is no {file}", file=path)
     jobs: list[SubmittedJob] = read_json(file)
+    if not isinstance(jobs, list) or not all(map(_is_job, jobs)):
+        raise InputError(
+            "this is not a list of submitted jobs",
+            file=file,
+            remedy="put it back, or remove it once squeue shows none of these jobs",
+        )
     return jobs
+
+
+def _is_job(content: object) -> bool:
+    """Whether a value of JSON is a `SubmittedJob`."""
+    if not isinstance(content, dict) or content.get("name") not in JOBS:
+        return False
+    tasks = content.get("tasks")
+    return (
+        all(isinstance(content.get(key), str) for key in ("id", "log"))
+        and isinstance(tasks, list)
+        and all(type(task) is int for task in tasks)
+    )
 
 
 def check_not_live(path: Path) -> None:

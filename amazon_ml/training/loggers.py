@@ -84,6 +84,12 @@ def _leaves(arguments: Arguments, prefix: str = "") -> Iterator[tuple[str, Any]]
 def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iterator[list[pl.loggers.Logger]]:
     """Open the requested loggers of a fold, with the names of its runs in the services from an earlier start."""
     known = read_json(folder.loggers) if folder.loggers.exists() else {}
+    if not isinstance(known, dict):
+        raise InputError(
+            "the file does not name the runs of a fold in services",
+            file=folder.loggers,
+            remedy="put it back, or delete it",
+        )
     loggers = []
     with ExitStack() as stack:
         for name, arguments in requested.items():

@@ -245,9 +245,7 @@ def _resumed(partial: Path, plan: _Plan) -> list[_Block]:
     done: list[_Block] = []
     whole = all((partial / name).is_file() for name in (PLAN, JOURNAL, ARRAY))
     if whole and (partial / ARRAY).stat().st_nlink == 1 and read_json(partial / PLAN) == described:
-        lines = (partial / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
-        written = [_Block(**json.loads(line)) for line in lines if line.endswith("\n")]  # the last may be incomplete
-        done = _unchanged(partial / ARRAY, plan, written)
+        done = _unchanged(partial / ARRAY, plan, _read_journal(partial / JOURNAL, plan))
         log.info("resuming: %s tiles are packed", f"{sum(len(block.files) for block in done):,}")
     else:
         remove_store(partial)
@@ -258,12 +256,38 @@ def _resumed(partial: Path, plan: _Plan) -> list[_Block]:
     return done
 
 
+def _read_journal(file: Path, plan: _Plan) -> list[_Block]:
+    """Read the finished blocks before the first line that is incomplete or damaged."""
+    done: list[_Block] = []
+    for line, tiles in zip(file.read_bytes().splitlines(keepends=True), plan.blocks(), strict=False):
+        block = _read_block(line, len(tiles))
+        if block is None:
+            break
+        done.append(block)
+    return done
+
+
+def _read_block(line: bytes, tiles: int) -> _Block | None:
+    """Read a line of the journal; None where it does not describe a block of that many tiles."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        block = _Block(**json.loads(line))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    hashes = [*block.files, block.pixels] if isinstance(block.files, list) else []
+    return block if len(hashes) == tiles + 1 and all(isinstance(one, str) for one in hashes) else None
+
+
 def _unchanged(array: Path, plan: _Plan, done: list[_Block]) -> list[_Block]:
     """Return the blocks before the first whose pixels have changed."""
     with array.open("rb") as stream:
         if done:
-            np.lib.format.read_magic(stream)
-            np.lib.format.read_array_header_1_0(stream)
+            try:
+                np.lib.format.read_magic(stream)
+                np.lib.format.read_array_header_1_0(stream)
+            except ValueError:  # the header is damaged
+                return []
         for number, block in enumerate(done):
             pixels = stream.read(len(block.files) * plan.tile_bytes)
             if hash_block(np.frombuffer(pixels, dtype=np.uint8)) != block.pixels:
