@@ -16,6 +16,7 @@ import pandas as pd
 from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.catalog.by_template import choose_files_for, files_of
 from amazon_ml.data.catalog.contents import check_folder
+from amazon_ml.data.catalog.file_table import alone
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import files_needed
@@ -32,6 +33,7 @@ from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bu
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
+from amazon_ml.runs.planned_files import add_measures
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -39,6 +41,7 @@ from amazon_ml.runs.shards import (
     check_ending,
     check_parts,
     check_plan,
+    check_tiles_of,
     missing_parts,
     parse_shard,
     read_shard,
@@ -129,24 +132,32 @@ def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[P
     return [*runs, *bundle_paths(source), *weights, *(tables_around(tiles) if tiles else [])]
 
 
-def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
-    """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used."""
+def plan_shards(
+    run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE, number: int | None = None
+) -> Bundle:
+    """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used.
+
+    The tiles of an existing plan are compared with the folder: those of one shard by its number, else all.
+    """
     bundle = open_bundle(run)
+    several = files_of(all_members(bundle.networks)[0].read)
+    files = alone if several is None else several.paths
     check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
             check_plan(parts, count, made_of(bundle))
+            check_tiles_of(parts, number, tiles, files)
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
-            save_plan(parts, listed, tiles, count, batch, made_of(bundle))
+            save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
     return bundle
 
 
 def _predict_shard(
     run: Path, tiles: Path, parts: Parts, shard: Shard, requested: Requested, num_workers: int | None, policy: Policy
 ) -> None:
-    bundle = plan_shards(run, tiles, parts, shard.count, policy)
+    bundle = plan_shards(run, tiles, parts, shard.count, policy, shard.number)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
         if parts.is_done(shard.number):

@@ -5,7 +5,7 @@ The folder of parts holds the list of tiles that every process uses, even if the
     parts/
       plan.json                 the number of shards, a hash of networks and decision
       engine.json               the engine and the precision of all parts, as the first of them chose it
-      tiles.csv                 image_name, path, tif: the tiles in the order of the table to come
+      tiles.csv                 image_name, path, tif: the tiles in the order of the table to come; sizes and times
       part-00003.parquet        the rows of one shard; complete or missing
       hashes/part-00003.json    the hash of that file, which `merge` checks
       part-00003.skipped.csv    tiles of the shard that cannot be read and have no rows; only where there are any
@@ -25,9 +25,11 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.catalog.file_table import FilesOf
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.runs.access import check_no_links
+from amazon_ml.runs.planned_files import MEASURES, check_same_files
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.runtime.locks import locked
@@ -142,7 +144,7 @@ def _is_listing(path: Path) -> bool:
     if path.name != Parts(path.parent).tiles.name or not path.is_file():
         return False
     with path.open("rb") as stream:
-        return stream.readline(1000).rstrip() == ",".join(_COLUMNS).encode()
+        return stream.readline(1000).rstrip().startswith(",".join(_COLUMNS).encode())
 
 
 def parse_shard(text: str) -> Shard:
@@ -161,7 +163,7 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
     parts
         The folder.
     tiles
-        Tiles as `list_tiles` gives them.
+        Tiles as `list_tiles` gives them, with the sizes and times of their files, as `add_measures` adds them.
     root
         Folder of the tiles.
     count
@@ -178,7 +180,7 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
             option="shard",
         )
     below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
-    write_table(parts.tiles, below[list(_COLUMNS)])
+    write_table(parts.tiles, below[[*_COLUMNS, *MEASURES]])
     plan: Plan = {
         "tiles": len(tiles),
         "batch": batch,
@@ -210,11 +212,21 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     """Read the tiles of one shard, as `list_tiles` gives them."""
-    plan = _plan(parts)
-    tiles = _listed(parts).iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
+    tiles = _rows(parts, number)[list(_COLUMNS)]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
+
+
+def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf) -> None:
+    """Check that a folder of tiles is the one that the parts are of, by the files of one shard, or of all."""
+    former = _plan(parts).get("root")
+    check_same_files(_rows(parts, number), root, None if former is None else Path(former), files, parts.path)
+
+
+def _rows(parts: Parts, number: int | None) -> pd.DataFrame:
+    plan, tiles = _plan(parts), _listed(parts)
+    return tiles if number is None else tiles.iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
 
 
 def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
