@@ -24,6 +24,7 @@ from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import find_broken, is_broken
 from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.data.readers.limits import compare_values
+from amazon_ml.decisions.blending import RankMean
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
@@ -220,10 +221,22 @@ def _tag(
 
 
 def made_of(bundle: Bundle) -> str:
-    """Hash of the weights and the decision, the same for a run and its bundle."""
+    """Hash of the weights, the decision and how members are blended; the same for a run and its bundle."""
     weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
-    decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]
-    return hashlib.sha256(json.dumps([weights, decision]).encode()).hexdigest()
+    content: list[object] = [weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
+    if isinstance(bundle.networks, Blended):
+        content.append(_describe_blend(bundle.networks))
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _describe_blend(networks: Networks | Blended) -> list[object]:
+    """Describe how members are blended, with all that the blended probabilities depend on; networks are counted."""
+    if not isinstance(networks, Blended):
+        return [len(networks.weights)]
+    blender = networks.blender
+    reference = hashlib.sha256(blender.reference.tobytes()).hexdigest() if isinstance(blender, RankMean) else None
+    members = [_describe_blend(member) for member in networks.members]
+    return [type(blender).__name__, blender.to_dict(), reference, networks.tags, members]
 
 
 def predict_listed(
