@@ -215,17 +215,7 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     InputError
         If the file is missing or broken, or does not hold exactly the tiles in `names`.
     """
-    check_regular(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        fold = table.set_index("image_name")["fold"].astype("int64")
-    except FileNotFoundError:
-        raise no_file(path) from None
-    except OSError as error:
-        raise cannot_read(path, error) from None
-    except (ValueError, KeyError, OverflowError) as error:
-        problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
-        raise InputError(problem, file=path) from None
+    fold = _stored(path)
     if fold.index.has_duplicates:
         raise InputError(f"{fold.index[fold.index.duplicated()][0]} stands more than once", file=path)
     odd = fold.index.symmetric_difference(pd.Index(names))
@@ -239,6 +229,30 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         raise InputError("no tile is in a fold", file=path)
     aligned: pd.Series[int] = fold.loc[names].set_axis(names.index)
     return aligned
+
+
+def stored_fold_numbers(path: Path) -> list[int]:
+    """List the numbers of the folds in a file, whatever tiles it holds."""
+    numbers = fold_numbers(_stored(path))
+    if not numbers:
+        raise InputError("no tile is in a fold", file=path)
+    return numbers
+
+
+def _stored(path: Path) -> "pd.Series[int]":
+    """Read the fold of each tile by its name, in the order of the file."""
+    check_regular(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        fold: pd.Series[int] = table.set_index("image_name")["fold"].astype("int64")
+    except FileNotFoundError:
+        raise no_file(path) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    except (ValueError, KeyError, OverflowError) as error:
+        problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
+        raise InputError(problem, file=path) from None
+    return fold
 
 
 def check_split(path: Path, fold: "pd.Series[int]", catalog: Catalog, config: TableConfig) -> None:
