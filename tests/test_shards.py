@@ -16,9 +16,9 @@ from PIL import Image, ImageOps
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.predict import plan_shards, predict_tiles
-from amazon_ml.runs.shards import Parts, parse_shard, rows_of
+from amazon_ml.runs.shards import Parts, merge, parse_shard, rows_of, save_part
 
 BATCH = 8
 
@@ -217,3 +217,56 @@ def test_plans_without_sizes_of_files_are_still_used(
     assert main(command(bundle, demo_tiles, parts.path, "1/2")) == 0
     assert main(["merge", str(parts.path), "--out", str(tmp_path / "tags.parquet")]) == 0
     assert (tmp_path / "tags.parquet").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.json", {"shards": "1"}),
+        ("plan.json", {"shards": True}),
+        ("plan.json", {"shards": 99}),
+        ("plan.json", {"batch": 0}),
+        ("plan.json", {"tiles": None}),
+        ("plan.json", {"tiles": 19}),
+        ("plan.json", {"made_of": 1}),
+        ("plan.json", {"root": ["a"]}),
+        ("plan.json", "[1]"),
+        ("plan.json", '{"tiles": '),
+        ("tiles.csv", "name,path,tif\na,b,\n"),
+        ("tiles.csv", "image_name,path,tif\na,b,\n"),
+        ("tiles.csv", ""),
+        ("part-00000.skipped.csv", "name\na\n"),
+        ("part-00000.skipped.csv", ""),
+    ],
+)
+def test_damaged_files_of_a_plan_are_named_with_the_remedy(
+    tmp_path: Path, name: str, content: dict[str, object] | str
+) -> None:
+    parts = Parts(tmp_path / "parts")
+    parts.path.mkdir()
+    names = [f"t{number}" for number in range(20)]
+    files = [f"{one}.jpg" for one in names]
+    pd.DataFrame({"image_name": names, "path": files, "tif": ""}).to_csv(parts.tiles, index=False)
+    plan = {"tiles": 20, "batch": 8, "shards": 1, "made_of": "abc", "root": str(tmp_path)}
+    parts.plan.write_text(json.dumps(plan))
+    save_part(parts, 0, pd.DataFrame({"image_name": names, "tags": "clear", "clear": 0.5}), "torch")
+    merge(parts.path, out=tmp_path / "whole.csv")
+    assert pd.read_csv(tmp_path / "whole.csv")["image_name"].tolist() == names
+    (parts.path / name).write_text(content if isinstance(content, str) else json.dumps({**plan, **content}))
+    with pytest.raises(InputError) as refused:
+        merge(parts.path, out=tmp_path / "tags.csv")
+    expected = "tiles.csv" if content == {"tiles": 19} else name  # another number fits neither
+    assert refused.value.file == parts.path / expected and refused.value.remedy
+    assert not (tmp_path / "tags.csv").exists()
+
+
+def test_damaged_record_of_a_part_is_named_with_the_remedy(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "parts")
+    parts.path.mkdir()
+    pd.DataFrame({"image_name": ["a"], "path": ["a.jpg"], "tif": ""}).to_csv(parts.tiles, index=False)
+    parts.plan.write_text(json.dumps({"tiles": 1, "batch": 8, "shards": 1, "made_of": "abc"}))
+    save_part(parts, 0, pd.DataFrame({"image_name": ["a"], "tags": "clear", "clear": 0.5}), "torch")
+    for content in ("{", "[]", "{}"):
+        parts.record(0).write_text(content)
+        with pytest.raises(WorkError, match="predict its shard again"):
+            merge(parts.path, out=tmp_path / "tags.csv")

@@ -242,7 +242,10 @@ def _check_part(parts: Parts, number: int) -> str:
     path, record = parts.part(number), parts.record(number)
     if not record.exists():
         raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
-    content = read_json(record)
+    try:
+        content = read_json(record)
+    except InputError:
+        content = None
     if not isinstance(content, dict) or "sha256" not in content:
         raise WorkError(f"{record} does not hold the hash of a part; delete {path}, and predict its shard again")
     check_regular(path)
@@ -264,7 +267,7 @@ def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "p
 
 def _skipped(parts: Parts, number: int) -> list[str]:
     file = parts.skipped(number)
-    return _read_list(file, parts)["image_name"].tolist() if file.exists() else []
+    return _read_list(file, parts, ("image_name",))["image_name"].tolist() if file.exists() else []
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
@@ -355,26 +358,41 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
 
 
 def _plan(parts: Parts) -> Plan:
-    plan: Plan = read_json(parts.plan)
-    if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
-        raise InputError(
-            "the file does not describe how tiles are divided into shards",
-            file=parts.plan,
-            remedy="choose another `out`",
-        )
+    remedy = f"put it back, or delete {parts.path} and predict again"
+    try:
+        plan: Plan = read_json(parts.plan)
+    except InputError as error:
+        raise InputError(error.problem, file=parts.plan, remedy=remedy) from None
+    if not _is_plan(plan):
+        raise InputError("the file does not describe how tiles are divided into shards", file=parts.plan, remedy=remedy)
     return plan
 
 
+def _is_plan(content: object) -> bool:
+    if not isinstance(content, dict):
+        return False
+    tiles, batch, shards = counts = [content.get(name) for name in ("tiles", "batch", "shards")]
+    texts = isinstance(content.get("made_of"), str) and isinstance(content.get("root", ""), str)
+    return texts and all(type(one) is int and one > 0 for one in counts) and shards <= -(-tiles // batch)
+
+
 def _listed(parts: Parts) -> pd.DataFrame:
-    return _read_list(parts.tiles, parts)
+    tiles, expected = _read_list(parts.tiles, parts, _COLUMNS), _plan(parts)["tiles"]
+    if len(tiles) != expected:
+        raise InputError(f"the list has {len(tiles):,} tiles, and {parts.plan.name} {expected:,}", file=parts.tiles,
+                         remedy=f"put it back, or delete {parts.path} and predict again")  # fmt: skip
+    return tiles
 
 
-def _read_list(file: Path, parts: Parts) -> pd.DataFrame:
+def _read_list(file: Path, parts: Parts, columns: tuple[str, ...]) -> pd.DataFrame:
     check_regular(file)
     try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"this is not a list of tiles ({error})", file=file, remedy=f"delete {parts.path}") from None
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table[list(columns)]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"this is not a list of tiles ({error})", file=file,
+                         remedy=f"put it back, or delete {parts.path} and predict again") from None  # fmt: skip
+    return table
 
 
 def _below(root: Path, path: str) -> str:
