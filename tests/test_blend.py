@@ -317,7 +317,8 @@ def test_what_is_blended_differently_has_another_identity(trained: Path) -> None
     blends = [blend(one, networks, networks) for one in blenders]
     half = blend(blenders[0], networks, networks)
     nested = [blend(LogitMean(), half, networks), blend(LogitMean(), networks, half)]
-    identities = [made_of(replace(bundle, networks=one)) for one in [networks, *blends, *nested]]
+    everything: list[Networks | Blended] = [networks, *blends, *nested]
+    identities = [made_of(replace(bundle, networks=one)) for one in everything]
     assert len(set(identities)) == len(identities)
     again = [blend(one, networks, networks) for one in (Mixture((0.5, 0.5)), RankMean(reference.copy()))]
     assert [made_of(replace(bundle, networks=one)) for one in again] == [identities[1], identities[4]]

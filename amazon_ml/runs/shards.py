@@ -371,9 +371,10 @@ def _plan(parts: Parts) -> Plan:
 def _is_plan(content: object) -> bool:
     if not isinstance(content, dict):
         return False
-    tiles, batch, shards = counts = [content.get(name) for name in ("tiles", "batch", "shards")]
+    numbers = (content.get(name) for name in ("shards", "tiles", "batch"))
+    counts = [one for one in numbers if type(one) is int and one > 0]
     texts = isinstance(content.get("made_of"), str) and isinstance(content.get("root", ""), str)
-    return texts and all(type(one) is int and one > 0 for one in counts) and shards <= -(-tiles // batch)
+    return texts and len(counts) == 3 and counts[0] <= -(-counts[1] // counts[2])
 
 
 def _listed(parts: Parts) -> pd.DataFrame:
