@@ -1,7 +1,9 @@
 """`amazon-ml blend`: a blend is a run like any other, of members that fit together, or a message that says why not."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,16 @@ from conftest import TINY, as_written, run_of
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli.main import main
-from amazon_ml.decisions.blending import WAYS, cross_blend
+from amazon_ml.decisions.blending import WAYS, Blender, LogitMean, Mixture, RankMean, cross_blend
 from amazon_ml.decisions.logistic import logit, sigmoid
+from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import blend as blend_module
+from amazon_ml.runs.bundle import Blended, Networks, open_bundle
 from amazon_ml.runs.folder import Run, probability_table, read_oof, write_tested
 from amazon_ml.runs.hashes import write_table, write_text
+from amazon_ml.runs.predict import made_of
 
 pytestmark = pytest.mark.usefixtures("without_pages")
 
@@ -356,3 +361,30 @@ def test_no_submission_of_a_former_blend_is_left(pair: tuple[Path, Path], tmp_pa
     file.write_bytes(made)  # by hand
     blend()
     assert file.read_bytes() == made
+
+
+def test_what_is_blended_differently_has_another_identity(trained: Path) -> None:
+    """And that of a run is the hash of its weights and its decision alone."""
+    bundle = open_bundle(trained)
+    networks = bundle.networks
+    assert isinstance(networks, Networks)
+    weights = [hashlib.sha256(file.read_bytes()).hexdigest() for file in networks.weights]
+    plain = json.dumps([weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]])
+    assert made_of(bundle) == hashlib.sha256(plain.encode()).hexdigest()
+
+    reference = np.random.default_rng(0).random((2, 20, len(networks.tags)))
+    blenders = (
+        Mixture((0.5, 0.5)), Mixture((0.25, 0.75)), LogitMean(), RankMean(reference), RankMean(reference / 2),
+    )  # fmt: skip
+
+    def blend(blender: Blender, *members: Networks | Blended) -> Blended:
+        return Blended(trained, members, networks.tags, blender)
+
+    blends = [blend(one, networks, networks) for one in blenders]
+    half = blend(blenders[0], networks, networks)
+    nested = [blend(LogitMean(), half, networks), blend(LogitMean(), networks, half)]
+    everything: list[Networks | Blended] = [networks, *blends, *nested]
+    identities = [made_of(replace(bundle, networks=one)) for one in everything]
+    assert len(set(identities)) == len(identities)
+    again = [blend(one, networks, networks) for one in (Mixture((0.5, 0.5)), RankMean(reference.copy()))]
+    assert [made_of(replace(bundle, networks=one)) for one in again] == [identities[1], identities[4]]

@@ -321,10 +321,11 @@ def test_a_recorded_engine_is_used_or_the_call_is_refused(trained: Path, tmp_pat
     with pytest.raises(InputError) as caught, Predictor.load(trained, device="cpu").recorded(file, has_parts=True):
         pass
     assert caught.value.option == "engine" and caught.value.file == tmp_path
-    file.write_text('{"engine": "other"}')
-    with pytest.raises(InputError) as caught:
-        settle(file, Requested(), Method)
-    assert caught.value.file == file
+    for content in ('{"engine": "other"}', '{"engine": ["torch"]}', '{"engine": "torch", "precision": {}}'):
+        file.write_text(content)
+        with pytest.raises(InputError) as caught:
+            settle(file, Requested(), Method)
+        assert caught.value.file == file
 
 
 def network(name: str, **options: Any) -> nn.Module:

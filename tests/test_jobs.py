@@ -15,15 +15,19 @@ import yaml
 from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.folder import Run
 from amazon_ml.slurm.client import Task, _numbers, is_live, submit, tasks_of
 from amazon_ml.slurm.job import TASK, Job, script
 from amazon_ml.slurm.site import Site, read_site
 from amazon_ml.slurm.status import _DONE, status
 from amazon_ml.slurm.submit import JOBS, check_not_live, job_folder
+from amazon_ml.slurm.train import Resources, plan_jobs
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
 
@@ -508,3 +512,53 @@ def test_a_damaged_list_of_jobs_is_named(tmp_path: Path, content: object) -> Non
 
 def test_the_names_of_all_jobs_have_a_result() -> None:
     assert set(JOBS) == set(_DONE)
+
+
+# ---------------------------------------------------------------- folds that there are
+
+
+@pytest.fixture
+def split_tiles(tmp_path: Path) -> Path:
+    """Write 24 tiles with a column of splits."""
+    root = tmp_path / "set"
+    (root / "tiles").mkdir(parents=True)
+    for number in range(24):
+        Image.new("RGB", (16, 16), (10 * number, 0, 0)).save(root / "tiles" / f"t{number:02}.png")
+    rows = [f"t{number:02},{'ab'[number % 2]},{'val' if number < 12 else 'train'}" for number in range(24)]
+    (root / "labels.csv").write_text("\n".join(["image,tags,split", *rows, ""]))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folds", "more", "array", "partial"),
+    [
+        (None, ["--data.split_column=split"], "--array=0", False),
+        (None, [], "--array=0-2", False),
+        ([-1, 0, 1], [], "--array=0-1", False),
+        ([-1, 0, 1], ["--folds=[1]"], "--array=1", True),
+        ([-1, 0], ["--data.split_column=split"], "--array=0", False),
+    ],
+)
+def test_only_folds_that_there_are_get_a_task(
+    split_tiles: Path, tmp_path: Path, folds: list[int] | None, more: list[str], array: str, partial: bool
+) -> None:
+    run = tmp_path / "run"
+    if folds is not None:
+        run.mkdir()
+        rows = [f"t{number:02},{folds[number % len(folds)]}" for number in range(24)]
+        (run / "folds.csv").write_text("\n".join(["image_name,fold", *rows, ""]))
+    call = ["slurm", "train", "--run", str(run), "--data.root", str(split_tiles), *TINY, "--data.tags_column=tags"]
+    assert main([*call, "--folds=all", *more]) == 0
+    assert array in options((run / "slurm" / "train.sbatch").read_text())
+    assert ("--partial" in (run / "slurm" / "gather.sbatch").read_text()) == partial
+
+
+def test_damaged_folds_are_named_before_a_job_is_written(split_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for content in ("image_name,fold\nt00,first\n", "image_name\nt00\n", "image_name,fold\nt00,-1\n"):
+        (run / "folds.csv").write_text(content)
+        config = RunConfig.load([], {"run": str(run), "data.root": str(split_tiles), "data.tags_column": "tags"})
+        with pytest.raises(InputError) as refused:
+            plan_jobs(Run(run), config, Resources())
+        assert refused.value.file == run / "folds.csv"

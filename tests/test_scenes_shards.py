@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import Mock
@@ -15,9 +16,11 @@ from conftest import write_sealed
 from scene_files import ground, quarters, write_scene
 
 from amazon_ml.cli.main import main
+from amazon_ml.errors import InputError
 from amazon_ml.runs.shards import Shard
-from amazon_ml.scenes.parts import PartStore, part_file
-from amazon_ml.scenes.plan import is_merged, is_shard_done, strips_of_shard
+from amazon_ml.scenes.outputs import PARTS
+from amazon_ml.scenes.parts import PLAN, PartStore, part_file
+from amazon_ml.scenes.plan import Plan, is_merged, is_shard_done, read_shards, strips_of_shard
 
 OUTPUTS = ("cells.gpkg", "cells.parquet", "probabilities.tif", "cells.geojson", "summary.csv", "picture.webp",
            "map.html", "scene.json")  # fmt: skip
@@ -328,3 +331,16 @@ def test_line_breaks_in_a_call_are_refused(
     assert main(["slurm", "scene", str(bundle), *words, "--shards=2"]) == 2
     said = capsys.readouterr().err
     assert re.search(rf"{option}\b", said) and sign not in said.strip() and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"shards": 0}, {"shards": -1}, {"shards": 4}, {"strips": []}, {"shards": "two"}])
+def test_damaged_plan_is_named_with_the_remedy(tmp_path: Path, change: dict[str, object]) -> None:
+    plan = Plan("run", ("scene.tif",), {}, str(tmp_path), 2, (0, 1, 2), "torch", None)
+    file = tmp_path / PARTS / PLAN
+    file.parent.mkdir()
+    file.write_text(json.dumps(asdict(plan)))
+    assert read_shards(tmp_path) == plan
+    file.write_text(json.dumps({**asdict(plan), **change}))
+    with pytest.raises(InputError) as refused:
+        read_shards(tmp_path)
+    assert refused.value.file == file and refused.value.remedy

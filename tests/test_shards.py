@@ -12,11 +12,13 @@ from conftest import write_sealed
 from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.errors import InputError
-from amazon_ml.runs.shards import Parts, parse_shard, rows_of
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.runs.predict import plan_shards, predict_tiles
+from amazon_ml.runs.shards import Parts, merge, parse_shard, rows_of, save_part
 
 BATCH = 8
 
@@ -155,3 +157,116 @@ def test_more_shards_than_batches_are_refused(
     assert main(command(bundle, demo_tiles, tmp_path / "parts", "0/99")) == 2
     assert "batches of 8, for 1 to" in told(capsys)
     assert not Parts(tmp_path / "parts").plan.exists()
+
+
+def brighter(demo: Path) -> None:
+    """Give the tiles of a folder other pixels."""
+    for path in tiles_of(demo).iterdir():
+        with Image.open(path) as image:
+            changed = ImageOps.invert(image.convert("RGB"))
+        changed.save(path, quality=40)
+
+
+def test_parts_are_not_taken_for_those_of_another_folder(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    other, parts = tmp_path / "other", tmp_path / "parts"
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(other))
+    brighter(other)
+    assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
+    before = Parts(parts).part(0).stat().st_mtime_ns
+    for shard in ("0/2", "1/2"):
+        with pytest.raises(InputError) as refused:
+            predict_tiles(bundle, tiles_of(other), parts, shard=shard)
+        assert (refused.value.file, refused.value.option) == (tiles_of(other), "tiles") and refused.value.remedy
+    with pytest.raises(InputError):
+        plan_shards(bundle, tiles_of(other), Parts(parts), 2)  # as `slurm predict` does
+    assert Parts(parts).part(0).stat().st_mtime_ns == before and not Parts(parts).part(1).exists()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError):
+        predict_tiles(bundle, empty, parts, shard="0/2")
+
+
+def test_parts_of_the_same_tiles_elsewhere_are_taken(
+    bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A copy may have other times; files of the same size are compared by their bytes where both folders are there."""
+    copy, parts = tmp_path / "copy", tmp_path / "parts"
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(copy), copy_function=shutil.copyfile)
+    assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
+    assert main(command(bundle, copy, parts, "0/2")) == 0
+    assert main(command(bundle, copy, parts, "1/2")) == 0
+    assert "other times" not in caplog.text
+    assert main(["merge", str(parts), "--out", str(tmp_path / "tags.parquet")]) == 0
+    assert (tmp_path / "tags.parquet").read_bytes() == whole
+    first = min(tiles_of(copy).iterdir())
+    content = bytearray(first.read_bytes())
+    content[-20] ^= 1
+    first.write_bytes(content)  # of the same size
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(copy), parts, shard="0/2")
+    assert refused.value.option == "tiles" and first.stem in refused.value.problem
+
+
+def test_plans_without_sizes_of_files_are_still_used(
+    bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path
+) -> None:
+    parts = Parts(tmp_path / "parts")
+    assert main(command(bundle, demo_tiles, parts.path, "0/2")) == 0
+    listed = pd.read_csv(parts.tiles, dtype=str, keep_default_na=False)
+    listed[["image_name", "path", "tif"]].to_csv(parts.tiles, index=False)
+    assert main(command(bundle, demo_tiles, parts.path, "1/2")) == 0
+    assert main(["merge", str(parts.path), "--out", str(tmp_path / "tags.parquet")]) == 0
+    assert (tmp_path / "tags.parquet").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.json", {"shards": "1"}),
+        ("plan.json", {"shards": True}),
+        ("plan.json", {"shards": 99}),
+        ("plan.json", {"batch": 0}),
+        ("plan.json", {"tiles": None}),
+        ("plan.json", {"tiles": 19}),
+        ("plan.json", {"made_of": 1}),
+        ("plan.json", {"root": ["a"]}),
+        ("plan.json", "[1]"),
+        ("plan.json", '{"tiles": '),
+        ("tiles.csv", "name,path,tif\na,b,\n"),
+        ("tiles.csv", "image_name,path,tif\na,b,\n"),
+        ("tiles.csv", ""),
+        ("part-00000.skipped.csv", "name\na\n"),
+        ("part-00000.skipped.csv", ""),
+    ],
+)
+def test_damaged_files_of_a_plan_are_named_with_the_remedy(
+    tmp_path: Path, name: str, content: dict[str, object] | str
+) -> None:
+    parts = Parts(tmp_path / "parts")
+    parts.path.mkdir()
+    names = [f"t{number}" for number in range(20)]
+    files = [f"{one}.jpg" for one in names]
+    pd.DataFrame({"image_name": names, "path": files, "tif": ""}).to_csv(parts.tiles, index=False)
+    plan = {"tiles": 20, "batch": 8, "shards": 1, "made_of": "abc", "root": str(tmp_path)}
+    parts.plan.write_text(json.dumps(plan))
+    save_part(parts, 0, pd.DataFrame({"image_name": names, "tags": "clear", "clear": 0.5}), "torch")
+    merge(parts.path, out=tmp_path / "whole.csv")
+    assert pd.read_csv(tmp_path / "whole.csv")["image_name"].tolist() == names
+    (parts.path / name).write_text(content if isinstance(content, str) else json.dumps({**plan, **content}))
+    with pytest.raises(InputError) as refused:
+        merge(parts.path, out=tmp_path / "tags.csv")
+    expected = "tiles.csv" if content == {"tiles": 19} else name  # another number fits neither
+    assert refused.value.file == parts.path / expected and refused.value.remedy
+    assert not (tmp_path / "tags.csv").exists()
+
+
+def test_damaged_record_of_a_part_is_named_with_the_remedy(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "parts")
+    parts.path.mkdir()
+    pd.DataFrame({"image_name": ["a"], "path": ["a.jpg"], "tif": ""}).to_csv(parts.tiles, index=False)
+    parts.plan.write_text(json.dumps({"tiles": 1, "batch": 8, "shards": 1, "made_of": "abc"}))
+    save_part(parts, 0, pd.DataFrame({"image_name": ["a"], "tags": "clear", "clear": 0.5}), "torch")
+    for content in ("{", "[]", "{}"):
+        parts.record(0).write_text(content)
+        with pytest.raises(WorkError, match="predict its shard again"):
+            merge(parts.path, out=tmp_path / "tags.csv")

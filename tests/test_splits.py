@@ -441,3 +441,34 @@ def test_blends_score_the_third_split_of_their_members(run: Path, root: Path, tm
     true = np.array([targets(number) for number in PARTS["test"]])
     scores = json.loads((tmp_path / "blend" / "metrics.json").read_text())["test"]["other_scores"]
     assert scores["average_precision_macro"]["value"] == pytest.approx(average_precision_score(true, p), abs=1e-6)
+
+
+def test_folds_of_another_division_are_refused(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and tags of all tiles are the same: only the division between training and validation differs."""
+    other = shutil.copytree(run, tmp_path / "run")
+    (other / "fold-0" / "valid.parquet").unlink()
+    tables = {"train": range(15, 45), "val": range(15), "test": PARTS["test"]}
+    for split, numbers in tables.items():
+        (tmp_path / f"{split}.csv").write_text(wide(numbers))
+    named = {split: str(tmp_path / f"{split}.csv") for split in tables}
+    before = (other / "config.yaml").read_bytes()
+    assert main(["train", "--run", str(other), "--data.root", str(root), "--data.tag_columns=all", *TINY,
+                 "--data.size=16", "--trainer.max_epochs=4", "--data.labels_file", json.dumps(named)]) == 2  # fmt: skip
+    assert str(other / "folds.csv") in capsys.readouterr().err
+    assert (other / "config.yaml").read_bytes() == before and not (other / "fold-0" / "valid.parquet").exists()
+    data = am.PlanetDataModule(root, labels_file=named, tag_columns="all", size=16, folds_file=str(run / "folds.csv"))
+    with pytest.raises(InputError) as refused:
+        data.setup()
+    assert (refused.value.file, refused.value.option) == (run / "folds.csv", "data.labels_file")
+    assert refused.value.remedy
+
+
+def test_folds_that_are_a_cross_validation_pass_beside_published_splits(run: Path, root: Path, tmp_path: Path) -> None:
+    folds = pd.read_csv(run / "folds.csv")
+    folds["fold"] = np.arange(len(folds)) % 3
+    folds.to_csv(tmp_path / "folds.csv", index=False)
+    data = am.PlanetDataModule(root, tag_columns="all", size=16, folds_file=str(tmp_path / "folds.csv"))
+    data.setup()
+    assert data.valid_rows.tolist() == list(range(0, 45, 3))

@@ -17,12 +17,14 @@ import safetensors.torch
 import torch
 from conftest import FEW, TINY, as_written, leave_out_pages
 from forked import Forked
+from made_tiles import write_tif
 from PIL import Image
 from sklearn.metrics import fbeta_score
 from torch.utils.data import DataLoader
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.errors import WorkError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runs.access import locked_fold
@@ -716,3 +718,75 @@ def test_submission_without_all_tiles_is_refused(
     out = tmp_path / "s.csv"
     assert main(["submit", "make", str(trained), "--sample", str(sample), "--out", str(out)]) == 2
     assert "lacks 1 of the 2 tiles" in _told(capsys) and not out.exists()
+
+
+# ---------------------------------------------------------------- stopped before anything was trained
+
+
+@pytest.fixture
+def split_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """24 TIFs of 16 bits with a column of splits, twice: those in ``b`` are a tenth as bright. Nothing is trained."""
+
+    def stop(*_: object) -> None:
+        raise WorkError("stopped before the first checkpoint")
+
+    monkeypatch.setattr("amazon_ml.pipeline.train.fit_fold", stop)
+    for name, most in (("a", 4000), ("b", 400)):
+        for number in range(24):
+            drawn = np.random.default_rng(number).uniform(most / 10, most, size=(16, 16, 3)).astype(np.uint16)
+            write_tif(tmp_path / name / "tiles" / f"t{number:02}.tif", drawn, names=("red", "green", "blue"))
+        rows = [f"t{number:02},{'ab'[number % 2]},{'val' if number < 12 else 'train'}" for number in range(24)]
+        (tmp_path / name / "labels.csv").write_text("\n".join(["image,tags,split", *rows, ""]))
+    return tmp_path
+
+
+def _started(run: Path, root: Path, *options: str) -> int:
+    return _train(run, root, "--data.size=16", "--data.n_folds=2", "--data.tags_column=tags", *options)
+
+
+def test_folds_of_other_splits_are_made_again_before_anything_is_trained(split_tiles: Path) -> None:
+    run, root = split_tiles / "run", split_tiles / "a"
+    assert _started(run, root) == 1
+    first = (run / "folds.csv").read_bytes()
+    assert _started(run, root, "--data.split_column=split") == 1
+    assert pd.read_csv(run / "folds.csv")["fold"].tolist() == [0] * 12 + [-1] * 12
+    assert (run / "folds.before.csv").read_bytes() == first
+    rows = (root / "labels.csv").read_text().splitlines()
+    (split_tiles / "some.csv").write_text("\n".join([*rows[:21], ""]))
+    assert _started(run, root, f"--data.labels_file={split_tiles / 'some.csv'}") == 1
+    assert len(pd.read_csv(run / "folds.csv")) == 20 and len(pd.read_csv(run / "truth.csv")) == 20
+
+
+def test_limits_of_other_tiles_are_found_again_before_anything_is_trained(
+    split_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = split_tiles / "run"
+    assert _started(run, split_tiles / "a") == 1
+    first = (run / "bands.json").read_bytes()
+    monkeypatch.chdir(split_tiles)
+    assert _started(run, Path("a"), "--trainer.max_epochs=3") == 1  # the same folder
+    assert (run / "bands.json").read_bytes() == first
+    assert _started(run, split_tiles / "b") == 1
+    limits = json.loads((run / "bands.json").read_text())["limits"]
+    assert all(high <= 400 for _, high in limits.values())
+    assert (run / "bands.before.json").read_bytes() == first
+
+
+def test_own_bands_are_kept_where_an_option_changed_that_they_do_not_depend_on(split_tiles: Path) -> None:
+    run, other = split_tiles / "run", split_tiles / "other"
+    assert _started(other, split_tiles / "b") == 1
+    run.mkdir()
+    shutil.copy(other / "bands.json", run)
+    own = (run / "bands.json").read_bytes()
+    assert _started(run, split_tiles / "a") == 1
+    assert _started(run, split_tiles / "a", "--model.lr=0.5", "--data.batch_size=4") == 1
+    assert (run / "bands.json").read_bytes() == own
+
+
+def test_test_split_of_former_options_is_removed_before_anything_is_trained(split_tiles: Path) -> None:
+    run, root = split_tiles / "run", split_tiles / "a"
+    (root / "labels.csv").write_text((root / "labels.csv").read_text().replace(",val", ",test"))
+    assert _started(run, root, "--data.split_column=split", "--folds=all") == 1
+    assert len(pd.read_csv(run / "tested.csv")) == 12
+    assert _started(run, root) == 1
+    assert not (run / "tested.csv").exists()

@@ -13,7 +13,7 @@ import torch
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
-from amazon_ml.data.folds.folds import fold_numbers, read_folds
+from amazon_ml.data.folds.folds import check_split, fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
@@ -250,6 +250,7 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
     if not config.data.validate:
         return [0]
     fold = read_folds(run.folds, catalog.labelled["image_name"])
+    check_split(run.folds, fold, catalog, config.data)
     there = fold_numbers(fold)
     try:
         requested = config.folds_of(there)

@@ -26,9 +26,14 @@ FREE = (
 )  # fmt: skip
 
 
+def is_idle(key: str) -> bool:
+    """Whether an option, by its dotted name, changes no result of a run."""
+    return key in IDLE or key.split(".")[0] == "loggers"
+
+
 def is_free(key: str) -> bool:
     """Whether an option, by its dotted name, may change in a begun run."""
-    return key in FREE or key.split(".")[0] == "loggers"
+    return key in FREE or is_idle(key)
 
 
 def flatten(config: RunConfig) -> dict[str, object]:

@@ -256,7 +256,7 @@ def _read(file: Path) -> Method:
     content = read_json(file)
     if (
         not isinstance(content, dict)
-        or content.get("engine") not in ENGINES
+        or content.get("engine") not in list(ENGINES)  # not in the mapping: a value of JSON may have no hash
         or content.get("precision") not in (None, *_PRECISIONS)
     ):
         raise InputError("the file does not name an engine and a precision", file=file, remedy="choose another `out`")

@@ -276,9 +276,11 @@ def write_truth(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> 
 
 
 def write_tested(run: Run, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:
-    """Write the tiles of a published test split and their tags, if there is one."""
+    """Write the tiles of a published test split and their tags, if there is one; else remove a former one."""
     if len(names):
         _write_tags(run.tested, names, tags, targets)
+    else:
+        run.tested.unlink(missing_ok=True)  # of a start with other options that stopped before it trained anything
 
 
 def _write_tags(path: Path, names: pd.Series, tags: TagSet, targets: MultiHot) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.catalog.by_template import choose_files_for, files_of
 from amazon_ml.data.catalog.contents import check_folder
+from amazon_ml.data.catalog.file_table import alone
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import files_needed
@@ -23,6 +24,7 @@ from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.broken import find_broken, is_broken
 from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.data.readers.limits import compare_values
+from amazon_ml.decisions.blending import RankMean
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
@@ -32,6 +34,7 @@ from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bu
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
+from amazon_ml.runs.planned_files import add_measures
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -39,6 +42,7 @@ from amazon_ml.runs.shards import (
     check_ending,
     check_parts,
     check_plan,
+    check_tiles_of,
     missing_parts,
     parse_shard,
     read_shard,
@@ -129,24 +133,32 @@ def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[P
     return [*runs, *bundle_paths(source), *weights, *(tables_around(tiles) if tiles else [])]
 
 
-def plan_shards(run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE) -> Bundle:
-    """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used."""
+def plan_shards(
+    run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE, number: int | None = None
+) -> Bundle:
+    """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used.
+
+    The tiles of an existing plan are compared with the folder: those of one shard by its number, else all.
+    """
     bundle = open_bundle(run)
+    several = files_of(all_members(bundle.networks)[0].read)
+    files = alone if several is None else several.paths
     check_parts(parts)
     with parts.lock():
         if parts.plan.exists():
             check_plan(parts, count, made_of(bundle))
+            check_tiles_of(parts, number, tiles, files)
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
-            save_plan(parts, listed, tiles, count, batch, made_of(bundle))
+            save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
     return bundle
 
 
 def _predict_shard(
     run: Path, tiles: Path, parts: Parts, shard: Shard, requested: Requested, num_workers: int | None, policy: Policy
 ) -> None:
-    bundle = plan_shards(run, tiles, parts, shard.count, policy)
+    bundle = plan_shards(run, tiles, parts, shard.count, policy, shard.number)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
         if parts.is_done(shard.number):
@@ -209,10 +221,22 @@ def _tag(
 
 
 def made_of(bundle: Bundle) -> str:
-    """Hash of the weights and the decision, the same for a run and its bundle."""
+    """Hash of the weights, the decision and how members are blended; the same for a run and its bundle."""
     weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
-    decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]
-    return hashlib.sha256(json.dumps([weights, decision]).encode()).hexdigest()
+    content: list[object] = [weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
+    if isinstance(bundle.networks, Blended):
+        content.append(_describe_blend(bundle.networks))
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _describe_blend(networks: Networks | Blended) -> list[object]:
+    """Describe how members are blended, with all that the blended probabilities depend on; networks are counted."""
+    if not isinstance(networks, Blended):
+        return [len(networks.weights)]
+    blender = networks.blender
+    reference = hashlib.sha256(blender.reference.tobytes()).hexdigest() if isinstance(blender, RankMean) else None
+    members = [_describe_blend(member) for member in networks.members]
+    return [type(blender).__name__, blender.to_dict(), reference, networks.tags, members]
 
 
 def predict_listed(

@@ -5,7 +5,7 @@ The folder of parts holds the list of tiles that every process uses, even if the
     parts/
       plan.json                 the number of shards, a hash of networks and decision
       engine.json               the engine and the precision of all parts, as the first of them chose it
-      tiles.csv                 image_name, path, tif: the tiles in the order of the table to come
+      tiles.csv                 image_name, path, tif: the tiles in the order of the table to come; sizes and times
       part-00003.parquet        the rows of one shard; complete or missing
       hashes/part-00003.json    the hash of that file, which `merge` checks
       part-00003.skipped.csv    tiles of the shard that cannot be read and have no rows; only where there are any
@@ -25,9 +25,11 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.catalog.file_table import FilesOf
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.runs.access import check_no_links
+from amazon_ml.runs.planned_files import MEASURES, check_same_files
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.runtime.locks import locked
@@ -142,7 +144,7 @@ def _is_listing(path: Path) -> bool:
     if path.name != Parts(path.parent).tiles.name or not path.is_file():
         return False
     with path.open("rb") as stream:
-        return stream.readline(1000).rstrip() == ",".join(_COLUMNS).encode()
+        return stream.readline(1000).rstrip().startswith(",".join(_COLUMNS).encode())
 
 
 def parse_shard(text: str) -> Shard:
@@ -161,7 +163,7 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
     parts
         The folder.
     tiles
-        Tiles as `list_tiles` gives them.
+        Tiles as `list_tiles` gives them, with the sizes and times of their files, as `add_measures` adds them.
     root
         Folder of the tiles.
     count
@@ -178,7 +180,7 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
             option="shard",
         )
     below = tiles.assign(**{kind: [_below(root, path) for path in tiles[kind]] for kind in ("path", "tif")})
-    write_table(parts.tiles, below[list(_COLUMNS)])
+    write_table(parts.tiles, below[[*_COLUMNS, *MEASURES]])
     plan: Plan = {
         "tiles": len(tiles),
         "batch": batch,
@@ -210,11 +212,21 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     """Read the tiles of one shard, as `list_tiles` gives them."""
-    plan = _plan(parts)
-    tiles = _listed(parts).iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
+    tiles = _rows(parts, number)[list(_COLUMNS)]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
+
+
+def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf) -> None:
+    """Check that a folder of tiles is the one that the parts are of, by the files of one shard, or of all."""
+    former = _plan(parts).get("root")
+    check_same_files(_rows(parts, number), root, None if former is None else Path(former), files, parts.path)
+
+
+def _rows(parts: Parts, number: int | None) -> pd.DataFrame:
+    plan, tiles = _plan(parts), _listed(parts)
+    return tiles if number is None else tiles.iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
 
 
 def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
@@ -230,7 +242,10 @@ def _check_part(parts: Parts, number: int) -> str:
     path, record = parts.part(number), parts.record(number)
     if not record.exists():
         raise WorkError(f"{path} has no recorded hash ({record}); predict its shard again")
-    content = read_json(record)
+    try:
+        content = read_json(record)
+    except InputError:
+        content = None
     if not isinstance(content, dict) or "sha256" not in content:
         raise WorkError(f"{record} does not hold the hash of a part; delete {path}, and predict its shard again")
     check_regular(path)
@@ -252,7 +267,7 @@ def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "p
 
 def _skipped(parts: Parts, number: int) -> list[str]:
     file = parts.skipped(number)
-    return _read_list(file, parts)["image_name"].tolist() if file.exists() else []
+    return _read_list(file, parts, ("image_name",))["image_name"].tolist() if file.exists() else []
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
@@ -343,26 +358,42 @@ def _part(path: Path, expected: np.ndarray) -> pd.DataFrame:
 
 
 def _plan(parts: Parts) -> Plan:
-    plan: Plan = read_json(parts.plan)
-    if not isinstance(plan, dict) or not {"tiles", "batch", "shards", "made_of"} <= plan.keys():
-        raise InputError(
-            "the file does not describe how tiles are divided into shards",
-            file=parts.plan,
-            remedy="choose another `out`",
-        )
+    remedy = f"put it back, or delete {parts.path} and predict again"
+    try:
+        plan: Plan = read_json(parts.plan)
+    except InputError as error:
+        raise InputError(error.problem, file=parts.plan, remedy=remedy) from None
+    if not _is_plan(plan):
+        raise InputError("the file does not describe how tiles are divided into shards", file=parts.plan, remedy=remedy)
     return plan
 
 
+def _is_plan(content: object) -> bool:
+    if not isinstance(content, dict):
+        return False
+    numbers = (content.get(name) for name in ("shards", "tiles", "batch"))
+    counts = [one for one in numbers if type(one) is int and one > 0]
+    texts = isinstance(content.get("made_of"), str) and isinstance(content.get("root", ""), str)
+    return texts and len(counts) == 3 and counts[0] <= -(-counts[1] // counts[2])
+
+
 def _listed(parts: Parts) -> pd.DataFrame:
-    return _read_list(parts.tiles, parts)
+    tiles, expected = _read_list(parts.tiles, parts, _COLUMNS), _plan(parts)["tiles"]
+    if len(tiles) != expected:
+        raise InputError(f"the list has {len(tiles):,} tiles, and {parts.plan.name} {expected:,}", file=parts.tiles,
+                         remedy=f"put it back, or delete {parts.path} and predict again")  # fmt: skip
+    return tiles
 
 
-def _read_list(file: Path, parts: Parts) -> pd.DataFrame:
+def _read_list(file: Path, parts: Parts, columns: tuple[str, ...]) -> pd.DataFrame:
     check_regular(file)
     try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"this is not a list of tiles ({error})", file=file, remedy=f"delete {parts.path}") from None
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table[list(columns)]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"this is not a list of tiles ({error})", file=file,
+                         remedy=f"put it back, or delete {parts.path} and predict again") from None  # fmt: skip
+    return table
 
 
 def _below(root: Path, path: str) -> str:

@@ -2,23 +2,30 @@
 
 import logging
 import os
+from dataclasses import fields
 from itertools import chain, count
 from pathlib import Path
 
+from amazon_ml.data.config import ReadingConfig, TableConfig
+from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.runs.config_file import config_text, flatten, hash_config, is_free
+from amazon_ml.runs.config_file import config_text, flatten, hash_config, is_free, is_idle
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import has_hash, write_text
 
 log = logging.getLogger(__name__)
 
-#: Options that folds depend on. Where one changed before anything was trained, the folds are made again.
-_MAKE_FOLDS = {
-    "seed", "data.tags", "data.name_column", "data.tags_column", "data.tag_columns", "data.tag_separator",
-    "data.min_share", "data.allow_missing", "data.allow_untagged", "data.merge_rows",
-    "data.exclude", "data.bands", "data.band_names", "data.files", "data.rgb_source", "data.n_folds", "data.fold_by",
-    "data.max_samples",
+#: Options of the labelled tiles and their tags, and of the files that are read.
+_TABLE = {f"data.{field.name}" for field in fields(TableConfig)}
+_FILES = {"data.root", "data.bands", "data.band_names", "data.files", "data.rgb_source", "data.max_samples"}
+#: The files that are made before anything is trained, and the options that each depends on. Where one of these changed
+#: meanwhile, the file is made again.
+_MADE_OF = {
+    "folds.csv": {*_TABLE, *_FILES, "seed", "data.n_folds", "data.fold_by"},
+    NEIGHBOURS: {*_TABLE, *_FILES},
+    "bands.json": {"data.root", "seed", "data.size", "data.max_samples",
+                   *(f"data.{field.name}" for field in fields(ReadingConfig))},
 }  # fmt: skip
 
 
@@ -31,15 +38,15 @@ def save_config(run: Run, config: RunConfig) -> None:
         raise InputError("this is a blend of other runs", file=run.path, option="run", remedy="choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
-    changed = [key for key in now if _differs(key, former.get(key), now[key])]
+    differs = _differs if begun else _differs_before_training
+    changed = [key for key in now if differs(key, former.get(key), now[key])]
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
-        if run.folds.exists() and _MAKE_FOLDS.intersection(changed):
-            aside = _set_aside(run.folds)
-            log.warning("%s is renamed to %s: %s changed", run.folds, aside.name,
-                        ", ".join(sorted(_MAKE_FOLDS.intersection(changed))))  # fmt: skip
-        if run.bands.exists():
-            _set_aside(run.bands)
+        for name, options in _MADE_OF.items():
+            reasons = sorted(options.intersection(changed))
+            if reasons and (path := run.path / name).exists():
+                aside = _set_aside(path)
+                log.warning("%s is renamed to %s: %s changed", path, aside.name, ", ".join(reasons))
     elif changed:
         changes = "; ".join(f"{key} was {former.get(key)!r}, now {now[key]!r}" for key in changed[:4])
         raise InputError(
@@ -57,6 +64,13 @@ def _differs(key: str, before: object, now: object) -> bool:
     if key == "data.teacher":
         return (before is None) != (now is None)
     return not is_free(key) and before != now
+
+
+def _differs_before_training(key: str, before: object, now: object) -> bool:
+    """Whether a change of an option may change results where no hash of tiles and folds is compared yet."""
+    if key == "data.root":
+        return Path(str(before)).resolve() != Path(str(now)).resolve()
+    return not is_idle(key) and before != now
 
 
 def _set_aside(path: Path) -> Path:

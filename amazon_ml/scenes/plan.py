@@ -54,11 +54,14 @@ def read_shards(out: Path) -> Plan | None:
     if content is None:
         return None
     try:
-        return Plan(
+        plan = Plan(
             str(content["run"]), tuple(map(str, content["scene"])), dict(content["options"]), str(content["folder"]),
             int(content["shards"]), tuple(map(int, content["strips"])), str(content["engine"]),
             None if content["precision"] is None else str(content["precision"]),
         )  # fmt: skip
+        if not 1 <= plan.shards <= len(plan.strips):
+            raise ValueError(f"{plan.shards} shards of {len(plan.strips)} strips")
+        return plan
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"the file does not say how a scene is divided ({error})", file=out / PARTS / PLAN,
                          remedy=f"remove {out / PARTS}, and tag the shards again") from None  # fmt: skip

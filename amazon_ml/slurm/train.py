@@ -4,9 +4,9 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
+from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import DataConfig
+from amazon_ml.data.folds.folds import stored_fold_numbers
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.errors import InputError
@@ -18,7 +18,6 @@ from amazon_ml.runs.gather import missing_folds
 from amazon_ml.runs.stored_config import save_config
 from amazon_ml.runs.teacher import open_teacher
 from amazon_ml.runtime.files import write_text
-from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.slurm.job import TASK, Job
 from amazon_ml.slurm.site import Site, check_grace, check_text
 from amazon_ml.slurm.submit import check_not_live, job_folder, write_jobs
@@ -95,9 +94,10 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
     check_run_folder(run, BEFORE_TRAINING)
     if config.data.teacher is not None and not run.begun():
         open_teacher(Path(config.data.teacher), run)
+    one_split = not run.begun() and read_catalog(Path(config.data.root), config.data).valid is not None
     with locked(run, wait=True):
         save_config(run, config)
-        there = _folds(run, config)
+        there = _folds(run, config, one_split=one_split)
         missing = missing_folds(run) if run.begun() else there
     folds = config.folds_of(there)
     left = [fold for fold in folds if fold in missing]
@@ -130,14 +130,13 @@ def _spread(config: RunConfig, resources: Resources) -> RunConfig:
     return replace(config, trainer=spread)
 
 
-def _folds(run: Run, config: RunConfig) -> list[int]:
-    """List the folds of a run, also where they are not on disk yet."""
+def _folds(run: Run, config: RunConfig, *, one_split: bool) -> list[int]:
+    """List the folds of a run, also where they are not on disk yet: a published validation split is the only one."""
     if not config.data.validate:
         return [0]
     if run.folds.exists():
-        check_regular(run.folds)
-        return sorted(set(pd.read_csv(run.folds)["fold"].astype(int).tolist()))
-    return list(range(config.data.n_folds))
+        return stored_fold_numbers(run.folds)
+    return [0] if one_split else list(range(config.data.n_folds))
 
 
 def _store(data: DataConfig) -> Path | None:

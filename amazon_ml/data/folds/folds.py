@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.config import TableConfig
 from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
@@ -214,23 +215,13 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     InputError
         If the file is missing or broken, or does not hold exactly the tiles in `names`.
     """
-    check_regular(path)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        fold = table.set_index("image_name")["fold"].astype("int64")
-    except FileNotFoundError:
-        raise no_file(path) from None
-    except OSError as error:
-        raise cannot_read(path, error) from None
-    except (ValueError, KeyError, OverflowError) as error:
-        problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
-        raise InputError(problem, file=path) from None
+    fold = _stored(path)
     if fold.index.has_duplicates:
         raise InputError(f"{fold.index[fold.index.duplicated()][0]} stands more than once", file=path)
     odd = fold.index.symmetric_difference(pd.Index(names))
     if len(odd):
         problem = f"the folds do not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
-        raise InputError(problem, file=path)
+        raise InputError(problem, file=path, remedy="give the table that they were made for, or make them again")
     if not fold.ge(NEVER_HELD_OUT).all():
         raise InputError(f"{fold.idxmin()} has the fold {fold.min()}", file=path, remedy="write numbers from 0, or "
                          f"{NEVER_HELD_OUT} for a tile that is trained on in every fold")  # fmt: skip
@@ -238,3 +229,63 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
         raise InputError("no tile is in a fold", file=path)
     aligned: pd.Series[int] = fold.loc[names].set_axis(names.index)
     return aligned
+
+
+def stored_fold_numbers(path: Path) -> list[int]:
+    """List the numbers of the folds in a file, whatever tiles it holds."""
+    numbers = fold_numbers(_stored(path))
+    if not numbers:
+        raise InputError("no tile is in a fold", file=path)
+    return numbers
+
+
+def _stored(path: Path) -> "pd.Series[int]":
+    """Read the fold of each tile by its name, in the order of the file."""
+    check_regular(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        fold: pd.Series[int] = table.set_index("image_name")["fold"].astype("int64")
+    except FileNotFoundError:
+        raise no_file(path) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    except (ValueError, KeyError, OverflowError) as error:
+        problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
+        raise InputError(problem, file=path) from None
+    return fold
+
+
+def check_split(path: Path, fold: "pd.Series[int]", catalog: Catalog, config: TableConfig) -> None:
+    """Check that folds that are one division of the tiles are the published one, if there is one.
+
+    Parameters
+    ----------
+    path
+        File of the folds.
+    fold
+        Fold of each labelled tile, as `read_folds` gives it. Folds with other numbers than 0 and `NEVER_HELD_OUT` are
+        a cross-validation that somebody wrote, and pass.
+    catalog
+        The tiles.
+    config
+        Options of the table, to name the one that gives the splits.
+
+    Raises
+    ------
+    InputError
+        If the published validation split holds other tiles than fold 0.
+    """
+    if catalog.valid is None or not fold.isin((0, NEVER_HELD_OUT)).all():
+        return
+    differs = (fold == 0).to_numpy() != catalog.valid
+    if differs.any():
+        at = int(differs.argmax())
+        where = ("the validation split", "fold 0")
+        here, there = where if catalog.valid[at] else where[::-1]
+        given = (name for name in ("splits", "split_column") if getattr(config, name) is not None)
+        raise InputError(
+            f"fold 0 is not the published validation split: {differs.sum():,} tiles are in only one of them, such as "
+            f"{catalog.labelled['image_name'].iloc[at]}, which is in {here} and not in {there}",
+            file=path, option=f"data.{next(given, 'labels_file')}",
+            remedy="give the splits that the folds were made of, or choose another folder with `run`",
+        )  # fmt: skip
