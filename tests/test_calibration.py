@@ -56,6 +56,17 @@ def test_platt_equals_scikit_learn_on_targets_held_off_the_ends() -> None:
         assert found.intercept[tag] == pytest.approx(reference.intercept_[0], abs=2e-3)
 
 
+def test_curves_of_equal_content_are_fitted_once_and_of_any_other_anew() -> None:
+    p, true = P[:60], TRUE[:60]
+    first = platt(p, true)
+    assert platt(p.copy(), true.copy()) is first
+    other_p, other_true = p.copy(), true.copy()
+    other_p[0, 0], other_true[0, 0] = 1 - p[0, 0], not true[0, 0]
+    for other in (platt(other_p, true), platt(p, other_true)):
+        assert other.slope[0] != first.slope[0] and other.slope[1:] == first.slope[1:]
+    assert len(platt(p.reshape(-1, 34), true.reshape(-1, 34)).slope) == 34  # the same bytes
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_platt_of_a_tag_that_none_or_all_have_is_finite_and_sure(value: int) -> None:
     true = TRUE.copy()
@@ -71,12 +82,14 @@ def test_platt_of_constant_probabilities_is_the_frequency() -> None:
 
 
 def test_temperature_equals_a_search_of_the_loss() -> None:
+    p, true = P[:400], TRUE[:400]
+
     def loss(slope: float) -> float:
-        x = logit(P) * slope
-        return float((np.logaddexp(0, x) - TRUE * x).sum())
+        x = logit(p) * slope
+        return float((np.logaddexp(0, x) - true * x).sum())
 
     slope = min(np.geomspace(0.5, 2, 1000), key=loss)
-    assert temperature(P, TRUE).value == pytest.approx(1 / slope, rel=1e-3)
+    assert temperature(p, true).value == pytest.approx(1 / slope, rel=1e-3)
 
 
 def test_temperature_of_probabilities_the_wrong_way_round_is_high() -> None:

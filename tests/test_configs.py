@@ -57,16 +57,21 @@ def test_every_config_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_config_parses_to_a_run_of_its_name(name: str) -> None:
-    config = config_of([f"--config={CONFIGS / name}"])
+def test_config_parses_to_a_run_of_its_name(name: str, whole: dict[str, RunConfig]) -> None:
+    config = whole[name]
     assert config.folder == Path("runs") / Path(name).stem
     assert timm.is_model(config.model.backbone)
 
 
+@pytest.fixture(scope="module")
+def whole() -> dict[str, RunConfig]:
+    return {name: config_of([f"--config={CONFIGS / name}"]) for name in WHOLE}
+
+
 @pytest.mark.parametrize("base", WHOLE)
 @pytest.mark.parametrize("preset", STACKED)
-def test_presets_stack(base: str, preset: str) -> None:
-    plain = config_of([f"--config={CONFIGS / base}"])
+def test_presets_stack(base: str, preset: str, whole: dict[str, RunConfig]) -> None:
+    plain = whole[base]
     config = config_of([f"--config={CONFIGS / base}", f"--config={CONFIGS / preset}", *NEEDED.get(preset, [])])
     assert config.data.root == plain.data.root
     asked = yaml.safe_load((CONFIGS / preset).read_text(encoding="utf-8"))

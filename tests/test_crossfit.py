@@ -125,7 +125,7 @@ def test_noise_flatters_the_fitted_score_and_not_the_cross_fitted_one() -> None:
 
 
 def test_interval_of_a_large_sample_is_the_normal_one() -> None:
-    values = np.random.default_rng(1).beta(8, 2, size=4000)
+    values = np.random.default_rng(1).beta(8, 2, size=1000)
     error = values.std() / np.sqrt(len(values))
     for level, z in ((0.95, 1.959964), (0.8, 1.281552)):
         low, high = bootstrap_interval(values, level=level, resamples=2000)
@@ -256,7 +256,7 @@ def test_choice_is_made_without_the_tiles_it_is_scored_on() -> None:
     rng = np.random.default_rng(4)
     flattered, honest = [], []
 
-    rules = [(str(seed), Drawn(seed)) for seed in range(12)]
+    rules = [(str(seed), Drawn(seed)) for seed in range(6)]
     for _ in range(12):
         p, true = rng.random((60, 6)), (rng.random((60, 6)) < 0.3).astype(np.uint8)
         flattered.append(max(fbeta_score(true, cross_predict(rule, p, true)) for _, rule in rules))

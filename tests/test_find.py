@@ -82,6 +82,7 @@ def test_every_step_of_a_sweep_is_one_of_the_first_epoch(demo_tiles: Path, monke
     assert all((of_a_step > 1).any() for of_a_step in weights)  # learnt from frequencies, as in a run
 
 
+@pytest.mark.usefixtures("fit_only")
 def test_find_lr_ends_where_it_diverges_and_writes_a_table_and_a_picture(
     demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

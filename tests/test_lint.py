@@ -1,11 +1,9 @@
 """The lint of submissions: faults are put into a right one by the line, and just these are to be found."""
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
@@ -304,13 +302,9 @@ def test_whole_submission_is_linted_quickly_whatever_is_wrong(tmp_path: Path) ->
     garbage = [f"{random.Random(i).random()},{i}" for i in range(len(names))]
     for lines, status in ((rows, 1), (garbage, 1)):
         write(path, ["image_name,tags", *lines])
-        began = os.times()
-        done = subprocess.run(
-            [sys.executable, "-m", "amazon_ml.cli", "submit", "lint", str(path)], capture_output=True, text=True
-        )
-        ended = os.times()
-        assert done.returncode == status and "Traceback" not in done.stderr
-        assert ended.children_user + ended.children_system - began.children_user - began.children_system < 6
+        began = time.process_time()
+        assert main(["submit", "lint", str(path)]) == status
+        assert time.process_time() - began < 5
 
 
 def test_findings_have_their_kinds(tmp_path: Path) -> None:

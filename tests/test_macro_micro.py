@@ -40,7 +40,7 @@ def expected(y: MultiHot, p: Floats, predicted: MultiHot) -> dict[str, float]:
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), shape=shapes)
 def test_values_are_those_of_scikit_learn(data: st.DataObject, shape: tuple[int, int]) -> None:
     y = data.draw(arrays.arrays(np.uint8, shape, elements=st.integers(0, 1)))

@@ -11,7 +11,13 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 #: What is written in a notebook, and what is done here: less of the same, of which the notebook asserts as much.
 SMALLER = {
-    "02-decisions": {"steps: int = 50": "steps: int = 15", "np.linspace(0.02, 0.8, 79)": "np.linspace(0.02, 0.8, 27)"},
+    "01-losses": {"torch.linspace(-6, 6, 2401)": "torch.linspace(-6, 6, 601)"},
+    "02-decisions": {
+        "steps: int = 50": "steps: int = 8",
+        "np.linspace(0.02, 0.8, 79)": "np.linspace(0.02, 0.8, 14)",
+        "2_000), 12": "2_000), 5",
+        "[16_000:]": "[21_000:]",
+    },
     "04-results": {"tiles=500": "tiles=300"},
 }
 

@@ -208,6 +208,7 @@ def test_a_predictor_gives_what_the_command_gives(
             np.testing.assert_array_equal(p, predictor.predict_proba(arrays))
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_blend_predicts_too(trained: Path, untagged: Path, tmp_path: Path, predictor: am.Predictor) -> None:
     shutil.copytree(trained, tmp_path / "other")
     runs = [str(trained), str(tmp_path / "other")]

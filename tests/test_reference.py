@@ -43,7 +43,7 @@ def work(trained: Path, demo_tiles: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def there(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def there(work: Path, without_pages: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(work)
     return work
 

@@ -25,6 +25,7 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.per_tag import fbeta_by_threshold
+from amazon_ml.decisions.rules import DEFAULT_RULE, make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
@@ -68,9 +69,12 @@ class Parsed(HTMLParser):
 
 def make_run(
     folder: Path, tags: Sequence[str] = THREE, tiles: int = 60, *, edge: int = 16, validate: bool = True,
-    prefix: str = "tile", rule: str | None = None,
+    prefix: str = "tile", rule: str | None = None, all_rules: bool = False,
 ) -> Run:  # fmt: skip
-    """Make a tuned run of random tiles, tags and probabilities, as if it had been trained."""
+    """Make a tuned run of random tiles, tags and probabilities, as if it had been trained.
+
+    Unless all rules are asked for, only those that its page needs are compared.
+    """
     rng, root, run = np.random.default_rng(0), folder / "data", Run(folder / "run")
     (root / "images").mkdir(parents=True)
     names = [f"{prefix}_{n}" for n in range(tiles)]
@@ -90,7 +94,14 @@ def make_run(
     write_truth(run, pd.Series(names), tag_set, true)
     probability_table(names, tags, p).to_parquet(run.oof)
     as_written(run.path)
-    save_rule(run, rule)
+    needed = ("fixed", rule or DEFAULT_RULE)
+    with pytest.MonkeyPatch.context() as patch:
+        if not all_rules:
+            patch.setattr(
+                "amazon_ml.runs.tune.make_rules",
+                lambda **options: {name: one for name, one in make_rules(**options).items() if name in needed},
+            )
+        save_rule(run, rule)
     return run
 
 
@@ -102,7 +113,7 @@ def page_of(run: Run) -> Parsed:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Make a run of three tags; not to be changed but for its page."""
-    return make_run(tmp_path_factory.mktemp("made"))
+    return make_run(tmp_path_factory.mktemp("made"), all_rules=True)
 
 
 @pytest.mark.parametrize("beta", [0.5, 2.0])

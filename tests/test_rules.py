@@ -1,5 +1,6 @@
 """Every rule of the table: what they have in common."""
 
+import functools
 import json
 import time
 from typing import Literal
@@ -25,6 +26,12 @@ def fresh(name: str) -> Rule:
     return make_rules(constraints=PLANET_LOGIC)[name]
 
 
+@functools.cache
+def fitted(name: str) -> Rule:
+    """Fit a rule on the rows of this module; it is not to be changed."""
+    return fresh(name).fit(P, TRUE)
+
+
 def test_the_default_is_a_rule_and_every_rule_says_what_it_does() -> None:
     assert DEFAULT_RULE in RULES
     assert all(rule.summary for rule in RULES.values())
@@ -32,7 +39,7 @@ def test_the_default_is_a_rule_and_every_rule_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_round_trip_through_json(name: str) -> None:
-    rule = fresh(name).fit(P, TRUE)
+    rule = fitted(name)
     again = rule_from_dict(json.loads(json.dumps(rule_to_dict(rule))))
     assert type(again) is type(rule) and again.to_dict() == rule.to_dict()
     np.testing.assert_array_equal(again.predict(P), rule.predict(P))
@@ -57,7 +64,7 @@ def test_what_is_no_rule_is_refused(content: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_no_tile_is_left_empty_where_every_tile_has_a_tag(name: str) -> None:
-    rule = fresh(name).fit(P, TRUE)
+    rule = fitted(name)
     hopeless = np.concatenate([np.zeros((5, 17)), np.full((5, 17), 1e-6), np.ones((5, 17)), P])
     predicted = rule.predict(hopeless)
     assert predicted.dtype == np.uint8 and predicted.any(axis=1).all()
@@ -66,7 +73,7 @@ def test_no_tile_is_left_empty_where_every_tile_has_a_tag(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
 def test_probabilities_out_of_range_are_refused(name: str, value: float) -> None:
-    rule, p = fresh(name).fit(P, TRUE), P[:20].copy()
+    rule, p = fitted(name), P[:20].copy()
     p[3, 4] = value
     with pytest.raises(ValueError, match=r"finite and in|NaN|infinity"):
         rule.predict(p)
@@ -96,13 +103,13 @@ def test_lower_beta_gives_fewer_tags(name: str) -> None:
 @pytest.mark.parametrize("name", INVARIANT)
 def test_order_of_tiles_has_no_influence(name: str) -> None:
     order = np.random.default_rng(0).permutation(len(P))
-    straight, shuffled = fresh(name).fit(P, TRUE), fresh(name).fit(P[order], TRUE[order])
+    straight, shuffled = fitted(name), fresh(name).fit(P[order], TRUE[order])
     np.testing.assert_array_equal(shuffled.predict(P), straight.predict(P))
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_order_of_tiles_has_no_influence_on_decisions(name: str) -> None:
-    rule, order = fresh(name).fit(P, TRUE), np.random.default_rng(1).permutation(len(P))
+    rule, order = fitted(name), np.random.default_rng(1).permutation(len(P))
     np.testing.assert_array_equal(rule.predict(P[order]), rule.predict(P)[order])
 
 
@@ -123,7 +130,7 @@ def test_permuted_truth_shows_no_gain_beyond_its_interval(name: str) -> None:
 
 
 def test_miscalibrated_tags_are_told_apart_by_all_but_common_thresholds() -> None:
-    p, true = draw_rows(6000, seed=4)
+    p, true = draw_rows(3000, seed=4)
     scores = {
         name: fbeta_score(true, cross_predict(fit, p, true))
         for name, fit in make_rules(constraints=PLANET_LOGIC).items()
@@ -132,11 +139,13 @@ def test_miscalibrated_tags_are_told_apart_by_all_but_common_thresholds() -> Non
         assert scores[name] > max(scores["fixed"], scores["global"]) + 0.004, name
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_competition_size_takes_little_time(name: str) -> None:
+def test_competition_size_takes_little_time() -> None:
     p, true = draw_rows(40_479, seed=7)
-    began = time.process_time()
-    rule = fresh(name).fit(p, true)
-    fitted = time.process_time()
-    rule.predict(np.resize(p, (61_191, 17)))
-    assert fitted - began < 6 and time.process_time() - fitted < 6  # loose: machines are busy
+    third = p[: 61_191 // 3]  # each tile takes the same time
+    for name in RULES:
+        began = time.process_time()
+        rule = fresh(name).fit(p, true)
+        done = time.process_time()
+        rule.predict(third)
+        # Loose: machines are busy.
+        assert done - began < 6 and time.process_time() - done < 2, name

@@ -62,7 +62,7 @@ def every_cut(p: Floats, tag: int) -> list[float]:
     return [*sorted(set(p[:, tag].tolist())), 2.0]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
 def test_no_change_of_a_single_threshold_improves_the_score(data: Rows, beta: int) -> None:
@@ -76,7 +76,7 @@ def test_no_change_of_a_single_threshold_improves_the_score(data: Rows, beta: in
             assert better <= found + Fraction(1, 10**9), f"tag {tag} at {cut} instead of {rule.thresholds_[tag]}"
 
 
-@settings(max_examples=200)
+@settings(max_examples=70)
 @given(rows())
 def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
     p, true = data[0][:, :1], data[1][:, :1]
@@ -85,7 +85,7 @@ def test_single_tag_reaches_the_global_maximum(data: Rows) -> None:
     assert slow_score(p, true, list(rule.thresholds_), rule.at_least_one_, 2) >= best - Fraction(1, 10**9)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @example(RIGHT_BY_FALLBACK, 2.0)
 @given(rows(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
@@ -97,7 +97,7 @@ def test_never_below_the_fixed_start(data: Rows, beta: float) -> None:
     assert fbeta_score(true, fitted, beta) >= fbeta_score(true, start, beta) - 1e-9
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @example(RIGHT_BY_FALLBACK, 1)
 @given(rows(), st.sampled_from([1, 2, 3]))
 def test_global_threshold_is_the_best_there_is(data: Rows, beta: int) -> None:
@@ -132,7 +132,7 @@ def classic_loop(p: Floats, true: MultiHot) -> list[float]:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_not_below_the_classic_loop_over_scikit_learn(seed: int) -> None:
-    p, true = synthetic(250, 6, seed)
+    p, true = synthetic(250, 3, seed)
     classic = sklearn_fbeta_score(true, p > np.array(classic_loop(p, true)), beta=2, average="samples", zero_division=0)
     fitted = sklearn_fbeta_score(
         true, PerClassThresholds().fit(p, true).predict(p), beta=2, average="samples", zero_division=0
@@ -141,7 +141,7 @@ def test_not_below_the_classic_loop_over_scikit_learn(seed: int) -> None:
     assert fitted >= classic > start
 
 
-@settings(max_examples=200)
+@settings(max_examples=70)
 @given(rows())
 def test_moved_thresholds_part_distinct_probabilities(data: Rows) -> None:
     p, true = data
@@ -155,7 +155,7 @@ def test_moved_thresholds_part_distinct_probabilities(data: Rows) -> None:
         assert 0 <= cut <= np.nextafter(1.0, 2.0)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(rows())
 def test_equal_probabilities_of_a_tag_are_decided_alike(data: Rows) -> None:
     p, true = data
@@ -216,7 +216,7 @@ def test_of_equally_good_cuts_the_nearest_is_taken() -> None:
     assert PerClassThresholds(beta=1.0).fit(p, true).thresholds_[0] == pytest.approx(0.55)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(rows(), st.randoms(use_true_random=False))
 def test_order_of_tiles_has_no_influence(data: Rows, random: np.random.Generator) -> None:
     p, true = data
@@ -252,7 +252,7 @@ def test_beta_moves_the_thresholds() -> None:
     assert lenient.sum() > 1.2 * strict.sum()
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(rows(all_tagged=True), rows())
 def test_no_tile_is_left_empty_where_every_tile_had_a_tag(data: Rows, others: Rows) -> None:
     p, true = data

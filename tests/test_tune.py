@@ -49,9 +49,23 @@ def run_of(
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Metrics]:
-    """A run of 900 synthetic tiles, tuned to the best rule; not to be changed."""
-    run = run_of(tmp_path_factory.mktemp("runs") / "run", *draw_rows(900, seed=6))
+    """A run of 400 synthetic tiles, tuned to the best rule; not to be changed."""
+    run = run_of(tmp_path_factory.mktemp("runs") / "run", *draw_rows(400, seed=6))
     return run, tune(run, rule="best")
+
+
+@pytest.fixture
+def tuned_on_few(few: Path, tmp_path: Path) -> Path:
+    """Copy a tuned run of 60 tiles."""
+    return Path(shutil.copytree(few, tmp_path / "few"))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run of 60 tiles, tuned to thresholds of 0.2; not to be changed."""
+    run = run_of(tmp_path_factory.mktemp("runs") / "few", *draw_rows(60, seed=2))
+    tune(run, rule="fixed")
+    return run
 
 
 def stored(run: Path, name: str) -> Any:
@@ -62,7 +76,7 @@ def test_every_rule_is_compared_cross_fitted_and_paired(tuned: tuple[Path, Metri
     run, metrics = tuned
     assert list(metrics["rules"]) == [*RULES, "best"] and metrics == stored(run, "metrics.json")
     p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
-    _, true = draw_rows(900, seed=6)
+    _, true = draw_rows(400, seed=6)
     fixed = p >= np.float64(0.2)
     fixed[np.arange(len(p)), p.argmax(axis=1)] |= ~fixed.any(axis=1)
     baseline = sklearn_fbeta_score(true, fixed, beta=2, average="samples")
@@ -86,7 +100,7 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
     assert metrics["fbeta"]["fitted"]["value"] > metrics["fbeta"]["cross_fitted"]["value"]
     p = pd.read_parquet(run / "oof.parquet")[list(PLANET.names)].to_numpy()
     fitted = make_rules(constraints=LabelConstraints.of(PLANET))["expected_constrained"].fit(
-        p, draw_rows(900, seed=6)[1]
+        p, draw_rows(400, seed=6)[1]
     )
     assert read_decision(Run(run)).rule.to_dict() == fitted.to_dict()
 
@@ -94,7 +108,7 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
 def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, Metrics]) -> None:
     run, _ = tuned
     assert stored(run, "decision.json")["tuned_on"] == {
-        "tiles": 900,
+        "tiles": 400,
         "held_out": True,
         "data_sha256": "abc",
         "oof_sha256": hashlib.sha256((run / "oof.parquet").read_bytes()).hexdigest(),
@@ -103,7 +117,7 @@ def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, Metrics]) -> No
 
 def test_where_the_score_is_lost_is_told(tuned: tuple[Path, Metrics]) -> None:
     metrics = tuned[1]
-    _, true = draw_rows(900, seed=6)
+    _, true = draw_rows(400, seed=6)
     assert [record["tag"] for record in metrics["tags"]] == list(PLANET.names)
     for record, support in zip(metrics["tags"], true.sum(axis=0), strict=True):
         assert record["support"] == support and record["gain_if_perfect"] >= -1e-9
@@ -214,10 +228,10 @@ def test_unknown_rule_is_refused_with_those_there_are(
 )
 @pytest.mark.parametrize("verb", [["evaluate", "--data"], ["predict", "--out=x.csv", "--tiles"]])
 def test_decision_for_other_tags_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], tags: tuple[str, ...], message: str, verb: list[str]
-) -> None:
-    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
-    tune(run)
+    tuned_on_few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tags: tuple[str, ...], message: str,
+    verb: list[str],
+) -> None:  # fmt: skip
+    run = tuned_on_few
     content = stored(run, "decision.json")
     (run / "decision.json").write_text(json.dumps({**content, "tags": tags}))
     as_written(run)
@@ -258,10 +272,11 @@ def test_broken_decision_is_refused_with_the_remedy(
     assert "is not a decision: " in (told := capsys.readouterr().err) and f"amazon-ml tune {run}" in told
 
 
-def test_decision_with_what_json_lacks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_decision_with_what_json_lacks_is_refused(
+    tuned_on_few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A threshold that is not a number would be reached by no probability, and nobody would be told."""
-    run = run_of(tmp_path / "run", *draw_rows(60, seed=2))
-    tune(run, rule="fixed")
+    run = tuned_on_few
     text = (run / "decision.json").read_text()
     (run / "decision.json").write_text(text.replace("0.2,", "NaN,", 1))
     as_written(run)

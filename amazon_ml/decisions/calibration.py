@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions import plain
+from amazon_ml.decisions.latest import Latest
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
-from amazon_ml.decisions.matrices import Floats, as_probabilities, as_rows
+from amazon_ml.decisions.matrices import Bools, Floats, as_probabilities, as_rows
 
 #: Weight of the prior, slope 1 and intercept 0: it has an influence only if the data of a tag have none.
 _HOLD = 1e-3
@@ -117,6 +118,14 @@ def platt(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> Platt:
         Multi-hot truth of the same shape.
     """
     p, true = as_rows(probabilities, targets)
+    return _LATEST.get((p, true), (), lambda: _fit_platt(p, true))
+
+
+#: Rules that differ in their constraints alone use the same curves.
+_LATEST = Latest[Platt]()
+
+
+def _fit_platt(p: Floats, true: Bools) -> Platt:
     support = true.sum(axis=0)
     held = np.where(true, (support + 1) / (support + 2), 1 / (len(true) - support + 2))
     curves = [

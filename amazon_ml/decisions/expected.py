@@ -113,26 +113,28 @@ def joint_sizes(p: Floats, constraints: LabelConstraints) -> Floats:
 def _sizes(p: Floats) -> Floats:
     """Compute the probability of each number of independent tags (Poisson-binomial), shape (tiles, tags + 1)."""
     tiles, tags = p.shape
-    sizes = np.zeros((tiles, tags + 1))
-    sizes[:, 0] = 1
+    columns = np.ascontiguousarray(p.T)
+    sizes = np.zeros((tags + 1, tiles))
+    sizes[0] = 1
     for tag in range(tags):
-        sizes = _with_one_more(sizes, p[:, tag, None])
-    return sizes
+        _add_tag(sizes[: tag + 2], columns[tag])
+    return sizes.T
 
 
 def _sizes_without_each(p: Floats) -> Floats:
     """Compute the probability of each number of the other tags, for each tag: shape (tiles, tags, tags)."""
     tiles, tags = p.shape
-    sizes = np.zeros((tiles, tags, tags))
-    sizes[:, :, 0] = 1
+    columns = np.ascontiguousarray(p.T)
+    sizes = np.zeros((tags, tags, tiles))  # the last axis is the longest one
+    sizes[0] = 1
     for tag in range(tags):
         others = np.arange(tags) != tag
-        sizes = _with_one_more(sizes, (p[:, tag, None] * others)[:, :, None])
-    return sizes
+        _add_tag(sizes[: tag + 2], columns[tag] * others[:, None])
+    return sizes.T
 
 
-def _with_one_more(sizes: Floats, p: Floats) -> Floats:
-    """Compute the probabilities of sizes with one more tag of probability p; the last axis is the size."""
-    more = sizes * (1 - p)
-    more[..., 1:] += sizes[..., :-1] * p
-    return more
+def _add_tag(sizes: Floats, p: Floats) -> None:
+    """Change the probabilities of sizes, the first axis, to those with one more tag of probability p."""
+    more = sizes[:-1] * p
+    sizes *= 1 - p
+    sizes[1:] += more

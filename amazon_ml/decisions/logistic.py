@@ -48,20 +48,23 @@ def fit_logistic(features: Floats, target: Floats, prior: Floats, penalty: float
     Weights of shape (weights,).
     """
 
-    def loss(weights: Floats) -> float:
-        x = features @ weights
-        return float((np.logaddexp(0, x) - target * x).sum() + penalty / 2 * ((weights - prior) ** 2).sum())
+    def at(weights: Floats) -> tuple[Floats, float]:
+        """Compute the log odds of all rows, and what is minimised."""
+        x: Floats = features @ weights
+        return x, float((np.logaddexp(0, x) - target * x).sum() + penalty / 2 * ((weights - prior) ** 2).sum())
 
-    weights, lowest = prior, loss(prior)
+    weights, (x, lowest), held = prior, at(prior), penalty * np.eye(len(prior))
     for _ in range(_MOST_STEPS):
-        p = sigmoid(features @ weights)
+        p = sigmoid(x)
         slope = features.T @ (p - target) + penalty * (weights - prior)
-        curvature = features.T @ (features * (p * (1 - p))[:, None]) + penalty * np.eye(len(prior))
+        curvature = features.T @ (features * (p * (1 - p))[:, None]) + held
         step = np.linalg.solve(curvature, slope)
-        while np.abs(step).max() > _LEAST_STEP and loss(weights - step) > lowest:
+        while np.abs(step).max() > _LEAST_STEP:
+            x, reached = at(weights - step)
+            if not reached > lowest:
+                weights, lowest = weights - step, reached
+                break
             step = step / 2
-        if np.abs(step).max() <= _LEAST_STEP:
+        else:
             break
-        weights = weights - step
-        lowest = loss(weights)
     return weights

@@ -8,8 +8,6 @@ threshold, by an amount that is best on tiles outside of the bootstraps; the com
 0.5 and 0.67.
 """
 
-import hashlib
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from amazon_ml.decisions.crossfit import simplest
 from amazon_ml.decisions.fbeta import fbeta_per_tile
+from amazon_ml.decisions.latest import Latest
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, as_rows
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, all_tagged, apply_thresholds, common_search, own_search
@@ -33,11 +32,6 @@ AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: An amount is preferred to the best if it is worse by less than this many standard errors of the paired difference.
 #: With 1, real gains on some thousand tiles are lost; with 0, a hundred tiles are too few.
 _ERRORS = 0.5
-
-
-#: Results that are kept for the next call with the same content: two rules and the intervals of the scores use the same
-#: bootstraps, of all tiles and of each of five cross-fits.
-_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -59,8 +53,8 @@ class Bootstraps:
     without: Bools
 
 
-_LATEST: dict[bytes, Bootstraps] = {}
-_LOCK = threading.Lock()
+#: Two rules and the intervals of the scores use the same bootstraps.
+_LATEST = Latest[Bootstraps]()
 
 
 def bootstrap(
@@ -96,18 +90,9 @@ def bootstrap(
         raise ValueError(f"n_bootstraps is {n_bootstraps}; it must be 1 or more")
     if not isinstance(random_state, int):  # a generator gives other rows at each call
         return _search(p, true, beta, n_bootstraps, _generator(random_state))
-    content = hashlib.sha256(repr((p.shape, float(beta), n_bootstraps, random_state)).encode())
-    for array in (p, true):
-        content.update(np.ascontiguousarray(array).data)
-    key = content.digest()
-    with _LOCK:
-        found = _LATEST.pop(key, None)
-    found = found or _search(p, true, beta, n_bootstraps, _generator(random_state))
-    with _LOCK:
-        _LATEST[key] = found
-        while len(_LATEST) > _KEPT:
-            del _LATEST[next(iter(_LATEST))]
-    return found
+    rng = np.random.default_rng(random_state)
+    settings = (float(beta), n_bootstraps, random_state)
+    return _LATEST.get((p, true), settings, lambda: _search(p, true, beta, n_bootstraps, rng))
 
 
 def _search(p: Floats, true: Bools, beta: float, n_bootstraps: int, rng: np.random.Generator) -> Bootstraps:

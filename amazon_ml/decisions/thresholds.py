@@ -94,11 +94,13 @@ class CutLine(NamedTuple):
         -------
         The best threshold, of equals the one next to the present one; None if the present one is as good.
         """
-        sums = np.concatenate([[0.0], np.cumsum(gains[self.order])])[self.ends]
-        now = int(np.searchsorted(self.ends, on))
-        if sums.max() <= sums[now] + _LEAST_GAIN:
+        running = np.zeros(len(gains) + 1)
+        np.cumsum(gains[self.order], out=running[1:])
+        sums = running[self.ends]
+        now, most = int(self.ends.searchsorted(on)), sums.max()
+        if most <= sums[now] + _LEAST_GAIN:
             return None
-        best = np.flatnonzero(sums >= sums.max() - _LEAST_GAIN)
+        best = np.flatnonzero(sums >= most - _LEAST_GAIN)
         return float(self.cuts[best[np.abs(best - now).argmin()]])
 
 
@@ -142,23 +144,25 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
         values, weight = [DEFAULT_THRESHOLD] * len(lines), np.asarray(weights, dtype=np.float64)
         on = columns >= DEFAULT_THRESHOLD
         hits, count = (on & truth).sum(axis=0), on.sum(axis=0)
-        moved = True
-        while moved:
-            moved = False
-            for tag, line in enumerate(lines):
-                hits_without, count_without = hits - (on[tag] & truth[tag]), count - on[tag]
-                empty = count_without == 0
+        tag = still = 0
+        while still < len(lines):  # so many in a row have not moved
+            hits_without, count_without = hits - (on[tag] & truth[tag]), count - on[tag]
+            total = need + count_without
+            # With the tag on, the denominator is positive; with it off, it can be 0, and so is the numerator.
+            score_on = (hits_without + truth[tag]) / (total + 1)
+            if (empty := count_without == 0).any():
                 hits_off = np.where(empty, fallback, hits_without)
-                count_off = np.where(empty, int(at_least_one), count_without)
-                # With the tag on, the denominator is positive; with it off, it can be 0, and so is the numerator.
-                score_on = (hits_without + truth[tag]) / (need + count_without + 1)
-                score_off = hits_off / np.maximum(need + count_off, 1)
-                best = line.best((score_on - score_off) * weight, int(on[tag].sum()))
-                if best is not None:
-                    values[tag] = best
-                    on[tag] = columns[tag] >= best
-                    hits, count = hits_without + (on[tag] & truth[tag]), count_without + on[tag]
-                    moved = True
+                score_off = hits_off / np.maximum(np.where(empty, need + int(at_least_one), total), 1)
+            else:
+                score_off = hits_without / total
+            best = lines[tag].best((score_on - score_off) * weight, int(np.count_nonzero(on[tag])))
+            still += 1
+            if best is not None:
+                values[tag] = best
+                on[tag] = columns[tag] >= best
+                hits, count = hits_without + (on[tag] & truth[tag]), count_without + on[tag]
+                still = 1  # the threshold that moved is the best already
+            tag = (tag + 1) % len(lines)
         return tuple(values)
 
     return search
