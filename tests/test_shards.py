@@ -195,7 +195,7 @@ def test_parts_of_the_same_tiles_elsewhere_are_taken(
     assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "1/2")) == 0
-    assert "other times" not in caplog.text
+    assert "their times" not in caplog.text
     assert main(["merge", str(parts), "--out", str(tmp_path / "tags.parquet")]) == 0
     assert (tmp_path / "tags.parquet").read_bytes() == whole
     first = min(tiles_of(copy).iterdir())
@@ -270,3 +270,17 @@ def test_damaged_record_of_a_part_is_named_with_the_remedy(tmp_path: Path) -> No
         parts.record(0).write_text(content)
         with pytest.raises(WorkError, match="predict its shard again"):
             merge(parts.path, out=tmp_path / "tags.csv")
+
+
+def test_files_that_changed_in_the_folder_itself_are_refused_for_a_part_that_is_there(
+    bundle: Path, demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    demo, parts = tmp_path / "demo", tmp_path / "parts"
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    assert main(command(bundle, demo, parts, "0/2")) == 0
+    brighter(demo)
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(demo), parts, shard="0/2")
+    assert refused.value.option == "tiles"
+    assert main(command(bundle, demo, parts, "1/2")) == 0
+    assert "their times" in caplog.text

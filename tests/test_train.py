@@ -766,7 +766,7 @@ def test_limits_of_other_tiles_are_found_again_before_anything_is_trained(
     monkeypatch.chdir(split_tiles)
     assert _started(run, Path("a"), "--trainer.max_epochs=3") == 1  # the same folder
     assert (run / "bands.json").read_bytes() == first
-    assert _started(run, split_tiles / "b") == 1
+    assert _started(run, split_tiles / "b", "--trainer.max_epochs=3") == 1
     limits = json.loads((run / "bands.json").read_text())["limits"]
     assert all(high <= 400 for _, high in limits.values())
     assert (run / "bands.before.json").read_bytes() == first

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -22,57 +23,71 @@ def add_measures(tiles: pd.DataFrame, files: FilesOf) -> pd.DataFrame:
     return tiles.assign(**{name: [text[at] for text in texts] for at, name in enumerate(MEASURES)})
 
 
-def check_same_files(planned: pd.DataFrame, root: Path, former: Path | None, files: FilesOf, parts: Path) -> None:
-    """Check that a folder holds the files that parts were planned for.
+@dataclass(frozen=True)
+class Planned:
+    """Folder of the ``parts``, and the ``root`` of the tiles that they were planned for, where that is known."""
+
+    parts: Path
+    root: Path | None
+
+    def is_for(self, root: Path) -> bool:
+        """Whether they were planned for this very folder, under this name or another."""
+        return self.root is not None and self.root.is_dir() and self.root.samefile(root)
+
+
+def check_same_files(listed: pd.DataFrame, root: Path, planned: Planned, files: FilesOf, *, done: bool) -> None:
+    """Check that a folder holds the files that a part was planned for.
 
     Sizes are compared, and times, which mounts and most copies of a folder keep. Where only times differ, and the
-    former folder is there, too, bytes are compared.
+    former folder is there, too, bytes are compared. Files that changed in the former folder itself are only reported
+    while the part is not done: a tile that is broken by now is refused or left out where it is predicted.
 
     Parameters
     ----------
-    planned
+    listed
         Rows of the list of tiles, with paths relative to the folder of tiles.
     root
         The folder of tiles of this call.
-    former
-        The folder that the parts were planned for.
+    planned
+        What the parts were planned for.
     files
         Lists the files of a tile by its first one.
-    parts
-        Folder of the parts, for messages.
+    done
+        Whether the part is there already.
 
     Raises
     ------
     InputError
         If files differ, or the folder holds none of them.
     """
-    if not root.is_dir() or not set(MEASURES) <= set(planned.columns) or planned.empty:
+    if not root.is_dir() or not set(MEASURES) <= set(listed.columns):
         return
-    rows = list(zip(*(planned[name].tolist() for name in ("image_name", "path", "tif", *MEASURES)), strict=True))
-    changed, retimed, seen = [], [], 0
+    columns = (listed[name].tolist() for name in ("image_name", "path", "tif", *MEASURES))
+    rows = [row for row in zip(*columns, strict=True) if row[3]]
+    changed, retimed, gone = [], [], []
     for name, path, tif, size, time in rows:
         now = _measure(_files_below(root, path, tif, files))
-        if now is None or not size:
-            continue  # a tile that cannot be read is reported, or left out, where it is predicted
-        seen += 1
-        if str(now[0]) != size:
+        if now is None:
+            gone.append(name)  # where some are left, it is reported or left out where it is predicted
+        elif str(now[0]) != size:
             changed.append(name)
         elif str(now[1]) != time:
             retimed.append((name, path, tif))
-    if not seen and any(row[3] for row in rows):
-        changed = [row[0] for row in rows]
-    if not changed and retimed:
-        if former is not None and former.is_dir() and not former.samefile(root):
-            changed = [row[0] for row in retimed if not _same_bytes(row, former, root, files)]
-        else:
-            log.warning("%s: files have other times than when the parts were planned, but the same sizes: those of %s",
-                        root, count_names([row[0] for row in retimed]))  # fmt: skip
-    if changed:
-        of = "" if former is None else f", which was {former}"
+    if len(gone) == len(rows):
+        changed = gone
+    own = planned.is_for(root)
+    if retimed and not changed and not own and planned.root is not None and planned.root.is_dir():
+        changed = [row[0] for row in retimed if not _same_bytes(row, planned.root, root, files)]
+        retimed = []
+    if changed and (done or not own):
+        of = "" if planned.root is None else f", which was {planned.root}"
         raise InputError(
-            f"{parts} holds parts of another folder of tiles{of}: here, the files of {count_names(changed)}, differ or "
-            "are missing", file=root, option="tiles", remedy=f"choose another `out`, or delete {parts}",
+            f"{planned.parts} holds parts of another folder of tiles{of}: the files of {count_names(changed)}, differ "
+            "or are missing", file=root, option="tiles", remedy=f"choose another `out`, or delete {planned.parts}",
         )  # fmt: skip
+    if touched := [*changed, *(row[0] for row in retimed)]:
+        log.warning("%s: since the parts were planned, files changed, or at least their times: those of %s", root,
+                    count_names(touched))  # fmt: skip
 
 
 def _same_bytes(row: tuple[str, str, str], former: Path, root: Path, files: FilesOf) -> bool:

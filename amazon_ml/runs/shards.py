@@ -29,7 +29,7 @@ from amazon_ml.data.catalog.file_table import FilesOf
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.runs.access import check_no_links
-from amazon_ml.runs.planned_files import MEASURES, check_same_files
+from amazon_ml.runs.planned_files import MEASURES, Planned, check_same_files
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.runtime.locks import locked
@@ -193,26 +193,20 @@ def save_plan(parts: Parts, tiles: pd.DataFrame, root: Path, count: int, batch: 
 
 def check_plan(parts: Parts, count: int, made_of: str) -> None:
     """Check that existing parts are of the same networks, the same decision and the same number of shards."""
-    plan = _plan(parts)
+    plan, remedy = _plan(parts), "choose another `out`"
     if plan["made_of"] != made_of:
-        raise InputError(
-            "the folder holds parts of another run, bundle or decision",
-            file=parts.path,
-            option="out",
-            remedy="choose another `out`",
-        )
+        raise InputError("the folder holds parts of another run, bundle or decision", file=parts.path, option="out",
+                         remedy=remedy)  # fmt: skip
     if plan["shards"] != count:
-        raise InputError(
-            f"the parts are {plan['shards']} shards, not {count}",
-            file=parts.path,
-            option="out",
-            remedy="choose another `out`",
-        )
+        raise InputError(f"the parts are {plan['shards']} shards, not {count}", file=parts.path, option="out",
+                         remedy=remedy)  # fmt: skip
 
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     """Read the tiles of one shard, as `list_tiles` gives them."""
-    tiles = _rows(parts, number)[list(_COLUMNS)]
+    plan = _plan(parts)
+    rows = rows_of(number, plan["shards"], plan["tiles"], plan["batch"])
+    tiles = _listed(parts)[list(_COLUMNS)].iloc[rows]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
@@ -220,13 +214,11 @@ def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
 
 def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf) -> None:
     """Check that a folder of tiles is the one that the parts are of, by the files of one shard, or of all."""
-    former = _plan(parts).get("root")
-    check_same_files(_rows(parts, number), root, None if former is None else Path(former), files, parts.path)
-
-
-def _rows(parts: Parts, number: int | None) -> pd.DataFrame:
     plan, tiles = _plan(parts), _listed(parts)
-    return tiles if number is None else tiles.iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
+    planned = Planned(parts.path, Path(plan["root"]) if "root" in plan else None)
+    for one in range(plan["shards"]) if number is None else [number]:
+        rows = tiles.iloc[rows_of(one, plan["shards"], plan["tiles"], plan["batch"])]
+        check_same_files(rows, root, planned, files, done=parts.is_done(one))
 
 
 def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
