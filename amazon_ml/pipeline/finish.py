@@ -1,5 +1,6 @@
 """Finishes a run after prediction: decision, scores, picture, submission and page."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     if tiles is not None:
         _draw(run, tiles, metrics)
     else:
-        run.picture.unlink(missing_ok=True)  # a former one shows the tags of a former decision
+        _clear(run.picture)  # a former one shows the tags of a former decision
     if run.test.exists():
         _submit(run)
     else:
@@ -103,7 +104,12 @@ def _report(run: Run, tiles: pd.DataFrame | None) -> None:
         write_report(run, tiles)
     except Exception as error:  # the run is complete without its page
         log.warning("no report.html was written: %s; amazon-ml report %s tries again", error, run.path)
-        run.report.unlink(missing_ok=True)  # a former one shows former scores
+        _clear(run.report)  # a former one shows former scores
+
+
+def _clear(page: Path) -> None:
+    with contextlib.suppress(OSError):  # such as a folder in its place; the run is complete all the same
+        page.unlink(missing_ok=True)
 
 
 def _draw(run: Run, labelled: pd.DataFrame, metrics: Metrics) -> None:
