@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, as_written, run_of
+from conftest import TINY, as_written, leave_out_pages, run_of
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli.main import main
@@ -25,7 +25,12 @@ from amazon_ml.runs.folder import Run, probability_table, read_oof, write_tested
 from amazon_ml.runs.hashes import write_table, write_text
 from amazon_ml.runs.predict import made_of
 
-pytestmark = pytest.mark.usefixtures("without_pages")
+
+@pytest.fixture(autouse=True)
+def without_pages_and_most_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out pages, and all rules but two, in each test; the blends that tests share are made with all rules."""
+    leave_out_pages(monkeypatch)
+
 
 TAGS = list(PLANET.names)
 
