@@ -79,6 +79,8 @@ scene: $(READY) ## paint scenes into SCENES, tag them with RUN (that of `make tr
 	$(BIN)/amazon-ml scene compare $(SCENES)/before $(SCENES)/after --out $(SCENES)/changes --overwrite
 
 # The slowest tests: make test ARGS=--durations=20
+# Python may keep what it compiles: the processes that tests start need not compile it again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## run the tests, files of them side by side by as many WORKERS
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,8 +20,9 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; threads that share cores wait for each other
+if "-n" in sys.argv and "--cov" not in sys.argv:
+    forked.start_for_workers()  # it imports the same as this process, at the same time
 
-import forked
 from hypothesis import settings
 from kaggle_server import KaggleServer
 
@@ -53,10 +55,11 @@ settings.load_profile("tests")
 
 #: Files of tests that take longest, in this order; `make test ARGS=--durations=20` shows the slowest tests.
 LONGEST = (
-    "test_slurm", "test_ddp", "test_train", "test_behaviours", "test_tables", "test_tune", "test_onnx", "test_stop",
-    "test_notebooks", "test_averaging", "test_agreement", "test_blend", "test_python", "test_logging", "test_check",
-    "test_bundle", "test_compare", "test_gather", "test_datamodule", "test_cli", "test_download", "test_packed",
-    "test_launch", "test_rules",
+    "test_slurm", "test_train", "test_ddp", "test_stop", "test_onnx", "test_engines", "test_behaviours",
+    "test_notebooks", "test_averaging", "test_tables", "test_blend", "test_teacher", "test_levels", "test_tune",
+    "test_agreement", "test_download", "test_compare", "test_python", "test_logging", "test_changed_runs",
+    "test_overwriting", "test_datasets", "test_pixels", "test_report_page", "test_bands_files", "test_scenes_shards",
+    "test_splits", "test_launch", "test_gather", "test_packed", "test_datamodule",
 )  # fmt: skip
 
 #: The smallest of timm's networks, and little of everything else.
@@ -77,7 +80,7 @@ FEW = ["--data.max_samples=100", "--data.batch_size=8"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the process that forks others once for all workers; in a worker, name the interpreter."""
+    """Start the process that forks others once for all workers, if it is not; in a worker, name the interpreter."""
     if config.getoption("numprocesses", None):
         forked.start_for_workers()
     if hasattr(config, "workerinput"):
