@@ -366,6 +366,13 @@ def test_no_submission_of_a_former_blend_is_left(pair: tuple[Path, Path], tmp_pa
     file.write_bytes(made)  # by hand
     blend()
     assert file.read_bytes() == made
+    with_test(pair[1], ["t0", "t1"])
+    blend()
+    assert main(["submit", "make", str(run), "--sample", str(sample)]) == 0
+    file.write_bytes(made + b"t2,primary\n")  # edited
+    (pair[1] / "test.parquet").unlink()
+    blend("logit_mean")
+    assert file.read_bytes() == made + b"t2,primary\n"
 
 
 def test_what_is_blended_differently_has_another_identity(trained: Path) -> None:

@@ -15,7 +15,8 @@ SHORT = [option for option in TINY if "max_epochs" not in option]
 def test_ten_epochs_unless_something_else_says_how_long() -> None:
     assert TrainerConfig().epochs == EPOCHS == 10
     assert TrainerConfig(max_epochs=3).epochs == 3 and TrainerConfig(max_epochs=-1).epochs == -1
-    assert TrainerConfig(max_steps=50).epochs is None and TrainerConfig(max_time="00:01:00:00").epochs is None
+    assert TrainerConfig(max_steps=50).epochs is None and TrainerConfig(max_time="00:01:00:00").epochs == EPOCHS
+    assert TrainerConfig(min_epochs=30).epochs == 30
 
 
 @pytest.mark.usefixtures("fit_only")

@@ -209,8 +209,10 @@ def test_a_file_of_a_former_decision_is_noticed_until_it_is_made_again(tmp_path:
     with pytest.raises(InputError) as refused:
         prepare(file, message="m", sample=order)
     assert refused.value.file == file and refused.value.remedy is not None
-    file.write_bytes(first.replace(b"clear", b"water"))  # an edited file is no newer
+    file.write_bytes(first.replace(b"clear", b"water"))  # an edited file is no newer, and may be sent
     assert former() == [("remark", "decision.json")]
+    summary = prepare(file, message="m", sample=order).summary
+    assert "edited" in summary and "decision" not in summary
     make_submission(run, order, run / ".." / "run" / "submission.csv")
     assert former() == [] and file.read_bytes() != first
     decide(0.5)

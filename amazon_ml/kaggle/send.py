@@ -15,7 +15,7 @@ from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import changed_sources, read_recorded
+from amazon_ml.runs.hashes import changed_sources, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def prepare(
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     summary = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
-    summary |= {"rows": f"{found.rows:,}", "tags per tile": f"{found.tags_per_tile:.2f}", **_about(run)}
+    summary |= {"rows": f"{found.rows:,}", "tags per tile": f"{found.tags_per_tile:.2f}", **_about(run, file)}
     return Parcel(file, message, competition, run, found, summary)
 
 
@@ -162,7 +162,8 @@ def _send(api: Any, run: Path | None, before: list[Record], record: Record, wait
 
 def _check_present(file: Path) -> None:
     """Check that a submission was made with the present decision and probabilities of its run."""
-    if changed := changed_sources(file):
+    changed = changed_sources(file)
+    if changed and not is_edited(file):  # what a person made of it is theirs to send
         raise InputError(
             f"the submission was made before {' and '.join(source.name for source in changed)} changed",
             file=file,
@@ -171,11 +172,13 @@ def _check_present(file: Path) -> None:
         )
 
 
-def _about(run: Path | None) -> dict[str, str]:
-    """Give the decision of a run and its score, where they are known."""
+def _about(run: Path | None, file: Path) -> dict[str, str]:
+    """Give the decision of a run and its score, where they are known and the file is of them."""
     if run is None:
         return {}
     about = {"run": str(run)}
+    if is_edited(file):
+        return {**about, "edited": "the file is not as the run wrote it; the score of the run is not its score"}
     if Run(run).decision.exists():
         about["decision"] = str(read_recorded(Run(run).decision).get("rule"))
     if Run(run).metrics.exists():

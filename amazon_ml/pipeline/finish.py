@@ -15,7 +15,7 @@ from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision, requested_before
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.gather import gather_folds, missing_folds
-from amazon_ml.runs.hashes import is_recorded, is_unchanged, remove
+from amazon_ml.runs.hashes import is_edited, is_recorded, is_unchanged, remove
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import save_rule
@@ -92,11 +92,13 @@ def _clear_submission(run: Run) -> None:
     """Remove the submission that the run wrote before and not now, unless it is of the present probabilities."""
     if not run.submission.exists():
         return
-    if not is_recorded(run.submission):
-        log.warning("%s is left as it is, though it may be of former probabilities", run.submission)
+    if not is_recorded(run.submission) or is_edited(run.submission):
+        log.warning("%s is left as it is, though it may be of former probabilities; amazon-ml submit make %s writes it "
+                    "anew", run.submission, run.path)  # fmt: skip
     elif not (run.test.exists() and is_unchanged(run.submission)):
         remove(run.submission)
-        log.warning("removed %s: it is of former probabilities or of a former decision", run.submission)
+        log.warning("removed %s: it was of former probabilities or of a former decision, and none was written",
+                    run.submission)  # fmt: skip
 
 
 def _report(run: Run, tiles: pd.DataFrame | None) -> None:

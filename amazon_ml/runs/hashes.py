@@ -231,6 +231,11 @@ def is_recorded(path: Path) -> bool:
     return bool(_of(_load(path.parent), path.name))
 
 
+def is_edited(path: Path) -> bool:
+    """Whether a file that a run recorded is not as the run wrote it."""
+    return is_recorded(path) and path.is_file() and not has_hash(path, hash_file(path))
+
+
 def has_hash(path: Path, sha256: str) -> bool:
     """Whether a hash is recorded for a file, which may have changed or be missing."""
     return any(entry.sha256 == sha256 for entry in _of(_load(path.parent), path.name))

@@ -103,7 +103,7 @@ class TrainerConfig:
 
     @property
     def epochs(self) -> int | None:
-        """Epochs to train; None where `max_steps` or `max_time` alone say how long. Lightning's default is 1,000."""
-        if self.max_epochs is None and self.max_steps == -1 and self.max_time is None:
-            return EPOCHS
+        """Epochs to train; None where `max_steps` alone says how long. Lightning's default is 1,000."""
+        if self.max_epochs is None and self.max_steps == -1:
+            return max(EPOCHS, self.min_epochs or 0)
         return self.max_epochs
