@@ -321,6 +321,7 @@ def by_hand(index: str, b: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np
 @pytest.mark.parametrize("index", INDICES)
 @hypothesis.settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), dtype=st.sampled_from(["uint16", "int16", "float32"]))
+@hypothesis.example(seed=52921, dtype="uint16")  # a denominator of 0 for EVI
 def test_indices_equal_their_formulas(index: str, seed: int, dtype: str) -> None:
     common = ("nir", "red", "green", "blue", "swir1", "swir2", "rededge1")
     bands = dict(zip(common, np.moveaxis(values(seed, len(common), dtype, 1, 10000), -1, 0), strict=True))
@@ -328,7 +329,8 @@ def test_indices_equal_their_formulas(index: str, seed: int, dtype: str) -> None
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = by_hand(index, {name: band.astype(np.float64) / 10000 for name, band in bands.items()})
     expected = (np.clip(exact, -1, 1) + 1) * 127.5
-    assert np.abs(tile - expected).max() <= 0.52
+    pole = ~(np.abs(exact) < 1e4)  # of EVI: a denominator that is 0 but for rounding
+    assert np.abs(tile - expected)[~pole].max() <= 0.52 and np.isin(tile[pole], (0, 128, 255)).all()
 
 
 def test_zero_by_zero_is_the_index_zero() -> None:
