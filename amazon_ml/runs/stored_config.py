@@ -6,13 +6,17 @@ from dataclasses import fields
 from itertools import chain, count
 from pathlib import Path
 
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import ReadingConfig, TableConfig
+from amazon_ml.data.folds.folds import split_difference
 from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text, flatten, hash_config, is_free, is_idle
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import has_hash, write_text
+from amazon_ml.runs.hashes import has_hash, is_made_by_run, write_text
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,9 @@ _MADE_OF = {
     "bands.json": {"data.root", "seed", "data.size", "data.max_samples",
                    *(f"data.{field.name}" for field in fields(ReadingConfig))},
 }  # fmt: skip
+
+#: Options that give the published splits.
+_SPLITS = ("labels_file", "split_column", "splits")
 
 
 def save_config(run: Run, config: RunConfig) -> None:
@@ -100,3 +107,46 @@ def _former_options(run: Run, config: RunConfig, begun: bool) -> dict[str, objec
 def write_config(run: Run, config: RunConfig) -> None:
     """Write config.yaml; for a begun run, call it only after its tiles were checked."""
     write_text(run.config, config_text(config))
+
+
+def check_split(run: Run, config: RunConfig, fold: "pd.Series[int]", catalog: Catalog, *, begun: bool) -> None:
+    """Check that the published splits are those that the run was begun with, where its folds are one division.
+
+    A person may write a division of their own before training, whatever splits are published. Call it before
+    `write_config` of a begun run.
+
+    Parameters
+    ----------
+    run, config
+        The run, and the options of this call.
+    fold
+        Fold of each labelled tile.
+    catalog
+        The tiles.
+    begun
+        Whether any fold is begun.
+
+    Raises
+    ------
+    InputError
+        If the run made its folds of other splits, or was begun with other options of the splits.
+    """
+    difference = split_difference(fold, catalog)
+    if difference is None:
+        return
+    made = is_made_by_run(run.folds)
+    if not made and not (begun and _other_splits(run, config)):
+        log.info("%s is used as it was written, and the published split is not: %s", run.folds, difference)
+        return
+    given = (name for name in ("splits", "split_column") if getattr(config.data, name) is not None)
+    remedy = "give the splits that the run was begun with, or choose another folder with `run`"
+    raise InputError(difference, file=run.folds, option=f"data.{next(given, 'labels_file')}",
+                     remedy=remedy if begun else "delete the file, and the folds are made again")  # fmt: skip
+
+
+def _other_splits(run: Run, config: RunConfig) -> bool:
+    """Whether the options of the splits are others than the stored ones."""
+    if not run.config.exists():
+        return True
+    former = run.read_config(checked=False).data
+    return any(getattr(former, name) != getattr(config.data, name) for name in _SPLITS)
