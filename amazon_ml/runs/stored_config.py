@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 _TABLE = {f"data.{field.name}" for field in fields(TableConfig)}
 _FILES = {"data.root", "data.bands", "data.band_names", "data.files", "data.rgb_source", "data.max_samples"}
 #: The files that are made before anything is trained, and the options that each depends on. Where one of these changed
-#: meanwhile, the file is made again.
+#: meanwhile, the file is made again; but other tiles or another table do not replace one that a person wrote, which is
+#: compared with them when it is read.
 _MADE_OF = {
     "folds.csv": {*_TABLE, *_FILES, "seed", "data.n_folds", "data.fold_by"},
     NEIGHBOURS: {*_TABLE, *_FILES},
@@ -50,8 +51,10 @@ def save_config(run: Run, config: RunConfig) -> None:
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         for name, options in _MADE_OF.items():
-            reasons = sorted(options.intersection(changed))
-            if reasons and (path := run.path / name).exists():
+            path = run.path / name
+            own = path in (run.folds, run.bands) and not is_made_by_run(path)
+            reasons = sorted((options - _TABLE - {"data.root"} if own else options).intersection(changed))
+            if reasons and path.exists():
                 aside = _set_aside(path)
                 log.warning("%s is renamed to %s: %s changed", path, aside.name, ", ".join(reasons))
     elif changed:
