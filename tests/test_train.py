@@ -832,3 +832,24 @@ def test_folds_are_made_again_where_the_start_that_made_them_failed(
         assert _started(folder, root, "--data.split_column=split") == 1
     assert pd.read_csv(run / "folds.csv")["fold"].tolist() == [0] * 12 + [-1] * 12
     assert (split_tiles / "edited" / "folds.csv").read_text() == own
+
+
+def test_relative_paths_of_tiles_are_compared_as_the_folders_that_they_were(
+    split_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = split_tiles / "run"
+    for name in ("a", "b"):
+        (split_tiles / f"site-{name}").mkdir()
+        (split_tiles / name).rename(split_tiles / f"site-{name}" / "tiles")
+    monkeypatch.chdir(split_tiles / "site-a")
+    assert _started(run, Path("tiles")) == 1
+    first = (run / "bands.json").read_bytes()
+    monkeypatch.chdir(split_tiles / "site-b")
+    assert _started(run, Path("../site-a/tiles")) == 1  # the same folder
+    assert (run / "bands.json").read_bytes() == first and not list(run.glob("*.before*"))
+    monkeypatch.chdir(split_tiles / "site-a")
+    assert _started(run, Path("tiles")) == 1
+    monkeypatch.chdir(split_tiles / "site-b")
+    assert _started(run, Path("tiles")) == 1
+    assert all(high <= 400 for _, high in json.loads((run / "bands.json").read_text())["limits"].values())
+    assert (run / "bands.before.json").read_bytes() == first

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import fields
 from itertools import chain, count
 from pathlib import Path
@@ -46,6 +47,8 @@ def save_config(run: Run, config: RunConfig) -> None:
         raise InputError("this is a blend of other runs", file=run.path, option="run", remedy="choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
+    if not begun and (root := _former_root(run)) is not None:
+        former["data.root"] = root
     differs = _differs if begun else _differs_before_training
     changed = [key for key in now if differs(key, former.get(key), now[key])]
     if changed and not begun:
@@ -105,6 +108,14 @@ def _former_options(run: Run, config: RunConfig, begun: bool) -> dict[str, objec
             )
         return flatten(config)
     return flatten(run.read_config(checked=begun))
+
+
+def _former_root(run: Run) -> str | None:
+    """Give the whole path of the former tiles, if it is known: config.yaml may hold one of another current folder."""
+    with suppress(InputError):
+        if run.provenance.exists():
+            return str(run.read_provenance(checked=False)["data"]["root"])
+    return None
 
 
 def write_config(run: Run, config: RunConfig) -> None:
