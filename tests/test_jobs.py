@@ -28,6 +28,7 @@ from amazon_ml.slurm.site import Site, read_site
 from amazon_ml.slurm.status import _DONE, status
 from amazon_ml.slurm.submit import JOBS, check_not_live, job_folder
 from amazon_ml.slurm.train import Resources, plan_jobs
+from amazon_ml.training.tiles import open_tiles
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
 
@@ -562,3 +563,50 @@ def test_damaged_folds_are_named_before_a_job_is_written(split_tiles: Path, tmp_
         with pytest.raises(InputError) as refused:
             plan_jobs(Run(run), config, Resources())
         assert refused.value.file == run / "folds.csv"
+
+
+def _planned(split_tiles: Path, run: Path, **more: object) -> list[Job]:
+    about = {
+        "run": str(run),
+        "data.root": str(split_tiles),
+        "data.tags_column": "tags",
+        "data.n_folds": 3,
+        "folds": "all",
+        **more,
+    }
+    return plan_jobs(Run(run), RunConfig.load([], about), Resources())
+
+
+def test_tiles_are_listed_only_where_folds_depend_on_them(
+    split_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the tiles are listed")
+
+    monkeypatch.setattr("amazon_ml.data.catalog.catalog.list_tiles_of", refuse)
+    assert _planned(split_tiles, tmp_path / "run", **{"data.validate": False})[0].tasks == (0,)
+    with pytest.raises(AssertionError):
+        _planned(split_tiles, tmp_path / "other")
+
+
+def test_own_folds_are_compared_with_the_tiles_before_a_job_is_written(split_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    rows = [f"t{number:02},{number % 2}" for number in range(24)]
+    (run / "folds.csv").write_text("\n".join(["image_name,fold", *rows[:-1], ""]))
+    with pytest.raises(InputError) as refused:
+        _planned(split_tiles, run)
+    assert refused.value.file == run / "folds.csv" and not (run / "slurm").exists()
+    (run / "folds.csv").write_text("\n".join(["image_name,fold", *rows, ""]))
+    assert _planned(split_tiles, run)[0].tasks == (0, 1)
+
+
+def test_own_folds_of_some_tiles_are_compared_with_these(split_tiles: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = RunConfig.load([], {"run": str(run), "data.root": str(split_tiles), "data.tags_column": "tags",
+                                 "data.max_samples": 12, "folds": "all"})  # fmt: skip
+    names = open_tiles(Run(run), config).catalog.labelled["image_name"]
+    run.mkdir()
+    rows = [f"{name},{number % 2}" for number, name in enumerate(names)]
+    (run / "folds.csv").write_text("\n".join(["image_name,fold", *rows, ""]))
+    assert len(rows) == 12 and plan_jobs(Run(run), config, Resources())[0].tasks == (0, 1)

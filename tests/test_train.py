@@ -790,3 +790,66 @@ def test_test_split_of_former_options_is_removed_before_anything_is_trained(spli
     assert len(pd.read_csv(run / "tested.csv")) == 12
     assert _started(run, root) == 1
     assert not (run / "tested.csv").exists()
+
+
+def test_own_folds_and_bands_are_kept_where_tiles_or_table_have_another_path(
+    split_tiles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, root, other = split_tiles / "run", split_tiles / "a", split_tiles / "other"
+    assert _started(other, split_tiles / "b", "--seed=7") == 1
+    run.mkdir()
+    for name in ("folds.csv", "bands.json"):
+        shutil.copy(other / name, run)
+    own = {name: (run / name).read_bytes() for name in ("folds.csv", "bands.json")}
+    rows = (root / "labels.csv").read_text().splitlines()
+    (split_tiles / "some.csv").write_text("\n".join([*rows[:21], ""]))
+    assert _started(run, root, f"--data.labels_file={split_tiles / 'some.csv'}") == 2
+    assert str(run / "folds.csv") in capsys.readouterr().err
+    assert _started(run, root) == 1
+    (split_tiles / "a").rename(split_tiles / "moved")
+    assert _started(run, split_tiles / "moved") == 1
+    assert {name: (run / name).read_bytes() for name in own} == own
+    assert not list(run.glob("*.before*"))
+
+
+def test_folds_are_made_again_where_the_start_that_made_them_failed(
+    split_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folds that are on the disk before the start fails in the limits of bands are the run's own."""
+    run, root = split_tiles / "run", split_tiles / "a"
+
+    def fail(*_: object) -> None:
+        raise WorkError("no limits of bands")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("amazon_ml.data.datamodule.fit_tiles", fail)
+        assert _started(run, root) == 1
+    assert (run / "folds.csv").exists() and not (run / "bands.json").exists()
+    shutil.copytree(run, split_tiles / "edited")
+    own = (run / "folds.csv").read_text().replace(",0\n", ",9\n").replace(",1\n", ",0\n").replace(",9\n", ",1\n")
+    (split_tiles / "edited" / "folds.csv").write_text(own)
+    for folder in (run, split_tiles / "edited"):
+        assert _started(folder, root, "--data.split_column=split") == 1
+    assert pd.read_csv(run / "folds.csv")["fold"].tolist() == [0] * 12 + [-1] * 12
+    assert (split_tiles / "edited" / "folds.csv").read_text() == own
+
+
+def test_relative_paths_of_tiles_are_compared_as_the_folders_that_they_were(
+    split_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = split_tiles / "run"
+    for name in ("a", "b"):
+        (split_tiles / f"site-{name}").mkdir()
+        (split_tiles / name).rename(split_tiles / f"site-{name}" / "tiles")
+    monkeypatch.chdir(split_tiles / "site-a")
+    assert _started(run, Path("tiles")) == 1
+    first = (run / "bands.json").read_bytes()
+    monkeypatch.chdir(split_tiles / "site-b")
+    assert _started(run, Path("../site-a/tiles")) == 1  # the same folder
+    assert (run / "bands.json").read_bytes() == first and not list(run.glob("*.before*"))
+    monkeypatch.chdir(split_tiles / "site-a")
+    assert _started(run, Path("tiles")) == 1
+    monkeypatch.chdir(split_tiles / "site-b")
+    assert _started(run, Path("tiles")) == 1
+    assert all(high <= 400 for _, high in json.loads((run / "bands.json").read_text())["limits"].values())
+    assert (run / "bands.before.json").read_bytes() == first

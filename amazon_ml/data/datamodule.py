@@ -27,7 +27,7 @@ from amazon_ml.data.batches.sources import JoinedTiles, PackedTiles, TileFiles, 
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import DataConfig
-from amazon_ml.data.folds.folds import check_split, fold_catalog, read_folds, write_folds
+from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.readers.bands import TileReader, name_bands, parse_bands
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.fitting import check_reading, finds_as, fit_tiles
@@ -333,9 +333,7 @@ class PlanetDataModule(pl.LightningDataModule):
         file = self.hparams["folds_file"]
         if file is None:
             return self._own_folds, None
-        fold = read_folds(Path(file), self.catalog.labelled["image_name"])
-        check_split(Path(file), fold, self.catalog, self.config)
-        return fold.to_numpy(), file
+        return read_folds(Path(file), self.catalog.labelled["image_name"]).to_numpy(), file
 
     @cached_property
     def _own_folds(self) -> npt.NDArray[np.integer]:

@@ -4,7 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
-from amazon_ml.data.folds.folds import check_split, fold_numbers, read_folds
+from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.errors import InputError
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
@@ -22,11 +22,11 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, write_truth
 from amazon_ml.runs.gather import gather_folds
-from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task
+from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task, made_by_run
 from amazon_ml.runs.provenance import read_processes, save_provenance
 from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
-from amazon_ml.runs.stored_config import save_config, write_config
+from amazon_ml.runs.stored_config import check_split, save_config, write_config
 from amazon_ml.runs.teacher import check_same_teacher, open_teacher, teacher_hash
 from amazon_ml.runs.teaching import TaughtRun, teach
 from amazon_ml.runs.tile_files import check_tiles, record_tiles
@@ -171,11 +171,12 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         begun = run.begun()
         if begun:
             check_trained(run)
-        data.prepare_data()
+        with nullcontext() if begun else made_by_run(run.folds, run.bands):
+            data.prepare_data()
         catalog = data.catalog
         for path in (run.folds, run.bands):  # a user may write them before training
             check_recorded(path) if begun else adopt(path)
-        folds = _folds(run, config, catalog)
+        folds = _folds(run, config, catalog, begun=begun)
         processes = _training_processes(run, folds)
         for fold in folds:
             held.enter_context(locked_fold(run.fold(fold)))
@@ -246,11 +247,11 @@ def _training_processes(run: Run, folds: list[int]) -> int:
     return processes
 
 
-def _folds(run: Run, config: RunConfig, catalog: Catalog) -> list[int]:
+def _folds(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> list[int]:
     if not config.data.validate:
         return [0]
     fold = read_folds(run.folds, catalog.labelled["image_name"])
-    check_split(run.folds, fold, catalog, config.data)
+    check_split(run, config, fold, catalog, begun=begun)
     there = fold_numbers(fold)
     try:
         requested = config.folds_of(there)

@@ -36,6 +36,9 @@ FIXED = frozenset(
 #: A file of this size in bytes, or more, is hashed only once in a process.
 _LARGE = 2**20
 
+#: In place of the hash of a file that the run is making, see `made_by_run`.
+_COMING = ""
+
 #: The verb that makes a file again from its sources; other files are made by training a fold.
 _MAKES = {"oof.parquet": "gather", "test.parquet": "gather", "decision.json": "tune", "metrics.json": "tune"}
 
@@ -54,10 +57,13 @@ class Entry:
         Hash of its content.
     made_of
         Hashes of the files that it was made of, by their paths relative to its folder.
+    by_run
+        Of a file that a person may write before training: whether the run made it. False where that is not known.
     """
 
     sha256: str
     made_of: dict[str, str] = field(default_factory=dict)
+    by_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,32 @@ def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
 def adopt(path: Path) -> None:
     """Record a file as it is, whoever wrote it; the hashes of its sources stay as recorded."""
     former = _of(_load(path.parent), path.name)
-    _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}),))
+    _put(path, (Entry(hash_file(path), former[-1].made_of if former else {}, is_made_by_run(path)),))
+
+
+@contextmanager
+def made_by_run(*paths: Path) -> Iterator[None]:
+    """Record those of some files that are made within the block as made by the run, not by a person.
+
+    Where the process is killed within the block, files that it leaves count as made by the run, too.
+    """
+    new = [path for path in paths if not path.exists()]
+    for path in new:
+        _put(path, (Entry(_COMING, by_run=True),))
+    try:
+        yield
+    finally:
+        for path in new:
+            if path.is_file():
+                adopt(path)
+            else:
+                remove(path)
+
+
+def is_made_by_run(path: Path) -> bool:
+    """Whether the run made a file that a person may write before training, and nobody changed it since then."""
+    made = [entry.sha256 for entry in _of(_load(path.parent), path.name) if entry.by_run]
+    return bool(made) and path.is_file() and (_COMING in made or hash_file(path) in made)
 
 
 def remove(path: Path) -> None:
@@ -357,4 +388,4 @@ def _read(folder: Path, wanted: Path) -> Record:
 
 def _entry(stored: Any) -> Entry:
     made_of = {str(name): str(sha256) for name, sha256 in stored["made_of"].items()}
-    return Entry(str(stored["sha256"]), made_of)
+    return Entry(str(stored["sha256"]), made_of, stored.get("by_run") is True)

@@ -2,17 +2,22 @@
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import fields
 from itertools import chain, count
 from pathlib import Path
 
+import pandas as pd
+
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import ReadingConfig, TableConfig
+from amazon_ml.data.folds.folds import split_difference
 from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text, flatten, hash_config, is_free, is_idle
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import has_hash, write_text
+from amazon_ml.runs.hashes import has_hash, is_made_by_run, write_text
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +25,17 @@ log = logging.getLogger(__name__)
 _TABLE = {f"data.{field.name}" for field in fields(TableConfig)}
 _FILES = {"data.root", "data.bands", "data.band_names", "data.files", "data.rgb_source", "data.max_samples"}
 #: The files that are made before anything is trained, and the options that each depends on. Where one of these changed
-#: meanwhile, the file is made again.
+#: meanwhile, the file is made again; but other tiles or another table do not replace one that a person wrote, which is
+#: compared with them when it is read.
 _MADE_OF = {
     "folds.csv": {*_TABLE, *_FILES, "seed", "data.n_folds", "data.fold_by"},
     NEIGHBOURS: {*_TABLE, *_FILES},
     "bands.json": {"data.root", "seed", "data.size", "data.max_samples",
                    *(f"data.{field.name}" for field in fields(ReadingConfig))},
 }  # fmt: skip
+
+#: Options that give the published splits.
+_SPLITS = ("labels_file", "split_column", "splits")
 
 
 def save_config(run: Run, config: RunConfig) -> None:
@@ -38,13 +47,17 @@ def save_config(run: Run, config: RunConfig) -> None:
         raise InputError("this is a blend of other runs", file=run.path, option="run", remedy="choose another `run`")
     now, begun = flatten(config), run.begun()
     former = _former_options(run, config, begun)
+    if not begun and (root := _former_root(run)) is not None:
+        former["data.root"] = root
     differs = _differs if begun else _differs_before_training
     changed = [key for key in now if differs(key, former.get(key), now[key])]
     if changed and not begun:
         run.provenance.unlink(missing_ok=True)
         for name, options in _MADE_OF.items():
-            reasons = sorted(options.intersection(changed))
-            if reasons and (path := run.path / name).exists():
+            path = run.path / name
+            own = path in (run.folds, run.bands) and not is_made_by_run(path)
+            reasons = sorted((options - _TABLE - {"data.root"} if own else options).intersection(changed))
+            if reasons and path.exists():
                 aside = _set_aside(path)
                 log.warning("%s is renamed to %s: %s changed", path, aside.name, ", ".join(reasons))
     elif changed:
@@ -97,6 +110,57 @@ def _former_options(run: Run, config: RunConfig, begun: bool) -> dict[str, objec
     return flatten(run.read_config(checked=begun))
 
 
+def _former_root(run: Run) -> str | None:
+    """Give the whole path of the former tiles, if it is known: config.yaml may hold one of another current folder."""
+    with suppress(InputError):
+        if run.provenance.exists():
+            return str(run.read_provenance(checked=False)["data"]["root"])
+    return None
+
+
 def write_config(run: Run, config: RunConfig) -> None:
     """Write config.yaml; for a begun run, call it only after its tiles were checked."""
     write_text(run.config, config_text(config))
+
+
+def check_split(run: Run, config: RunConfig, fold: "pd.Series[int]", catalog: Catalog, *, begun: bool) -> None:
+    """Check that the published splits are those that the run was begun with, where its folds are one division.
+
+    A person may write a division of their own before training, whatever splits are published. Call it before
+    `write_config` of a begun run.
+
+    Parameters
+    ----------
+    run, config
+        The run, and the options of this call.
+    fold
+        Fold of each labelled tile.
+    catalog
+        The tiles.
+    begun
+        Whether any fold is begun.
+
+    Raises
+    ------
+    InputError
+        If the run made its folds of other splits, or was begun with other options of the splits.
+    """
+    difference = split_difference(fold, catalog)
+    if difference is None:
+        return
+    made = is_made_by_run(run.folds)
+    if not made and not (begun and _other_splits(run, config)):
+        log.info("%s is used as it was written, and the published split is not: %s", run.folds, difference)
+        return
+    given = (name for name in ("splits", "split_column") if getattr(config.data, name) is not None)
+    remedy = "give the splits that the run was begun with, or choose another folder with `run`"
+    raise InputError(difference, file=run.folds, option=f"data.{next(given, 'labels_file')}",
+                     remedy=remedy if begun else "delete the file, and the folds are made again")  # fmt: skip
+
+
+def _other_splits(run: Run, config: RunConfig) -> bool:
+    """Whether the options of the splits are others than the stored ones."""
+    if not run.config.exists():
+        return True
+    former = run.read_config(checked=False).data
+    return any(getattr(former, name) != getattr(config.data, name) for name in _SPLITS)

@@ -4,9 +4,9 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import DataConfig
-from amazon_ml.data.folds.folds import stored_fold_numbers
+from amazon_ml.data.folds.folds import fold_numbers, read_folds, stored_fold_numbers
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.errors import InputError
@@ -15,13 +15,14 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.gather import missing_folds
-from amazon_ml.runs.stored_config import save_config
+from amazon_ml.runs.stored_config import check_split, save_config
 from amazon_ml.runs.teacher import open_teacher
 from amazon_ml.runtime.files import write_text
 from amazon_ml.slurm.job import TASK, Job
 from amazon_ml.slurm.site import Site, check_grace, check_text
 from amazon_ml.slurm.submit import check_not_live, job_folder, write_jobs
 from amazon_ml.training.loggers import check_loggers
+from amazon_ml.training.tiles import open_tiles
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,11 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
     check_run_folder(run, BEFORE_TRAINING)
     if config.data.teacher is not None and not run.begun():
         open_teacher(Path(config.data.teacher), run)
-    one_split = not run.begun() and read_catalog(Path(config.data.root), config.data).valid is not None
+    # Only a run that is not begun has folds to be made or to be compared with the tiles.
+    catalog = open_tiles(run, config).catalog if config.data.validate and not run.begun() else None
     with locked(run, wait=True):
         save_config(run, config)
-        there = _folds(run, config, one_split=one_split)
+        there = _folds(run, config, catalog)
         missing = missing_folds(run) if run.begun() else there
     folds = config.folds_of(there)
     left = [fold for fold in folds if fold in missing]
@@ -130,13 +132,20 @@ def _spread(config: RunConfig, resources: Resources) -> RunConfig:
     return replace(config, trainer=spread)
 
 
-def _folds(run: Run, config: RunConfig, *, one_split: bool) -> list[int]:
-    """List the folds of a run, also where they are not on disk yet: a published validation split is the only one."""
+def _folds(run: Run, config: RunConfig, catalog: Catalog | None) -> list[int]:
+    """List the folds of a run, also where they are not on disk yet: a published validation split is the only one.
+
+    Folds that a person wrote are compared with the tiles, if these are given: each task would fail for them.
+    """
     if not config.data.validate:
         return [0]
     if run.folds.exists():
-        return stored_fold_numbers(run.folds)
-    return [0] if one_split else list(range(config.data.n_folds))
+        if catalog is None:
+            return stored_fold_numbers(run.folds)
+        fold = read_folds(run.folds, catalog.labelled["image_name"])
+        check_split(run, config, fold, catalog, begun=False)
+        return fold_numbers(fold)
+    return [0] if catalog is not None and catalog.valid is not None else list(range(config.data.n_folds))
 
 
 def _store(data: DataConfig) -> Path | None:

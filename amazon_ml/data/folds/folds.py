@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
-from amazon_ml.data.config import TableConfig
 from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
@@ -255,37 +254,26 @@ def _stored(path: Path) -> "pd.Series[int]":
     return fold
 
 
-def check_split(path: Path, fold: "pd.Series[int]", catalog: Catalog, config: TableConfig) -> None:
-    """Check that folds that are one division of the tiles are the published one, if there is one.
+def split_difference(fold: "pd.Series[int]", catalog: Catalog) -> str | None:
+    """Say how folds that are one division of the tiles differ from the published one; None where they do not.
 
     Parameters
     ----------
-    path
-        File of the folds.
     fold
         Fold of each labelled tile, as `read_folds` gives it. Folds with other numbers than 0 and `NEVER_HELD_OUT` are
-        a cross-validation that somebody wrote, and pass.
+        a cross-validation that somebody wrote, and are not compared.
     catalog
         The tiles.
-    config
-        Options of the table, to name the one that gives the splits.
-
-    Raises
-    ------
-    InputError
-        If the published validation split holds other tiles than fold 0.
     """
     if catalog.valid is None or not fold.isin((0, NEVER_HELD_OUT)).all():
-        return
+        return None
     differs = (fold == 0).to_numpy() != catalog.valid
-    if differs.any():
-        at = int(differs.argmax())
-        where = ("the validation split", "fold 0")
-        here, there = where if catalog.valid[at] else where[::-1]
-        given = (name for name in ("splits", "split_column") if getattr(config, name) is not None)
-        raise InputError(
-            f"fold 0 is not the published validation split: {differs.sum():,} tiles are in only one of them, such as "
-            f"{catalog.labelled['image_name'].iloc[at]}, which is in {here} and not in {there}",
-            file=path, option=f"data.{next(given, 'labels_file')}",
-            remedy="give the splits that the folds were made of, or choose another folder with `run`",
-        )  # fmt: skip
+    if not differs.any():
+        return None
+    at = int(differs.argmax())
+    where = ("the validation split", "fold 0")
+    here, there = where if catalog.valid[at] else where[::-1]
+    return (
+        f"fold 0 is not the published validation split: {differs.sum():,} tiles are in only one of them, such as "
+        f"{catalog.labelled['image_name'].iloc[at]}, which is in {here} and not in {there}"
+    )
