@@ -284,3 +284,29 @@ def test_files_that_changed_in_the_folder_itself_are_refused_for_a_part_that_is_
     assert refused.value.option == "tiles"
     assert main(command(bundle, demo, parts, "1/2")) == 0
     assert "their times" in caplog.text
+
+
+def rewrite(demo: Path, names: "pd.Series[str]", quality: int) -> None:
+    """Give some tiles of a folder another size."""
+    for name in names:
+        path = tiles_of(demo) / f"{name}.jpg"
+        with Image.open(path) as image:
+            changed = image.convert("RGB")
+        changed.save(path, quality=quality)
+
+
+def test_a_part_of_a_tile_that_was_copied_again_is_taken(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    demo, parts = tmp_path / "demo", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    assert main(command(bundle, demo, parts.path, "0/2")) == 0
+    last = pd.read_csv(parts.tiles)["image_name"].iloc[-1:]
+    rewrite(demo, last, 30)
+    assert main(command(bundle, demo, parts.path, "1/2")) == 0
+    done = parts.part(1).stat().st_mtime_ns
+    assert main(command(bundle, demo, parts.path, "1/2")) == 0
+    plan_shards(bundle, tiles_of(demo), parts, 2)
+    assert parts.part(1).stat().st_mtime_ns == done
+    rewrite(demo, last, 60)
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
+    assert refused.value.option == "tiles" and last.iloc[0] in refused.value.problem

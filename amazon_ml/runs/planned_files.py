@@ -9,6 +9,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.file_table import FilesOf, count_names, hash_files, size_and_time
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,18 @@ def add_measures(tiles: pd.DataFrame, files: FilesOf) -> pd.DataFrame:
     return tiles.assign(**{name: [text[at] for text in texts] for at, name in enumerate(MEASURES)})
 
 
+def measures_read(record: Path, tiles: int) -> list[tuple[str, str]] | None:
+    """Give the sizes and times of the files that a part was made of, from its record; earlier records lack them."""
+    try:
+        content = read_json(record)
+    except InputError:  # `merge` names a damaged record
+        return None
+    columns = [content.get(name) for name in MEASURES] if isinstance(content, dict) else []
+    if not columns or not all(isinstance(column, list) and len(column) == tiles for column in columns):
+        return None
+    return [(str(size), str(time)) for size, time in zip(*columns, strict=True)]
+
+
 @dataclass(frozen=True)
 class Planned:
     """Folder of the ``parts``, and the ``root`` of the tiles that they were planned for, where that is known."""
@@ -35,7 +48,10 @@ class Planned:
         return self.root is not None and self.root.is_dir() and self.root.samefile(root)
 
 
-def check_same_files(listed: pd.DataFrame, root: Path, planned: Planned, files: FilesOf, *, done: bool) -> None:
+def check_same_files(
+    listed: pd.DataFrame, root: Path, planned: Planned, files: FilesOf, *, done: bool,
+    read: Sequence[tuple[str, str]] | None = None,
+) -> None:  # fmt: skip
     """Check that a folder holds the files that a part was planned for.
 
     Sizes are compared, and times, which mounts and most copies of a folder keep. Where only times differ, and the
@@ -54,6 +70,8 @@ def check_same_files(listed: pd.DataFrame, root: Path, planned: Planned, files: 
         Lists the files of a tile by its first one.
     done
         Whether the part is there already.
+    read
+        Sizes and times of the files that a part was made of, which count instead of those of the list.
 
     Raises
     ------
@@ -63,15 +81,18 @@ def check_same_files(listed: pd.DataFrame, root: Path, planned: Planned, files: 
     if not root.is_dir() or not set(MEASURES) <= set(listed.columns):
         return
     columns = (listed[name].tolist() for name in ("image_name", "path", "tif", *MEASURES))
-    rows = [row for row in zip(*columns, strict=True) if row[3]]
+    # A part may be made of a copy of the folder, so the times of the list are as good as those of the copy.
+    of_list = list(zip(*columns, strict=True))
+    made_of = [(size, time) for *_, size, time in of_list] if read is None else read
+    rows = [(*row[:3], size, {row[4], time}) for row, (size, time) in zip(of_list, made_of, strict=True) if size]
     changed, retimed, gone = [], [], []
-    for name, path, tif, size, time in rows:
+    for name, path, tif, size, times in rows:
         now = _measure(_files_below(root, path, tif, files))
         if now is None:
             gone.append(name)  # where some are left, it is reported or left out where it is predicted
         elif str(now[0]) != size:
             changed.append(name)
-        elif str(now[1]) != time:
+        elif str(now[1]) not in times:
             retimed.append((name, path, tif))
     if len(gone) == len(rows):
         changed = gone

@@ -7,7 +7,7 @@ The folder of parts holds the list of tiles that every process uses, even if the
       engine.json               the engine and the precision of all parts, as the first of them chose it
       tiles.csv                 image_name, path, tif: the tiles in the order of the table to come; sizes and times
       part-00003.parquet        the rows of one shard; complete or missing
-      hashes/part-00003.json    the hash of that file, which `merge` checks
+      hashes/part-00003.json    the hash of that file, which `merge` checks; sizes and times of the tiles' files
       part-00003.skipped.csv    tiles of the shard that cannot be read and have no rows; only where there are any
 
 Shards end where batches of prediction end. So every tile is predicted in the same batch as without shards, and its
@@ -29,7 +29,7 @@ from amazon_ml.data.catalog.file_table import FilesOf
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.runs.access import check_no_links
-from amazon_ml.runs.planned_files import MEASURES, Planned, check_same_files
+from amazon_ml.runs.planned_files import MEASURES, Planned, check_same_files, measures_read
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.runtime.locks import locked
@@ -218,15 +218,18 @@ def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf)
     planned = Planned(parts.path, Path(plan["root"]) if "root" in plan else None)
     for one in range(plan["shards"]) if number is None else [number]:
         rows = tiles.iloc[rows_of(one, plan["shards"], plan["tiles"], plan["batch"])]
-        check_same_files(rows, root, planned, files, done=parts.is_done(one))
+        done = parts.is_done(one)
+        read = measures_read(parts.record(one), len(rows)) if done else None
+        check_same_files(rows, root, planned, files, done=done, read=read)
 
 
-def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
-    """Write one part and then its hash and the name of its method; a part without a hash counts as missing."""
+def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str, read: pd.DataFrame | None = None) -> None:
+    """Write one part, then its hash, its method and measures of the files read; without a hash it counts as missing."""
     parts.record(number).parent.mkdir(exist_ok=True)
     parts.record(number).unlink(missing_ok=True)
     save_table(parts.part(number), table)
-    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number)), "engine": method})
+    measures = {} if read is None else {name: read[name].tolist() for name in MEASURES}
+    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number)), "engine": method, **measures})
 
 
 def _check_part(parts: Parts, number: int) -> str:
