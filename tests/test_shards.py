@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.catalog.file_table import hash_files
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.runs import planned_files
 from amazon_ml.runs.predict import plan_shards, predict_tiles
 from amazon_ml.runs.shards import Parts, merge, parse_shard, rows_of, save_part
+from amazon_ml.runtime.locks import locked
 
 BATCH = 8
 
@@ -195,7 +198,7 @@ def test_parts_of_the_same_tiles_elsewhere_are_taken(
     assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "1/2")) == 0
-    assert "their times" not in caplog.text
+    assert "another size or time" not in caplog.text
     assert main(["merge", str(parts), "--out", str(tmp_path / "tags.parquet")]) == 0
     assert (tmp_path / "tags.parquet").read_bytes() == whole
     first = min(tiles_of(copy).iterdir())
@@ -283,7 +286,7 @@ def test_files_that_changed_in_the_folder_itself_are_refused_for_a_part_that_is_
         predict_tiles(bundle, tiles_of(demo), parts, shard="0/2")
     assert refused.value.option == "tiles"
     assert main(command(bundle, demo, parts, "1/2")) == 0
-    assert "their times" in caplog.text
+    assert "another size or time" in caplog.text
 
 
 def rewrite(demo: Path, names: "pd.Series[str]", quality: int) -> None:
@@ -310,3 +313,22 @@ def test_a_part_of_a_tile_that_was_copied_again_is_taken(bundle: Path, demo_tile
     with pytest.raises(InputError) as refused:
         predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
     assert refused.value.option == "tiles" and last.iloc[0] in refused.value.problem
+
+
+def test_files_are_compared_without_the_lock_and_not_all_of_them(
+    bundle: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, parts = tmp_path / "copy", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(copy), copy_function=shutil.copyfile)
+    plan_shards(bundle, tiles_of(demo_tiles), parts, 2)
+    compared = []
+
+    def hash_unlocked(*paths: str) -> str:
+        with locked(parts.path / ".lock", "the plan is locked", shared=True):
+            compared.append(paths)
+        return hash_files(*paths)
+
+    monkeypatch.setattr(planned_files, "hash_files", hash_unlocked)
+    monkeypatch.setattr(planned_files, "_MOST_COMPARED", 2, raising=False)
+    plan_shards(bundle, tiles_of(copy), parts, 2, number=1)
+    assert 2 <= len(compared) <= 4  # in both folders

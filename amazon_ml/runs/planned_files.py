@@ -1,8 +1,11 @@
 """The files of a prediction in parts: sizes and times when it was planned, and whether a folder holds the same."""
 
 import logging
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +18,9 @@ log = logging.getLogger(__name__)
 
 #: Columns of the list of tiles for the files of each: the sum of their sizes, and their time or a hash of their times.
 MEASURES = ("bytes", "mtime_ns")
+
+#: Tiles of one call whose bytes are compared at most, and the threads that read them.
+_MOST_COMPARED, _THREADS = 64, 8
 
 
 def add_measures(tiles: pd.DataFrame, files: FilesOf) -> pd.DataFrame:
@@ -45,18 +51,22 @@ class Planned:
 
     def is_for(self, root: Path) -> bool:
         """Whether they were planned for this very folder, under this name or another."""
-        return self.root is not None and self.root.is_dir() and self.root.samefile(root)
+        try:
+            return self.root is not None and self.root.samefile(root)
+        except OSError:  # it is gone, or may not be looked at
+            return False
 
 
 def check_same_files(
     listed: pd.DataFrame, root: Path, planned: Planned, files: FilesOf, *, done: bool,
-    read: Sequence[tuple[str, str]] | None = None,
+    read: Sequence[tuple[str, str]] | None = None, share: int = 1,
 ) -> None:  # fmt: skip
     """Check that a folder holds the files that a part was planned for.
 
     Sizes are compared, and times, which mounts and most copies of a folder keep. Where only times differ, and the
-    former folder is there, too, bytes are compared. Files that changed in the former folder itself are only reported
-    while the part is not done: a tile that is broken by now is refused or left out where it is predicted.
+    former folder is there, too, the bytes of some tiles are compared, spread over all. Files that changed in the former
+    folder itself are only reported while the part is not done: a tile that is broken by now is refused or left out
+    where it is predicted.
 
     Parameters
     ----------
@@ -72,6 +82,8 @@ def check_same_files(
         Whether the part is there already.
     read
         Sizes and times of the files that a part was made of, which count instead of those of the list.
+    share
+        The number of parts that share the limit of tiles whose bytes are compared.
 
     Raises
     ------
@@ -97,8 +109,14 @@ def check_same_files(
     if len(gone) == len(rows):
         changed = gone
     own = planned.is_for(root)
-    if retimed and not changed and not own and planned.root is not None and planned.root.is_dir():
-        changed = [row[0] for row in retimed if not _same_bytes(row, planned.root, root, files)]
+    if retimed and not changed and not own and planned.root is not None and os.path.isdir(planned.root):  # noqa: PTH112 (no error)
+        compared = retimed[:: -(-len(retimed) // max(1, _MOST_COMPARED // share))]
+        same = partial(_same_bytes, former=planned.root, root=root, files=files)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            changed = [row[0] for row, is_same in zip(compared, pool.map(same, compared), strict=True) if not is_same]
+        if len(compared) < len(retimed):
+            log.info("%s: of %d tiles whose files have other times, the bytes of %d were compared with those of %s",
+                     root, len(retimed), len(compared), planned.root)  # fmt: skip
         retimed = []
     if changed and (done or not own):
         of = "" if planned.root is None else f", which was {planned.root}"
@@ -107,14 +125,18 @@ def check_same_files(
             "or are missing", file=root, option="tiles", remedy=f"choose another `out`, or delete {planned.parts}",
         )  # fmt: skip
     if touched := [*changed, *(row[0] for row in retimed)]:
-        log.warning("%s: since the parts were planned, files changed, or at least their times: those of %s", root,
-                    count_names(touched))  # fmt: skip
+        log.warning("%s: the files of %s, have another size or time than when the parts were planned; parts that are "
+                    "not done use the present files", root, count_names(touched))  # fmt: skip
 
 
 def _same_bytes(row: tuple[str, str, str], former: Path, root: Path, files: FilesOf) -> bool:
-    """Whether a tile has the same bytes in both folders; a file that is gone from the former one counts as the same."""
+    """Whether a tile has the same bytes in both folders; so counts one that cannot be read in the former folder."""
     then, now = (_files_below(folder, row[1], row[2], files) for folder in (former, root))
-    return _measure(then) is None or hash_files(*then) == hash_files(*now)
+    try:
+        before = hash_files(*then)
+    except InputError:
+        return True
+    return before == hash_files(*now)
 
 
 def _files(path: str, tif: str, files: FilesOf) -> list[str]:

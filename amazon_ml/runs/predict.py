@@ -144,13 +144,14 @@ def plan_shards(
     files = _files_of(bundle)
     check_parts(parts)
     with parts.lock():
-        if parts.plan.exists():
+        if is_planned := parts.plan.exists():
             check_plan(parts, count, made_of(bundle))
-            check_tiles_of(parts, number, tiles, files)
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
             save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
+    if is_planned:  # a plan does not change, so other processes need not wait while files are read
+        check_tiles_of(parts, number, tiles, files)
     return bundle
 
 

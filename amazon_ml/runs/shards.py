@@ -220,7 +220,8 @@ def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf)
         rows = tiles.iloc[rows_of(one, plan["shards"], plan["tiles"], plan["batch"])]
         done = parts.is_done(one)
         read = measures_read(parts.record(one), len(rows)) if done else None
-        check_same_files(rows, root, planned, files, done=done, read=read)
+        share = plan["shards"] if number is None else 1
+        check_same_files(rows, root, planned, files, done=done, read=read, share=share)
 
 
 def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str, read: pd.DataFrame | None = None) -> None:
