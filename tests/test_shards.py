@@ -281,7 +281,8 @@ def test_files_that_changed_in_the_folder_itself_are_refused_for_a_part_that_is_
     demo, parts = tmp_path / "demo", tmp_path / "parts"
     shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
     assert main(command(bundle, demo, parts, "0/2")) == 0
-    brighter(demo)
+    planned = pd.read_csv(parts / "tiles.csv")["image_name"]
+    rewrite(demo, planned.iloc[[0, -1]], 30)
     with pytest.raises(InputError) as refused:
         predict_tiles(bundle, tiles_of(demo), parts, shard="0/2")
     assert refused.value.option == "tiles"
@@ -332,3 +333,14 @@ def test_files_are_compared_without_the_lock_and_not_all_of_them(
     monkeypatch.setattr(planned_files, "_MOST_COMPARED", 2, raising=False)
     plan_shards(bundle, tiles_of(copy), parts, 2, number=1)
     assert 2 <= len(compared) <= 4  # in both folders
+
+
+def test_other_tiles_in_a_folder_of_the_same_path_are_refused(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    demo, parts = tmp_path / "demo", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    plan_shards(bundle, tiles_of(demo), parts, 2)
+    brighter(demo)
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
+    assert (refused.value.file, refused.value.option) == (tiles_of(demo), "tiles") and refused.value.remedy
+    assert not parts.part(1).exists()

@@ -21,6 +21,8 @@ MEASURES = ("bytes", "mtime_ns")
 
 #: Tiles of one call whose bytes are compared at most, and the threads that read them.
 _MOST_COMPARED, _THREADS = 64, 8
+#: Changed tiles that every shard may have, even one of few tiles.
+_FEW = 3
 
 
 def add_measures(tiles: pd.DataFrame, files: FilesOf) -> pd.DataFrame:
@@ -127,6 +129,32 @@ def check_same_files(
     if touched := [*changed, *(row[0] for row in retimed)]:
         log.warning("%s: the files of %s, have another size or time than when the parts were planned; parts that are "
                     "not done use the present files", root, count_names(touched))  # fmt: skip
+
+
+def check_most_same(planned: pd.DataFrame, present: pd.DataFrame, readable: "pd.Series[str]", root: Path) -> None:
+    """Check that most tiles of a shard, of those that can be read, have the sizes that they were planned with.
+
+    A few may have changed. Where most did, this is another folder of the same path, as on another computer.
+
+    Parameters
+    ----------
+    planned, present
+        Tiles of the shard, with the measures of the plan, and with those of now.
+    readable
+        Names of the tiles that can be read.
+    root
+        The folder of tiles.
+    """
+    if not set(MEASURES) <= set(planned.columns):
+        return
+    known = planned["image_name"].isin(readable) & (planned["bytes"] != "") & (present["bytes"] != "")
+    changed = planned.loc[known & (planned["bytes"] != present["bytes"]), "image_name"]
+    if len(changed) > max(_FEW, known.sum() / 2):
+        raise InputError(
+            f"the parts are of another folder of tiles of this path: {len(changed):,} of {known.sum():,} tiles of the "
+            f"shard have another size than when it was planned, such as {changed.iloc[0]}", file=root, option="tiles",
+            remedy="choose another `out`",
+        )  # fmt: skip
 
 
 def _same_bytes(row: tuple[str, str, str], former: Path, root: Path, files: FilesOf) -> bool:

@@ -34,7 +34,7 @@ from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bu
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
-from amazon_ml.runs.planned_files import add_measures
+from amazon_ml.runs.planned_files import add_measures, check_most_same
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -173,7 +173,8 @@ def _predict_shard(
         planned = read_shard(parts, shard.number, tiles)
         present = add_measures(planned, _files_of(bundle))  # before they are read: a later change is found
         policy = replace(policy, may_be_all=True)
-        listed, known = _readable(bundle.networks, planned, tiles, policy)
+        listed, known = _readable(bundle.networks, planned[["image_name", "path", "tif"]], tiles, policy)
+        check_most_same(planned, present, listed["image_name"], tiles)
         sample = sample_files(partial(_chosen, listed, tiles))
         with parts.lock():
             former = DEFAULT if len(missing_parts(parts)) < shard.count else None

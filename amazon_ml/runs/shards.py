@@ -203,10 +203,10 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
 
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
-    """Read the tiles of one shard, as `list_tiles` gives them."""
+    """Read the tiles of one shard, as `list_tiles` gives them, with their measures where the list has them."""
     plan = _plan(parts)
     rows = rows_of(number, plan["shards"], plan["tiles"], plan["batch"])
-    tiles = _listed(parts)[list(_COLUMNS)].iloc[rows]
+    tiles = _listed(parts).iloc[rows]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
