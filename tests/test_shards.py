@@ -344,3 +344,22 @@ def test_other_tiles_in_a_folder_of_the_same_path_are_refused(bundle: Path, demo
         predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
     assert (refused.value.file, refused.value.option) == (tiles_of(demo), "tiles") and refused.value.remedy
     assert not parts.part(1).exists()
+
+
+def test_a_damaged_list_of_tiles_left_out_costs_one_part(
+    bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path
+) -> None:
+    parts, out = Parts(tmp_path / "parts"), tmp_path / "tags.parquet"
+    for shard in ("0/2", "1/2"):
+        assert main(command(bundle, demo_tiles, parts.path, shard)) == 0
+    parts.skipped(1).write_text("name\na\n")
+    with pytest.raises(InputError) as refused:
+        merge(parts.path, out=out)
+    remedy = str(refused.value.remedy)
+    assert refused.value.file == parts.skipped(1)
+    assert parts.part(1).name in remedy and "1/2" in remedy and str(parts.path) not in remedy
+    parts.part(1).unlink()
+    parts.skipped(1).unlink()
+    assert main(command(bundle, demo_tiles, parts.path, "1/2")) == 0
+    merge(parts.path, out=out)
+    assert out.read_bytes() == whole

@@ -195,8 +195,10 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
     """Check that existing parts are of the same networks, the same decision and the same number of shards."""
     plan, remedy = _plan(parts), "choose another `out`"
     if plan["made_of"] != made_of:
-        raise InputError("the folder holds parts of another run, bundle or decision", file=parts.path, option="out",
-                         remedy=remedy)  # fmt: skip
+        raise InputError(
+            "the folder holds parts of another run, bundle or decision; parts of a blend by an earlier version of the "
+            "package count as such, too", file=parts.path, option="out", remedy=remedy,
+        )  # fmt: skip
     if plan["shards"] != count:
         raise InputError(f"the parts are {plan['shards']} shards, not {count}", file=parts.path, option="out",
                          remedy=remedy)  # fmt: skip
@@ -262,8 +264,9 @@ def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "p
 
 
 def _skipped(parts: Parts, number: int) -> list[str]:
-    file = parts.skipped(number)
-    return _read_list(file, parts, ("image_name",))["image_name"].tolist() if file.exists() else []
+    file, part = parts.skipped(number), parts.part(number).name
+    again = f"delete {part} and {file.name}, and predict with `shard` {number}/{_plan(parts)['shards']}"
+    return _read_list(file, ("image_name",), again)["image_name"].tolist() if file.exists() else []
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
@@ -374,21 +377,21 @@ def _is_plan(content: object) -> bool:
 
 
 def _listed(parts: Parts) -> pd.DataFrame:
-    tiles, expected = _read_list(parts.tiles, parts, _COLUMNS), _plan(parts)["tiles"]
+    remedy = f"put it back, or delete {parts.path} and predict again"
+    tiles, expected = _read_list(parts.tiles, _COLUMNS, remedy), _plan(parts)["tiles"]
     if len(tiles) != expected:
         raise InputError(f"the list has {len(tiles):,} tiles, and {parts.plan.name} {expected:,}", file=parts.tiles,
-                         remedy=f"put it back, or delete {parts.path} and predict again")  # fmt: skip
+                         remedy=remedy)  # fmt: skip
     return tiles
 
 
-def _read_list(file: Path, parts: Parts, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read_list(file: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFrame:
     check_regular(file)
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
         table[list(columns)]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"this is not a list of tiles ({error})", file=file,
-                         remedy=f"put it back, or delete {parts.path} and predict again") from None  # fmt: skip
+        raise InputError(f"this is not a list of tiles ({error})", file=file, remedy=remedy) from None
     return table
 
 
