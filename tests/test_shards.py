@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.catalog.file_table import hash_files
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.errors import InputError, WorkError
+from amazon_ml.runs import planned_files
 from amazon_ml.runs.predict import plan_shards, predict_tiles
 from amazon_ml.runs.shards import Parts, merge, parse_shard, rows_of, save_part
+from amazon_ml.runtime.locks import locked
 
 BATCH = 8
 
@@ -195,7 +198,7 @@ def test_parts_of_the_same_tiles_elsewhere_are_taken(
     assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "0/2")) == 0
     assert main(command(bundle, copy, parts, "1/2")) == 0
-    assert "their times" not in caplog.text
+    assert "another size or time" not in caplog.text
     assert main(["merge", str(parts), "--out", str(tmp_path / "tags.parquet")]) == 0
     assert (tmp_path / "tags.parquet").read_bytes() == whole
     first = min(tiles_of(copy).iterdir())
@@ -278,9 +281,85 @@ def test_files_that_changed_in_the_folder_itself_are_refused_for_a_part_that_is_
     demo, parts = tmp_path / "demo", tmp_path / "parts"
     shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
     assert main(command(bundle, demo, parts, "0/2")) == 0
-    brighter(demo)
+    planned = pd.read_csv(parts / "tiles.csv")["image_name"]
+    rewrite(demo, planned.iloc[[0, -1]], 30)
     with pytest.raises(InputError) as refused:
         predict_tiles(bundle, tiles_of(demo), parts, shard="0/2")
     assert refused.value.option == "tiles"
     assert main(command(bundle, demo, parts, "1/2")) == 0
-    assert "their times" in caplog.text
+    assert "another size or time" in caplog.text
+
+
+def rewrite(demo: Path, names: "pd.Series[str]", quality: int) -> None:
+    """Give some tiles of a folder another size."""
+    for name in names:
+        path = tiles_of(demo) / f"{name}.jpg"
+        with Image.open(path) as image:
+            changed = image.convert("RGB")
+        changed.save(path, quality=quality)
+
+
+def test_a_part_of_a_tile_that_was_copied_again_is_taken(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    demo, parts = tmp_path / "demo", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    assert main(command(bundle, demo, parts.path, "0/2")) == 0
+    last = pd.read_csv(parts.tiles)["image_name"].iloc[-1:]
+    rewrite(demo, last, 30)
+    assert main(command(bundle, demo, parts.path, "1/2")) == 0
+    done = parts.part(1).stat().st_mtime_ns
+    assert main(command(bundle, demo, parts.path, "1/2")) == 0
+    plan_shards(bundle, tiles_of(demo), parts, 2)
+    assert parts.part(1).stat().st_mtime_ns == done
+    rewrite(demo, last, 60)
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
+    assert refused.value.option == "tiles" and last.iloc[0] in refused.value.problem
+
+
+def test_files_are_compared_without_the_lock_and_not_all_of_them(
+    bundle: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, parts = tmp_path / "copy", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(copy), copy_function=shutil.copyfile)
+    plan_shards(bundle, tiles_of(demo_tiles), parts, 2)
+    compared = []
+
+    def hash_unlocked(*paths: str) -> str:
+        with locked(parts.path / ".lock", "the plan is locked", shared=True):
+            compared.append(paths)
+        return hash_files(*paths)
+
+    monkeypatch.setattr(planned_files, "hash_files", hash_unlocked)
+    monkeypatch.setattr(planned_files, "_MOST_COMPARED", 2, raising=False)
+    plan_shards(bundle, tiles_of(copy), parts, 2, number=1)
+    assert 2 <= len(compared) <= 4  # in both folders
+
+
+def test_other_tiles_in_a_folder_of_the_same_path_are_refused(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    demo, parts = tmp_path / "demo", Parts(tmp_path / "parts")
+    shutil.copytree(tiles_of(demo_tiles), tiles_of(demo))
+    plan_shards(bundle, tiles_of(demo), parts, 2)
+    brighter(demo)
+    with pytest.raises(InputError) as refused:
+        predict_tiles(bundle, tiles_of(demo), parts.path, shard="1/2")
+    assert (refused.value.file, refused.value.option) == (tiles_of(demo), "tiles") and refused.value.remedy
+    assert not parts.part(1).exists()
+
+
+def test_a_damaged_list_of_tiles_left_out_costs_one_part(
+    bundle: Path, demo_tiles: Path, whole: bytes, tmp_path: Path
+) -> None:
+    parts, out = Parts(tmp_path / "parts"), tmp_path / "tags.parquet"
+    for shard in ("0/2", "1/2"):
+        assert main(command(bundle, demo_tiles, parts.path, shard)) == 0
+    parts.skipped(1).write_text("name\na\n")
+    with pytest.raises(InputError) as refused:
+        merge(parts.path, out=out)
+    remedy = str(refused.value.remedy)
+    assert refused.value.file == parts.skipped(1)
+    assert parts.part(1).name in remedy and "1/2" in remedy and str(parts.path) not in remedy
+    parts.part(1).unlink()
+    parts.skipped(1).unlink()
+    assert main(command(bundle, demo_tiles, parts.path, "1/2")) == 0
+    merge(parts.path, out=out)
+    assert out.read_bytes() == whole

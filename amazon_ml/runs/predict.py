@@ -16,7 +16,7 @@ import pandas as pd
 from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.catalog.by_template import choose_files_for, files_of
 from amazon_ml.data.catalog.contents import check_folder
-from amazon_ml.data.catalog.file_table import alone
+from amazon_ml.data.catalog.file_table import FilesOf, alone
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.catalog.tiles import files_needed
@@ -34,7 +34,7 @@ from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bu
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
-from amazon_ml.runs.planned_files import add_measures
+from amazon_ml.runs.planned_files import add_measures, check_most_same
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runs.shards import (
     Parts,
@@ -141,18 +141,23 @@ def plan_shards(
     The tiles of an existing plan are compared with the folder: those of one shard by its number, else all.
     """
     bundle = open_bundle(run)
-    several = files_of(all_members(bundle.networks)[0].read)
-    files = alone if several is None else several.paths
+    files = _files_of(bundle)
     check_parts(parts)
     with parts.lock():
-        if parts.plan.exists():
+        if is_planned := parts.plan.exists():
             check_plan(parts, count, made_of(bundle))
-            check_tiles_of(parts, number, tiles, files)
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
             save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
+    if is_planned:  # a plan does not change, so other processes need not wait while files are read
+        check_tiles_of(parts, number, tiles, files)
     return bundle
+
+
+def _files_of(bundle: Bundle) -> FilesOf:
+    several = files_of(all_members(bundle.networks)[0].read)
+    return alone if several is None else several.paths
 
 
 def _predict_shard(
@@ -166,8 +171,10 @@ def _predict_shard(
             return
         check_place(part)
         planned = read_shard(parts, shard.number, tiles)
+        present = add_measures(planned, _files_of(bundle))  # before they are read: a later change is found
         policy = replace(policy, may_be_all=True)
-        listed, known = _readable(bundle.networks, planned, tiles, policy)
+        listed, known = _readable(bundle.networks, planned[["image_name", "path", "tif"]], tiles, policy)
+        check_most_same(planned, present, listed["image_name"], tiles)
         sample = sample_files(partial(_chosen, listed, tiles))
         with parts.lock():
             former = DEFAULT if len(missing_parts(parts)) < shard.count else None
@@ -175,7 +182,7 @@ def _predict_shard(
         engine = Engine(num_workers=num_workers, method=method)
         table = _tag(bundle, listed, tiles, part, engine, policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
-        save_part(parts, shard.number, table, engine.name(all_members(bundle.networks)[0]))
+        save_part(parts, shard.number, table, engine.name(all_members(bundle.networks)[0]), present)
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 

@@ -7,7 +7,7 @@ The folder of parts holds the list of tiles that every process uses, even if the
       engine.json               the engine and the precision of all parts, as the first of them chose it
       tiles.csv                 image_name, path, tif: the tiles in the order of the table to come; sizes and times
       part-00003.parquet        the rows of one shard; complete or missing
-      hashes/part-00003.json    the hash of that file, which `merge` checks
+      hashes/part-00003.json    the hash of that file, which `merge` checks; sizes and times of the tiles' files
       part-00003.skipped.csv    tiles of the shard that cannot be read and have no rows; only where there are any
 
 Shards end where batches of prediction end. So every tile is predicted in the same batch as without shards, and its
@@ -29,7 +29,7 @@ from amazon_ml.data.catalog.file_table import FilesOf
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.errors import InputError, WorkError, listed
 from amazon_ml.runs.access import check_no_links
-from amazon_ml.runs.planned_files import MEASURES, Planned, check_same_files
+from amazon_ml.runs.planned_files import MEASURES, Planned, check_same_files, measures_read
 from amazon_ml.runs.saving import check_defuse, defused, save_table
 from amazon_ml.runtime.files import read_json, sha256_of, write_json, write_table
 from amazon_ml.runtime.locks import locked
@@ -195,18 +195,20 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
     """Check that existing parts are of the same networks, the same decision and the same number of shards."""
     plan, remedy = _plan(parts), "choose another `out`"
     if plan["made_of"] != made_of:
-        raise InputError("the folder holds parts of another run, bundle or decision", file=parts.path, option="out",
-                         remedy=remedy)  # fmt: skip
+        raise InputError(
+            "the folder holds parts of another run, bundle or decision; parts of a blend by an earlier version of the "
+            "package count as such, too", file=parts.path, option="out", remedy=remedy,
+        )  # fmt: skip
     if plan["shards"] != count:
         raise InputError(f"the parts are {plan['shards']} shards, not {count}", file=parts.path, option="out",
                          remedy=remedy)  # fmt: skip
 
 
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
-    """Read the tiles of one shard, as `list_tiles` gives them."""
+    """Read the tiles of one shard, as `list_tiles` gives them, with their measures where the list has them."""
     plan = _plan(parts)
     rows = rows_of(number, plan["shards"], plan["tiles"], plan["batch"])
-    tiles = _listed(parts)[list(_COLUMNS)].iloc[rows]
+    tiles = _listed(parts).iloc[rows]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
@@ -218,15 +220,19 @@ def check_tiles_of(parts: Parts, number: int | None, root: Path, files: FilesOf)
     planned = Planned(parts.path, Path(plan["root"]) if "root" in plan else None)
     for one in range(plan["shards"]) if number is None else [number]:
         rows = tiles.iloc[rows_of(one, plan["shards"], plan["tiles"], plan["batch"])]
-        check_same_files(rows, root, planned, files, done=parts.is_done(one))
+        done = parts.is_done(one)
+        read = measures_read(parts.record(one), len(rows)) if done else None
+        share = plan["shards"] if number is None else 1
+        check_same_files(rows, root, planned, files, done=done, read=read, share=share)
 
 
-def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str) -> None:
-    """Write one part and then its hash and the name of its method; a part without a hash counts as missing."""
+def save_part(parts: Parts, number: int, table: pd.DataFrame, method: str, read: pd.DataFrame | None = None) -> None:
+    """Write one part, then its hash, its method and measures of the files read; without a hash it counts as missing."""
     parts.record(number).parent.mkdir(exist_ok=True)
     parts.record(number).unlink(missing_ok=True)
     save_table(parts.part(number), table)
-    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number)), "engine": method})
+    measures = {} if read is None else {name: read[name].tolist() for name in MEASURES}
+    write_json(parts.record(number), {"sha256": sha256_of(parts.part(number)), "engine": method, **measures})
 
 
 def _check_part(parts: Parts, number: int) -> str:
@@ -258,8 +264,9 @@ def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "p
 
 
 def _skipped(parts: Parts, number: int) -> list[str]:
-    file = parts.skipped(number)
-    return _read_list(file, parts, ("image_name",))["image_name"].tolist() if file.exists() else []
+    file, part = parts.skipped(number), parts.part(number).name
+    again = f"delete {part} and {file.name}, and predict with `shard` {number}/{_plan(parts)['shards']}"
+    return _read_list(file, ("image_name",), again)["image_name"].tolist() if file.exists() else []
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
@@ -370,21 +377,21 @@ def _is_plan(content: object) -> bool:
 
 
 def _listed(parts: Parts) -> pd.DataFrame:
-    tiles, expected = _read_list(parts.tiles, parts, _COLUMNS), _plan(parts)["tiles"]
+    remedy = f"put it back, or delete {parts.path} and predict again"
+    tiles, expected = _read_list(parts.tiles, _COLUMNS, remedy), _plan(parts)["tiles"]
     if len(tiles) != expected:
         raise InputError(f"the list has {len(tiles):,} tiles, and {parts.plan.name} {expected:,}", file=parts.tiles,
-                         remedy=f"put it back, or delete {parts.path} and predict again")  # fmt: skip
+                         remedy=remedy)  # fmt: skip
     return tiles
 
 
-def _read_list(file: Path, parts: Parts, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read_list(file: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFrame:
     check_regular(file)
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
         table[list(columns)]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"this is not a list of tiles ({error})", file=file,
-                         remedy=f"put it back, or delete {parts.path} and predict again") from None  # fmt: skip
+        raise InputError(f"this is not a list of tiles ({error})", file=file, remedy=remedy) from None
     return table
 
 
