@@ -99,7 +99,7 @@ def bench(
         "bands": lambda scratch: bands(tiles, scratch),
         "engines": lambda scratch: engines(data or _demo_tiles(scratch, tiles, size), size, "none", scratch, run),
         "views": lambda scratch: engines(data or _demo_tiles(scratch, tiles, 32), 64, "d4", scratch, run),
-        "scenes": lambda scratch: scenes(tiles // 3, backbone, scratch),
+        "scenes": lambda scratch: scenes(tiles, backbone, scratch),
         "training": lambda scratch: _training(scratch, Setting(backbone, 64, 64, 30, "cpu", "32-true")),
         "gpu": lambda scratch: _training(scratch, _ON_GPU),
     }
