@@ -78,7 +78,7 @@ def bench(
     only
         One of the measurements; all by default. ``bands`` loads made tiles of twelve bands of 120 px. ``engines``
         predicts with each engine. ``views`` does so with tiles of 32 px, enlarged to 64, in eight views. ``scenes``
-        tags a painted scene of a third as many windows as `tiles`, of 128 px. ``gpu`` trains a ResNet-50 on tiles of
+        tags a painted scene of as many windows of 128 px as `tiles`. ``gpu`` trains a ResNet-50 on tiles of
         256 px in bfloat16, where there is a GPU.
     json
         File for the figures.
