@@ -207,8 +207,7 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
 def read_shard(parts: Parts, number: int, root: Path) -> pd.DataFrame:
     """Read the tiles of one shard, as `list_tiles` gives them, with their measures where the list has them."""
     plan = _plan(parts)
-    rows = rows_of(number, plan["shards"], plan["tiles"], plan["batch"])
-    tiles = _listed(parts).iloc[rows]
+    tiles = _listed(parts).iloc[rows_of(number, plan["shards"], plan["tiles"], plan["batch"])]
     return tiles.assign(
         **{kind: [str(root / path) if path else "" for path in tiles[kind]] for kind in ("path", "tif")}
     ).reset_index(drop=True)
@@ -265,8 +264,10 @@ def save_skipped(parts: Parts, number: int, planned: "pd.Series[str]", there: "p
 
 def _skipped(parts: Parts, number: int) -> list[str]:
     file, part = parts.skipped(number), parts.part(number).name
+    if not file.exists():
+        return []
     again = f"delete {part} and {file.name}, and predict with `shard` {number}/{_plan(parts)['shards']}"
-    return _read_list(file, ("image_name",), again)["image_name"].tolist() if file.exists() else []
+    return _read_list(file, ("image_name",), again)["image_name"].tolist()
 
 
 def rows_of(number: int, count: int, tiles: int, batch: int) -> slice:
