@@ -6,14 +6,18 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError
 from amazon_ml.models.engines import EngineName, PrecisionName
-from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import Bundle, open_bundle
+from amazon_ml.runs.engine_choice import Requested
+from amazon_ml.runs.inference import all_members, load_taggers, name_method
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.scenes.config import SCENE, SceneConfig
 from amazon_ml.scenes.finish import check_free
 from amazon_ml.scenes.outputs import check_folder
+from amazon_ml.scenes.plan import read_shards
 from amazon_ml.scenes.prepare import prepare
 from amazon_ml.scenes.shards import plan_shards, save_plan
 from amazon_ml.scenes.sources import is_remote
+from amazon_ml.scenes.tagging import Tagger
 from amazon_ml.slurm.job import TASK, Job
 from amazon_ml.slurm.site import check_text
 from amazon_ml.slurm.submit import check_not_live, job_folder, site_with, write_jobs
@@ -83,11 +87,13 @@ def scene_jobs(
         check_not_live(place)
     source = run.expanduser().absolute()
     files = [one if is_remote(one) else str(Path(one).expanduser().absolute()) for one in scene]
-    predictor = Predictor.load(source, engine=engine, precision=precision)
-    check_folder(out, [source, *inputs_of(source, predictor.bundle)])
+    requested, bundle = Requested(engine, precision), open_bundle(source)
+    _check_networks(bundle)
+    check_folder(out, [source, *inputs_of(source, bundle)])
     check_free(out, overwrite)
-    prepared = prepare(predictor, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
-    plan = plan_shards(source, prepared, files, shards)
+    tagger = Tagger(bundle, elsewhere=_method_of_tasks(place, requested, bundle, on_gpu=gpus_per_node > 0))
+    prepared = prepare(tagger, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
+    plan = plan_shards(source, prepared, files, shards, requested)
     save_plan(prepared, place, plan, overwrite=overwrite)
     words = [f"--{name}={value}" for name, value in options.items()]
     words += [] if engine == "torch" else [f"--engine={engine}"]
@@ -107,6 +113,26 @@ def scene_jobs(
     about = f"Joins the shards to the map {place.name}, or lists strips that are missing."
     merge = Job("scene-merge", about, ("scene", "merge", str(place), "--overwrite", *more), job_folder(place))
     write_jobs([tag, merge], chosen, submit_jobs=submit)
+
+
+def _check_networks(bundle: Bundle) -> None:
+    """Check that each network can be loaded, before a task has to; the engines of the nodes may be missing here."""
+    for member in all_members(bundle.networks):
+        for _ in load_taggers(member):
+            pass
+
+
+def _method_of_tasks(out: Path, requested: Requested, bundle: Bundle, *, on_gpu: bool) -> str | None:
+    """Name the engine and the precision of the tasks, as tasks that ran recorded them; None where there is a choice."""
+    if requested.fixed is None:
+        return None
+    try:
+        former = read_shards(out)
+    except InputError:  # the plan is written anew
+        former = None
+    if former is not None and (former.engine, former.precision) == (requested.engine, requested.precision):
+        return former.method
+    return name_method(requested.fixed, all_members(bundle.networks)[0], on_gpu=on_gpu)
 
 
 def _given(how: SceneConfig) -> dict[str, str | None]:
