@@ -68,7 +68,7 @@ class TagSet:
             raise InputError("the tag list is empty", option="tags")
         check_tags(self.names)
         if "" in self.names:
-            raise InputError("the tag list holds an empty tag", option="tags")
+            raise InputError("the tag list holds an empty tag, ''", option="tags")
         clashing = [name for name in self.names if name in ("image_name", "tags") or "|" in name]
         if clashing:
             raise InputError(

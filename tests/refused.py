@@ -8,6 +8,7 @@ from types import EllipsisType
 
 import pytest
 
+from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 
 
@@ -60,3 +61,34 @@ def refused(
 def holds(text: str, value: object) -> bool:
     """Whether a value is in a text as a word or words of its own: 3 is not in 13, 3.5 or 1,003."""
     return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(str(value))}(?!\w|[.,]\d)", text) is not None
+
+
+def command_refused(capsys: pytest.CaptureFixture[str], *words: object, status: int = 2, alone: bool = False) -> str:
+    """Call a command that must end with this status, and give its one message.
+
+    Parameters
+    ----------
+    capsys
+        The captured output.
+    words
+        The words of the command.
+    status
+        Its exit status.
+    alone
+        Whether the message is all that it prints to stderr: no warnings before it.
+
+    Returns
+    -------
+    str
+        The message, from ``amazon-ml:`` on.
+    """
+    capsys.readouterr()
+    try:
+        ended = main(list(map(str, words)))
+    except SystemExit as left:
+        ended = int(str(left.code))
+    lines = capsys.readouterr().err.splitlines()
+    messages = [line for line in lines if line.startswith("amazon-ml: ")]
+    assert ended == status and len(messages) == 1 and "Traceback" not in "\n".join(lines), lines
+    assert not alone or lines == messages, lines
+    return messages[0]
