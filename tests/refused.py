@@ -58,9 +58,10 @@ def refused(
         assert holds(f"{error.problem}\n{error.remedy}", value), (value, error)
 
 
-def holds(text: str, value: object) -> bool:
-    """Whether a value is in a text as a word or words of its own: 3 is not in 13, 3.5 or 1,003."""
-    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(str(value))}(?!\w|[.,]\d)", text) is not None
+def holds(text: str, *values: object) -> bool:
+    """Whether each value is in a text as a word or words of its own: 3 is not in 13, 3.5 or 1,003, nor a in a/b."""
+    alone = (rf"(?<!\w)(?<!\d[.,]){re.escape(str(value))}(?!\w|[.,]\d|/\w)" for value in values)
+    return all(re.search(pattern, text) is not None for pattern in alone)
 
 
 def command_refused(capsys: pytest.CaptureFixture[str], *words: object, status: int = 2, alone: bool = False) -> str:
