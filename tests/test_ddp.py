@@ -19,7 +19,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY, leave_out_finish
-from refused import refused
+from refused import holds, refused
 from requested import config_of
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
@@ -228,16 +228,16 @@ def test_process_that_waits_for_ever_ends_with_another_that_failed() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--model.unfreeze={0: 1, 1: all}"], "set --trainer.strategy to ddp_find_unused_parameters_true"),
-        (["--trainer.sync_batchnorm=true"], "trainer.sync_batchnorm"),
-        (["--trainer.strategy=ddp_spawn"], "ddp_spawn cannot run here"),
+        (["--model.unfreeze={0: 1, 1: all}"], ["--trainer.strategy", "ddp_find_unused_parameters_true"]),
+        (["--trainer.sync_batchnorm=true"], ["trainer.sync_batchnorm"]),
+        (["--trainer.strategy=ddp_spawn"], ["ddp_spawn"]),
     ],
 )
 def test_what_several_processes_cannot_do_is_refused_at_once(
-    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: list[str]
 ) -> None:
     assert main(_train(tmp_path / "run", tiles, "--trainer.devices=2", *options)[2:]) == 2
-    assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert holds(capsys.readouterr().err, *told) and not (tmp_path / "run").exists()
 
 
 def test_norms_of_all_processes_keep_their_activations() -> None:

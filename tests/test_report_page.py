@@ -19,7 +19,7 @@ import yaml
 from browser import Browser, find_browser
 from conftest import as_written, write_config
 from PIL import Image
-from refused import refused
+from refused import holds, refused
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
@@ -246,7 +246,7 @@ def test_leakage_is_told_where_neighbours_are_kept(tmp_path: Path) -> None:
 
 def test_runs_that_are_not_scored_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "is not a run" in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, tmp_path, "config.yaml")
     run = make_run(tmp_path, tiles=12)
     metrics = json.loads(run.metrics.read_text())
     write_json(run.metrics, {**metrics, "tiles": 11})
