@@ -32,7 +32,7 @@ def refused(
     option
         The parameter or setting that is wrong. Empty where it is none.
     says
-        A value, or a list, tuple or set of values, of the input or the remedy: a tag, a number, a file, an option. Each is a word of
+        A value of the input, or a list, tuple or set of values: a tag, a number, a file, an option. Each is a word of
         the problem or the remedy. Prose does not belong here.
     kind
         Class of the error.
