@@ -179,15 +179,15 @@ def test_parts_are_not_taken_for_those_of_another_folder(bundle: Path, demo_tile
     assert main(command(bundle, demo_tiles, parts, "0/2")) == 0
     before = Parts(parts).part(0).stat().st_mtime_ns
     for shard in ("0/2", "1/2"):
-        with pytest.raises(InputError) as refused:
+        with pytest.raises(InputError) as raised:
             predict_tiles(bundle, tiles_of(other), parts, shard=shard)
-        assert (refused.value.file, refused.value.option) == (tiles_of(other), "tiles") and refused.value.remedy
-    with pytest.raises(InputError):
+        assert (raised.value.file, raised.value.option) == (tiles_of(other), "tiles") and raised.value.remedy
+    with refused(file=tiles_of(other), option="tiles", says=[parts, tiles_of(demo_tiles)]):
         plan_shards(bundle, tiles_of(other), Parts(parts), 2)  # as `slurm predict` does
     assert Parts(parts).part(0).stat().st_mtime_ns == before and not Parts(parts).part(1).exists()
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError):
+    with refused(file=empty, option="tiles", says=[parts, tiles_of(demo_tiles)]):
         predict_tiles(bundle, empty, parts, shard="0/2")
 
 
