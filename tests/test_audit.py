@@ -1,18 +1,29 @@
 """The audit: planted wrong labels are found, by hand-computed rules, through the command line, and given back."""
 
+import json
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_of
 from refused import refused
+from rich.console import Console
 
 from amazon_ml.cli.main import main
+from amazon_ml.cli.show.scores import _score_table
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.decisions.label_errors import contradictions
+from amazon_ml.decisions.synthetic import draw_rows
+from amazon_ml.report.comparison import caution, compare
+from amazon_ml.report.page.write import write_report
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import write_json
+from amazon_ml.runs.tune import tune
 
 
 def test_contradictions_by_hand() -> None:
@@ -144,3 +155,27 @@ def test_an_audit_can_be_given_back_as_a_list_to_leave_out(trained: Path, demo_t
     every, kept = read_catalog(demo_tiles), read_catalog(demo_tiles, ReadingConfig(exclude=str(trained / "audit.csv")))
     assert len(listed) < 60  # a tile stands there once for each label
     assert set(every.labelled["image_name"]) - set(kept.labelled["image_name"]) == listed
+
+
+@pytest.mark.usefixtures("short_finish")
+def test_scores_of_networks_that_learnt_soft_labels_are_not_called_honest(tmp_path: Path) -> None:
+    p, true = draw_rows(40, seed=2)
+    plain, soft = (run_of(tmp_path / name, np.clip(p + shift, 0, 1), true) for name, shift in (("a", 0), ("b", 0.05)))
+    for run, sha256 in ((plain, None), (soft, "0" * 64)):
+        provenance = json.loads((run / "provenance.json").read_text())
+        provenance["data"] |= {"soft_labels_sha256": sha256, "labelled": 40, "unlabelled": 0}
+        write_json(run / "provenance.json", provenance)
+    blended, nested = tmp_path / "c", tmp_path / "d"
+    assert main(["blend", str(plain), str(soft), "--run", str(blended)]) == 0
+    assert main(["blend", str(plain), str(blended), "--run", str(nested)]) == 0
+    printed = []
+    for run in (plain, soft, blended, nested):
+        metrics = tune(run, rule="fixed")
+        assert metrics.get("soft_labels") is (None if run == plain else True)
+        Console(file=(file := StringIO())).print(_score_table(metrics, "F2"))
+        write_report(Run(run), None, saliency=False)
+        printed.append((file.getvalue().count("honest"), (run / "report.html").read_text().count('class="warning"')))
+    assert printed == [(1, 0), (0, 1), (0, 1), (0, 1)]
+    found = compare([plain, soft])
+    assert [run["soft_labels"] for run in found["runs"]] == [False, True]
+    assert len(caution(found)) > len(caution(compare([plain, run_of(tmp_path / "e", p, true)])))

@@ -23,7 +23,7 @@ from amazon_ml.labels import PLANET
 from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.bundle import Blended, Networks, open_bundle
 from amazon_ml.runs.folder import Run, probability_table, read_oof, write_tested
-from amazon_ml.runs.hashes import write_table, write_text
+from amazon_ml.runs.hashes import remove, write_table, write_text
 from amazon_ml.runs.predict import made_of
 
 
@@ -372,6 +372,37 @@ def test_no_submission_of_a_former_blend_is_left(pair: tuple[Path, Path], tmp_pa
     (pair[1] / "test.parquet").unlink()
     blend("logit_mean")
     assert file.read_bytes() == made + b"t2,primary\n"
+
+
+def test_no_audit_of_a_former_blend_is_left(
+    trained: Path, blended: Path, demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(tmp_path / "blend")
+    members = [str(trained), str(blended)]
+
+    def blend(how: str = "mean") -> None:
+        assert main(["blend", *members, "--run", str(run.path), "--how", how]) == 0
+
+    blend()
+    assert main(["audit", str(run.path), "--top=5"]) == 0
+    made = run.audit.read_bytes()
+    blend()  # of the same probabilities
+    assert run.audit.read_bytes() == made and run.audit_page.exists()
+    blend("logit_mean")
+    assert not run.audit.exists() and not run.audit_page.exists()
+    assert main(["audit", str(run.path), "--top=5"]) == 0 and run.audit_page.exists()
+    assert main(["audit", str(run.path), "--top=4", "--show=0"]) == 0 and not run.audit_page.exists()
+    run.audit.write_bytes(made[:-1])
+    caplog.clear()
+    blend("logit_mean")
+    assert str(run.audit) not in caplog.text  # it is of the present probabilities
+    blend()
+    assert run.audit.read_bytes() == made[:-1] and str(run.audit) in caplog.text
+    assert main(["audit", str(run.path), "--show=0"]) == 2
+    remove(run.audit)
+    run.audit.write_bytes(made)  # by hand
+    blend()
+    assert run.audit.read_bytes() == made
 
 
 def test_what_is_blended_differently_has_another_identity(trained: Path) -> None:

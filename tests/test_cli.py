@@ -1,11 +1,13 @@
 """The command line itself: help, speed of help, unknown verbs, and what may import what."""
 
+import importlib
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import docstring_parser
 import forked
 import pytest
 from refused import holds
@@ -13,6 +15,7 @@ from requested import TRAIN_PARSER
 
 import amazon_ml
 from amazon_ml.cli.main import _limit_reached, main
+from amazon_ml.cli.signature import parser_of
 from amazon_ml.cli.verbs import VERBS
 
 PACKAGE = Path(amazon_ml.__file__).parent
@@ -41,6 +44,19 @@ def test_each_verb_tells_its_options(verb: str, capsys: pytest.CaptureFixture[st
         main([*verb.split(), "--help"])
     assert ended.value.code == 0
     assert f"usage: amazon-ml {verb}" in capsys.readouterr().out
+
+
+def test_what_options_mean_stands_once() -> None:
+    """Short sentences, such as those of `overwrite`, may repeat; longer ones are taken from where they stand."""
+    stands: dict[str, list[str]] = {}
+    for verb, about in VERBS.items():
+        module, _, name = about.target.partition(":")
+        call = getattr(importlib.import_module(module), name)
+        helps = {action.dest: action.help for action in parser_of(verb, call, about.positionals)._actions}
+        for param in docstring_parser.parse(call.__doc__, docstring_parser.DocstringStyle.NUMPYDOC).params:
+            stands.setdefault(param.description or "", []).append(f"{verb} {param.arg_name}")
+        assert not [option for option, text in helps.items() if (text or "").startswith("As in ")]
+    assert {text: where for text, where in stands.items() if len(where) > 1 and len(text) > 60} == {}
 
 
 def test_every_option_of_train_says_what_it_means() -> None:

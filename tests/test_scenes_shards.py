@@ -17,6 +17,8 @@ from scene_files import ground, quarters, write_scene
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
+from amazon_ml.models import engines
+from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.shards import Shard
 from amazon_ml.scenes.outputs import PARTS
 from amazon_ml.scenes.parts import PLAN, PartStore, part_file
@@ -183,6 +185,39 @@ def test_shards_have_one_engine_that_is_named(bundle: Path, scene: Path, tmp_pat
     assert_same(out, whole)
 
 
+@pytest.mark.parametrize("words", [["--precision=bf16"], []])
+def test_parts_of_another_kind_of_machine_are_joined_here_without_networks(
+    words: list[str], bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as node:
+        node.setattr(engines, "has_fast_bf16", lambda: True)
+        node.setattr(Engine, "name", lambda *_: "torch bf16")  # as a GPU names the precision of training
+        assert main(call(bundle, scene, out, *words, "--shard=0/2")) == 0
+        assert main(call(bundle, scene, out, *words, "--shard=1/2")) == 0
+    monkeypatch.setattr(engines, "has_fast_bf16", lambda: False)
+    monkeypatch.setattr("amazon_ml.runs.inference.load_taggers", Mock(side_effect=AssertionError))
+    recorded = out / "parts" / "engine.json"
+    content = recorded.read_text()
+    recorded.write_text('{"engine": "folded", "precision": "float32"}')
+    assert main(["scene", "merge", str(out)]) == 2 and recorded.exists()
+    recorded.write_text(content)
+    assert main(["scene", "merge", str(out)]) == 0
+    assert json.loads((out / "scene.json").read_text())["engine"] == "torch bf16"
+
+
+def test_a_strip_that_goes_while_strips_are_joined_is_not_tagged_here(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+    monkeypatch.setattr(
+        "amazon_ml.scenes.shards.recorded_method", lambda *_: part_file(out / "parts", 3).unlink()
+    )  # the last step before the strips are joined
+    assert main(["scene", "merge", str(out)]) == 2
+    assert len(list((out / "parts").glob("strip-*"))) == 4 and not (out / "scene.json").exists()
+
+
 def test_two_processes_do_not_work_on_one_shard_and_none_on_the_whole_meanwhile(
     bundle: Path, scene: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +313,22 @@ def test_tasks_have_the_engine_and_the_precision_of_the_call(bundle: Path, scene
     assert main(words) == 0 and is_shard_done(out, 0)
 
 
+def test_jobs_are_written_for_nodes_that_can_do_more_than_this_machine(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "has_fast_bf16", lambda: False)
+    out = tmp_path / "out"
+    jobs = ["slurm", "scene", str(bundle), "--scene", str(scene), "--out", str(out), "--shards=2", "--stride=16"]
+    assert main([*jobs, "--engine=onnx", "--precision=bf16"]) == 2 and not out.exists()  # no machine can do that
+    for words in (["--precision=bf16"], []):
+        assert main([*jobs, *words, "--overwrite"]) == 0
+        with monkeypatch.context() as node:
+            node.setattr(engines, "has_fast_bf16", lambda: True)
+            node.setattr(Engine, "name", lambda *_: "torch bf16")
+            assert main(words_of(out / "slurm" / "scene.sbatch")) == 0
+        assert main([*jobs, *words]) == 0 and is_shard_done(out, 0)
+
+
 def test_the_home_folder_is_found_in_all_paths(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_scene(tmp_path / "a.tif", ground(90, 70))
@@ -335,7 +386,7 @@ def test_line_breaks_in_a_call_are_refused(
 
 @pytest.mark.parametrize("change", [{"shards": 0}, {"shards": -1}, {"shards": 4}, {"strips": []}, {"shards": "two"}])
 def test_damaged_plan_is_named_with_the_remedy(tmp_path: Path, change: dict[str, object]) -> None:
-    plan = Plan("run", ("scene.tif",), {}, str(tmp_path), 2, (0, 1, 2), "torch", None)
+    plan = Plan("run", ("scene.tif",), {}, str(tmp_path), 2, (0, 1, 2), "torch", None, "torch float32")
     file = tmp_path / PARTS / PLAN
     file.parent.mkdir()
     file.write_text(json.dumps(asdict(plan)))

@@ -20,6 +20,7 @@ from amazon_ml.cli.main import main
 from amazon_ml.kaggle import outcomes, send
 from amazon_ml.kaggle.client import translated_errors
 from amazon_ml.kaggle.records import locked_records
+from amazon_ml.runs.hashes import write_text
 
 ROWS = ["image_name,tags", "test_0,clear primary", "test_1,cloudy", "file_0,haze primary water"]
 
@@ -39,7 +40,7 @@ def file(kaggle_server: KaggleServer, tmp_path: Path, monkeypatch: pytest.Monkey
     (run / "metrics.json").write_text(json.dumps(metrics))
     as_written(run)
     (tmp_path / "sample.csv").write_text("\n".join(ROWS) + "\n")
-    (run / "submission.csv").write_text("\n".join(ROWS) + "\n")
+    write_text(run / "submission.csv", "\n".join(ROWS) + "\n")  # recorded, as `submit make` does
     return run / "submission.csv"
 
 

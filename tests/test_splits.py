@@ -464,6 +464,36 @@ def test_folds_of_another_division_are_refused(
     assert (other / "config.yaml").read_bytes() == before and not (other / "fold-0" / "valid.parquet").exists()
 
 
+def test_a_begun_run_keeps_its_validation_split_or_its_cross_validation(
+    run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and tags of all tiles are the same: those of the validation split are named as training tiles, and back."""
+    every = tmp_path / "labels.csv"
+    every.write_text(wide(range(45)))
+    with_val = {split: str(root / f"set_{split}.csv") for split in PARTS}
+    without = {"train": str(every), "test": with_val["test"]}
+
+    def call(folder: Path, tables: dict[str, str], *options: str) -> int:
+        return main(["train", "--run", str(folder), "--data.root", str(root), "--data.tag_columns=all", *TINY,
+                     "--data.size=16", "--trainer.max_epochs=4", "--data.labels_file", json.dumps(tables),
+                     *options])  # fmt: skip
+
+    other = shutil.copytree(run, tmp_path / "run")
+    assert call(other, with_val) == 0  # as they were found
+    record = other / "hashes.json"
+    for known in (record.read_text(), record.read_text().replace('"by_run": true', '"by_run": false')):
+        record.write_text(known)
+        before = (other / "config.yaml").read_bytes()
+        assert call(other, without) == 2
+        said = capsys.readouterr().err
+        assert str(other / "folds.csv") in said and "--run" in said
+        assert (other / "config.yaml").read_bytes() == before
+    crossed = tmp_path / "crossed"
+    assert call(crossed, without, "--folds=[0]", "--data.n_folds=2") == 0
+    assert call(crossed, with_val, "--folds=[0]", "--data.n_folds=2") == 2
+    assert str(crossed / "folds.csv") in capsys.readouterr().err
+
+
 def test_folds_that_are_a_cross_validation_pass_beside_published_splits(run: Path, root: Path, tmp_path: Path) -> None:
     folds = pd.read_csv(run / "folds.csv")
     folds["fold"] = np.arange(len(folds)) % 3

@@ -205,6 +205,7 @@ def test_a_file_of_a_former_decision_is_noticed_until_it_is_made_again(tmp_path:
     first = file.read_bytes()
     assert other.read_bytes() == first and former() == []
     assert prepare(file, message="m", sample=order).summary["decision"] == "fixed"
+    assert prepare(other, message="m", run=run, sample=order).summary["decision"] == "fixed"  # a copy
     decide(0.3)
     assert former() == [("remark", "decision.json")] and former(other) == []
     with pytest.raises(InputError) as refused:
@@ -216,7 +217,15 @@ def test_a_file_of_a_former_decision_is_noticed_until_it_is_made_again(tmp_path:
     assert "edited" in summary and "decision" not in summary
     make_submission(run, order, run / ".." / "run" / "submission.csv")
     assert former() == [] and file.read_bytes() != first
+    counts = [{"tag": tag, "predicted": 1} for tag in TAGS]
+    scores = {"beta": 2.0, "fbeta": {"cross_fitted": {"value": 0.9}}, "tags": counts, "tiles": 3}
+    hashes.write_json(run / "metrics.json", scores)
+    scored = prepare(file, message="m", sample=order).summary
+    unknown = prepare(other, message="m", run=run, sample=order).summary  # of a decision before the present one
+    assert unknown["decision"] != "fixed" and scored.keys() - unknown.keys() == {"F2, cross-fitted"}
+    other.write_bytes(file.read_bytes())
     decide(0.5)
+    assert prepare(other, message="m", run=run, sample=order).summary["decision"] != "fixed"
     decide(0.3)
     assert former() == []
     hashes.write_table(run / "test.parquet", pd.read_parquet(run / "test.parquet").iloc[::-1])
@@ -227,4 +236,4 @@ def test_a_file_that_no_run_has_recorded_is_sent_as_before(tmp_path: Path) -> No
     run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
     order = sample(run / "submission.csv", ["a", "b", "c"])
     parcel = prepare(order, message="m", sample=order)
-    assert parcel.summary["decision"] == "fixed" and parcel.lint.faults == []
+    assert parcel.summary["decision"] != "fixed" and parcel.lint.faults == []

@@ -29,7 +29,7 @@ from amazon_ml.scenes.demo import write_scenes
 from amazon_ml.scenes.grid import Windows
 from amazon_ml.scenes.predict import predict_scene
 from amazon_ml.scenes.prepare import Prepared, prepare
-from amazon_ml.scenes.tagging import read_strips_of, strips_of
+from amazon_ml.scenes.tagging import Tagger, read_strips_of, strips_of
 
 #: Edge of a window, and windows that the network takes at once.
 _SIZE, _BATCH = 128, 64
@@ -75,7 +75,7 @@ def scenes(windows: int, backbone: str, scratch: Path) -> Contest:
     ratios, gauges = [], []
     for stride in (size, size // 2):
         how, at = SceneConfig(stride=stride), f"stride {stride}"
-        prepared = prepare(predictor, scene, how)
+        prepared = prepare(Tagger(predictor.bundle, predictor), scene, how)
         tiles = _windows(prepared)
         decode = _Decoding(prepared)
         runs |= {

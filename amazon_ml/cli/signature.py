@@ -2,8 +2,10 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -15,6 +17,8 @@ from amazon_ml.settings import build, settings_of
 _CONFIG = (
     "configuration that ships with the package, by its name, or YAML file with any of these options; later ones win"
 )
+#: Text of a parameter that means the same as that of another function.
+_AS_IN = re.compile(r"As in `([\w.]+)\.(\w+)`\.")
 
 
 def arguments_of(
@@ -49,9 +53,8 @@ def arguments_of(
 @cache  # to make that of `train` takes more time than to parse with it
 def parser_of(verb: str, call: Callable[..., Any], positionals: tuple[str, ...]) -> Parser:
     """Make the parser of a verb, which may parse several calls."""
-    text = docstring_parser.parse(inspect.getdoc(call) or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
-    meanings = {param.arg_name: param.description for param in text.params}
-    parser = Parser(prog=f"amazon-ml {verb}", description=text.short_description)
+    meanings = _meanings(call)
+    parser = Parser(prog=f"amazon-ml {verb}", description=_docstring(call).short_description)
     for name, kind in _types(call).items():
         if kind is RunConfig:
             _add_config(parser)
@@ -60,6 +63,21 @@ def parser_of(verb: str, call: Callable[..., Any], positionals: tuple[str, ...])
         else:
             _add_option(parser, inspect.signature(call).parameters[name], kind, meanings[name], name in positionals)
     return parser
+
+
+def _docstring(call: Callable[..., Any]) -> docstring_parser.Docstring:
+    return docstring_parser.parse(inspect.getdoc(call) or "", style=docstring_parser.DocstringStyle.NUMPYDOC)
+
+
+def _meanings(call: Callable[..., Any]) -> dict[str, str]:
+    """Give what the docstring says of each parameter; ``As in `module.function`.`` stands for the text there."""
+    meanings: dict[str, str] = {}
+    for param in _docstring(call).params:
+        text = param.description or ""
+        elsewhere = _AS_IN.fullmatch(text)
+        there = _meanings(getattr(import_module(elsewhere[1]), elsewhere[2])) if elsewhere else {}
+        meanings |= {name: there.get(name, text) for name in param.arg_name.split(", ")}
+    return meanings
 
 
 def option_names(call: Callable[..., Any]) -> set[str]:

@@ -224,7 +224,8 @@ class DataConfig(ReadingConfig):
         check that a network can overfit. The scores are then too high.
     soft_labels
         CSV of doubted labels, as `audit` writes it: the training target becomes the mean of the label and its
-        probability. Held-out tiles are scored with their original labels.
+        probability. Held-out tiles are scored with their original labels. These scores may be too high, since the
+        probabilities may come from networks that were trained on the held-out tiles.
     teacher
         Run or blend whose networks tag the untagged tiles, which are then trained on, too. A network that holds out a
         fold is taught only by the networks of the teacher that hold out the same fold.

@@ -15,7 +15,7 @@ from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import changed_sources, is_edited, read_recorded
+from amazon_ml.runs.hashes import changed_sources, has_hash, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def prepare(
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
     found = lint(read_submission(file), form, expect(run))
     summary = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
-    summary |= {"rows": f"{found.rows:,}", "tags per tile": f"{found.tags_per_tile:.2f}", **_about(run, file)}
+    summary |= {"rows": f"{found.rows:,}", "tags per tile": f"{found.tags_per_tile:.2f}"}
+    summary |= _about(run, file, summary["sha256"])
     return Parcel(file, message, competition, run, found, summary)
 
 
@@ -172,13 +173,16 @@ def _check_present(file: Path) -> None:
         )
 
 
-def _about(run: Path | None, file: Path) -> dict[str, str]:
-    """Give the decision of a run and its score, where they are known and the file is of them."""
+def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
+    """Give the decision of a run and its score, where the run recorded that it made the file, or a copy of it, so."""
     if run is None:
         return {}
     about = {"run": str(run)}
     if is_edited(file):
         return {**about, "edited": "the file is not as the run wrote it; the score of the run is not its score"}
+    own = Run(run).submission
+    if not has_hash(own, sha256) or changed_sources(own):
+        return {**about, "decision": f"not known: the file is not {own.name} of the run's present decision"}
     if Run(run).decision.exists():
         about["decision"] = str(read_recorded(Run(run).decision).get("rule"))
     if Run(run).metrics.exists():

@@ -105,6 +105,20 @@ def has_fast_bf16() -> bool:
     return bool(getattr(cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
+def check_precision(method: Method) -> None:
+    """Check that an engine computes in a precision, on whichever machine.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    engine = ENGINES[method.engine]
+    if method.precision is not None and method.precision not in engine.precisions:
+        raise InputError(f"`engine` {method.engine} does not compute in {method.precision}", option="precision",
+                         remedy=f"choose {' or '.join(engine.precisions)}, or another engine")  # fmt: skip
+
+
 def check_method(method: Method, device: torch.device) -> None:
     """Check that an engine and a precision can be used on a device.
 
@@ -114,9 +128,7 @@ def check_method(method: Method, device: torch.device) -> None:
         If not, with the reason.
     """
     engine = ENGINES[method.engine]
-    if method.precision is not None and method.precision not in engine.precisions:
-        raise InputError(f"`engine` {method.engine} does not compute in {method.precision}", option="precision",
-                         remedy=f"choose {' or '.join(engine.precisions)}, or another engine")  # fmt: skip
+    check_precision(method)
     if device.type != "cpu" and not engine.on_gpu:
         raise InputError(f"`engine` {method.engine} predicts on the CPU, not on {device}", option="engine",
                          remedy="choose another engine")  # fmt: skip

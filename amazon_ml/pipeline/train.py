@@ -186,6 +186,9 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
             record_tiles(run, catalog, data.store)
         task = save_provenance(run, config, catalog, processes, _teacher(run, config, begun=begun), begun=begun)
         untagged = _untagged(run, config, catalog, begun=begun)
+        if config.data.soft_labels is not None and config.data.validate:
+            log.warning("scores of held-out tiles may be too high: networks that were trained on these tiles may have "
+                        "made the labels of `data.soft_labels`; amazon-ml evaluate scores other tiles")  # fmt: skip
         for fold in folds:
             _bind(run.fold(fold), task)
         if begun:  # a new run has it from `save_config`

@@ -14,7 +14,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.report.audit_page import write_audit_page
 from amazon_ml.runs.access import check_writable, locked
 from amazon_ml.runs.folder import Run, read_oof
-from amazon_ml.runs.hashes import is_unchanged, write_table
+from amazon_ml.runs.hashes import is_edited, is_recorded, recorded, remove, write_table
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runtime.regular_files import check_regular
 
@@ -66,7 +66,9 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         }
     )
     with locked(folder, wait=True):
-        write_table(folder.audit, rows)  # with its hash, so that an edited list is noticed
+        if is_recorded(folder.audit_page):
+            remove(folder.audit_page)  # of a former list
+        write_table(folder.audit, rows, _sources(folder))  # with its hash, so that an edited list is noticed
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if show and len(rows):
         _draw(
@@ -77,10 +79,14 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         )
 
 
+def _sources(run: Run) -> list[Path]:
+    return [run.oof, run.truth]
+
+
 def _check_unedited(run: Run, *, overwrite: bool) -> None:
     """Check that the list is as this command wrote it, before it is replaced."""
     check_regular(run.audit)
-    if not overwrite and run.audit.exists() and not is_unchanged(run.audit):
+    if not overwrite and run.audit.exists() and (not is_recorded(run.audit) or is_edited(run.audit)):
         raise InputError(
             "the file was edited since it was written",
             file=run.audit,
@@ -104,5 +110,6 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     found, read = where.loc[names], read_bands(folder)
     images = [shown_channels(read, read(path, tif)) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
-    write_audit_page(folder.audit_page, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
+    with locked(folder, wait=True), recorded(folder.audit_page, _sources(folder)) as temporary:
+        write_audit_page(temporary, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
     log.info("wrote %s: %d tiles", folder.audit_page, len(names))

@@ -9,7 +9,7 @@ from pathlib import Path
 from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.paired import Difference
 from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import Cell, paragraph, table, words
 from amazon_ml.runs.access import own_paths
@@ -137,6 +137,12 @@ def lead(found: Comparison) -> str:
 def caution(found: Comparison) -> str:
     """Give the sentences below a comparison: what its intervals do not cover."""
     sentence = "Intervals show what other tiles could change, with the networks as they are; another seed changes more."
+    soft = [run["run"] for run in found["runs"] if run["soft_labels"]]
+    if soft:
+        sentence += (
+            f" The scores of {listed(soft)} may be too high: their soft labels may come from networks that were "
+            "trained on these tiles."
+        )
     others = len(found["runs"]) - 1
     if others < 2:
         return sentence

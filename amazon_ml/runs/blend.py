@@ -90,7 +90,7 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     ]
     content: BlendRecord = {"how": how, "members": records, "parameters": blender.to_dict()}
     write_json(run.blend, content)
-    _describe(run, first)
+    _describe(run, members)
     write_truth(run, targets.index.to_series(), TagSet(tags), targets.to_numpy())
     if test is not None:
         write_table(run.test, test, made_of=[run.blend])
@@ -100,9 +100,15 @@ def make_blend(run: Run, members: Sequence[Run], how: str) -> None:
     write_table(run.oof, table, made_of=[run.blend])
 
 
-def _describe(run: Run, first: Run) -> None:
-    """Write configuration, provenance and bands; the parts on tiles are those of the first member."""
+def _describe(run: Run, members: Sequence[Run]) -> None:
+    """Write configuration, provenance and bands; the parts on tiles are those of the first member.
+
+    Soft labels are those of the first member that was trained on any: the scores of the blend depend on them, too.
+    """
+    first = members[0]
     config, data = first.read_config(), first.read_provenance()["data"]
+    soft = [member.read_provenance()["data"].get("soft_labels_sha256") for member in members]
+    data["soft_labels_sha256"] = next((one for one in soft if one is not None), None)
     starts = run.read_provenance()["starts"] if run.provenance.exists() else []
     provenance: Provenance = {"starts": [*starts, this_start()], "data": data, "made_with": versions()}
     write_json(run.provenance, provenance)

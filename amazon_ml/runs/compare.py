@@ -71,7 +71,7 @@ class ComparedRun(Training):
     the fixed threshold and of the rule; ``log_loss``; ``other_scores``, average precision and F1, macro and micro, by
     the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None for the first run; ``networks``, how many it
     has, and ``megabytes`` of their weights, None where they are gone; ``predicted_per_second``, the images/s of all
-    networks together, None where that was not measured.
+    networks together, None where that was not measured; ``soft_labels``, whether it was trained on `data.soft_labels`.
     """
 
     run: str
@@ -85,6 +85,7 @@ class ComparedRun(Training):
     networks: int | None
     megabytes: float | None
     predicted_per_second: float | None
+    soft_labels: bool
 
 
 class TagDifference(TypedDict):
@@ -197,6 +198,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
                 "networks": len(files) or None,
                 "megabytes": sum(file.stat().st_size for file in files) / 1e6 if files else None,
                 "predicted_per_second": predicts,
+                "soft_labels": run.read_provenance()["data"].get("soft_labels_sha256") is not None,
                 **_training(run),
             }
             for place, (label, run, (p, _), own, files, predicts) in enumerate(

@@ -14,7 +14,7 @@ import torch
 from amazon_ml.data.batches.tolerant import TolerantFiles
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.errors import InputError
-from amazon_ml.models.engines import DEFAULT, ENGINES, REFERENCE, Forward, Method
+from amazon_ml.models.engines import DEFAULT, ENGINES, REFERENCE, Forward, Method, check_precision
 from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, predict_batches, predict_members
 from amazon_ml.runtime.allocator import keep_freed_memory
@@ -48,7 +48,7 @@ class Requested:
     Raises
     ------
     InputError
-        For other names, and for the engine ``auto`` in bf16.
+        For other names, for the engine ``auto`` in bf16, and for an engine that does not compute in the precision.
     """
 
     engine: str = "torch"
@@ -62,6 +62,8 @@ class Requested:
         if self.engine == "auto" and self.precision == "bf16":
             raise InputError("`engine` auto keeps to the probabilities of float32, and bf16 differs from them",
                              option="precision", remedy="omit `precision`, or name the engine")  # fmt: skip
+        if self.fixed is not None:
+            check_precision(self.fixed)
 
     @property
     def fixed(self) -> Method | None:
@@ -235,15 +237,24 @@ def settle(file: Path, requested: Requested, choose: Callable[[], Method], forme
     InputError
         If parts are there that were predicted with another method than the call asks for.
     """
+    used = recorded_method(file, requested, former) or choose()
+    save_method(file, used)
+    return used
+
+
+def recorded_method(file: Path, requested: Requested, former: Method | None = None) -> Method | None:
+    """Read the method of the parts that are there, and check that the call allows it; None where there are none.
+
+    Parameters and errors are those of `settle`; nothing is written.
+    """
     used = _read(file) if file.exists() else former
     if used is None:
-        used = choose()
-    elif requested.fixed not in (None, used) or (requested.fixed is None and not requested.allows(used)):
+        return None
+    if requested.fixed not in (None, used) or (requested.fixed is None and not requested.allows(used)):
         raise InputError(
             f"the folder holds parts that were predicted with `engine` {used}, and this call requests another one",
             file=file.parent, option="engine", remedy="request that engine and precision, or choose another `out`",
         )  # fmt: skip
-    save_method(file, used)
     return used
 
 

@@ -143,6 +143,25 @@ class Engine:
         return (total / len(networks.weights)).astype(np.float32)
 
 
+def name_method(method: Method, networks: Networks, *, on_gpu: bool) -> str:
+    """Name the engine and the precision in which machines with or without a GPU compute; this one may be another.
+
+    Parameters
+    ----------
+    method
+        The engine and the precision.
+    networks
+        The networks.
+    on_gpu
+        Whether the machines have a GPU.
+    """
+    if method.precision is not None:
+        return str(method)
+    on_gpu = on_gpu and ENGINES[method.engine].on_gpu and networks.trainer.accelerator != "cpu"
+    weights, cast = _precision(networks, torch.device("cuda" if on_gpu else "cpu"))
+    return f"{method} {_NAMES[cast or weights]}"
+
+
 def predict_batches(forward: Forward, batches: Iterable[torch.Tensor]) -> Probabilities:
     """Probabilities of batches of tiles: float32 (tiles, tags).
 

@@ -75,14 +75,8 @@ def predict_tiles(
         Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
-    engine
-        What computes: PyTorch (``torch``), PyTorch with batch norm folded into convolutions (``folded``), or
-        onnxruntime (``onnx``). ``auto`` times each on up to 64 of the tiles, and chooses the fastest one that agrees
-        with torch in float32: each probability to 0.002, and 99.9 % of the tags.
-    precision
-        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
-    num_workers
-        Loader processes; by default none on the CPU, one for each core with a GPU.
+    engine, precision, num_workers
+        As in `amazon_ml.runs.evaluate.evaluate`.
     shard
         Tag one part of the tiles, such as 3/16, counted from 0. An existing part is not computed again. When all parts
         are there, amazon-ml merge joins them to one table.

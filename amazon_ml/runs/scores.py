@@ -99,9 +99,10 @@ class Metrics(Breakdown):
     scored; ``rule``, the name of the run's rule; ``fbeta``, the mean F-beta over tiles by the way it is computed:
     ``fixed_0.2``, ``fitted``, ``cross_fitted``, ``cross_fitted_minus_fixed`` and ``constant`` for a run, ``fixed_0.2``,
     ``predicted`` and ``predicted_minus_fixed`` for other tiles. For a run only: ``held_out``, whether the networks were
-    not trained on these tiles; ``rules``, the score of each rule by its name; ``test``, the scores on the published
-    test split. For `evaluate` only: ``split``, the published split of the tiles; ``engine``, what predicted them, if
-    that is not PyTorch in its default precision.
+    not trained on these tiles; ``soft_labels``, there and true where they learnt `data.soft_labels`, which may come
+    from networks that were trained on these tiles; ``rules``, the score of each rule by its name; ``test``, the scores
+    on the published test split. For `evaluate` only: ``split``, the published split of the tiles; ``engine``, what
+    predicted them, if that is not PyTorch in its default precision.
     """
 
     tiles_of: str
@@ -109,6 +110,7 @@ class Metrics(Breakdown):
     beta: float
     tiles: int
     held_out: NotRequired[bool]
+    soft_labels: NotRequired[bool]
     rule: str
     fbeta: dict[str, Estimate]
     rules: NotRequired[dict[str, RuleScore]]

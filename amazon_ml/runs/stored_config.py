@@ -11,7 +11,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import ReadingConfig, TableConfig
-from amazon_ml.data.folds.folds import split_difference
+from amazon_ml.data.folds.folds import kind_difference, split_difference
 from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
@@ -145,10 +145,12 @@ def check_split(run: Run, config: RunConfig, fold: "pd.Series[int]", catalog: Ca
     InputError
         If the run made its folds of other splits, or was begun with other options of the splits.
     """
+    made = is_made_by_run(run.folds)
     difference = split_difference(fold, catalog)
+    if difference is None and (made or (begun and _names_validation(run) and catalog.valid is None)):
+        difference = kind_difference(fold, catalog)
     if difference is None:
         return
-    made = is_made_by_run(run.folds)
     if not made and not (begun and _other_splits(run, config)):
         log.info("%s is used as it was written, and the published split is not: %s", run.folds, difference)
         return
@@ -164,3 +166,11 @@ def _other_splits(run: Run, config: RunConfig) -> bool:
         return True
     former = run.read_config(checked=False).data
     return any(getattr(former, name) != getattr(config.data, name) for name in _SPLITS)
+
+
+def _names_validation(run: Run) -> bool:
+    """Whether the stored options name a validation split."""
+    if not run.config.exists():
+        return False
+    former = run.read_config(checked=False).data
+    return any("val" in given for given in (former.splits, former.labels_file) if isinstance(given, dict))

@@ -117,6 +117,8 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
         "confusions": breakdown["confusions"],
         "logic_faults": breakdown["logic_faults"],
     }
+    if held_out and data.get("soft_labels_sha256") is not None:
+        metrics["soft_labels"] = True
     tested = read_tested(folder)
     if tested is not None:
         _, p_tested, true_tested = tested

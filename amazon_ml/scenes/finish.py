@@ -1,6 +1,7 @@
 """Tags what is not stored yet of a scene, and writes the map."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,8 +29,11 @@ def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bo
     store = prepared.store(out)
     if out is not None and not store.is_writing():  # else a call was stopped, and the results are its own
         check_free(out, overwrite)
-    predictor = prepared.job.predictor
-    with store.begun(overwrite=overwrite), predictor.recorded(store.engine, store.has_parts()):
+    predictor = prepared.job.tagger.predictor
+    with (
+        store.begun(overwrite=overwrite),
+        predictor.recorded(store.engine, store.has_parts()) if predictor else nullcontext(),
+    ):
         return _tag(prepared, store, out, geojson=geojson)
 
 
@@ -43,21 +47,19 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 def _tag(prepared: Prepared, store: PartStore, out: Path | None, *, geojson: bool) -> SceneResult:
     job, paths = prepared.job, prepared.paths
-    predictor = job.predictor
+    tagger = job.tagger
     found = predict_windows(job, store)
     more = _value_notes(found, job.mosaic.places[0].file.dtype)
     for note in more:
         log.warning(note)
-    predicted = decide(predictor, found.p)
+    predicted = decide(tagger.bundle.decision.rule, found.p)
     notes = (*prepared.notes, *more)
-    result = SceneResult(
-        job.mosaic.grid, job.windows, predictor.tags, found.p, predicted, found.valid, job.inside, notes
-    )
+    result = SceneResult(job.mosaic.grid, job.windows, tagger.tags, found.p, predicted, found.valid, job.inside, notes)
     if out is not None:
         about = {
             "scene": list(paths), "options": asdict(prepared.how), "gsd": prepared.gsd,
-            "networks": made_of(predictor.bundle), "frequencies": dict(predictor.bundle.frequencies),
-            "engine": predictor.engine,
+            "networks": made_of(tagger.bundle), "frequencies": dict(tagger.bundle.frequencies),
+            "engine": tagger.engine,
         }  # fmt: skip
         store.begin_writing()
         write_outputs(out, result, found.picture, about, title=scene_title(paths), geojson=geojson)

@@ -30,6 +30,8 @@ class Plan:
         Numbers of the strips that have cells.
     engine, precision
         What computes, see `amazon_ml.Predictor`.
+    method
+        Name of the engine and the precision that computes, also where `precision` leaves it to the machine.
     """
 
     run: str
@@ -40,6 +42,7 @@ class Plan:
     strips: tuple[int, ...]
     engine: str
     precision: str | None
+    method: str
 
 
 def read_shards(out: Path) -> Plan | None:
@@ -57,7 +60,7 @@ def read_shards(out: Path) -> Plan | None:
         plan = Plan(
             str(content["run"]), tuple(map(str, content["scene"])), dict(content["options"]), str(content["folder"]),
             int(content["shards"]), tuple(map(int, content["strips"])), str(content["engine"]),
-            None if content["precision"] is None else str(content["precision"]),
+            None if content["precision"] is None else str(content["precision"]), str(content["method"]),
         )  # fmt: skip
         if not 1 <= plan.shards <= len(plan.strips):
             raise ValueError(f"{plan.shards} shards of {len(plan.strips)} strips")

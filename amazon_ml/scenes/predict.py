@@ -14,6 +14,7 @@ from amazon_ml.scenes.outputs import check_folder
 from amazon_ml.scenes.prepare import prepare
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.shards import predict_shard
+from amazon_ml.scenes.tagging import Tagger
 
 
 def tag_scene(
@@ -38,7 +39,7 @@ def tag_scene(
         onnxruntime (``onnx``). ``auto`` times each on up to 64 of the first windows, and chooses the fastest one that
         agrees with torch in float32: each probability to 0.002, and 99.9 % of the tags.
     precision
-        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
+        As in `amazon_ml.runs.evaluate.evaluate`.
     geojson
         Write cells.geojson, too, in longitude and latitude.
     shard
@@ -55,7 +56,8 @@ def tag_scene(
         if given:
             raise InputError(f"`shard` writes no map, which `{option}` is for", option=option,
                              remedy="use it in amazon-ml scene merge")  # fmt: skip
-    predict_shard(run, prepare(predictor, scene, how, out=out), scene, out, parse_shard(shard))
+    prepared = prepare(Tagger(predictor.bundle, predictor), scene, how, out=out)
+    predict_shard(run, prepared, scene, out, parse_shard(shard), predictor)
     return None
 
 
@@ -90,4 +92,5 @@ def predict_scene(
     InputError
         If a file cannot be read, does not fit the networks, or an output exists.
     """
-    return finish(prepare(predictor, scene, how, out=out), out, geojson=geojson, overwrite=overwrite)
+    prepared = prepare(Tagger(predictor.bundle, predictor), scene, how, out=out)
+    return finish(prepared, out, geojson=geojson, overwrite=overwrite)

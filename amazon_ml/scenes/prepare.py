@@ -11,8 +11,7 @@ import numpy as np
 from amazon_ml.data.readers.reader_file import describe_reader
 from amazon_ml.errors import InputError
 from amazon_ml.models.engines import REFERENCE
-from amazon_ml.predictor import Predictor
-from amazon_ml.runs.bundle import Networks
+from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.inference import all_members
 from amazon_ml.runs.predict import made_of
 from amazon_ml.runtime.files import sha256_of
@@ -24,7 +23,7 @@ from amazon_ml.scenes.parts import PartStore, hash_request
 from amazon_ml.scenes.placing import SAME, name_crs, place_files
 from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.stored import read_frame
-from amazon_ml.scenes.tagging import Job, check_memory, rows_of_strips
+from amazon_ml.scenes.tagging import Job, Tagger, check_memory, rows_of_strips
 from amazon_ml.scenes.values import choose_scaling, order_bands
 from amazon_ml.scenes.virtual import check_virtual
 
@@ -69,16 +68,18 @@ class Prepared:
 
 
 def prepare(
-    predictor: Predictor, scene: str | Path | Sequence[str | Path], how: SceneConfig, *, out: Path | None = None
+    tagger: Tagger, scene: str | Path | Sequence[str | Path], how: SceneConfig, *, out: Path | None = None
 ) -> Prepared:
     """Check a scene and the options, and place its windows; nothing is written.
 
     Parameters
     ----------
-    predictor, scene, how, out
+    tagger
+        The networks and the rule.
+    scene, how, out
         As for `predict_scene`.
     """
-    networks = _networks(predictor)
+    networks = _networks(tagger.bundle)
     named = [scene] if isinstance(scene, str | Path) else list(scene)
     paths = find_files(named, allow_remote=how.allow_remote)
     files = [describe_file(path, allow_remote=how.allow_remote) for path in paths]
@@ -107,7 +108,7 @@ def prepare(
     notes = [*mosaic.notes, *_size_notes(windows), *notes]
     for note in notes:
         log.warning(note)
-    job = Job(predictor, networks.batch_size, mosaic, needed, scaling, windows, how.valid, inside)
+    job = Job(tagger, networks.batch_size, mosaic, needed, scaling, windows, how.valid, inside)
     rows, columns = windows.shape
     log.info(
         "%s x %s windows of %s px, every %s px, in %s", f"{rows:,}", f"{columns:,}", windows.size, windows.stride,
@@ -122,12 +123,12 @@ def _files_of(how: SceneConfig) -> list[Path]:
     return like if how.aoi is None else [*like, Path(how.aoi)]
 
 
-def _networks(predictor: Predictor) -> Networks:
+def _networks(bundle: Bundle) -> Networks:
     """Give the networks whose tiles the windows are: of a blend, those with the largest; others get these scaled down.
 
     Members of a blend must read the same ground and bands.
     """
-    members = all_members(predictor.bundle.networks)
+    members = all_members(bundle.networks)
     largest = max(members, key=lambda one: one.size)
     for other in members:
         if other.read != largest.read or not _same_ground(other, largest):
@@ -158,14 +159,14 @@ def _size_notes(windows: Windows) -> list[str]:
 def _request(job: Job, how: SceneConfig) -> str:
     """Hash all that the probabilities depend on."""
     files = [[*_identity(place.file.path), job.needed.orders[place.file.path]] for place in job.mosaic.places]
-    engine = job.predictor.engine
+    tagger, engine = job.tagger, job.tagger.engine
     return hash_request({
         **({} if engine in (None, str(REFERENCE)) else {"engine": engine}),
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
         "reader": describe_reader(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
-        "bundle": made_of(job.predictor.bundle), "tags": job.predictor.tags, "strips": rows_of_strips(job),
-        "views": [[one.model.tta, one.size] for one in all_members(job.predictor.bundle.networks)],
+        "bundle": made_of(tagger.bundle), "tags": tagger.tags, "strips": rows_of_strips(job),
+        "views": [[one.model.tta, one.size] for one in all_members(tagger.bundle.networks)],
     })  # fmt: skip
 
 

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 from amazon_ml.errors import InputError, listed
-from amazon_ml.models.engines import EngineName, PrecisionName
+from amazon_ml.models.engines import DEFAULT
 from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.engine_choice import Requested, recorded_method
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runs.shards import Shard
 from amazon_ml.scenes.config import SceneConfig
@@ -22,13 +23,13 @@ from amazon_ml.scenes.plan import Plan, read_shards, strips_of_shard
 from amazon_ml.scenes.prepare import Prepared, prepare
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import is_remote
-from amazon_ml.scenes.tagging import predict_strips, stored_part, strips_of
+from amazon_ml.scenes.tagging import Tagger, predict_strips, stored_part, strips_of
 from amazon_ml.settings import build
 
 log = logging.getLogger(__name__)
 
 
-def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int) -> Plan:
+def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int, requested: Requested) -> Plan:
     """Divide the strips of a scene into shards.
 
     Raises
@@ -36,8 +37,8 @@ def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int)
     InputError
         If there are more shards than strips, or the engine is to be chosen.
     """
-    requested = prepared.job.predictor.requested
-    if requested.fixed is None:
+    method = prepared.job.tagger.engine
+    if requested.fixed is None or method is None:
         raise InputError("the processes of shards might choose different engines", option="engine",
                          remedy="name the engine and the precision, without auto")  # fmt: skip
     strips = tuple(number for number, _ in strips_of(prepared.job))
@@ -53,6 +54,7 @@ def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int)
         strips,
         requested.engine,
         requested.precision,
+        method,
     )
 
 
@@ -68,7 +70,9 @@ def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = Fa
         pass
 
 
-def predict_shard(run: Path, prepared: Prepared, scene: Sequence[str], out: Path, shard: Shard) -> None:
+def predict_shard(
+    run: Path, prepared: Prepared, scene: Sequence[str], out: Path, shard: Shard, predictor: Predictor
+) -> None:
     """Tag the strips of a shard into the parts of an output folder; strips that are there are not tagged again.
 
     Parameters
@@ -83,15 +87,17 @@ def predict_shard(run: Path, prepared: Prepared, scene: Sequence[str], out: Path
         The output folder.
     shard
         The shard.
+    predictor
+        What computes.
     """
     job, store = prepared.job, prepared.store(out)
-    plan = plan_shards(run, prepared, scene, shard.count)
+    plan = plan_shards(run, prepared, scene, shard.count, predictor.requested)
     everything = strips_of(job)
     strips = [everything[at] for at in strips_of_shard(shard, len(everything))]
     with (
         store.shared(asdict(plan)),
         store.shard(shard.number, shard.count),
-        job.predictor.recorded(store.engine, store.has_parts()),
+        predictor.recorded(store.engine, store.has_parts()),
     ):
         todo = [(number, part) for number, part in strips if stored_part(job, store, number, part) is None]
         if todo:
@@ -119,11 +125,10 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
     run = _there(plan.run, plan)
     named = {name: _there(path, plan) for name in ("aoi", "like") if (path := plan.options.get(name))}
     how = build(SceneConfig, {**plan.options, **named})
-    predictor = Predictor.load(
-        Path(run), engine=cast(EngineName, plan.engine), precision=cast(PrecisionName | None, plan.precision)
-    )
-    check_folder(out, inputs_of(Path(run), predictor.bundle))
-    prepared = prepare(predictor, [_there(path, plan) for path in plan.scene], how, out=out)
+    bundle = open_bundle(Path(run).expanduser())
+    check_folder(out, inputs_of(Path(run), bundle))
+    tagger = Tagger(bundle, elsewhere=plan.method)
+    prepared = prepare(tagger, [_there(path, plan) for path in plan.scene], how, out=out)
     store = prepared.store(out)
     if not store.is_begun():
         raise InputError(
@@ -143,6 +148,8 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
             if any(plan.strips[at] in missing for at in strips_of_shard(Shard(shard, plan.shards), len(strips)))
         ]
         raise InputError(problem, file=out / PARTS, remedy=f"run scene predict with `shard` {listed(shards)}")
+    if store.engine is not None:
+        recorded_method(store.engine, Requested(plan.engine, plan.precision), DEFAULT)
     return finish(prepared, out, geojson=geojson, overwrite=overwrite)
 
 

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from amazon_ml.data.config import LevelType
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Image, Mask
+from amazon_ml.decisions.crossfit import Rule
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
 from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runtime.progress import counted
 from amazon_ml.scenes.grid import Windows
 from amazon_ml.scenes.parts import Part, PartStore
@@ -38,12 +40,54 @@ _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True)
+class Tagger:
+    """The networks and the rule that a scene is tagged with.
+
+    Parameters
+    ----------
+    bundle
+        The networks and the rule.
+    predictor
+        What computes; None where all strips are computed elsewhere, so that no networks are loaded.
+    elsewhere
+        Name of the engine and the precision there.
+    """
+
+    bundle: Bundle
+    predictor: Predictor | None = None
+    elsewhere: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags, in the order of the probabilities."""
+        return tuple(self.bundle.decision.tags)
+
+    @property
+    def engine(self) -> str | None:
+        """The engine and the precision; None where ``auto`` has not been decided yet."""
+        return self.elsewhere if self.predictor is None else self.predictor.engine
+
+    @property
+    def computing(self) -> Predictor:
+        """What computes.
+
+        Raises
+        ------
+        InputError
+            If all strips are computed elsewhere: one of them was removed after they were listed.
+        """
+        if self.predictor is None:
+            raise InputError("a strip was removed while strips were joined", remedy="tag its shard again")
+        return self.predictor
+
+
+@dataclass(frozen=True)
 class Job:
     """What is predicted, and how.
 
     Parameters
     ----------
-    predictor
+    tagger
         The networks and the rule.
     batch_size
         Windows that the networks take at once.
@@ -57,7 +101,7 @@ class Job:
         Share of each cell inside the area of interest; cells with 0 get no probabilities.
     """
 
-    predictor: Predictor
+    tagger: Tagger
     batch_size: int
     mosaic: Mosaic
     needed: Needed
@@ -117,15 +161,13 @@ def stored_part(job: Job, store: PartStore, number: int, part: slice) -> Part | 
     """Read the part of a strip; None where it is missing or damaged."""
     first, last = picture_rows(job.windows, part, picture_factor(job.mosaic.grid))
     columns, width = job.windows.shape[1], picture_size(job.mosaic.grid)[1]
-    return store.read(
-        number, (part.stop - part.start, columns, len(job.predictor.tags)), (max(0, last - first), width, 4)
-    )
+    return store.read(number, (part.stop - part.start, columns, len(job.tagger.tags)), (max(0, last - first), width, 4))
 
 
 def predict_windows(job: Job, store: PartStore) -> Found:
     """Predict all windows, part by part; parts that are stored are not predicted again."""
     strips = strips_of(job)
-    p = np.full((*job.windows.shape, len(job.predictor.tags)), np.nan, dtype=np.float32)
+    p = np.full((*job.windows.shape, len(job.tagger.tags)), np.nan, dtype=np.float32)
     valid = np.zeros(job.windows.shape, dtype=np.float32)
     picture, factor = empty_picture(job.mosaic.grid), picture_factor(job.mosaic.grid)
     seen = np.zeros(3, dtype=np.int64)
@@ -187,14 +229,14 @@ def _rows(strips: Sequence[tuple[int, slice]]) -> int:
     return sum(part.stop - part.start for _, part in strips)
 
 
-def decide(predictor: Predictor, p: npt.NDArray[np.float32]) -> MultiHot:
+def decide(rule: Rule, p: npt.NDArray[np.float32]) -> MultiHot:
     """Apply the decision rule to all cells with probabilities; the others get no tags."""
     flat = p.reshape(-1, p.shape[-1])
     known = np.flatnonzero(~np.isnan(flat[:, 0]))
     predicted = np.zeros(flat.shape, dtype=np.uint8)
     for first in range(0, len(known), _DECIDED):
         some = known[first : first + _DECIDED]
-        predicted[some] = predictor.rule.predict(flat[some])
+        predicted[some] = rule.predict(flat[some])
     return predicted.reshape(p.shape)
 
 
@@ -244,7 +286,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> tuple[npt.NDArray[np.
     windows, size = job.windows, job.windows.size
     channels, shown = _padded(strip.channels, windows), _padded(strip.valid, windows)
     whole = bool(shown.all())
-    p = np.full((part.stop - part.start, windows.shape[1], len(job.predictor.tags)), np.nan, dtype=np.float32)
+    p = np.full((part.stop - part.start, windows.shape[1], len(job.tagger.tags)), np.nan, dtype=np.float32)
     valid = np.ones(p.shape[:2], dtype=np.float32)
     places = [
         [np.s_[top : top + size, left : left + size] for left in windows.across.starts.tolist()]
@@ -262,7 +304,7 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> tuple[npt.NDArray[np.
             tiles[slot] = channels[here]
             if not whole:
                 fill_holes(tiles[slot], shown[here])
-        p[some[:, 0], some[:, 1]] = job.predictor.predict_proba(
+        p[some[:, 0], some[:, 1]] = job.tagger.computing.predict_proba(
             tiles, scale=True
         )  # for members of a blend that read smaller ones
     return p, valid

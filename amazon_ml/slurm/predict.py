@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from amazon_ml.errors import InputError
 from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.runs.bundle import open_bundle
 from amazon_ml.runs.engine_choice import Requested
@@ -11,9 +10,10 @@ from amazon_ml.runs.saving import check_defuse
 from amazon_ml.runs.shards import Parts, check_ending
 from amazon_ml.runs.skipping import Policy
 from amazon_ml.runtime.outputs import check_outputs
+from amazon_ml.slurm.config import PREDICT_JOBS, PredictJobsConfig, check_shard_jobs
 from amazon_ml.slurm.job import TASK, Job
 from amazon_ml.slurm.site import check_text
-from amazon_ml.slurm.submit import check_not_live, job_folder, site_with, write_jobs
+from amazon_ml.slurm.submit import check_not_live, job_folder, site_of, write_jobs
 
 
 def predict_jobs(
@@ -24,17 +24,10 @@ def predict_jobs(
     *,
     engine: EngineName = "torch",
     precision: PrecisionName | None = None,
-    site: Path | None = None,
-    gpus_per_node: int = 0,
-    time: str | None = None,
-    partition: str | None = None,
-    memory: str | None = None,
-    at_once: int | None = None,
-    requeue: bool = True,
+    jobs: PredictJobsConfig = PREDICT_JOBS,
     skip_broken: bool = False,
     broken: Path | None = None,
     defuse: bool = False,
-    submit: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write job scripts that tag a folder of tiles in shards, and join the parts.
@@ -56,42 +49,27 @@ def predict_jobs(
         What computes: ``torch``, ``folded``, ``onnx`` or ``auto``, as in amazon-ml predict. With ``auto``, the first
         task chooses for all.
     precision
-        ``float32``, ``bf16`` or ``auto``. By default float32 on a CPU, and the precision of training on a GPU.
-    site
-        YAML file with the settings of the cluster.
-    gpus_per_node
-        1 to predict on a GPU.
-    time
-        Longest time of a task, HH:MM:SS.
-    partition
-        Queue of the jobs.
-    memory
-        Memory of a node, such as 64G.
-    at_once
-        Most shards that are predicted at the same time.
-    requeue
-        Queue a shard again after it was preempted.
+        As in `amazon_ml.runs.evaluate.evaluate`.
+    jobs
+        How the jobs run.
     skip_broken
         Leave out tiles that cannot be read, instead of refusing the folder.
     broken
         CSV to write: the tiles that cannot be read, with the reasons, as far as they are found now.
     defuse
-        Put an apostrophe before cells of a CSV that a spreadsheet would read as a formula.
-    submit
-        Submit the jobs.
+        As in `amazon_ml.runs.shards.merge`.
     overwrite
         Replace an existing table.
     """
     check_ending(out)
     check_defuse(out, defuse)
     Requested(engine, precision)  # refuses what no task could do
-    if gpus_per_node not in (0, 1) or (at_once or 1) < 1:
-        raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
+    check_shard_jobs(jobs)
     for name, value in (("run", run), ("`tiles`", tiles), ("`out`", out)):
         check_text(value, name)
-    chosen = site_with(site, time=time, partition=partition, memory=memory)
+    chosen = site_of(jobs)
     parts = Parts(out.absolute().with_name(f"{out.name}.parts"))
-    if submit:
+    if jobs.submit:
         check_not_live(parts.path)
     inputs = inputs_of(run, open_bundle(run), tiles)
     check_outputs({"out": out, "broken": broken}, inputs, overwrite=overwrite)
@@ -108,10 +86,10 @@ def predict_jobs(
         ("predict", source, *of, "--shard", f"{TASK}/{shards}", *how, *skip),
         folder,
         tasks=tuple(range(shards)),
-        at_once=at_once,
-        gpus_per_node=gpus_per_node,
-        requeue=requeue,
+        at_once=jobs.at_once,
+        gpus_per_node=jobs.gpus_per_node,
+        requeue=jobs.requeue,
     )
     about = f"Joins the parts to {out.name}, or lists missing parts."
     merge = Job("merge", about, ("merge", str(parts.path), "--out", str(out.absolute()), "--overwrite", *plain), folder)
-    write_jobs([predict, merge], chosen, submit_jobs=submit)
+    write_jobs([predict, merge], chosen, submit_jobs=jobs.submit)

@@ -6,17 +6,22 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError
 from amazon_ml.models.engines import EngineName, PrecisionName
-from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import Bundle, open_bundle
+from amazon_ml.runs.engine_choice import Requested
+from amazon_ml.runs.inference import all_members, load_taggers, name_method
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.scenes.config import SCENE, SceneConfig
 from amazon_ml.scenes.finish import check_free
 from amazon_ml.scenes.outputs import check_folder
+from amazon_ml.scenes.plan import read_shards
 from amazon_ml.scenes.prepare import prepare
 from amazon_ml.scenes.shards import plan_shards, save_plan
 from amazon_ml.scenes.sources import is_remote
+from amazon_ml.scenes.tagging import Tagger
+from amazon_ml.slurm.config import SCENE_JOBS, SceneJobsConfig, check_shard_jobs
 from amazon_ml.slurm.job import TASK, Job
 from amazon_ml.slurm.site import check_text
-from amazon_ml.slurm.submit import check_not_live, job_folder, site_with, write_jobs
+from amazon_ml.slurm.submit import check_not_live, job_folder, site_of, write_jobs
 
 #: Options that name files.
 _PATHS = ("aoi", "like")
@@ -24,9 +29,7 @@ _PATHS = ("aoi", "like")
 
 def scene_jobs(
     run: Path, *, scene: list[str], out: Path, shards: int, how: SceneConfig = SCENE, engine: EngineName = "torch",
-    precision: PrecisionName | None = None, geojson: bool = False,
-    site: Path | None = None, gpus_per_node: int = 0, time: str | None = None, partition: str | None = None,
-    memory: str | None = None, at_once: int | None = None, requeue: bool = True, submit: bool = False,
+    precision: PrecisionName | None = None, geojson: bool = False, jobs: SceneJobsConfig = SCENE_JOBS,
     overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Write job scripts that tag a scene in shards, and join them to the map.
@@ -38,7 +41,7 @@ def scene_jobs(
     run
         Run folder, trained and tuned, or a bundle.
     scene
-        GeoTIFF, JPEG 2000 or VRT, several of them, or folders. All files together make one scene.
+        As in `amazon_ml.scenes.cut.cut_scene`.
     out
         Folder of the map; its subfolder slurm gets the scripts and their output.
     shards
@@ -52,42 +55,29 @@ def scene_jobs(
         ``float32`` or ``bf16``. By default float32 on a CPU, and the precision of training on a GPU.
     geojson
         Write cells.geojson, too, in longitude and latitude.
-    site
-        YAML file with the settings of the cluster.
-    gpus_per_node
-        1 to predict on a GPU.
-    time
-        Longest time of a task, HH:MM:SS.
-    partition
-        Queue of the jobs.
-    memory
-        Memory of a node, such as 64G.
-    at_once
-        Most shards that are tagged at the same time.
-    requeue
-        Queue a shard again after it was preempted.
-    submit
-        Submit the jobs.
+    jobs
+        How the jobs run.
     overwrite
         Replace existing results, and the beginning of another call.
     """
-    if gpus_per_node not in (0, 1) or (at_once is not None and at_once < 1):
-        raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
+    check_shard_jobs(jobs)
     options = {name: value for name, value in _given(how).items() if value is not None}
     for name, text in (("run", run), ("`out`", out), *((f"`{name}`", text) for name, text in options.items()),
                        *(("`scene`", one) for one in scene)):  # fmt: skip
         check_text(text, name)
-    chosen = site_with(site, time=time, partition=partition, memory=memory)
+    chosen = site_of(jobs)
     place = out.absolute()
-    if submit:
+    if jobs.submit:
         check_not_live(place)
     source = run.expanduser().absolute()
     files = [one if is_remote(one) else str(Path(one).expanduser().absolute()) for one in scene]
-    predictor = Predictor.load(source, engine=engine, precision=precision)
-    check_folder(out, [source, *inputs_of(source, predictor.bundle)])
+    requested, bundle = Requested(engine, precision), open_bundle(source)
+    _check_networks(bundle)
+    check_folder(out, [source, *inputs_of(source, bundle)])
     check_free(out, overwrite)
-    prepared = prepare(predictor, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
-    plan = plan_shards(source, prepared, files, shards)
+    tagger = Tagger(bundle, elsewhere=_method_of_tasks(place, requested, bundle, on_gpu=jobs.gpus_per_node > 0))
+    prepared = prepare(tagger, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
+    plan = plan_shards(source, prepared, files, shards, requested)
     save_plan(prepared, place, plan, overwrite=overwrite)
     words = [f"--{name}={value}" for name, value in options.items()]
     words += [] if engine == "torch" else [f"--engine={engine}"]
@@ -99,14 +89,34 @@ def scene_jobs(
          "--shard", f"{TASK}/{shards}", *words),
         job_folder(place),
         tasks=tuple(range(shards)),
-        at_once=at_once,
-        gpus_per_node=gpus_per_node,
-        requeue=requeue,
+        at_once=jobs.at_once,
+        gpus_per_node=jobs.gpus_per_node,
+        requeue=jobs.requeue,
     )  # fmt: skip
     more = ("--geojson", "true") if geojson else ()
     about = f"Joins the shards to the map {place.name}, or lists strips that are missing."
     merge = Job("scene-merge", about, ("scene", "merge", str(place), "--overwrite", *more), job_folder(place))
-    write_jobs([tag, merge], chosen, submit_jobs=submit)
+    write_jobs([tag, merge], chosen, submit_jobs=jobs.submit)
+
+
+def _check_networks(bundle: Bundle) -> None:
+    """Check that each network can be loaded, before a task has to; the engines of the nodes may be missing here."""
+    for member in all_members(bundle.networks):
+        for _ in load_taggers(member):
+            pass
+
+
+def _method_of_tasks(out: Path, requested: Requested, bundle: Bundle, *, on_gpu: bool) -> str | None:
+    """Name the engine and the precision of the tasks, as tasks that ran recorded them; None where there is a choice."""
+    if requested.fixed is None:
+        return None
+    try:
+        former = read_shards(out)
+    except InputError:  # the plan is written anew
+        former = None
+    if former is not None and (former.engine, former.precision) == (requested.engine, requested.precision):
+        return former.method
+    return name_method(requested.fixed, all_members(bundle.networks)[0], on_gpu=on_gpu)
 
 
 def _given(how: SceneConfig) -> dict[str, str | None]:

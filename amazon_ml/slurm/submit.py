@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json, write_json, write_text
 from amazon_ml.slurm.client import is_live, submit
+from amazon_ml.slurm.config import ClusterConfig
 from amazon_ml.slurm.job import Job, script
 from amazon_ml.slurm.site import Site, check_site, check_text, check_time, read_site
 
@@ -32,9 +33,10 @@ def job_folder(path: Path) -> Path:
     return path / "slurm"
 
 
-def site_with(path: Path | None, **options: str | None) -> Site:
+def site_of(jobs: ClusterConfig) -> Site:
     """Read a site, and replace its settings by options that are given."""
-    check_time(options.get("time"))
+    path, options = jobs.site, {name: getattr(jobs, name) for name in ("time", "partition", "memory")}
+    check_time(jobs.time)
     for name, value in options.items():
         check_text(value, f"`{name}`")
     check_text(Path.cwd(), "the current folder")

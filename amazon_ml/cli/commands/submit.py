@@ -25,7 +25,7 @@ def lint(
     sample
         Sample submission with the names and their order.
     examples
-        Number of cases of each kind that are shown; the JSON holds all.
+        As in `amazon_ml.cli.commands.data.check`.
     json
         File for the content and all findings.
     overwrite

@@ -50,6 +50,8 @@ def _other_table(metrics: Breakdown) -> Table:
 
 def _score_table(metrics: Metrics, beta: str) -> Table:
     trained_on = "but the network was trained on these tiles" if metrics.get("held_out") is False else "honest"
+    if metrics.get("soft_labels"):
+        trained_on = "may be too high: soft labels may depend on these tiles"
     return _fbeta_table(metrics["fbeta"], metrics["rule"], beta, metrics["tiles"], _title(metrics), trained_on)
 
 

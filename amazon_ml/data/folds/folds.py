@@ -277,3 +277,21 @@ def split_difference(fold: "pd.Series[int]", catalog: Catalog) -> str | None:
         f"fold 0 is not the published validation split: {differs.sum():,} tiles are in only one of them, such as "
         f"{catalog.labelled['image_name'].iloc[at]}, which is in {here} and not in {there}"
     )
+
+
+def kind_difference(fold: "pd.Series[int]", catalog: Catalog) -> str | None:
+    """Say where made folds are a published division and now none is published, or the other way; None where not.
+
+    Parameters
+    ----------
+    fold
+        Fold of each labelled tile, as `fold_catalog` made it.
+    catalog
+        The tiles.
+    """
+    was_published = bool(fold.eq(NEVER_HELD_OUT).any())
+    if was_published == (catalog.valid is not None):
+        return None
+    if was_published:
+        return "fold 0 is a published validation split, and now no such split is given"
+    return "the folds are those of a cross-validation, and now a published validation split is given"

@@ -11,6 +11,12 @@ from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import strip
 from amazon_ml.runs.scores import Breakdown
 
+#: Says why the score of a run that was trained on soft labels is not honest.
+SOFT_LABELS = (
+    "The networks were trained on soft labels, which may come from networks that were trained on the tiles that are "
+    "scored here, so the scores may be too high."
+)
+
 
 def score_section(results: Results) -> Section:
     """Show the score, and compare it."""
@@ -33,6 +39,8 @@ def score_section(results: Results) -> Section:
 
 
 def _honesty(results: Results) -> str:
+    if results.metrics.get("soft_labels"):
+        return SOFT_LABELS
     if results.metrics["held_out"]:
         return "Networks and thresholds were fitted without the tiles that they tagged here."
     return "The network was trained on these tiles, so the score says little about others."

@@ -18,7 +18,7 @@ from amazon_ml.report.page.gallery import gallery_section
 from amazon_ml.report.page.html import paragraph
 from amazon_ml.report.page.provenance import provenance_section
 from amazon_ml.report.page.results import Results, read_results
-from amazon_ml.report.page.score import score_section, test_section
+from amazon_ml.report.page.score import SOFT_LABELS, score_section, test_section
 from amazon_ml.report.page.tags import tags_section
 from amazon_ml.report.page.thresholds import thresholds_section
 from amazon_ml.report.page.thumbnails import data_uri
@@ -100,6 +100,8 @@ def _lead(results: Results) -> str:
         lines.append(paragraph("These tiles are generated: the results say nothing about real tiles.", "warning"))
     if not results.metrics["held_out"]:
         lines.append(paragraph("The network was trained on these tiles, so all scores are too high.", "warning"))
+    if results.metrics.get("soft_labels"):
+        lines.append(paragraph(SOFT_LABELS, "warning"))
     return "\n".join(lines)
 
 
