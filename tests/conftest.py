@@ -57,7 +57,8 @@ with contextlib.suppress(ImportError, AttributeError):
     _onnx: Any = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
     _onnx.get_torchlib_ops = cache(lambda: importlib.import_module(_onnx._name).get_torchlib_ops())
 
-os.fsync = lambda file: None  # no test cuts the power, and a run waits for the disk twenty times
+# No test cuts the power, and a run waits for the disk twenty times.
+pytest.MonkeyPatch().setattr(os, "fsync", lambda _: None)
 
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
 settings.load_profile("tests")

@@ -245,9 +245,7 @@ def test_steps_after_d4_see_the_tile_in_its_symmetry(tmp_path: Path) -> None:
     cv2.imwrite(path, NOISE)
     inverted: list[dict[str, dict[str, Any]]] = [dict(D4), {"InvertImg": {"p": 1.0}}]
     alone, followed = (
-        TileDataset(files([path], 12), augmentation=Augmentation(steps, seed=0))
-        .__getitems__(list(range(20)))["image"]
-        .numpy()
+        TileDataset(files([path], 12), augmentation=Augmentation(steps, seed=0)).fetch(list(range(20)))["image"].numpy()
         for steps in ([dict(D4)], inverted)
     )
     np.testing.assert_array_equal(followed, 255 - alone)
@@ -285,7 +283,7 @@ def test_batches_do_not_depend_on_workers_order_or_what_came_before(tmp_path: Pa
     for epoch, batch in ((1, alone[7]), (0, alone[0])):
         for slot in (3, 0):
             key = epoch * 17 + int(batch["index"][slot])
-            np.testing.assert_array_equal(images(dataset.__getitems__([key]))[0], images(batch)[slot])
+            np.testing.assert_array_equal(images(dataset.fetch([key]))[0], images(batch)[slot])
 
 
 def test_mix_is_made_of_its_options_with_the_seed() -> None:
