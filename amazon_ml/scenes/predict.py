@@ -57,7 +57,7 @@ def tag_scene(
             raise InputError(f"`shard` writes no map, which `{option}` is for", option=option,
                              remedy="use it in amazon-ml scene merge")  # fmt: skip
     prepared = prepare(Tagger(predictor.bundle, predictor), scene, how, out=out)
-    predict_shard(run, prepared, scene, out, parse_shard(shard), predictor)
+    predict_shard(run, prepared, scene, out, parse_shard(shard))
     return None
 
 
