@@ -11,7 +11,7 @@ from amazon_ml.data.config import DataConfig
 from amazon_ml.data.readers.images import Image
 from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.decisions.label_errors import contradictions
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import InputError, WorkError, check_least
 from amazon_ml.report.audit_page import write_audit_page
 from amazon_ml.runs.access import check_writable, locked
 from amazon_ml.runs.folder import Run, read_oof
@@ -41,8 +41,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     overwrite
         Replace an audit.csv or audit.html that somebody edited, or that has no recorded hash.
     """
-    if top < 1 or show < 0:
-        raise InputError("`top` must be at least 1, `show` not below 0")
+    check_least("top", top, 1)
+    check_least("show", show, 0)
     folder = Run(run)
     config = folder.read_config()
     if not config.data.validate:
