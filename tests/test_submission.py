@@ -266,3 +266,27 @@ def test_a_score_that_is_not_that_of_the_file_is_not_shown_as_one(tmp_path: Path
     assert shown() is None
     write_decision(Run(run), decided)
     assert shown() == "0.9000"
+
+
+def test_a_file_that_was_made_elsewhere_is_known_until_its_decision_changes(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(tmp_path / "s.csv", ["c", "a", "b"])
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+
+    def known(file: Path, form: Path) -> bool:
+        return prepare(file, message="m", run=run, sample=form).summary["decision"] == "fixed"
+
+    make_submission(run, order, first)
+    make_submission(run, sample(tmp_path / "t.csv", ["b", "c", "a"]), second)
+    assert not (run / "submission.csv").exists()
+    assert known(first, order) and known(second, tmp_path / "t.csv")
+    first.write_bytes(first.read_bytes().replace(b"clear", b"water"))
+    assert not known(first, order)
+    rule = FixedThreshold(0.3).fit(np.ones((1, 3)), np.ones((1, 3)))
+    write_decision(Run(run), Decision("fixed", rule, TAGS, beta=2.0))
+    assert not known(second, tmp_path / "t.csv")
+    make_submission(run, order, first, overwrite=True)
+    assert known(first, order)
+    assert list(json.loads((run / "hashes.json").read_text())["files"]["submission.csv elsewhere"][0]["made_of"]) == [
+        "decision.json", "test.parquet"
+    ]  # fmt: skip

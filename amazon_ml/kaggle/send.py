@@ -15,7 +15,7 @@ from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import changed_sources, has_hash, is_edited, read_recorded
+from amazon_ml.runs.hashes import changed_sources, has_hash, is_copy, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -181,8 +181,8 @@ def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
     if is_edited(file):
         return {**about, "edited": "the file is not as the run wrote it; the score of the run is not its score"}
     own = Run(run).submission
-    if not has_hash(own, sha256) or changed_sources(own):
-        return {**about, "decision": f"not known: the file is not {own.name} of the run's present decision"}
+    if not is_copy(own, sha256) and (not has_hash(own, sha256) or changed_sources(own)):
+        return {**about, "decision": "not known: the run has not recorded this file with its present decision"}
     decision = Run(run).decision
     if decision.exists():
         about["decision"] = str(read_recorded(decision).get("rule"))
