@@ -40,7 +40,7 @@ def scene_jobs(
     run
         Run folder, trained and tuned, or a bundle.
     scene
-        As in `amazon_ml.scenes.cut.cut_scene`.
+        Files or folders of the scene; see `amazon_ml.scenes.cut.cut_scene`.
     out
         Folder of the map; its subfolder slurm gets the scripts and their output.
     shards
