@@ -22,10 +22,12 @@ from amazon_ml.models import engines
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.shards import Shard
+from amazon_ml.runtime.files import sha256_of
 from amazon_ml.scenes.outputs import PARTS
 from amazon_ml.scenes.parts import PLAN, PartStore, part_file
 from amazon_ml.scenes.plan import Plan, is_merged, is_shard_done, read_shards, strips_of_shard
 from amazon_ml.scenes.shards import merge_scene
+from amazon_ml.slurm.scene import scene_jobs
 
 OUTPUTS = ("cells.gpkg", "cells.parquet", "probabilities.tif", "cells.geojson", "summary.csv", "picture.webp",
            "map.html", "scene.json")  # fmt: skip
@@ -361,6 +363,20 @@ def test_jobs_are_written_for_nodes_that_can_do_more_than_this_machine(
             node.setattr(Engine, "name", lambda *_: "torch bf16")
             assert main(words_of(out / "slurm" / "scene.sbatch")) == 0
         assert main([*jobs, *words]) == 0 and is_shard_done(out, 0)
+
+
+def test_weights_that_no_task_could_load_are_named_before_a_job_is_written(
+    bundle: Path, scene: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    file = sorted(broken.glob("*.safetensors"))[-1]
+    file.write_bytes(file.read_bytes()[:-100])
+    content = json.loads((broken / "bundle.json").read_text())
+    content["weights"][file.name] = sha256_of(file)
+    write_sealed(broken, content)
+    with refused(file=file):
+        scene_jobs(broken, scene=[str(scene)], out=tmp_path / "out", shards=2)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tasks_of_another_kind_of_machine_are_planned_anew(
