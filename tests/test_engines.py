@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from conftest import FEW, TINY, leave_out_pages, write_sealed
+from conftest import FEW, TINY, write_sealed
 from one_block import ONE_BLOCK
 from torch import nn
 
