@@ -65,19 +65,19 @@ class TagSet:
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise InputError("the tag list is empty")
+            raise InputError("the tag list is empty", option="tags")
         check_tags(self.names)
         if "" in self.names:
-            raise InputError("the tag list holds an empty tag")
+            raise InputError("the tag list holds an empty tag, ''", option="tags")
         clashing = [name for name in self.names if name in ("image_name", "tags") or "|" in name]
         if clashing:
             raise InputError(
                 f"the tag list holds {clashing[0]!r}, but 'image_name', 'tags' and tags with '|' clash with the "
-                "tables of a run", remedy="rename it in the table, or set `data.tag_separator`",
+                "tables of a run", option="tags", remedy="rename it in the table, or set `data.tag_separator`",
             )  # fmt: skip
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
-            raise InputError(f"the tag list repeats {', '.join(repeated)}")
+            raise InputError(f"the tag list repeats {', '.join(repeated)}", option="tags")
         ruled = {*self.exactly_one, *self.alone, *(tag for tags in self.groups.values() for tag in tags)}
         if not ruled <= set(self.names):
             raise InputError(f"rules name tags that are not listed: {', '.join(sorted(ruled - set(self.names)))}")

@@ -311,9 +311,11 @@ class Predictor:
             lambda one: predict_listed(self._sized(one), lambda read: choose_files(rows, read), None, engine),
         )
         if predicted.failed:
-            faults = list(predicted.failed.values())
-            more = f"; and {len(faults) - 1:,} more files" if len(faults) > 1 else ""
-            raise InputError(f"{faults[0]}{more}")
+            row, fault = next(iter(predicted.failed.items()))
+            path, others = str(table["path"].iloc[int(row)]), len(predicted.failed) - 1
+            named = fault.startswith(f"{path}: ")  # else it is in another file of this tile
+            more = f"; and {others:,} more files" if others else ""
+            raise InputError(f"{fault.removeprefix(f'{path}: ')}{more}", file=path if named else None)
         return Predicted(table["image_name"], self._in_order(predicted.p), {})
 
     def _in_order(self, p: Probabilities) -> Probabilities:

@@ -1,6 +1,8 @@
 """Generated tiles and a trained run, made once and shared; nothing here reaches the network."""
 
+import contextlib
 import gc
+import importlib
 import importlib.metadata
 import json
 import os
@@ -49,6 +51,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # have imported Lightning before this.
 for _module in {"importlib.metadata", "lightning_fabric.utilities.registry"} & sys.modules.keys():
     pytest.MonkeyPatch().setattr(sys.modules[_module], "entry_points", cache(importlib.metadata.entry_points))
+
+# Each export to ONNX reads the signatures of all operators again, a quarter of the time of a small one.
+with contextlib.suppress(ImportError, AttributeError):
+    _onnx: Any = importlib.import_module("torch.onnx._internal._lazy_import").onnxscript_apis
+    _onnx.get_torchlib_ops = cache(lambda: importlib.import_module(_onnx._name).get_torchlib_ops())
+
+# No test cuts the power, and a run waits for the disk twenty times.
+pytest.MonkeyPatch().setattr(os, "fsync", lambda _: None)
 
 settings.register_profile("tests", deadline=None)  # how long an example takes depends on what runs beside it
 settings.load_profile("tests")

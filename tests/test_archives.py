@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import sys
 import tarfile
@@ -14,9 +15,10 @@ import py7zr
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refused import refused
 
-from amazon_ml.errors import InputError, WorkError
-from amazon_ml.kaggle.archives import BrokenArchiveError, in_units, move_into, need_space, unpack
+from amazon_ml.errors import WorkError
+from amazon_ml.kaggle.archives import MAX_DEPTH, BrokenArchiveError, in_units, move_into, need_space, unpack
 
 Tree = dict[str, bytes]
 
@@ -154,7 +156,7 @@ def test_names_that_lead_out_are_refused_and_leave_nothing(suffix: str, name: st
     archive = tmp_path / f"bad{suffix}"
     pack = rename_in_7z if suffix == ".7z" else PACKERS[suffix]
     pack(archive, {"good.jpg": b"tile", name: b"bad"})
-    with pytest.raises(BrokenArchiveError, match="leads out of the folder"):
+    with pytest.raises(BrokenArchiveError, match=rf"^{re.escape(archive.name)} .*out\.jpg"):
         unpack(archive, tmp_path / "deep" / "out")
     assert files_in(tmp_path) == {archive.name: archive.read_bytes()}
 
@@ -162,7 +164,7 @@ def test_names_that_lead_out_are_refused_and_leave_nothing(suffix: str, name: st
 @pytest.mark.parametrize("name", LINKS)
 def test_links_and_devices_are_refused_and_leave_nothing(name: str, tmp_path: Path) -> None:
     LINKS[name](tmp_path / name)
-    with pytest.raises(BrokenArchiveError, match="link or a device"):
+    with pytest.raises(BrokenArchiveError, match=rf"^{re.escape(name)} .*'train-jpg'"):
         unpack(tmp_path / name, tmp_path / "out")
     assert listed(tmp_path) == [name]
 
@@ -170,7 +172,7 @@ def test_links_and_devices_are_refused_and_leave_nothing(name: str, tmp_path: Pa
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_more_than_the_limit_is_refused_before_anything_is_written(suffix: str, tmp_path: Path) -> None:
     PACKERS[suffix](tmp_path / f"bomb{suffix}", {"zeros": bytes(100_000)})
-    with pytest.raises(BrokenArchiveError, match=r"1 files of 100\.0 kB"):
+    with pytest.raises(BrokenArchiveError, match=rf"^bomb{re.escape(suffix)} .*\b1 files of 100\.0 kB"):
         unpack(tmp_path / f"bomb{suffix}", tmp_path / "out", limit=99_999)
     assert listed(tmp_path) == [f"bomb{suffix}"]
 
@@ -179,7 +181,7 @@ def test_the_limit_counts_what_inner_archives_hold(tmp_path: Path) -> None:
     pack_zip(tmp_path / "inner.zip", {"zeros": bytes(100_000)})
     packed = (tmp_path / "inner.zip").read_bytes()
     pack_zip(tmp_path / "bomb.zip", {f"{n}/inner.zip": packed for n in range(3)})
-    with pytest.raises(BrokenArchiveError, match="refused"):
+    with pytest.raises(BrokenArchiveError, match=r"^inner\.zip .*\b1 files of 100\.0 kB"):
         unpack(tmp_path / "bomb.zip", tmp_path / "out", limit=3 * len(packed) + 299_999)
     unpack(tmp_path / "bomb.zip", tmp_path / "out", limit=3 * len(packed) + 300_000)
     assert files_in(tmp_path / "out") == {f"{n}/zeros": bytes(100_000) for n in range(3)}
@@ -189,7 +191,7 @@ def test_a_size_that_is_a_lie_is_found_out(tmp_path: Path) -> None:
     archive = tmp_path / "lie.zip"
     pack_zip(archive, {"zeros": bytes(100_000)})
     archive.write_bytes(archive.read_bytes().replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
-    with pytest.raises(BrokenArchiveError, match="broken"):
+    with pytest.raises(BrokenArchiveError, match=r"^lie\.zip .*'zeros'"):
         unpack(archive, tmp_path / "out")
     assert listed(tmp_path) == ["lie.zip"]
 
@@ -199,7 +201,7 @@ def test_archives_without_end_are_refused(tmp_path: Path) -> None:
     for n in range(6):
         pack_zip(tmp_path / f"{n}.zip", content)
         content = {f"{n}.zip": (tmp_path / f"{n}.zip").read_bytes()}
-    with pytest.raises(BrokenArchiveError, match="levels of archives"):
+    with pytest.raises(BrokenArchiveError, match=rf"^1\.zip .*\b{MAX_DEPTH}\b"):
         unpack(tmp_path / "5.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -228,7 +230,7 @@ def test_a_tar_that_leads_back_into_itself_is_refused(tmp_path: Path) -> None:
         block[148:156] = b"%06o\0 " % sum([*block[:148], *block[156:], *b" " * 8])
         blocks.append(bytes(block))
     (tmp_path / "a.tar").write_bytes(b"".join(blocks) + bytes(tarfile.RECORDSIZE))
-    with pytest.raises(BrokenArchiveError, match="is broken"):
+    with pytest.raises(BrokenArchiveError, match=r"^a\.tar .*'b' .*-512\b"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
     assert listed(tmp_path) == ["a.tar"]
 
@@ -236,15 +238,15 @@ def test_a_tar_that_leads_back_into_itself_is_refused(tmp_path: Path) -> None:
 def test_a_tar_that_is_cut_between_two_files_is_no_shorter_tar(tmp_path: Path) -> None:
     pack_tar(tmp_path / "cut.tar", {"a.jpg": b"tile", "b.jpg": b"tile"})
     os.truncate(tmp_path / "cut.tar", 1024)
-    with pytest.raises(BrokenArchiveError, match="no end"):
+    with pytest.raises(BrokenArchiveError, match=r"^cut\.tar "):
         unpack(tmp_path / "cut.tar", tmp_path / "out")
 
 
 def test_repeated_names_are_refused(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning, match=r"a\.jpg"):
         archive.writestr("a.jpg", b"one")
         archive.writestr("a.jpg", b"two")
-    with pytest.raises(BrokenArchiveError, match="more than once"):
+    with pytest.raises(BrokenArchiveError, match=r"^twice\.zip .*'a\.jpg'"):
         unpack(tmp_path / "twice.zip", tmp_path / "out")
 
 
@@ -266,7 +268,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "huge.zip", "w") as archive:
         archive.writestr("huge.tif", b"bands")
         archive.filelist[0].file_size = 10**17  # as its directory announces it
-    with pytest.raises(WorkError, match=r"needs 100,000\.0 TB, and the disk"):
+    with pytest.raises(WorkError, match=r"\bhuge\.zip .*\b100,000\.0 TB"):
         unpack(tmp_path / "huge.zip", tmp_path / "out", limit=10**18)
     assert listed(tmp_path) == ["huge.zip"]
 
@@ -274,7 +276,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     pack_zip(tmp_path / "a.zip", {"tile.jpg": b"tile"})
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="exists already"):
+    with refused(file=tmp_path / "out", says=tmp_path / "a.zip"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
@@ -290,7 +292,7 @@ def test_moving_refuses_to_replace_before_it_moves_anything(tmp_path: Path) -> N
     for name, content in {"new/a": b"mine", "new/b": b"theirs", "old/b": b"somebody's"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match="differs"):
+    with refused(file=tmp_path / "old" / "b"):
         move_into(tmp_path / "new", tmp_path / "old")
     assert files_in(tmp_path / "old") == {"b": b"somebody's"}
 
@@ -298,7 +300,7 @@ def test_moving_refuses_to_replace_before_it_moves_anything(tmp_path: Path) -> N
 def test_without_the_extra_7z_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack_7z(tmp_path / "tiles.7z", {"a.jpg": b"tile"})
     monkeypatch.setitem(sys.modules, "py7zr", None)
-    with pytest.raises(InputError, match=r"amazon-ml\[archives\]"):
+    with refused(file="tiles.7z", says="amazon-ml[archives]"):
         unpack(tmp_path / "tiles.7z", tmp_path / "out")
 
 
@@ -306,7 +308,7 @@ def test_without_the_extra_7z_says_what_to_install(tmp_path: Path, monkeypatch: 
 def test_an_archive_with_a_password_is_refused(hidden_names: bool, tmp_path: Path) -> None:
     with py7zr.SevenZipFile(tmp_path / "tiles.7z", "w", password="secret", header_encryption=hidden_names) as archive:
         archive.writestr(b"tile", "a.jpg")
-    with pytest.raises(BrokenArchiveError, match=r"tiles\.7z is refused: it needs a password"):
+    with pytest.raises(BrokenArchiveError, match=r"^tiles\.7z .*\bpassword\b"):
         unpack(tmp_path / "tiles.7z", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -317,7 +319,7 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the entry, and the entry in the directory
         content[content.index(mark) + flags] |= 1
     (tmp_path / "tiles.zip").write_bytes(content)
-    with pytest.raises(BrokenArchiveError, match=r"tiles\.zip is refused: it needs a password"):
+    with pytest.raises(BrokenArchiveError, match=r"^tiles\.zip .*\bpassword\b"):
         unpack(tmp_path / "tiles.zip", tmp_path / "out")
 
 
@@ -337,5 +339,5 @@ def test_sizes_as_people_read_them(size: int, written: str) -> None:
 
 def test_space_that_is_there_is_not_refused(tmp_path: Path) -> None:
     need_space(tmp_path, 0, "nothing")
-    with pytest.raises(WorkError, match="disk"):
+    with pytest.raises(WorkError, match=rf"^everything .*\b1,000,000\.0 TB\b.* {re.escape(str(tmp_path))} "):
         need_space(tmp_path, 10**18, "everything")

@@ -1,6 +1,8 @@
 """Bands by name, from JPGs and TIFs made here; references are computed from the arrays that were stored."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from refused import holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -24,7 +27,6 @@ from amazon_ml.data.readers.images import resize
 from amazon_ml.data.readers.limits import fit_limits
 from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.tif import read_tif
-from amazon_ml.errors import InputError
 
 SIZE = 24
 LIMITS = {"r": (100.0, 4000.0), "g": (0.0, 4000.0), "b": (0.0, 5000.0), "n": (500.0, 9000.0)}
@@ -73,13 +75,13 @@ def test_bands_are_named_by_letters_and_indices(named: str, bands: tuple[str, ..
 
 @pytest.mark.parametrize("named", ["", "rgx", "rgb+", "+rgb", "ndv", "rgb ndvi", "RGB"])
 def test_unknown_bands_are_refused_with_the_known_ones(named: str) -> None:
-    with pytest.raises(InputError, match=r"data\.bands.*ndvi"):
+    with refused(option="data.bands", says=[repr(named), "rgbn", "ndvi", "ndwi"]):
         parse_bands(named)
 
 
-@pytest.mark.parametrize("named", ["rr", "rgb+ndvi+ndvi", "nn+ndvi"])
-def test_repeated_bands_are_refused(named: str) -> None:
-    with pytest.raises(InputError, match="more than once"):
+@pytest.mark.parametrize(("named", "repeated"), [("rr", "r"), ("rgb+ndvi+ndvi", "ndvi"), ("nn+ndvi", "n")])
+def test_repeated_bands_are_refused(named: str, repeated: str) -> None:
+    with refused(option="data.bands", says=[repr(named), repeated]):
         parse_bands(named)
 
 
@@ -96,18 +98,18 @@ def test_a_tif_is_read_as_it_was_written(tmp_path: Path, options: dict[str, Any]
 def test_a_broken_tif_is_named(tmp_path: Path, length: int) -> None:
     path = write_tif(tmp_path / "tile.tif", bgrn())
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"tile\.tif.*download it again"):
+    with refused(file=path):
         read_tif(path)
 
 
 def test_a_jpg_with_the_ending_of_a_tif_is_refused(tmp_path: Path) -> None:
     write_jpg(tmp_path / "a.jpg").rename(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=r"a\.tif: this is not a TIF"):
+    with refused(file=tmp_path / "a.tif"):
         read_tif(tmp_path / "a.tif")
 
 
 def test_a_missing_tif_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"No such file"):
+    with refused(file=tmp_path / "none.tif", says=os.strerror(errno.ENOENT)):
         read_tif(tmp_path / "none.tif")
 
 
@@ -156,34 +158,36 @@ def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bands", "order", "told"),
+    ("bands", "order", "option", "values"),
     [
-        (("r", "g", "b", "n"), None, "needs n"),
-        (("r", "g", "b"), "bg", "`data.tif_order` names 2"),
-        (("ndvi",), None, "ndvi"),
+        (("r", "g", "b", "n"), None, "data.bands", ["r, g, b", "n"]),
+        (("r", "g", "b"), "bg", "data.tif_order", ["3", "2", "bg"]),
+        (("ndvi",), None, "data.bands", ["r, g, b", "ndvi"]),
     ],
 )
-def test_bands_that_a_tif_has_not(tmp_path: Path, bands: tuple[str, ...], order: str | None, told: str) -> None:
+def test_bands_that_a_tif_has_not(
+    tmp_path: Path, bands: tuple[str, ...], order: str | None, option: str, values: list[str]
+) -> None:
     path = str(write_tif(tmp_path / "tile.tif", bgrn()[..., :3].astype(np.uint8)))
-    with pytest.raises(InputError, match=told):
+    with refused(file=path, option=option, says=values):
         TileReader(bands, tif_order=order, rgb_source="tif")(path)
 
 
 def test_a_tif_of_unknown_order_asks_for_it(tmp_path: Path) -> None:
     path = str(write_tif(tmp_path / "tile.tif", np.concatenate([bgrn(), bgrn(1)], axis=-1)))
-    with pytest.raises(InputError, match=r"8 bands.*data\.tif_order"):
+    with refused(file=path, option="data.tif_order", says="8 bands"):
         read_bands(path)
     assert list(read_bands(path, "bgrnwxyz")) == list("bgrnwxyz")
 
 
 def test_a_pair_of_two_sizes_is_refused(tmp_path: Path) -> None:
     jpg, tif = write_jpg(tmp_path / "tile.png"), write_tif(tmp_path / "tile.tif", bgrn(size=SIZE + 1))
-    with pytest.raises(InputError, match="different sizes"):
+    with refused(file=jpg, says=tif):
         TileReader(("r", "n"), LIMITS)(str(jpg), str(tif))
 
 
 def test_a_tile_without_its_tif_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tile\.png: there is no TIF"):
+    with refused(file=tmp_path / "tile.png", option="data.bands", says="n"):
         TileReader(("r", "n"), LIMITS)(str(write_jpg(tmp_path / "tile.png")))
 
 
@@ -205,7 +209,7 @@ def test_limits_of_small_values_are_their_percentiles_too(tmp_path: Path) -> Non
 
 def test_tifs_without_a_number_are_named(tmp_path: Path) -> None:
     nothing = write_tif(tmp_path / "nothing.tif", np.full((8, 8, 4), np.nan, dtype=np.float32))
-    with pytest.raises(InputError, match=r"nothing\.tif: the file has no valid pixel"):
+    with refused(file=nothing):
         fit_limits([str(nothing)], None, seed=0)
 
 
@@ -216,7 +220,7 @@ def test_the_name_of_bands_is_what_they_are_parsed_from(named: str) -> None:
 
 @pytest.mark.parametrize("limit", [[0, np.inf], [-np.inf, 1], [1, 1], [0], [np.nan, 1]])
 def test_limits_that_make_no_sense_are_refused(limit: list[float]) -> None:
-    with pytest.raises(InputError, match=r"`data\.tif_limits`: band n needs two rising, finite values"):
+    with refused(option="data.tif_limits", says=["n", limit]):
         check_order(None, {"n": limit})
 
 
@@ -245,7 +249,7 @@ def test_a_reader_survives_storing(tmp_path: Path) -> None:
 )
 def test_a_broken_reader_is_named(tmp_path: Path, content: object) -> None:
     (tmp_path / "bands.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"bands\.json"):
+    with refused(file=tmp_path / "bands.json"):
         read_reader(tmp_path / "bands.json")
 
 
@@ -325,36 +329,38 @@ def test_misnamed_tifs_without_the_mapping_are_warned_of(tmp_path: Path, caplog:
 def test_a_file_tif_that_the_mapping_lacks_is_refused(tmp_path: Path) -> None:
     root = with_test_tifs(planet(tmp_path))
     write_tif(root / "test-tif-v2" / "file_7.tif", bgrn())
-    with pytest.raises(InputError, match=r"file_7\.tif is not in test_v2_file_mapping\.csv"):
+    with refused(file=root / "test-tif-v2" / "file_7.tif", says="test_v2_file_mapping.csv"):
         read_catalog(root)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
-    [("old,new\na.tif,b.tif\na.tif,c.tif\n", "line 3: a stands twice"), ("old,new\na.tif,b.tif\nc.tif,b.tif\n",
-      "line 3: b stands twice"), ("from,to\na,b\n", "columns old and new")],
-)  # fmt: skip
-def test_a_mapping_that_is_no_renaming_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    ("text", "line", "values"),
+    [
+        ("old,new\na.tif,b.tif\na.tif,c.tif\n", 3, ["a"]),
+        ("old,new\na.tif,b.tif\nc.tif,b.tif\n", 3, ["b"]),
+        ("from,to\na,b\n", 1, ["from, to", "old", "new"]),
+    ],
+)
+def test_a_mapping_that_is_no_renaming_is_refused(tmp_path: Path, text: str, line: int, values: list[str]) -> None:
     (tmp_path / "test_v2_file_mapping.csv").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with refused(file=tmp_path / "test_v2_file_mapping.csv", line=line, says=values):
         read_mapping(tmp_path)
 
 
 def test_missing_tifs_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     root = planet(tmp_path, tifs=5)
-    with pytest.raises(InputError, match=r"7 of 12 .* no JPG with a TIF beside it.*train_5"):
+    with refused(file=root / "train_v2.csv", option="data.allow_missing", says=["7 of 12", "JPG", "TIF", "train_5"]):
         read_catalog(root, ReadingConfig(bands="rgbn"))
     assert len(read_catalog(root, ReadingConfig(bands="rgbn", allow_missing=True)).labelled) == 5
-    with pytest.raises(InputError, match=r"7 of 12 .* no TIF"):
+    with refused(file=root / "train_v2.csv", option="data.allow_missing", says=["7 of 12", "TIF", "train_5"]):
         read_catalog(root, ReadingConfig(rgb_source="tif"))
 
 
 def test_a_second_folder_of_tifs_is_refused(tmp_path: Path) -> None:
     planet(tmp_path)
     write_tif(tmp_path / "other" / "train-tif" / "train_0.tif", bgrn())
-    with pytest.raises(
-        InputError, match=r"more than one.*train-tif-v2.*other/train-tif|more than one.*other/train-tif"
-    ):
+    folders = [tmp_path / "other" / "train-tif", tmp_path / "train-tif-v2"]
+    with refused(file=tmp_path, option="data.root", says=folders):
         read_catalog(tmp_path)
 
 
@@ -393,23 +399,21 @@ def test_a_data_module_gives_all_bands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "values"),
     [
-        (
-            {"tif_order": "nrgb"},
-            r"packed with another order or other limits .* pack again with `bands_file` .*bands\.json",
-        ),
-        ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, r"packed with another order or other limits"),
-        ({"rgb_source": "tif"}, r"holds red, green and blue of jpg files, not of tif"),
+        ({"tif_order": "nrgb"}, ["`bands_file`", "{bands_file}"]),
+        ({"tif_limits": {letter: [0, 5000] for letter in "bgrn"}}, ["`bands_file`", "{bands_file}"]),
+        ({"rgb_source": "tif"}, ["jpg", "tif", "`data.rgb_source`"]),
     ],
 )
-def test_a_store_that_was_read_otherwise_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+def test_a_store_that_was_read_otherwise_is_refused(tmp_path: Path, options: dict[str, Any], values: list[str]) -> None:
     root, files = planet(tmp_path / "tiles"), (str(tmp_path / "folds.csv"), str(tmp_path / "bands.json"))
     assert main(["data", "pack", str(root), "--size=16", "--bands=rgbn"]) == 0
     data = PlanetDataModule(
         str(root), bands="rgbn", size=16, n_folds=2, folds_file=files[0], bands_file=files[1], **options
     )
-    with pytest.raises(InputError, match=told):
+    says = [value.format(bands_file=files[1]) for value in values]
+    with refused(file=root / "packed-rgbn-16", option="data.packed", says=says):
         data.prepare_data()
         data.setup()
 
@@ -437,4 +441,4 @@ def test_a_run_on_four_bands_predicts_as_it_was_trained(tmp_path: Path, capsys: 
     assert main(["evaluate", str(run), "--data", str(root)]) == 0
     capsys.readouterr()
     assert main(["predict", str(run), "--tiles", str(root / "train-jpg"), "--out", str(tmp_path / "q.csv")]) == 2
-    assert "JPG with a TIF beside it, which 30 of 30 tiles lack" in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, "JPG", "TIF", "30 of 30")

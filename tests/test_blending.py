@@ -1,5 +1,6 @@
 """Blending probabilities: weights against a grid, ranks against SciPy, and what must hold of every way."""
 
+import re
 from functools import cache
 from itertools import permutations
 
@@ -187,19 +188,19 @@ def test_each_part_has_the_blend_of_the_others() -> None:
 
 @pytest.mark.parametrize("weights", [(), (0.5,), (1.5, -0.5), (float("nan"), 1.0)])
 def test_weights_off_the_simplex_are_refused(weights: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="sum to 1"):
+    with pytest.raises(ValueError, match=re.escape(str(weights))):
         Mixture(weights)
 
 
 @pytest.mark.parametrize("shape", [(4, 17), (0, 4, 17), (2, 4, 16), (2, 5, 17), (2, 0, 17)])
 def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     for way in ("weighted", "stacked"):
-        with pytest.raises(ValueError, match="expected"):
+        with pytest.raises(ValueError, match=re.escape(str(shape))):
             WAYS[way].fit(np.full(shape, 0.5), np.zeros((4, 17)))
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match=r"\(2, .*\(3, 4, 17\)"):
         Mixture((0.5, 0.5)).apply(np.full((3, 4, 17), 0.5))
 
 
 def test_what_is_no_probability_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"\b0\.\.1\b.*\(0, 0\).*\b1\.5\b"):
         WAYS["mean"].fit(np.full((2, 3, 4), 1.5), np.zeros((3, 4)))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from refused import refused
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.label_tables import LabelTable
@@ -15,7 +16,6 @@ from amazon_ml.data.catalog.table import read_names
 from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import list_tiles, natural_order
 from amazon_ml.data.config import ReadingConfig
-from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 
 PLANET_ROWS = {
@@ -126,7 +126,7 @@ def test_files_that_macos_puts_into_archives_are_passed_over(tmp_path: Path) -> 
 def test_generic_folder_has_its_own_tags_sorted(tmp_path: Path, ending: str) -> None:
     tiles(tmp_path / "pictures", "b.jpg", "a.jpg", "c.png")
     csv(tmp_path / "tags.csv", {f"b{ending}": "river forest", f"a{ending}": "", "c": "forest"})
-    with pytest.raises(InputError, match=r"1 tiles have no tag, such as a \(line 3\).*`data\.allow_untagged` true"):
+    with refused(file=tmp_path / "tags.csv", line=3, option="data.allow_untagged", says=["1", "a"]):
         read_catalog(tmp_path)
     catalog = read_catalog(tmp_path, ReadingConfig(allow_untagged=True))
     assert catalog.tags.names == ("forest", "river")
@@ -191,7 +191,7 @@ def test_given_tags_set_the_order_of_columns(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, ReadingConfig(tags=["z", "y", "x"]))
     assert catalog.tags.names == ("z", "y", "x")
     assert catalog.targets.tolist() == [[0, 0, 1], [0, 1, 0]]
-    with pytest.raises(InputError, match=r"tags\.csv: unknown tag: line 2 \(a\): 'x'"):
+    with refused(file=tmp_path / "tags.csv", line=2, says=["a", "'x'", "y"]):
         read_catalog(tmp_path, ReadingConfig(tags=["y"]))
 
 
@@ -209,25 +209,29 @@ def test_quoted_tags_may_hold_commas(tmp_path: Path) -> None:
 
 
 def test_missing_root_is_refused_with_the_option(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone: there is no such folder; .*`data\.root`"):
+    with refused(file=tmp_path / "gone", option="data.root"):
         read_catalog(tmp_path / "gone")
 
 
 def test_empty_root_is_refused_with_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"neither train-jpg nor a CSV.*`data\.root`"):
+    with refused(file=tmp_path, option="data.root", says="train-jpg"):
         read_catalog(tmp_path)
 
 
 def test_train_folder_without_a_table_is_refused(tmp_path: Path) -> None:
     train(tmp_path)
-    with pytest.raises(InputError, match=r"train-jpg but no tag table; put train_v2\.csv or train_classes\.csv"):
+    with refused(file=tmp_path, option="data.labels_file", says=["train-jpg", "train_v2.csv", "train_classes.csv"]):
         read_catalog(tmp_path)
 
 
 def test_two_tables_beside_the_images_are_refused(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_classes.csv", PLANET_ROWS)
-    with pytest.raises(InputError, match=r"more than one tag table: .*train_classes\.csv, .*train_v2\.csv; .*`data"):
+    with refused(
+        file=tmp_path,
+        option="data.labels_file",
+        says=[tmp_path / "train_classes.csv", tmp_path / "train_v2.csv"],
+    ):
         read_catalog(tmp_path)
 
 
@@ -235,7 +239,7 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "one.csv", {"a": "x"})
     csv(tmp_path / "two.csv", {"a": "y"})
-    with pytest.raises(InputError, match=r"holds 2 CSV files: .*one\.csv, .*two\.csv; .*`data\.labels_file`"):
+    with refused(file=tmp_path, option="data.labels_file", says=["2", tmp_path / "one.csv", tmp_path / "two.csv"]):
         read_catalog(tmp_path)
     csv(tmp_path / "two.csv", {"a": "y z"})
     assert read_catalog(tmp_path, ReadingConfig(labels_file=str(tmp_path / "two.csv"))).tags.names == ("y", "z")
@@ -244,36 +248,39 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
 def test_two_train_folders_are_refused(tmp_path: Path) -> None:
     original(tmp_path / "one")
     original(tmp_path / "two")
-    with pytest.raises(InputError, match=r"more than one train-jpg: .*one.*two.*`data\.root`"):
+    with refused(
+        file=tmp_path, option="data.root", says=[tmp_path / "one" / "train-jpg", tmp_path / "two" / "train-jpg"]
+    ):
         read_catalog(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "line", "option", "values"),
     [
-        (b"image_name,weather\na,clear\n", r"no column 'tags', only 'image_name', 'weather'.*`data\.tags_column`"),
-        (b"square,tags\na,clear\n", r"no column 'image_name', only 'square', 'tags'.*`data\.name_column`"),
-        (b"image_name tags\na clear\n", r"only 'image_name tags'; save it with commas"),
-        (b"image_name,tags\n", "a header but no rows"),
-        (b"image_name,tags\n\n\n", "a header but no rows"),
-        (b"", "not a CSV that can be read"),
-        (bytes(range(256)), "not a CSV that can be read"),
-        (b"image_name,tags\na,clear\nb,clear,primary\n", "line 3: this is not a CSV that can be read"),
-        (b"image_name,tags\na,clear,water\nb,clear,primary\n", "more columns than its header; put quotes"),
-        (b'image_name,tags\na,"clear\nb,haze\n', "not a CSV that can be read"),
-        (b"image_name,tags\na,clear\n  ,haze\n", "line 3: the name in column 'image_name' is empty"),
-        (b"image_name,tags\na,clear\n.jpg,haze\n", "line 3: the name in column 'image_name' is empty"),
-        (b"image_name,tags\na,clear\nb,haze\na.jpg,haze\nb,haze\n", "2 names .* such as a on lines 2, 4"),
-        (b"image_name,tags\na,clear\n\nb,haze\nb,haze\n", "such as b on lines 4, 5"),
+        (b"image_name,weather\na,clear\n", None, "data.tags_column", ["'tags'", "'image_name'", "'weather'"]),
+        (b"square,tags\na,clear\n", None, "data.name_column", ["'image_name'", "'square'", "'tags'"]),
+        (b"image_name tags\na clear\n", None, "data.tags_column", ["'image_name tags'"]),
+        (b"image_name,tags\n", 1, "", []),
+        (b"image_name,tags\n\n\n", 1, "", []),
+        (b"", None, "", []),
+        (bytes(range(256)), 1, "", ["NUL"]),
+        (b"image_name,tags\na,clear\nb,clear,primary\n", 3, "", ["3", "2"]),
+        (b"image_name,tags\na,clear,water\nb,clear,primary\n", 2, "", ["3", "2"]),
+        (b'image_name,tags\na,"clear\nb,haze\n', 2, "", []),
+        (b"image_name,tags\na,clear\n  ,haze\n", 3, "", ["'image_name'"]),
+        (b"image_name,tags\na,clear\n.jpg,haze\n", 3, "", ["'image_name'"]),
+        (b"image_name,tags\na,clear\nb,haze\na.jpg,haze\nb,haze\n", 2, "data.merge_rows", ["2 names", "a", "2, 4"]),
+        (b"image_name,tags\na,clear\n\nb,haze\nb,haze\n", 4, "data.merge_rows", ["b", "4, 5"]),
     ],
 )
-def test_broken_table_is_refused_with_its_path(tmp_path: Path, content: bytes, said: str) -> None:
+def test_broken_table_is_refused_with_its_path(
+    tmp_path: Path, content: bytes, line: int | None, option: str, values: list[str]
+) -> None:
     table = tmp_path / "table.csv"
     table.write_bytes(content)
     tiles(tmp_path, "a.jpg", "b.jpg")
-    with pytest.raises(InputError, match=f"(?s){said}") as refused:
+    with refused(file=table, line=line, option=option, says=values):
         read_catalog(tmp_path)
-    assert refused.value.file == table
 
 
 def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
@@ -283,7 +290,7 @@ def test_a_table_with_an_ending_in_capitals_is_found(tmp_path: Path) -> None:
 
 
 def test_missing_named_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.csv: there is no such table"):
+    with refused(file=tmp_path / "gone.csv"):
         read_tables([LabelTable(tmp_path / "gone.csv")])
 
 
@@ -298,7 +305,7 @@ def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
 def test_misspelt_tag_is_refused_with_line_and_nearest(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_v2.csv", {**PLANET_ROWS, "train_2": "claudy"})
-    with pytest.raises(InputError, match=r"v2\.csv: unknown tag: line 4 \(train_2\): 'claudy' \(nearest: 'cloudy'"):
+    with refused(file=tmp_path / "train_v2.csv", line=4, says=["train_2", "'claudy'", "'cloudy'"]):
         read_catalog(tmp_path)
 
 
@@ -328,7 +335,7 @@ def test_like_tags_that_are_both_frequent_are_not_warned_about(
 def test_table_without_any_tag_is_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "tags.csv", {"a": ""})
-    with pytest.raises(InputError, match=r"tags\.csv: the table names no tag at all"):
+    with refused(file=tmp_path / "tags.csv", line=None):
         read_catalog(tmp_path)
 
 
@@ -336,7 +343,7 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
     original(tmp_path)
     for name in ("train_0", "train_2"):
         (tmp_path / "train-jpg" / f"{name}.jpg").unlink()
-    with pytest.raises(InputError, match=r"2 of 4 tiles .* train_0, train_2; .*`data\.allow_missing` true"):
+    with refused(file=tmp_path / "train_v2.csv", option="data.allow_missing", says=["2 of 4", "train_0, train_2"]):
         read_catalog(tmp_path)
     with caplog.at_level(logging.WARNING):
         catalog = read_catalog(tmp_path, ReadingConfig(allow_missing=True))
@@ -349,7 +356,7 @@ def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: p
 def test_table_of_other_tiles_is_refused_even_when_missing_ones_are_allowed(tmp_path: Path) -> None:
     original(tmp_path)
     csv(tmp_path / "train_v2.csv", {"x_0": "clear", "x_1": "haze"})
-    with pytest.raises(InputError, match=r"none of the 2 tiles .*`data\.image_dir`"):
+    with refused(file=tmp_path / "train_v2.csv", option="data.image_dir", says=["2", "'x_0'"]):
         read_catalog(tmp_path, ReadingConfig(allow_missing=True))
 
 
@@ -439,16 +446,14 @@ def test_only_tiles_of_one_file_name_are_named_by_their_path(tmp_path: Path) -> 
 
 def test_two_files_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg", "a.png")
-    with pytest.raises(InputError, match=r"two files have the name a: .* and .*; keep one") as refused:
+    with refused(file=tmp_path / "a.png", says=[tmp_path / "a.jpg", "a"]):
         list_tiles([tmp_path])
-    assert str(tmp_path / "a.jpg") in str(refused.value)
-    assert str(tmp_path / "a.png") in str(refused.value)
 
 
 def test_same_tile_in_both_test_folders_is_refused(tmp_path: Path) -> None:
     original(tmp_path)
     tiles(tmp_path, "test/test_0.jpg", "test-jpg/test_0.jpg")
-    with pytest.raises(InputError, match="two files have the name test_0"):
+    with refused(file=tmp_path / "test-jpg" / "test_0.jpg", says=[tmp_path / "test" / "test_0.jpg", "test_0"]):
         read_catalog(tmp_path)
 
 
@@ -472,10 +477,10 @@ def test_names_need_no_column_of_tags(tmp_path: Path, content: str) -> None:
 
 
 def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.csv: cannot read the names"):
+    with refused(file=tmp_path / "gone.csv", line=None):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with pytest.raises(InputError, match=r"cannot read the names: .* such as a on lines 2, 3"):
+    with refused(file=tmp_path / "s.csv", line=2, says=["a", "2, 3"]):
         read_names(tmp_path / "s.csv")
 
 
@@ -484,7 +489,7 @@ def test_rows_on_a_list_are_passed_over_whatever_is_wrong_with_them(tmp_path: Pa
     first, *rest = PLANET_ROWS
     with (tmp_path / "train_v2.csv").open("a") as table:
         table.write(f"train_90,no_such_tag\ntrain_91,clear\n{first},haze\n")  # no file for either, one name twice
-    with pytest.raises(InputError):
+    with refused(file=tmp_path / "train_v2.csv", line=2, says=first):
         read_catalog(tmp_path)
     names = csv(tmp_path.parent / "names.csv", {"train_90": "a", "train_91.jpg": "b", first: "c"}, "image_name,reason")
     catalog = read_catalog(tmp_path, ReadingConfig(exclude=str(names)))
@@ -505,18 +510,15 @@ def test_a_list_that_fits_in_part_is_told(tmp_path: Path, caplog: pytest.LogCapt
     assert "names 1 tiles that" in caplog.text and "train_4711" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("left_out", "told"), [(["train_4711"], "names no tile of"), ([*PLANET_ROWS], "excludes all tiles of")]
-)
-def test_a_list_of_none_or_of_all_is_refused(tmp_path: Path, left_out: list[str], told: str) -> None:
+@pytest.mark.parametrize(("left_out", "counts"), [(["train_4711"], ["train_4711"]), ([*PLANET_ROWS], ["4 tiles"])])
+def test_a_list_of_none_or_of_all_is_refused(tmp_path: Path, left_out: list[str], counts: list[str]) -> None:
     original(tmp_path)
     names = csv(tmp_path.parent / "names.csv", dict.fromkeys(left_out, ""), "image_name,reason")
-    with pytest.raises(InputError, match=told) as refused:
+    with refused(file=names, option="data.exclude", says=[tmp_path / "train_v2.csv", *counts]):
         read_catalog(tmp_path, ReadingConfig(exclude=str(names)))
-    assert refused.value.file == names
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
     original(tmp_path)
-    with pytest.raises(InputError, match=r"nowhere\.csv"):
+    with refused(file=tmp_path / "nowhere.csv"):
         read_catalog(tmp_path, ReadingConfig(exclude=str(tmp_path / "nowhere.csv")))

@@ -16,6 +16,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refused import refused
 
 from amazon_ml.data.readers.damage import file_fault
 from amazon_ml.data.readers.formats import HEAD, content_of, declared_length
@@ -130,7 +131,7 @@ def test_a_png_with_other_chunks_takes_no_memory(tmp_path: Path, change: dict[by
         data = data[: at - 4] + (length.to_bytes(4, "big") if length else data[at - 4 : at]) + new + data[at + 4 :]
     path.write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match=r"t\.png"):
+    with refused(file=path):
         read_tile(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
@@ -165,7 +166,7 @@ def test_a_png_that_is_longer_than_its_decoder_takes_is_named(tmp_path: Path) ->
     data[16:24] = (90_000_000).to_bytes(4, "big") + (1).to_bytes(4, "big")
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"long\.png.*90,000,000"):
+    with refused(file=path, says="90,000,000"):
         read_tile(path)
 
 
@@ -186,10 +187,10 @@ def test_a_jpeg_of_many_scans_is_refused_at_once(tmp_path: Path, thumbnail: bool
     last = data[starts[-1] : -2]
     path = tmp_path / "t.jpg"
     path.write_bytes(data[:-2] + last * 500 + data[-2:])
-    with pytest.raises(InputError, match=r"t\.jpg.*100 scans"):
+    with refused(file=path, says="100 scans"):
         read_tile(path)
     path.write_bytes(data[: starts[-1]] + data[-2:])
-    with pytest.raises(InputError, match=r"t\.jpg"):
+    with refused(file=path):
         read_tile(path)
 
 
@@ -197,5 +198,5 @@ def test_a_file_with_the_ending_of_another_format_gets_one_remedy(tmp_path: Path
     path = tmp_path / "t0.jpg"
     Image.new("RGB", (9, 9)).save(path, "TIFF")
     assert ".tif" in file_fault(str(path))
-    with pytest.raises(InputError, match=r"t0\.jpg.*ending \.tif"):
+    with refused(file=path, says=[".tif"]):
         read_tile(path)

@@ -107,11 +107,11 @@ def test_a_clone_is_not_fitted_and_a_pickle_is_as_it_was(rule: MultiLabelRule) -
         (np.full((4, 3), 0.5), np.full((4, 3), 2), "0 or 1"),
         (np.full((4, 3), 0.5), np.full((4, 3), 0.5), "0 or 1"),
         (np.full((4, 3), 0.5), np.full((4, 3), np.nan), "NaN"),
-        (np.full((4, 3), 0.5), np.ones(4), "shape"),
-        (np.full((4, 3), 0.5), np.ones((4, 2)), "shape"),
-        (np.full((4, 3), 0.5), np.ones((5, 3)), "samples"),
-        (np.full(4, 0.5), np.ones((4, 1)), "2D"),
-        (np.full((0, 3), 0.5), np.ones((0, 3)), "0 sample"),
+        (np.full((4, 3), 0.5), np.ones(4), r"\(4,\)"),
+        (np.full((4, 3), 0.5), np.ones((4, 2)), r"\(4, 3\).*\(4, 2\)|\(2, 3\).*\(2, 2\)"),
+        (np.full((4, 3), 0.5), np.ones((5, 3)), r"\[4, 5\]"),
+        (np.full(4, 0.5), np.ones((4, 1)), "1D"),
+        (np.full((0, 3), 0.5), np.ones((0, 3)), r"\(0, 3\)"),
     ],
 )
 def test_wrong_input_is_refused(rule: MultiLabelRule, p: npt.ArrayLike, y: npt.ArrayLike, message: str) -> None:
@@ -122,7 +122,7 @@ def test_wrong_input_is_refused(rule: MultiLabelRule, p: npt.ArrayLike, y: npt.A
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 @pytest.mark.parametrize("beta", [0, -1, float("nan"), float("inf")])
 def test_beta_out_of_range_is_refused(rule: MultiLabelRule, beta: float) -> None:
-    with pytest.raises(ValueError, match="beta"):
+    with pytest.raises(ValueError, match=rf"^beta .*{beta}\b"):
         clone(rule).set_params(beta=beta).fit(P, TRUE)
 
 

@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -6,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from refused import refused
 
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import WorkError
 from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json, write_table, write_text
 from amazon_ml.runtime.locks import is_locked, locked
 
@@ -41,7 +45,10 @@ def test_error_before_anything_is_written_leaves_nothing(tmp_path: Path) -> None
 def test_full_disk_is_a_work_error_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(WorkError, match=r"cannot write .*a\.txt: No space left"), atomic_write(path) as temporary:
+    with (
+        pytest.raises(WorkError, match=f"{re.escape(str(path))}: {os.strerror(errno.ENOSPC)}"),
+        atomic_write(path) as temporary,
+    ):
         temporary.unlink()
         temporary.symlink_to("/dev/full")
         temporary.write_text("new")
@@ -69,9 +76,8 @@ def test_half_written_file_of_a_stopped_write_is_not_left(tmp_path: Path) -> Non
 @pytest.mark.parametrize("below", ["x.json", "deep/x.json"])
 def test_folder_that_cannot_be_is_a_work_error_with_its_path(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("I am no folder")
-    with pytest.raises(WorkError, match="cannot write") as refused:
+    with pytest.raises(WorkError, match=re.escape(str(tmp_path / "file" / below))):
         write_json(tmp_path / "file" / below, {})
-    assert str(tmp_path / "file" / below) in str(refused.value)
     assert (tmp_path / "file").read_text() == "I am no folder"
 
 
@@ -100,22 +106,27 @@ def test_json_comes_back_with_every_digit_and_letter(tmp_path: Path) -> None:
 
 
 def test_missing_json_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.json: there is no such file"):
+    with refused(file=tmp_path / "gone.json", line=None):
         read_json(tmp_path / "gone.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"\xff\xfe\x00"])
-def test_broken_json_is_an_input_error_with_its_path(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "line", "values"),
+    [(b"", 1, [1]), (b"{", 1, [2]), (b'{"a":\n 1', 2, [3]), (b"\xff\xfe\x00", None, ["0xff"])],
+)
+def test_broken_json_is_an_input_error_with_its_place(
+    tmp_path: Path, content: bytes, line: int | None, values: list[object]
+) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.json: the file is not JSON"):
+    with refused(file=path, line=line, says=values):
         read_json(path)
 
 
 def test_json_that_cannot_be_opened_is_an_input_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file" / "a.json"):
-        with pytest.raises(InputError, match=f"{path}: cannot read the file"):
+        with refused(file=path, line=None):
             read_json(path)
 
 
@@ -143,16 +154,19 @@ def test_a_lock_is_for_one_process_and_falls_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match="busy"), locked(path, "busy"):
+        with refused(says="busy"), locked(path, "busy"):
             pass
         other.kill()
-    with locked(path, "busy"), pytest.raises(InputError, match="busy"), locked(path, "busy"):
+    with locked(path, "busy"), refused(says="busy"), locked(path, "busy"):
         pass
 
 
 def test_a_lock_where_nothing_can_be_written_is_a_work_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WorkError, match="cannot write to"), locked(tmp_path / "file" / "x.lock", "busy"):
+    with (
+        pytest.raises(WorkError, match=re.escape(str(tmp_path / "file"))),
+        locked(tmp_path / "file" / "x.lock", "busy"),
+    ):
         pass
 
 

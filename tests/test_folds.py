@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from refused import refused
 
 from amazon_ml.data.folds.folds import (
     leaking,
@@ -16,7 +17,6 @@ from amazon_ml.data.folds.folds import (
     tag_deviations,
     worst_deviation,
 )
-from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import write_table
 
 
@@ -95,7 +95,7 @@ def test_single_tag_is_spread_too() -> None:
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 8])
 def test_impossible_numbers_of_folds_are_refused(folds: int) -> None:
-    with pytest.raises(InputError, match=rf"cannot make {folds} folds of 7 tiles; set `data\.n_folds`"):
+    with refused(option="data.n_folds", says=[f"{folds} folds", "7 tiles"]):
         make_folds(names_of(7), np.ones((7, 2), dtype=np.uint8), folds, seed=0)
 
 
@@ -144,7 +144,7 @@ def test_no_scene_is_ever_split(
     scene, targets = drawn
     names, present = names_of(len(scene)), len(np.unique(scene))
     if present < folds:
-        with pytest.raises(InputError, match=rf"cannot make {folds} folds of {present} scenes"):
+        with refused(option="data.n_folds", says=[f"{folds} folds", f"{present} scenes"]):
             make_folds_by_scene(names, targets, scene, folds, seed)
         return
     table = make_folds_by_scene(names, targets, scene, folds, seed)
@@ -221,31 +221,30 @@ GOOD = "image_name,fold\na,0\nb,1\nc,0\n"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "values"),
     [
-        (GOOD.replace("b,1\n", ""), "do not fit the tag table: 1 tiles .* such as b"),
-        (GOOD + "d,1\n", "do not fit the tag table: 1 tiles .* such as d"),
-        (GOOD + "b,1\n", "b stands more than once"),
-        (GOOD.replace("b,1", "b,-2"), "b has the fold -2"),
-        (GOOD.replace("b,1", "b,one"), "must have the columns image_name and fold"),
-        (GOOD.replace("b,1", "b,1.5"), "must have the columns image_name and fold"),
-        (GOOD.replace("b,1", "b,"), "must have the columns image_name and fold"),
-        (GOOD.replace("b,1", "b,99999999999999999999"), "must have the columns image_name and fold"),
-        (GOOD.replace("fold", "part"), "must have the columns image_name and fold"),
-        ("", "must have the columns image_name and fold"),
-        ("\x00\x01\x02", "must have the columns image_name and fold"),
+        (GOOD.replace("b,1\n", ""), ["1", "b"]),
+        (GOOD + "d,1\n", ["1", "d"]),
+        (GOOD + "b,1\n", ["b"]),
+        (GOOD.replace("b,1", "b,-2"), ["b", "-2", "-1"]),
+        (GOOD.replace("b,1", "b,one"), ["image_name", "fold", "'one'"]),
+        (GOOD.replace("b,1", "b,1.5"), ["image_name", "fold", "'1.5'"]),
+        (GOOD.replace("b,1", "b,"), ["image_name", "fold", "''"]),
+        (GOOD.replace("b,1", "b,99999999999999999999"), ["image_name", "fold"]),
+        (GOOD.replace("fold", "part"), ["image_name", "'fold'"]),
+        ("", ["image_name", "fold"]),
+        ("\x00\x01\x02", ["image_name", "fold"]),
     ],
 )
-def test_broken_folds_are_refused_with_the_path(tmp_path: Path, content: str, said: str) -> None:
+def test_broken_folds_are_refused_with_the_path(tmp_path: Path, content: str, values: list[str]) -> None:
     path = tmp_path / "folds.csv"
     path.write_text(content)
-    with pytest.raises(InputError, match=said) as refused:
+    with refused(file=path, says=values):
         read_folds(path, pd.Series(["a", "b", "c"]))
-    assert refused.value.file == path
 
 
 def test_missing_folds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"folds\.csv: there is no such file"):
+    with refused(file=tmp_path / "folds.csv"):
         read_folds(tmp_path / "folds.csv", names_of(3))
-    with pytest.raises(InputError, match=str(tmp_path)):
+    with refused(file=tmp_path):
         read_folds(tmp_path, names_of(3))

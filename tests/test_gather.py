@@ -12,6 +12,7 @@ import pytest
 import yaml
 from conftest import TINY, as_written
 from forked import Forked
+from refused import holds
 
 from amazon_ml.cli.main import main
 from amazon_ml.pipeline.finish import gather
@@ -58,7 +59,7 @@ def test_second_process_on_a_fold_is_refused_whatever_else_it_asks_for(
     with locked_fold(Run(run).fold(2)):
         for folds in ("2", "all", "[0, 2]"):
             assert main(command(run, demo_tiles, "--model.tta=flips", "--folds", folds)) == 2
-            assert f"another process is working on {run / 'fold-2'}" in told(capsys)
+            assert holds(told(capsys), run / "fold-2")
         assert main(command(run, demo_tiles, "--model.tta=flips", "--folds", "0")) == 0
     assert not (run / "fold-1" / "model.safetensors").exists()
     assert len(json.loads((run / "provenance.json").read_bytes())["starts"]) == len(json.loads(before)["starts"]) + 1
@@ -72,7 +73,7 @@ def test_options_are_settled_as_soon_as_one_process_is_at_work(
     folds = (run / "folds.csv").read_bytes()
     with locked_fold(Run(run).fold(1)):
         assert main(command(run, demo_tiles, "--trainer.max_epochs=0", "--seed=1")) == 2
-        assert "made with other options (seed was 0, now 1)" in told(capsys)
+        assert holds(told(capsys), run, "seed", 0, 1)
     assert (run / "folds.csv").read_bytes() == folds
     assert main(command(run, demo_tiles, "--trainer.max_epochs=0", "--seed=1")) == 2
     assert (run / "folds.csv").read_bytes() != folds
@@ -110,7 +111,7 @@ def test_missing_folds_are_named_unless_part_is_enough(
     for name in RESULTS:
         (run / name).unlink()
     assert main(["gather", str(run)]) == 2
-    assert "folds [1] are not finished" in told(capsys) and not (run / "oof.parquet").exists()
+    assert holds(told(capsys), run, "[1]") and not (run / "oof.parquet").exists()
     assert main(["gather", str(run), "--partial", "true"]) == 0
     for name in RESULTS:
         assert (run / name).read_bytes() == (trained / name).read_bytes(), name
@@ -160,7 +161,7 @@ def test_a_fold_of_another_run_is_refused(trained: Path, tmp_path: Path, capsys:
     run = copy_of(trained, tmp_path)
     shutil.copytree(run / "fold-0", run / "fold-1")
     assert main(["gather", str(run)]) == 2
-    assert "fold-1/valid.parquet: the table holds train_" in told(capsys)
+    assert "fold-1/valid.parquet: " in (message := told(capsys)) and " train_" in message
 
 
 def test_untagged_tiles_that_changed_between_folds_are_refused(
@@ -170,7 +171,7 @@ def test_untagged_tiles_that_changed_between_folds_are_refused(
     swap(pd.read_parquet(run / "fold-2" / "test.parquet")).to_parquet(run / "fold-2" / "test.parquet", index=False)
     as_written(run)
     assert main(["gather", str(run), "--partial", "true"]) == 2
-    assert "fold-2/test.parquet: the table holds other tiles than the 30 untagged ones" in told(capsys)
+    assert holds(told(capsys), "fold-2/test.parquet", 30)
 
 
 @pytest.mark.with_pages
@@ -188,17 +189,17 @@ def test_gathering_needs_no_tiles_but_for_the_picture(
 
 def test_gathering_what_is_not_there(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gather", str(tmp_path / "typo")]) == 2
-    assert "typo: this is not a run" in told(capsys) and not (tmp_path / "typo").exists()
+    assert holds(told(capsys), tmp_path / "typo") and not (tmp_path / "typo").exists()
     run = copy_of(trained, tmp_path)
     provenance = json.loads((run / "provenance.json").read_text())
     provenance["data"]["unlabelled"] = None
     (run / "provenance.json").write_text(json.dumps(provenance))
     as_written(run)
     assert main(["gather", str(run)]) == 2
-    assert "provenance.json: data.unlabelled is None" in told(capsys)
+    assert holds(told(capsys), run / "provenance.json", "data.unlabelled", None)
     shutil.copy(trained / "provenance.json", run)
     as_written(run)
     for fold in ("fold-0", "fold-2"):
         shutil.rmtree(run / fold)
     assert main(["gather", str(run), "--partial", "true"]) == 2
-    assert "has no finished fold" in told(capsys)
+    assert holds(told(capsys), f"amazon-ml train --run {run}")

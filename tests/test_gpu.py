@@ -119,7 +119,7 @@ def test_pinned_batches_fetched_ahead_are_those_of_the_dataset(demo_tiles: Path)
     assert len(batches) == len(keys) // 16
     for at, batch in enumerate(batches):
         assert all(value.is_pinned() for value in batch.values())
-        expected = dataset.__getitems__(keys[16 * at : 16 * at + 16])
+        expected = dataset.fetch(keys[16 * at : 16 * at + 16])
         assert all(torch.equal(batch[name], expected[name]) for name in expected)
 
 

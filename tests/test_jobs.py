@@ -16,6 +16,7 @@ from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refused import holds, refused
 from requested import config_of
 
 from amazon_ml.cli.main import main
@@ -296,25 +297,24 @@ def test_example_names_every_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "option", "values"),
     [
-        ("partiton: gpu", "there is no key 'partiton'; did you mean partition?"),
-        ("xyz: 1", "there is no key 'xyz'; there are account"),
-        ("time: 12:00:00", "time is 43200, but must be text; put it in quotes"),
-        ("time: '90'", "90 is no time"),
-        ("modules: cuda", "modules is 'cuda', but must be a list of texts"),
-        ("grace: 0", "grace is 0, but must be a whole number, at least 1"),
-        ("cpus_per_task: true", "cpus_per_task is True"),
-        ("sbatch: [qos=long]", "options begin with a dash"),
-        ("- a", "must hold keys and values"),
-        ("{", "not YAML"),
+        ("partiton: gpu", "partiton", ["'partiton'", "partition"]),
+        ("xyz: 1", "xyz", ["'xyz'", "account"]),
+        ("time: 12:00:00", "time", [43200]),
+        ("time: '90'", "time", [90, "HH:MM:SS"]),
+        ("modules: cuda", "modules", ["'cuda'"]),
+        ("grace: 0", "grace", [0, 1]),
+        ("cpus_per_task: true", "cpus_per_task", [True]),
+        ("sbatch: [qos=long]", "sbatch", [["qos=long"]]),
+        ("- a", "", ["'partition: gpu'"]),
+        ("{", "", ["YAML"]),
     ],
 )
-def test_what_is_wrong_in_a_site_is_named(tmp_path: Path, content: str, message: str) -> None:
+def test_what_is_wrong_in_a_site_is_named(tmp_path: Path, content: str, option: str, values: list[object]) -> None:
     (tmp_path / "site.yaml").write_text(content)
-    with pytest.raises(InputError) as refused:
+    with refused(file=tmp_path / "site.yaml", option=option, says=values):
         read_site(tmp_path / "site.yaml")
-    assert message in str(refused.value) and "site.yaml" in str(refused.value)
 
 
 # ---------------------------------------------------------------- training
@@ -336,26 +336,26 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "values"),
     [
-        (["--trainer.max_epochz=3"], "max_epochz"),
-        (["--nodes=0"], "--nodes and --at_once must be at least 1"),
-        (["--time=90"], "90 is no time"),
-        (["--time=00:03:00"], "a job of 00:03:00 has no time to train: it gets a signal to stop 120 s before its end"),
-        (["--folds=7"], "--folds [7]: there are the folds [0, 1, 2]"),
-        (["--data.root=/typo"], "/typo: there is no such folder"),
-        (["--site=/typo.yaml"], "/typo.yaml"),
+        (["--trainer.max_epochz=3"], ["max_epochz"]),
+        (["--nodes=0"], ["--nodes", "--at_once", 1]),
+        (["--time=90"], ["--time", 90]),
+        (["--time=00:03:00"], ["00:03:00", "120 s"]),
+        (["--folds=7"], ["--folds", [7], [0, 1, 2]]),
+        (["--data.root=/typo"], ["/typo", "--data.root"]),
+        (["--site=/typo.yaml"], ["/typo.yaml"]),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_handed_in(
-    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], message: str
+    demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], values: list[object]
 ) -> None:
     call = ["slurm", "train", "--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY, *wrong, "--submit"]
     try:
         assert main(call) == 2
     except SystemExit as ended:
         assert ended.code == 2
-    assert message in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, *values)
     assert not (tmp_path / "run" / "slurm").exists()
 
 
@@ -378,7 +378,7 @@ def test_what_is_finished_does_not_queue(
 def test_run_of_other_options_is_refused(trained: Path, demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["slurm", "train", "--run", str(trained), "--data.root", str(demo_tiles), *TINY, "--model.lr=0.5"]
     assert main(call) == 2
-    assert "was made with other options" in told(capsys)
+    assert holds(told(capsys), trained, "model.lr", 0.5)
     assert not (trained / "slurm").exists()
 
 
@@ -389,9 +389,9 @@ def test_without_slurm_it_is_said_where_to_go(
     out = tmp_path / "tags.csv"
     call = ["slurm", "predict", str(trained), "--tiles", str(demo_tiles / "test-jpg"), "--out", str(out), "--shards=1"]
     assert main([*call, "--submit"]) == 2
-    assert "there is no sbatch here" in told(capsys)
+    assert holds(told(capsys), "sbatch")
     assert main(["slurm", "status", f"{out}.parts"]) == 2
-    assert "no jobs were submitted" in told(capsys)
+    assert holds(told(capsys), f"{out}.parts/slurm/jobs.json")
     text = (tmp_path / "tags.csv.parts" / "slurm" / "predict.sbatch").read_text()
     assert subprocess.run(["/bin/bash", "-n"], input=text, text=True).returncode == 0
 
@@ -435,7 +435,7 @@ def test_slurm_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.
     down = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
     commands(tmp_path, monkeypatch, squeue=down, sacct="exit 1")
     for ask in (tasks_of, is_live):
-        with pytest.raises(WorkError, match=r"squeue failed: .*Unable to contact slurm controller"):
+        with pytest.raises(WorkError, match=r"^squeue .*Unable to contact slurm controller"):
             ask("7")
 
 
@@ -451,7 +451,7 @@ def test_job_knows_nothing_of_the_job_it_is_handed_in_from(tmp_path: Path, monke
 def test_refusal_of_sbatch_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
     commands(tmp_path, monkeypatch, sbatch=f"echo '{refusal}' >&2; exit 1")
-    with pytest.raises(WorkError, match=f"sbatch failed: {refusal}"):
+    with pytest.raises(WorkError, match=f"^sbatch .*{refusal}"):
         submit(tmp_path / "x.sbatch")
 
 
@@ -464,7 +464,7 @@ def test_what_live_jobs_go_by_is_left_alone(
     assert main([*call, "--folds=all"]) == 0
     before = {path: path.read_bytes() for path in (run / "slurm").iterdir()}
     assert main([*call, "--folds=0", "--nodes=2"]) == 2
-    assert "jobs 12, 12 wait or run already" in told(capsys)
+    assert holds(told(capsys), "12, 12")
     assert {path: path.read_bytes() for path in (run / "slurm").iterdir()} == before
 
 
@@ -487,7 +487,7 @@ def test_store_is_copied_once_and_anew_when_it_changed(demo_tiles: Path, tmp_pat
 
 def test_what_is_no_store_is_not_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "copy", str(tmp_path), str(tmp_path / "copy")]) == 2
-    assert "is no packed store" in told(capsys) and not (tmp_path / "copy").exists()
+    assert holds(told(capsys), tmp_path, "store.json") and not (tmp_path / "copy").exists()
 
 
 _LISTED = {"id": "1", "name": "train", "tasks": [0, 1], "log": "train-%A_%a.out"}

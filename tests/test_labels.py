@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refused import holds, refused
 
-from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, split_tags
 
 # Spelt as in the competition's data description, "artisinal" included.
@@ -66,45 +68,36 @@ def test_split_tags_drops_empty_tags_and_outer_space() -> None:
 
 
 def test_misspelt_tag_is_refused_with_its_row_and_the_nearest_tag() -> None:
-    with pytest.raises(InputError) as refused:
+    with refused(says=["row 2", "'agricluture'", "'agriculture'"]) as raised:
         PLANET.encode(["clear primary", "clear agricluture"])
-    message = str(refused.value)
-    assert "row 2" in message
-    assert "'agricluture' (nearest: 'agriculture')" in message
-    assert message.startswith("unknown tag:")
-    assert "row 1" not in message
+    assert not holds(str(raised.value), "row 1")
 
 
 def test_error_calls_rows_as_it_is_told() -> None:
-    with pytest.raises(InputError, match=r"line 7 \(train_5\): 'primry'"):
+    with refused(says=["line 7 (train_5)", "'primry'", "'primary'"]):
         PLANET.encode(["primry"], rows=["line 7 (train_5)"])
 
 
 def test_unknown_tag_without_a_near_one_gets_no_suggestion() -> None:
-    with pytest.raises(InputError) as refused:
+    with refused(says=["row 1", "'xylophone'", ", ".join(PLANET.names)]) as raised:
         PLANET.encode(["xylophone"])
-    assert "nearest" not in str(refused.value)
-    assert "Known tags: clear, partly_cloudy" in str(refused.value)
+    assert str(raised.value).count("'") == 2  # no other tag is quoted
 
 
 def test_many_unknown_tags_are_counted_and_three_shown() -> None:
-    with pytest.raises(InputError) as refused:
+    with refused(says=["5", "row 1: 'one'", "row 1: 'two'", "row 2: 'three'", "2 more"]) as raised:
         PLANET.encode(["one two", "three clear", "four", "five"])
-    message = str(refused.value)
-    assert message.startswith("5 unknown tags: ")
-    assert "and 2 more" in message
-    assert all(shown in message for shown in ("row 1: 'one'", "row 1: 'two'", "row 2: 'three'"))
-    assert "'four'" not in message
+    assert "'four'" not in str(raised.value)
 
 
 def test_tags_are_case_sensitive() -> None:
-    with pytest.raises(InputError, match=r"'Clear' \(nearest: 'clear'\)"):
+    with refused(says=["row 1", "'Clear'", "'clear'"]):
         PLANET.encode(["Clear"])
 
 
 @pytest.mark.parametrize("shape", [(17,), (2, 16), (1, 2, 17)])
 def test_decode_refuses_another_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"\(tiles, 17\)"):
+    with refused(says=["(tiles, 17)", shape]):
         PLANET.decode(np.zeros(shape))
 
 
@@ -135,18 +128,18 @@ def test_sound_table_and_tags_without_rules_have_no_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "rules", "said"),
+    ("names", "rules", "fields"),
     [
-        ((), {}, "the tag list is empty"),
-        (("a", ""), {}, "holds an empty tag"),
-        (("a", "b", "a", "b", "c"), {}, "repeats a, b"),
-        (("a", "b"), {"exactly_one": ("a", "z")}, "not listed: z"),
-        (("a", "b"), {"alone": ("y",)}, "not listed: y"),
-        (("a", "b"), {"groups": {"all": ("a", "x")}}, "not listed: x"),
+        ((), {}, {"option": "tags"}),
+        (("a", ""), {}, {"option": "tags", "says": "''"}),
+        (("a", "b", "a", "b", "c"), {}, {"option": "tags", "says": "a, b"}),
+        (("a", "b"), {"exactly_one": ("a", "z")}, {"option": "", "says": "z"}),
+        (("a", "b"), {"alone": ("y",)}, {"option": "", "says": "y"}),
+        (("a", "b"), {"groups": {"all": ("a", "x")}}, {"option": "", "says": "x"}),
     ],
 )
-def test_tag_set_refuses(names: tuple[str, ...], rules: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_tag_set_refuses(names: tuple[str, ...], rules: dict[str, object], fields: dict[str, Any]) -> None:
+    with refused(**fields):
         TagSet(names, **rules)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refused import holds
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.checks.findings import Finding
@@ -268,11 +269,11 @@ def test_command_ends_with_0_for_right_files_and_1_for_faults(
 
 def test_command_ends_with_2_when_there_is_nothing_to_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", "lint", str(tmp_path / "none.csv")]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, tmp_path / "none.csv")
     assert main(["submit", "lint", str(tmp_path)]) == 2
     assert main(["submit", "lint", str(write(tmp_path / "s.csv", right())), "--examples", "0"]) == 2
     assert main(["submit", "lint", str(tmp_path / "s.csv"), "--run", str(tmp_path)]) == 2
-    assert "is not a run" in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, tmp_path, "config.yaml")
 
 
 def test_submission_in_a_run_is_held_against_the_run(

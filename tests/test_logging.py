@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 from conftest import FEW, TINY, leave_out_finish
+from refused import refused
 from sklearn.metrics import average_precision_score, f1_score, fbeta_score, precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -210,7 +211,7 @@ def test_a_secret_is_refused_before_anything_is_written(
 def test_missing_package_is_named_with_the_command(name: str) -> None:
     if importlib.util.find_spec(name):
         pytest.skip(f"{name} is installed")
-    with pytest.raises(InputError, match=f"pip install {name}"):
+    with refused(option=f"loggers.{name}", says=f"pip install {name}"):
         check_loggers({name: {}})
 
 
@@ -227,7 +228,7 @@ def test_a_service_is_given_back_the_name_it_gave(tmp_path: Path, monkeypatch: p
     fold.loggers.write_text(fold.loggers.read_text().replace("first", "second"))
     with open_loggers(fold, {"csv": {}}) as loggers:
         assert [logger.version for logger in loggers] == ["second"]
-    with pytest.raises(InputError, match=r"`loggers.csv`: .*unexpected.*delete .*loggers.json to begin a new run"):
+    with refused(option="loggers.csv", says=["'colour'", fold.loggers]):
         open_loggers(fold, {"csv": {"colour": "red"}}).__enter__()
 
 

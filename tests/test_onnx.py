@@ -1,6 +1,7 @@
 """The ONNX file against PyTorch: the same probabilities from uint8 tiles, whatever the batch."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY
+from refused import refused
 from torch import nn
 
 from amazon_ml.cli.main import main
@@ -20,7 +22,7 @@ from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.tiles import list_tiles
 from amazon_ml.data.readers.images import read_tile, resize
 from amazon_ml.decisions.rules import rule_from_dict
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import WorkError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.onnx_export import OPSET, Averaged, write_onnx
 from amazon_ml.models.tagger import TileTagger
@@ -122,7 +124,7 @@ class Other(Plain):
 def test_file_that_differs_is_not_written(tmp_path: Path) -> None:
     assert write_onnx(tmp_path / "p.onnx", Plain(), (32, 32, 3), {}) < 1e-4
     (tmp_path / "p.onnx").unlink()
-    with pytest.raises(WorkError, match=r"was not written: its probabilities differ from those of PyTorch by 1\.0e-02"):
+    with pytest.raises(WorkError, match=rf"^{re.escape(str(tmp_path))}/t\.onnx .*\b1\.0e-02"):
         write_onnx(tmp_path / "t.onnx", Other(), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 
@@ -135,7 +137,7 @@ class Asking(Plain):
 
 
 def test_network_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot export this backbone to ONNX: .*data-dependent"):
+    with refused(says=["ONNX", "data-dependent"]):
         write_onnx(tmp_path / "t.onnx", Asking(), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
 

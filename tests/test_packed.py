@@ -1,10 +1,12 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import forked
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refused import refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.augment.augment import symmetric
@@ -22,7 +25,7 @@ from amazon_ml.data.readers.images import read_tile, resize
 from amazon_ml.data.store import pack as packing
 from amazon_ml.data.store.pack import default_store, pack
 from amazon_ml.data.store.packed import check_unchanged, open_store
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import WorkError
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_a_store_can_be_pickled_and_knows_its_rows(folder: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(message).fetch(np.array([3, 3, 0])), store.images[[3, 3, 0]])
     assert store.rows(["train_7", "train_2"], labelled=True).tolist() == [7, 2]
     assert store.rows(["file_1"], labelled=False).tolist() == [201]  # the untagged stand behind, in natural order
-    with pytest.raises(InputError, match="lacks 1 tile, such as test_1; run amazon-ml data pack again"):
+    with refused(file=store.path, says=["1", "test_1"]):
         store.rows(["train_7", "test_1"], labelled=True)
     with pytest.raises(IndexError):
         store.fetch(np.array([230]))
@@ -112,24 +115,24 @@ def rewritten_at_equal_size(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "name"),
     [
         (
             lambda folder: shutil.copy(folder / "train-jpg/train_0.jpg", folder / "test-jpg/added.jpg"),
-            "1 tile, .*added",
+            "added",
         ),
-        (lambda folder: (folder / "test-jpg/test_0.jpg").unlink(), "1 tile, such as test_0"),
+        (lambda folder: (folder / "test-jpg/test_0.jpg").unlink(), "test_0"),
         (lambda folder: shutil.copy(folder / "train-jpg/train_0.jpg", folder / "train-jpg/train_1.jpg"), "train_1"),
-        (rewritten_at_equal_size, "1 tile, such as train_4"),
+        (rewritten_at_equal_size, "train_4"),
     ],
     ids=["added", "removed", "replaced", "rewritten at equal size"],
 )
-def test_a_changed_folder_is_refused_and_packing_again_helps(change, told: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_changed_folder_is_refused_and_packing_again_helps(change, name: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
     store = folder / "packed-rgb-16"
     pack(read_catalog(folder), store, 16, TileReader())
     change(folder)
     catalog = read_catalog(folder)
-    with pytest.raises(InputError, match=f"has changed since .*{told}.*; run amazon-ml data pack again"):
+    with refused(file=store, says=["1", name]):
         check_unchanged(open_store(store), catalog)
     assert main(["data", "pack", str(folder), "--size", "16"]) == 0
     check_unchanged(open_store(store), catalog)
@@ -153,7 +156,7 @@ def test_part_of_a_folder_is_accepted_where_it_is_called_so(folder: Path) -> Non
     pack(catalog, folder / "store", 16, TileReader())
     store, part = open_store(folder / "store"), catalog.subset([5, 2], unlabelled=3)
     check_unchanged(store, part, partial=True)
-    with pytest.raises(InputError, match="225 tiles"):
+    with refused(file=folder / "store", says=225):
         check_unchanged(store, part)
 
 
@@ -233,7 +236,7 @@ def test_a_tile_that_cannot_be_read_is_named_and_the_work_before_it_kept(
 
 
 def test_a_disk_without_room_is_told_before_work(folder: Path) -> None:
-    with pytest.raises(WorkError, match=r"needs \d+\.\d\d GB more, and there are \d+\.\d\d GB free; make room"):
+    with pytest.raises(WorkError, match=r"/store\.partial .*\b\d+\.\d\d GB .*\b\d+\.\d\d GB "):
         pack(read_catalog(folder), folder / "store", 10**6, TileReader())
 
 
@@ -251,28 +254,28 @@ def test_a_disk_that_fills_up_is_told_and_the_next_call_goes_on(folder: Path) ->
 
 def test_a_folder_that_cannot_be_is_a_work_error(folder: Path) -> None:
     (folder / "file").touch()
-    with pytest.raises(WorkError, match=r"cannot write to .*file"):
+    with pytest.raises(WorkError, match=re.escape(str(folder / "file"))):
         pack(read_catalog(folder), folder / "file" / "store", 16, TileReader())
 
 
 def test_what_is_no_store_is_neither_opened_nor_overwritten(folder: Path) -> None:
-    with pytest.raises(InputError, match="no packed store"):
+    with refused(file=folder, says="store.json"):
         open_store(folder)
-    with pytest.raises(InputError, match="exists and is no packed store"):
+    with refused(file=folder / "train-jpg", option="out"):
         pack(read_catalog(folder), folder / "train-jpg", 16, TileReader())
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "fields"),
     [
-        ("store.json", "{", "not JSON"),
-        ("store.json", "{}", "broken"),
-        ("store.json", '{"size": 16, "reader": 3, "tiles": {}}', "broken"),
-        ("tiles.npy", "", "broken"),
-        ("tiles.npy", None, "broken"),
+        ("store.json", "{", {"file": "store/store.json", "line": 1}),
+        ("store.json", "{}", {"file": "store", "says": "'size'"}),
+        ("store.json", '{"size": 16, "reader": 3, "tiles": {}}', {"file": "store", "says": "'int'"}),
+        ("tiles.npy", "", {"file": "store"}),
+        ("tiles.npy", None, {"file": "store"}),
     ],
 )
-def test_a_damaged_store_is_refused(file: str, content: str | None, told: str, tmp_path: Path) -> None:
+def test_a_damaged_store_is_refused(file: str, content: str | None, fields: dict[str, Any], tmp_path: Path) -> None:
     write_demo(tmp_path / "tiles", tiles=5, test_tiles=0, size=16)
     store = tmp_path / "store"
     pack(read_catalog(tmp_path / "tiles"), store, 16, TileReader())
@@ -280,7 +283,7 @@ def test_a_damaged_store_is_refused(file: str, content: str | None, told: str, t
         os.truncate(store / file, 1000)
     else:
         (store / file).write_text(content)
-    with pytest.raises(InputError, match=told):
+    with refused(**fields):
         open_store(store)
 
 
@@ -290,7 +293,7 @@ def test_a_damaged_store_is_packed_anew(folder: Path) -> None:
     description = json.loads((store / "store.json").read_text())
     del description["made_by"], description["tiles"]["hash"]
     (store / "store.json").write_text(json.dumps(description))
-    with pytest.raises(InputError, match="broken"):
+    with refused(file=store, says="'hash'"):
         open_store(store)
     pack(read_catalog(folder), store, 16, TileReader())
     check_unchanged(open_store(store), read_catalog(folder))
@@ -319,7 +322,7 @@ def test_an_array_of_another_store_is_refused(folder: Path) -> None:
     for size in (16, 24):
         pack(read_catalog(folder), folder / f"store-{size}", size, TileReader())
     shutil.copy(folder / "store-16/tiles.npy", folder / "store-24/tiles.npy")
-    with pytest.raises(InputError, match=r"is uint8 of shape \(230, 16, 16, 3\), but store.json says"):
+    with refused(file=folder / "store-24" / "tiles.npy", says=["uint8", "(230, 16, 16, 3)", "(230, 24, 24, 3)"]):
         open_store(folder / "store-24")
 
 

@@ -19,6 +19,7 @@ import yaml
 from browser import Browser, find_browser
 from conftest import as_written, write_config
 from PIL import Image
+from refused import holds, refused
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
@@ -26,7 +27,6 @@ from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.per_tag import fbeta_by_threshold
 from amazon_ml.decisions.rules import DEFAULT_RULE, make_rules
-from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline.finish import finish
@@ -246,15 +246,15 @@ def test_leakage_is_told_where_neighbours_are_kept(tmp_path: Path) -> None:
 
 def test_runs_that_are_not_scored_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "is not a run" in capsys.readouterr().err
+    assert holds(capsys.readouterr().err, tmp_path, "config.yaml")
     run = make_run(tmp_path, tiles=12)
     metrics = json.loads(run.metrics.read_text())
     write_json(run.metrics, {**metrics, "tiles": 11})
     as_written(run.path)
-    with pytest.raises(InputError, match="does not fit"):
+    with refused(file=run.metrics, says=[run.oof, run.path]):
         report(run.path)
     run.metrics.unlink()
-    with pytest.raises(InputError, match="amazon-ml tune"):
+    with refused(file=run.path, says=f"amazon-ml tune {run.path}"):
         report(run.path)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import as_written
+from refused import refused
 
 from amazon_ml.cli.main import main
-from amazon_ml.errors import InputError
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
 
@@ -50,7 +50,7 @@ def test_a_section_that_was_emptied_is_told_by_every_command(
     for command in commands:
         more = ["--data", str(demo_tiles)] if command == "evaluate" else []
         assert main([*command.split(), str(copied), *more]) == 2, command
-        assert f"{copied / file}: the file lacks {section}." in capsys.readouterr().err, command
+        assert f"{copied / file}: " in (said := capsys.readouterr().err) and f" {section}." in said, command
     shutil.copy(trained / file, copied)
     as_written(copied)
     assert main(["gather", str(copied), "--partial", "true"]) == 0
@@ -60,9 +60,8 @@ def test_a_section_that_was_emptied_is_told_by_every_command(
 def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, content: str) -> None:
     (copied / "provenance.json").write_text(content)
     as_written(copied)
-    with pytest.raises(InputError, match="this is not the provenance of a run") as refused:
+    with refused(file=copied / "provenance.json"):
         Run(copied).read_provenance()
-    assert refused.value.file == copied / "provenance.json"
     shutil.copy(trained / "provenance.json", copied)
     as_written(copied)
 

@@ -16,6 +16,7 @@ import pytest
 import rasterio
 from rasterio.merge import merge
 from rasterio.warp import transform
+from refused import refused
 from scene_files import LEFT, RGBA, STEP, TOP, Pixels, ground, quarters, write_scene
 
 import amazon_ml as am
@@ -108,7 +109,7 @@ def test_a_scene_smaller_than_a_window_is_reflected_and_that_is_said(
 
 def test_a_scene_without_georeference_is_mapped_in_pixels_on_request(tmp_path: Path, tagger: am.Predictor) -> None:
     scene = write_scene(tmp_path / "a.tif", ground(40, 64), crs=None)
-    with pytest.raises(InputError):
+    with refused(file=scene, option="scene", says="`pixel_coordinates`"):
         tagger.predict_scene(scene)
     result = tagger.predict_scene(scene, tmp_path / "out", pixel_coordinates=True)
     assert result.layer().bounds[3].tolist() == [32.0, -40.0, 64.0, -20.0]
@@ -374,7 +375,7 @@ def test_a_changed_request_is_refused_or_starts_anew(
         tagger.predict_scene(scene, out, stride=16)
     assert error.value.option == "out"
     write_scene(tmp_path / "a.tif", ground(64, 64, seed=9))
-    with pytest.raises(InputError):
+    with refused(file=out / "parts", option="out", says="`overwrite`"):
         tagger.predict_scene(scene, out)
     tagger.predict_scene(scene, out, stride=16, overwrite=True)
     assert json.loads((out / "scene.json").read_text())["stride"] == 16
@@ -405,12 +406,12 @@ def test_results_are_replaced_only_on_request_and_never_a_scene(tmp_path: Path, 
     assert not (out / "cells.geojson").exists()
     own = write_scene(tmp_path / "own" / "probabilities.tif", ground(32, 32))
     before = own.read_bytes()
-    with pytest.raises(InputError):
+    with refused(option="out", says=[tmp_path / "own", "probabilities.tif"]):
         tagger.predict_scene(own, tmp_path / "own", overwrite=True)
     assert own.read_bytes() == before
     (tmp_path / "foreign" / "parts").mkdir(parents=True)
     (tmp_path / "foreign" / "parts" / "mine.txt").touch()
-    with pytest.raises(InputError):
+    with refused(file=tmp_path / "foreign" / "parts", option="out"):
         tagger.predict_scene(scene, tmp_path / "foreign", overwrite=True)
     assert (tmp_path / "foreign" / "parts" / "mine.txt").exists()
 

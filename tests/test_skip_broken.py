@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import write_sealed
+from refused import holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import WorkError
@@ -255,7 +256,7 @@ def test_a_folder_of_other_formats_says_so(bundle: Path, tmp_path: Path, capsys:
     assert predict(bundle, folder, tmp_path / "tags.csv") == 2
     assert "1 .jp2" in message(capsys)
     assert predict(bundle, folder / "a.jp2", tmp_path / "tags.csv") == 2
-    assert f"name its folder, {folder}" in message(capsys)
+    assert holds(message(capsys), folder)
 
 
 def test_weights_that_are_no_regular_file(
@@ -272,5 +273,5 @@ def test_weights_that_are_no_regular_file(
 
 def test_files_are_locked_without_waiting_for_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / ".lock")
-    with pytest.raises(ValueError, match="lock file"), locked(tmp_path / ".lock", "busy"):
+    with refused(file=tmp_path / ".lock"), locked(tmp_path / ".lock", "busy"):
         pass

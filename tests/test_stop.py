@@ -283,7 +283,7 @@ def test_checkpoint_that_does_not_fit_the_disk_leaves_the_former_one(tmp_path: P
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3)}, path)
     before = path.read_bytes()
-    with pytest.raises(WorkError, match=r"cannot write .*last\.ckpt"), _files_of_at_most(1_000_000):
+    with pytest.raises(WorkError, match=re.escape(str(path))), _files_of_at_most(1_000_000):
         AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(2_000_000)}, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 

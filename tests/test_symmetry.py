@@ -54,7 +54,7 @@ def test_any_rows_come_in_the_order_asked_for(rows: list[int], seed: int) -> Non
 @pytest.mark.parametrize("rows", [[0, 4], [-1], [-5, 0], [2**40]])
 def test_rows_that_are_not_there_are_refused_before_anything_is_written(rows: list[int]) -> None:
     out = np.full((len(rows), 3, 3, 3), 7, dtype=np.uint8)
-    with pytest.raises(IndexError, match="of 4 tiles"):
+    with pytest.raises(IndexError, match=rf" {min(rows)}\.\.{max(rows)} .*\b4 tiles"):
         gather(tiles(4, 3, 3), np.array(rows), out=out)
     assert (out == 7).all()
 
@@ -62,13 +62,13 @@ def test_rows_that_are_not_there_are_refused_before_anything_is_written(rows: li
 def test_what_does_not_fit_is_refused() -> None:
     images, rows = tiles(4, 4, 3), np.arange(2)
     for symmetries in (np.array([0, 8], np.uint8), np.array([0], np.uint8), np.array([0, 1])):
-        with pytest.raises(ValueError, match=r"numbers 0\.\.7"):
+        with pytest.raises(ValueError, match=r"\b0\.\.7\b"):
             gather(images, rows, symmetries)
-    with pytest.raises(ValueError, match="out must be"):
+    with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\).*\(2, 4, 4, 4\)"):
         gather(images, rows, out=np.empty((2, 4, 4, 4), np.uint8))
     with pytest.raises(ValueError, match="contiguous"):
         gather(images[..., ::-1], rows, np.zeros(2, dtype=np.uint8))
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(ValueError, match=r"\b3 x 4\b"):
         gather(images[:, :3], rows)
 
 

@@ -12,6 +12,7 @@ from conftest import TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refused import refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
@@ -117,7 +118,9 @@ def test_what_is_no_table_of_columns_is_refused_with_its_line(
 
 
 def test_without_the_option_the_remedy_names_it(root: Path) -> None:
-    with pytest.raises(InputError, match=r"`data\.tag_columns` all"):
+    with refused(
+        file=root / "labels.csv", option="data.tag_columns", says=["`data.tag_columns` all", "`data.tags_column`"]
+    ):
         read(root, "labels.csv", wide())
 
 

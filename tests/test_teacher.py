@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from conftest import leave_out_finish
 from PIL import Image
+from refused import refused
 
 from amazon_ml.data.augment.mix import Mix
 from amazon_ml.data.batches.sources import JoinedTiles
@@ -343,11 +344,13 @@ def test_tiles_of_a_published_test_split_are_neither_taught_nor_may_the_teacher_
 
 def test_options_of_a_teacher_need_one() -> None:
     for option, value in {"untagged_share": 0.3, "least_confidence": 0.9, "untagged": "a", "teacher_weight": 1}.items():
-        with pytest.raises(InputError):
+        with refused(option="data", says=[option, "data.teacher"]):
             RunConfig.load([], {"data.root": "a", f"data.{option}": value})
-    with pytest.raises(InputError):  # soft labels come from networks that saw the held-out tiles
+    with refused(
+        option="data", says=["soft_labels", "teacher"]
+    ):  # soft labels come from networks that saw the held-out tiles
         RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.soft_labels": "c"})
-    with pytest.raises(InputError):  # a teacher that is not listened to
+    with refused(option="data", says=["untagged_share", "teacher_weight"]):  # a teacher that is not listened to
         RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.untagged_share": 0})
 
 

@@ -301,7 +301,7 @@ def test_probabilities_out_of_range_are_refused(value: float) -> None:
         lambda: PerClassThresholds().fit(p, np.ones((3, 2))),
         lambda: FixedThreshold().fit(np.ones((3, 2)), np.ones((3, 2))).predict(p),
     ):
-        with pytest.raises(ValueError, match=r"finite and in 0\.\.1|NaN|infinity"):
+        with pytest.raises(ValueError, match=rf"\(1, 1\).* {value}\b|NaN|infinity"):
             use()
 
 
@@ -311,18 +311,24 @@ def test_truth_that_is_not_a_number_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "true"),
-    [((3, 2), (2, 3)), ((3,), (3,)), ((0, 2), (0, 2)), ((2, 0), (2, 0)), ((3, 2), (3, 2, 1))],
+    ("p", "true", "given"),
+    [
+        ((3, 2), (2, 3), r"\[3, 2\]"),
+        ((3,), (3,), "1D"),
+        ((0, 2), (0, 2), r"\(0, 2\)"),
+        ((2, 0), (2, 0), r"\(2, 0\)"),
+        ((3, 2), (3, 2, 1), r"\b3\b"),
+    ],
 )
-def test_other_shapes_are_refused(p: tuple[int, ...], true: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"shape|2D array|inconsistent|0 (sample|feature)|dim 3"):
+def test_other_shapes_are_refused(p: tuple[int, ...], true: tuple[int, ...], given: str) -> None:
+    with pytest.raises(ValueError, match=given):
         PerClassThresholds().fit(np.zeros(p), np.zeros(true))
 
 
-@pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 3, 1)])
-def test_decide_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("shape", "given"), [((4,), "1D"), ((4, 2), r"\b2 features"), ((4, 3, 1), r"\bdim 3\b")])
+def test_decide_refuses_other_shapes(shape: tuple[int, ...], given: str) -> None:
     rule = FixedThreshold().fit(np.zeros((1, 3)), np.ones((1, 3)))
-    with pytest.raises(ValueError, match=r"3 features|2D array|dim 3"):
+    with pytest.raises(ValueError, match=given):
         rule.predict(np.zeros(shape))
 
 

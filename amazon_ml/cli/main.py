@@ -118,15 +118,9 @@ def _report_unknown_verb(words: list[str]) -> int:
 
 def _print_error(error: object, status: int) -> int:
     # Further lines are indented, so that no text in a message looks like a message of this program.
-    message = escaped(worded(_plain(str(error)))).replace("\n", "\n  ")
+    message = escaped(worded(str(error).strip())).replace("\n", "\n  ")
     print(f"amazon-ml: {message}", file=sys.stderr)
     return status
-
-
-def _plain(message: str) -> str:
-    """Take the message out of an error that a loader process wrapped in its traceback."""
-    wrapped = re.search(r"in DataLoader worker process.*\n\S*InputError: (.*)", message, re.DOTALL)
-    return (wrapped[1] if wrapped else message).strip()
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
@@ -64,10 +65,18 @@ class Parser(ArgumentParser):
         for file in _configs(words):
             read_sections(file)  # the messages of jsonargparse have neither file nor line
         try:
-            parsed: Namespace = super().parse_args(words, **options)
+            parsed: Namespace = super().parse_args(words, namespace=self._unset.clone(), defaults=False, **options)
         except (UnicodeDecodeError, RecursionError) as error:  # of a file that a file names
             raise InputError(f"a configuration cannot be read: {error}") from None
         return parsed
+
+    @cached_property
+    def _unset(self) -> Namespace:
+        """The values of all options where a call names none. A parser reads them and checks each in half of its time.
+
+        Only now, since a parser gets its options one after the other.
+        """
+        return self.get_defaults()
 
     def add_settings(self, kind: type, prefix: str = "") -> None:
         """Add an option for each setting that a class declares, with the prefix before its name."""

@@ -113,9 +113,10 @@ def _read_tags(path: Path) -> dict[str, frozenset[str]]:
     """Read the tags of each tile."""
     submission = read_submission(path)
     rows, remedy = submission.rows, f"see amazon-ml submit lint {path}"
-    broken = [case.item for case in submission.cases if case.kind != "form"]
-    if broken:
-        raise InputError(f"this is not a submission: {broken[0]}", file=path, remedy=remedy)
+    broken = next((case for case in submission.cases if case.kind != "form"), None)
+    if broken is not None:
+        what = broken.item.removeprefix(f"line {broken.line}: ")
+        raise InputError(f"this is not a submission: {what}", file=path, line=broken.line, remedy=remedy)
     again = rows[rows["image_name"].duplicated()]
     if len(again):
         raise InputError(

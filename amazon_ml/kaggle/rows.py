@@ -63,7 +63,7 @@ def read_submission(path: Path) -> Submission:
     ]
     cases = [
         *_byte_cases(content, text),
-        *(Case("unreadable", f"line {line}: {what}") for line, what in stray),
+        *(Case("unreadable", f"line {line}: {what}", line=line) for line, what in stray),
         *_line_cases(content, records, width),
     ]
     return Submission(path, pd.DataFrame(rows, columns=[*HEADER, "line"], dtype=object), tuple(cases))
@@ -71,14 +71,14 @@ def read_submission(path: Path) -> Submission:
 
 def _byte_cases(content: bytes, text: str) -> Iterator[Case]:
     if content.startswith(codecs.BOM_UTF8):
-        yield Case("unreadable", "line 1: a byte order mark, which becomes part of the header")
+        yield Case("unreadable", "line 1: a byte order mark, which becomes part of the header", line=1)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
         for line in _lines_with(_REPLACEMENT, text):
-            yield Case("unreadable", f"line {line}: bytes that are not UTF-8")
+            yield Case("unreadable", f"line {line}: bytes that are not UTF-8", line=line)
     for line in _lines_with("\0", text):
-        yield Case("unreadable", f"line {line}: a NUL byte")
+        yield Case("unreadable", f"line {line}: a NUL byte", line=line)
 
 
 def _lines_with(mark: str, text: str) -> list[int]:
@@ -90,12 +90,12 @@ def _lines_with(mark: str, text: str) -> list[int]:
 def _line_cases(content: bytes, records: list[tuple[int, list[str]]], width: int) -> Iterator[Case]:
     header = records[0][1] if records else []
     if header != HEADER:
-        yield Case("header", f"line 1: {','.join(header)!r}")
+        yield Case("header", f"line 1: {','.join(header)!r}", line=1)
     if b"\r" in content:
         yield Case("form", "line ends other than a single line feed")
     for line, fields in records[1:]:
         if not fields:
-            yield Case("form", f"line {line}: blank")
+            yield Case("form", f"line {line}: blank", line=line)
         elif len(fields) != width:
             columns = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
-            yield Case("columns", f"line {line}: {columns}, not {width}")
+            yield Case("columns", f"line {line}: {columns}, not {width}", line=line)

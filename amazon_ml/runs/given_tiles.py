@@ -47,7 +47,7 @@ def list_folder(folder: Path, read: TileReader) -> pd.DataFrame:
     if folder.is_file():
         remedy = f"give a folder, or a list of files such as [{str(folder)!r}]"
         raise InputError("this is a file, not a folder", file=folder, option="tiles", remedy=remedy)
-    check_folder(folder, "give the folder of tiles")
+    check_folder(folder, "give the folder of tiles", option="tiles")
     return tiles_below(folder, read)
 
 

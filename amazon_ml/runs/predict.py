@@ -270,7 +270,7 @@ def _predict_table(networks: Networks, tiles: pd.DataFrame, engine: Engine) -> P
 
 
 def _tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
-    check_folder(folder, "name the folder of tiles with `tiles`")
+    check_folder(folder, "name the folder of tiles with `tiles`", option="tiles")
     return tiles_below(folder, read)
 
 

@@ -362,7 +362,7 @@ def _plan(parts: Parts) -> Plan:
     try:
         plan: Plan = read_json(parts.plan)
     except InputError as error:
-        raise InputError(error.problem, file=parts.plan, remedy=remedy) from None
+        raise InputError(error.problem, file=parts.plan, line=error.line, remedy=remedy) from None
     if not _is_plan(plan):
         raise InputError("the file does not describe how tiles are divided into shards", file=parts.plan, remedy=remedy)
     return plan

@@ -53,7 +53,9 @@ def open_teacher(path: Path, student: Run) -> Run:
     try:
         teacher.read_config()
     except InputError as error:
-        raise InputError(error.problem, file=error.file, option="data.teacher", remedy=error.remedy) from None
+        raise InputError(
+            error.problem, file=error.file, line=error.line, option="data.teacher", remedy=error.remedy
+        ) from None
     return teacher
 
 

@@ -108,6 +108,9 @@ def read_json(path: Path) -> Any:
         raise no_file(path) from None
     except OSError as error:
         raise cannot_read(path, error) from None
+    except json.JSONDecodeError as error:
+        problem = f"the file is not JSON: {error.msg} (column {error.colno})"
+        raise InputError(problem, file=path, line=error.lineno) from None
     except ValueError as error:
         raise InputError(f"the file is not JSON: {error}", file=path) from None
     except RecursionError:

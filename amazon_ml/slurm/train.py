@@ -91,7 +91,8 @@ def plan_jobs(run: Run, config: RunConfig, resources: Resources) -> list[Job]:
         Nodes and GPUs of each fold.
     """
     if not Path(config.data.root).is_dir():
-        raise InputError("there is no such folder", file=config.data.root, option="data.root")
+        raise InputError("there is no such folder", file=config.data.root, option="data.root",
+                         remedy="name the folder of tiles with `data.root`")  # fmt: skip
     check_run_folder(run, BEFORE_TRAINING)
     if config.data.teacher is not None and not run.begun():
         open_teacher(Path(config.data.teacher), run)

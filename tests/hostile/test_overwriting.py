@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TINY, run_of
+from refused import refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.nearby import tables_around
-from amazon_ml.errors import InputError
 from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.shards import Parts, save_part
@@ -116,14 +116,14 @@ def inputs(here: Path) -> None:
 @pytest.mark.parametrize("kind", NEVER)
 def test_an_output_that_would_cost_an_input_is_refused(kind: str, overwrite: bool) -> None:
     output = NEVER[kind]()
-    with pytest.raises(InputError, match=f"`out` {output}"):
+    with refused(option="out", says=output):
         check(output, overwrite=overwrite)
 
 
 @pytest.mark.parametrize("kind", ASKED)
 def test_a_file_that_is_there_is_replaced_when_that_is_asked_for(kind: str) -> None:
     output = ASKED[kind]()
-    with pytest.raises(InputError, match="`overwrite`"):
+    with refused(option="out", says=[output, "`overwrite`"]):
         check(output, overwrite=False)
     check(output, overwrite=True)
 
@@ -135,7 +135,7 @@ def test_a_new_file_is_right(output: str) -> None:
 
 @pytest.mark.parametrize("other", ["a.csv", "./a.csv", "kept/../a.csv"])
 def test_two_options_do_not_name_one_file(other: str) -> None:
-    with pytest.raises(InputError, match=r"`page` .*`json`"):
+    with refused(option="page", says=[Path(other), "`json`"]):
         check_outputs({"json": Path("a.csv"), "page": Path(other)}, overwrite=True)
 
 

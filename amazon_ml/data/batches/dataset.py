@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from amazon_ml.data.augment.augment import Augmentation
 from amazon_ml.data.batches.sources import TileSource
@@ -62,8 +62,27 @@ class TileDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitems__(self, keys: list[Key]) -> Batch:
-        """Fetch a batch without a dictionary and a copy for each tile."""
+    def __getitems__(self, keys: list[Key]) -> Batch | InputError:
+        """Fetch a batch without a dictionary and a copy for each tile.
+
+        A loader process returns the error of a wrong file, which `TileLoader` raises: PyTorch would make a new one of
+        the traceback, without the fields.
+        """
+        if get_worker_info() is None:
+            return self.fetch(keys)
+        try:
+            return self.fetch(keys)
+        except InputError as error:
+            return error
+
+    def fetch(self, keys: list[Key]) -> Batch:
+        """Fetch the tiles of some keys.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read, or is not as the others.
+        """
         epochs, rows = np.divmod(keys, len(self))
         targets = weights = None
         if self._targets is not None:
@@ -138,7 +157,7 @@ class TileLoader(DataLoader[Batch]):
     """A loader that fetches one batch ahead in a thread, where a GPU is used without loader processes."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        batches = super().__iter__()
+        batches = map(_checked, super().__iter__())
         return one_ahead(batches) if self.num_workers == 0 and self.pin_memory else batches
 
 
@@ -231,7 +250,13 @@ def _loading(num_workers: int, on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def _as_fetched(batch: Batch) -> Batch:
+def _as_fetched(batch: Batch | InputError) -> Batch | InputError:
+    return batch
+
+
+def _checked(batch: Batch | InputError) -> Batch:
+    if isinstance(batch, InputError):
+        raise batch
     return batch
 
 

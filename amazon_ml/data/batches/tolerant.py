@@ -32,8 +32,9 @@ class TolerantFiles(TileFiles):
         self._failed = torch.zeros(len(tiles), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]  # loader processes write to it, too
         tried = np.unique(np.linspace(0, len(tiles) - 1, min(_TRIED, len(tiles))).astype(int))
         faults = [self._fault(row) for row in tried]
-        if faults and all(faults):
-            raise InputError(faults[0])
+        first = next(iter(faults), None)
+        if first is not None and None not in faults:
+            raise first
 
     def tile(self, row: int) -> Image:
         """Read and scale one tile, or note that it cannot be read."""
@@ -45,14 +46,15 @@ class TolerantFiles(TileFiles):
 
     def failures(self) -> dict[int, str]:
         """Return the positions of the tiles that were not read, each with the reason."""
+        now = "could not be read then, but can be now; predict it again"
         return {
-            row: self._fault(row) or f"{self.files(row)[0]} could not be read then, but can be now; predict it again"
+            row: str(self._fault(row) or f"{self.files(row)[0]} {now}")
             for row in torch.nonzero(self._failed).flatten().tolist()
         }
 
-    def _fault(self, row: int) -> str:
+    def _fault(self, row: int) -> InputError | None:
         try:
             super().tile(row)
         except InputError as error:
-            return str(error)
-        return ""
+            return error
+        return None

@@ -8,7 +8,15 @@ from types import MappingProxyType
 import pandas as pd
 
 from amazon_ml.data.catalog.names import composed
-from amazon_ml.data.catalog.tiles import choose_files, find_tiles, image_files, list_tiles, name_fault, natural_order
+from amazon_ml.data.catalog.tiles import (
+    choose_files,
+    find_tiles,
+    first_of,
+    image_files,
+    list_tiles,
+    name_fault,
+    natural_order,
+)
 from amazon_ml.data.catalog.walk import Identity, walk
 from amazon_ml.data.readers.band_files import BAND, BandFiles, listed_all
 from amazon_ml.data.readers.bands import TileReader
@@ -28,7 +36,7 @@ def list_tiles_of(
         return list_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     tiles, faults = find_tiles_of(files, folders, exclude=exclude)
     if faults:
-        raise InputError(f"{faults[0]}{f'; and {len(faults) - 1:,} more such files' if len(faults) > 1 else ''}")
+        raise first_of(faults)
     return tiles
 
 
@@ -39,7 +47,7 @@ def find_tiles_of(
     below: bool = True,
     exclude: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[InputError]]:
     """Find the tiles in some folders, in natural order of their names.
 
     Parameters
@@ -52,14 +60,14 @@ def find_tiles_of(
     Returns
     -------
     Table of ``image_name``, ``path`` and ``tif``, both the file of the first band, and, by a template, ``named``: the
-    path by which a table may name the tile. And a sentence on each file that the table cannot hold. Where two tiles
+    path by which a table may name the tile. And an error for each file that the table cannot hold. Where two tiles
     share a name, it is the path below the folder instead.
     """
     if files is None:
         return find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     seen: set[Identity] = set()
     found = [(folder, *each) for folder in folders for each in _matching(files, folder, exclude, seen)]
-    faults = [fault for _, text, _, _ in found if (fault := name_fault(text))]
+    faults = [InputError(fault) for _, text, _, _ in found if (fault := name_fault(text))]
     found = [each for each in found if not name_fault(each[1])] if faults else found
     # Most names are one of a kind: a set finds that faster than a count of each.
     shared = Counter(name for *_, name in found) if len({name for *_, name in found}) < len(found) else {}
@@ -75,7 +83,7 @@ def find_tiles_of(
         "named": [f"{found[at][2]}{found[at][3]}{suffix}" for at in order],
     }
     again = [name for name, count in Counter(texts["image_name"]).items() if count > 1] if shared else []
-    faults += [f"two tiles have the name {name}; keep one of them" for name in again]
+    faults += [InputError(f"two tiles have the name {name}", remedy="keep one of them") for name in again]
     table = pd.DataFrame(texts)
     table.insert(2, "tif", table["path"])
     return table, faults

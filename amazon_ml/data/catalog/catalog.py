@@ -293,13 +293,14 @@ def _check_missing(
         hint = near.explain(name)
         problem = f"none of the {count:,} tiles has a {sought}"
         if hint:
-            raise InputError(f"{problem}: {hint}", file=table.path,
+            raise InputError(f"{problem}: {hint}", file=table.path, option="data.image_dir",
                              remedy="if the images lie elsewhere, name their folder with `data.image_dir`")  # fmt: skip
-        raise InputError(problem, file=table.path, remedy="name the folder of images with `data.image_dir`")
+        raise InputError(problem, file=table.path, option="data.image_dir",
+                         remedy="name the folder of images with `data.image_dir`")  # fmt: skip
     problem = f"{len(missing):,} of {count:,} tiles have no {sought}: {listed(missing)}"
     hint = near.of(name)
     hint = hint and f". For {name}, {hint}"
     if not allow_missing:
         remedy = f"complete the folder, or allow missing files with `data.allow_missing` true{hint}"
-        raise InputError(problem, file=table.path, remedy=remedy)
+        raise InputError(problem, file=table.path, option="data.allow_missing", remedy=remedy)
     log.warning("%s: %s; they are not used%s", table.path, problem, hint)

@@ -132,7 +132,8 @@ def check_marks(records: Records) -> None:
     marks = mark_columns(records, known_columns(records.header, NAME_COLUMNS))
     # Two columns of marks are enough; one is, too, where the header has no other column beside the name.
     if len(marks) > 1 or (marks and len(records.header) <= 2):
-        raise InputError(f"the table has {describe_marks(records, marks)}", file=records.path, remedy=WRITE_TAGS)
+        raise InputError(f"the table has {describe_marks(records, marks)}", file=records.path,
+                         option="data.tag_columns", remedy=WRITE_TAGS)  # fmt: skip
 
 
 def check_numbered(records: Records) -> None:
@@ -146,5 +147,5 @@ def check_numbered(records: Records) -> None:
     numbered = [name for name in records.header if re.fullmatch(r"(tag|label|class)(s|es)?\d+", _key(name))]
     if numbered:
         problem = f"the table has several columns of tags, such as {listed(numbered)}"
-        raise InputError(problem, file=records.path, remedy="write the tags of each tile into one column, such as "
-                         "'forest river', and name it with `data.tags_column`")  # fmt: skip
+        raise InputError(problem, file=records.path, option="data.tags_column", remedy="write the tags of each tile "
+                         "into one column, such as 'forest river', and name it with `data.tags_column`")  # fmt: skip

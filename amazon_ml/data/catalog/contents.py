@@ -27,7 +27,7 @@ _SNIFFED = 200
 _SHOWN = 6
 
 
-def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
+def check_folder(folder: Path, named: str, *, has_table: bool = False, option: str = "") -> None:
     """Check that a path is a folder; the error suggests the right one.
 
     Parameters
@@ -38,6 +38,8 @@ def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
         Remedy: how to name a folder.
     has_table
         Whether the caller also takes the path of a table.
+    option
+        Name of the parameter or the setting that gave the path.
 
     Raises
     ------
@@ -47,17 +49,18 @@ def check_folder(folder: Path, named: str, *, has_table: bool = False) -> None:
     if folder.is_dir():
         return
     if folder.is_symlink() and not folder.exists():
-        raise InputError(f"this is a link to {folder.readlink()}, which does not exist", file=folder, remedy=named)
+        raise InputError(f"this is a link to {folder.readlink()}, which does not exist", file=folder, option=option,
+                         remedy=named)  # fmt: skip
     if not folder.exists():
-        raise InputError("there is no such folder", file=folder, remedy=named)
+        raise InputError("there is no such folder", file=folder, option=option, remedy=named)
     kind = _content(folder)
     if kind in ARCHIVES or folder.name.lower().endswith(_PACKED):
         remedy = "unpack it, and name the folder of tiles in it"
-        raise InputError("this is an archive, not a folder", file=folder, remedy=remedy)
+        raise InputError("this is an archive, not a folder", file=folder, option=option, remedy=remedy)
     what = f"{with_article(kind)} file" if kind in IMAGES else "a file"
     table = ", and the table with `data.labels_file`" if has_table and folder.suffix.lower() == ".csv" else ""
     remedy = f"name its folder, {folder.absolute().parent}{table}"
-    raise InputError(f"this is {what}, not a folder", file=folder, remedy=remedy)
+    raise InputError(f"this is {what}, not a folder", file=folder, option=option, remedy=remedy)
 
 
 def no_images(folders: Sequence[Path]) -> InputError:

@@ -41,6 +41,8 @@ class Fault:
         The problem where one message covers all faults of a kind.
     unread
         Whether the CSV is broken at this line.
+    option
+        Name of the setting that the remedy changes; empty where it is none.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Fault:
     item: str = ""
     summary: str = ""
     unread: bool = False
+    option: str = ""
 
     @property
     def listed(self) -> str:
@@ -60,11 +63,9 @@ class Fault:
 
     @property
     def error(self) -> InputError:
-        """The fault as an exception; a summary of several faults has no line."""
-        if self.summary:
-            return InputError(self.summary, file=self.file, remedy=self.remedy)
-        problem = f"this is not a CSV that can be read: {self.what}" if self.unread else self.what
-        return InputError(problem, file=self.file, line=self.line, remedy=self.remedy)
+        """The fault as an exception; a summary of several faults stands at the line of the first."""
+        problem = f"this is not a CSV that can be read: {self.what}" if self.unread else self.summary or self.what
+        return InputError(problem, file=self.file, line=self.line, option=self.option, remedy=self.remedy)
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,5 @@ def raise_faults(faults: Sequence[Fault]) -> None:
         if others:
             more = f"({others} more in this table; amazon-ml data check lists all)"
             remedy = f"{error.remedy} {more}" if error.remedy else more
-            error = InputError(error.problem, file=error.file, line=error.line, remedy=remedy)
+            error = InputError(error.problem, file=error.file, line=error.line, option=error.option, remedy=remedy)
         raise error

@@ -98,10 +98,11 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
         If the folder has no layout, or more than one.
     """
     images = find_place(config.image_dir, root) if config.image_dir else None
-    check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
+    check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True, option="data.root")
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
-        check_folder(images, "name the folder of the labelled images with `data.image_dir`")
+        check_folder(images, "name the folder of the labelled images with `data.image_dir`",
+                     option="data.image_dir")  # fmt: skip
     # A template may mean a folder for each tile; where the table is named, only test folders are sought.
     folders = list(_survey(root, depth=_DEPTH if named is None or files is None else 0))
     if named is not None and files is not None:
@@ -161,7 +162,7 @@ def read_mapping(root: Path) -> dict[str, str]:
     raw, lines = read_csv(found[0])
     if not {"old", "new"} <= set(raw.columns):
         problem = f"the table must have the columns old and new; it has {', '.join(map(str, raw.columns))}"
-        raise InputError(problem, file=found[0])
+        raise InputError(problem, file=found[0], line=1)
     renaming = raw[["old", "new"]].map(lambda name: without_suffix(name.strip()))
     for column in ("old", "new"):
         again = renaming[column].duplicated()

@@ -86,7 +86,7 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     if broken_header:
         raise _broken(path, header_line, broken_header).error
     if not rows and not stray and not may_be_empty:
-        raise InputError("the table has a header but no rows", file=path)
+        raise InputError("the table has a header but no rows", file=path, line=header_line)
     header = [name.strip() for name in header]
     faults = [_broken(path, line, what) for line, what in stray]
     width, broken, may_be_odd = len(header), set(), REPLACEMENT in text or "\0" in text

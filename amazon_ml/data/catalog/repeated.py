@@ -27,8 +27,9 @@ def find_repeated(table: Path, rows: pd.DataFrame) -> list[Fault]:
         return []
     groups = list(again.groupby("image_name", sort=False))
     same = [len(set(map(frozenset, group["found"]))) == 1 for _, group in groups]
+    option = "data.merge_rows"
     if again["image_name"].map(is_rounded).all():
-        why = "a spreadsheet rounded the names"
+        option, why = "", "a spreadsheet rounded the names"
         remedy = "save the table again from its source, with that column as text"
     elif all(same):
         why, remedy = "each has the same tags there", "keep one row of each, or set `data.merge_rows` true"
@@ -44,7 +45,8 @@ def find_repeated(table: Path, rows: pd.DataFrame) -> list[Fault]:
     summary = f"{describe_repeated(again)}; {why}"
     return [
         Fault("repeated_rows" if alike else "contradictory_rows", table, int(group["line"].iloc[0]), summary, remedy,
-              (str(name),), item=f"{name} on lines {', '.join(map(str, group['line']))}", summary=summary)
+              (str(name),), item=f"{name} on lines {', '.join(map(str, group['line']))}", summary=summary,
+              option=option)
         for alike, (name, group) in zip(same, groups, strict=True)
     ]  # fmt: skip
 
@@ -81,9 +83,12 @@ def find_untagged(table: Path, rows: pd.DataFrame) -> list[Fault]:
     """Find the rows without a tag."""
     without = rows[rows["untagged"]]
     places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
-    summary = f"{len(places):,} tiles have no tag, such as {listed([f'{name} (line {line})' for name, line in places])}"
+    # The message begins with the line of the first.
+    shown = [f"{name} (line {line})" if at else name for at, (name, line) in enumerate(places)]
+    summary = f"{len(places):,} tiles have no tag, such as {listed(shown)}"
     remedy = "tag them, or set `data.allow_untagged` true if they are meant to have none"
     return [
-        Fault("untagged_rows", table, line, "no tag", remedy, (name,), f"{name} (line {line})", summary)
+        Fault("untagged_rows", table, line, "no tag", remedy, (name,), f"{name} (line {line})", summary,
+              option="data.allow_untagged")
         for name, line in places
-    ]
+    ]  # fmt: skip

@@ -100,6 +100,8 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
             content = json.loads(path.read_bytes())
         except OSError as error:
             raise cannot_read(path, error) from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"this is not JSON: {error.msg}", file=path, line=error.lineno) from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"this is not JSON: {error}", file=path) from None
         if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):

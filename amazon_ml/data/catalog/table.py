@@ -267,7 +267,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
             rows.append(Row(name, cell, line, broken is None))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
-        raise InputError("the table has a header but no rows", file=path)
+        raise InputError("the table has a header but no rows", file=path, line=records.header_line)
     return rows, sorted([*by_line.values(), *faults], key=lambda fault: fault.line)
 
 
@@ -289,7 +289,7 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
             raise InputError(problem, file=table, line=lines[names.index("")])
     except InputError as error:
         problem = f"cannot read the names: {error.problem}"
-        raise InputError(problem, file=error.file, line=error.line, remedy=error.remedy) from None
+        raise InputError(problem, file=error.file, line=error.line, option=error.option, remedy=error.remedy) from None
     return names, lines
 
 
@@ -303,12 +303,13 @@ def _without(
         found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
         names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
     if unknown and unknown == names and alone:
-        raise InputError(f"the list names no tile of {table}", file=exclude, option="data.exclude",
+        raise InputError(f"the list names no tile of {table}, only {listed(sorted(unknown))}", file=exclude,
+                         option="data.exclude",
                          remedy="give the list of this table, or none")  # fmt: skip
     if unknown and alone:
         log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
     kept = [row for row in rows if row.name not in names]
     if not kept:
-        raise InputError(f"the list excludes all tiles of {table}", file=exclude, option="data.exclude")
+        raise InputError(f"the list excludes all {len(rows)} tiles of {table}", file=exclude, option="data.exclude")
     log.info("%s: %s excludes %d rows", table, exclude, len(rows) - len(kept))
     return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]

@@ -131,7 +131,7 @@ def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:
 
 
 def _in_file(table: Path, error: InputError) -> InputError:
-    return InputError(error.problem, file=table, option=error.option, remedy=error.remedy)
+    return InputError(error.problem, file=table, remedy=error.remedy)
 
 
 def near_slips(counts: Mapping[str, int]) -> list[str]:
@@ -261,7 +261,9 @@ def _unknown(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ..
     ]
     if not odd:
         return []
-    what = tags.describe_unknown([(f"line {row.line} ({row.name})", tag) for row, unknown in odd for tag in unknown])
+    first = odd[0][0].line  # the message begins with it
+    places = [(f"{row.name} (line {row.line})" if row.line != first else row.name, unknown) for row, unknown in odd]
+    what = tags.describe_unknown([(place, tag) for place, unknown in places for tag in unknown])
     return [
         Fault("unknown_tags", table, row.line, what, "", (row.name,), summary=what,
               item=f"{row.name}: {', '.join(sorted(set(unknown)))}")

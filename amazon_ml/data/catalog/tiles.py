@@ -42,8 +42,7 @@ def list_tiles(
     """
     tiles, faults = find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     if faults:
-        more = f"; and {len(faults) - 1:,} more such files" if len(faults) > 1 else ""
-        raise InputError(f"{faults[0]}{more}")
+        raise first_of(faults)
     misnamed = [Path(tif) for tif in tiles["tif"] if "/file_" in tif]
     unmended = [tif for tif in misnamed if tif.name.startswith("file_") and tif.parent.name in TEST_FOLDERS]
     if unmended and not renamed:
@@ -59,7 +58,7 @@ def find_tiles(
     below: bool = True,
     exclude: Sequence[Path] = (),
     renamed: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[InputError]]:
     """Find the tiles in some folders, in natural order of their names.
 
     The name of a tile is its file name without the ending; a TIF and one other image of the same name are one tile.
@@ -79,24 +78,26 @@ def find_tiles(
     Returns
     -------
     Table of ``image_name``, ``path`` (the JPG or PNG where there is one, else the TIF) and ``tif``
-    (``""`` where there is none); and a sentence on each file that the table cannot hold.
+    (``""`` where there is none); and an error for each file that the table cannot hold.
     """
     seen: set[Identity] = set()
-    faults, found = [], []
+    faults: list[InputError] = []
+    found = []
     for folder in folders:
         for path in image_files(folder, below, set(exclude), seen):
             # As text: a set may have a million files.
             text, name = str(path), path.name
             if fault := name_fault(text):
-                faults.append(fault)
+                faults.append(InputError(fault))
             else:
                 tif = is_tif(name)
                 found.append((folder, text, name[: name.rindex(".")], tif, tif and name.startswith("file_")))
     faults += [
-        f"{text} is not in {MAPPING}, so what it shows is unknown; remove it, or complete the table"
+        InputError(f"the file is not in {MAPPING}, so what it shows is unknown", file=text,
+                   remedy="remove it, or complete the table")
         for _, text, stem, _, misnamed in found
         if renamed and misnamed and stem not in renamed
-    ]
+    ]  # fmt: skip
     stems = [renamed.get(stem, stem) if misnamed else stem for _, _, stem, _, misnamed in found]
     shared = Counter((stem, tif) for stem, (_, _, _, tif, _) in zip(stems, found, strict=True))
     several = {stem for (stem, _), count in shared.items() if count > 1}
@@ -105,11 +106,21 @@ def find_tiles(
         name = Path(text).relative_to(folder).with_suffix("").as_posix() if stem in several else stem
         first = files.setdefault((name, tif), text)
         if first != text:
-            faults.append(f"two files have the name {name}: {first} and {text}; keep one of them")
+            problem = f"this file and {first} both have the name {name}"
+            faults.append(InputError(problem, file=text, remedy="keep one of them"))
     names = sorted({name for name, _ in files}, key=natural_order)
     tifs = [files.get((name, True), "") for name in names]
     paths = [files.get((name, False), tif) for name, tif in zip(names, tifs, strict=True)]
     return pd.DataFrame({"image_name": names, "path": paths, "tif": tifs}), faults
+
+
+def first_of(faults: Sequence[InputError]) -> InputError:
+    """Give the first of the errors of some files, with the number of the others."""
+    error, others = faults[0], len(faults) - 1
+    if not others:
+        return error
+    more = f"and {others:,} more such files"
+    return InputError(error.problem, file=error.file, remedy=f"{error.remedy}; {more}" if error.remedy else more)
 
 
 def choose_rgb_source(files: pd.DataFrame) -> RgbSource:

@@ -130,11 +130,14 @@ class Case:
         The tile, row or file, with details where needed.
     exclude
         Names of tagged tiles; the case is gone without them.
+    line
+        The line that the item begins with; None where it begins with none.
     """
 
     kind: str
     item: str
     exclude: tuple[str, ...] = ()
+    line: int | None = None
 
 
 @dataclass(frozen=True)

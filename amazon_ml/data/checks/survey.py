@@ -130,8 +130,8 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         differences={name: sentence for name in missing if (sentence := differences.of(name))},
         broken_names=[
             *broken_mapping,
-            *broken_files,
-            *broken_others,
+            *map(str, broken_files),
+            *map(str, broken_others),
             *(f"{sentence}; {NAME_BY_PATH}" for sentence in ambiguous_names(names["image_name"], files).values()),
         ],
     )

@@ -8,6 +8,7 @@ tiles.
 import logging
 import warnings
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -242,8 +243,8 @@ def _stored(path: Path) -> "pd.Series[int]":
     """Read the fold of each tile by its name, in the order of the file."""
     check_regular(path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        fold: pd.Series[int] = table.set_index("image_name")["fold"].astype("int64")
+        about = path.stat()
+        return _parsed(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     except FileNotFoundError:
         raise no_file(path) from None
     except OSError as error:
@@ -251,6 +252,13 @@ def _stored(path: Path) -> "pd.Series[int]":
     except (ValueError, KeyError, OverflowError) as error:
         problem = f"the table must have the columns image_name and fold, one row for each tile: {error}"
         raise InputError(problem, file=path) from None
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, *state: int) -> "pd.Series[int]":
+    """Parse the file once in a process, as long as it does not change: a run reads it five times. Not to be changed."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    fold: pd.Series[int] = table.set_index("image_name")["fold"].astype("int64")
     return fold
 
 

@@ -99,7 +99,9 @@ def saved_neighbours(path: Path, tiles: pd.DataFrame) -> pd.DataFrame:
         problem = f"this is not a table of neighbours ({error})"
         raise InputError(problem, file=path, remedy=_AGAIN) from None
     if named != tiles["image_name"].tolist() or not neighbours <= set(named):
-        raise InputError("the table was made for other tiles", file=path, remedy=_AGAIN)
+        odd = set(named).symmetric_difference(tiles["image_name"]) | (neighbours - set(named))
+        what = f"tiles, such as {min(odd)}" if odd else "tiles, or in another order of them"
+        raise InputError(f"the table was made for other {what}", file=path, remedy=_AGAIN)
     return table
 
 
