@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from conftest import TINY, leave_out_pages
 from made_tiles import Pixels, read_all, values, write_png, write_tif
+from one_block import ONE_BLOCK
 from rasterio.enums import Resampling
 
 from amazon_ml.cli.main import main
@@ -211,7 +212,7 @@ def run_on_twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("twelve")
     patches(root / "set", 24)
     options = [f"--data.bands=[{', '.join(RATIOS)}, ndvi]", f"--data.files={TEMPLATE}"]
-    small = ["--data.size=24", "--data.batch_size=8", "--data.n_folds=2", "--trainer.max_epochs=1"]
+    small = ["--data.size=24", "--data.batch_size=8", "--data.n_folds=2", "--trainer.max_epochs=1", *ONE_BLOCK]
     with pytest.MonkeyPatch.context() as patch:
         leave_out_pages(patch)
         assert main(["train", "--run", str(root / "run"), f"--data.root={root / 'set'}", *options, *TINY, *small]) == 0

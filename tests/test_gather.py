@@ -50,6 +50,7 @@ def test_processes_side_by_side_train_a_fold_each(trained: Path, demo_tiles: Pat
     assert sorted(start["command"].split("--folds ")[1] for start in starts) == ["0", "2"]
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_second_process_on_a_fold_is_refused_whatever_else_it_asks_for(
     trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_gathering_waits_for_its_turn(trained: Path, tmp_path: Path) -> None:
     assert (run / "oof.parquet").read_bytes() == (trained / "oof.parquet").read_bytes()
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_folds_that_are_counted_from_1_can_be_trained(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     folds = pd.read_csv(trained / "folds.csv").assign(fold=lambda table: table["fold"] + 1)

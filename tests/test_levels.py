@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import TINY, leave_out_pages
 from made_tiles import tifs, values, write_tif
+from one_block import ONE_BLOCK
 from safetensors.torch import load_file
 
 import amazon_ml as am
@@ -35,7 +36,7 @@ from amazon_ml.runs.folder import Run
 
 TYPES: tuple[LevelType, LevelType] = ("uint8", "uint16")
 LIMITS = dict.fromkeys("rgbn", (300.0, 4000.0))
-OPTIONS = ["--data.bands=rgbn", "--data.rgb_source=tif", "--data.dtype=uint16", "--data.size=24"]
+OPTIONS = ["--data.bands=rgbn", "--data.rgb_source=tif", "--data.dtype=uint16", "--data.size=24", *ONE_BLOCK]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "levels"
     with pytest.MonkeyPatch.context() as patch:
         leave_out_pages(patch)
-        assert main(["train", "--run", str(run), "--data.root", str(root), *TINY, *OPTIONS]) == 0
+        assert main(["train", "--run", str(run), "--data.root", str(root), *TINY, *OPTIONS, "--folds=[0, 1]"]) == 0
     return run
 
 
@@ -103,7 +104,7 @@ def test_symmetries_of_16_bits_are_numpys_views(bands: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("bands", [4, 5, 12])
+@pytest.mark.parametrize("bands", [4, 12])
 def test_symmetries_of_tiles_from_files_are_numpys_views(bands: int, dtype: LevelType, tmp_path: Path) -> None:
     names = tuple(f"b{at}" for at in range(bands))
     tile = values(1, bands, dtype, 0, 255 if dtype == "uint8" else 65535)

@@ -129,7 +129,6 @@ def test_the_line_of_an_epoch_tells_them(demo_tiles: Path, tmp_path: Path, caplo
 def test_stopped_anywhere_no_epoch_is_lost_or_doubled(
     run: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     # 8 batches of training and one of validation, 2 epochs: each breaks within the second one.
     whole, calls = getattr(TileTagger, broken), iter(range(1000))
     last = {"training_step": 11, "validation_step": 1, "on_validation_epoch_end": 1}[broken]
@@ -140,6 +139,7 @@ def test_stopped_anywhere_no_epoch_is_lost_or_doubled(
         return whole(self, *arguments)
 
     with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
         patch.setattr(TileTagger, broken, pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
             _train(tmp_path / "run", demo_tiles)
@@ -152,7 +152,6 @@ def test_stopped_anywhere_no_epoch_is_lost_or_doubled(
 def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
     run: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: int
 ) -> None:
-    monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     # 8 batches an epoch, and a checkpoint behind each: those behind the last ones are written at the end of the epoch.
     whole, calls = callbacks.AtomicCheckpointIO.save_checkpoint, iter(range(1000))
 
@@ -162,6 +161,7 @@ def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
             raise KeyError("plug pulled")
 
     with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
         patch.setattr(callbacks.AtomicCheckpointIO, "save_checkpoint", save_and_pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
             _train(tmp_path / "run", demo_tiles)

@@ -110,8 +110,8 @@ def claimed(neighbours: pd.DataFrame) -> set[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Mosaic:
-    """Three scenes of 5 x 5 tiles of 256 px, and 25 tiles of which no other is the neighbour."""
-    return write_mosaic(tmp_path_factory.mktemp("mosaic"), 256, scenes=3, side=5, strangers=25)
+    """Three scenes of 5 x 5 tiles of 160 px, and 25 tiles of which no other is the neighbour."""
+    return write_mosaic(tmp_path_factory.mktemp("mosaic"), 160, scenes=3, side=5, strangers=25)
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +215,7 @@ def test_dissimilarity_is_that_of_the_paper_pixel_by_pixel() -> None:
     np.testing.assert_allclose(_dissimilarity(first, second, i, j), expected, rtol=1e-3)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=30))
 def test_best_other_is_the_least_of_the_rest_of_the_group(entries: list[tuple[int, int]]) -> None:
     group = np.array([g for g, _ in entries], dtype=np.intp)
@@ -344,6 +345,7 @@ def test_table_of_other_tiles_is_refused(tmp_path: Path, content: str, values: l
         saved_neighbours(path, tiles_named("a", "b"))
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), hnp.arrays(
     np.int64, st.tuples(st.integers(0, 40), st.just(2)), elements=st.integers(0, n - 1)))))  # fmt: skip
 def test_scenes_are_the_connected_components(drawn: tuple[int, npt.NDArray[np.int64]]) -> None:

@@ -17,8 +17,10 @@ SMALLER = {
         "np.linspace(0.02, 0.8, 79)": "np.linspace(0.02, 0.8, 14)",
         "2_000), 12": "2_000), 5",
         "[16_000:]": "[21_000:]",
+        "range(0, 8 * n, n)": "range(0, 5 * n, n)",
+        "slice(0, 4_000), slice(4_000, None)": "slice(0, 2_500), slice(2_500, None)",
     },
-    "04-results": {"tiles=500": "tiles=300"},
+    "04-results": {"tiles=500": "tiles=300", '"trainer.max_epochs": 2': '"trainer.max_epochs": 1'},
 }
 
 

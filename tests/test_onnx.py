@@ -13,7 +13,8 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
+from conftest import FEW, TINY, leave_out_pages
+from one_block import ONE_BLOCK
 from refused import refused
 from torch import nn
 
@@ -45,16 +46,26 @@ def tagger(backbone: str, seed: int, bands: int = 3, **options: Any) -> TileTagg
 
 
 @pytest.fixture(scope="module")
-def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export a bundle of two networks that average over flips."""
+def run(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train two networks that average over flips; not to be changed."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    options = ["--folds=[0, 2]", "--model.tta=flips", *TINY, *FEW, "--trainer.max_epochs=1", *ONE_BLOCK]
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_pages(patch)
+        assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), *options]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("onnx") / "tagger.onnx"
-    assert main(["export", str(trained / "bundle"), "--onnx", str(file)]) == 0
+    assert main(["export", str(run / "bundle"), "--onnx", str(file)]) == 0
     return file
 
 
-def test_equals_predict_on_generated_tiles(exported: Path, trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
+def test_equals_predict_on_generated_tiles(exported: Path, run: Path, demo_tiles: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.parquet"
-    assert main(["predict", str(trained), "--tiles", str(demo_tiles), "--out", str(out)]) == 0
+    assert main(["predict", str(run), "--tiles", str(demo_tiles), "--out", str(out)]) == 0
     expected = pd.read_parquet(out).set_index("image_name")
     listed = list_tiles([demo_tiles])
     tiles = np.stack([resize(read_tile(Path(path)), 32) for path in listed["path"]])
@@ -63,14 +74,14 @@ def test_equals_predict_on_generated_tiles(exported: Path, trained: Path, demo_t
     assert np.abs(p - expected.loc[listed["image_name"], list(PLANET.names)].to_numpy()).max() < 1e-4
 
 
-def test_explains_itself(exported: Path, trained: Path) -> None:
+def test_explains_itself(exported: Path, run: Path) -> None:
     model = onnx.load(exported)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
     facts: dict[str, Any] = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert facts["tags"] == list(PLANET.names) and facts["size"] == 32
-    assert facts["tiles"] == json.loads((trained / "bands.json").read_text())
-    decision = json.loads((trained / "decision.json").read_text())
+    assert facts["tiles"] == json.loads((run / "bands.json").read_text())
+    decision = json.loads((run / "decision.json").read_text())
     assert facts["decision"]["rule"] == decision["rule"] and facts["decision"]["beta"] == decision["beta"]
     tiles = random_tiles(50, 32, 3)
     predicted = rule_from_dict(facts["decision"]["parameters"]).predict(run_onnx(exported, tiles))
@@ -80,12 +91,12 @@ def test_explains_itself(exported: Path, trained: Path) -> None:
 @pytest.mark.parametrize(
     ("backbone", "bands", "options"),
     [
-        ("test_vit", 4, {}),  # each view and each network makes an export take longer; `exported` has two networks
+        ("test_vit", 4, {"backbone_args": {"depth": 1}}),  # `exported` has two networks
         ("test_efficientnet", 3, {"tta": "d4", "tta_mean": "logit", "loss": "grouped_softmax"}),
     ],
 )
 def test_equals_the_network_for_any_number_of_tiles(
-    tmp_path: Path, backbone: str, bands: int, options: dict[str, str]
+    tmp_path: Path, backbone: str, bands: int, options: dict[str, Any]
 ) -> None:
     file = tmp_path / "t.onnx"
     assert write_onnx(file, Averaged([tagger(backbone, 0, bands, **options)]), (32, 32, bands), {}) < 1e-4
@@ -144,10 +155,10 @@ def test_network_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_without_the_packages_it_says_what_to_install(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
-    assert main(["export", str(trained), "--onnx", str(tmp_path / "t.onnx")]) == 2
+    assert main(["export", str(run), "--onnx", str(tmp_path / "t.onnx")]) == 2
     told = capsys.readouterr().err
     assert f"ONNX needs the package {package}" in told and "pip install 'amazon-ml[onnx]'" in told
 

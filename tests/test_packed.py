@@ -57,7 +57,7 @@ def test_every_pixel_is_as_decoded(size: int, folder: Path, small_blocks: None) 
     assert sorted(path.name for path in store.path.iterdir()) == ["store.json", "tiles.npy"]
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(
     rows=st.lists(st.integers(0, 19), min_size=1, max_size=12),
     sizes=st.lists(st.integers(8, 40), min_size=20, max_size=20),

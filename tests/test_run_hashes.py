@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from refused import refused
 
@@ -74,6 +74,7 @@ def test_twelve_moments_are_all_there_are(tmp_path: Path) -> None:
     assert calls == [6]
 
 
+@settings(max_examples=30)
 @given(before=st.binary(max_size=50), after=st.binary(max_size=50))
 def test_only_the_bytes_that_were_written_are_taken(
     tmp_path_factory: pytest.TempPathFactory, before: bytes, after: bytes
@@ -120,12 +121,14 @@ def test_files_without_hashes_are_refused_and_missing_ones_are_left_to_their_rea
     check_recorded(tmp_path / "file")
 
 
+words = st.text('ab/."\\ \0é☂😀')  # of all characters, a new process would first make a table
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
 )
 
 
+@settings(max_examples=25)
 @given(content=json_values | st.fixed_dictionaries({"format": st.just(1), "task": json_values, "files": json_values}))
 def test_whatever_lies_in_the_place_of_hashes_is_one_message(
     tmp_path_factory: pytest.TempPathFactory, content: object

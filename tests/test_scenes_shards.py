@@ -48,8 +48,14 @@ def strips_of_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def bundle(trained: Path) -> Path:
-    return trained / "bundle"
+def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy a bundle of two networks, which here see one view of each window."""
+    bundle = Path(shutil.copytree(trained / "bundle", tmp_path_factory.mktemp("bundle") / "bundle"))
+    content = json.loads((bundle / "bundle.json").read_text())
+    assert content["network"]["tta"] == "flips"
+    content["network"]["tta"] = "none"
+    write_sealed(bundle, content)
+    return bundle
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,10 @@ pytestmark = pytest.mark.slurm
 #: How often work is stopped and queued again; each time takes half a minute. By a signal, by urgency, and so on.
 STOPS = int(os.environ.get("AMAZON_ML_STOPS", "2"))
 #: Of each stretch between two stops: enough for a signal to arrive before they are over.
-EPOCHS = 8
+EPOCHS = 4
 #: Few tiles, and time beside each of the two or more steps of an epoch, so that epochs last without much work.
 LITTLE = [*TINY, "--data.max_samples=48", "--data.batch_size=8"]
-WAIT_AT_STEPS = "0.1"
+WAIT_AT_STEPS = "0.2"
 #: Seconds between two questions to Slurm, each of which takes a process and an answer of the daemon.
 ASKED = 0.5
 PYTHON = sys.executable
@@ -237,7 +237,7 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
 
 def test_a_scene_is_tagged_in_shards_and_joined(trained: Path, tmp_path: Path) -> None:
     scene, out, plain = tmp_path / "a scene.tif", tmp_path / "out", tmp_path / "plain"
-    write_scene(scene, ground(12_000, 96))  # 375 x 3 windows, some batches of them
+    write_scene(scene, ground(4_000, 96))  # 125 x 3 windows, some batches of them
     run = [str(trained / "bundle"), "--scene", str(scene)]
     assert main(["slurm", "scene", *run, "--out", str(out), "--shards=2", "--submit"]) == 0
     wait_for(submitted(out)[1]["id"], "COMPLETED", "FAILED")

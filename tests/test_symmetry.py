@@ -15,7 +15,7 @@ def tiles(count: int, size: int, bands: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(256, size=(count, size, size, bands), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 12])
+@pytest.mark.parametrize("bands", [1, 3, 4, 5, 12])  # each is compiled
 @pytest.mark.parametrize("size", [1, 2, 15, 16, 33, 64])
 def test_each_symmetry_is_numpys_view(size: int, bands: int) -> None:
     images, which = tiles(8, size, bands), np.arange(8, dtype=np.uint8)

@@ -1,6 +1,7 @@
 """The whole job through the command line: tiles in, scores and a submission out; stopped, resumed, refused."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -16,7 +17,7 @@ import pytorch_lightning as pl
 import safetensors.torch
 import torch
 from conftest import FEW, TINY, as_written, leave_out_pages
-from forked import Forked
+from forked import WAIT_AT_STEPS, Forked
 from made_tiles import write_tif
 from PIL import Image
 from refused import holds
@@ -283,9 +284,9 @@ def test_second_process_on_a_run_is_refused(
 
 @pytest.mark.usefixtures("fit_only")
 def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) -> None:
-    options = ["--data.root", str(demo_tiles), *TINY, *FEW, "--trainer.max_epochs=6"]
+    options = ["--data.root", str(demo_tiles), *TINY, *FEW, "--trainer.max_epochs=3"]
     command = ["train", "--run", str(tmp_path / "killed"), *options]
-    process = Forked(command)
+    process = Forked(command, environment={**os.environ, WAIT_AT_STEPS: "0.1"})
     checkpoint = tmp_path / "killed" / "fold-0" / "checkpoints" / "last.ckpt"
     _wait_for(checkpoint, process)
     process.send_signal(signal.SIGKILL)
@@ -295,7 +296,7 @@ def test_killed_in_training_and_started_again(demo_tiles: Path, tmp_path: Path) 
     assert main(["train", "--run", str(tmp_path / "undisturbed"), *options]) == 0
     assert _same_weights(tmp_path / "killed", tmp_path / "undisturbed")
     curves = [pd.read_csv(tmp_path / name / "fold-0" / "metrics.csv") for name in ("killed", "undisturbed")]
-    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [6, 6]
+    assert [table["train_loss_epoch"].notna().sum() for table in curves] == [3, 3]
 
 
 def test_interrupted_from_the_keyboard_it_stops(demo_tiles: Path, tmp_path: Path) -> None:
@@ -314,7 +315,6 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
 ) -> None:
     options = [*FEW, "--model.backbone_args={drop_rate: 0.5}"]
     # 8 batches are an epoch: batch 11 lies in the middle of the second one.
-    monkeypatch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
     step, batches = TileTagger.training_step, iter(range(1000))
 
     def pull_the_plug(self: TileTagger, *arguments: Any) -> Any:
@@ -323,6 +323,7 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
         return step(self, *arguments)
 
     with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "SAVE_EVERY", timedelta(seconds=0))
         patch.setattr(TileTagger, "training_step", pull_the_plug)
         with pytest.raises(KeyError, match="plug pulled"):
             _train(tmp_path / "stopped", demo_tiles, *options)
@@ -424,19 +425,20 @@ def test_refused_start_leaves_the_configuration_of_a_run(trained: Path, demo_til
 
 @pytest.mark.usefixtures("fit_only")
 def test_broken_checkpoint_is_named(demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoints = tmp_path / "run" / "fold-0" / "checkpoints"
-    assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 0
+    checkpoints, options = tmp_path / "run" / "fold-0" / "checkpoints", ["--trainer.max_epochs=1", *FEW]
+    assert _train(tmp_path / "run", demo_tiles, *options) == 0
     (tmp_path / "run" / "fold-0" / "model.safetensors").unlink()
     checkpoints.mkdir()
     (checkpoints / "last.ckpt").write_bytes(b"half a checkpoint")
     capsys.readouterr()
-    assert _train(tmp_path / "run", demo_tiles, "--trainer.max_epochs=1") == 2
+    assert _train(tmp_path / "run", demo_tiles, *options) == 2
     assert holds(capsys.readouterr().err, checkpoints / "last.ckpt")
 
 
 # ---------------------------------------------------------------- other data, other settings
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_folds_can_be_added_one_by_one(trained: Path, demo_tiles: Path, tmp_path: Path) -> None:
     for folds in ("[2]", "[0]"):
         assert _train(tmp_path / "run", demo_tiles, f"--folds={folds}", "--model.tta=flips") == 0
@@ -456,8 +458,10 @@ def test_training_that_diverges_is_said(
 
 @pytest.mark.usefixtures("fit_only")
 def test_all_folds_cover_every_tile(demo_tiles: Path, tmp_path: Path) -> None:
-    assert _train(tmp_path / "run", demo_tiles, "--folds=all", "--trainer.max_epochs=1") == 0
-    assert len(pd.read_parquet(tmp_path / "run" / "oof.parquet")) == 200
+    options = ["--folds=all", "--trainer.max_epochs=1", "--data.max_samples=48"]
+    assert _train(tmp_path / "run", demo_tiles, *options) == 0
+    tiles, truth = (pd.read_parquet(tmp_path / "run" / "oof.parquet"), pd.read_csv(tmp_path / "run" / "truth.csv"))
+    assert len(tiles) == 48 and set(tiles["image_name"]) == set(truth["image_name"])
 
 
 @pytest.mark.with_pages
@@ -480,8 +484,8 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
         table.to_csv(tmp_path / split / "list.csv", index=False)
     run, out = tmp_path / "run", tmp_path / "p.csv"
     read = ["--data.tag_separator=;", "--data.allow_untagged=true"]
-    rarely = ["--trainer.check_val_every_n_epoch=10"]  # nobody looks at what lies between
-    assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=30", "--data.augment=[]", *rarely) == 0
+    rarely = ["--trainer.check_val_every_n_epoch=15"]  # nobody looks at what lies between
+    assert _train(run, tmp_path / "train", *read, "--trainer.max_epochs=15", "--data.augment=[]", *rarely) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert [record["tag"] for record in metrics["tags"]] == tags
     assert metrics["fbeta"]["cross_fitted"]["value"] > metrics["fbeta"]["constant"]["value"] + 0.1
@@ -499,9 +503,9 @@ def test_another_tagged_set_needs_data_options_only(tmp_path: Path) -> None:
 def test_overfit_preset_learns_32_tiles_by_heart(demo_tiles: Path, tmp_path: Path) -> None:
     configs = [f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/overfit.yaml")]
     run = tmp_path / "run"
-    # Less than half of the epochs that the preset takes are enough, and nobody looks at what lies between.
-    shorter = ["--data.size=32", "--trainer.max_epochs=40", "--trainer.check_val_every_n_epoch=20"]
-    shorter += ["--model.backbone=test_resnet", "--model.lr=0.01"]
+    # A third of the epochs that the preset takes is enough, and nobody looks at what lies between.
+    shorter = ["--data.size=32", "--trainer.max_epochs=30", "--trainer.check_val_every_n_epoch=30"]
+    shorter += ["--model.backbone=test_resnet", "--model.lr=0.02"]
     assert main(["train", *configs, "--run", str(run), "--data.root", str(demo_tiles), *shorter]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["tiles"] == 32 and metrics["held_out"] is False
@@ -559,7 +563,8 @@ def test_reloaded_weights_predict_what_was_predicted_after_training(
 def test_what_training_does_not_come_to_is_told(
     demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, options: list[str], told: str | None
 ) -> None:
-    assert _train(tmp_path / "run", demo_tiles, *options, "--data.max_samples=48") == 0
+    little = ["--data.max_samples=48", "--trainer.limit_train_batches=1"]
+    assert _train(tmp_path / "run", demo_tiles, *options, *little) == 0
     warned = [record.message for record in caplog.records if record.message.startswith("`model.")]
     assert len(warned) == (told is not None) and (told is None or told in warned[0])
 
@@ -581,12 +586,13 @@ def test_limit_preset_uses_so_many_tiles(demo_tiles: Path, tmp_path: Path) -> No
     assert len(pd.read_csv(run / "truth.csv")) == 60
 
 
+@pytest.mark.usefixtures("short_finish")
 def test_part_of_the_test_tiles_finishes_without_a_submission(
     demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(demo_tiles, tmp_path / "tiles")
     (tmp_path / "tiles" / "test-jpg" / "test_3.jpg").unlink()
-    assert _train(tmp_path / "run", tmp_path / "tiles", "--trainer.max_epochs=1") == 0
+    assert _train(tmp_path / "run", tmp_path / "tiles", "--trainer.max_epochs=1", "--data.max_samples=48") == 0
     assert "no submission was written" in caplog.text and "such as test_3" in caplog.text
     assert not (tmp_path / "run" / "submission.csv").exists()
 

@@ -125,6 +125,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     run, and a kill during the copy would leave half a checkpoint instead of a complete one.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._read: dict[str, dict[str, Any]] = {}
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """Read a checkpoint, and keep it for the trainer, which then need not read the file again."""
+        self._read[str(path)] = torch.load(path, map_location="cpu", weights_only=True)
+        return self._read[str(path)]
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Give a checkpoint that was read, once; others are loaded as Lightning does it."""
+        if (content := self._read.pop(str(path), None)) is not None:
+            return content
+        loaded: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        return loaded
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Save, and force the file to disk before it replaces the former one."""
         content = io.BytesIO()  # in memory first, since PyTorch hides errors of the disk behind its own

@@ -66,8 +66,9 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
     parts = [(folder.valid, held_out, data.val_dataloader)]
     if len(test := data.catalog.unlabelled["image_name"]):
         parts.append((folder.test, test, data.predict_dataloader))
+    checkpoints = AtomicCheckpointIO()
     reached, there = distributed.on_rank_zero(
-        lambda: (_reached(folder), [hashes.is_unchanged(path) for path, _, _ in parts])
+        lambda: (_reached(folder, checkpoints), [hashes.is_unchanged(path) for path, _, _ in parts])
     )
     if reached is None and all(there):
         log.info("%s is finished", folder.path)
@@ -83,7 +84,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
         _check_fits(folder, reached, model)
         for path, _, _ in parts:
             distributed.on_rank_zero(partial(path.unlink, missing_ok=True))  # of a former network
-        _fit(folder, config, data, model, reached)
+        _fit(folder, config, data, model, reached, checkpoints)
         there = [False] * len(parts)
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
@@ -111,17 +112,17 @@ class _Reached:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def _reached(folder: FoldFolder) -> _Reached | None:
+def _reached(folder: FoldFolder, checkpoints: AtomicCheckpointIO) -> _Reached | None:
     """Find the point from which training resumes; None if it is done."""
     if folder.weights.exists():
         return None
-    return _read_checkpoint(folder) if folder.last.exists() else _Reached(0, {})
+    return _read_checkpoint(folder, checkpoints) if folder.last.exists() else _Reached(0, {})
 
 
-def _read_checkpoint(folder: FoldFolder) -> _Reached:
+def _read_checkpoint(folder: FoldFolder, checkpoints: AtomicCheckpointIO) -> _Reached:
     check_regular(folder.last)
     try:
-        content = torch.load(folder.last, map_location="cpu", weights_only=True)
+        content = checkpoints.read(folder.last)
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
         reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLogger", {}), shapes)
         task = content["callbacks"].get("TaskMark", {}).get("task")
@@ -277,7 +278,10 @@ def make_trainer(
     return trainer
 
 
-def _fit(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, start: _Reached) -> None:
+def _fit(
+    folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: TileTagger, start: _Reached,
+    checkpoints: AtomicCheckpointIO,
+) -> None:  # fmt: skip
     if min(len(data.train_rows), len(data.valid_rows)) < distributed.count():
         problem = f"fold {folder.number} has fewer tiles than there are processes ({distributed.count()})"
         raise InputError(problem, option="trainer.devices")
@@ -300,7 +304,7 @@ def _fit(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, model: T
                 *services,
             ],
             default_root_dir=folder.path,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[checkpoints],
         )
         with interruptible(trainer), preemption.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if start.step else None, weights_only=True)
