@@ -52,6 +52,18 @@ def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> Inpu
     return kind(problem, **fields)
 
 
+def check_least(option: str, value: float | None, least: float, remedy: str = "") -> None:
+    """Check that the number of an option is large enough; None passes.
+
+    Raises
+    ------
+    InputError
+        If it is too small.
+    """
+    if value is not None and value < least:
+        raise InputError(f"`{option}` must be at least {least}, not {value}", option=option, remedy=remedy)
+
+
 class WorkError(RuntimeError):
     """The call was right but the work could not be finished; status 1 on the command line.
 

@@ -180,6 +180,11 @@ class Predictor:
         """The engine and the precision that are used; None where ``auto`` has not been decided yet."""
         return None if self._method is None else self._engine.name(self._members[0])
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether networks compute on a GPU."""
+        return any(self._engine.placement(member).device.type == "cuda" for member in self._members)
+
     def predict_proba(self, tiles: Tiles, *, scale: bool = False) -> Probabilities:
         """Predict the probability of each tag.
 

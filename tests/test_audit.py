@@ -4,6 +4,7 @@ import json
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,17 @@ from rich.console import Console
 from amazon_ml.cli.main import main
 from amazon_ml.cli.show.scores import _score_table
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.config import ReadingConfig
+from amazon_ml.data.config import DataConfig, ReadingConfig
 from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.decisions.label_errors import contradictions
 from amazon_ml.decisions.synthetic import draw_rows
+from amazon_ml.errors import InputError, WorkError
+from amazon_ml.report.audit import _Contents, audit
 from amazon_ml.report.comparison import caution, compare
 from amazon_ml.report.page.write import write_report
-from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import write_json
+from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.former_audit import clear_audit, warn_of_former_lists
+from amazon_ml.runs.hashes import write_json, write_table
 from amazon_ml.runs.tune import tune
 
 
@@ -179,3 +183,95 @@ def test_scores_of_networks_that_learnt_soft_labels_are_not_called_honest(tmp_pa
     found = compare([plain, soft])
     assert [run["soft_labels"] for run in found["runs"]] == [False, True]
     assert len(caution(found)) > len(caution(compare([plain, run_of(tmp_path / "e", p, true)])))
+
+
+@pytest.fixture
+def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Audit a run without networks; its page stands for one with tiles."""
+
+    def page(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> _Contents:
+        if not Path(data.root).is_dir():
+            raise InputError("there is no such folder", file=data.root)
+        return _Contents(rows, [np.zeros((2, 2, 3), dtype=np.uint8)] * rows["image_name"].nunique(),
+                     [[]] * rows["image_name"].nunique())  # fmt: skip
+
+    monkeypatch.setattr("amazon_ml.report.audit._page", page)
+    p, true = draw_rows(200, seed=2)
+    run = Run(run_of(tmp_path / "run", p, true))
+    audit(run.path, top=9, tiles=tmp_path)
+    assert run.audit_page.is_file()
+    return run
+
+
+def contents(run: Run) -> list[bytes | None]:
+    return [file.read_bytes() if file.exists() else None for file in (run.audit, run.audit_page)]
+
+
+@pytest.mark.parametrize("name", ["audit.csv", "audit.html"])
+@pytest.mark.parametrize("show", [0, 5])
+def test_an_edited_list_or_page_stays_unless_it_may_be_replaced(audited: Run, name: str, show: int) -> None:
+    file = audited.path / name
+    file.write_text(file.read_text() + "seen ")
+    before = contents(audited)
+    with refused(file=file, says="`overwrite`"):
+        audit(audited.path, top=5, show=show, tiles=audited.path)
+    assert contents(audited) == before
+    audit(audited.path, top=5, show=show, tiles=audited.path, overwrite=True)
+    after = contents(audited)
+    assert after[0] != before[0]
+    if name == "audit.html":
+        assert (after[1] == before[1]) == (show == 0)
+
+
+def test_a_folder_in_place_of_the_page_is_named(audited: Run) -> None:
+    audited.audit_page.unlink()
+    audited.audit_page.mkdir()
+    with refused(file=audited.audit_page):
+        audit(audited.path, top=5, tiles=audited.path)
+    before = audited.audit.read_bytes()
+    audited.oof.write_bytes(audited.oof.read_bytes())
+    clear_audit(audited)
+    assert audited.audit.read_bytes() == before and audited.audit_page.is_dir()
+
+
+def test_a_page_that_cannot_be_made_leaves_the_former_audit(audited: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(audited)
+    with refused(file=audited.path / "gone"):
+        audit(audited.path, top=5, tiles=audited.path / "gone")
+    assert contents(audited) == before
+    monkeypatch.setattr("amazon_ml.report.audit.write_audit_page", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        audit(audited.path, top=5, tiles=audited.path)
+    assert contents(audited) == before
+
+
+def test_probabilities_that_are_replaced_meanwhile_get_no_list(audited: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(audited)
+
+    def replaced(run: Run) -> object:
+        found = read_oof(run)
+        write_table(run.oof, pd.read_parquet(run.oof).iloc[::-1])
+        return found
+
+    monkeypatch.setattr("amazon_ml.report.audit.read_oof", replaced)
+    with pytest.raises(WorkError):
+        audit(audited.path, top=5, show=0)
+    assert contents(audited) == before
+
+
+@pytest.mark.usefixtures("short_finish")
+def test_labels_that_change_leave_the_list_and_no_page(audited: Run, caplog: pytest.LogCaptureFixture) -> None:
+    tune(audited.path, rule="fixed")
+    assert None not in contents(audited) and str(audited.audit) not in caplog.text
+    made = audited.audit.read_bytes()
+    config = DataConfig(root="/tiles", exclude=str(audited.audit))
+    warn_of_former_lists(config)
+    assert str(audited.audit) not in caplog.text
+    truth = pd.read_csv(audited.truth)
+    truth["tags"] = list(truth["tags"][::-1])
+    write_table(audited.truth, truth)
+    warn_of_former_lists(config)
+    assert str(audited.truth) in caplog.text
+    tune(audited.path, rule="fixed")
+    assert contents(audited) == [made, None]
+    assert str(audited.audit) in caplog.text and str(audited.audit_page) in caplog.text

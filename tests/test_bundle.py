@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 import timm
 from conftest import TINY, write_sealed
-from refused import command_refused, holds
+from refused import command_refused, holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.weights import save_weights
-from amazon_ml.runs.bundle import content_hash
+from amazon_ml.runs.bundle import content_hash, open_bundle
 from amazon_ml.settings import settings_of
 
 pytestmark = pytest.mark.usefixtures("without_pages")
@@ -224,7 +224,7 @@ def _outside(content: Any) -> None:
         (lambda content: content["tiles"].update(tif_order="bgrr"), ["'bgrr'"]),
         (lambda content: content["tiles"].update(size=4), ["size", 8, 4]),
         (lambda content: content["tiles"].update(size=31.5), ["size", 31.5]),
-        (lambda content: content["predict"].update(batch_size=0), ["predict_batch_size", 1, 0]),
+        (lambda content: content["predict"].update(batch_size=0), ["batch_size", 1, 0]),
         (lambda content: content["network"].update(backbone=None), ["backbone", None]),
         (lambda content: content["network"].update(backbone_args=[]), ["backbone_args", []]),
         (lambda content: content["network"].update(tta=["d4"]), ["tta", ["d4"]]),
@@ -243,6 +243,18 @@ def test_what_does_not_fit(
     write_sealed(bundle, content)
     answer = bundle_refused(bundle, demo_tiles / "test-jpg", capsys)
     assert holds(answer, *values) and str(bundle) in answer
+
+
+@pytest.mark.parametrize(
+    ("section", "change"), [("predict", {"batch_size": 0}), ("network", {"tta": "some"}), ("tiles", {"size": 4})]
+)
+def test_what_is_wrong_in_a_bundle_names_no_option(bundle: Path, section: str, change: dict[str, object]) -> None:
+    content = said(bundle)
+    content[section].update(change)
+    write_sealed(bundle, content)
+    with refused(file=bundle / "bundle.json", option="", says=list(change)) as raised:
+        open_bundle(bundle)
+    assert "`" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,10 @@ def test_what_options_mean_stands_once() -> None:
         call = getattr(importlib.import_module(module), name)
         helps = {action.dest: action.help for action in parser_of(verb, call, about.positionals)._actions}
         for param in docstring_parser.parse(call.__doc__, docstring_parser.DocstringStyle.NUMPYDOC).params:
-            stands.setdefault(param.description or "", []).append(f"{verb} {param.arg_name}")
-        assert not [option for option, text in helps.items() if (text or "").startswith("As in ")]
+            text, _, there = (param.description or "").partition("; see `amazon_ml.")
+            stands.setdefault(text, []).append(f"{verb} {param.arg_name}")
+            assert not there or helps[param.arg_name] not in ("", None, param.description)
+        assert not [option for option, text in helps.items() if "see `amazon_ml" in (text or "")]
     assert {text: where for text, where in stands.items() if len(where) > 1 and len(text) > 60} == {}
 
 

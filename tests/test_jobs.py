@@ -23,12 +23,15 @@ from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hashes import made_by_run
+from amazon_ml.settings import build
 from amazon_ml.slurm.client import Task, _numbers, is_live, submit, tasks_of
+from amazon_ml.slurm.config import PredictJobsConfig, TrainJobsConfig, check_shard_jobs, check_train_jobs
 from amazon_ml.slurm.job import TASK, Job, script
 from amazon_ml.slurm.site import Site, read_site
 from amazon_ml.slurm.status import _DONE, status
 from amazon_ml.slurm.submit import JOBS, check_not_live, job_folder
-from amazon_ml.slurm.train import Resources, plan_jobs
+from amazon_ml.slurm.train import plan_jobs
 from amazon_ml.training.tiles import open_tiles
 
 EXAMPLE = Path(__file__).parents[1] / "configs" / "slurm" / "site.yaml"
@@ -339,7 +342,9 @@ def test_options_of_train_reach_the_job_as_they_were_checked(demo_tiles: Path, t
     ("wrong", "values"),
     [
         (["--trainer.max_epochz=3"], ["max_epochz"]),
-        (["--nodes=0"], ["--nodes", "--at_once", 1]),
+        (["--nodes=0"], ["--nodes", 0, 1]),
+        (["--gpus_per_node=-1"], ["--gpus_per_node", -1, 0]),
+        (["--at_once=0"], ["--at_once", 0, 1]),
         (["--time=90"], ["--time", 90]),
         (["--time=00:03:00"], ["00:03:00", "120 s"]),
         (["--folds=7"], ["--folds", [7], [0, 1, 2]]),
@@ -561,7 +566,7 @@ def test_damaged_folds_are_named_before_a_job_is_written(split_tiles: Path, tmp_
         (run / "folds.csv").write_text(content)
         config = RunConfig.load([], {"run": str(run), "data.root": str(split_tiles), "data.tags_column": "tags"})
         with pytest.raises(InputError) as refused:
-            plan_jobs(Run(run), config, Resources())
+            plan_jobs(Run(run), config, TrainJobsConfig())
         assert refused.value.file == run / "folds.csv"
 
 
@@ -574,7 +579,7 @@ def _planned(split_tiles: Path, run: Path, **more: object) -> list[Job]:
         "folds": "all",
         **more,
     }
-    return plan_jobs(Run(run), RunConfig.load([], about), Resources())
+    return plan_jobs(Run(run), RunConfig.load([], about), TrainJobsConfig())
 
 
 def test_tiles_are_listed_only_where_folds_depend_on_them(
@@ -609,4 +614,35 @@ def test_own_folds_of_some_tiles_are_compared_with_these(split_tiles: Path, tmp_
     run.mkdir()
     rows = [f"{name},{number % 2}" for number, name in enumerate(names)]
     (run / "folds.csv").write_text("\n".join(["image_name,fold", *rows, ""]))
-    assert len(rows) == 12 and plan_jobs(Run(run), config, Resources())[0].tasks == (0, 1)
+    assert len(rows) == 12 and plan_jobs(Run(run), config, TrainJobsConfig())[0].tasks == (0, 1)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_begun_run_of_other_splits_is_refused_before_a_job_is_written(
+    split_tiles: Path, tmp_path: Path, published: bool
+) -> None:
+    for split, numbers in (("val", range(12)), ("train", range(12, 24))):
+        rows = [f"t{number:02},{'ab'[number % 2]}" for number in numbers]
+        (split_tiles / f"set_{split}.csv").write_text("\n".join(["image,tags", *rows, ""]))
+    every = str((split_tiles / "labels.csv").rename(tmp_path / "labels.csv"))
+    own, other = (None, every) if published else (every, None)  # tables by split are found by their names
+    run, folds = Run(tmp_path / "run"), [0] if published else [0, 1, 2]
+    assert list(_planned(split_tiles, run.path, **{"data.labels_file": own})[0].tasks) == folds
+    with made_by_run(run.folds):
+        rows = [f"t{number:02},{number % 3 if not published else 0 if number < 12 else -1}" for number in range(24)]
+        run.folds.write_text("\n".join(["image_name,fold", *rows, ""]))
+    run.fold(0).last.parent.mkdir(parents=True)
+    run.fold(0).last.write_text("a checkpoint")
+    (run.path / "slurm" / "train.yaml").unlink()
+    with refused(file=run.folds, option="data.labels_file"):
+        _planned(split_tiles, run.path, **{"data.labels_file": other})
+    assert not (run.path / "slurm" / "train.yaml").exists()
+
+
+@pytest.mark.parametrize("number", ["nodes", "gpus_per_node", "at_once"])
+def test_each_number_that_is_too_small_is_named_alone(number: str) -> None:
+    with refused(option=number, says=-1):
+        check_train_jobs(build(TrainJobsConfig, {number: -1}))
+    if number != "nodes":
+        with refused(option=number, says=-1):
+            check_shard_jobs(build(PredictJobsConfig, {number: -1}))

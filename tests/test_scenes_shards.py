@@ -13,16 +13,21 @@ from unittest.mock import Mock
 import pytest
 import rasterio.shutil
 from conftest import write_sealed
+from refused import refused
 from scene_files import ground, quarters, write_scene
 
 from amazon_ml.cli.main import main
 from amazon_ml.errors import InputError
 from amazon_ml.models import engines
+from amazon_ml.predictor import Predictor
 from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.shards import Shard
+from amazon_ml.runtime.files import sha256_of
 from amazon_ml.scenes.outputs import PARTS
 from amazon_ml.scenes.parts import PLAN, PartStore, part_file
 from amazon_ml.scenes.plan import Plan, is_merged, is_shard_done, read_shards, strips_of_shard
+from amazon_ml.scenes.shards import merge_scene
+from amazon_ml.slurm.scene import scene_jobs
 
 OUTPUTS = ("cells.gpkg", "cells.parquet", "probabilities.tif", "cells.geojson", "summary.csv", "picture.webp",
            "map.html", "scene.json")  # fmt: skip
@@ -218,10 +223,41 @@ def test_a_strip_that_goes_while_strips_are_joined_is_not_tagged_here(
     out = tmp_path / "out"
     assert main(call(bundle, scene, out, "--shard=0/1")) == 0
     monkeypatch.setattr(
-        "amazon_ml.scenes.shards.recorded_method", lambda *_: part_file(out / "parts", 3).unlink()
+        "amazon_ml.scenes.shards._check_engine", lambda *_: part_file(out / "parts", 3).unlink()
     )  # the last step before the strips are joined
-    assert main(["scene", "merge", str(out)]) == 2
+    with refused(file=Path("out", "parts"), option="", says="strip-000003.npz"):
+        merge_scene(out)
     assert len(list((out / "parts").glob("strip-*"))) == 4 and not (out / "scene.json").exists()
+
+
+def test_a_merge_leaves_the_strips_of_a_call_that_began_meanwhile(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert main(call(bundle, scene, out, "--shard=0/1")) == 0
+
+    def begin_another(*_: object) -> None:
+        shutil.rmtree(out / "parts")
+        assert main(call(bundle, scene, out, "--valid=0.7", "--shard=0/1")) == 0
+
+    monkeypatch.setattr("amazon_ml.scenes.shards._check_engine", begin_another)
+    with refused(file=Path("out", "parts"), option="out"):
+        merge_scene(out, overwrite=True)
+    assert len(list((out / "parts").glob("strip-*"))) == 5 and is_shard_done(out, 0)
+
+
+@pytest.mark.parametrize("content", [None, '{"engine": "folded", "precision": null}', "{}"])
+def test_strips_of_an_unknown_engine_are_not_joined(
+    content: str | None, bundle: Path, scene: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert main(call(bundle, scene, out, "--precision=float32", "--shard=0/1")) == 0
+    file = out / "parts" / "engine.json"
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    with refused(file=file, option=""):
+        merge_scene(out)
 
 
 def test_two_processes_do_not_work_on_one_shard_and_none_on_the_whole_meanwhile(
@@ -335,6 +371,41 @@ def test_jobs_are_written_for_nodes_that_can_do_more_than_this_machine(
         assert main([*jobs, *words]) == 0 and is_shard_done(out, 0)
 
 
+def test_weights_that_no_task_could_load_are_named_before_a_job_is_written(
+    bundle: Path, scene: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    file = sorted(broken.glob("*.safetensors"))[-1]
+    file.write_bytes(file.read_bytes()[:-100])
+    content = json.loads((broken / "bundle.json").read_text())
+    content["weights"][file.name] = sha256_of(file)
+    write_sealed(broken, content)
+    with refused(file=file):
+        scene_jobs(broken, scene=[str(scene)], out=tmp_path / "out", shards=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_of_another_kind_of_machine_are_planned_anew(
+    bundle: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {False: "torch float32", True: "torch bf16"}
+    monkeypatch.setattr("amazon_ml.slurm.scene.name_method", lambda *_, on_gpu: names[on_gpu])
+    out = tmp_path / "out"
+    jobs = ["slurm", "scene", str(bundle), "--scene", str(scene), "--out", str(out), "--shards=2", "--stride=16"]
+    for gpus, more in ((True, []), (False, []), (True, ["--overwrite"])):
+        assert main([*jobs, f"--gpus_per_node={int(gpus)}", *more]) == 0
+        plan = read_shards(out)
+        assert plan is not None and (plan.method, plan.on_gpu) == (names[gpus], gpus)
+    with monkeypatch.context() as node:
+        node.setattr(Engine, "name", lambda *_: "torch float16")  # other than planned
+        node.setattr(Predictor, "on_gpu", True)
+        assert main(words_of(out / "slurm" / "scene.sbatch")) == 0
+    assert main([*jobs, "--gpus_per_node=1"]) == 0 and is_shard_done(out, 0)
+    assert main([*jobs, "--gpus_per_node=0"]) == 2 and is_shard_done(out, 0)
+    assert main([*jobs, "--gpus_per_node=0", "--overwrite"]) == 0
+    assert main(words_of(out / "slurm" / "scene.sbatch")) == 0
+
+
 def test_the_home_folder_is_found_in_all_paths(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_scene(tmp_path / "a.tif", ground(90, 70))
@@ -392,7 +463,7 @@ def test_line_breaks_in_a_call_are_refused(
 
 @pytest.mark.parametrize("change", [{"shards": 0}, {"shards": -1}, {"shards": 4}, {"strips": []}, {"shards": "two"}])
 def test_damaged_plan_is_named_with_the_remedy(tmp_path: Path, change: dict[str, object]) -> None:
-    plan = Plan("run", ("scene.tif",), {}, str(tmp_path), 2, (0, 1, 2), "torch", None, "torch float32")
+    plan = Plan("run", ("scene.tif",), {}, str(tmp_path), 2, (0, 1, 2), "torch", None, "torch float32", False)
     file = tmp_path / PARTS / PLAN
     file.parent.mkdir()
     file.write_text(json.dumps(asdict(plan)))

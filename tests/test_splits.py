@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from conftest import TINY
 from made_tiles import write_tif
 from PIL import Image
+from refused import refused
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score, f1_score
 
@@ -21,6 +23,7 @@ from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.label_tables import split_tables
 from amazon_ml.data.checks.check import check
 from amazon_ml.data.config import ReadingConfig
+from amazon_ml.data.folds.folds import fold_catalog, kind_difference, split_difference
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.settings import build
@@ -327,6 +330,20 @@ def test_only_a_test_split_is_nothing_to_train_on(root: Path) -> None:
     assert refused.value.option == "data.labels_file"
 
 
+def test_only_a_validation_split_is_nothing_to_train_on(root: Path) -> None:
+    catalog = read_catalog(root, ReadingConfig(labels_file={"val": "set_val.csv"}, tag_columns="all"))
+    with refused(option="data.labels_file"):
+        fold_catalog(catalog, "tags", 3, 0)
+
+
+def test_a_division_without_training_tiles_is_of_a_published_split(root: Path) -> None:
+    catalog = read_catalog(root, ReadingConfig(labels_file={"val": "set_val.csv"}, tag_columns="all"))
+    fold = pd.Series(0, index=catalog.labelled.index)
+    assert split_difference(fold, catalog) is None and kind_difference(fold, catalog) is None
+    assert kind_difference(fold, replace(catalog, valid=None)) is not None
+    assert kind_difference(fold + [k % 2 for k in range(len(fold))], catalog) is not None
+
+
 def test_several_tables_are_joined(root: Path, tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     for start in range(0, 60, 20):  # as MLRSNet has a table for each category
@@ -443,6 +460,13 @@ def test_blends_score_the_third_split_of_their_members(run: Path, root: Path, tm
     assert scores["average_precision_macro"]["value"] == pytest.approx(average_precision_score(true, p), abs=1e-6)
 
 
+def without_makers(record: Path) -> str:
+    """Give a record as earlier versions wrote it: without who made the folds."""
+    text = record.read_text().replace('"by_run": true', '"by_run": false')
+    assert text != record.read_text()
+    return text
+
+
 def test_folds_of_another_division_are_refused(
     run: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -455,7 +479,7 @@ def test_folds_of_another_division_are_refused(
     named = {split: str(tmp_path / f"{split}.csv") for split in tables}
     before = (other / "config.yaml").read_bytes()
     record = other / "hashes.json"
-    for known in (record.read_text(), record.read_text().replace('"by_run": true', '"by_run": false')):
+    for known in (record.read_text(), without_makers(record)):
         record.write_text(known)  # earlier versions did not record who made the folds
         assert main(["train", "--run", str(other), "--data.root", str(root), "--data.tag_columns=all", *TINY,
                      "--data.size=16", "--trainer.max_epochs=4",
@@ -481,7 +505,7 @@ def test_a_begun_run_keeps_its_validation_split_or_its_cross_validation(
     other = shutil.copytree(run, tmp_path / "run")
     assert call(other, with_val) == 0  # as they were found
     record = other / "hashes.json"
-    for known in (record.read_text(), record.read_text().replace('"by_run": true', '"by_run": false')):
+    for known in (record.read_text(), without_makers(record)):
         record.write_text(known)
         before = (other / "config.yaml").read_bytes()
         assert call(other, without) == 2

@@ -21,6 +21,7 @@ from amazon_ml.kaggle.make import make_submission
 from amazon_ml.kaggle.send import prepare
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import hashes
+from amazon_ml.runs.accept import accept
 from amazon_ml.runs.decision import Decision, write_decision
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runtime.files import write_table
@@ -237,3 +238,55 @@ def test_a_file_that_no_run_has_recorded_is_sent_as_before(tmp_path: Path) -> No
     order = sample(run / "submission.csv", ["a", "b", "c"])
     parcel = prepare(order, message="m", sample=order)
     assert parcel.summary["decision"] != "fixed" and parcel.lint.faults == []
+
+
+def test_a_score_that_is_not_that_of_the_file_is_not_shown_as_one(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(tmp_path / "s.csv", ["a", "b", "c"])
+    counts = [{"tag": tag, "predicted": 1} for tag in TAGS]
+    scores = {"beta": 2.0, "fbeta": {"cross_fitted": {"value": 0.9}}, "tags": counts, "tiles": 3}
+
+    def shown(**more: object) -> str | None:
+        hashes.write_json(run / "metrics.json", {**scores, **more})
+        make_submission(run, order)
+        return prepare(run / "submission.csv", message="m", sample=order).summary.get("F2, cross-fitted")
+
+    assert shown() == shown(held_out=True) == "0.9000"
+    for more in ({"soft_labels": True}, {"held_out": False}):
+        said = shown(**more)
+        assert said is not None and said.startswith("0.9000 (")
+    rule = FixedThreshold(0.4).fit(np.ones((1, 3)), np.ones((1, 3)))
+    decided = Decision("fixed", rule, TAGS, beta=2.0)
+    write_decision(Run(run), decided)
+    assert shown() == "0.9000"
+    hashes.write_json(run / "provenance.json", {**json.loads((run / "provenance.json").read_text()), "task": "t"})
+    decision = run / "decision.json"
+    decision.write_text(decision.read_text().replace("0.4", "0.5"))
+    accept(run)
+    assert shown() is None
+    write_decision(Run(run), decided)
+    assert shown() == "0.9000"
+
+
+def test_a_file_that_was_made_elsewhere_is_known_until_its_decision_changes(tmp_path: Path) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(tmp_path / "s.csv", ["c", "a", "b"])
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+
+    def known(file: Path, form: Path) -> bool:
+        return prepare(file, message="m", run=run, sample=form).summary["decision"] == "fixed"
+
+    make_submission(run, order, first)
+    make_submission(run, sample(tmp_path / "t.csv", ["b", "c", "a"]), second)
+    assert not (run / "submission.csv").exists()
+    assert known(first, order) and known(second, tmp_path / "t.csv")
+    first.write_bytes(first.read_bytes().replace(b"clear", b"water"))
+    assert not known(first, order)
+    rule = FixedThreshold(0.3).fit(np.ones((1, 3)), np.ones((1, 3)))
+    write_decision(Run(run), Decision("fixed", rule, TAGS, beta=2.0))
+    assert not known(second, tmp_path / "t.csv")
+    make_submission(run, order, first, overwrite=True)
+    assert known(first, order)
+    assert list(json.loads((run / "hashes.json").read_text())["files"]["submission.csv elsewhere"][0]["made_of"]) == [
+        "decision.json", "test.parquet"
+    ]  # fmt: skip

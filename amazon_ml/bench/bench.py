@@ -19,7 +19,7 @@ from amazon_ml.bench.scenes import scenes
 from amazon_ml.bench.training import Setting, thresholds, training
 from amazon_ml.data.catalog.nearby import tables_around
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, check_least
 from amazon_ml.runs.bundle import open_bundle
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runtime.files import write_json
@@ -89,8 +89,8 @@ def bench(
     -------
     The results, as they are written to `json`.
     """
-    if rounds < 1 or tiles < 64:
-        raise InputError("`rounds` must be at least 1, and `tiles` at least 64")
+    check_least("rounds", rounds, 1)
+    check_least("tiles", tiles, 64)
     inputs = [*(tables_around(data) if data else ()), *(inputs_of(run, open_bundle(run)) if run else ())]
     check_outputs({"json": json}, inputs, overwrite=overwrite)
     contests: dict[str, Callable[[Path], Contest]] = {

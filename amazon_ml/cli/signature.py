@@ -17,8 +17,8 @@ from amazon_ml.settings import build, settings_of
 _CONFIG = (
     "configuration that ships with the package, by its name, or YAML file with any of these options; later ones win"
 )
-#: Text of a parameter that means the same as that of another function.
-_AS_IN = re.compile(r"As in `([\w.]+)\.(\w+)`\.")
+#: End of the text of a parameter that means the same as that of another function.
+_SEE = re.compile(r"; see `(amazon_ml\.[\w.]+)\.(\w+)`\.$")
 
 
 def arguments_of(
@@ -70,11 +70,11 @@ def _docstring(call: Callable[..., Any]) -> docstring_parser.Docstring:
 
 
 def _meanings(call: Callable[..., Any]) -> dict[str, str]:
-    """Give what the docstring says of each parameter; ``As in `module.function`.`` stands for the text there."""
+    """Give what the docstring says of each parameter; text that ends with ``; see `module.function`.`` is replaced."""
     meanings: dict[str, str] = {}
     for param in _docstring(call).params:
         text = param.description or ""
-        elsewhere = _AS_IN.fullmatch(text)
+        elsewhere = _SEE.search(text)
         there = _meanings(getattr(import_module(elsewhere[1]), elsewhere[2])) if elsewhere else {}
         meanings |= {name: there.get(name, text) for name in param.arg_name.split(", ")}
     return meanings

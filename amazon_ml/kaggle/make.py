@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.kaggle.form import Form, find_form
 from amazon_ml.runs import hashes
 from amazon_ml.runs.access import check_writable, locked, own_paths
@@ -41,8 +41,16 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
         return
     check_outputs({"out": out}, [*own_paths(folder), sample], overwrite=overwrite)
     check_writable(folder)
+    sources = _sources(folder)
+    before = [hashes.hash_file(source) for source in sources if source.is_file()]
     write_table(out, _tagged(folder, form))
     _report(out, form)
+    try:
+        with locked(folder, wait=True):
+            if before == [hashes.hash_file(source) for source in sources if source.is_file()]:
+                hashes.record_copy(folder.submission, out, sources)  # so that `submit send` knows it
+    except (OSError, WorkError) as error:  # such as a run that may only be read
+        log.warning("%s does not record the file: %s", run, error)
 
 
 def save_submission(folder: Run) -> None:
@@ -51,9 +59,12 @@ def save_submission(folder: Run) -> None:
 
 
 def _save(folder: Run, form: Form) -> None:
-    sources = [folder.decision, folder.test]
-    hashes.write_table(folder.submission, _tagged(folder, form), made_of=sources)
+    hashes.write_table(folder.submission, _tagged(folder, form), made_of=_sources(folder))
     _report(folder.submission, form)
+
+
+def _sources(folder: Run) -> list[Path]:
+    return [folder.decision, folder.test]
 
 
 def _report(path: Path, form: Form) -> None:

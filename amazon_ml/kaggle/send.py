@@ -15,7 +15,7 @@ from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import changed_sources, has_hash, is_edited, read_recorded
+from amazon_ml.runs.hashes import changed_sources, has_hash, is_copy, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -174,22 +174,38 @@ def _check_present(file: Path) -> None:
 
 
 def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
-    """Give the decision of a run and its score, where the run recorded that it made the file, or a copy of it, so."""
+    """Give the decision and the score of a run, if the run recorded this content as its submission."""
     if run is None:
         return {}
     about = {"run": str(run)}
     if is_edited(file):
         return {**about, "edited": "the file is not as the run wrote it; the score of the run is not its score"}
     own = Run(run).submission
-    if not has_hash(own, sha256) or changed_sources(own):
-        return {**about, "decision": f"not known: the file is not {own.name} of the run's present decision"}
-    if Run(run).decision.exists():
-        about["decision"] = str(read_recorded(Run(run).decision).get("rule"))
+    if not is_copy(own, sha256) and (not has_hash(own, sha256) or changed_sources(own)):
+        return {**about, "decision": "not known: the run has not recorded this file with its present decision"}
+    decision = Run(run).decision
+    if decision.exists():
+        about["decision"] = str(read_recorded(decision).get("rule"))
+        if _was_accepted(Run(run), decision):
+            return {**about, "score": "not known: the decision was edited after it was tuned"}
     if Run(run).metrics.exists():
         metrics = read_recorded(Run(run).metrics)
         score = metrics.get("fbeta", {}).get("cross_fitted", {}).get("value")
-        about |= {f"F{metrics.get('beta', 2):g}, cross-fitted": f"{score:.4f}"} if score is not None else {}
+        if score is not None:
+            about[f"F{metrics.get('beta', 2):g}, cross-fitted"] = f"{score:.4f}{_caution(metrics)}"
     return about
+
+
+def _was_accepted(run: Run, file: Path) -> bool:
+    """Whether a person made the content of a file of a run, and accepted it."""
+    accepted = read_recorded(run.provenance).get("accepted", [])
+    return sha256_of(file) in [one["files"].get(file.name) for one in accepted]
+
+
+def _caution(metrics: dict[str, Any]) -> str:
+    if metrics.get("soft_labels"):
+        return " (may be too high: soft labels may depend on these tiles)"
+    return " (too high: the network was trained on these tiles)" if metrics.get("held_out") is False else ""
 
 
 def _warn_of_repetition(before: list[Record], sha256: str) -> None:

@@ -14,8 +14,9 @@ from amazon_ml.report.page.write import write_report
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import read_decision, requested_before
 from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.former_audit import clear_audit
 from amazon_ml.runs.gather import gather_folds, missing_folds
-from amazon_ml.runs.hashes import changed_sources, is_edited, is_recorded, is_unchanged, remove
+from amazon_ml.runs.hashes import is_edited, is_recorded, is_unchanged, remove
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runs.tune import save_rule
@@ -68,8 +69,7 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     The contents of metrics.json.
     """
     metrics = save_rule(run)
-    for file in (run.audit, run.audit_page):
-        _clear_audit(run, file)
+    clear_audit(run)
     if tiles is not None:
         _draw(run, tiles, metrics)
     else:
@@ -92,7 +92,7 @@ def _submit(run: Run) -> None:
 
 def _clear_submission(run: Run) -> None:
     """Remove the submission that the run wrote before and not now, unless it is of the present probabilities."""
-    if not run.submission.exists():
+    if not run.submission.is_file():
         return
     if not is_recorded(run.submission) or is_edited(run.submission):
         log.warning("%s is left as it is, though it may be of former probabilities; amazon-ml submit make %s writes it "
@@ -101,18 +101,6 @@ def _clear_submission(run: Run) -> None:
         remove(run.submission)
         log.warning("removed %s: it was of former probabilities or of a former decision, and none was written",
                     run.submission)  # fmt: skip
-
-
-def _clear_audit(run: Run, file: Path) -> None:
-    """Remove what an audit of former probabilities or labels wrote, unless a person made or edited it."""
-    if not file.exists() or is_unchanged(file):
-        return
-    if is_recorded(file) and not is_edited(file):
-        remove(file)
-        log.warning("removed %s: it was of former probabilities or labels; amazon-ml audit %s writes it anew", file,
-                    run.path)  # fmt: skip
-    elif changed_sources(file) or not is_recorded(file):
-        log.warning("%s is left as it is, though it may be of former probabilities or labels", file)
 
 
 def _report(run: Run, tiles: pd.DataFrame | None) -> None:

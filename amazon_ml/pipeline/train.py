@@ -21,6 +21,7 @@ from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder, locked, loc
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, write_truth
+from amazon_ml.runs.former_audit import warn_of_former_lists
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task, made_by_run
 from amazon_ml.runs.provenance import read_processes, save_provenance
@@ -189,6 +190,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         if config.data.soft_labels is not None and config.data.validate:
             log.warning("scores of held-out tiles may be too high: networks that were trained on these tiles may have "
                         "made the labels of `data.soft_labels`; amazon-ml evaluate scores other tiles")  # fmt: skip
+        warn_of_former_lists(config.data)
         for fold in folds:
             _bind(run.fold(fold), task)
         if begun:  # a new run has it from `save_config`

@@ -1,20 +1,21 @@
 """List labels that may be wrong: networks that were not trained on the tile contradict them."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.config import DataConfig
+from amazon_ml.data.readers.images import Image
 from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.decisions.label_errors import contradictions
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError, check_least
 from amazon_ml.report.audit_page import write_audit_page
 from amazon_ml.runs.access import check_writable, locked
 from amazon_ml.runs.folder import Run, read_oof
-from amazon_ml.runs.hashes import is_edited, is_recorded, recorded, remove, write_table
+from amazon_ml.runs.hashes import hash_file, is_edited, is_recorded, recorded, remove, write_table
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runtime.regular_files import check_regular
 
@@ -38,10 +39,10 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     tiles
         Folder of the tiles; by default the one that the run was trained on.
     overwrite
-        Replace an audit.csv that somebody edited, or that has no recorded hash.
+        Replace an audit.csv or audit.html that somebody edited, or that has no recorded hash.
     """
-    if top < 1 or show < 0:
-        raise InputError("`top` must be at least 1, `show` not below 0")
+    check_least("top", top, 1)
+    check_least("show", show, 0)
     folder = Run(run)
     config = folder.read_config()
     if not config.data.validate:
@@ -52,6 +53,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         )
     check_writable(folder)
     _check_unedited(folder, overwrite=overwrite)
+    sources = _hash_sources(folder)
     names, tags, p, true = read_oof(folder)
     found = contradictions(p, true).head(top)
     if found.empty:
@@ -65,36 +67,67 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             "contradiction": found["contradiction"].round(4),
         }
     )
+    page = None
+    if show and len(rows):  # before a former list is replaced: tiles may be missing
+        page = _page(folder, rows, show, replace(
+            config.data, root=str(tiles or config.data.root), rgb_source=read_bands(folder).rgb_source
+        ))  # fmt: skip
     with locked(folder, wait=True):
-        if is_recorded(folder.audit_page):
-            remove(folder.audit_page)  # of a former list
-        write_table(folder.audit, rows, _sources(folder))  # with its hash, so that an edited list is noticed
+        if _hash_sources(folder) != sources:
+            raise WorkError(f"{run} was written to while it was audited; audit it again when that is done")
+        _check_unedited(folder, overwrite=overwrite)
+        _write(folder, rows, page)
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
-    if show and len(rows):
-        _draw(
-            folder,
-            rows,
-            show,
-            replace(config.data, root=str(tiles or config.data.root), rgb_source=read_bands(folder).rgb_source),
-        )
+    if page is not None:
+        log.info("wrote %s: %d tiles", folder.audit_page, len(page.images))
 
 
 def _sources(run: Run) -> list[Path]:
     return [run.oof, run.truth]
 
 
+def _hash_sources(run: Run) -> list[str | None]:
+    return [hash_file(source) if source.exists() else None for source in _sources(run)]
+
+
 def _check_unedited(run: Run, *, overwrite: bool) -> None:
-    """Check that the list is as this command wrote it, before it is replaced."""
-    check_regular(run.audit)
-    if not overwrite and run.audit.exists() and (not is_recorded(run.audit) or is_edited(run.audit)):
-        raise InputError(
-            "the file was edited since it was written",
-            file=run.audit,
-            remedy="give it another name, or replace it with `overwrite`",
-        )
+    """Check that the list and the page are as this command wrote them, before they are replaced."""
+    for file in (run.audit, run.audit_page):
+        check_regular(file)
+        if not overwrite and file.exists() and (not is_recorded(file) or is_edited(file)):
+            raise InputError(
+                "the file was edited since it was written",
+                file=file,
+                remedy="give it another name, or replace it with `overwrite`",
+            )
 
 
-def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
+@dataclass(frozen=True)
+class _Contents:
+    """What the page shows: rows of the list, and the picture and the tags of each of their tiles."""
+
+    rows: pd.DataFrame
+    images: list[Image]
+    given: list[list[str]]
+
+
+def _write(run: Run, rows: pd.DataFrame, page: _Contents | None) -> None:
+    """Write the list with its hash, so that an edited one is noticed, and the page; both or none."""
+    sources, file = _sources(run), run.audit_page
+    if page is not None:
+        with recorded(file, sources) as temporary:
+            title = f"Tags that {run.path.name} contradicts"
+            write_audit_page(temporary, page.rows, page.images, page.given, title=title)
+            write_table(run.audit, rows, sources)
+        return
+    write_table(run.audit, rows, sources)
+    if is_recorded(file) and not is_edited(file):
+        remove(file)  # of a former list
+    elif file.exists():
+        log.warning("%s is left as it is, though it is of a former list", file)
+
+
+def _page(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> _Contents:
     shown = rows[rows["image_name"].isin(rows["image_name"].unique()[:show])]
     names = shown["image_name"].unique()
     catalog = read_catalog(Path(data.root), data)
@@ -110,6 +143,4 @@ def _draw(folder: Run, rows: pd.DataFrame, show: int, data: DataConfig) -> None:
     found, read = where.loc[names], read_bands(folder)
     images = [shown_channels(read, read(path, tif)) for path, tif in zip(found["path"], found["tif"], strict=True)]
     given = [[catalog.tags.names[i] for i in row.nonzero()[0]] for row in catalog.targets[found["index"]]]
-    with locked(folder, wait=True), recorded(folder.audit_page, _sources(folder)) as temporary:
-        write_audit_page(temporary, shown, images, given, title=f"Tags that {folder.path.name} contradicts")
-    log.info("wrote %s: %d tiles", folder.audit_page, len(names))
+    return _Contents(shown, images, given)

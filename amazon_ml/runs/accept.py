@@ -9,8 +9,8 @@ from amazon_ml.errors import InputError, listed
 from amazon_ml.runs.access import locked, locked_fold
 from amazon_ml.runs.bundle import withdraw_bundle, write_bundle
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hash_remedies import FIXED
 from amazon_ml.runs.hashes import (
-    FIXED,
     ChangedError,
     adopt,
     bind,

@@ -282,7 +282,9 @@ def _read_bundle(path: Path) -> Bundle:
     except InputError as error:
         if error.file is not None:
             raise
-        raise InputError(error.problem, file=file, option=error.option, remedy=error.remedy) from None
+        # Whoever reads the bundle did not give these options, and the file has its own name for one of them.
+        plain = error.problem.replace("predict_batch_size", "batch_size").replace("`", "")
+        raise InputError(plain, file=file, remedy=error.remedy.replace("`", "")) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the file does not describe a bundle: {error!r}", file=file, remedy=_AGAIN) from None
 

@@ -247,7 +247,7 @@ def recorded_method(file: Path, requested: Requested, former: Method | None = No
 
     Parameters and errors are those of `settle`; nothing is written.
     """
-    used = _read(file) if file.exists() else former
+    used = read_method(file) if file.exists() else former
     if used is None:
         return None
     if requested.fixed not in (None, used) or (requested.fixed is None and not requested.allows(used)):
@@ -263,7 +263,8 @@ def save_method(file: Path, method: Method) -> None:
     write_json(file, {"engine": method.engine, "precision": method.precision})
 
 
-def _read(file: Path) -> Method:
+def read_method(file: Path) -> Method:
+    """Read the method that a file beside parts names; an `InputError` where it is missing or damaged."""
     content = read_json(file)
     if (
         not isinstance(content, dict)

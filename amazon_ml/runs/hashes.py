@@ -10,7 +10,6 @@ former entry is removed. Whenever a process is killed, the hash of the file that
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,25 +21,17 @@ import pandas as pd
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config_file import hash_config, read_config
+from amazon_ml.runs.hash_remedies import remake, remedy_for
 from amazon_ml.runtime.files import atomic_write, read_json, sha256_of
 
 RECORD = "hashes.json"
 _FORMAT = 1
-
-#: Files that training depends on. A change after training would make held-out tiles and scores wrong.
-FIXED = frozenset(
-    {"config.yaml", "provenance.json", "folds.csv", "bands.json", "tiles.parquet", "untagged.parquet",
-     "teacher.parquet", "teacher.json"}
-)  # fmt: skip
 
 #: A file of this size in bytes, or more, is hashed only once in a process.
 _LARGE = 2**20
 
 #: In place of the hash of a file that the run is making, see `made_by_run`.
 _COMING = ""
-
-#: The verb that makes a file again from its sources; other files are made by training a fold.
-_MAKES = {"oof.parquet": "gather", "test.parquet": "gather", "decision.json": "tune", "metrics.json": "tune"}
 
 
 class ChangedError(InputError):
@@ -132,6 +123,27 @@ def recorded(path: Path, made_of: Iterable[Path] = ()) -> Iterator[Path]:
     _put(path, (entry,))
 
 
+def record_copy(path: Path, copy: Path, made_of: Iterable[Path] = ()) -> None:
+    """Record a file that lies elsewhere, and is made as a file of the run would be; see `is_copy`.
+
+    Copies that were made of former sources are forgotten. The caller holds the lock of the folder.
+    """
+    place, entry = _copies_of(path), Entry(sha256_of(copy), _hash_sources(path, made_of))
+    same = [one for one in _of(_load(path.parent), place.name) if one.made_of == entry.made_of and one != entry]
+    _put(place, (*same, entry))
+
+
+def is_copy(path: Path, sha256: str) -> bool:
+    """Whether a hash is that of a copy which was recorded for a file, and made of the present sources."""
+    copies = _copies_of(path)
+    return has_hash(copies, sha256) and not changed_sources(copies)
+
+
+def _copies_of(path: Path) -> Path:
+    """Give the name that the copies of a file are recorded under; no such file exists."""
+    return path.with_name(f"{path.name} elsewhere")
+
+
 def adopt(path: Path) -> None:
     """Record a file as it is, whoever wrote it; the hashes of its sources stay as recorded."""
     former = _of(_load(path.parent), path.name)
@@ -219,7 +231,9 @@ def check_recorded(path: Path, *, sources: bool = True) -> None:
         return
     entry = _matching(path) or _matching(path)  # twice: another process may have replaced it in between
     if entry is None:
-        raise ChangedError("the file is not as the run wrote it: its SHA-256 differs", file=path, remedy=_remedy(path))
+        raise ChangedError(
+            "the file is not as the run wrote it: its SHA-256 differs", file=path, remedy=remedy_for(path)
+        )
     if sources:
         _check_sources(path, entry, set())
 
@@ -234,7 +248,7 @@ def _check_sources(path: Path, entry: Entry, seen: set[Path]) -> None:
             _check_sources(source, made or Entry(sha256), seen)
     for source, sha256 in sources.items():
         if source.is_file() and hash_file(source) != sha256:
-            raise ChangedError(f"the file was made of another {source}", file=path, remedy=_makes(path))
+            raise ChangedError(f"the file was made of another {source}", file=path, remedy=remake(path))
 
 
 def is_unchanged(path: Path) -> bool:
@@ -308,34 +322,10 @@ def _matching(path: Path) -> Entry | None:
         raise ChangedError(
             f"the file has no hash of {path}, so it is unknown who wrote that",
             file=path.parent / RECORD,
-            remedy=_remedy(path, known=False),
+            remedy=remedy_for(path, known=False),
         )
     own = hash_file(path)
     return next((entry for entry in entries if entry.sha256 == own), None)
-
-
-def _remedy(path: Path, *, known: bool = True) -> str:
-    run = run_of(path)
-    if known and path.name in FIXED:
-        again = ", or run the command that trained the run, with its options" if path.name == "config.yaml" else ""
-        return f"put it back{again}: the networks were trained with it (amazon-ml accept {run} takes other files only)"
-    return f"put it back, or take the run as it is with amazon-ml accept {run}"
-
-
-def _makes(path: Path) -> str:
-    run = run_of(path)
-    if path.parent == run and (run / "blend.json").exists() and _MAKES.get(path.name) == "gather":
-        return "blend the runs again"
-    if path.parent == run and path.name in _MAKES:
-        return f"make it again with amazon-ml {_MAKES[path.name]} {run}"
-    return f"delete it, and run the command that trained {run}: it predicts again"
-
-
-def run_of(path: Path) -> Path:
-    """Give the run folder of a file of a run or of a fold."""
-    folder = path.parent
-    is_fold = re.fullmatch(r"fold-\d+", folder.name) and not (folder / "config.yaml").exists()
-    return folder.parent if is_fold else folder
 
 
 def _hash_sources(path: Path, made_of: Iterable[Path]) -> dict[str, str]:
@@ -369,7 +359,7 @@ def _load(folder: Path) -> Record:
 
 
 def _read(folder: Path, wanted: Path) -> Record:
-    file, remedy = folder / RECORD, _remedy(wanted, known=False)
+    file, remedy = folder / RECORD, remedy_for(wanted, known=False)
     if not file.is_file():
         raise ChangedError(
             f"the folder has no {RECORD}, which shows whether {wanted} was changed", file=folder, remedy=remedy

@@ -73,7 +73,7 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
 def choose_device(networks: Networks, device: str | torch.device | None = None) -> torch.device:
     """Choose the device: the requested one, else the GPU where there is one and the run does not exclude it."""
     if device is None:
-        gpu = torch.cuda.is_available() and networks.trainer.accelerator != "cpu"
+        gpu = torch.cuda.is_available() and _may_use_gpu(networks)
         return torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
     try:
         chosen = torch.device(device)
@@ -82,6 +82,10 @@ def choose_device(networks: Networks, device: str | torch.device | None = None) 
         reason = str(error).splitlines()[0]
         raise InputError(f"device {str(device)!r} is not available here: {reason}", option="device") from None
     return chosen
+
+
+def _may_use_gpu(networks: Networks) -> bool:
+    return networks.trainer.accelerator != "cpu"
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,7 @@ class Engine:
 
     def name(self, networks: Networks) -> str:
         """Name the engine and the precision in which it computes these networks."""
-        if self.method.precision is not None:
-            return str(self.method)
-        place = self.placement(networks)
-        return f"{self.method} {_NAMES[place.cast or place.weights]}"
+        return _name(self.method, networks, lambda: self.placement(networks).device)
 
     def prepare(self, networks: Networks) -> Iterator[Forward]:
         """Load and prepare each network, one after the other."""
@@ -155,10 +156,14 @@ def name_method(method: Method, networks: Networks, *, on_gpu: bool) -> str:
     on_gpu
         Whether the machines have a GPU.
     """
+    gpu = on_gpu and ENGINES[method.engine].on_gpu and _may_use_gpu(networks)
+    return _name(method, networks, lambda: torch.device("cuda" if gpu else "cpu"))
+
+
+def _name(method: Method, networks: Networks, device: Callable[[], torch.device]) -> str:
     if method.precision is not None:
         return str(method)
-    on_gpu = on_gpu and ENGINES[method.engine].on_gpu and networks.trainer.accelerator != "cpu"
-    weights, cast = _precision(networks, torch.device("cuda" if on_gpu else "cpu"))
+    weights, cast = _precision(networks, device())
     return f"{method} {_NAMES[cast or weights]}"
 
 

@@ -75,8 +75,12 @@ def predict_tiles(
         Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
-    engine, precision, num_workers
-        As in `amazon_ml.runs.evaluate.evaluate`.
+    engine
+        What computes; see `amazon_ml.runs.evaluate.evaluate`.
+    precision
+        Precision of the operations; see `amazon_ml.runs.evaluate.evaluate`.
+    num_workers
+        Loader processes; see `amazon_ml.runs.evaluate.evaluate`.
     shard
         Tag one part of the tiles, such as 3/16, counted from 0. An existing part is not computed again. When all parts
         are there, amazon-ml merge joins them to one table.

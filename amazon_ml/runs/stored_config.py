@@ -151,7 +151,7 @@ def check_split(run: Run, config: RunConfig, fold: "pd.Series[int]", catalog: Ca
         difference = kind_difference(fold, catalog)
     if difference is None:
         return
-    if not made and not (begun and _other_splits(run, config)):
+    if not made and not (begun and has_other_splits(run, config)):
         log.info("%s is used as it was written, and the published split is not: %s", run.folds, difference)
         return
     given = (name for name in ("splits", "split_column") if getattr(config.data, name) is not None)
@@ -160,8 +160,8 @@ def check_split(run: Run, config: RunConfig, fold: "pd.Series[int]", catalog: Ca
                      remedy=remedy if begun else "delete the file, and the folds are made again")  # fmt: skip
 
 
-def _other_splits(run: Run, config: RunConfig) -> bool:
-    """Whether the options of the splits are others than the stored ones."""
+def has_other_splits(run: Run, config: RunConfig) -> bool:
+    """Whether the options of the splits are others than the stored ones, or none are stored."""
     if not run.config.exists():
         return True
     former = run.read_config(checked=False).data

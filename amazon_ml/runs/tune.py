@@ -20,6 +20,7 @@ from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
 from amazon_ml.runs.decision import LEAST_TILES, Decision, Tuning, requested_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof, read_tested
+from amazon_ml.runs.former_audit import clear_audit
 from amazon_ml.runs.hashes import write_json
 from amazon_ml.runs.scores import Metrics, score_breakdown, score_others
 from amazon_ml.runtime.files import sha256_of
@@ -66,7 +67,9 @@ def tune(run: Path, *, rule: str | None = None) -> Metrics:
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}", option="rule")
     folder.read_config()  # before the lock, which would make the folder where there is none
     with locked(folder):
-        return save_rule(folder, rule)
+        metrics = save_rule(folder, rule)
+        clear_audit(folder)  # labels may have been edited
+    return metrics
 
 
 def save_rule(folder: Run, rule: str | None = None) -> Metrics:

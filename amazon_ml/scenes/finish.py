@@ -31,7 +31,8 @@ def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bo
         check_free(out, overwrite)
     predictor = prepared.job.tagger.predictor
     with (
-        store.begun(overwrite=overwrite),
+        # Without a predictor, strips are only joined: those of another call are left to it.
+        store.begun(overwrite=overwrite, anew=predictor is not None),
         predictor.recorded(store.engine, store.has_parts()) if predictor else nullcontext(),
     ):
         return _tag(prepared, store, out, geojson=geojson)

@@ -117,25 +117,32 @@ class PartStore:
             write_json(self.folder / _WRITING, {})
 
     @contextmanager
-    def begun(self, *, overwrite: bool) -> Iterator[None]:
+    def begun(self, *, overwrite: bool, anew: bool = True) -> Iterator[None]:
         """Prepare the folder, and lock it; it is removed at the end without an error.
+
+        Parameters
+        ----------
+        overwrite
+            Whether parts of another request are removed.
+        anew
+            Whether the request may begin here.
 
         Raises
         ------
         InputError
-            If it holds parts of another request, without `overwrite`; if it is another folder; or if another process
-            uses it.
+            If it holds parts of another request, without `overwrite`; if it is another folder; if it is not begun,
+            without `anew`; or if another process uses it.
         """
         if self.folder is None:
             yield
             return
         again = "or start anew with `overwrite`"
         if not self.is_begun():
-            self._check(again, overwrite=overwrite)
+            self._check(again, overwrite=overwrite, anew=anew)
         self._make(self.folder)
         with locked(self.folder / _LOCK, f"another process tags this scene into {self.folder.parent}"):
             if not self.is_begun():
-                self._check(again, overwrite=overwrite)  # another process may have begun meanwhile
+                self._check(again, overwrite=overwrite, anew=anew)  # another process may have begun meanwhile
                 self._restart(self.folder)
             yield
             shutil.rmtree(self.folder)
@@ -201,8 +208,11 @@ class PartStore:
             part.unlink(missing_ok=True)
         write_json(folder / _REQUEST, {"request": self.request})
 
-    def _check(self, remedy: str, *, overwrite: bool) -> None:
+    def _check(self, remedy: str, *, overwrite: bool, anew: bool = True) -> None:
         """Check that the folder may be filled with parts of this request."""
+        if not anew:
+            raise InputError("another call has begun in the folder, or removed it", file=self.folder, option="out",
+                             remedy="tag the shards again")  # fmt: skip
         if self.folder is None or not os.path.lexists(self.folder):
             return
         if self.folder.is_symlink() or not self.folder.is_dir() or any(

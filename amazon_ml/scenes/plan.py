@@ -1,5 +1,6 @@
 """How a scene is divided into shards, as its folder of parts says, and which shards are done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Plan:
         What computes, see `amazon_ml.Predictor`.
     method
         Name of the engine and the precision that computes, also where `precision` leaves it to the machine.
+    on_gpu
+        Whether the shards are for machines with a GPU.
     """
 
     run: str
@@ -43,6 +46,7 @@ class Plan:
     engine: str
     precision: str | None
     method: str
+    on_gpu: bool
 
 
 def read_shards(out: Path) -> Plan | None:
@@ -61,6 +65,7 @@ def read_shards(out: Path) -> Plan | None:
             str(content["run"]), tuple(map(str, content["scene"])), dict(content["options"]), str(content["folder"]),
             int(content["shards"]), tuple(map(int, content["strips"])), str(content["engine"]),
             None if content["precision"] is None else str(content["precision"]), str(content["method"]),
+            bool(content["on_gpu"]),
         )  # fmt: skip
         if not 1 <= plan.shards <= len(plan.strips):
             raise ValueError(f"{plan.shards} shards of {len(plan.strips)} strips")
@@ -68,6 +73,18 @@ def read_shards(out: Path) -> Plan | None:
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"the file does not say how a scene is divided ({error})", file=out / PARTS / PLAN,
                          remedy=f"remove {out / PARTS}, and tag the shards again") from None  # fmt: skip
+
+
+def read_former(out: Path, run: Path, scene: Sequence[str], engine: str, precision: str | None) -> Plan | None:
+    """Read how the scene was divided before, where that was for the same run, scene, engine and precision."""
+    try:
+        former = read_shards(out)
+    except InputError:  # it is written anew
+        return None
+    if former is None:
+        return None
+    same = (former.run, former.scene, former.engine, former.precision) == (str(run), tuple(scene), engine, precision)
+    return former if same else None
 
 
 def is_shard_done(out: Path, number: int) -> bool:

@@ -39,7 +39,7 @@ def tag_scene(
         onnxruntime (``onnx``). ``auto`` times each on up to 64 of the first windows, and chooses the fastest one that
         agrees with torch in float32: each probability to 0.002, and 99.9 % of the tags.
     precision
-        As in `amazon_ml.runs.evaluate.evaluate`.
+        Precision of the operations; see `amazon_ml.runs.evaluate.evaluate`.
     geojson
         Write cells.geojson, too, in longitude and latitude.
     shard
@@ -57,7 +57,7 @@ def tag_scene(
             raise InputError(f"`shard` writes no map, which `{option}` is for", option=option,
                              remedy="use it in amazon-ml scene merge")  # fmt: skip
     prepared = prepare(Tagger(predictor.bundle, predictor), scene, how, out=out)
-    predict_shard(run, prepared, scene, out, parse_shard(shard), predictor)
+    predict_shard(run, prepared, scene, out, parse_shard(shard))
     return None
 
 

@@ -9,17 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from amazon_ml.errors import InputError, listed
-from amazon_ml.models.engines import DEFAULT
-from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import open_bundle
-from amazon_ml.runs.engine_choice import Requested, recorded_method
+from amazon_ml.runs.engine_choice import Requested, read_method
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runs.shards import Shard
 from amazon_ml.scenes.config import SceneConfig
 from amazon_ml.scenes.finish import check_free, finish
 from amazon_ml.scenes.outputs import PARTS, check_folder
-from amazon_ml.scenes.parts import part_file
-from amazon_ml.scenes.plan import Plan, read_shards, strips_of_shard
+from amazon_ml.scenes.parts import PartStore, part_file
+from amazon_ml.scenes.plan import Plan, read_former, read_shards, strips_of_shard
 from amazon_ml.scenes.prepare import Prepared, prepare
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.sources import is_remote
@@ -29,8 +27,25 @@ from amazon_ml.settings import build
 log = logging.getLogger(__name__)
 
 
-def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int, requested: Requested) -> Plan:
+def plan_shards(
+    run: Path, prepared: Prepared, scene: Sequence[str], count: int, requested: Requested, *, on_gpu: bool
+) -> Plan:
     """Divide the strips of a scene into shards.
+
+    Parameters
+    ----------
+    run
+        Run or bundle.
+    prepared
+        The scene.
+    scene
+        Its files and folders as they were named.
+    count
+        Number of shards.
+    requested
+        What computes.
+    on_gpu
+        Whether the shards are for machines with a GPU.
 
     Raises
     ------
@@ -55,6 +70,7 @@ def plan_shards(run: Path, prepared: Prepared, scene: Sequence[str], count: int,
         requested.engine,
         requested.precision,
         method,
+        on_gpu,
     )
 
 
@@ -70,9 +86,7 @@ def save_plan(prepared: Prepared, out: Path, plan: Plan, *, overwrite: bool = Fa
         pass
 
 
-def predict_shard(
-    run: Path, prepared: Prepared, scene: Sequence[str], out: Path, shard: Shard, predictor: Predictor
-) -> None:
+def predict_shard(run: Path, prepared: Prepared, scene: Sequence[str], out: Path, shard: Shard) -> None:
     """Tag the strips of a shard into the parts of an output folder; strips that are there are not tagged again.
 
     Parameters
@@ -80,18 +94,22 @@ def predict_shard(
     run
         Run folder or bundle.
     prepared
-        The scene.
+        The scene, with a predictor.
     scene
         Its files and folders as they were named.
     out
         The output folder.
     shard
         The shard.
-    predictor
-        What computes.
     """
-    job, store = prepared.job, prepared.store(out)
-    plan = plan_shards(run, prepared, scene, shard.count, predictor.requested)
+    job, store, predictor = prepared.job, prepared.store(out), prepared.job.tagger.predictor
+    if predictor is None:
+        raise ValueError("nothing computes")
+    requested = predictor.requested
+    former = read_former(out, run, scene, requested.engine, requested.precision)
+    # A job may get a GPU that `gpus_per_node` does not ask for: what was planned counts.
+    on_gpu = predictor.on_gpu and (former is None or former.on_gpu)
+    plan = plan_shards(run, prepared, scene, shard.count, requested, on_gpu=on_gpu)
     everything = strips_of(job)
     strips = [everything[at] for at in strips_of_shard(shard, len(everything))]
     with (
@@ -125,7 +143,7 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
     run = _there(plan.run, plan)
     named = {name: _there(path, plan) for name in ("aoi", "like") if (path := plan.options.get(name))}
     how = build(SceneConfig, {**plan.options, **named})
-    bundle = open_bundle(Path(run).expanduser())
+    bundle = open_bundle(Path(run))
     check_folder(out, inputs_of(Path(run), bundle))
     tagger = Tagger(bundle, elsewhere=plan.method)
     prepared = prepare(tagger, [_there(path, plan) for path in plan.scene], how, out=out)
@@ -148,9 +166,22 @@ def merge_scene(out: Path, *, geojson: bool = False, overwrite: bool = False) ->
             if any(plan.strips[at] in missing for at in strips_of_shard(Shard(shard, plan.shards), len(strips)))
         ]
         raise InputError(problem, file=out / PARTS, remedy=f"run scene predict with `shard` {listed(shards)}")
-    if store.engine is not None:
-        recorded_method(store.engine, Requested(plan.engine, plan.precision), DEFAULT)
+    _check_engine(store, plan)
     return finish(prepared, out, geojson=geojson, overwrite=overwrite)
+
+
+def _check_engine(store: PartStore, plan: Plan) -> None:
+    """Check that the strips were computed as planned."""
+    file, planned = store.engine, Requested(plan.engine, plan.precision).fixed
+    if file is None:
+        return
+    remedy = f"put the file back, or remove {file.parent} and tag the shards again"
+    try:
+        used = read_method(file)
+    except InputError as error:
+        raise InputError(error.problem, file=file, remedy=remedy) from None
+    if used != planned:
+        raise InputError(f"the strips were computed with {used}, and planned with {planned}", file=file, remedy=remedy)
 
 
 def _there(path: str, plan: Plan) -> str:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -13,13 +14,13 @@ from amazon_ml.data.config import LevelType
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Image, Mask
 from amazon_ml.decisions.crossfit import Rule
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot
 from amazon_ml.predictor import Predictor
 from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runtime.progress import counted
 from amazon_ml.scenes.grid import Windows
-from amazon_ml.scenes.parts import Part, PartStore
+from amazon_ml.scenes.parts import Part, PartStore, part_file
 from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, picture_size, shrink
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
@@ -66,19 +67,6 @@ class Tagger:
     def engine(self) -> str | None:
         """The engine and the precision; None where ``auto`` has not been decided yet."""
         return self.elsewhere if self.predictor is None else self.predictor.engine
-
-    @property
-    def computing(self) -> Predictor:
-        """What computes.
-
-        Raises
-        ------
-        InputError
-            If all strips are computed elsewhere: one of them was removed after they were listed.
-        """
-        if self.predictor is None:
-            raise InputError("a strip was removed while strips were joined", remedy="tag its shard again")
-        return self.predictor
 
 
 @dataclass(frozen=True)
@@ -203,14 +191,24 @@ def predict_strips(
         Numbers and rows of windows of the strips.
     total
         Rows of windows that the progress counts; those beyond `todo` are done already.
+
+    Raises
+    ------
+    InputError
+        If strips are left, and all are computed elsewhere: they were removed after they were listed.
     """
+    predictor = job.tagger.predictor
+    if predictor is None:
+        if todo:
+            raise _gone(store, [number for number, _ in todo])
+        return
     done = total - _rows(todo)
     if done:
         log.info("%s of %s rows of windows are done already", f"{done:,}", f"{total:,}")
     strips = read_ahead(_look(job, todo))
     with closing(strips), counted(total, done, "tagging, rows of windows") as advance:
         for (number, part), (strip, picture, seen) in zip(todo, strips, strict=True):
-            found = Part(*_predict_strip(job, part, strip), picture, seen)
+            found = Part(*_predict_strip(job, predictor, part, strip), picture, seen)
             store.write(number, found)
             yield part, found
             advance(part.stop - part.start)
@@ -223,6 +221,12 @@ def _look(
     with closing(read_strips_of(job, strips)) as read:
         for (_, part), strip in zip(strips, read, strict=True):
             yield strip, _picture(job, part, strip), _extremes(strip)
+
+
+def _gone(store: PartStore, numbers: Sequence[int]) -> InputError:
+    names = [part_file(Path(), number).name for number in numbers]
+    return InputError(f"{listed(names)} were removed or damaged while the strips were joined", file=store.folder,
+                      remedy="run scene merge again: it names the shards to tag")  # fmt: skip
 
 
 def _rows(strips: Sequence[tuple[int, slice]]) -> int:
@@ -278,7 +282,9 @@ def read_strips_of(job: Job, strips: Sequence[tuple[int, slice]]) -> Generator[S
         yield from read_strips(rows, spans)
 
 
-def _predict_strip(job: Job, part: slice, strip: Strip) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _predict_strip(
+    job: Job, predictor: Predictor, part: slice, strip: Strip
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Predict the windows of a strip, and give the share of valid pixels of each.
 
     Windows with too few of these, or outside of the area of interest, get no probabilities.
@@ -304,9 +310,8 @@ def _predict_strip(job: Job, part: slice, strip: Strip) -> tuple[npt.NDArray[np.
             tiles[slot] = channels[here]
             if not whole:
                 fill_holes(tiles[slot], shown[here])
-        p[some[:, 0], some[:, 1]] = job.tagger.computing.predict_proba(
-            tiles, scale=True
-        )  # for members of a blend that read smaller ones
+        # Scaled for members of a blend that read smaller ones.
+        p[some[:, 0], some[:, 1]] = predictor.predict_proba(tiles, scale=True)
     return p, valid
 
 

@@ -1,8 +1,8 @@
-"""Options of jobs: where they run, and how a prediction in shards is divided among them."""
+"""Options of jobs: where they run, the nodes and GPUs of each task, and how many tasks run at the same time."""
 
 from pathlib import Path
 
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, check_least
 from amazon_ml.settings import settings
 
 
@@ -85,17 +85,36 @@ class SceneJobsConfig(PredictJobsConfig):
     """
 
 
-#: The options of both by default.
+#: The default options of `slurm predict` and `slurm scene`.
 PREDICT_JOBS, SCENE_JOBS = PredictJobsConfig(), SceneJobsConfig()
 
 
-def check_shard_jobs(jobs: PredictJobsConfig) -> None:
-    """Check that tasks of one process each can do the work.
+def check_train_jobs(jobs: TrainJobsConfig) -> None:
+    """Check the numbers of nodes, GPUs and tasks that train folds.
 
     Raises
     ------
     InputError
-        If they cannot.
+        If one of them is too small.
     """
-    if jobs.gpus_per_node not in (0, 1) or (jobs.at_once is not None and jobs.at_once < 1):
-        raise InputError("`gpus_per_node` must be 0 or 1: each shard is one process; `at_once` must be at least 1")
+    check_least("nodes", jobs.nodes, 1)
+    check_least("gpus_per_node", jobs.gpus_per_node, 0)
+    _check_at_once(jobs.at_once)
+
+
+def check_shard_jobs(jobs: PredictJobsConfig) -> None:
+    """Check the numbers of GPUs and tasks that predict shards: each task is one process, on at most one GPU.
+
+    Raises
+    ------
+    InputError
+        If one of them is not possible.
+    """
+    if jobs.gpus_per_node not in (0, 1):
+        raise InputError(f"`gpus_per_node` must be 0 or 1, not {jobs.gpus_per_node}: each shard is one process",
+                         option="gpus_per_node", remedy="divide the work into more shards")  # fmt: skip
+    _check_at_once(jobs.at_once)
+
+
+def _check_at_once(at_once: int | None) -> None:
+    check_least("at_once", at_once, 1, remedy="leave it out, and all tasks may run at the same time")

@@ -49,7 +49,7 @@ def predict_jobs(
         What computes: ``torch``, ``folded``, ``onnx`` or ``auto``, as in amazon-ml predict. With ``auto``, the first
         task chooses for all.
     precision
-        As in `amazon_ml.runs.evaluate.evaluate`.
+        Precision of the operations; see `amazon_ml.runs.evaluate.evaluate`.
     jobs
         How the jobs run.
     skip_broken
@@ -57,7 +57,7 @@ def predict_jobs(
     broken
         CSV to write: the tiles that cannot be read, with the reasons, as far as they are found now.
     defuse
-        As in `amazon_ml.runs.shards.merge`.
+        Put an apostrophe before cells that look like formulas; see `amazon_ml.runs.shards.merge`.
     overwrite
         Replace an existing table.
     """

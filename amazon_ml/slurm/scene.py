@@ -4,7 +4,6 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from amazon_ml.errors import InputError
 from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.runs.bundle import Bundle, open_bundle
 from amazon_ml.runs.engine_choice import Requested
@@ -13,7 +12,7 @@ from amazon_ml.runs.predict import inputs_of
 from amazon_ml.scenes.config import SCENE, SceneConfig
 from amazon_ml.scenes.finish import check_free
 from amazon_ml.scenes.outputs import check_folder
-from amazon_ml.scenes.plan import read_shards
+from amazon_ml.scenes.plan import read_former
 from amazon_ml.scenes.prepare import prepare
 from amazon_ml.scenes.shards import plan_shards, save_plan
 from amazon_ml.scenes.sources import is_remote
@@ -41,7 +40,7 @@ def scene_jobs(
     run
         Run folder, trained and tuned, or a bundle.
     scene
-        As in `amazon_ml.scenes.cut.cut_scene`.
+        Files or folders of the scene; see `amazon_ml.scenes.cut.cut_scene`.
     out
         Folder of the map; its subfolder slurm gets the scripts and their output.
     shards
@@ -75,9 +74,14 @@ def scene_jobs(
     _check_networks(bundle)
     check_folder(out, [source, *inputs_of(source, bundle)])
     check_free(out, overwrite)
-    tagger = Tagger(bundle, elsewhere=_method_of_tasks(place, requested, bundle, on_gpu=jobs.gpus_per_node > 0))
+    former, on_gpu = read_former(place, source, files, engine, precision), jobs.gpus_per_node > 0
+    if former is not None and former.on_gpu == on_gpu:
+        method: str | None = former.method  # as tasks that ran recorded it
+    else:
+        method = _name(requested, bundle, on_gpu=on_gpu)
+    tagger = Tagger(bundle, elsewhere=method)
     prepared = prepare(tagger, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
-    plan = plan_shards(source, prepared, files, shards, requested)
+    plan = plan_shards(source, prepared, files, shards, requested, on_gpu=on_gpu)
     save_plan(prepared, place, plan, overwrite=overwrite)
     words = [f"--{name}={value}" for name, value in options.items()]
     words += [] if engine == "torch" else [f"--engine={engine}"]
@@ -106,16 +110,10 @@ def _check_networks(bundle: Bundle) -> None:
             pass
 
 
-def _method_of_tasks(out: Path, requested: Requested, bundle: Bundle, *, on_gpu: bool) -> str | None:
-    """Name the engine and the precision of the tasks, as tasks that ran recorded them; None where there is a choice."""
+def _name(requested: Requested, bundle: Bundle, *, on_gpu: bool) -> str | None:
+    """Name the engine and the precision of tasks that have not run yet; None where there is a choice."""
     if requested.fixed is None:
         return None
-    try:
-        former = read_shards(out)
-    except InputError:  # the plan is written anew
-        former = None
-    if former is not None and (former.engine, former.precision) == (requested.engine, requested.precision):
-        return former.method
     return name_method(requested.fixed, all_members(bundle.networks)[0], on_gpu=on_gpu)
 
 

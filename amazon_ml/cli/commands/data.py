@@ -47,12 +47,12 @@ def check(
     from amazon_ml.data.catalog.layout import find_layout
     from amazon_ml.data.catalog.nearby import tables_around
     from amazon_ml.data.checks.check import check, check_faults
-    from amazon_ml.errors import InputError
+    from amazon_ml.errors import check_least
     from amazon_ml.runtime.files import write_json, write_table
     from amazon_ml.runtime.outputs import check_outputs
 
-    if examples < 1 or (num_workers is not None and num_workers < 1):
-        raise InputError("`examples` and `num_workers` must be at least 1")
+    check_least("examples", examples, 1)
+    check_least("num_workers", num_workers, 1)
     outputs = {"json": json, "write_exclude": write_exclude}
     if any(outputs.values()):
         exclude = None if reading.exclude is None else Path(reading.exclude)

@@ -17,8 +17,6 @@ def train(config: RunConfig, jobs: TrainJobsConfig) -> None:
     jobs
         How the jobs run.
     """
-    from amazon_ml.slurm.submit import site_of
-    from amazon_ml.slurm.train import Resources, train_jobs
+    from amazon_ml.slurm.train import train_jobs
 
-    resources = Resources(jobs.nodes, jobs.gpus_per_node, jobs.at_once, jobs.requeue)
-    train_jobs(config, site_of(jobs), resources, submit=jobs.submit)
+    train_jobs(config, jobs)

@@ -25,7 +25,7 @@ def lint(
     sample
         Sample submission with the names and their order.
     examples
-        As in `amazon_ml.cli.commands.data.check`.
+        Number of cases that are shown; see `amazon_ml.cli.commands.data.check`.
     json
         File for the content and all findings.
     overwrite

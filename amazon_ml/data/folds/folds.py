@@ -147,6 +147,9 @@ def fold_catalog(
         if by != "tags":
             raise InputError("the tiles have a published validation split, which is the only fold",
                              option="data.fold_by", remedy="leave the option out, or give no splits")  # fmt: skip
+        if catalog.valid.all():
+            raise InputError("all tiles are in the published validation split, and none is to train on",
+                             option="data.labels_file", remedy="name the training tiles, too")  # fmt: skip
         return pd.DataFrame({"image_name": names.to_numpy(), "fold": np.where(catalog.valid, 0, NEVER_HELD_OUT)})
     if by == "tags":
         return make_folds(names, targets, folds, seed)
@@ -288,18 +291,19 @@ def split_difference(fold: "pd.Series[int]", catalog: Catalog) -> str | None:
 
 
 def kind_difference(fold: "pd.Series[int]", catalog: Catalog) -> str | None:
-    """Say where made folds are a published division and now none is published, or the other way; None where not.
+    """Say where folds are one division and no validation split is published, or the other way; None where not.
 
     Parameters
     ----------
     fold
-        Fold of each labelled tile, as `fold_catalog` made it.
+        Fold of each labelled tile, as `fold_catalog` made it; or as a person wrote it for a run that was begun with a
+        published validation split.
     catalog
         The tiles.
     """
-    was_published = bool(fold.eq(NEVER_HELD_OUT).any())
+    was_published = bool(fold.isin((0, NEVER_HELD_OUT)).all())  # a cross-validation has two folds or more
     if was_published == (catalog.valid is not None):
         return None
     if was_published:
-        return "fold 0 is a published validation split, and now no such split is given"
+        return "the run was begun with a published validation split, and now no such split is given"
     return "the folds are those of a cross-validation, and now a published validation split is given"
