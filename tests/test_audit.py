@@ -213,14 +213,17 @@ def test_an_edited_list_or_page_stays_unless_it_may_be_replaced(audited: Run, na
     file = audited.path / name
     file.write_text(file.read_text() + "seen ")
     before = contents(audited)
+    if name == "audit.html" and show == 0:  # no page is to be written
+        audit(audited.path, top=5, show=show, tiles=audited.path)
+        after = contents(audited)
+        assert after[0] != before[0] and after[1] == before[1]
+        return
     with refused(file=file, says="`overwrite`"):
         audit(audited.path, top=5, show=show, tiles=audited.path)
     assert contents(audited) == before
     audit(audited.path, top=5, show=show, tiles=audited.path, overwrite=True)
     after = contents(audited)
-    assert after[0] != before[0]
-    if name == "audit.html":
-        assert (after[1] == before[1]) == (show == 0)
+    assert after[0] != before[0] and after[1] != before[1]
 
 
 def test_a_folder_in_place_of_the_page_is_named(audited: Run) -> None:
@@ -243,6 +246,25 @@ def test_a_page_that_cannot_be_made_leaves_the_former_audit(audited: Run, monkey
     with pytest.raises(KeyboardInterrupt):
         audit(audited.path, top=5, tiles=audited.path)
     assert contents(audited) == before
+    monkeypatch.undo()
+
+
+def test_a_call_that_fails_between_list_and_page_leaves_no_page_of_another_list(
+    audited: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if Path(target) == audited.audit_page:
+            raise OSError(28, "No space left on device")
+        return write(self, target)
+
+    before = contents(audited)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(WorkError):
+        audit(audited.path, top=5, tiles=audited.path)
+    after = contents(audited)
+    assert after[0] != before[0] and after[1] is None
 
 
 def test_probabilities_that_are_replaced_meanwhile_get_no_list(audited: Run, monkeypatch: pytest.MonkeyPatch) -> None:

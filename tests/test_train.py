@@ -329,8 +329,17 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
             _train(tmp_path / "stopped", demo_tiles, *options)
     saved = torch.load(tmp_path / "stopped" / "fold-0" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 11
+    read: list[str] = []
+    load = torch.load
+
+    def noted(file: Path, **how: Any) -> Any:
+        read.append(Path(file).name)
+        return load(file, **how)
+
+    monkeypatch.setattr(torch, "load", noted)
     began = time.perf_counter()
     assert _train(tmp_path / "stopped", demo_tiles, *options, "--data.num_workers=2") == 0
+    assert read == ["last.ckpt"]  # once
     curves = pd.read_csv(tmp_path / "stopped" / "fold-0" / "metrics.csv").dropna(subset="train_seconds")
     (resumed,) = curves[curves["epoch"] == 1].to_dict("records")
     assert resumed["train_seconds"] < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1

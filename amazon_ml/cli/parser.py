@@ -72,9 +72,9 @@ class Parser(ArgumentParser):
 
     @cached_property
     def _unset(self) -> Namespace:
-        """The values of all options where a call names none. A parser reads them and checks each in half of its time.
+        """The values of all options that a call leaves out.
 
-        Only now, since a parser gets its options one after the other.
+        Half of the time of a parse goes into them. They are read at the first parse, when all options are known.
         """
         return self.get_defaults()
 

@@ -1,6 +1,7 @@
 """List labels that may be wrong: networks that were not trained on the tile contradict them."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     top
         Number of contradicted labels to list, the strongest first.
     show
-        Number of tiles on the page.
+        Number of tiles on the page; 0 for no page. A former page is then removed, or left if somebody edited it.
     tiles
         Folder of the tiles; by default the one that the run was trained on.
     overwrite
@@ -52,7 +53,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             remedy="audit another run",
         )
     check_writable(folder)
-    _check_unedited(folder, overwrite=overwrite)
+    replaced = [folder.audit, folder.audit_page] if show else [folder.audit]
+    _check_unedited(replaced, overwrite=overwrite)
     sources = _hash_sources(folder)
     names, tags, p, true = read_oof(folder)
     found = contradictions(p, true).head(top)
@@ -75,7 +77,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     with locked(folder, wait=True):
         if _hash_sources(folder) != sources:
             raise WorkError(f"{run} was written to while it was audited; audit it again when that is done")
-        _check_unedited(folder, overwrite=overwrite)
+        _check_unedited(replaced, overwrite=overwrite)
         _write(folder, rows, page)
     log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
     if page is not None:
@@ -90,16 +92,15 @@ def _hash_sources(run: Run) -> list[str | None]:
     return [hash_file(source) if source.exists() else None for source in _sources(run)]
 
 
-def _check_unedited(run: Run, *, overwrite: bool) -> None:
-    """Check that the list and the page are as this command wrote them, before they are replaced."""
-    for file in (run.audit, run.audit_page):
+def _check_unedited(files: Sequence[Path], *, overwrite: bool) -> None:
+    """Check that files are as this command wrote them, before they are replaced."""
+    for file in files:
         check_regular(file)
-        if not overwrite and file.exists() and (not is_recorded(file) or is_edited(file)):
-            raise InputError(
-                "the file was edited since it was written",
-                file=file,
-                remedy="give it another name, or replace it with `overwrite`",
-            )
+        if overwrite or not file.exists():
+            continue
+        if not is_recorded(file) or is_edited(file):
+            problem = "the file was edited since it was written" if is_recorded(file) else "the run has not written it"
+            raise InputError(problem, file=file, remedy="give it another name, or replace it with `overwrite`")
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,14 @@ class _Contents:
 
 
 def _write(run: Run, rows: pd.DataFrame, page: _Contents | None) -> None:
-    """Write the list with its hash, so that an edited one is noticed, and the page; both or none."""
+    """Write the list with its hash, so that an edited one is noticed, and the page, or no page."""
     sources, file = _sources(run), run.audit_page
     if page is not None:
         with recorded(file, sources) as temporary:
             title = f"Tags that {run.path.name} contradicts"
             write_audit_page(temporary, page.rows, page.images, page.given, title=title)
+            if is_recorded(file):
+                remove(file)  # first, so that no kill leaves it beside another list
             write_table(run.audit, rows, sources)
         return
     write_table(run.audit, rows, sources)

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,8 +12,6 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runtime.yaml_files import read_yaml
 from amazon_ml.settings import build, to_plain
 
-#: The one that is written in C, where PyYAML has it.
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 #: Options that change no result of a run. Neither do those of logging services.
 IDLE = (
     "data.packed", "data.num_workers", "data.gsd", "trainer.enable_progress_bar", "trainer.enable_model_summary",
@@ -80,7 +77,7 @@ def _dotted(name: str, value: object) -> list[str]:
 
 def config_text(config: RunConfig) -> str:
     """Give a configuration as `config.yaml` holds it."""
-    return yaml.dump(_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
 
 
 def hash_config(config: RunConfig) -> str:

@@ -130,9 +130,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._read: dict[str, dict[str, Any]] = {}
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Read a checkpoint, and keep it for the trainer, which then need not read the file again."""
-        self._read[str(path)] = torch.load(path, map_location="cpu", weights_only=True)
-        return self._read[str(path)]
+        """Read a checkpoint, and keep it for the trainer, which then need not read the file again.
+
+        One of step 0 is not kept, since training begins anew.
+        """
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["global_step"]:
+            self._read[str(path)] = content
+        return content
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Give a checkpoint that was read, once; others are loaded as Lightning does it."""

@@ -351,14 +351,17 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     """Save the curves from before an interruption: the CSV logger of Lightning deletes existing files."""
     (folder.path / "hparams.yaml").unlink(missing_ok=True)  # Lightning would write into an existing file
     tables = [read_figures(path) for path in (_aside(folder), folder.metrics)]
-    if parts := [table for table in tables if table is not None]:
-        former = pd.concat(parts).drop_duplicates()  # a kill may have left rows in both
-        former = former[former["step"] < start.step]
-        ended = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
-        if start.row and start.row["epoch"] not in ended["epoch"].tolist():
-            former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers got it
-        write_table(_aside(folder), former)
-        folder.metrics.unlink(missing_ok=True)
+    parts = [table for table in tables if table is not None]
+    if not parts and not start.row:
+        return
+    # A kill may have left rows in both tables, or none, since Lightning writes the file anew for new columns.
+    former = pd.concat(parts).drop_duplicates() if parts else pd.DataFrame({"epoch": [], "step": []})
+    former = former[former["step"] < start.step]
+    ended = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
+    if start.row and start.row["epoch"] not in ended["epoch"].tolist():
+        former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers got it
+    write_table(_aside(folder), former)
+    folder.metrics.unlink(missing_ok=True)
 
 
 def _join_metrics(folder: FoldFolder) -> None:

@@ -59,6 +59,9 @@ class TileDataset(Dataset[Batch]):
         self.source, self.augmentation, self._weights = source, augmentation, weights
         self._targets, self._rows = targets, rows  # as they are: a copy in float32 would take four times as much
 
+    #: Whether this is the copy in a loader process of `TileLoader`.
+    returns_errors = False
+
     def __len__(self) -> int:
         return len(self.source)
 
@@ -68,7 +71,7 @@ class TileDataset(Dataset[Batch]):
         A loader process returns the error of a wrong file, which `TileLoader` raises: PyTorch would make a new one of
         the traceback, without the fields.
         """
-        if get_worker_info() is None:
+        if not self.returns_errors:
             return self.fetch(keys)
         try:
             return self.fetch(keys)
@@ -261,6 +264,8 @@ def _checked(batch: Batch | InputError) -> Batch:
 
 
 def _start_worker(worker: int) -> None:
+    if process := get_worker_info():
+        cast(TileDataset, process.dataset).returns_errors = True
     cv2.setNumThreads(0)  # the loader processes already use all cores
     # A scheduler signals every process of a job, but training needs its loaders until its next checkpoint.
     for sign in (signal.SIGUSR1, signal.SIGUSR2):

@@ -259,7 +259,10 @@ def _stored(path: Path) -> "pd.Series[int]":
 
 @lru_cache(maxsize=4)
 def _parsed(path: Path, *state: int) -> "pd.Series[int]":
-    """Parse the file once in a process, as long as it does not change: a run reads it five times. Not to be changed."""
+    """Parse the file once in a process, as long as it does not change: a run reads it five times.
+
+    Callers must not change the series.
+    """
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     fold: pd.Series[int] = table.set_index("image_name")["fold"].astype("int64")
     return fold
