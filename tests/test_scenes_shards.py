@@ -278,6 +278,29 @@ def test_two_processes_do_not_work_on_one_shard_and_none_on_the_whole_meanwhile(
         assert main(call(bundle, scene, out, "--shard=1/3")) == 2
 
 
+def test_a_merge_that_another_one_overtakes_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, make = PartStore(tmp_path / "parts", "request"), PartStore._make
+
+    def overtaken(self: PartStore, folder: Path) -> None:
+        shutil.rmtree(folder)
+        make(self, folder)
+
+    with store.shared({}):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(PartStore, "_make", overtaken)
+        with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+            pass
+    assert not (tmp_path / "parts").exists()
+    with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+        pass
+    with PartStore(tmp_path / "parts", "another").shared({}):
+        pass
+    with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+        pass
+    assert (tmp_path / "parts" / PLAN).exists()
+
+
 @pytest.mark.parametrize("words", [["--shard=0/9"], ["--shard=3/3"], ["--shard=x"], ["--shard=0/2", "--geojson"],
                                    ["--shard=0/2", "--overwrite"]])  # fmt: skip
 def test_calls_that_make_no_sense_are_refused(
