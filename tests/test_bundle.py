@@ -208,7 +208,7 @@ def _outside(content: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "values"),
     [
-        (_swap, []),
+        (_swap, [1, *TAGS[:2]]),
         (_rename, ["sunny, clear"]),
         (_shorten, ["decision"]),
         (_outside, ["'../fold-0.safetensors'"]),
