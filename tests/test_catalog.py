@@ -353,7 +353,7 @@ def test_a_name_that_no_table_can_hold_is_the_file_of_its_error(tmp_path: Path) 
     tiles(tmp_path, "a.jpg", "b.jpg")
     csv(tmp_path / "tags.csv", {"a": "forest", "b": "water"})
     broken = os.fsencode(tmp_path) + b"/c\xff.jpg"
-    shutil.copy(tmp_path / "a.jpg", broken)
+    shutil.copy(os.fsencode(tmp_path / "a.jpg"), broken)
     with refused(file=repr(broken)):
         read_catalog(tmp_path)
 
