@@ -246,9 +246,12 @@ def test_a_merge_leaves_the_strips_of_a_call_that_began_meanwhile(
     assert len(list((out / "parts").glob("strip-*"))) == 5 and is_shard_done(out, 0)
 
 
-@pytest.mark.parametrize("content", [None, '{"engine": "folded", "precision": null}', "{}"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(None, None), ('{"engine": "folded", "precision": null}', None), ("{}", None), ('{\n"engine"', 2)],
+)
 def test_strips_of_an_unknown_engine_are_not_joined(
-    content: str | None, bundle: Path, scene: Path, tmp_path: Path
+    content: str | None, line: int | None, bundle: Path, scene: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     assert main(call(bundle, scene, out, "--precision=float32", "--shard=0/1")) == 0
@@ -256,7 +259,7 @@ def test_strips_of_an_unknown_engine_are_not_joined(
     file.unlink()
     if content is not None:
         file.write_text(content)
-    with refused(file=file, option=""):
+    with refused(file=file, line=line, option=""):
         merge_scene(out)
 
 
