@@ -21,7 +21,8 @@ class InputError(ValueError):
     line
         Line in that file, counted from 1.
     option
-        Name of the parameter or the setting that is wrong, such as ``data.size``; empty where it is none.
+        Name of the parameter or the setting that is wrong or that the remedy changes, such as ``data.size``; empty
+        where it is none.
     remedy
         What to do about it; empty where the problem says it.
 

@@ -218,7 +218,8 @@ def check_tags(names: Collection[str]) -> None:
     check_count(names)
     for name in names:
         if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
-            raise InputError(f"the tag {name!a} holds a control character", remedy="remove it from the table")
+            raise InputError(f"the tag {name!a} holds a control character", option="tags",
+                             remedy="remove it from the table")  # fmt: skip
 
 
 def check_count(names: Collection[str]) -> None:

@@ -59,9 +59,13 @@ def refused(
 
 
 def holds(text: str, *values: object) -> bool:
-    """Whether each value is in a text as a word or words of its own: 3 is not in 13, 3.5 or 1,003, nor a in a/b."""
-    alone = (rf"(?<!\w)(?<!\d[.,]){re.escape(str(value))}(?!\w|[.,]\d|/\w)" for value in values)
-    return all(re.search(pattern, text) is not None for pattern in alone)
+    """Whether each value is in a text as a word or words of its own: 3 is not in 13, -3, 3.5 or 1,003, nor a in a/b."""
+    return all(re.search(_alone(str(value)), text) is not None for value in values)
+
+
+def _alone(value: str) -> str:
+    before = r"(?<![\w-])" if value[:1].isdigit() else r"(?<!\w)"  # 2 is not in -2, nor 1 in shard-1
+    return rf"{before}(?<!\d[.,]){re.escape(value)}(?!\w|[.,]\d|/\w)"
 
 
 def command_refused(capsys: pytest.CaptureFixture[str], *words: object, status: int = 2, alone: bool = False) -> str:

@@ -282,7 +282,9 @@ def test_probabilities_that_are_replaced_meanwhile_get_no_list(audited: Run, mon
 
 
 @pytest.mark.usefixtures("short_finish")
-def test_labels_that_change_leave_the_list_and_no_page(audited: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_that_change_leave_the_list_and_no_page(
+    audited: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tune(audited.path, rule="fixed")
     assert None not in contents(audited) and str(audited.audit) not in caplog.text
     made = audited.audit.read_bytes()
@@ -294,6 +296,11 @@ def test_labels_that_change_leave_the_list_and_no_page(audited: Run, caplog: pyt
     write_table(audited.truth, truth)
     warn_of_former_lists(config)
     assert str(audited.truth) in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr("amazon_ml.runs.hashes.sha256_of", Mock(side_effect=PermissionError(13, "Permission denied")))
+        caplog.clear()
+        warn_of_former_lists(config)  # a training goes on
+        assert str(audited.oof) in caplog.text or str(audited.truth) in caplog.text
     tune(audited.path, rule="fixed")
     assert contents(audited) == [made, None]
     assert str(audited.audit) in caplog.text and str(audited.audit_page) in caplog.text

@@ -360,7 +360,7 @@ def test_a_second_folder_of_tifs_is_refused(tmp_path: Path) -> None:
     planet(tmp_path)
     write_tif(tmp_path / "other" / "train-tif" / "train_0.tif", bgrn())
     folders = [tmp_path / "other" / "train-tif", tmp_path / "train-tif-v2"]
-    with refused(file=tmp_path, option="data.root", says=folders):
+    with refused(file=tmp_path, option="", says=folders):
         read_catalog(tmp_path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY, as_written, leave_out_pages, run_of
-from refused import holds
+from refused import holds, refused
 from sklearn.metrics import fbeta_score
 
 from amazon_ml.cli.main import main
@@ -20,8 +20,11 @@ from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
+from amazon_ml.pipeline.blend import blend as blend_runs
+from amazon_ml.pipeline.finish import gather
 from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.bundle import Blended, Networks, open_bundle
+from amazon_ml.runs.export import export
 from amazon_ml.runs.folder import Run, probability_table, read_oof, write_tested
 from amazon_ml.runs.hashes import remove, write_table, write_text
 from amazon_ml.runs.predict import made_of
@@ -175,11 +178,11 @@ def test_a_blend_is_not_trained_gathered_nor_exported(
     before = (blended / "config.yaml").read_bytes()
     assert main(["train", "--run", str(blended), "--data.root", str(demo_tiles), *TINY]) == 2
     assert holds(told(capsys), blended, "--run")
-    assert main(["gather", str(blended)]) == 2
-    assert holds(told(capsys), blended)
-    for more in ([], ["--onnx", str(tmp_path / "blend.onnx")]):
-        assert main(["export", str(blended), *more]) == 2
-        assert holds(told(capsys), blended)
+    with refused(file=blended, option="run"):
+        gather(blended)
+    for onnx in (None, tmp_path / "blend.onnx"):
+        with refused(file=blended, option="run"):
+            export(blended, onnx=onnx)
     assert (blended / "config.yaml").read_bytes() == before
 
 
@@ -260,13 +263,16 @@ def test_runs_that_do_not_fit_together_are_refused(
         run_of(tmp_path / "tags", p, true, ("clean", *PLANET.names[1:])): ["clean, clear"],
         run_of(tmp_path / "labels", p, changed): [1, "tile_7"],
         run_of(tmp_path / "tiles", longer, longer_true): [1, "tile_60"],
-        run_of(tmp_path / "all", p, true, held_out=False): [],
         tmp_path / "nothing": ["config.yaml"],
     }
     for member, values in members.items():
         assert main(["blend", str(pair[0]), str(member), "--run", str(tmp_path / "blend")]) == 2, member
         assert holds(told(capsys), *values, member)
         assert not (tmp_path / "blend" / "config.yaml").exists()
+    untested = run_of(tmp_path / "all", p, true, held_out=False)
+    with refused(file=untested, option="data.validate"):
+        blend_runs([pair[0], untested], run=tmp_path / "blend")
+    assert not (tmp_path / "blend" / "config.yaml").exists()
 
 
 def test_a_member_that_is_no_run_or_not_finished_is_named(
@@ -285,10 +291,11 @@ def test_calls_that_make_no_sense_are_refused(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = map(str, pair)
+    for runs in (pair[:1], (pair[0], pair[0] / ".." / "a")):
+        with refused(option="runs"):
+            blend_runs(list(runs), run=tmp_path / "x")
     before = (pair[1] / "config.yaml").read_bytes()
     for words, values in (
-        ([a, "--run", str(tmp_path / "x")], ["two"]),
-        ([a, f"{a}/../a", "--run", str(tmp_path / "x")], ["two"]),
         ([a, b, "--run", str(tmp_path / "x"), "--how", "magic"], ["--how magic", "mean, logit_mean"]),
         ([a, b, "--run", b], ["--run", b]),
         ([a, str(tmp_path / "c"), "--run", b], [b]),

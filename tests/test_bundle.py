@@ -19,7 +19,8 @@ from amazon_ml.cli.main import main
 from amazon_ml.labels import PLANET
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.weights import save_weights
-from amazon_ml.runs.bundle import content_hash, open_bundle
+from amazon_ml.predictor import Predictor
+from amazon_ml.runs.bundle import content_hash
 from amazon_ml.settings import settings_of
 
 pytestmark = pytest.mark.usefixtures("without_pages")
@@ -207,7 +208,7 @@ def _outside(content: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "values"),
     [
-        (_swap, []),
+        (_swap, [1, *TAGS[:2]]),
         (_rename, ["sunny, clear"]),
         (_shorten, ["decision"]),
         (_outside, ["'../fold-0.safetensors'"]),
@@ -246,15 +247,26 @@ def test_what_does_not_fit(
 
 
 @pytest.mark.parametrize(
-    ("section", "change"), [("predict", {"batch_size": 0}), ("network", {"tta": "some"}), ("tiles", {"size": 4})]
+    ("section", "change", "values"),
+    [
+        ("predict", {"batch_size": 0}, [0]),
+        ("network", {"tta": "so`me`"}, ["'so`me`'"]),
+        ("network", {"tta": "predict_batch_size"}, ["'predict_batch_size'"]),
+        ("network", {"backbone": "resnet999"}, ["'resnet999'"]),
+        ("network", {"loss": "guess"}, ["'guess'"]),
+        ("tiles", {"size": 4}, [4]),
+    ],
 )
-def test_what_is_wrong_in_a_bundle_names_no_option(bundle: Path, section: str, change: dict[str, object]) -> None:
+def test_what_is_wrong_in_a_bundle_names_no_option(
+    bundle: Path, section: str, change: dict[str, object], values: list[object]
+) -> None:
     content = said(bundle)
     content[section].update(change)
     write_sealed(bundle, content)
-    with refused(file=bundle / "bundle.json", option="", says=list(change)) as raised:
-        open_bundle(bundle)
-    assert "`" not in str(raised.value)
+    with refused(file=bundle / "bundle.json", option="", says=[*change, *values]) as raised:
+        Predictor.load(bundle, device="cpu")
+    marks = f"{raised.value.problem}{raised.value.remedy}".count("`")
+    assert marks == sum(str(value).count("`") for value in values)
 
 
 @pytest.mark.parametrize(

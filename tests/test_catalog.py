@@ -1,4 +1,6 @@
 import logging
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from amazon_ml.data.catalog.label_tables import LabelTable
 from amazon_ml.data.catalog.layout import find_sample
 from amazon_ml.data.catalog.table import read_names
 from amazon_ml.data.catalog.tables import read_tables
-from amazon_ml.data.catalog.tiles import list_tiles, natural_order
+from amazon_ml.data.catalog.tiles import first_of, list_tiles, natural_order
 from amazon_ml.data.config import ReadingConfig
+from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET
 
 PLANET_ROWS = {
@@ -208,13 +211,13 @@ def test_quoted_tags_may_hold_commas(tmp_path: Path) -> None:
     assert read_catalog(tmp_path, ReadingConfig(tag_separator=",")).tags.names == ("x", "y")
 
 
-def test_missing_root_is_refused_with_the_option(tmp_path: Path) -> None:
-    with refused(file=tmp_path / "gone", option="data.root"):
+def test_missing_root_is_refused(tmp_path: Path) -> None:
+    with refused(file=tmp_path / "gone", option=""):
         read_catalog(tmp_path / "gone")
 
 
 def test_empty_root_is_refused_with_what_was_looked_for(tmp_path: Path) -> None:
-    with refused(file=tmp_path, option="data.root", says="train-jpg"):
+    with refused(file=tmp_path, option="", says="train-jpg"):
         read_catalog(tmp_path)
 
 
@@ -248,9 +251,7 @@ def test_two_tables_of_a_generic_folder_are_refused(tmp_path: Path) -> None:
 def test_two_train_folders_are_refused(tmp_path: Path) -> None:
     original(tmp_path / "one")
     original(tmp_path / "two")
-    with refused(
-        file=tmp_path, option="data.root", says=[tmp_path / "one" / "train-jpg", tmp_path / "two" / "train-jpg"]
-    ):
+    with refused(file=tmp_path, option="", says=[tmp_path / "one" / "train-jpg", tmp_path / "two" / "train-jpg"]):
         read_catalog(tmp_path)
 
 
@@ -269,8 +270,8 @@ def test_two_train_folders_are_refused(tmp_path: Path) -> None:
         (b'image_name,tags\na,"clear\nb,haze\n', 2, "", []),
         (b"image_name,tags\na,clear\n  ,haze\n", 3, "", ["'image_name'"]),
         (b"image_name,tags\na,clear\n.jpg,haze\n", 3, "", ["'image_name'"]),
-        (b"image_name,tags\na,clear\nb,haze\na.jpg,haze\nb,haze\n", 2, "data.merge_rows", ["2 names", "a", "2, 4"]),
-        (b"image_name,tags\na,clear\n\nb,haze\nb,haze\n", 4, "data.merge_rows", ["b", "4, 5"]),
+        (b"image_name,tags\na,clear\nb,haze\na.jpg,haze\nb,haze\n", 2, "data.merge_rows", ["2 names", "a", 4]),
+        (b"image_name,tags\na,clear\n\nb,haze\nb,haze\n", 4, "data.merge_rows", ["b", 5]),
     ],
 )
 def test_broken_table_is_refused_with_its_path(
@@ -335,8 +336,32 @@ def test_like_tags_that_are_both_frequent_are_not_warned_about(
 def test_table_without_any_tag_is_refused(tmp_path: Path) -> None:
     tiles(tmp_path, "a.jpg")
     csv(tmp_path / "tags.csv", {"a": ""})
-    with refused(file=tmp_path / "tags.csv", line=None):
+    with refused(file=tmp_path / "tags.csv", line=None, option="", says="tag"):
         read_catalog(tmp_path)
+
+
+@pytest.mark.parametrize("tags", [["x|", "y"], ["y", "y"], ["y", "x\x1b"]])
+def test_a_wrong_list_is_not_to_be_mended_in_the_table(tmp_path: Path, tags: list[str]) -> None:
+    tiles(tmp_path, "a.jpg")
+    csv(tmp_path / "tags.csv", {"a": "y"})
+    with refused(file=None, option="data.tags") as raised:
+        read_catalog(tmp_path, ReadingConfig(tags=tags))
+    assert "`data.tags`" in raised.value.remedy and "table" not in raised.value.remedy
+
+
+def test_a_name_that_no_table_can_hold_is_the_file_of_its_error(tmp_path: Path) -> None:
+    tiles(tmp_path, "a.jpg", "b.jpg")
+    csv(tmp_path / "tags.csv", {"a": "forest", "b": "water"})
+    broken = os.fsencode(tmp_path) + b"/c\xff.jpg"
+    shutil.copy(os.fsencode(tmp_path / "a.jpg"), broken)
+    with refused(file=repr(broken)):
+        read_catalog(tmp_path)
+
+
+def test_the_first_of_some_errors_keeps_its_fields() -> None:
+    faults = [InputError("wrong", file="a.csv", line=3, option="data.files"), InputError("wrong")]
+    with refused(file="a.csv", line=3, option="data.files", says=1):
+        raise first_of(faults)
 
 
 def test_missing_files_are_counted_and_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -480,7 +505,7 @@ def test_names_of_a_broken_table_are_refused(tmp_path: Path) -> None:
     with refused(file=tmp_path / "gone.csv", line=None):
         read_names(tmp_path / "gone.csv")
     (tmp_path / "s.csv").write_text("image_name\na\na\n")
-    with refused(file=tmp_path / "s.csv", line=2, says=["a", "2, 3"]):
+    with refused(file=tmp_path / "s.csv", line=2, says=["a", 3]):
         read_names(tmp_path / "s.csv")
 
 

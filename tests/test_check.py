@@ -331,7 +331,7 @@ def test_without_what_the_list_names_training_data_are_whole(faulty: Path, tmp_p
     table.write_text(table.read_text().replace("\n,clear primary", ""))
     jpg(faulty, 18).with_suffix(".png").unlink()
     other_jpg(faulty, 1).unlink()  # cut short, and without tags
-    with refused(file=table, line=13, says="13, 62"):
+    with refused(file=table, line=13, says=62):
         read_catalog(faulty)
     names = tmp_path / "leave out.csv"
     assert main(["data", "check", str(faulty), "--write_exclude", str(names)]) == 1

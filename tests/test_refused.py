@@ -57,3 +57,5 @@ def test_values_are_whole_words() -> None:
     text = "13 of 1,003 tiles in /a/b: -2.5, 'x y'"
     assert holds(text, 13, "1,003", "/a/b", -2.5, "'x y'", "x")
     assert not any(holds(text, value) for value in (3, 1, "003", "/a", 2, "-2", "tile"))
+    assert not holds("not -2", 2) and not holds("shard-1", 1) and not holds("0.5-1", 1)
+    assert holds("not -2", -2) and holds("shard-1", "shard-1")

@@ -109,6 +109,14 @@ def test_an_error_while_writing_leaves_the_file_and_its_hash(tmp_path: Path) -> 
     check_recorded(tmp_path / "file")
 
 
+def test_a_damaged_record_is_an_error_of_its_line_that_names_it_once(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "1")
+    (tmp_path / RECORD).write_text('{"format": 1,\n"files"')
+    with refused(kind=ChangedError, file=tmp_path / RECORD, line=2) as raised:
+        check_recorded(tmp_path / "file")
+    assert RECORD not in raised.value.problem
+
+
 def test_files_without_hashes_are_refused_and_missing_ones_are_left_to_their_readers(tmp_path: Path) -> None:
     check_recorded(tmp_path / "nothing")
     (tmp_path / "file").write_text("1")

@@ -246,9 +246,12 @@ def test_a_merge_leaves_the_strips_of_a_call_that_began_meanwhile(
     assert len(list((out / "parts").glob("strip-*"))) == 5 and is_shard_done(out, 0)
 
 
-@pytest.mark.parametrize("content", [None, '{"engine": "folded", "precision": null}', "{}"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(None, None), ('{"engine": "folded", "precision": null}', None), ("{}", None), ('{\n"engine"', 2)],
+)
 def test_strips_of_an_unknown_engine_are_not_joined(
-    content: str | None, bundle: Path, scene: Path, tmp_path: Path
+    content: str | None, line: int | None, bundle: Path, scene: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     assert main(call(bundle, scene, out, "--precision=float32", "--shard=0/1")) == 0
@@ -256,7 +259,7 @@ def test_strips_of_an_unknown_engine_are_not_joined(
     file.unlink()
     if content is not None:
         file.write_text(content)
-    with refused(file=file, option=""):
+    with refused(file=file, line=line, option=""):
         merge_scene(out)
 
 
@@ -276,6 +279,29 @@ def test_two_processes_do_not_work_on_one_shard_and_none_on_the_whole_meanwhile(
     assert main(call(bundle, scene, out, "--shard=1/3")) == 0
     with store.begun(overwrite=False):
         assert main(call(bundle, scene, out, "--shard=1/3")) == 2
+
+
+def test_a_merge_that_another_one_overtakes_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, make = PartStore(tmp_path / "parts", "request"), PartStore._make
+
+    def overtaken(self: PartStore, folder: Path) -> None:
+        shutil.rmtree(folder)
+        make(self, folder)
+
+    with store.shared({}):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(PartStore, "_make", overtaken)
+        with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+            pass
+    assert not (tmp_path / "parts").exists()
+    with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+        pass
+    with PartStore(tmp_path / "parts", "another").shared({}):
+        pass
+    with refused(file=tmp_path / "parts", option="out"), store.begun(overwrite=False, anew=False):
+        pass
+    assert (tmp_path / "parts" / PLAN).exists()
 
 
 @pytest.mark.parametrize("words", [["--shard=0/9"], ["--shard=3/3"], ["--shard=x"], ["--shard=0/2", "--geojson"],

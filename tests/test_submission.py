@@ -22,6 +22,7 @@ from amazon_ml.kaggle.send import prepare
 from amazon_ml.labels import PLANET
 from amazon_ml.runs import hashes
 from amazon_ml.runs.accept import accept
+from amazon_ml.runs.access import locked
 from amazon_ml.runs.decision import Decision, write_decision
 from amazon_ml.runs.folder import Run, probability_table
 from amazon_ml.runtime.files import write_table
@@ -266,6 +267,23 @@ def test_a_score_that_is_not_that_of_the_file_is_not_shown_as_one(tmp_path: Path
     assert shown() is None
     write_decision(Run(run), decided)
     assert shown() == "0.9000"
+    test = pd.read_parquet(run / "test.parquet")
+    test[test.columns[-1]] /= 2
+    write_table(run / "test.parquet", test)
+    accept(run)
+    assert shown() is None
+
+
+def test_a_file_is_written_elsewhere_while_another_process_holds_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_folder(tmp_path, ["a", "b", "c"], SCORES)
+    order = sample(tmp_path / "s.csv", ["c", "a", "b"])
+    with locked(Run(run)), caplog.at_level(logging.WARNING):
+        make_submission(run, order, tmp_path / "out.csv")
+    assert len(submitted(tmp_path / "out.csv")) == 3
+    (record,) = caplog.records
+    assert str(run) in record.getMessage()
 
 
 def test_a_file_that_was_made_elsewhere_is_known_until_its_decision_changes(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_one_column_for_each_tag_in_parquet(root: Path) -> None:
         ('{"00012": ["river"],\n "NA": [["forest", 1.5]]}', 2, "1.5"),
         ('{"00012": ["river"],\n "NA": [3]}', 2, "3"),
         ('{"00012": ["river"],\n "00012": ["forest"]}', None, "00012"),
-        ('{"00012": ["river",\n', 2, "JSON"),
+        ('{"00012": ["river",\n', 2, "column 1"),
         ('["river"]', None, "neither"),
         ("{}", None, "no rows"),
         ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', None, "object 2"),

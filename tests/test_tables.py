@@ -251,7 +251,7 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
     "repeated header": ("image,tags\nt000,a\nimage,tags\nt001,b\n", {}, ["header_again"], ["line 3"]),
     "a row a tag": ("image,tags\nt000,a\nt000,b\nt001,b\n", {}, ["contradictory_rows"],
                     ["t000", "`data.merge_rows` true"]),
-    "rows twice": ("image,tags\nt000,a\nt000,a\nt001,b\n", {}, ["repeated_rows"], ["t000", "lines 2, 3"]),
+    "rows twice": ("image,tags\nt000,a\nt000,a\nt001,b\n", {}, ["repeated_rows"], ["t000", "line 2", "line 3"]),
     "no tag": ("image,tags\nt000,a b\nt001,\n", {}, ["untagged_rows"], ["line 3", "`data.allow_untagged` true"]),
     "an empty list": ("image,tags\nt000,\"['a','b']\"\nt001,[]\n", {}, ["untagged_rows"], ["line 3"]),
     "Latin-1": ("image,tags\nt000,a b\nt001,for\xeat\n".encode("latin-1"), {}, ["broken_rows"], ["line 3", "UTF-8"]),

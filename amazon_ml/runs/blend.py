@@ -195,7 +195,9 @@ def _check_members(members: Sequence[Run]) -> None:
     for member in members:
         if not member.read_config().data.validate:
             raise InputError(
-                "the run was trained on every tile, so it has no out-of-fold rows to blend", file=member.path
+                "the run was trained on every tile, so it has no out-of-fold rows to blend",
+                file=member.path,
+                option="data.validate",
             )
         apart = sorted(set(tags).symmetric_difference(member.tags()))
         if apart:

@@ -47,6 +47,8 @@ FORMAT = 1
 RESIZING = "area, cubic when enlarging"
 _CONTENT, _CONTENT_HASH = "bundle.json", "sha256"
 _AGAIN = "export the bundle again from its run"
+#: The name of an option in a message; a value may hold the same mark.
+_OPTION = re.compile(r"(?<![^\s(])`([a-z_.]+)`")
 #: Options of the network that prediction needs. The loss is one, since it decides how logits become probabilities.
 _NETWORK = ("backbone", "backbone_args", "loss", "tta", "tta_mean", "channels_last")
 #: Options that say how a tag table is read; every call names its own table.
@@ -148,6 +150,17 @@ class Bundle:
 def is_bundle(path: Path) -> bool:
     """Whether a folder is a bundle itself, not a run that holds one."""
     return (path / _CONTENT).is_file()
+
+
+def without_options(error: InputError, path: Path) -> InputError:
+    """Make the error of a bundle out of one of options: whoever reads the bundle did not give them."""
+    problem, remedy = (_OPTION.sub(_own_name, text) for text in (error.problem, error.remedy))
+    return InputError(problem, file=path / _CONTENT, remedy=remedy)
+
+
+def _own_name(option: re.Match[str]) -> str:
+    name = option[1].rpartition(".")[2]
+    return "batch_size" if name == "predict_batch_size" else name
 
 
 def bundle_paths(path: Path) -> list[Path]:
@@ -282,9 +295,7 @@ def _read_bundle(path: Path) -> Bundle:
     except InputError as error:
         if error.file is not None:
             raise
-        # Whoever reads the bundle did not give these options, and the file has its own name for one of them.
-        plain = error.problem.replace("predict_batch_size", "batch_size").replace("`", "")
-        raise InputError(plain, file=file, remedy=error.remedy.replace("`", "")) from None
+        raise without_options(error, path) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the file does not describe a bundle: {error!r}", file=file, remedy=_AGAIN) from None
 

@@ -214,7 +214,8 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
 def _held_out(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read out-of-fold probabilities and true tags of the same tiles, by name and tag."""
     if not run.read_config().data.validate:
-        raise InputError("the run was trained on every tile, so it has no held-out tiles to compare on", file=run.path)
+        raise InputError("the run was trained on every tile, so it has no held-out tiles to compare on", file=run.path,
+                         option="data.validate")  # fmt: skip
     names, tags, p, true = read_oof(run)
     table = pd.DataFrame(p, index=pd.Index(names), columns=list(tags))
     return table, pd.DataFrame(true, index=table.index, columns=list(tags))

@@ -9,6 +9,7 @@ import numpy as np
 from amazon_ml.decisions.crossfit import Estimate, Rule
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
+from amazon_ml.labels import first_difference
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
 from amazon_ml.runtime.files import read_json
@@ -103,9 +104,14 @@ def decision_from(content: Any, own: tuple[str, ...], source: Path, remedy: str)
     if tags != own:
         apart = [name for name in (*own, *tags) if name not in own or name not in tags]
         others = f"other tags than those of the run's networks ({', '.join(apart)})"
-        difference = others if apart else "the tags of the run in another order"
+        difference = others if apart else f"the tags of the run in another order{_first_odd(tags, own)}"
         raise InputError(f"the decision is for {difference}", file=source, remedy=remedy)
     return decision
+
+
+def _first_odd(tags: tuple[str, ...], own: tuple[str, ...]) -> str:
+    odd = first_difference(tags, own)
+    return "" if odd is None else f": tag {odd[0]} is {odd[1]}, not {odd[2]}"
 
 
 def _try_out(decision: Decision) -> None:

@@ -34,7 +34,8 @@ def export(run: Path, *, onnx: Path | None = None, overwrite: bool = False) -> N
         Replace an existing ONNX file.
     """
     if Run(run).blend.exists():
-        raise InputError("this is a blend, which has no networks of its own", file=run, remedy="export its members")
+        raise InputError("this is a blend, which has no networks of its own", file=run, option="run",
+                         remedy="export its members")  # fmt: skip
     if onnx is not None:
         bundle = open_bundle(run)
         check_outputs({"onnx": onnx}, inputs_of(run, bundle), overwrite=overwrite)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from amazon_ml.data.config import DataConfig
+from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import changed_sources, is_edited, is_recorded, is_unchanged, remove
 
@@ -29,6 +30,10 @@ def clear_audit(run: Run) -> None:
 def warn_of_former_lists(data: DataConfig) -> None:
     """Warn where tiles are left out, or labels softened, by the audit of a run that has changed since then."""
     for option, table in (("data.exclude", data.exclude), ("data.soft_labels", data.soft_labels)):
-        changed = [] if table is None else changed_sources(Path(table))
+        try:
+            changed = [] if table is None else changed_sources(Path(table))
+        except (InputError, OSError) as error:  # a file of another run cannot be read; training does not need it
+            log.warning("`%s` %s cannot be compared with what it was made of: %s", option, table, error)
+            continue
         if changed:
             log.warning("`%s` %s was made before %s changed", option, table, " and ".join(map(str, changed)))

@@ -373,7 +373,8 @@ def _read(folder: Path, wanted: Path) -> Record:
             raise ValueError("its task is no text")
         return Record({name: tuple(map(_entry, entries)) for name, entries in content["files"].items()}, task)
     except (InputError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ChangedError(f"the file does not hold the hashes of a run: {error}", file=file, remedy=remedy) from None
+        problem = f"the file does not hold the hashes of a run: {getattr(error, 'problem', error)}"
+        raise ChangedError(problem, file=file, line=getattr(error, "line", None), remedy=remedy) from None
 
 
 def _entry(stored: Any) -> Entry:

@@ -16,7 +16,7 @@ from amazon_ml.models.engines import DEFAULT, ENGINES, Forward, Method, Placemen
 from amazon_ml.models.tagger import DIVERGED, TileTagger, make_tagger
 from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.blend import check_same_tiles, stack_tables
-from amazon_ml.runs.bundle import Blended, Networks
+from amazon_ml.runs.bundle import Blended, Networks, is_bundle, without_options
 from amazon_ml.runtime.allocator import keep_freed_memory
 from amazon_ml.runtime.progress import tracked
 
@@ -65,6 +65,8 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
             bands, dtype = stretch_of(networks.read), networks.read.dtype
             tagger = make_tagger(networks.model, networks.tags, networks.size, bands, dtype)
         except InputError as error:
+            if is_bundle(networks.source):
+                raise without_options(error, networks.source) from None
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)
         yield tagger.eval()

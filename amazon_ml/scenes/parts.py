@@ -142,6 +142,8 @@ class PartStore:
         self._make(self.folder)
         with locked(self.folder / _LOCK, f"another process tags this scene into {self.folder.parent}"):
             if not self.is_begun():
+                if not anew:
+                    self._drop_remade(self.folder)
                 self._check(again, overwrite=overwrite, anew=anew)  # another process may have begun meanwhile
                 self._restart(self.folder)
             yield
@@ -203,6 +205,11 @@ class PartStore:
         except OSError as error:
             raise WorkError(f"cannot write {folder}: {error.strerror}") from error
 
+    def _drop_remade(self, folder: Path) -> None:
+        """Remove the folder and the lock in it, where another call removed all else: the map is complete."""
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            shutil.rmtree(folder)
+
     def _restart(self, folder: Path) -> None:
         for part in [*folder.glob(_PARTS), folder / PLAN, folder / _ENGINE, folder / _WRITING]:
             part.unlink(missing_ok=True)
@@ -211,7 +218,13 @@ class PartStore:
     def _check(self, remedy: str, *, overwrite: bool, anew: bool = True) -> None:
         """Check that the folder may be filled with parts of this request."""
         if not anew:
-            raise InputError("another call has begun in the folder, or removed it", file=self.folder, option="out",
+            there = self.folder is not None and os.path.lexists(self.folder)
+            problem = (
+                "another call has begun in the folder"
+                if there
+                else "the parts are gone: another call has joined or removed them"
+            )
+            raise InputError(problem, file=self.folder, option="out",
                              remedy="tag the shards again")  # fmt: skip
         if self.folder is None or not os.path.lexists(self.folder):
             return

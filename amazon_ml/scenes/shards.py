@@ -179,7 +179,7 @@ def _check_engine(store: PartStore, plan: Plan) -> None:
     try:
         used = read_method(file)
     except InputError as error:
-        raise InputError(error.problem, file=file, remedy=remedy) from None
+        raise InputError(error.problem, file=file, line=error.line, remedy=remedy) from None
     if used != planned:
         raise InputError(f"the strips were computed with {used}, and planned with {planned}", file=file, remedy=remedy)
 

@@ -67,7 +67,7 @@ def find_tiles_of(
         return find_tiles(folders, below=below, exclude=exclude, renamed=renamed)
     seen: set[Identity] = set()
     found = [(folder, *each) for folder in folders for each in _matching(files, folder, exclude, seen)]
-    faults = [InputError(fault) for _, text, _, _ in found if (fault := name_fault(text))]
+    faults = [fault for _, text, _, _ in found if (fault := name_fault(text))]
     found = [each for each in found if not name_fault(each[1])] if faults else found
     # Most names are one of a kind: a set finds that faster than a count of each.
     shared = Counter(name for *_, name in found) if len({name for *_, name in found}) < len(found) else {}
@@ -83,7 +83,11 @@ def find_tiles_of(
         "named": [f"{found[at][2]}{found[at][3]}{suffix}" for at in order],
     }
     again = [name for name, count in Counter(texts["image_name"]).items() if count > 1] if shared else []
-    faults += [InputError(f"two tiles have the name {name}", remedy="keep one of them") for name in again]
+    files_of_names = dict(zip(texts["image_name"], texts["path"], strict=True)) if again else {}
+    faults += [
+        InputError(f"two tiles have the name {name}", file=files_of_names[name], remedy="keep one of them")
+        for name in again
+    ]
     table = pd.DataFrame(texts)
     table.insert(2, "tif", table["path"])
     return table, faults

@@ -98,7 +98,7 @@ def find_layout(root: Path, config: TableConfig = TABLE, files: BandFiles | None
         If the folder has no layout, or more than one.
     """
     images = find_place(config.image_dir, root) if config.image_dir else None
-    check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True, option="data.root")
+    check_folder(root, "name the folder of tiles (`data.root` in training)", has_table=True)
     named = named_tables(config.labels_file, root) if config.labels_file is not None else None
     if images is not None:
         check_folder(images, "name the folder of the labelled images with `data.image_dir`",
@@ -193,7 +193,7 @@ def _planet_folders(root: Path, folders: list[_Folder]) -> list[Path]:
     kinds = [[f.path for f in folders if f.is_called(names)] for names in (TRAIN_JPG, TRAIN_TIF)]
     for found in kinds:
         if len(found) > 1:
-            raise InputError(f"more than one {found[0].name}: {listed(found)}", file=root, option="data.root",
+            raise InputError(f"more than one {found[0].name}: {listed(found)}", file=root,
                              remedy="name one parent (`data.root` in training)")  # fmt: skip
     places = [path for found in kinds for path in found]
     bare = [f.path for f in folders if f.path.name in (*TRAIN_JPG, *TRAIN_TIF) and not f.has_images]
@@ -240,4 +240,4 @@ def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
     remedy = archives_in(root) or other_tables(root)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"
-    raise InputError(problem, file=root, option="data.root", remedy=remedy)
+    raise InputError(problem, file=root, remedy=remedy)

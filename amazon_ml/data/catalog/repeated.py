@@ -52,10 +52,11 @@ def find_repeated(table: Path, rows: pd.DataFrame) -> list[Fault]:
 
 
 def describe_repeated(again: pd.DataFrame) -> str:
-    """Count the names that stand on several rows, with the lines of the first."""
+    """Count the names that stand on several rows; give the lines of the first after that where the error stands."""
     first = again["image_name"].iloc[0]
-    lines = ", ".join(map(str, again.loc[again["image_name"] == first, "line"]))
-    return f"{again['image_name'].nunique():,} names stand more than once, such as {first} on lines {lines}"
+    lines = again.loc[again["image_name"] == first, "line"].tolist()[1:]
+    where = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
+    return f"{again['image_name'].nunique():,} names stand more than once, such as {first}, again on {where}"
 
 
 def merge_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
         except OSError as error:
             raise cannot_read(path, error) from None
         except json.JSONDecodeError as error:
-            raise InputError(f"this is not JSON: {error.msg}", file=path, line=error.lineno) from None
+            raise _no_json(path, error) from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"this is not JSON: {error}", file=path) from None
         if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
@@ -177,7 +177,7 @@ def _read_json(path: Path, min_share: float) -> Records:
     except UnicodeDecodeError:
         raise InputError("the table is not UTF-8", file=path, remedy="save it as JSON in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"this is not JSON: {error.msg}", file=path, line=error.lineno) from None
+        raise _no_json(path, error) from None
     except RecursionError:
         raise InputError("the JSON is nested too deep", file=path) from None
     if isinstance(content, _Pairs):
@@ -190,6 +190,10 @@ def _read_json(path: Path, min_share: float) -> Records:
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
         return _objects(path, content, min_share)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
+
+
+def _no_json(path: Path, error: json.JSONDecodeError) -> InputError:
+    return InputError(f"this is not JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno)
 
 
 def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Records:

@@ -105,7 +105,7 @@ def scan_table(
     InputError
         If there is no such file, no column of names or tags, or no tag.
     """
-    records = records or _read(path, config)
+    is_given, records = config.tags is not None, records or _read(path, config)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
     splits, split_faults = ({}, []) if split_at is None else read_splits(records, split_at)
     if config.tag_columns is not None:
@@ -135,10 +135,17 @@ def scan_table(
             return describe_marks(records, [tags_at, *counts])
         return describe_marks(records, columns) if len(columns) > 1 else ""
 
-    column = read_tags(
-        path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
-        marks=marks, alone=alone,
-    )  # fmt: skip
+    try:
+        column = read_tags(
+            path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
+            marks=marks, alone=alone,
+        )  # fmt: skip
+    except InputError as error:
+        if error.option != "tags":
+            raise
+        if is_given:
+            raise InputError(error.problem, option="data.tags", remedy="correct `data.tags`") from None
+        raise InputError(error.problem, file=path, remedy=error.remedy) from None  # the titles of its columns
     frame = pd.DataFrame({
         "image_name": pd.Series([row.name for row in rows], dtype=object),
         "tags": pd.Series([row.cell for row in rows], dtype=object),

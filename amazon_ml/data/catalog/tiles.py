@@ -88,7 +88,7 @@ def find_tiles(
             # As text: a set may have a million files.
             text, name = str(path), path.name
             if fault := name_fault(text):
-                faults.append(InputError(fault))
+                faults.append(fault)
             else:
                 tif = is_tif(name)
                 found.append((folder, text, name[: name.rindex(".")], tif, tif and name.startswith("file_")))
@@ -120,7 +120,8 @@ def first_of(faults: Sequence[InputError]) -> InputError:
     if not others:
         return error
     more = f"and {others:,} more such files"
-    return InputError(error.problem, file=error.file, remedy=f"{error.remedy}; {more}" if error.remedy else more)
+    remedy = f"{error.remedy}; {more}" if error.remedy else more
+    return InputError(error.problem, file=error.file, line=error.line, option=error.option, remedy=remedy)
 
 
 def choose_rgb_source(files: pd.DataFrame) -> RgbSource:
@@ -232,15 +233,15 @@ def image_files(
         yield from (path for path in called if next(image_files(path, below=True), None) is None)
 
 
-def name_fault(text: str) -> str:
-    """Describe why no table can hold the path of a file; ``""`` where a table can."""
+def name_fault(text: str) -> InputError | None:
+    """Say why no table can hold the path of a file; its error has the path as bytes are written. None where one can."""
     if text.isascii() and text.isprintable():
-        return ""
+        return None
     odd = next((mark for mark in text if unicodedata.category(mark) in UNWRITABLE), None)
     if odd is None:
-        return ""
+        return None
     what = "is not UTF-8" if unicodedata.category(odd) == "Cs" else f"holds the control character {odd!a}"
-    return f"{os.fsencode(text)!r}: the name {what}; rename the file or its folder"
+    return InputError(f"the name {what}", file=repr(os.fsencode(text)), remedy="rename the file or its folder")
 
 
 def is_image(name: str) -> bool:
