@@ -219,13 +219,12 @@ class PartStore:
         """Check that the folder may be filled with parts of this request."""
         if not anew:
             there = self.folder is not None and os.path.lexists(self.folder)
-            problem = (
-                "another call has begun in the folder"
-                if there
-                else "the parts are gone: another call has joined or removed them"
-            )
-            raise InputError(problem, file=self.folder, option="out",
-                             remedy="tag the shards again")  # fmt: skip
+            if there:
+                problem, remedy = "another call has begun in the folder", "tag the shards again"
+            else:
+                problem = "the parts are gone: another call has joined or removed them"
+                remedy = "where there is no map, tag the shards again"
+            raise InputError(problem, file=self.folder, option="out", remedy=remedy)
         if self.folder is None or not os.path.lexists(self.folder):
             return
         if self.folder.is_symlink() or not self.folder.is_dir() or any(
