@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from amazon_ml.data.catalog.tiles import first_of
 from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
@@ -316,11 +317,7 @@ class Predictor:
             lambda one: predict_listed(self._sized(one), lambda read: choose_files(rows, read), None, engine),
         )
         if predicted.failed:
-            row, fault = next(iter(predicted.failed.items()))
-            path, others = str(table["path"].iloc[int(row)]), len(predicted.failed) - 1
-            named = fault.startswith(f"{path}: ")  # else it is in another file of this tile
-            more = f"; and {others:,} more files" if others else ""
-            raise InputError(f"{fault.removeprefix(f'{path}: ')}{more}", file=path if named else None)
+            raise first_of(list(predicted.failed.values()))
         return Predicted(table["image_name"], self._in_order(predicted.p), {})
 
     def _in_order(self, p: Probabilities) -> Probabilities:

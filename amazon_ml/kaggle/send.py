@@ -187,7 +187,11 @@ def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
     if decision.exists():
         about["decision"] = str(read_recorded(decision).get("rule"))
     files = (decision, Run(run).test, Run(run).oof)
-    edited = [file.name for file in files if file.exists() and _was_accepted(Run(run), file)]
+    accepted = read_recorded(Run(run).provenance).get("accepted", [])
+    edited = [
+        file.name for file in files
+        if file.exists() and sha256_of(file) in [one["files"].get(file.name) for one in accepted]
+    ]  # fmt: skip
     if edited:
         return {**about, "score": f"not known: a person edited {' and '.join(edited)}, and accepted the change"}
     if Run(run).metrics.exists():
@@ -196,12 +200,6 @@ def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
         if score is not None:
             about[f"F{metrics.get('beta', 2):g}, cross-fitted"] = f"{score:.4f}{_caution(metrics)}"
     return about
-
-
-def _was_accepted(run: Run, file: Path) -> bool:
-    """Whether a person made the content of a file of a run, and accepted it."""
-    accepted = read_recorded(run.provenance).get("accepted", [])
-    return sha256_of(file) in [one["files"].get(file.name) for one in accepted]
 
 
 def _caution(metrics: dict[str, Any]) -> str:

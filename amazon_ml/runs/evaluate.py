@@ -110,8 +110,9 @@ def evaluate(
         bundle.networks, lambda reader: tiles_for(reader).labelled, None, Engine(num_workers=num_workers, method=method)
     )
     if predicted.failed:
+        faults = list(map(str, predicted.failed.values()))
         raise InputError(
-            f"{describe_broken(list(predicted.failed.values()), len(predicted.names))}. amazon-ml data check {data} "
+            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {data} "
             "lists such tiles, and `write_exclude` there writes the list that `exclude` takes here"
         )
     scores = score_others(decision.tags, predicted.p, catalog.targets, decision.rule, decision.beta)

@@ -55,7 +55,7 @@ class Predicted:
 
     names: "pd.Series[str]"
     p: Probabilities
-    failed: dict[str, str]
+    failed: dict[str, InputError]
 
 
 def load_taggers(networks: Networks) -> Iterator[TileTagger]:
@@ -211,7 +211,7 @@ def predict_members(networks: Networks | Blended, predict: Callable[[Networks], 
     """
     if isinstance(networks, Networks):
         return predict(networks)
-    tables, failed = [], dict[str, str]()
+    tables, failed = [], dict[str, InputError]()
     for member in networks.members:
         predicted = predict_members(member, predict)
         failed |= predicted.failed

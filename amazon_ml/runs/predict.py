@@ -219,9 +219,8 @@ def _tag(
         aside = _incomplete(out)
         if not policy.skip:
             save_table(aside, table)
-        policy.apply(
-            {**predicted.failed, **known}, len(known) + len(listed), f"; the rows of the others are in {aside}"
-        )
+        faults = {name: str(fault) for name, fault in predicted.failed.items()}
+        policy.apply({**faults, **known}, len(known) + len(listed), f"; the rows of the others are in {aside}")
     return table
 
 

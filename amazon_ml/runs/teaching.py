@@ -229,7 +229,7 @@ def _predicted(
     workers = student.config.data.num_workers
     predicted = predict_listed(networks, listing, workers, Engine(student.device, workers))
     if predicted.failed:
-        raise InputError(describe_broken(list(predicted.failed.values()), len(names)))
+        raise InputError(describe_broken(list(map(str, predicted.failed.values())), len(names)))
     return pd.DataFrame(predicted.p, index=pd.Index(predicted.names), columns=list(networks.tags))
 
 

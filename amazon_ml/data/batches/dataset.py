@@ -48,6 +48,9 @@ class TileDataset(Dataset[Batch]):
         Weight in the loss of the tile at each position, shape (tiles,); by default all are equal.
     """
 
+    #: Whether this is the copy in a loader process of `TileLoader`.
+    returns_errors = False
+
     def __init__(
         self,
         source: TileSource,
@@ -58,9 +61,6 @@ class TileDataset(Dataset[Batch]):
     ) -> None:
         self.source, self.augmentation, self._weights = source, augmentation, weights
         self._targets, self._rows = targets, rows  # as they are: a copy in float32 would take four times as much
-
-    #: Whether this is the copy in a loader process of `TileLoader`.
-    returns_errors = False
 
     def __len__(self) -> int:
         return len(self.source)

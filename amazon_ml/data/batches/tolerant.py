@@ -31,10 +31,9 @@ class TolerantFiles(TileFiles):
         super().__init__(tiles, read, size)
         self._failed = torch.zeros(len(tiles), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]  # loader processes write to it, too
         tried = np.unique(np.linspace(0, len(tiles) - 1, min(_TRIED, len(tiles))).astype(int))
-        faults = [self._fault(row) for row in tried]
-        first = next(iter(faults), None)
-        if first is not None and None not in faults:
-            raise first
+        faults = [fault for row in tried if (fault := self._fault(row))]
+        if faults and len(faults) == len(tried):
+            raise faults[0]
 
     def tile(self, row: int) -> Image:
         """Read and scale one tile, or note that it cannot be read."""
@@ -44,13 +43,13 @@ class TolerantFiles(TileFiles):
             self._failed[row] = True
             return np.zeros((self.size, self.size, len(self.read.bands)), dtype=self.read.dtype)
 
-    def failures(self) -> dict[int, str]:
+    def failures(self) -> dict[int, InputError]:
         """Return the positions of the tiles that were not read, each with the reason."""
-        now = "could not be read then, but can be now; predict it again"
-        return {
-            row: str(self._fault(row) or f"{self.files(row)[0]} {now}")
-            for row in torch.nonzero(self._failed).flatten().tolist()
-        }
+        return {row: self._fault(row) or self._mended(row) for row in torch.nonzero(self._failed).flatten().tolist()}
+
+    def _mended(self, row: int) -> InputError:
+        problem = "the file could not be read before, and can be now"
+        return InputError(problem, file=self.files(row)[0], remedy="predict it again")
 
     def _fault(self, row: int) -> InputError | None:
         try:
