@@ -1,3 +1,5 @@
+import ctypes
+import mmap
 import threading
 import time
 
@@ -21,6 +23,37 @@ def test_each_symmetry_is_numpys_view(size: int, bands: int) -> None:
     images, which = tiles(8, size, bands), np.arange(8, dtype=np.uint8)
     turned = gather(images, which, which)
     np.testing.assert_array_equal(turned, np.stack([symmetric(images[i], i) for i in range(8)]))
+
+
+#: Tiles above 64 KB, which are put together in a buffer: edges that squares and pieces divide or not, and rows whose
+#: length is a multiple of a word of 16 bytes or not.
+@pytest.mark.parametrize(
+    ("size", "bands"),
+    [(256, 3), (160, 3), (157, 3), (150, 3), (260, 1), (188, 2), (133, 4), (80, 12), (75, 12), (72, 13)],
+)
+@pytest.mark.parametrize("offset", [0, 1, 8])
+def test_larger_tiles_are_numpys_views_and_nothing_else_is_written(size: int, bands: int, offset: int) -> None:
+    images, which = tiles(4, size, bands), np.array([4, 5, 6, 7, 0, 1, 2, 3, 7, 0], dtype=np.uint8)
+    rows = np.array([3, 0, 1, 1, 2, 3, 0, 2, 3, 3])
+    shape = (len(rows), size, size, bands)
+    around = np.full(np.prod(shape) + 256, 7, dtype=np.uint8)
+    out = around[128 + offset : 128 + offset + np.prod(shape)].reshape(shape)
+    gather(images, rows, which, out)
+    np.testing.assert_array_equal(out, np.stack([symmetric(images[r], w) for r, w in zip(rows, which, strict=True)]))
+    assert (around[: 128 + offset] == 7).all() and (around[128 + offset + out.size :] == 7).all()
+
+
+@pytest.mark.parametrize(("size", "bands"), [(256, 3), (64, 3), (64, 12), (128, 4)])  # whole pages
+def test_nothing_after_the_last_tile_is_read(size: int, bands: int) -> None:
+    page, whole = mmap.PAGESIZE, size * size * bands
+    memory = mmap.mmap(-1, whole + page)
+    everything = np.frombuffer(memory, dtype=np.uint8)
+    everything[:whole] = tiles(1, size, bands).ravel()
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert not libc.mprotect(ctypes.c_void_p(everything.ctypes.data + whole), page, 0)  # reading it ends the process
+    images = everything[:whole].reshape(1, size, size, bands)
+    turned = gather(images, np.zeros(8, dtype=np.int64), np.arange(8, dtype=np.uint8))
+    np.testing.assert_array_equal(turned, np.stack([symmetric(images[0], which) for which in range(8)]))
 
 
 @pytest.mark.parametrize("bands", [3, 5])
@@ -66,8 +99,11 @@ def test_what_does_not_fit_is_refused() -> None:
             gather(images, rows, symmetries)
     with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\).*\(2, 4, 4, 4\)"):
         gather(images, rows, out=np.empty((2, 4, 4, 4), np.uint8))
+    for gaps in (images[..., ::-1], images[::2]):
+        with pytest.raises(ValueError, match="contiguous"):
+            gather(gaps, np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.uint8))
     with pytest.raises(ValueError, match="contiguous"):
-        gather(images[..., ::-1], rows, np.zeros(2, dtype=np.uint8))
+        gather(images, rows, np.zeros(2, dtype=np.uint8), np.empty((4, 4, 4, 3), np.uint8)[::2])
     with pytest.raises(ValueError, match=r"\b3 x 4\b"):
         gather(images[:, :3], rows)
 
