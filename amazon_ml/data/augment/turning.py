@@ -55,7 +55,8 @@ def turn(images: Image, rows: npt.NDArray[np.integer], symmetries: npt.NDArray[n
     size, bands = images.shape[2:]
     # Rows whose length is no multiple of a word need no gap, and leave the buffer in one piece.
     gap = 0 if size * bands % WORD else LINE // bands + 1
-    buffer = np.empty((size, size + gap, bands) if size * size * bands > _SMALL else (0, 0, bands), dtype=np.uint8)
+    # A row lies before the first, for what is copied with its first pixel.
+    buffer = np.empty((size + 1, size + gap, bands) if size * size * bands > _SMALL else (1, 0, bands), np.uint8)[1:]
     addresses = (np.uint64(array.ctypes.data) for array in (images, out, buffer))
     _loop(bands)(_as_pixels(images), rows, symmetries, _as_pixels(out), _as_pixels(buffer), *addresses)
 
@@ -81,7 +82,7 @@ def _loop(bands: int) -> Any:
     # steps are in bytes; steps towards the start of memory wrap around.
     zero, one, square, piece = np.uint64(0), np.uint64(1), np.uint64(SQUARE), np.uint64(PIECE)
     line, word, near, pixel = np.uint64(LINE), np.uint64(WORD), np.uint64(_NEAR), np.uint64(bands)
-    rgb, in_squares = bands == 3, bands in turn_square
+    rgb, in_squares, in_words = bands == 3, bands in turn_square, WORD <= 2 * bands < 2 * WORD
     turn_exact, turn_wide = (kinds.get(bands, turn_square[1]) for kinds in (turn_square, turn_square_wide))
 
     @_compiled
@@ -103,6 +104,19 @@ def _loop(bands: int) -> Any:
             turn_wide(read + x * pixel, read_step, write + x * write_step, write_step)
         for x in range(wide, whole, square):
             turn_exact(read + x * pixel, read_step, write + x * write_step, write_step)
+        if in_words and step > row:
+            # A word holds a pixel and a part of a neighbour, whose column is written next. The first and the last pixel
+            # of a row are copied alone, since nothing may lie beyond them.
+            before = word - pixel if left else zero
+            target += (last * step if up else zero) - before
+            for below in range(y, end):
+                column = last - below if left else below
+                read, write = source + below * row - before, target + column * pixel
+                for x in range(one, last):
+                    copy_word(read + x * pixel, write + x * write_step)
+                turned[last if up else zero, column] = tile[below, zero]
+                turned[zero if up else last, column] = tile[below, last]
+            return
         for below in range(y, end):
             column = last - below if left else below
             if up:
