@@ -36,7 +36,8 @@ def gather(
     IndexError
         If a row does not exist; nothing is written then.
     ValueError
-        If symmetries or `out` have another shape or type, or images are not square, or an array is not contiguous.
+        If symmetries or `out` have another shape or type, or images are not square or not uint8, or an array is not
+        contiguous.
     """
     tiles, height, width, bands = images.shape
     rows = np.asarray(rows, dtype=np.int64)
@@ -47,13 +48,15 @@ def gather(
         raise IndexError(f"rows {rows.min()}..{rows.max()} of {tiles} tiles")
     if rows.ndim != 1 or height != width:
         raise ValueError(f"rows must be one list, not of shape {rows.shape}, and tiles square, not {height} x {width}")
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8, not {images.dtype}: view their bytes as bands")
     if which.shape != rows.shape or which.dtype != np.uint8 or (which > 7).any():
         raise ValueError(f"symmetries must be {len(rows)} numbers 0..7 in uint8")
     if out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out must be uint8 of shape {shape}, not {out.dtype} of {out.shape}")
     if not (images.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("images and out must be contiguous, bands innermost")
-    if not rows.size:
+    if not out.size:
         return out
     if symmetries is None:
         return np.take(

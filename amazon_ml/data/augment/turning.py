@@ -1,9 +1,9 @@
 """Compiled loops that gather tiles and turn them, in the order that memory prefers.
 
-What takes time is memory, not arithmetic. So a tile is read in the order in which it lies there, while the next tile
-is fetched into the cache of the core. A larger tile is put together in a buffer in that cache, and leaves for the
-batch as a whole, since its columns would be scattered over the batch, which is not in the cache. Rows of the buffer
-have a gap, so that the pixels of a column do not compete for the same places of the cache.
+What takes time is memory, not arithmetic. So the next tile is fetched into the cache of the core while a tile is
+turned. A larger tile whose rows become columns is first put together in a buffer in that cache, and then copied to the
+batch row by row: written directly, its columns would be scattered over the batch, which is not in the cache. Rows of
+the buffer have a gap, so that the pixels of a column do not compete for the same places of the cache.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from amazon_ml.data.augment.vectors import (
 )
 from amazon_ml.data.readers.images import Image
 
-#: Bytes of the largest tile that is written at once where it belongs: a batch of such tiles stays in the cache.
+#: Bytes of the largest tile that is written directly to its place: a batch of such tiles stays in the cache.
 _SMALL = 2**16
 #: Bytes of the largest tile for which the next one is fetched ahead: both, and the buffer, must fit into the cache.
 _NEAR = 2**18
@@ -53,10 +53,11 @@ def turn(images: Image, rows: npt.NDArray[np.integer], symmetries: npt.NDArray[n
         uint8 of shape (rows, size, size, bands), contiguous.
     """
     size, bands = images.shape[2:]
-    # Rows whose length is no multiple of a word need no gap, and leave the buffer in one piece.
+    # A gap only where a row is a multiple of a word: the pixels of a column of other rows seldom compete, and without
+    # gaps the buffer is copied to the batch in one piece. What is written before or after a row falls into a gap, and
+    # nothing is written before the first row, which is copied pixel by pixel.
     gap = 0 if size * bands % WORD else LINE // bands + 1
-    # A row lies before the first, for what is copied with its first pixel.
-    buffer = np.empty((size + 1, size + gap, bands) if size * size * bands > _SMALL else (1, 0, bands), np.uint8)[1:]
+    buffer = np.empty((size, size + gap, bands) if size * size * bands > _SMALL else (0, 0, bands), dtype=np.uint8)
     addresses = (np.uint64(array.ctypes.data) for array in (images, out, buffer))
     _loop(bands)(_as_pixels(images), rows, symmetries, _as_pixels(out), _as_pixels(buffer), *addresses)
 
@@ -86,27 +87,28 @@ def _loop(bands: int) -> Any:
     turn_exact, turn_wide = (kinds.get(bands, turn_square[1]) for kinds in (turn_square, turn_square_wide))
 
     @_compiled
-    def swap(
+    def swap_rows(
         tile: _Pixels, turned: _Pixels, y: _Number, end: _Number, up: bool, left: bool,
         source: _Number, target: _Number, step: _Number,
     ) -> None:  # fmt: skip
-        """Make rows y to end of a tile columns of `turned`, whose rows are `step` bytes long."""
+        """Write rows y to end - 1 of a tile as columns of `turned`, whose rows are `step` bytes apart."""
         size = np.uint64(tile.shape[1])
         last, row = size - one, size * pixel
         read, read_step = source + (end - one if left else y) * row, zero - row if left else row
         write = target + (last * step if up else zero) + (size - end if left else y) * pixel
         write_step = zero - step if up else step
         whole = size // square * square if in_squares and end - y == square else zero
-        # What a wide square overwrites to its right is written later: columns come from left to right, and rows of the
-        # buffer end in a gap. What it reads to the right of its rows must exist, so the last square is not wide.
+        # What a wide square overwrites to its right is written later: `turn_tiles` gives the groups of rows so that
+        # columns come from left to right, and rows of the buffer end in a gap. What it reads to the right of its rows
+        # must exist, so the last square is not wide.
         wide = whole - square if rgb and step > row and whole > zero else zero
         for x in range(zero, wide, square):
             turn_wide(read + x * pixel, read_step, write + x * write_step, write_step)
         for x in range(wide, whole, square):
             turn_exact(read + x * pixel, read_step, write + x * write_step, write_step)
         if in_words and step > row:
-            # A word holds a pixel and a part of a neighbour, whose column is written next. The first and the last pixel
-            # of a row are copied alone, since nothing may lie beyond them.
+            # A word holds a pixel and a neighbour or a part of it, whose column is written next. The first and the last
+            # pixel of a row are copied alone, since the memory beyond the tile may not exist.
             before = word - pixel if left else zero
             target += (last * step if up else zero) - before
             for below in range(y, end):
@@ -127,10 +129,10 @@ def _loop(bands: int) -> Any:
                     turned[x, column] = tile[below, x]
 
     @_compiled
-    def copy(
+    def copy_row(
         tile: _Pixels, turned: _Pixels, y: _Number, to: _Number, left: bool, source: _Number, target: _Number
     ) -> None:
-        """Copy row y of a tile to row `to` of `turned`, which begins at `target`; reverse it if `left`."""
+        """Copy row y of a tile to row `to` of `turned`, which begins at the address `target`; reverse it if `left`."""
         size = np.uint64(tile.shape[1])
         if not left:
             for x in range(size):
@@ -144,8 +146,12 @@ def _loop(bands: int) -> Any:
             turned[to, last - x] = tile[y, x]
 
     @_compiled
-    def leave(source: _Number, target: _Number, length: _Number) -> None:
-        """Copy bytes to the batch around the cache: words that begin at multiples of their length, and both ends."""
+    def leave_cache(source: _Number, target: _Number, length: _Number) -> None:
+        """Copy at least `WORD` bytes to the batch, past the cache.
+
+        Words at addresses that are multiples of `WORD` are streamed. The rest at both ends is copied as words, too,
+        which overlap them.
+        """
         start, end = (zero - target) % word, length - (target + length) % word
         if start > zero:
             copy_word(source, target)
@@ -155,7 +161,7 @@ def _loop(bands: int) -> Any:
             copy_word(source + length - word, target + length - word)
 
     @_compiled
-    def loop(
+    def turn_tiles(
         images: _Pixels, rows: npt.NDArray[np.int64], symmetries: npt.NDArray[np.uint8], out: _Pixels, buffer: _Pixels,
         source: _Number, target: _Number, buffer_at: _Number,
     ) -> None:  # fmt: skip
@@ -172,28 +178,28 @@ def _loop(bands: int) -> Any:
                     start = group * square * row
                     for ahead in range(start, min(whole, start + square * row), line):
                         prefetch(following + ahead)
-                # From below, where rows become columns from right to left, which `swap` expects from left to right.
+                # From below, where the first row becomes the last column: `swap_rows` wants columns from left to right.
                 y = (groups - one - group if rgb and swapped and left else group) * square
                 end = min(size, y + square)
                 if swapped and step > zero:
-                    swap(tile, buffer, y, end, up, left, read, buffer_at, step)
+                    swap_rows(tile, buffer, y, end, up, left, read, buffer_at, step)
                 elif swapped:
-                    swap(tile, turned, y, end, up, left, read, write, row)
+                    swap_rows(tile, turned, y, end, up, left, read, write, row)
                 else:
                     for below in range(y, end):
                         to = size - one - below if up else below
                         if step <= row:
-                            copy(tile, turned, below, to, left, read, write + to * row)
+                            copy_row(tile, turned, below, to, left, read, write + to * row)
                         elif left:
-                            copy(tile, buffer, below, zero, left, read, buffer_at)
-                            leave(buffer_at, write + to * row, row)
+                            copy_row(tile, buffer, below, zero, left, read, buffer_at)
+                            leave_cache(buffer_at, write + to * row, row)
                         else:
-                            leave(read + below * row, write + to * row, row)
+                            leave_cache(read + below * row, write + to * row, row)
             if swapped and step > row:
                 for done in range(size):
-                    leave(buffer_at + done * step, write + done * row, row)
-            elif swapped and step == row:
-                leave(buffer_at, write, whole)
+                    leave_cache(buffer_at + done * step, write + done * row, row)
+            elif swapped and step > zero:
+                leave_cache(buffer_at, write, whole)
         finish_streams()
 
-    return loop
+    return turn_tiles

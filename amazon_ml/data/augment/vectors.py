@@ -53,7 +53,7 @@ def _stream(_: Any, source: Any, target: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(types.uint64, types.uint64), generate
 
 
-#: ``stream(source, target)`` copies `WORD` bytes to an address that is a multiple of `WORD`, around the caches: memory
+#: ``stream(source, target)`` copies `WORD` bytes to an address that is a multiple of `WORD`, past the caches: memory
 #: that is overwritten as a whole need not be read before. `finish_streams` must follow before others read it.
 stream: Any = intrinsic(_stream)
 
@@ -115,8 +115,8 @@ def _turn_square(bands: int, wide: bool = False) -> Any:
 #: By the number of bands, ``turn_square(source, source_step, target, target_step)``: four rows of four pixels of uint8
 #: become four columns. A step is the distance of rows in bytes, and wraps around where it is negative.
 turn_square: dict[int, Any] = {bands: _turn_square(bands) for bands in (1, 2, 3, 4)}
-#: The same where four bytes after each row may be read, and four bytes after each column overwritten, which takes fewer
-#: instructions for pixels of three bytes.
+#: The same where four bytes may be read after each row of the source, and overwritten after each row of the target.
+#: This takes fewer instructions for pixels of three bytes.
 turn_square_wide: dict[int, Any] = {**turn_square, 3: _turn_square(3, wide=True)}
 
 
