@@ -319,11 +319,20 @@ def _train_both(rank: int, runs: Path, tiles: Path, options: list[str], stops: S
     assert _call(_train(run, tiles, *options)[2:]) == 0
 
 
-@pytest.mark.parametrize(("average", "stops"), [("--model.ema=0.9", (4,)), ("--model.swa=0.5", (4, 7))])
+#: Of `pair`, whose stored probabilities of untagged tiles are taken over.
+TAUGHT = ["--data.teacher_weight=0.3", "--data.untagged_share=0.25", "--data.untagged_weight=2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "stops"),
+    [(["--model.ema=0.9"], (4,)), (["--model.swa=0.5", *TAUGHT], (4, 7))],
+    ids=["ema", "taught swa"],
+)
 def test_averages_of_two_processes_are_one_and_are_resumed_exactly(
-    average: str, stops: tuple[int, ...], tiles: Path, tmp_path: Path
+    options: list[str], stops: tuple[int, ...], pair: Path, tiles: Path, tmp_path: Path
 ) -> None:
-    _pair(_train_both, tmp_path, tiles, [*EVERYTHING, average], stops)
+    teacher = [f"--data.teacher={pair}"] if TAUGHT[0] in options else []
+    _pair(_train_both, tmp_path, tiles, [*EVERYTHING, *options, *teacher], stops)
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
     kept = safetensors.torch.load_file(tmp_path / "stopped" / "fold-0" / "model.safetensors")
     for name in ("stopped-0", "stopped-1", "undisturbed-0", "undisturbed-1"):
