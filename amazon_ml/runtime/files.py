@@ -108,13 +108,21 @@ def read_json(path: Path) -> Any:
         raise no_file(path) from None
     except OSError as error:
         raise cannot_read(path, error) from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        raise no_json(path, error) from None
+
+
+def no_json(path: Path, error: ValueError | RecursionError) -> InputError:
+    """Say why the content of a file is not JSON, by the error of Python's parser, with the line if it has one."""
+    if isinstance(error, RecursionError):
+        return InputError("the JSON is nested too deep", file=path)
+    if isinstance(error, UnicodeDecodeError):
+        problem = f"the file is not UTF-8: byte {error.start} is {error.object[error.start]:#x}"
+        return InputError(problem, file=path, remedy="save it as JSON in UTF-8")
+    if isinstance(error, json.JSONDecodeError):
         problem = f"the file is not JSON: {error.msg} (column {error.colno})"
-        raise InputError(problem, file=path, line=error.lineno) from None
-    except ValueError as error:
-        raise InputError(f"the file is not JSON: {error}", file=path) from None
-    except RecursionError:
-        raise InputError("the JSON is nested too deep", file=path) from None
+        return InputError(problem, file=path, line=error.lineno)
+    return InputError(f"the file is not JSON: {error}", file=path)
 
 
 def _no_number(name: str) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.files import no_json
 from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 #: Columns of a JSON object from names to tags.
@@ -100,10 +101,8 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
             content = json.loads(path.read_bytes())
         except OSError as error:
             raise cannot_read(path, error) from None
-        except json.JSONDecodeError as error:
-            raise _no_json(path, error) from None
         except (ValueError, RecursionError) as error:
-            raise InputError(f"this is not JSON: {error}", file=path) from None
+            raise no_json(path, error) from None
         if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
             raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
         return _cell(content[tags_key], path, 1, min_share)
@@ -174,12 +173,8 @@ def _read_json(path: Path, min_share: float) -> Records:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
-    except UnicodeDecodeError:
-        raise InputError("the table is not UTF-8", file=path, remedy="save it as JSON in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise _no_json(path, error) from None
-    except RecursionError:
-        raise InputError("the JSON is nested too deep", file=path) from None
+    except (ValueError, RecursionError) as error:
+        raise no_json(path, error) from None
     if isinstance(content, _Pairs):
         lines = _lines(text, [name for name, _ in content.pairs])
         rows = [
@@ -190,10 +185,6 @@ def _read_json(path: Path, min_share: float) -> Records:
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
         return _objects(path, content, min_share)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
-
-
-def _no_json(path: Path, error: json.JSONDecodeError) -> InputError:
-    return InputError(f"this is not JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno)
 
 
 def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Records:
