@@ -30,7 +30,14 @@ from amazon_ml.runs.engine_choice import (
     settle,
     spread,
 )
-from amazon_ml.runs.given_tiles import TileArrays, as_table, choose_files, list_files, list_folder
+from amazon_ml.runs.given_tiles import (
+    TileArrays,
+    as_table,
+    check_same_levels,
+    choose_files,
+    list_files,
+    list_folder,
+)
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
 from amazon_ml.settings import build
@@ -208,7 +215,8 @@ class Predictor:
         Raises
         ------
         InputError
-            If an array has another type, shape or number of bands than expected, or a file cannot be read.
+            If an array has another type, shape or number of bands than expected, or is given to a blend whose members
+            read other bands or limits; or if a file cannot be read.
         """
         return self._predict(tiles, scale).p
 
@@ -289,6 +297,7 @@ class Predictor:
         return self._predict_table(table)
 
     def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
+        check_same_levels({member.source: member.read for member in self._members})
         names: pd.Series[Any] = pd.Series(range(len(images)) if images.ndim else [])
 
         def tiles(networks: Networks) -> TileArrays:

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import forked
 import numpy as np
@@ -22,6 +23,8 @@ from torch.utils.data import DataLoader
 import amazon_ml as am
 from amazon_ml.cli.main import main
 from amazon_ml.data.readers.images import read_tile, resize
+from amazon_ml.decisions.blending import Mixture
+from amazon_ml.runs.bundle import Blended, Networks, open_bundle
 
 DOCS = Path(__file__).parent.parent / "docs"
 ORDERS = ("pytorch_lightning timm torchvision", "timm torchvision pytorch_lightning", "torchvision timm")
@@ -226,6 +229,19 @@ def test_a_blend_predicts_too(trained: Path, untagged: Path, tmp_path: Path, pre
     arrays = np.stack([read_tile(file) for file in sorted(untagged.glob("*.jpg"))])
     files = sorted(untagged.glob("*.jpg"))
     np.testing.assert_allclose(blended.predict_proba(arrays), predictor.predict_proba(files), atol=1e-5)
+
+
+@pytest.mark.parametrize("other", [{"bands": ("g", "b", "r")}, {"limits": {"r": (0.0, 9.0)}}, {"dtype": "uint16"}])
+def test_an_array_is_refused_where_the_members_of_a_blend_read_other_levels(
+    trained: Path, untagged: Path, other: dict[str, Any]
+) -> None:
+    bundle = open_bundle(trained)
+    member = cast(Networks, bundle.networks)
+    another = replace(member, source=Path("another"), read=replace(member.read, **other))
+    blend = Blended(trained, (member, another), member.tags, Mixture((0.5, 0.5)))
+    predictor = am.Predictor(replace(bundle, networks=blend), device="cpu")
+    with refused(file=Path("another"), option="tiles"):
+        predictor.predict_proba(np.zeros((2, 32, 32, 3), dtype=np.uint8))
 
 
 def test_what_is_no_tile_is_refused(trained: Path, predictor: am.Predictor, tmp_path: Path, untagged: Path) -> None:

@@ -1,6 +1,6 @@
 """Tiles as callers name them from Python: arrays, folders, lists of files, tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,28 @@ class TileArrays:
             tile = resize(np.ascontiguousarray(self.images[row]), self.size)
             symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images
+
+
+def check_same_levels(readers: Mapping[Path, TileReader]) -> None:
+    """Check that the levels of an array mean the same to all members of a blend: the same bands, type and limits.
+
+    Parameters
+    ----------
+    readers
+        How each member reads tiles, by its folder.
+    """
+    (first, expected), *others = readers.items()
+    for path, read in others:
+        if _levels(read) != _levels(expected):
+            how = " and ".join(f"{name_bands(one.bands)} in {one.dtype}" for one in (expected, read))
+            raise InputError(
+                f"one array cannot be right for all members of the blend: {first} and this run read {how}, or with "
+                "other limits", file=path, option="tiles", remedy="give files, a folder or a table",
+            )  # fmt: skip
+
+
+def _levels(read: TileReader) -> tuple[object, ...]:
+    return read.bands, read.dtype, dict(read.limits), read.rgb_source
 
 
 def list_folder(folder: Path, read: TileReader) -> pd.DataFrame:
