@@ -33,6 +33,7 @@ from amazon_ml.runs.engine_choice import (
 from amazon_ml.runs.given_tiles import (
     TileArrays,
     as_table,
+    check_same_files,
     check_same_levels,
     choose_files,
     list_files,
@@ -186,7 +187,7 @@ class Predictor:
     @property
     def engine(self) -> str | None:
         """The engine and the precision that are used; None where ``auto`` has not been decided yet."""
-        return None if self._method is None else self._engine.name(self._members[0])
+        return None if self._method is None else self._engine.names(self._members)
 
     @property
     def on_gpu(self) -> bool:
@@ -288,6 +289,7 @@ class Predictor:
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
             return self._predict_array(np.asarray(tiles), scale)
+        check_same_files(self._bundle.networks)
         if isinstance(tiles, (str, PathLike)):
             table = list_folder(Path(tiles), self._bundle.networks.read)
         elif isinstance(tiles, pd.DataFrame):

@@ -22,9 +22,14 @@ from torch.utils.data import DataLoader
 
 import amazon_ml as am
 from amazon_ml.cli.main import main
+from amazon_ml.data.readers.band_files import BandFiles
+from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.images import read_tile, resize
+from amazon_ml.data.readers.named import Layer, NamedBands
 from amazon_ml.decisions.blending import Mixture
+from amazon_ml.models.engines import Method
 from amazon_ml.runs.bundle import Blended, Networks, open_bundle
+from amazon_ml.runs.inference import name_method
 
 DOCS = Path(__file__).parent.parent / "docs"
 ORDERS = ("pytorch_lightning timm torchvision", "timm torchvision pytorch_lightning", "torchvision timm")
@@ -231,17 +236,64 @@ def test_a_blend_predicts_too(trained: Path, untagged: Path, tmp_path: Path, pre
     np.testing.assert_allclose(blended.predict_proba(arrays), predictor.predict_proba(files), atol=1e-5)
 
 
-@pytest.mark.parametrize("other", [{"bands": ("g", "b", "r")}, {"limits": {"r": (0.0, 9.0)}}, {"dtype": "uint16"}])
+def blend_of(run: Path, *readers: TileReader) -> am.Predictor:
+    """Blend a run with itself, where each member reads tiles in its own way."""
+    bundle = open_bundle(run)
+    own = cast(Networks, bundle.networks)
+    members = tuple(replace(own, source=Path(f"member-{at}"), read=read) for at, read in enumerate(readers))
+    blend = Blended(run, members, own.tags, Mixture((1 / len(members),) * len(members)))
+    return am.Predictor(replace(bundle, networks=blend), device="cpu")
+
+
+LAYERS = {name: Layer("uint8", 1.0) for name in ("nir", "red", "blue", "r", "g", "b")}
+EVI = NamedBands({"evi": ("nir", "red", "blue"), "red": ("red",), "nir": ("nir",)}, layers=LAYERS, reflectance=1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ({}, {"bands": ("g", "b", "r")}),
+        ({}, {"limits": {"r": (0.0, 9.0)}}),
+        ({}, {"dtype": "uint16"}),
+        ({"source": EVI}, {"source": replace(EVI, reflectance=10_000.0)}),
+    ],
+    ids=["bands", "limits", "type", "reflectance"],
+)
 def test_an_array_is_refused_where_the_members_of_a_blend_read_other_levels(
-    trained: Path, untagged: Path, other: dict[str, Any]
+    trained: Path, first: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    bundle = open_bundle(trained)
-    member = cast(Networks, bundle.networks)
-    another = replace(member, source=Path("another"), read=replace(member.read, **other))
-    blend = Blended(trained, (member, another), member.tags, Mixture((0.5, 0.5)))
-    predictor = am.Predictor(replace(bundle, networks=blend), device="cpu")
-    with refused(file=Path("another"), option="tiles"):
+    predictor = blend_of(trained, TileReader(**first), TileReader(**{**first, **other}))
+    with refused(file=Path("member-1"), option="tiles"):
         predictor.predict_proba(np.zeros((2, 32, 32, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [BandFiles("{name}_b.png", ())],
+        [None],
+        [BandFiles("{name}_{band}.png", ("b",)), BandFiles("{name}_{band}.png", ("c",))],
+    ],
+)
+def test_files_are_refused_where_the_members_of_a_blend_find_others(
+    trained: Path, untagged: Path, others: list[BandFiles | None]
+) -> None:
+    files = [BandFiles("{name}_a.png", ()), *others][-2:]
+    named = {band: (band,) for band in "rgb"}
+    readers = [TileReader(source=NamedBands(named, layers=LAYERS, files=one)) if one else TileReader() for one in files]
+    predictor = blend_of(trained, *readers)
+    for tiles in (untagged, sorted(untagged.glob("*.jpg")), pd.DataFrame({"path": ["a.png"]})):
+        with refused(option="tiles"):
+            predictor.predict_proba(tiles)
+
+
+def test_engines_of_all_members_of_a_blend_are_named(trained: Path) -> None:
+    networks = cast(Networks, open_bundle(trained).networks)
+    networks = replace(networks, trainer=replace(networks.trainer, accelerator="auto", precision="32-true"))
+    half = replace(networks, trainer=replace(networks.trainer, precision="bf16-mixed"))
+    on_gpu = name_method(Method("torch", None), [networks, half, networks], on_gpu=True)
+    assert on_gpu == "torch float32 + torch bf16"
+    assert name_method(Method("torch", None), [networks, half], on_gpu=False) == "torch float32"
 
 
 def test_what_is_no_tile_is_refused(trained: Path, predictor: am.Predictor, tmp_path: Path, untagged: Path) -> None:

@@ -159,7 +159,9 @@ def test_shards_leave_broken_tiles_out_and_merge_says_so(
     cut(tiles, 2)
     assert predict(bundle, tiles, parts, "--shard", "0/2") == 2
     assert "test_2.jpg" in message(capsys)
-    assert predict(bundle, tiles, parts, "--shard", "0/2", "--skip_broken") == 0
+    listing = tmp_path / "broken.csv"
+    assert predict(bundle, tiles, parts, "--shard", "0/2", "--skip_broken", "--broken", str(listing)) == 0
+    assert rows(listing) == ["test_2"] and rows(parts / "tiles.csv") == without()
     cut(tiles, *range(16, 19))
     spoil(tiles, 19)
     (tiles / "test_15.jpg").unlink()
@@ -167,7 +169,7 @@ def test_shards_leave_broken_tiles_out_and_merge_says_so(
     assert predict(bundle, tiles, parts, "--shard", "1/2", "--skip_broken") == 0
     assert main(["merge", str(parts), "--out", str(tmp_path / "tags.csv")]) == 0
     assert rows(tmp_path / "tags.csv") == without(2, *range(15, 20))
-    assert "could not be read" in caplog.text
+    assert "could not be read" in caplog.text and "lacks 6 of 20" in caplog.text
 
 
 def test_a_shard_without_a_tile_that_can_be_read_is_empty(bundle: Path, tiles: Path, tmp_path: Path) -> None:

@@ -79,6 +79,20 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("runs") / "run", root)
 
 
+def test_another_order_of_the_columns_of_tags_is_refused_in_a_begun_run(run: Path, root: Path, tmp_path: Path) -> None:
+    begun = Path(shutil.copytree(run, tmp_path / "run"))
+    for split, numbers in PARTS.items():  # the same tags of the same tiles, by the hash of the table
+        rows = [[name_of(number), *map(str, targets(number)[::-1])] for number in numbers]
+        lines = ["\t".join(row) for row in [["IMAGE\\LABEL", *TAGS[::-1]], *rows]]
+        (tmp_path / f"set_{split}.csv").write_text("\n".join([*lines, ""]))
+    (tmp_path / "Images").symlink_to(root / "Images")
+    former = (begun / "provenance.json").read_bytes()
+    config = am.RunConfig.load(begun / "config.yaml", {"run": str(begun), "data.root": str(tmp_path)})
+    with refused(file=begun, says=[TAGS[0], TAGS[-1]]):
+        am.train(config)
+    assert (begun / "provenance.json").read_bytes() == former
+
+
 def read(root: Path, **options: Any) -> Catalog:
     return read_catalog(root, build(ReadingConfig, options))
 

@@ -117,6 +117,11 @@ def test_what_is_no_table_of_columns_is_refused_with_its_line(
     assert all(part in str(caught.value) for part in named), caught.value
 
 
+def test_a_tag_without_a_column_is_refused_instead_of_being_absent_from_all_tiles(root: Path) -> None:
+    with refused(file=root / "labels.csv", line=1, option="data.tag_columns", says="snow"):
+        read(root, "labels.csv", wide(), tag_columns="all", tags=[*COLUMNS, "snow"])
+
+
 def test_without_the_option_the_remedy_names_it(root: Path) -> None:
     with refused(
         file=root / "labels.csv", option="data.tag_columns", says=["`data.tag_columns` all", "`data.tags_column`"]

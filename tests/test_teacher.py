@@ -578,9 +578,13 @@ def test_rounds_of_real_runs_are_compared_and_resumed(tiles: Path, teacher: Path
 @pytest.mark.parametrize(
     ("options", "count", "option"),
     [({}, 2, "data.teacher"), ({"data__teacher": "a"}, 0, "rounds"),
-     ({"data__teacher": "a", "data__validate": False}, 2, "data.validate")],
+     ({"data__teacher": "a", "data__validate": False}, 2, "data.validate"), ({"beta": 1.0}, 2, "beta")],
 )  # fmt: skip
-def test_rounds_that_cannot_be_are_refused(options: dict[str, Any], count: int, option: str, tmp_path: Path) -> None:
+def test_rounds_that_cannot_be_are_refused(
+    options: dict[str, Any], count: int, option: str, teacher: Path, tmp_path: Path
+) -> None:
+    if option == "beta":
+        options = {**options, "data__teacher": str(teacher)}
     with pytest.raises(InputError) as error:
         list(rounds.train_rounds(_config(tmp_path / "run", tmp_path, **options), count))
     assert error.value.option == option

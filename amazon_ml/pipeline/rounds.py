@@ -92,3 +92,7 @@ def _check_rounds(config: RunConfig, rounds: int) -> None:
             "torchrun and srun start the processes of one training, not of several rounds", option="rounds",
             remedy="train each round by itself: the next one with `data.teacher` RUN-1 and `run` RUN-2",
         )  # fmt: skip
+    teacher = Run(Path(config.data.teacher))
+    if teacher.config.exists() and (beta := teacher.read_config().beta) != config.beta:
+        raise InputError(f"rounds compare scores of one beta: the teacher has {beta:g}, the student {config.beta:g}",
+                         option="beta", remedy="give the `beta` of the teacher")  # fmt: skip

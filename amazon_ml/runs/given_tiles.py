@@ -10,13 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.augment.augment import symmetric
-from amazon_ml.data.catalog.by_template import choose_files_for
+from amazon_ml.data.catalog.by_template import choose_files_for, files_of
 from amazon_ml.data.catalog.contents import check_folder
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.tiles import files_needed, is_tif
 from amazon_ml.data.readers.bands import TileReader, name_bands
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.errors import InputError
+from amazon_ml.runs.bundle import Blended, Networks
+from amazon_ml.runs.inference import all_members
 
 _KINDS = "an array of levels, a folder, a list of files or a table with a column path"
 
@@ -60,7 +62,17 @@ def check_same_levels(readers: Mapping[Path, TileReader]) -> None:
 
 
 def _levels(read: TileReader) -> tuple[object, ...]:
-    return read.bands, read.dtype, dict(read.limits), read.rgb_source
+    indices = read.source and (read.source.inputs, read.source.reflectance)
+    return read.bands, read.dtype, dict(read.limits), read.rgb_source, indices
+
+
+def check_same_files(networks: Networks | Blended) -> None:
+    """Check that all members of a blend find a tile by the same file."""
+    readers = [files_of(member.read) for member in all_members(networks)]
+    named = {files and (files.template, files.tail) for files in readers}  # the tail holds the first band
+    if len(named) > 1:
+        raise InputError("the members of the blend read tiles of different `data.files`, or of other first bands",
+                         option="tiles", remedy="predict with each of them, and average the tables")  # fmt: skip
 
 
 def list_folder(folder: Path, read: TileReader) -> pd.DataFrame:

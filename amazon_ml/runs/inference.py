@@ -1,6 +1,6 @@
 """Predict probabilities of tiles with the networks of a run, a bundle or a blend, without a trainer."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,6 +127,10 @@ class Engine:
         """Name the engine and the precision in which it computes these networks."""
         return _name(self.method, networks, lambda: self.placement(networks).device)
 
+    def names(self, members: Sequence[Networks]) -> str:
+        """Name the engines and precisions of all members of a blend, such as ``torch float32 + torch bf16``."""
+        return " + ".join(dict.fromkeys(self.name(member) for member in members))
+
     def prepare(self, networks: Networks) -> Iterator[Forward]:
         """Load and prepare each network, one after the other."""
         place = self.placement(networks)
@@ -146,20 +150,24 @@ class Engine:
         return (total / len(networks.weights)).astype(np.float32)
 
 
-def name_method(method: Method, networks: Networks, *, on_gpu: bool) -> str:
-    """Name the engine and the precision in which machines with or without a GPU compute; this one may be another.
+def name_method(method: Method, members: Sequence[Networks], *, on_gpu: bool) -> str:
+    """Name the engines and precisions in which machines with or without a GPU compute; this one may be another.
 
     Parameters
     ----------
     method
         The engine and the precision.
-    networks
-        The networks.
+    members
+        The networks: all members of a blend.
     on_gpu
         Whether the machines have a GPU.
     """
-    gpu = on_gpu and ENGINES[method.engine].on_gpu and _may_use_gpu(networks)
-    return _name(method, networks, lambda: torch.device("cuda" if gpu else "cpu"))
+
+    def name(networks: Networks) -> str:
+        gpu = on_gpu and ENGINES[method.engine].on_gpu and _may_use_gpu(networks)
+        return _name(method, networks, lambda: torch.device("cuda" if gpu else "cpu"))
+
+    return " + ".join(dict.fromkeys(map(name, members)))
 
 
 def _name(method: Method, networks: Networks, device: Callable[[], torch.device]) -> str:

@@ -33,6 +33,7 @@ from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files, settle
 from amazon_ml.runs.folder import Run, probability_table
+from amazon_ml.runs.given_tiles import check_same_files
 from amazon_ml.runs.inference import Engine, Predicted, all_members, predict_members
 from amazon_ml.runs.planned_files import add_measures, check_most_same
 from amazon_ml.runs.saving import check_defuse, defused, save_table
@@ -146,7 +147,9 @@ def plan_shards(
             check_plan(parts, count, made_of(bundle))
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
-            listed, _ = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
+            listed = _tiles_below(tiles, bundle.networks.read)
+            # Tiles that are left out stay in the plan: each shard lists its own, and the merge counts them.
+            _readable(bundle.networks, listed, tiles, replace(policy, listing=None) if policy.skip else policy)
             save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
     if is_planned:  # a plan does not change, so other processes need not wait while files are read
         check_tiles_of(parts, number, tiles, files)
@@ -180,7 +183,7 @@ def _predict_shard(
         engine = Engine(num_workers=num_workers, method=method)
         table = _tag(bundle, listed, tiles, part, engine, policy, known)
         save_skipped(parts, shard.number, planned["image_name"], table["image_name"])
-        save_part(parts, shard.number, table, engine.name(all_members(bundle.networks)[0]), present)
+        save_part(parts, shard.number, table, engine.names(all_members(bundle.networks)), present)
     log.info("wrote %s: %s tiles", part, f"{len(table):,}")
 
 
@@ -188,10 +191,8 @@ def _readable(
     networks: Networks | Blended, listed: pd.DataFrame, folder: Path, policy: Policy
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Check the headers of all files that the networks read; return the tiles without a fault, and the faults."""
+    check_same_files(networks)
     readers = {repr(reading_of(member.read)): member.read for member in all_members(networks)}
-    if len({(files := files_of(read)) and files.template for read in readers.values()}) > 1:
-        raise InputError("the members of the blend read tiles of different `data.files`", option="tiles",
-                         remedy="predict with each of them, and average the tables")  # fmt: skip
     faults: dict[str, str] = {}
     broken: dict[str, str] = {}
     for read in readers.values():

@@ -89,6 +89,13 @@ def _check_same(run: Run, former: Origin, now: Origin) -> None:
     ):
         if before != after:
             raise InputError(f"{what} changed since the run began", file=run.path, remedy="choose another `run`")
+    # The hash of the table does not depend on the order of its tags, but the outputs of the networks do.
+    moved = [pair for pair in zip(former["data"]["tags"], now["data"]["tags"], strict=True) if len(set(pair)) > 1]
+    if moved:
+        raise InputError(
+            f"the order of the tags changed since the run began: {moved[0][1]} is where {moved[0][0]} was",
+            file=run.path, remedy="give the columns of the table their former order, or choose another `run`",
+        )  # fmt: skip
 
 
 def task_of(run: Run, config: RunConfig, origin: Origin) -> str:

@@ -114,7 +114,7 @@ def _name(requested: Requested, bundle: Bundle, *, on_gpu: bool) -> str | None:
     """Name the engine and the precision of tasks that have not run yet; None where there is a choice."""
     if requested.fixed is None:
         return None
-    return name_method(requested.fixed, all_members(bundle.networks)[0], on_gpu=on_gpu)
+    return name_method(requested.fixed, all_members(bundle.networks), on_gpu=on_gpu)
 
 
 def _given(how: SceneConfig) -> dict[str, str | None]:

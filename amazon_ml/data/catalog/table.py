@@ -224,6 +224,12 @@ def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> t
     records = mark_swallowed(records, name_at)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
     joined, tags = join_tag_columns(records, name_at, config.tag_columns or (), split_at)
+    lacking = [tag for tag in config.tags or () if tag not in set(tags)]
+    if lacking:
+        raise InputError(
+            f"the table has no column for the tag {lacking[0]}", file=records.path, line=records.header_line,
+            option="data.tag_columns", remedy="add the column, or leave the tag out of `data.tags`",
+        )  # fmt: skip
     return joined, replace(
         config, name_column=joined.header[0], tags_column=joined.header[1], tags=config.tags or list(tags),
         tag_separator=None,
