@@ -249,6 +249,31 @@ def test_packed_tiles_and_folds_know_the_splits(root: Path, run: Path, tmp_path:
     assert [(one["fold"], one["tiles"]) for one in found["folds"]] == [(0, 15)]
 
 
+def test_limits_of_a_store_that_was_packed_without_the_validation_split_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "tiles").mkdir()
+    for number in range(12):  # the validation tiles are brighter
+        highest = 9000 if number > 8 else 2000
+        pixels = np.random.default_rng(number).integers(1000, highest, size=(16, 16, 4), dtype=np.uint16)
+        write_tif(tmp_path / "tiles" / f"{name_of(number)}.tif", pixels)
+    rows = [
+        f"{name_of(number)},{['river', 'field'][number % 2]},{'val' if number > 8 else 'train'}" for number in range(12)
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,tags,split", *rows, ""]))
+    options = ["--bands=rgbn", "--rgb_source=tif"]
+    assert main(["data", "pack", str(tmp_path), "--size=16", *options]) == 0
+    store = next(tmp_path.glob("packed-*"))
+    given: dict[str, Any] = {"size": 16, "bands": "rgbn", "rgb_source": "tif", "split_column": "split"}
+    with refused(file=store, option="data.packed"):
+        am.PlanetDataModule(tmp_path, **given).setup()
+    limits = {band: [0.0, 9000.0] for band in "rgbn"}
+    with refused(option="data.packed"):  # other limits than those that were packed
+        am.PlanetDataModule(tmp_path, **given, tif_limits=limits).setup()
+    assert main(["data", "pack", str(tmp_path), "--size=16", "--split_column=split", *options]) == 0
+    data = am.PlanetDataModule(tmp_path, **given)
+    data.setup()
+    assert all(high < 3000 for _, high in data.read.limits.values())
+
+
 def test_a_resumed_run_notices_other_tags_of_the_third_split(run: Path, root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "other")
     shutil.copytree(run, tmp_path / "run")

@@ -350,8 +350,20 @@ class PlanetDataModule(pl.LightningDataModule):
     def _fit_reader(self) -> TileReader:
         hp, catalog = self.hparams, self.catalog
         if self.store and hp["tif_limits"] is None and hp["tif_order"] in (None, self.store.reader.tif_order):
+            self._check_limits(self.store)
             return self.store.reader
         return fit_tiles(catalog.scaling_tiles, self.config, catalog.rgb_source, catalog.source, hp["seed"])
+
+    def _check_limits(self, store: PackedStore) -> None:
+        """Check that the limits of a store do not come from tiles of a published validation split."""
+        hp, held_out = self.hparams, self.catalog.held_out_sha256
+        partial = hp["max_samples"] or hp["exclude"]  # then the split is not whole
+        if held_out is None or not store.reader.limits or (store.held_out if partial else store.held_out == held_out):
+            return
+        raise InputError(
+            "the limits of the packed store come from tiles of the published validation split, too", file=store.path,
+            option="data.packed", remedy="pack again with the options of the splits, or set `data.tif_limits`",
+        )  # fmt: skip
 
     def _as_is(self, dataset: TileDataset) -> DataLoader[Batch]:
         size, share = self.hparams["predict_batch_size"], (distributed.rank(), distributed.count())

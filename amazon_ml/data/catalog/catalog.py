@@ -123,6 +123,14 @@ class Catalog:
         """The labelled tiles that limits of values are found from: those of the published training split, else all."""
         return self.labelled if self.valid is None else self.labelled[~self.valid]
 
+    @property
+    def held_out_sha256(self) -> str | None:
+        """Hash of the names of the published validation split, whatever their order; None without one."""
+        if self.valid is None:
+            return None
+        names = sorted(self.labelled["image_name"][self.valid])
+        return hashlib.sha256("\0".join(names).encode()).hexdigest()
+
     def files(self, path: str) -> list[str]:
         """List the files of a tile with this first file."""
         several = None if self.source is None else self.source.files

@@ -167,8 +167,10 @@ class _Plan:
     @classmethod
     def of(cls, catalog: Catalog, size: int, reader: TileReader) -> "_Plan":
         made = {"amazon_ml": __version__, "opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
-        return cls(size, json.loads(json.dumps({"size": size, "reader": describe_reader(reader), "made_by": made})),
-                   file_table(catalog))  # fmt: skip
+        how = {
+            "size": size, "reader": describe_reader(reader), "held_out": catalog.held_out_sha256, "made_by": made,
+        }  # fmt: skip
+        return cls(size, json.loads(json.dumps(how)), file_table(catalog))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

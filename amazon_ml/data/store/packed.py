@@ -62,6 +62,8 @@ class PackedStore:
         Number of tiles whose pixels share one hash.
     blocks
         These hashes.
+    held_out
+        Hash of the names of the published validation split, which the limits do not come from; None without one.
     mtime_ns
         Time of the file of the array when it was written, in nanoseconds.
     tiles
@@ -86,6 +88,7 @@ class PackedStore:
             self.size = int(description["size"])
             self.reader = reader_from(description["reader"])
             self.tiles = pd.DataFrame(description["tiles"]).set_index(KEY)[[*SIZES, *TIMES, "hash"]]
+            self.held_out: str | None = description.get("held_out")
             self.block = max(int(description["block"]), 1)
             self.blocks, self.mtime_ns = list(map(str, description["blocks"])), int(description["mtime_ns"])
             self.images: Image = np.asarray(np.load(path / ARRAY, mmap_mode="r"))
