@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.config import MAX_PIXELS
-from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, letters_of
+from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, join_colours
 from amazon_ml.data.readers.headers import check_pixels
 from amazon_ml.data.readers.images import Mask, Picture, Raw, check_file
 from amazon_ml.data.readers.plain_tif import PlainTif, read_plain
@@ -226,10 +226,4 @@ def valid_values(values: Raw, masks: list[Any] | None = None) -> Mask | None:
 
 def _declared(descriptions: tuple[str | None, ...], interpreted: list[str]) -> tuple[str, tuple[str, ...]]:
     """Name each band by its description, or by its colour interpretation if no description has a name."""
-    described, unclear = letters_of(descriptions)
-    by_colour = [_INTERPRETED.get(name, UNNAMED) for name in interpreted]
-    if unclear or any(letter in "rgbn" for letter in described):
-        pairs = zip(described, by_colour, strict=True)
-        letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
-        return letters, () if any(letter in "rgbn" for letter in letters) else unclear
-    return "".join(by_colour), ()
+    return join_colours(descriptions, [_INTERPRETED.get(name, UNNAMED) for name in interpreted])
