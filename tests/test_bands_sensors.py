@@ -8,6 +8,7 @@ from rasterio.enums import ColorInterp
 from refused import refused
 
 from amazon_ml.data.readers.band_names import letters_of
+from amazon_ml.data.readers.named import contradiction
 from amazon_ml.data.readers.sensors import common_names, shown_sensor
 from amazon_ml.scenes.sources import describe_file
 
@@ -80,3 +81,31 @@ def test_a_scene_of_another_sensor_has_no_letters_by_its_colours(tmp_path: Path)
     colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
     scene = write_tif(tmp_path / "a.tif", values(0, 3, "uint8", 0, 255), colours=colours, names=plain(4, 3, 2))
     assert describe_file(str(scene)).letters == "???"
+
+
+@pytest.mark.parametrize(
+    ("given", "described", "found"),
+    [
+        (("red", "green", "blue", "nir"), padded(2, 3, 4, 8), ("B02", "red")),
+        (("blue", "green", "red", "nir"), padded(2, 3, 4, 8), None),
+        (("b", "g", "r", "n"), ("red", "green", "blue", "nir"), ("red", "b")),
+        (padded(2, 3, 4, 8), ("Red", "Green", "Blue", "NIR"), ("Red", "B02")),
+        (("red", "green", "blue", "nir"), plain(2, 3, 4, 8), None),
+        (("red", "green", "nir"), ("B04", "B03", "B8A"), None),
+        (("vv", "vh"), ("", "x"), None),
+        (("B02", "B03"), ("B03", "B02"), ("B03", "B02")),
+    ],
+)
+def test_names_of_another_light_contradict_the_descriptions(
+    given: tuple[str, ...], described: tuple[str, ...], found: tuple[str, str] | None
+) -> None:
+    assert contradiction(given, described) == found
+
+
+def test_a_contradiction_in_other_words_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tifs(tmp_path, lambda i: values(i, 4), names=padded(2, 3, 4, 8))
+    reader, _ = read_all(root, bands=["red", "nir"], band_names=["red", "green", "blue", "nir"])
+    assert any("B02" in each.getMessage() and each.levelname == "WARNING" for each in caplog.records)
+    other = write_tif(tmp_path / "other.tif", values(0, 4), names=padded(3, 2, 4, 8))
+    with refused(file=other, says=["B03", "red"]):
+        reader(str(other))

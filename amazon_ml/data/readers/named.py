@@ -16,7 +16,7 @@ from amazon_ml.data.readers.band_names import UNNAMED
 from amazon_ml.data.readers.band_order import Bands, both, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Mask, Raw, read_picture
 from amazon_ml.data.readers.indices import INDICES
-from amazon_ml.data.readers.sensors import common_names, find_name, find_spelling, is_alpha
+from amazon_ml.data.readers.sensors import common_names, find_name, find_spelling, is_alpha, meanings
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif, valid_values
 from amazon_ml.errors import InputError
 
@@ -328,11 +328,19 @@ def _names_of(opened: Tif, given: Sequence[str], file: str) -> tuple[list[str], 
 
 
 def contradiction(given: Sequence[str], described: Sequence[str]) -> tuple[str, str] | None:
-    """Find a band that a file describes as one, and `given` names as another that the file has elsewhere."""
-    for at, text in enumerate(described[: len(given)]):
+    """Find a band that a file describes as one, and `given` names as another.
+
+    Either `given` has the description elsewhere, or both name another light, such as B02 and red.
+    """
+    lights, given_lights = meanings(described), meanings(given)
+    for text, name in zip(described, given, strict=False):
         named = find_spelling(text, given) if text else None
-        if named is not None and named != given[at]:
-            return text, given[at]
+        if named is not None and named != name:
+            return text, name
+        light, given_light = lights[text], given_lights[name]
+        # The narrow near infrared of Sentinel-2 lies within the wide one.
+        if light and given_light and light != given_light and {light, given_light} != {"nir", "nir08"}:
+            return text, name
     return None
 
 
