@@ -17,7 +17,7 @@ from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, is_o
 from amazon_ml.data.readers.bands import RGB, Expected, TileReader, need_tif, no_valid_pixel, split_rgb
 from amazon_ml.data.readers.headers import read_header
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, read_picture
-from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of, warn_of_unused
 from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif
 from amazon_ml.data.readers.values import empty_bands
 from amazon_ml.errors import InputError, listed
@@ -89,6 +89,8 @@ def fit_reader(
             nodata=tuple(sorted({*fitted.nodata, *of_images.nodata})),
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
+    if given is not None and (tifs or images):
+        warn_of_unused(given, fitted.limits)
     limits_used = fitted.limits if given is None else given
     reader = TileReader(bands, limits_used, fitted.order or order, rgb_source, expected, max_pixels)
     warn_of_empty_bands(reader, tiles)

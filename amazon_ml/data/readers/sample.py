@@ -1,6 +1,7 @@
 """Random values of the bands of some tiles, and the limits that scale them to 8 bits."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,6 +98,14 @@ def limits_of(sample: Sample, given: Limits | None, file: str) -> tuple[Limits, 
         if problem:
             log.warning("%s", problem)
     return limits, ranges
+
+
+def warn_of_unused(given: Limits, scaled: Iterable[str]) -> None:
+    """Warn of given limits of bands that are not scaled, since their values have 8 bits."""
+    unused = [band for band in given if band not in set(scaled)]
+    if unused:
+        log.warning("`data.tif_limits` changes nothing for %s: no file that is read has more than 8 bits there, and "
+                    "values of 8 bits are not scaled", ", ".join(unused))  # fmt: skip
 
 
 def _check_alone(sample: Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:
