@@ -1,6 +1,6 @@
 """Names the bands of a TIF: by a given order, by the names in the file, or by their number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +28,13 @@ class Bands(NamedTuple):
         Values in the type of the file.
     valid
         Whether each value is valid; None where all are.
+    scales
+        Scale and offset that the file declares for bands, which are not applied.
     """
 
     pixels: dict[str, Raw]
     valid: dict[str, Mask | None]
+    scales: Mapping[str, tuple[float, float]] = {}
 
 
 def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = ()) -> Bands:
@@ -55,7 +58,8 @@ def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = 
     if nodata:
         shown = both(shown, without_values(tif.pixels[..., list(at.values())], nodata))
     valid = {letter: both(None if tif.valid is None else tif.valid[..., i], shown) for letter, i in at.items()}
-    return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid)
+    scales = {letter: tif.scales[i] for letter, i in at.items()} if tif.scales else {}
+    return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid, scales)
 
 
 def find_order(tif: Tif, file: str) -> str:

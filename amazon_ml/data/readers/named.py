@@ -120,7 +120,7 @@ class NamedBands:
         if self.names and self.layers and opened.descriptions != self.described:
             _check_agree(self.names, opened.descriptions, path)
         shown = None if alpha is None else opened.pixels[..., alpha] != 0
-        pixels, valid = {}, {}
+        pixels, valid, scales = {}, {}, {}
         for band in self.needed:
             found = find_spelling(band, names)
             if found is None:
@@ -128,10 +128,12 @@ class NamedBands:
             at = names.index(found)
             pixels[band] = opened.pixels[..., at]
             valid[band] = both(None if opened.valid is None else opened.valid[..., at], shown)
-        return Bands(pixels, valid)
+            if opened.scales:
+                scales[band] = opened.scales[at]
+        return Bands(pixels, valid, scales)
 
     def _of_files(self, files: Mapping[str, str], max_pixels: int) -> tuple[Bands, dict[str, str]]:
-        pixels, valid = {}, {}
+        pixels, valid, scales = {}, {}, {}
         for band in self.needed:
             file = files[band]
             try:
@@ -149,7 +151,9 @@ class NamedBands:
             shown = None if alpha is None else opened.pixels[..., alpha] != 0
             pixels[band] = opened.pixels[..., at]
             valid[band] = both(None if opened.valid is None else opened.valid[..., at], shown)
-        return Bands(pixels, valid), dict(files)
+            if opened.scales:
+                scales[band] = opened.scales[at]
+        return Bands(pixels, valid, scales), dict(files)
 
     def _check_layers(self, bands: Bands, files: Mapping[str, str]) -> None:
         """Check type and resolution of each band; without layers, only that the bands show one place."""
