@@ -271,7 +271,7 @@ def test_sixteen_bit_pngs_are_scaled_by_stored_limits(tmp_path: Path) -> None:
     ("names", "nir", "swir1"),
     [
         (S2, "B08", "B11"),
-        (tuple(f"B{i}" for i in (2, 3, 4, 8)), "B8", None),
+        (tuple(f"B0{i}" for i in (2, 3, 4, 8)), "B08", None),
         (("B2", "B3", "B4", "B8A", "B11", "B12"), "B8A", "B11"),
         (tuple(f"SR_B{i}" for i in range(1, 8)), "SR_B5", "SR_B6"),
         (tuple(f"SR_B{i}" for i in (1, 2, 3, 4, 5, 7)), "SR_B4", "SR_B5"),

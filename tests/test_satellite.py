@@ -239,7 +239,8 @@ NUMBERS: list[tuple[list[str], Any, list[int] | None]] = [
     (["B05", "B8A"], "landsat8", None),
     (["B5", "red"], None, None),
     (["nir", "red", "swir1"], None, [7, 3, 11]),
-    (["B4", "B3", "B2"], None, [3, 2, 1]),
+    (["B4", "B3", "B2"], None, None),  # near infrared, red and green on Landsat 4 to 7
+    (["B04", "B03", "B02"], None, [3, 2, 1]),
 ]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, letters_of
+from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, join_colours
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.virtual import check_virtual
@@ -284,12 +284,7 @@ def _check_meaning(path: str, file: Any, interpreted: list[str]) -> None:
 
 def _letters(path: str, descriptions: Sequence[str | None], interpreted: Sequence[str]) -> str:
     """Name each band by its description, or by its colour interpretation where no description has a name."""
-    described, _ = letters_of(descriptions)
-    by_colour = [_COLOURS.get(name, UNNAMED) for name in interpreted]
-    letters = "".join(by_colour)
-    if set(described) & set("rgbn"):
-        pairs = zip(described, by_colour, strict=True)
-        letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
+    letters, _ = join_colours(tuple(descriptions), [_COLOURS.get(name, UNNAMED) for name in interpreted])
     for letter in set(letters) - {UNNAMED}:
         if letters.count(letter) > 1:
             problem = f"the file gives {letters.count(letter)} bands one name ({', '.join(letters)})"

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from amazon_ml.data.readers.sensors import meanings
+
 #: Letters of a band of transparency, and of a band without a known name.
 ALPHA, UNNAMED = "a", "?"
 _WORDS = {
@@ -13,9 +15,10 @@ _WORDS = {
     **dict.fromkeys(("n", "nir", "nir1", "nearinfrared", "nearir"), "n"),
     **dict.fromkeys(("a", "alpha", "mask", "opacity", "transparency"), ALPHA),
 }
-#: Numbers of bands: of Sentinel-2, and of Landsat 8 and 9, whose names begin with SR_.
-_SENTINEL = {2: "b", 3: "g", 4: "r", 8: "n"}
-_LANDSAT = {2: "b", 3: "g", 4: "r", 5: "n"}
+#: Letters of the bands that have a number, by the light that the sensor gives it.
+_LIGHTS = {"red": "r", "green": "g", "blue": "b", "nir": "n"}
+#: The number of a band in B04, SR_B4 or T21_B04_10m, or what looks like one, such as B3N and B61.
+_CODE = re.compile(r"(?:^|[\W_])((?:SR_)?B\d[0-9A-Z]*)(?=$|[\W_])", re.IGNORECASE)
 #: Words that do not change a name beside them. With another word, such as edge in "red edge", the name is unknown.
 _FILLERS = frozenset((
     "band", "bands", "channel", "layer", "reflectance", "surface", "sr", "toa", "boa", "sentinel", "landsat", "planet",
@@ -33,21 +36,34 @@ def letters_of(descriptions: tuple[str | None, ...]) -> tuple[str, tuple[str, ..
     Returns
     -------
     The letters, `UNNAMED` where there is none; and the descriptions with an unknown name. ``Band 1`` and the like
-    hold no name.
+    hold no name. A number such as B5 has a letter only where all numbers together show their sensor.
     """
     texts = [re.sub(r"\((gray|grey|undefined)\)", "", text or "", flags=re.IGNORECASE).strip() for text in descriptions]
-    numbers = [_number(text) for text in texts]
-    numbered = _LANDSAT if any(re.search(r"(?i)\bSR_B\d", text) for text in texts) else _SENTINEL
-    if numbered is _LANDSAT and 1 in numbers and 6 not in numbers:
-        numbered = {}  # Landsat 5 and 7 begin with blue
     if _count_up(texts):
         return UNNAMED * len(texts), ()
-    letters = [_letter(text, numbered) for text in texts]
+    codes = [_code(text) for text in texts]
+    lights = meanings([code for code in codes if code])
+    letters = [_letter(text, lights.get(code)) for text, code in zip(texts, codes, strict=True)]
     unclear = [text for at, text in enumerate(texts) if letters[at] == UNNAMED and not _is_generic(text, at)]
     return "".join(letters), tuple(unclear)
 
 
-def _letter(text: str, numbered: dict[int, str]) -> str:
+def join_colours(descriptions: tuple[str | None, ...], by_colour: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Name each band by its description, or by its colour interpretation if no description has a name.
+
+    Returns
+    -------
+    As `letters_of`; descriptions with an unknown name only where no other band has one.
+    """
+    described, unclear = letters_of(descriptions)
+    if not unclear and not set(described) & set("rgbn"):
+        return "".join(by_colour), ()
+    pairs = zip(described, by_colour, strict=True)
+    letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
+    return letters, () if set(letters) & set("rgbn") else unclear
+
+
+def _letter(text: str, light: str | None) -> str:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     plain = re.sub(r"[\W_]+", " ", spaced).strip().lower()
     plain = re.sub(r"\bnear (infrared|ir)\b", r"near\1", plain)
@@ -59,14 +75,13 @@ def _letter(text: str, numbered: dict[int, str]) -> str:
         return UNNAMED
     if named:
         return named.pop()
-    number = _number(text)
-    return UNNAMED if number is None else numbered.get(number, UNNAMED)
+    return _LIGHTS.get(light or "", UNNAMED)
 
 
-def _number(text: str) -> int | None:
-    """Find the number in B4, B04, SR_B4 or T21_B04_10m; None where there is none, or several."""
-    found = re.findall(r"(?i)(?:^|[\W_])b(\d{1,2})(?=$|[\W_])", text)
-    return int(found[0]) if len(found) == 1 else None
+def _code(text: str) -> str:
+    """Find the number of a band in a description; an empty text where there is none, or several."""
+    found = _CODE.findall(text)
+    return found[0] if len(found) == 1 else ""
 
 
 def _is_generic(text: str, at: int) -> bool:

@@ -1,11 +1,12 @@
 """Names the bands of a TIF: by a given order, by the names in the file, or by their number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from amazon_ml.data.readers.band_names import UNNAMED
+from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.images import Mask, Raw
 from amazon_ml.data.readers.tif import Tif, is_mask
 from amazon_ml.errors import InputError
@@ -14,6 +15,8 @@ from amazon_ml.errors import InputError
 _KNOWN = "rgbn"
 #: Default order of the bands in a TIF, by their number; the four bands of the competition begin with blue.
 _ORDERS = {3: "rgb", 4: "bgrn"}
+#: Folders of the competition's TIFs, such as train-tif-v2, begin with these words.
+_FOLDERS = ("train-tif", "test-tif")
 
 
 class Bands(NamedTuple):
@@ -25,10 +28,13 @@ class Bands(NamedTuple):
         Values in the type of the file.
     valid
         Whether each value is valid; None where all are.
+    scales
+        Scale and offset that the file declares for bands, which are not applied.
     """
 
     pixels: dict[str, Raw]
     valid: dict[str, Mask | None]
+    scales: Mapping[str, tuple[float, float]] = {}
 
 
 def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = ()) -> Bands:
@@ -52,7 +58,8 @@ def by_letter(tif: Tif, order: str | None, file: str, nodata: Sequence[float] = 
     if nodata:
         shown = both(shown, without_values(tif.pixels[..., list(at.values())], nodata))
     valid = {letter: both(None if tif.valid is None else tif.valid[..., i], shown) for letter, i in at.items()}
-    return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid)
+    scales = {letter: tif.scales[i] for letter, i in at.items()} if tif.scales else {}
+    return Bands({letter: tif.pixels[..., i] for letter, i in at.items()}, valid, scales)
 
 
 def find_order(tif: Tif, file: str) -> str:
@@ -67,6 +74,12 @@ def find_order(tif: Tif, file: str) -> str:
     if len(set(named)) < len(named):
         raise InputError(f"the file gives two bands one name ({', '.join(declared)})", file=file,
                          option="data.tif_order", remedy="name them with `data.tif_order`")  # fmt: skip
+    if hides_data(tif) and tif.pixels.dtype != np.uint16:
+        raise InputError(
+            f"the file names its bands {', '.join(tif.declared)}, but the transparency ({ALPHA}) holds data, so that "
+            "the other names may be wrong, too", file=file, option="data.tif_order",
+            remedy="name them with `data.tif_order`: rgbn, or bgrn for the order of the competition",
+        )  # fmt: skip
     order = declared if named else _ORDERS.get(len(declared))
     if order is None and len(declared) == 1:
         raise InputError(
@@ -91,9 +104,24 @@ def without_alpha(tif: Tif) -> str:
     """
     if tif.alpha is None:
         return tif.declared
-    if is_mask(tif.pixels[..., tif.alpha]) is False:
+    if hides_data(tif):
         return UNNAMED * len(tif.declared)
     return tif.declared[: tif.alpha] + tif.declared[tif.alpha + 1 :]
+
+
+def hides_data(tif: Tif) -> bool:
+    """Whether the band that the file names transparency holds data.
+
+    Programs call the fourth of four 8-bit bands transparency, whatever it is. The competition's files are of 16 bits.
+    """
+    return tif.alpha is not None and is_mask(tif.pixels[..., tif.alpha]) is False
+
+
+def is_of_competition(tif: Tif, file: str) -> bool:
+    """Whether a TIF lies in a folder of the competition and has its four bands, whose order is known."""
+    folders = (part.lower() for part in Path(file).parts[:-1])
+    ours = tif.pixels.dtype == np.uint16 and tif.pixels.shape[-1] == 4
+    return ours and any(folder.startswith(_FOLDERS) for folder in folders)
 
 
 def _letters(tif: Tif, order: str | None, file: str) -> tuple[str, int | None]:

@@ -24,7 +24,7 @@ from amazon_ml.data.readers.named import (
     names_in,
     open_file,
 )
-from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of, warn_of_unused
 from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -191,6 +191,8 @@ def _fit_named(
         sample.look_for_nodata(whole)
     given = None if config.tif_limits is None else _given_limits(config.tif_limits, source)
     limits, ranges = limits_of(sample, given, drawn[0])
+    if given is not None:
+        warn_of_unused(given, limits)
     sample.report("tiles", len(drawn))
     expected = Expected(ranges=ranges, nodata=tuple(sorted(sample.nodata)))
     scaled = {name: limits[name] for name in source.scaled if name in limits} if given is None else given

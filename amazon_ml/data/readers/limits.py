@@ -13,11 +13,11 @@ import pandas as pd
 
 from amazon_ml.data.config import MAX_PIXELS, RgbSource
 from amazon_ml.data.readers.band_names import UNNAMED
-from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, without_alpha
+from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, is_of_competition, without_alpha
 from amazon_ml.data.readers.bands import RGB, Expected, TileReader, need_tif, no_valid_pixel, split_rgb
 from amazon_ml.data.readers.headers import read_header
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, read_picture
-from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of, warn_of_unused
 from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif
 from amazon_ml.data.readers.values import empty_bands
 from amazon_ml.errors import InputError, listed
@@ -89,6 +89,8 @@ def fit_reader(
             nodata=tuple(sorted({*fitted.nodata, *of_images.nodata})),
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
+    if given is not None and (tifs or images):
+        warn_of_unused(given, fitted.limits)
     limits_used = fitted.limits if given is None else given
     reader = TileReader(bands, limits_used, fitted.order or order, rgb_source, expected, max_pixels)
     warn_of_empty_bands(reader, tiles)
@@ -217,6 +219,7 @@ class _Orders:
     def __init__(self, given: str | None) -> None:
         self.given, self.order, self.declared, self.first = given, given, "", ""
         self.believed: bool | None = None
+        self.known = False
 
     def add(self, tif: Tif, file: str) -> bool:
         """Check the bands of a file; False for a file to skip, whose transparency is all zeros and shows nothing."""
@@ -230,7 +233,7 @@ class _Orders:
                 declared if declared.strip(UNNAMED) or tif.unclear else "",
                 alpha,
             )
-            self.order = self.given or find_order(tif, file)
+            self.order, self.known = self.given or find_order(tif, file), is_of_competition(tif, file)
         elif self.given is None and (found := find_order(tif, file)) != self.order:
             raise InputError(
                 f"TIFs differ in their bands: {self.first} holds {self.order}, this file {found}", file=file,
@@ -243,12 +246,22 @@ class _Orders:
         if not self.first:
             raise InputError("no TIF has a valid pixel: their transparency is 0 everywhere", option="data.tif_order",
                              remedy="name their bands with `data.tif_order`")  # fmt: skip
-        if self.given is None and self.declared:
+        if self.given is not None:
+            return
+        if self.declared:
             log.info("TIFs name their bands %s, which sets their order%s", ", ".join(self.declared),
                      "; transparent pixels are masked" if self.believed else "")  # fmt: skip
-        elif self.given is None and self.believed is False:
-            log.info("TIFs name a band transparency that holds data, so the names of their bands are ignored; the "
-                     "order is %s", self.order)  # fmt: skip
+            return
+        what = (
+            "name a band transparency that holds data, so the names of their bands are ignored"
+            if self.believed is False
+            else "do not name their bands"
+        )
+        if self.known:
+            log.info("TIFs %s; the order is %s, as in the competition", what, self.order)
+        else:
+            log.warning("TIFs such as %s %s; the order is taken for %s by their number alone. If it is another, name "
+                        "it with `data.tif_order`", self.first, what, self.order)  # fmt: skip
 
 
 def _depth(images: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from amazon_ml.data.readers.band_names import UNNAMED
 from amazon_ml.data.readers.band_order import Bands, both, without_values
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Mask, Raw, read_picture
 from amazon_ml.data.readers.indices import INDICES
-from amazon_ml.data.readers.sensors import common_names, find_name, find_spelling, is_alpha
+from amazon_ml.data.readers.sensors import common_names, find_name, find_spelling, is_alpha, meanings
 from amazon_ml.data.readers.tif import Tif, is_mask, open_tif, valid_values
 from amazon_ml.errors import InputError
 
@@ -120,7 +120,7 @@ class NamedBands:
         if self.names and self.layers and opened.descriptions != self.described:
             _check_agree(self.names, opened.descriptions, path)
         shown = None if alpha is None else opened.pixels[..., alpha] != 0
-        pixels, valid = {}, {}
+        pixels, valid, scales = {}, {}, {}
         for band in self.needed:
             found = find_spelling(band, names)
             if found is None:
@@ -128,10 +128,12 @@ class NamedBands:
             at = names.index(found)
             pixels[band] = opened.pixels[..., at]
             valid[band] = both(None if opened.valid is None else opened.valid[..., at], shown)
-        return Bands(pixels, valid)
+            if opened.scales:
+                scales[band] = opened.scales[at]
+        return Bands(pixels, valid, scales)
 
     def _of_files(self, files: Mapping[str, str], max_pixels: int) -> tuple[Bands, dict[str, str]]:
-        pixels, valid = {}, {}
+        pixels, valid, scales = {}, {}, {}
         for band in self.needed:
             file = files[band]
             try:
@@ -149,7 +151,9 @@ class NamedBands:
             shown = None if alpha is None else opened.pixels[..., alpha] != 0
             pixels[band] = opened.pixels[..., at]
             valid[band] = both(None if opened.valid is None else opened.valid[..., at], shown)
-        return Bands(pixels, valid), dict(files)
+            if opened.scales:
+                scales[band] = opened.scales[at]
+        return Bands(pixels, valid, scales), dict(files)
 
     def _check_layers(self, bands: Bands, files: Mapping[str, str]) -> None:
         """Check type and resolution of each band; without layers, only that the bands show one place."""
@@ -328,11 +332,19 @@ def _names_of(opened: Tif, given: Sequence[str], file: str) -> tuple[list[str], 
 
 
 def contradiction(given: Sequence[str], described: Sequence[str]) -> tuple[str, str] | None:
-    """Find a band that a file describes as one, and `given` names as another that the file has elsewhere."""
-    for at, text in enumerate(described[: len(given)]):
+    """Find a band that a file describes as one, and `given` names as another.
+
+    Either `given` has the description elsewhere, or both name another light, such as B02 and red.
+    """
+    lights, given_lights = meanings(described), meanings(given)
+    for text, name in zip(described, given, strict=False):
         named = find_spelling(text, given) if text else None
-        if named is not None and named != given[at]:
-            return text, given[at]
+        if named is not None and named != name:
+            return text, name
+        light, given_light = lights[text], given_lights[name]
+        # The narrow near infrared of Sentinel-2 lies within the wide one.
+        if light and given_light and light != given_light and {light, given_light} != {"nir", "nir08"}:
+            return text, name
     return None
 
 

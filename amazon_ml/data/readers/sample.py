@@ -1,6 +1,7 @@
 """Random values of the bands of some tiles, and the limits that scale them to 8 bits."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Raw
-from amazon_ml.data.readers.tif import Tif, undeclared_nodata
+from amazon_ml.data.readers.tif import UNSCALED, Tif, undeclared_nodata
 from amazon_ml.data.readers.values import PERCENTILES, squeezed, values_alone
 from amazon_ml.errors import InputError
 
@@ -22,18 +23,23 @@ SAMPLE_TILES, SAMPLE_PIXELS = 500, 4096
 
 @dataclass
 class Sample:
-    """Random values of each band, tile by tile, with the share of valid pixels of each tile."""
+    """Random values of each band, tile by tile, with the share of valid pixels of each tile.
+
+    `scales` holds a band and a file for each scale and offset that files declare.
+    """
 
     drawn: dict[str, list[Raw]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
     nodata: dict[float, int] = field(default_factory=dict)
+    scales: dict[tuple[float, float], tuple[str, str]] = field(default_factory=dict)
 
     def add(self, bands: Bands, file: str, rng: np.random.Generator) -> None:
         """Draw values from the bands of a tile; 8-bit values need no limits."""
         for letter, band in bands.pixels.items():
             self.dtypes.setdefault(str(band.dtype), file)
+            self.scales.setdefault(bands.scales.get(letter, UNSCALED), (letter, file))
             if band.dtype == np.uint8:
                 continue
             valid = bands.valid[letter]
@@ -50,10 +56,17 @@ class Sample:
             self.nodata[value] = self.nodata.get(value, 0) + 1
 
     def report(self, what: str, tiles: int) -> None:
-        """Warn of values that mean "no data"."""
+        """Warn of values that mean "no data", and of scales and offsets in the files that change what values mean."""
         for value, count in self.nodata.items():
             log.warning("%d of %d %s hold %g on half of their border or more, and declare no nodata value; pixels "
                         "with it in all bands are masked", count, tiles, what, value)  # fmt: skip
+        # One scale without an offset, for all bands of all tiles, changes neither levels by percentiles nor an index.
+        if len(self.scales) > 1 or any(offset for _, offset in self.scales):
+            found = [f"{scale:g} and {offset:g} for band {band} of {file}"
+                     for (scale, offset), (band, file) in list(self.scales.items())[:3]]  # fmt: skip
+            log.warning("%s declare a scale and an offset, such as %s. They are not applied: indices, and tiles with "
+                        "other ones, are compared by their stored values. Apply them with gdal_translate -unscale "
+                        "-ot Float32", what, "; ".join(found))  # fmt: skip
 
     def pixels(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return values of each band; every valid pixel had the same chance to be drawn."""
@@ -97,6 +110,14 @@ def limits_of(sample: Sample, given: Limits | None, file: str) -> tuple[Limits, 
         if problem:
             log.warning("%s", problem)
     return limits, ranges
+
+
+def warn_of_unused(given: Limits, scaled: Iterable[str]) -> None:
+    """Warn of given limits of bands that are not scaled, since their values have 8 bits."""
+    unused = [band for band in given if band not in set(scaled)]
+    if unused:
+        log.warning("`data.tif_limits` changes nothing for %s: no file that is read has more than 8 bits there, and "
+                    "values of 8 bits are not scaled", ", ".join(unused))  # fmt: skip
 
 
 def _check_alone(sample: Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:

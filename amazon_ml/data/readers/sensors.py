@@ -44,6 +44,9 @@ _SPELLINGS = {
 }
 _COMMON = {text: name for name, others in _SPELLINGS.items() for text in (name, *others)}
 _NUMBERED = re.compile(r"(?:SR_)?B0*(\d{1,2}A?)(?![0-9a-z])", re.IGNORECASE)
+#: The number of any sensor's band, such as B3N of ASTER; and the descriptions that GDAL gives to Sentinel-2.
+_ANY_NUMBER = re.compile(r"(?:SR_)?B\d", re.IGNORECASE)
+_BY_GDAL = re.compile(r"B\d{1,2}A?, central wavelength \d+ nm", re.IGNORECASE)
 
 
 def spelled(name: str) -> str:
@@ -134,8 +137,19 @@ def _numbers(names: Iterable[str]) -> Mapping[str, str]:
         if "B6" in codes:
             return _LANDSAT_8
         return _LANDSAT_4 if codes == _LANDSAT_4.keys() else {}
+    if not codes or not codes <= _SENTINEL_2.keys() or any(map(_is_foreign, texts)):
+        return {}
+    if "B8A" in codes or any(map(_BY_GDAL.match, texts)):
+        return _SENTINEL_2
+    # Without B8A, zeros in front tell Sentinel-2 from Landsat and its copies, but not names that only count the bands.
+    # Landsat in the HLS set has B01 to B11 with zeros, but neither B08 nor B12.
     padded = any(re.match(r"B0\d", text, re.IGNORECASE) for text in texts)
-    # Landsat in the HLS set has B01 to B11 with zeros in front, but neither B08, B8A nor B12.
-    if codes & {"B8A", "B12"} or (padded and "B8" in codes) or codes <= {"B2", "B3", "B4", "B8"}:
+    counted = len(codes) > 1 and codes == {f"B{at + 1}" for at in range(len(codes))}
+    if padded and not counted and (codes & {"B8", "B12"} or codes <= {"B2", "B3", "B4"}):
         return _SENTINEL_2
     return {}
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether a text begins like the number of a band, and is none of Sentinel-2 or Landsat, such as B3N."""
+    return _ANY_NUMBER.match(text) is not None and _NUMBERED.match(text) is None

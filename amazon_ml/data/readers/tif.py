@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.config import MAX_PIXELS
-from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, letters_of
+from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, join_colours
 from amazon_ml.data.readers.headers import check_pixels
 from amazon_ml.data.readers.images import Mask, Picture, Raw, check_file
 from amazon_ml.data.readers.plain_tif import PlainTif, read_plain
@@ -18,6 +18,8 @@ from amazon_ml.runtime.regular_files import read_regular
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+#: Scale and offset of a band that declares none.
+UNSCALED = (1.0, 0.0)
 _INTERPRETED = {"red": "r", "green": "g", "blue": "b", "nir": "n", "alpha": ALPHA}
 #: Colour interpretations whose values are not the brightness of a band.
 _FOREIGN = {"palette", "hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr"}
@@ -45,6 +47,8 @@ class Tif(NamedTuple):
         Descriptions of the bands, where they hold names and none of these is known.
     descriptions
         The description of each band, ``""`` where there is none; empty for other files than TIFs.
+    scales
+        Scale and offset that the file declares for each band, which are not applied; empty where it declares none.
     """
 
     pixels: Raw
@@ -52,6 +56,7 @@ class Tif(NamedTuple):
     declared: str
     unclear: tuple[str, ...] = ()
     descriptions: tuple[str, ...] = ()
+    scales: tuple[tuple[float, float], ...] = ()
 
     @property
     def alpha(self) -> int | None:
@@ -107,13 +112,15 @@ def open_tif(path: Path, max_pixels: int = MAX_PIXELS) -> Tif:
                 bands = file.read()
                 _check_bits(path, file, bands)
                 descriptions = file.descriptions
+                scales = tuple(zip(map(float, file.scales), map(float, file.offsets), strict=True))
                 masks = [file.read_masks(band + 1) for band in _masked_bands(file)] or None
     except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:
         problem = f"this is not a TIF that can be read ({error})"
         raise InputError(problem, file=path, remedy="download it again") from None
     values = np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     texts = tuple((text or "").strip() for text in descriptions)
-    return Tif(values, valid_values(values, masks), *_declared(descriptions, interpreted), texts)
+    scales = () if set(scales) == {UNSCALED} else scales
+    return Tif(values, valid_values(values, masks), *_declared(descriptions, interpreted), texts, scales)
 
 
 def _plain(path: Path, max_pixels: int) -> PlainTif | None:
@@ -226,10 +233,4 @@ def valid_values(values: Raw, masks: list[Any] | None = None) -> Mask | None:
 
 def _declared(descriptions: tuple[str | None, ...], interpreted: list[str]) -> tuple[str, tuple[str, ...]]:
     """Name each band by its description, or by its colour interpretation if no description has a name."""
-    described, unclear = letters_of(descriptions)
-    by_colour = [_INTERPRETED.get(name, UNNAMED) for name in interpreted]
-    if unclear or any(letter in "rgbn" for letter in described):
-        pairs = zip(described, by_colour, strict=True)
-        letters = "".join(other if own == UNNAMED and other == ALPHA else own for own, other in pairs)
-        return letters, () if any(letter in "rgbn" for letter in letters) else unclear
-    return "".join(by_colour), ()
+    return join_colours(descriptions, [_INTERPRETED.get(name, UNNAMED) for name in interpreted])
