@@ -73,7 +73,10 @@ def describes_one_tile(path: Path, tags_key: str) -> bool:
     return False
 
 
-def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0) -> Records:
+def read_tile_files(
+    paths: Sequence[Path], tags_key: str, min_share: float = 0.0, *, name_key: str | None = None,
+    split_key: str | None = None,
+) -> Records:  # fmt: skip
     """Read a JSON for each tile, whose name is that of its folder, as BigEarthNet 1 has them.
 
     Parameters
@@ -84,18 +87,22 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
         Key of the list of tags in each.
     min_share
         Least share of a tag that counts.
+    name_key
+        Key of the name of the tile; None takes the name of the folder.
+    split_key
+        Key of the published split of the tile; None where the files say none.
 
     Returns
     -------
-    Records of ``image_name`` and ``tags``; their lines are the numbers of the files, from 1.
+    Records of the name, the tags and, with `split_key`, the split; their lines are the numbers of the files, from 1.
 
     Raises
     ------
     InputError
-        If a file is something else.
+        If a file is something else, or lacks a key.
     """
 
-    def cell(path: Path) -> str:
+    def cells(path: Path) -> list[str]:
         check_regular(path)
         try:
             content = json.loads(path.read_bytes())
@@ -105,12 +112,28 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
             raise no_json(path, error) from None
         if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
             raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
-        return _cell(content[tags_key], path, 1, min_share)
+        name = path.parent.name if name_key is None else _text_of(content, name_key, path, "data.name_column")
+        split = [] if split_key is None else [_text_of(content, split_key, path, "data.split_column")]
+        return [name, _cell(content[tags_key], path, 1, min_share), *split]
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        cells = list(pool.map(cell, paths, chunksize=64))
-    rows = [(number, [path.parent.name, text]) for number, (path, text) in enumerate(zip(paths, cells, strict=True), 1)]
-    return Records(paths[0], [_NAME, _TAGS], 0, rows, [], frozenset())
+        rows = list(enumerate(pool.map(cells, paths, chunksize=64), start=1))
+    header = [name_key or _NAME, tags_key, *([split_key] if split_key else [])]
+    if len({title.lower() for title in header}) < len(header):
+        raise InputError(f"one key cannot hold two things: {', '.join(header)}", file=paths[0],
+                         option="data.split_column" if split_key else "data.name_column",
+                         remedy="name another key for each of name, tags and split")  # fmt: skip
+    return Records(paths[0], header, 0, rows, [], frozenset())
+
+
+def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> str:
+    """Give the text under a key of the JSON of a tile."""
+    value = content.get(key)
+    if not isinstance(value, str):
+        found = f"holds {value!r} under {key!r}, not a text" if key in content else f"has no key {key!r}"
+        raise InputError(f"the JSON {found}", file=path, option=option, remedy="correct the file, or leave the option "
+                         "out" if key in content else f"its keys are {', '.join(content)}")  # fmt: skip
+    return value
 
 
 def _read_parquet(path: Path, min_share: float) -> Records:
