@@ -121,3 +121,35 @@ def test_a_name_to_leave_out_that_means_tiles_of_two_tables_is_refused(folders: 
     exclude.write_text("image_name\n1\n")
     with refused(file=exclude, option="data.exclude", says=["1", *folders.glob("?/labels.csv")]):
         read(folders, labels_file="*/labels.csv", exclude=str(exclude))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """A folder for each split, with tiles of the same names and a table in each."""
+    for split, tags in (("train", "river field river"), ("val", "field river field"), ("test", "river river field")):
+        write_folder(tmp_path / split, tags.split())
+    return tmp_path
+
+
+def test_a_folder_called_test_is_that_of_its_table_whatever_its_tiles_are_called(parts: Path) -> None:
+    tables = {split: f"{split}/labels.csv" for split in ("train", "val", "test")}
+    catalog = read(parts, labels_file=tables)
+    assert catalog.labelled["image_name"].tolist() == [f"{split}/{i}" for split in ("train", "val") for i in range(3)]
+    assert catalog.tested["image_name"].tolist() == ["test/0", "test/1", "test/2"]
+    assert catalog.tested_targets.tolist() == [[0, 1], [0, 1], [1, 0]]
+    report = check(parts, build(ReadingConfig, {"labels_file": tables}))
+    assert report.rows == 9 and report.splits == {"train": 3, "val": 3, "test": 3}
+
+
+def test_a_folder_called_test_without_tags_keeps_its_tiles(parts: Path) -> None:
+    catalog = read(parts, labels_file={split: f"{split}/labels.csv" for split in ("train", "val")})
+    assert (len(catalog.labelled), len(catalog.tested)) == (6, 0)
+    assert files(catalog.unlabelled["path"].tolist(), parts) == ["test/0", "test/1", "test/2"]
+
+
+@pytest.mark.parametrize("start", ["", "{root}/"])
+def test_one_table_names_tiles_of_a_folder_called_test_by_their_paths(parts: Path, start: str) -> None:
+    rows = [f"{start.format(root=parts)}{split}/{i}.jpg,{'ab'[i % 2]}" for split in ("train", "test") for i in range(3)]
+    (parts / "all.csv").write_text("\n".join(["image,tags", *rows, ""]))
+    catalog = read(parts, labels_file="all.csv")
+    assert len(catalog.labelled) == 6 and catalog.unlabelled.empty
