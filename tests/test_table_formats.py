@@ -90,6 +90,20 @@ def test_columns_can_be_listed_in_another_order_and_case(root: Path) -> None:
     assert meaning(catalog) == TAGS
 
 
+def test_columns_that_are_listed_may_differ_in_case_alone(root: Path) -> None:
+    content = wide().replace("river", "Forest")
+    assert read(root, "labels.csv", content, tag_columns=["Forest", "forest"]).tags.names == ("Forest", "forest")
+
+
+def test_columns_without_a_name_that_are_empty_or_count_rows_are_passed_over(root: Path) -> None:
+    lines = wide().splitlines()
+    content = "\n".join([f",{lines[0]},", *(f"{at},{line}," for at, line in enumerate(lines[1:])), ""])
+    assert meaning(read(root, "labels.csv", content, tag_columns="all")) == TAGS
+    two = wide().splitlines(keepends=True)[:3]  # the numbers of two rows are 0 and 1
+    content = "".join([f",{two[0]}", f"0,{two[1]}", f"1,{two[2]}"])
+    assert read(root, "labels.csv", content, tag_columns="all").tags.names == COLUMNS
+
+
 def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
     content = wide().replace("\n", ",0\n").replace("bare soil,0", "bare soil,cloud", 1)
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == (*COLUMNS, "cloud")
@@ -106,6 +120,10 @@ def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
         (wide(), ["forest", "forest"], 1, ["'forest'", "twice"]),
         (wide(), ["forest", "image"], None, ["'image'"]),
         (wide().replace("river", "forest"), "all", 1, ["'forest'", "twice"]),
+        (wide().replace("river", "Forest"), "all", 1, ["'forest'", "'Forest'"]),
+        (wide().replace("river", "bare-soil"), "all", 1, ["'bare-soil'", "'bare soil'"]),
+        (wide().replace("river", ""), "all", 1, ["column 3"]),
+        (wide(on="yes", off="no").replace("forest", ""), "all", 1, ["column 2"]),
     ],
 )
 def test_what_is_no_table_of_columns_is_refused_with_its_line(
