@@ -1,6 +1,5 @@
 """Surveys the table and the file names of a folder, also where `read_catalog` raises an error."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +145,10 @@ def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _count(tiles: pd.DataFrame, place: Path) -> int:
-    # A path below the current folder, which is written as a point, does not begin with the point.
-    prefix = os.path.join(os.path.abspath(place), "")
+    # Whole paths: those below the current folder, whose own path is a point, do not begin with the point.
+    here, folder = f"{Path.cwd()}/", f"{str(place.absolute()).rstrip('/')}/"
     files = zip(tiles["path"], tiles["tif"], strict=True)
-    return sum(any(path and os.path.abspath(path).startswith(prefix) for path in pair) for pair in files)
+    return sum(
+        any(path and (path if path.startswith("/") else here + path).startswith(folder) for path in pair)
+        for pair in files
+    )
