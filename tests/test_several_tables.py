@@ -80,6 +80,18 @@ def test_a_key_that_the_json_of_a_tile_lacks_is_refused(
         read(tile_files, labels_file="*/*_labels.json", **{"name_column": "tile", **options})
 
 
+def test_a_least_share_is_refused_where_the_json_of_each_tile_has_none(tile_files: Path) -> None:
+    options = {"labels_file": "*/*_labels.json", "name_column": "tile", "min_share": 0.2}
+    with refused(option="data.min_share"):
+        read(tile_files, **options)
+    for number in range(6):
+        shares = [["river", 0.1 * number], ["field", 0.5]]
+        (tile_files / f"patch{number}" / f"{number}_labels.json").write_text(
+            json.dumps({"labels": shares, "tile": f"tile{number}"})
+        )
+    assert read(tile_files, **options).targets.tolist() == [[1, int(number >= 2)] for number in range(6)]
+
+
 def test_a_word_that_is_no_split_is_listed_with_the_file_of_its_tile(tile_files: Path) -> None:
     odd = tile_files / "patch4" / "4_labels.json"
     odd.write_text(odd.read_text().replace('"val"', '"holdout"'))

@@ -171,11 +171,29 @@ FORMATS: Mapping[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_parquet_and_json_are_read_as_they_are_meant(root: Path, name: str) -> None:
     FORMATS[name](root / name)
-    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1}
+    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1 if name == "shares.json" else 0}
     if name.startswith("texts"):
         options["tag_separator"] = ";"
     catalog = read_catalog(root, build(ReadingConfig, options))
     assert catalog.tags.names == tuple(sorted(COLUMNS))
+    assert meaning(catalog) == TAGS
+
+
+@pytest.mark.parametrize("name", [*sorted(FORMATS.keys() - {"shares.json"}), "labels.csv"])
+def test_a_least_share_is_refused_where_tags_have_no_shares(root: Path, name: str) -> None:
+    (root / "labels.csv").write_text("image,tags\n" + "".join(f"{n},{';'.join(sorted(TAGS[n]))}\n" for n in NAMES))
+    FORMATS.get(name, lambda file: file)(root / name)
+    separator = {"tag_separator": ";"} if name.startswith(("texts", "labels")) else {}
+    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1, **separator}
+    with refused(file=root / name, option="data.min_share"):
+        read_catalog(root, build(ReadingConfig, options))
+
+
+def test_one_table_of_several_may_have_no_shares(root: Path) -> None:
+    (root / "a.json").write_text(json.dumps({NAMES[0]: [["river", 0.6], ["cloud", 0.05]], NAMES[2]: [["forest", 1]]}))
+    (root / "b.json").write_text(json.dumps({n: sorted(TAGS[n]) for n in (NAMES[1], NAMES[3])}))
+    tables = [str(root / "a.json"), str(root / "b.json")]
+    catalog = read_catalog(root, build(ReadingConfig, {"labels_file": tables, "min_share": 0.1}))
     assert meaning(catalog) == TAGS
 
 

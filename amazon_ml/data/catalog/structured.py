@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 _NAME, _TAGS = "image_name", "tags"
 #: Threads that read small files: reading releases the interpreter lock.
 _THREADS = 8
+
+
+@dataclass
+class _Shares:
+    """The least share of a tag that counts, and whether a table gave any share."""
+
+    least: float
+    seen: bool = False
 
 
 def is_structured(path: Path) -> bool:
@@ -55,7 +64,8 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
     """
     check_regular(path)
     try:
-        return _READERS[path.suffix.lower()](path, min_share)
+        records = _READERS[path.suffix.lower()](path, shares := _Shares(min_share))
+        return replace(records, has_shares=shares.seen)
     except FileNotFoundError:
         raise InputError("there is no such table", file=path) from None
     except OSError as error:
@@ -101,6 +111,7 @@ def read_tile_files(
     InputError
         If a file is something else, or lacks a key.
     """
+    shares = _Shares(min_share)
 
     def cells(path: Path) -> list[str]:
         check_regular(path)
@@ -114,7 +125,7 @@ def read_tile_files(
             raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
         name = path.parent.name if name_key is None else _text_of(content, name_key, path, "data.name_column")
         split = [] if split_key is None else [_text_of(content, split_key, path, "data.split_column")]
-        return [name, _cell(content[tags_key], path, 1, min_share), *split]
+        return [name, _cell(content[tags_key], path, 1, shares), *split]
 
     with ThreadPoolExecutor(_THREADS) as pool:
         rows = list(enumerate(pool.map(cells, paths, chunksize=64), start=1))
@@ -123,7 +134,7 @@ def read_tile_files(
         raise InputError(f"one key cannot hold two things: {', '.join(header)}", file=paths[0],
                          option="data.split_column" if split_key else "data.name_column",
                          remedy="name another key for each of name, tags and split")  # fmt: skip
-    return Records(paths[0], header, 0, rows, [], frozenset())
+    return Records(paths[0], header, 0, rows, [], frozenset(), has_shares=shares.seen)
 
 
 def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> str:
@@ -136,7 +147,7 @@ def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> s
     return value
 
 
-def _read_parquet(path: Path, min_share: float) -> Records:
+def _read_parquet(path: Path, shares: _Shares) -> Records:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -148,14 +159,14 @@ def _read_parquet(path: Path, min_share: float) -> Records:
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
     columns = [
-        _plain_texts(column := table.column(name), path, min_share) or _column(column.to_pandas(), path, min_share)
+        _plain_texts(column := table.column(name), path, shares) or _column(column.to_pandas(), path, shares)
         for name in header
     ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
     return _records(path, header, 0, rows)
 
 
-def _plain_texts(column: Any, path: Path, min_share: float) -> list[str] | None:
+def _plain_texts(column: Any, path: Path, shares: _Shares) -> list[str] | None:
     """Write a column of text, or of lists of text, without a gap; None for another column."""
     import pyarrow as pa
 
@@ -173,11 +184,11 @@ def _plain_texts(column: Any, path: Path, min_share: float) -> list[str] | None:
         return texts
     ends = (whole.offsets.to_numpy() - whole.offsets[0].as_py()).tolist()
     found = [tuple(texts[start:end]) for start, end in pairwise(ends)]
-    written = {tags: _cell(tags, path, 1, min_share) for tags in set(found)}  # sets of tags repeat
+    written = {tags: _cell(tags, path, 1, shares) for tags in set(found)}  # sets of tags repeat
     return [written[tags] for tags in found]
 
 
-def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
+def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
     """Write a column as text; lists of tags repeat, and each is written once."""
     known: dict[tuple[str, ...], str] = {}
     cells = []
@@ -185,14 +196,14 @@ def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
         if isinstance(value, np.ndarray) and value.dtype == object and all(type(one) is str for one in value):
             key = tuple(value)
             if key not in known:
-                known[key] = _cell(value, path, row, min_share)
+                known[key] = _cell(value, path, row, shares)
             cells.append(known[key])
         else:
-            cells.append(value if type(value) is str else _cell(value, path, row, min_share))
+            cells.append(value if type(value) is str else _cell(value, path, row, shares))
     return cells
 
 
-def _read_json(path: Path, min_share: float) -> Records:
+def _read_json(path: Path, shares: _Shares) -> Records:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
@@ -201,16 +212,16 @@ def _read_json(path: Path, min_share: float) -> Records:
     if isinstance(content, _Pairs):
         lines = _lines(text, [name for name, _ in content.pairs])
         rows = [
-            (line, [name, _cell(_plain(value), path, line, min_share)])
+            (line, [name, _cell(_plain(value), path, line, shares)])
             for line, (name, value) in zip(lines, content.pairs, strict=True)
         ]
         return _records(path, [_NAME, _TAGS], 1, rows)
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
-        return _objects(path, content, min_share)
+        return _objects(path, content, shares)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
 
 
-def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Records:
+def _objects(path: Path, content: Sequence["_Pairs"], shares: _Shares) -> Records:
     header = [name for name, _ in content[0].pairs]
     rows = []
     for number, one in enumerate(content, start=1):
@@ -218,11 +229,11 @@ def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Recor
         if [name for name, _ in one.pairs] != header:
             found = ", ".join(name for name, _ in one.pairs)
             raise InputError(f"object {number} has the keys {found}, and the first has {', '.join(header)}", file=path)
-        rows.append((number, [_cell(_plain(values[name]), path, number, min_share) for name in header]))
+        rows.append((number, [_cell(_plain(values[name]), path, number, shares) for name in header]))
     return _records(path, header, 0, rows)
 
 
-_READERS: Mapping[str, Callable[[Path, float], Records]] = {".parquet": _read_parquet, ".json": _read_json}
+_READERS: Mapping[str, Callable[[Path, _Shares], Records]] = {".parquet": _read_parquet, ".json": _read_json}
 
 
 class _Pairs:
@@ -245,10 +256,10 @@ def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[i
     return Records(path, [name.strip() for name in header], header_line, rows, [], frozenset())
 
 
-def _cell(value: Any, path: Path, line: int, min_share: float) -> str:
+def _cell(value: Any, path: Path, line: int, shares: _Shares) -> str:
     """Write a value as the text of a cell."""
     if isinstance(value, (list, tuple, np.ndarray)):
-        return json.dumps([tag for one in value for tag in _tags(one, path, line, min_share)], ensure_ascii=False)
+        return json.dumps([tag for one in value for tag in _tags(one, path, line, shares)], ensure_ascii=False)
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, np.bool_)):
@@ -258,14 +269,14 @@ def _cell(value: Any, path: Path, line: int, min_share: float) -> str:
     raise InputError(f"a cell holds {type(value).__name__}, not text, a number or a list", file=path, line=line)
 
 
-def _tags(one: Any, path: Path, line: int, min_share: float) -> list[str]:
+def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
     """Return the tag of an entry of a list: a text, or a pair of a text and a share that is large enough."""
     if isinstance(one, str):
         return [one]
     if isinstance(one, (list, tuple, np.ndarray)) and len(one) == 2 and isinstance(one[0], str):
-        share = one[1]
+        share, shares.seen = one[1], True
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
-            return [one[0]] if share > 0 and share >= min_share else []
+            return [one[0]] if share > 0 and share >= shares.least else []
         raise InputError(f"the share of {one[0]!r} is {share!r}, not a number in 0..1", file=path, line=line)
     raise InputError(f"a list of tags holds {one!r}, neither a tag nor a pair of a tag and its share", file=path,
                      line=line)  # fmt: skip

@@ -71,6 +71,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
         return _scan_tile_files(tables, tags_key, config, joins)
     scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
     parts = [
@@ -109,6 +110,7 @@ def _scan_tile_files(
     )
     header = replace(config, name_column=records.header[0], tags_column=records.header[1])
     read = scan_table(paths[0], header, joins, records=records)
+    _check_shares([read], config.min_share)
     own = [tables[line - 1] for line in read.rows["line"]]
     rows = read.rows.assign(file=pd.Series([table.path for table in own], dtype=object), line=1)
     if config.split_column is None:
@@ -139,6 +141,14 @@ def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
             raise InputError(problem, file=read.path, line=read.records.header_line, option="data.tag_columns",
                              remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
     return first
+
+
+def _check_shares(scanned: Sequence[TagTable], min_share: float) -> None:
+    """Check that a table gives shares of tags where some are too small to count: all tags would count instead."""
+    if min_share and not any(read.records.has_shares for read in scanned):
+        raise InputError("the table gives no share of any tag, so that none is too small", file=scanned[0].path,
+                         option="data.min_share", remedy="leave `data.min_share` out, or name the table with the "
+                         "shares (`data.labels_file`)")  # fmt: skip
 
 
 def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
