@@ -182,7 +182,8 @@ def test_parquet_and_json_are_read_as_they_are_meant(root: Path, name: str) -> N
 @pytest.mark.parametrize("name", [*sorted(FORMATS.keys() - {"shares.json"}), "labels.csv"])
 def test_a_least_share_is_refused_where_tags_have_no_shares(root: Path, name: str) -> None:
     (root / "labels.csv").write_text("image,tags\n" + "".join(f"{n},{';'.join(sorted(TAGS[n]))}\n" for n in NAMES))
-    FORMATS.get(name, lambda file: file)(root / name)
+    if name in FORMATS:
+        FORMATS[name](root / name)
     separator = {"tag_separator": ";"} if name.startswith(("texts", "labels")) else {}
     options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1, **separator}
     with refused(file=root / name, option="data.min_share"):
@@ -277,3 +278,21 @@ def test_a_run_on_columns_of_tags_is_evaluated_on_tables_of_either_kind(demo_til
         scores.append({**json.loads(out.read_text()), "tiles_of": ""})
     assert scores[0] == scores[1]
     assert scores[0]["tiles"] == len(table)
+
+
+@pytest.mark.usefixtures("short_finish")
+def test_a_run_on_shares_is_evaluated_on_a_table_without_shares(demo_tiles: Path, tmp_path: Path) -> None:
+    cells = pd.read_csv(demo_tiles / "train_v2.csv", dtype=str).set_index("image_name")["tags"]
+    file, run = tmp_path / "shares.json", tmp_path / "run"
+    file.write_text(json.dumps({name: [[tag, 0.5] for tag in cell.split()] for name, cell in cells.items()}))
+    own = [f"--data.labels_file={file}", f"--data.image_dir={demo_tiles / 'train-jpg'}", "--data.min_share=0.2"]
+    assert main(["train", f"--run={run}", f"--data.root={demo_tiles}", *own, *TINY, "--trainer.max_epochs=1"]) == 0
+    scores = []
+    for labels in (file, demo_tiles / "train_v2.csv"):
+        out = tmp_path / f"{labels.stem}-scores.json"
+        words = ["evaluate", str(run / "bundle"), "--data", str(demo_tiles), "--json", str(out)]
+        words += ["--labels_file", str(labels), "--image_dir", str(demo_tiles / "train-jpg")]
+        assert main(words) == 0
+        scores.append({**json.loads(out.read_text()), "tiles_of": ""})
+    assert scores[0] == scores[1] and scores[0]["tiles"] == len(cells)
+    assert main([*words, "--overwrite", "--min_share", "0.3"]) == 2  # given for this table, where it has no effect
