@@ -329,7 +329,8 @@ def _without(
         beside = joins.find(str((table.parent / name).absolute())) if joins is not None and not alone else None
         return beside or (None if joins is None else joins.find(name))
 
-    meant: dict[str, str | None] = {name: tile_of(name) for name in names & own}
+    # To find tiles lists the folders, which one table needs only for other names.
+    meant = {name: None if alone else tile_of(name) for name in names & own}
     gone = set(meant)
     if (others := names - own) and joins is not None:  # the list names files by another path than the table
         tiles = {name: tile for name in others if (tile := joins.find(name)) is not None}
