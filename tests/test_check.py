@@ -233,6 +233,16 @@ def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
     assert report.tags == dict(zip(PLANET.names, counted.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("name", [".", "{root}", "below/.."])
+def test_tiles_are_counted_below_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "below").mkdir()
+    for number in range(4):
+        Image.fromarray(scenery(number)).save(tmp_path / "below" / f"{number}.png")
+    (tmp_path / "labels.csv").write_text("image,tags\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(4)))
+    monkeypatch.chdir(tmp_path)
+    assert list(check(Path(name.format(root=tmp_path)), ReadingConfig()).tiles.values()) == [4]
+
+
 @pytest.mark.parametrize("fault", PLANTED)
 def test_each_planted_fault_is_found_and_no_other(root: Path, fault: str) -> None:
     plant, kind, item, exclude = PLANTED[fault]

@@ -90,6 +90,20 @@ def test_columns_can_be_listed_in_another_order_and_case(root: Path) -> None:
     assert meaning(catalog) == TAGS
 
 
+def test_columns_that_are_listed_may_differ_in_case_alone(root: Path) -> None:
+    content = wide().replace("river", "Forest")
+    assert read(root, "labels.csv", content, tag_columns=["Forest", "forest"]).tags.names == ("Forest", "forest")
+
+
+def test_columns_without_a_name_that_are_empty_or_count_rows_are_passed_over(root: Path) -> None:
+    lines = wide().splitlines()
+    content = "\n".join([f",{lines[0]},", *(f"{at},{line}," for at, line in enumerate(lines[1:])), ""])
+    assert meaning(read(root, "labels.csv", content, tag_columns="all")) == TAGS
+    two = wide().splitlines(keepends=True)[:3]  # the numbers of two rows are 0 and 1
+    content = "".join([f",{two[0]}", f"0,{two[1]}", f"1,{two[2]}"])
+    assert read(root, "labels.csv", content, tag_columns="all").tags.names == COLUMNS
+
+
 def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
     content = wide().replace("\n", ",0\n").replace("bare soil,0", "bare soil,cloud", 1)
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == (*COLUMNS, "cloud")
@@ -106,6 +120,10 @@ def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
         (wide(), ["forest", "forest"], 1, ["'forest'", "twice"]),
         (wide(), ["forest", "image"], None, ["'image'"]),
         (wide().replace("river", "forest"), "all", 1, ["'forest'", "twice"]),
+        (wide().replace("river", "Forest"), "all", 1, ["'forest'", "'Forest'"]),
+        (wide().replace("river", "bare-soil"), "all", 1, ["'bare-soil'", "'bare soil'"]),
+        (wide().replace("river", ""), "all", 1, ["column 3"]),
+        (wide(on="yes", off="no").replace("forest", ""), "all", 1, ["column 2"]),
     ],
 )
 def test_what_is_no_table_of_columns_is_refused_with_its_line(
@@ -158,11 +176,30 @@ FORMATS: Mapping[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_parquet_and_json_are_read_as_they_are_meant(root: Path, name: str) -> None:
     FORMATS[name](root / name)
-    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1}
+    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1 if name == "shares.json" else 0}
     if name.startswith("texts"):
         options["tag_separator"] = ";"
     catalog = read_catalog(root, build(ReadingConfig, options))
     assert catalog.tags.names == tuple(sorted(COLUMNS))
+    assert meaning(catalog) == TAGS
+
+
+@pytest.mark.parametrize("name", [*sorted(FORMATS.keys() - {"shares.json"}), "labels.csv"])
+def test_a_least_share_is_refused_where_tags_have_no_shares(root: Path, name: str) -> None:
+    (root / "labels.csv").write_text("image,tags\n" + "".join(f"{n},{';'.join(sorted(TAGS[n]))}\n" for n in NAMES))
+    if name in FORMATS:
+        FORMATS[name](root / name)
+    separator = {"tag_separator": ";"} if name.startswith(("texts", "labels")) else {}
+    options: dict[str, Any] = {"labels_file": str(root / name), "min_share": 0.1, **separator}
+    with refused(file=root / name, option="data.min_share"):
+        read_catalog(root, build(ReadingConfig, options))
+
+
+def test_one_table_of_several_may_have_no_shares(root: Path) -> None:
+    (root / "a.json").write_text(json.dumps({NAMES[0]: [["river", 0.6], ["cloud", 0.05]], NAMES[2]: [["forest", 1]]}))
+    (root / "b.json").write_text(json.dumps({n: sorted(TAGS[n]) for n in (NAMES[1], NAMES[3])}))
+    tables = [str(root / "a.json"), str(root / "b.json")]
+    catalog = read_catalog(root, build(ReadingConfig, {"labels_file": tables, "min_share": 0.1}))
     assert meaning(catalog) == TAGS
 
 
@@ -246,3 +283,21 @@ def test_a_run_on_columns_of_tags_is_evaluated_on_tables_of_either_kind(demo_til
         scores.append({**json.loads(out.read_text()), "tiles_of": ""})
     assert scores[0] == scores[1]
     assert scores[0]["tiles"] == len(table)
+
+
+@pytest.mark.usefixtures("short_finish")
+def test_a_run_on_shares_is_evaluated_on_a_table_without_shares(demo_tiles: Path, tmp_path: Path) -> None:
+    cells = pd.read_csv(demo_tiles / "train_v2.csv", dtype=str).set_index("image_name")["tags"]
+    file, run = tmp_path / "shares.json", tmp_path / "run"
+    file.write_text(json.dumps({name: [[tag, 0.5] for tag in cell.split()] for name, cell in cells.items()}))
+    own = [f"--data.labels_file={file}", f"--data.image_dir={demo_tiles / 'train-jpg'}", "--data.min_share=0.2"]
+    assert main(["train", f"--run={run}", f"--data.root={demo_tiles}", *own, *TINY, "--trainer.max_epochs=1"]) == 0
+    scores = []
+    for labels in (file, demo_tiles / "train_v2.csv"):
+        out = tmp_path / f"{labels.stem}-scores.json"
+        words = ["evaluate", str(run / "bundle"), "--data", str(demo_tiles), "--json", str(out)]
+        words += ["--labels_file", str(labels), "--image_dir", str(demo_tiles / "train-jpg")]
+        assert main(words) == 0
+        scores.append({**json.loads(out.read_text()), "tiles_of": ""})
+    assert scores[0] == scores[1] and scores[0]["tiles"] == len(cells)
+    assert main([*words, "--overwrite", "--min_share", "0.3"]) == 2  # given for this table, where it has no effect

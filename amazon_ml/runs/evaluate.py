@@ -1,9 +1,10 @@
 """Score a run or a bundle on another labelled folder."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
@@ -94,7 +95,7 @@ def evaluate(
     def tiles_for(reader: TileReader) -> Catalog:
         options = reading_of(reader)
         if repr(options) not in catalogs:
-            catalog = read_catalog(data, ReadingConfig(**asdict(how), **options))
+            catalog = _read(data, how, options, is_inherited=not table.min_share)
             chosen = split or ("test" if len(catalog.tested) else None)
             catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
         return catalogs[repr(options)]
@@ -136,6 +137,16 @@ def evaluate(
     if json is not None:
         write_json(json, metrics)
     return metrics
+
+
+def _read(data: Path, how: TableConfig, options: Mapping[str, Any], *, is_inherited: bool) -> Catalog:
+    """Read the tiles of a folder; a least share that the run gave is dropped where the table has no shares."""
+    try:
+        return read_catalog(data, ReadingConfig(**asdict(how), **options))
+    except InputError as error:
+        if error.option != "data.min_share" or not is_inherited:
+            raise
+        return read_catalog(data, ReadingConfig(**{**asdict(how), "min_share": 0.0}, **options))
 
 
 def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) -> TableConfig:

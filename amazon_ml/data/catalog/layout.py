@@ -21,6 +21,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.by_template import files_of, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
+from amazon_ml.data.catalog.join import PathNames
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.places import find_place
@@ -119,16 +120,28 @@ def _is_test(folder: _Folder, files: BandFiles | None) -> bool:
 
 
 def untagged_folders(layout: Layout, names: pd.Series, files: BandFiles | None = None) -> list[Path]:
-    """List the test folders, without those that hold tiles of the table that no other folder has."""
+    """List the test folders, without those that hold tiles which the table names by path, or which no other has."""
     if layout.planet or not layout.tests:
         return list(layout.tests)
     elsewhere = {composed(path.stem) for path in paths_of(files, layout.places[0], layout.tests)}
     sought = {Path(name).name for name in names} - elsewhere
+    named = _folders_of([name for name in names if "/" in name], layout, files)
     return [
         folder
         for folder in layout.tests
-        if sought.isdisjoint(composed(path.stem) for path in paths_of(files, folder, below=False))
+        if folder not in named
+        and sought.isdisjoint(composed(path.stem) for path in paths_of(files, folder, below=False))
     ]
+
+
+def _folders_of(names: Sequence[str], layout: Layout, files: BandFiles | None) -> set[Path]:
+    """Find the test folders that hold files which some paths name, also where other folders have files so called."""
+    if not names:
+        return set()
+    inside = {str(path): folder for folder in layout.tests for path in paths_of(files, folder)}
+    places = (*layout.places, *dict.fromkeys(path.parent for path in layout.table_paths))
+    known = PathNames(inside, places)
+    return {folder for name in names if (folder := known.find(name)) is not None}
 
 
 def tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:

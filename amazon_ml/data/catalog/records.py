@@ -41,6 +41,8 @@ class Records:
         Lines of the rows that are among both `rows` and `faults`.
     delimiter
         Delimiter of columns.
+    has_shares
+        Whether tags have shares of the tile, in lists of JSON or Parquet.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Records:
     faults: list[Fault]
     broken: frozenset[int]
     delimiter: str = ","
+    has_shares: bool = False
 
 
 def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool = False) -> Records:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from amazon_ml.data.catalog.columns import find_column, is_title, title_keys
+from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, find_column, is_title, known_columns, title_keys
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name
@@ -19,6 +19,10 @@ from amazon_ml.errors import InputError, listed
 
 log = logging.getLogger(__name__)
 
+#: What stands between two cells of a list of names.
+_BETWEEN = re.compile(r"[,;\t|]")
+#: Titles of names in a list; ``id`` may also count rows, so that it does not decide between several columns.
+_NAMING = tuple(name for name in NAME_COLUMNS if name != "id")
 _WORDS = "write train, val (or validation) or test"
 
 
@@ -150,7 +154,7 @@ def _below(located: pd.DataFrame, folder: Path) -> "pd.Series[bool]":
 
 
 def _listed(located: pd.DataFrame, table: Path, joins: TileNames) -> "pd.Series[bool]":
-    names = _read_list(table)
+    names = _read_list(table, frozenset(located["image_name"]), joins)
     inside = located["image_name"].isin(names)
     unknown = names.difference(located.loc[inside, "image_name"])
     if unknown:  # the list names files in another way than the table
@@ -161,10 +165,29 @@ def _listed(located: pd.DataFrame, table: Path, joins: TileNames) -> "pd.Series[
     return inside
 
 
-def _read_list(table: Path) -> frozenset[str]:
-    """Read the first cell of each line of a list, without a header."""
-    names = [clean_name(re.split(r"[,;\t|]", line)[0].strip().strip('"')) for line in read_text(table).splitlines()]
-    titles = title_keys(())
-    if names and is_title(names[0], titles):
-        names = names[1:]
-    return frozenset(filter(None, names))
+def _read_list(table: Path, tiles: frozenset[str], joins: TileNames) -> frozenset[str]:
+    """Read the names of a list, with or without a header, from the column that holds them."""
+    lines = [(number, line) for number, line in enumerate(read_text(table).splitlines(), start=1) if line.strip()]
+    rows = [[clean_name(cell.strip().strip('"')) for cell in _BETWEEN.split(line)] for _, line in lines]
+    if not rows:
+        return frozenset()
+
+    def means_tile(name: str) -> bool:
+        return bool(name) and (name in tiles or joins.find(name) is not None)
+
+    first, titles = rows[0], title_keys(())
+    others = [cell for cell in first if not is_title(cell, titles)]
+    has_header = len(others) < len(first) and not any(map(means_tile, others))
+    known = known_columns(first, _NAMING) if has_header else []
+    rows = rows[1:] if has_header else rows
+    tags = known_columns(first, TAGS_COLUMNS) if has_header else []
+    columns = known or [at for at in range(max(map(len, rows), default=0)) if at not in tags]
+    joined = [at for at in columns if any(means_tile(row[at]) for row in rows if len(row) > at)]
+    if len(joined) > 1 and not known:
+        row = next(row for row in rows if len(row) > max(joined))
+        raise InputError(f"several columns of the list name tiles: {listed([repr(row[at]) for at in joined])}",
+                         file=table, line=lines[len(lines) - len(rows)][0], option="data.splits",
+                         remedy="write a header such as image_name above the names, or keep their column "
+                         "alone")  # fmt: skip
+    chosen = next(iter((*joined, *columns)), 0)
+    return frozenset(row[chosen] for row in rows if len(row) > chosen) - {""}

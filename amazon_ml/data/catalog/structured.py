@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 _NAME, _TAGS = "image_name", "tags"
 #: Threads that read small files: reading releases the interpreter lock.
 _THREADS = 8
+
+
+@dataclass
+class _Shares:
+    """The least share of a tag that counts, and whether a table gave any share."""
+
+    least: float
+    seen: bool = False
 
 
 def is_structured(path: Path) -> bool:
@@ -55,7 +64,8 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
     """
     check_regular(path)
     try:
-        return _READERS[path.suffix.lower()](path, min_share)
+        records = _READERS[path.suffix.lower()](path, shares := _Shares(min_share))
+        return replace(records, has_shares=shares.seen)
     except FileNotFoundError:
         raise InputError("there is no such table", file=path) from None
     except OSError as error:
@@ -73,7 +83,10 @@ def describes_one_tile(path: Path, tags_key: str) -> bool:
     return False
 
 
-def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0) -> Records:
+def read_tile_files(
+    paths: Sequence[Path], tags_key: str, min_share: float = 0.0, *, name_key: str | None = None,
+    split_key: str | None = None,
+) -> Records:  # fmt: skip
     """Read a JSON for each tile, whose name is that of its folder, as BigEarthNet 1 has them.
 
     Parameters
@@ -84,18 +97,23 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
         Key of the list of tags in each.
     min_share
         Least share of a tag that counts.
+    name_key
+        Key of the name of the tile; None takes the name of the folder.
+    split_key
+        Key of the published split of the tile; None where the files say none.
 
     Returns
     -------
-    Records of ``image_name`` and ``tags``; their lines are the numbers of the files, from 1.
+    Records of the name, the tags and, with `split_key`, the split; their lines are the numbers of the files, from 1.
 
     Raises
     ------
     InputError
-        If a file is something else.
+        If a file is something else, or lacks a key.
     """
+    shares = _Shares(min_share)
 
-    def cell(path: Path) -> str:
+    def cells(path: Path) -> list[str]:
         check_regular(path)
         try:
             content = json.loads(path.read_bytes())
@@ -105,15 +123,31 @@ def read_tile_files(paths: Sequence[Path], tags_key: str, min_share: float = 0.0
             raise no_json(path, error) from None
         if not isinstance(content, dict) or not isinstance(content.get(tags_key), list):
             raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
-        return _cell(content[tags_key], path, 1, min_share)
+        name = path.parent.name if name_key is None else _text_of(content, name_key, path, "data.name_column")
+        split = [] if split_key is None else [_text_of(content, split_key, path, "data.split_column")]
+        return [name, _cell(content[tags_key], path, 1, shares), *split]
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        cells = list(pool.map(cell, paths, chunksize=64))
-    rows = [(number, [path.parent.name, text]) for number, (path, text) in enumerate(zip(paths, cells, strict=True), 1)]
-    return Records(paths[0], [_NAME, _TAGS], 0, rows, [], frozenset())
+        rows = list(enumerate(pool.map(cells, paths, chunksize=64), start=1))
+    header = [name_key or _NAME, tags_key, *([split_key] if split_key else [])]
+    if len({title.lower() for title in header}) < len(header):
+        raise InputError(f"one key cannot hold two things: {', '.join(header)}", file=paths[0],
+                         option="data.split_column" if split_key else "data.name_column",
+                         remedy="name another key for each of name, tags and split")  # fmt: skip
+    return Records(paths[0], header, 0, rows, [], frozenset(), has_shares=shares.seen)
 
 
-def _read_parquet(path: Path, min_share: float) -> Records:
+def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> str:
+    """Give the text under a key of the JSON of a tile."""
+    value = content.get(key)
+    if not isinstance(value, str):
+        found = f"holds {value!r} under {key!r}, not a text" if key in content else f"has no key {key!r}"
+        raise InputError(f"the JSON {found}", file=path, option=option, remedy="correct the file, or leave the option "
+                         "out" if key in content else f"its keys are {', '.join(content)}")  # fmt: skip
+    return value
+
+
+def _read_parquet(path: Path, shares: _Shares) -> Records:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -125,14 +159,14 @@ def _read_parquet(path: Path, min_share: float) -> Records:
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
     columns = [
-        _plain_texts(column := table.column(name), path, min_share) or _column(column.to_pandas(), path, min_share)
+        _plain_texts(column := table.column(name), path, shares) or _column(column.to_pandas(), path, shares)
         for name in header
     ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
     return _records(path, header, 0, rows)
 
 
-def _plain_texts(column: Any, path: Path, min_share: float) -> list[str] | None:
+def _plain_texts(column: Any, path: Path, shares: _Shares) -> list[str] | None:
     """Write a column of text, or of lists of text, without a gap; None for another column."""
     import pyarrow as pa
 
@@ -150,11 +184,11 @@ def _plain_texts(column: Any, path: Path, min_share: float) -> list[str] | None:
         return texts
     ends = (whole.offsets.to_numpy() - whole.offsets[0].as_py()).tolist()
     found = [tuple(texts[start:end]) for start, end in pairwise(ends)]
-    written = {tags: _cell(tags, path, 1, min_share) for tags in set(found)}  # sets of tags repeat
+    written = {tags: _cell(tags, path, 1, shares) for tags in set(found)}  # sets of tags repeat
     return [written[tags] for tags in found]
 
 
-def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
+def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
     """Write a column as text; lists of tags repeat, and each is written once."""
     known: dict[tuple[str, ...], str] = {}
     cells = []
@@ -162,14 +196,14 @@ def _column(values: pd.Series, path: Path, min_share: float) -> list[str]:
         if isinstance(value, np.ndarray) and value.dtype == object and all(type(one) is str for one in value):
             key = tuple(value)
             if key not in known:
-                known[key] = _cell(value, path, row, min_share)
+                known[key] = _cell(value, path, row, shares)
             cells.append(known[key])
         else:
-            cells.append(value if type(value) is str else _cell(value, path, row, min_share))
+            cells.append(value if type(value) is str else _cell(value, path, row, shares))
     return cells
 
 
-def _read_json(path: Path, min_share: float) -> Records:
+def _read_json(path: Path, shares: _Shares) -> Records:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
@@ -178,16 +212,16 @@ def _read_json(path: Path, min_share: float) -> Records:
     if isinstance(content, _Pairs):
         lines = _lines(text, [name for name, _ in content.pairs])
         rows = [
-            (line, [name, _cell(_plain(value), path, line, min_share)])
+            (line, [name, _cell(_plain(value), path, line, shares)])
             for line, (name, value) in zip(lines, content.pairs, strict=True)
         ]
         return _records(path, [_NAME, _TAGS], 1, rows)
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
-        return _objects(path, content, min_share)
+        return _objects(path, content, shares)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
 
 
-def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Records:
+def _objects(path: Path, content: Sequence["_Pairs"], shares: _Shares) -> Records:
     header = [name for name, _ in content[0].pairs]
     rows = []
     for number, one in enumerate(content, start=1):
@@ -195,11 +229,11 @@ def _objects(path: Path, content: Sequence["_Pairs"], min_share: float) -> Recor
         if [name for name, _ in one.pairs] != header:
             found = ", ".join(name for name, _ in one.pairs)
             raise InputError(f"object {number} has the keys {found}, and the first has {', '.join(header)}", file=path)
-        rows.append((number, [_cell(_plain(values[name]), path, number, min_share) for name in header]))
+        rows.append((number, [_cell(_plain(values[name]), path, number, shares) for name in header]))
     return _records(path, header, 0, rows)
 
 
-_READERS: Mapping[str, Callable[[Path, float], Records]] = {".parquet": _read_parquet, ".json": _read_json}
+_READERS: Mapping[str, Callable[[Path, _Shares], Records]] = {".parquet": _read_parquet, ".json": _read_json}
 
 
 class _Pairs:
@@ -222,10 +256,10 @@ def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[i
     return Records(path, [name.strip() for name in header], header_line, rows, [], frozenset())
 
 
-def _cell(value: Any, path: Path, line: int, min_share: float) -> str:
+def _cell(value: Any, path: Path, line: int, shares: _Shares) -> str:
     """Write a value as the text of a cell."""
     if isinstance(value, (list, tuple, np.ndarray)):
-        return json.dumps([tag for one in value for tag in _tags(one, path, line, min_share)], ensure_ascii=False)
+        return json.dumps([tag for one in value for tag in _tags(one, path, line, shares)], ensure_ascii=False)
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, np.bool_)):
@@ -235,14 +269,14 @@ def _cell(value: Any, path: Path, line: int, min_share: float) -> str:
     raise InputError(f"a cell holds {type(value).__name__}, not text, a number or a list", file=path, line=line)
 
 
-def _tags(one: Any, path: Path, line: int, min_share: float) -> list[str]:
+def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
     """Return the tag of an entry of a list: a text, or a pair of a text and a share that is large enough."""
     if isinstance(one, str):
         return [one]
     if isinstance(one, (list, tuple, np.ndarray)) and len(one) == 2 and isinstance(one[0], str):
-        share = one[1]
+        share, shares.seen = one[1], True
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
-            return [one[0]] if share > 0 and share >= min_share else []
+            return [one[0]] if share > 0 and share >= shares.least else []
         raise InputError(f"the share of {one[0]!r} is {share!r}, not a number in 0..1", file=path, line=line)
     raise InputError(f"a list of tags holds {one!r}, neither a tag nor a pair of a tag and its share", file=path,
                      line=line)  # fmt: skip

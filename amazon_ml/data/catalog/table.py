@@ -1,7 +1,8 @@
 """Reads one table of names and tags, and finds all of its faults."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +35,7 @@ from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
-__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_names", "scan_table",
+__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_excluded", "read_names", "scan_table",
            "without_suffix"]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ class TagTable:
     records
         The file as a CSV.
     excluded
-        Number of rows that the list `exclude` removed.
+        Names of the rows that the list `exclude` removed.
+    meant
+        The names of that list that have rows here, with a key of the tile; None where it has no file.
     """
 
     path: Path
@@ -78,7 +81,8 @@ class TagTable:
     slips: list[str]
     phrases: list[str]
     records: Records
-    excluded: int = 0
+    excluded: frozenset[str] = frozenset()
+    meant: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def scan_table(
@@ -122,9 +126,12 @@ def scan_table(
     if config.tags_column is None:
         check_second_tags(records, others, tags_at, config.tag_separator)
     rows, faults = _rows(records, name_at, tags_at)
-    faults, before = [*faults, *split_faults], len(rows)
+    faults, excluded = [*faults, *split_faults], frozenset[str]()
+    meant: dict[str, str | None] = {}
     if config.exclude is not None:
-        rows, faults = _without(rows, faults, path, Path(config.exclude), joins, alone=alone)
+        everything = {row.name for row in rows}
+        rows, faults, meant = _without(rows, faults, path, Path(config.exclude), joins, alone=alone)
+        excluded = frozenset(everything.difference(row.name for row in rows))
 
     if not any(row.whole for row in rows):
         raise_faults(faults)
@@ -173,7 +180,7 @@ def scan_table(
     phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
     own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
     faults = [*faults, *own_two, *repeated, *column.faults, *untagged]
-    return TagTable(path, frame, column.tags, faults, slips, phrases, records, before - len(rows))
+    return TagTable(path, frame, column.tags, faults, slips, phrases, records, excluded, meant)
 
 
 def read_names(table: Path) -> list[str]:
@@ -191,6 +198,17 @@ def read_names(table: Path) -> list[str]:
         problem = f"cannot read the names: {describe_repeated(again)}"
         raise InputError(problem, file=table, line=int(again["line"].iloc[0]), remedy="keep one row of each")
     return names
+
+
+def read_excluded(table: Path) -> frozenset[str]:
+    """Read the names of the list `exclude`, which may be empty, and may name a tile twice, for two reasons.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be read.
+    """
+    return frozenset(_read_names(table, may_be_empty=True)[0])
 
 
 def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
@@ -308,21 +326,34 @@ def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], 
 
 def _without(
     rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None, *, alone: bool
-) -> tuple[list[Row], list[Fault]]:
-    names = frozenset(_read_names(exclude, may_be_empty=True)[0])  # a list may name a tile twice, for two reasons
-    unknown = names.difference(row.name for row in rows)
-    if unknown and joins is not None:  # the list names files by another path than the table
-        meant = {joins.find(name): name for name in unknown} | {None: ""}
-        found = {row.name: meant[tile] for row in rows if (tile := joins.find(row.name)) in meant and tile is not None}
-        names, unknown = names.difference(found.values()).union(found), unknown.difference(found.values())
+) -> tuple[list[Row], list[Fault], dict[str, str | None]]:
+    """Remove the rows of a list, and their faults; give the names of the list that have rows, and the tile of each."""
+    names, own = read_excluded(exclude), {row.name for row in rows}
+
+    def tile_of(name: str) -> str | None:
+        # In one of several tables a name means the file beside the table first, since others may have it, too.
+        beside = joins.find(str((table.parent / name).absolute())) if joins is not None and not alone else None
+        return beside or (None if joins is None else joins.find(name))
+
+    # To find tiles lists the folders, which one table needs only for other names.
+    meant = {name: None if alone else tile_of(name) for name in names & own}
+    gone = set(meant)
+    if (others := names - own) and joins is not None:  # the list names files by another path than the table
+        tiles = {name: tile for name in others if (tile := joins.find(name)) is not None}
+        sought = frozenset(tiles.values())
+        found = {name: tile for name in own if (tile := tile_of(name)) in sought}
+        there = frozenset(found.values())
+        gone |= found.keys()
+        meant |= {name: tile for name, tile in tiles.items() if tile in there}
+    unknown = names.difference(meant)
     if unknown and unknown == names and alone:
         raise InputError(f"the list names no tile of {table}, only {listed(sorted(unknown))}", file=exclude,
                          option="data.exclude",
                          remedy="give the list of this table, or none")  # fmt: skip
     if unknown and alone:
         log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
-    kept = [row for row in rows if row.name not in names]
+    kept = [row for row in rows if row.name not in gone]
     if not kept:
         raise InputError(f"the list excludes all {len(rows)} tiles of {table}", file=exclude, option="data.exclude")
     log.info("%s: %s excludes %d rows", table, exclude, len(rows) - len(kept))
-    return kept, [fault for fault in faults if not fault.names or not names.issuperset(fault.names)]
+    return kept, [fault for fault in faults if not fault.names or not gone.issuperset(fault.names)], meant

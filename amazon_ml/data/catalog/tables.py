@@ -14,8 +14,9 @@ from amazon_ml.data.catalog.letters import spelling
 from amazon_ml.data.catalog.repeated import merge_rows
 from amazon_ml.data.catalog.splits import find_two_splits
 from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_files
-from amazon_ml.data.catalog.table import TagTable, scan_table
+from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
 from amazon_ml.data.catalog.tags import count_tags, near_slips
+from amazon_ml.data.catalog.tiles import NAME_BY_PATH
 from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -70,6 +71,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
         return _scan_tile_files(tables, tags_key, config, joins)
     scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
     parts = [
@@ -80,9 +82,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         return replace(scanned[0], rows=parts[0])
     rows = pd.concat(parts, ignore_index=True)
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
-    if config.exclude is not None and not any(read.excluded for read in scanned):
-        raise InputError("the list names no tile of the tables", file=config.exclude, option="data.exclude",
-                         remedy="give the list of these tables, or none")  # fmt: skip
+    if config.exclude is not None:
+        _check_excluded(Path(config.exclude), scanned)
     two_splits = find_two_splits(rows)
     repeated = _repeated(rows, {name for fault in two_splits for name in fault.names})
     faults = [
@@ -104,19 +105,24 @@ def _scan_tile_files(
 ) -> TagTable:
     """Read a file for each tile; its number stands for a line until the faults are known."""
     paths = [table.path for table in tables]
-    records = read_tile_files(paths, tags_key, config.min_share)
-    header = replace(config, name_column=records.header[0], tags_column=records.header[1], split_column=None)
-    read = scan_table(paths[0], header, joins, records=records)
-    own = [tables[line - 1] for line in read.rows["line"]]
-    return replace(
-        read,
-        rows=read.rows.assign(
-            file=pd.Series([table.path for table in own], dtype=object),
-            split=pd.Series([table.split for table in own], dtype=object),
-            line=1,
-        ),
-        faults=[replace(fault, file=paths[fault.line - 1], line=1) for fault in read.faults],
+    records = read_tile_files(
+        paths, tags_key, config.min_share, name_key=config.name_column, split_key=config.split_column
     )
+    header = replace(config, name_column=records.header[0], tags_column=records.header[1])
+    read = scan_table(paths[0], header, joins, records=records)
+    _check_shares([read], config.min_share)
+    own = [tables[line - 1] for line in read.rows["line"]]
+    rows = read.rows.assign(file=pd.Series([table.path for table in own], dtype=object), line=1)
+    if config.split_column is None:
+        rows["split"] = pd.Series([table.split for table in own], dtype=object)
+    return replace(read, rows=rows, faults=[_in_its_file(fault, paths) for fault in read.faults])
+
+
+def _in_its_file(fault: Fault, paths: Sequence[Path]) -> Fault:
+    """Put a fault, whose line is the number of a file, into this file."""
+    path, numbered = paths[fault.line - 1], f"line {fault.line}: "
+    item = f"{path}: {fault.item.removeprefix(numbered)}" if fault.item.startswith(numbered) else fault.item
+    return replace(fault, file=path, line=1, item=item)
 
 
 def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
@@ -137,6 +143,30 @@ def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
     return first
 
 
+def _check_shares(scanned: Sequence[TagTable], min_share: float) -> None:
+    """Check that a table gives shares of tags where some are too small to count: all tags would count instead."""
+    if min_share and not any(read.records.has_shares for read in scanned):
+        raise InputError("the table gives no share of any tag, so that none is too small", file=scanned[0].path,
+                         option="data.min_share", remedy="leave `data.min_share` out, or name the table with the "
+                         "shares (`data.labels_file`)")  # fmt: skip
+
+
+def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
+    """Check that the list `exclude` names tiles of some table, and one tile with each name."""
+    tiles: dict[str, dict[str | None, Path]] = {}
+    for read in scanned:
+        for name, tile in read.meant.items():
+            tiles.setdefault(name, {}).setdefault(tile, read.path)
+    if not tiles:
+        raise InputError("the list names no tile of the tables", file=exclude, option="data.exclude",
+                         remedy="give the list of these tables, or none")  # fmt: skip
+    if unclear := sorted(name for name, several in tiles.items() if len(several) > 1):
+        raise InputError(f"{unclear[0]} names a tile of each of {listed(tiles[unclear[0]].values())}", file=exclude,
+                         option="data.exclude", remedy=NAME_BY_PATH)  # fmt: skip
+    if unknown := sorted(read_excluded(exclude).difference(tiles)):
+        log.warning("%s names %d tiles that the tables lack: %s", exclude, len(unknown), listed(unknown))
+
+
 def _named_apart(scanned: Sequence[TagTable], joins: TileNames | None) -> list[TagTable]:
     """Put the folder of its table before a name that stands in tables of several folders, where a file lies there."""
     folders = [read.path.parent for read in scanned]
@@ -144,7 +174,8 @@ def _named_apart(scanned: Sequence[TagTable], joins: TileNames | None) -> list[T
         return list(scanned)
     owners: dict[str, set[Path]] = {}
     for folder, read in zip(folders, scanned, strict=True):
-        for name in set(read.rows["image_name"]):
+        # Rows that the list `exclude` removed count, so that a tile keeps its name whatever the list holds.
+        for name in read.excluded.union(read.rows["image_name"]):
             owners.setdefault(name, set()).add(folder)
     return [_beside(read, folder, owners, joins) for folder, read in zip(folders, scanned, strict=True)]
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.letters import spelling
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.errors import InputError, listed
 
@@ -32,7 +33,7 @@ def join_tag_columns(
     name_at
         Position of the column of names.
     wanted
-        ``all``, which passes over columns without a name, or the names of the columns.
+        ``all``, which passes over columns without a name that count rows or are empty, or the names of the columns.
     split_at
         Position of the column of published splits; None where there is none.
 
@@ -43,12 +44,13 @@ def join_tag_columns(
     Raises
     ------
     InputError
-        If a column is missing, occurs twice, or holds something other than tags.
+        If a column is missing, occurs twice, also in another spelling, has no name, or holds something other than tags.
     """
     columns = _columns(records, name_at, wanted, split_at)
     names = [records.header[at] for at in columns]
     if wanted in ("all", ["all"]):
         _check_all_are_tags(records, columns)
+        _check_spellings(records, columns)
     rows, faults = [], []
     for line, cells in records.rows:
         values = [cells[at].strip() for at in columns]
@@ -66,6 +68,7 @@ def _columns(records: Records, name_at: int, wanted: TagColumns, split_at: int |
     header, path = records.header, records.path
     if wanted in ("all", ["all"]):
         found = [at for at, name in enumerate(header) if name and at not in (name_at, split_at)]
+        _check_nameless(records, [at for at, name in enumerate(header) if not name and at not in (name_at, split_at)])
         if not found:
             raise InputError("the table has no column beside that of the names", file=path, option="data.tag_columns")
     else:
@@ -79,6 +82,33 @@ def _columns(records: Records, name_at: int, wanted: TagColumns, split_at: int |
         raise InputError(f"the column {header[name_at]!r} holds the names of the tiles", file=path,
                          option="data.tag_columns", remedy="list the columns of tags only")  # fmt: skip
     return found
+
+
+def _check_nameless(records: Records, columns: Sequence[int]) -> None:
+    """Check that no column without a name holds a tag; one that counts rows has another number in each."""
+    whole = [(line, cells) for line, cells in records.rows if line not in records.broken]
+    for at in columns:
+        values = [cells[at].strip() for _, cells in whole]
+        if len(set(values)) < len(values) and all(map(_is_value, values)):
+            raise InputError(
+                f"column {at + 1} has no name, and holds {listed(sorted(set(values)))} as a column of a tag does",
+                file=records.path, line=records.header_line, option="data.tag_columns",
+                remedy="write the name of the tag into the header, or list the columns of tags with "
+                "`data.tag_columns`",
+            )  # fmt: skip
+
+
+def _check_spellings(records: Records, columns: Sequence[int]) -> None:
+    """Check that no two columns are one tag in two spellings; a list of columns may say that they are two."""
+    forms: dict[str, str] = {}
+    for at in columns:
+        name = records.header[at]
+        other = forms.setdefault(spelling(name), name)
+        if other != name:
+            raise InputError(f"the columns {other!r} and {name!r} are one tag in two spellings", file=records.path,
+                             line=records.header_line, option="data.tag_columns",
+                             remedy="join them, or list all columns of tags with `data.tag_columns` if they are "
+                             "two tags")  # fmt: skip
 
 
 def _find(records: Records, name: str) -> int:

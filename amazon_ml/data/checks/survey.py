@@ -145,5 +145,10 @@ def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _count(tiles: pd.DataFrame, place: Path) -> int:
+    # Whole paths: those below the current folder, whose own path is a point, do not begin with the point.
+    here, folder = f"{Path.cwd()}/", f"{str(place.absolute()).rstrip('/')}/"
     files = zip(tiles["path"], tiles["tif"], strict=True)
-    return sum(any(str(path).startswith(f"{place}/") for path in pair) for pair in files)
+    return sum(
+        any(path and (path if path.startswith("/") else here + path).startswith(folder) for path in pair)
+        for pair in files
+    )
