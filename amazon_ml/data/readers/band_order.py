@@ -68,7 +68,8 @@ def find_order(tif: Tif, file: str) -> str:
     named = [letter for letter in declared if letter != UNNAMED]
     if tif.unclear:
         raise InputError(
-            f"the file describes its bands as {', '.join(tif.unclear)}, without red, green, blue or near infrared",
+            f"the file describes its bands as {', '.join(tif.unclear)}, which does not show red, green, "
+            "blue or near infrared",
             file=file, option="data.tif_order", remedy="name them with `data.tif_order`, such as rgbn",
         )  # fmt: skip
     if len(set(named)) < len(named):
