@@ -45,9 +45,9 @@ class TolerantFiles(TileFiles):
 
     def failures(self) -> dict[int, InputError]:
         """Return the positions of the tiles that were not read, each with the reason."""
-        return {row: self._fault(row) or self._mended(row) for row in torch.nonzero(self._failed).flatten().tolist()}
+        return {row: self._fault(row) or self._repaired(row) for row in torch.nonzero(self._failed).flatten().tolist()}
 
-    def _mended(self, row: int) -> InputError:
+    def _repaired(self, row: int) -> InputError:
         problem = "the file could not be read before, and can be now"
         return InputError(problem, file=self.files(row)[0], remedy="predict it again")
 
