@@ -153,6 +153,7 @@ class ReadingConfig(TableConfig):
     tif_limits
         For each band of a TIF, by its letter or name, the values that become 0 and 255. By default percentiles 1 and 99
         of the valid pixels of up to 500 labelled tiles, which the run stores. PNGs of 16 bits use those of r, g and b.
+        ``full`` is the whole range of 16-bit integers, with `dtype` uint16, so that limits depend on no tile.
     max_pixels
         Largest number of pixels of an image file, by its header; of a TIF, four bands count as one.
     dtype
@@ -166,7 +167,7 @@ class ReadingConfig(TableConfig):
     reflectance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     rgb_source: RgbSource | None = None
     tif_order: str | None = None
-    tif_limits: dict[str, tuple[float, float]] | None = None
+    tif_limits: dict[str, tuple[float, float]] | Literal["full"] | None = None
     max_pixels: Annotated[int, Field(ge=64)] = MAX_PIXELS
     dtype: LevelType = "uint8"
 

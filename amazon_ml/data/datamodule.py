@@ -24,6 +24,7 @@ from amazon_ml.data.batches.dataset import (
     training_loader,
 )
 from amazon_ml.data.batches.sources import JoinedTiles, PackedTiles, TileFiles, TileSource
+from amazon_ml.data.batches.statistics import channel_statistics, draw_tiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import DataConfig
@@ -248,6 +249,11 @@ class PlanetDataModule(pl.LightningDataModule):
     def frequencies(self) -> torch.Tensor:
         """Share of the training tiles with each tag, for losses and the bias of the head: float32 (tags,)."""
         return torch.from_numpy(self.catalog.targets[self.train_rows]).float().mean(dim=0)
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Compute mean and standard deviation of each band, in 0..1, over training tiles of this fold, 500 at most."""
+        drawn = draw_tiles(self.train_rows, self.hparams["seed"])
+        return channel_statistics(self._source(self.catalog.labelled, labelled=True, rows=drawn))
 
     @property
     def stretch(self) -> Stretch:

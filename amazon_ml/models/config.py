@@ -43,6 +43,10 @@ class ModelConfig:
         Mean of each channel in 0..1, which is subtracted; by default that of the weights of the backbone.
     std
         Standard deviation of each channel in 0..1, the divisor; by default that of the weights of the backbone.
+    normalization
+        Where `mean` and `std` come from if they are not given: ``weights``, those that belong to the pretrained
+        weights, or ``training``, those of the training tiles of the fold (of 500 at most). They are stored with the
+        weights of the fold.
     loss
         Name of the loss: ``bce``, ``pos_weight``, ``label_smoothing``, ``focal``, ``asymmetric``, ``soft_f2`` or
         ``grouped_softmax``; it also defines how logits become probabilities.
@@ -87,6 +91,7 @@ class ModelConfig:
     progressive_resizing: dict[_Epoch, Annotated[int, Field(ge=8)]] = field(default_factory=dict)
     mean: list[float] | None = None
     std: list[_Rate] | None = None
+    normalization: Literal["weights", "training"] = "weights"
     loss: str = "bce"
     loss_args: dict[str, float | None] = field(default_factory=dict)
     lr: _Rate = 1e-3
@@ -112,4 +117,13 @@ class ModelConfig:
     def _check_weights(self) -> "ModelConfig":
         if self.weights_from is not None and self.weights is None:
             raise ValueError("weights_from says what a file of weights is: name the file with weights")
+        return self
+
+    @model_validator(mode="after")
+    def _check_normalization(self) -> "ModelConfig":
+        if self.normalization == "training":
+            if self.mean is not None or self.std is not None:
+                raise ValueError("normalization training finds mean and std: leave mean and std out")
+            if self.weights_from is not None:
+                raise ValueError("weights_from needs the scaling of its sensor: set normalization to weights")
         return self

@@ -70,5 +70,5 @@ def _of_satellites(
 
 
 def _knows_scaling(model: ModelConfig) -> bool:
-    """Whether the options give the normalisation of the input themselves."""
-    return bool(model.mean and model.std)
+    """Whether the normalisation of the input does not come from the weights."""
+    return bool(model.mean and model.std) or model.normalization == "training"

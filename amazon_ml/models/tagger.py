@@ -19,6 +19,7 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
 from amazon_ml.models.backbone_args import check_backbone_args
+from amazon_ml.models.backbone_checks import check_scaling, check_stages, try_sizes
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
@@ -46,8 +47,9 @@ class TileTagger(pl.LightningModule):
 
     By default the loss is binary cross-entropy from logits, the mean over tiles and tags (`models/losses/bce.py`).
 
-    Under a Trainer with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags and the seed of the
-    weights come from the data module, before training. Give `tags`, `size` and `in_chans` with loaders of your own.
+    Under a Trainer with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags, the statistics of
+    the channels and the seed of the weights come from the data module, before training. Give `tags`, `size` and
+    `in_chans` with loaders of your own.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ class TileTagger(pl.LightningModule):
         self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
-        self._knows_frequencies = False
+        self._knows_frequencies = self._knows_statistics = False
         self._own_size = size is not None
         self._options, self._bands = chosen, bands
         if tags is not None:
@@ -126,7 +128,7 @@ class TileTagger(pl.LightningModule):
         self.register_buffer("std", std)
         if hp["channels_last"]:
             self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._check_stages()
+        check_stages(self.backbone, hp["backbone"], hp["unfreeze"])
         self._try_sizes()  # before compiling, which would then be for the CPU
         if hp["compile"]:
             self.backbone.compile()
@@ -157,10 +159,15 @@ class TileTagger(pl.LightningModule):
         if isinstance(data, PlanetDataModule):
             self.take_data(data)
             if stage == "fit":
+                if self._lacks_statistics:
+                    self.learn_statistics(*data.statistics())
                 self.learn_frequencies(data.frequencies)
         elif not self.is_built:
             raise InputError("TileTagger has no tags", option="tags",
                              remedy="give tags=[...], or give the Trainer a PlanetDataModule")  # fmt: skip
+        elif stage == "fit" and self._lacks_statistics:
+            raise InputError("normalization training needs statistics of the tiles", option="normalization",
+                             remedy="give the Trainer a PlanetDataModule, or call learn_statistics")  # fmt: skip
         elif stage == "fit" and self.loss.needs_frequencies and not self._knows_frequencies:
             raise InputError(
                 f"the loss {self.hparams['loss']} needs the share of the training tiles with each tag", option="loss",
@@ -169,9 +176,9 @@ class TileTagger(pl.LightningModule):
 
     def take_data(self, data: PlanetDataModule) -> None:
         """Make the network for the tiles and tags of a data module, or check that it fits them."""
+        check_scaling(self._options, data.config.tif_limits)
         tags, size, in_chans = data.catalog.tags.names, data.hparams["size"], len(data.bands)
-        self.tile_dtype = data.config.dtype
-        own = self.hparams
+        self.tile_dtype, own = data.config.dtype, self.hparams
         if own["in_chans"] not in (None, in_chans):
             problem = f"TileTagger has {own['in_chans']} channels, but tiles have the bands {name_bands(data.bands)}"
             raise InputError(problem, option="in_chans", remedy="omit in_chans")
@@ -191,6 +198,27 @@ class TileTagger(pl.LightningModule):
         if own["size"] != size:
             own["size"] = size
             self._try_sizes()
+
+    @property
+    def _lacks_statistics(self) -> bool:
+        # A network that was trained before keeps its own: they belong to its weights.
+        return self.hparams["normalization"] == "training" and self._untrained and not self._knows_statistics
+
+    def learn_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set the normalisation of the input, which is stored with the weights.
+
+        Parameters
+        ----------
+        mean, std
+            Mean and standard deviation of each channel over the training tiles, in 0..1.
+        """
+        values = torch.tensor([list(mean), list(std)], dtype=self.mean.dtype, device=self.mean.device) * 255
+        if values.shape != (2, self.hparams["in_chans"]) or not (values[1] > 0).all():
+            problem = f"mean and std need {self.hparams['in_chans']} values each, and each std must be above 0"
+            raise InputError(problem, option="std")
+        self.mean.copy_(values[0])
+        self.std.copy_(values[1])
+        self._knows_statistics = True
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the loss and, before training, the bias of the head from the frequencies of the tags.
@@ -340,36 +368,9 @@ class TileTagger(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_lr)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    @torch.no_grad()
     def _try_sizes(self) -> None:
-        """Check that the backbone accepts all sizes, now instead of in the epoch that reaches them."""
         hp = self.hparams
-        self.backbone.eval()
-        for edge in sorted({hp["size"], *hp["progressive_resizing"].values()}):
-            try:
-                logits = self.backbone(torch.zeros(1, hp["in_chans"], edge, edge))
-            except Exception as error:  # each network raises its own type
-                option = "data.size" if edge == hp["size"] else "model.progressive_resizing"
-                problem = f"`{option}`: {hp['backbone']} cannot use tiles of {edge} px: {str(error).splitlines()[0]}"
-                raise InputError(problem, option=option) from error
-            if getattr(logits, "shape", None) != (1, len(hp["tags"])):
-                problem = f"{hp['backbone']} with {hp['backbone_args']} does not give one logit for each tag"
-                raise InputError(problem, option="model.backbone_args")
-        self.backbone.train()
-
-    def _check_stages(self) -> None:
-        """Check that the backbone has the stages of `unfreeze`."""
-        unfreeze = self.hparams["unfreeze"]
-        if not unfreeze:
-            return
-        if not hasattr(self.backbone, "group_matcher"):
-            raise InputError("the backbone has no stages; omit `model.unfreeze`", option="model.unfreeze")
-        there = len(stages(self.backbone))
-        if min(unfreeze) != 0 or any(count != "all" and not 1 <= count <= there for count in unfreeze.values()):
-            raise InputError(
-                f"`model.unfreeze` must give from epoch 0 on how many of the {there} stages of "
-                f"{self.hparams['backbone']} train: 1..{there}, or all", option="model.unfreeze",
-            )  # fmt: skip
+        try_sizes(self.backbone, hp["in_chans"], len(hp["tags"]), self._options, hp["size"])
 
     def _unfreeze(self) -> None:
         count = _latest(self.hparams["unfreeze"], self.current_epoch)

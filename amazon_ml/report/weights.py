@@ -58,7 +58,7 @@ another scale. If you know better, give `model.mean` and `model.std` for each ch
 `--model.weights FILE` without `--model.weights_from` takes a file for pictures, with red, green and blue, and
 normalises as timm does for this backbone; timm spreads the weights over more bands. A file with another number of
 input channels is refused, because neither its bands nor their scaling are known. If it has the bands of the run in
-their order, `model.mean` and `model.std` are enough.
+their order, `model.mean` and `model.std` are enough, or `model.normalization training`.
 
 ## When they help
 

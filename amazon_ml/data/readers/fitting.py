@@ -24,7 +24,7 @@ from amazon_ml.data.readers.named import (
     names_in,
     open_file,
 )
-from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of, warn_of_unused
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Given, Limits, Sample, limits_of, warn_of_unused
 from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,12 @@ def is_named(config: ReadingConfig) -> bool:
 
 def check_reading(config: ReadingConfig) -> None:
     """Check the options of bands that need no file."""
-    check_order(config.tif_order, config.tif_limits)
+    if config.tif_limits == "full" and config.dtype == "uint8":
+        raise InputError(
+            "`data.tif_limits` full: 256 levels are too few for the whole range of 16 bits", option="data.tif_limits",
+            remedy="set `data.dtype` to uint16, or give limits for each band",
+        )  # fmt: skip
+    check_order(config.tif_order, None if config.tif_limits == "full" else config.tif_limits)
     bands = parse_bands(config.bands)
     if not is_named(config):
         for option in ("files", "band_names", "reflectance"):
@@ -189,13 +194,15 @@ def _fit_named(
             raise no_valid_pixel(path)
         sample.add(raw, path, rng)
         sample.look_for_nodata(whole)
-    given = None if config.tif_limits is None else _given_limits(config.tif_limits, source)
+    asked = config.tif_limits
+    given: Given | None = asked if asked is None or asked == "full" else _given_limits(asked, source)
     limits, ranges = limits_of(sample, given, drawn[0])
-    if given is not None:
+    if isinstance(given, dict):
         warn_of_unused(given, limits)
     sample.report("tiles", len(drawn))
     expected = Expected(ranges=ranges, nodata=tuple(sorted(sample.nodata)))
-    scaled = {name: limits[name] for name in source.scaled if name in limits} if given is None else given
+    found = {name: limits[name] for name in source.scaled if name in limits}
+    scaled = given if isinstance(given, dict) else found
     return TileReader(bands, scaled, None, "tif", expected, config.max_pixels, source)
 
 

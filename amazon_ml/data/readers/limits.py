@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from amazon_ml.data.readers.band_order import Bands, by_letter, find_order, is_o
 from amazon_ml.data.readers.bands import RGB, Expected, TileReader, need_tif, no_valid_pixel, split_rgb
 from amazon_ml.data.readers.headers import read_header
 from amazon_ml.data.readers.images import TIF_SUFFIXES, Image, read_picture
-from amazon_ml.data.readers.sample import SAMPLE_TILES, Limits, Sample, limits_of, warn_of_unused
+from amazon_ml.data.readers.sample import SAMPLE_TILES, Given, Limits, Sample, limits_of, warn_of_unused
 from amazon_ml.data.readers.tif import Tif, as_tif, is_mask, open_tif
 from amazon_ml.data.readers.values import empty_bands
 from amazon_ml.errors import InputError, listed
@@ -51,7 +51,7 @@ def fit_reader(
     bands: tuple[str, ...],
     rgb_source: RgbSource,
     order: str | None = None,
-    limits: Mapping[str, Sequence[float]] | None = None,
+    limits: Mapping[str, Sequence[float]] | Literal["full"] | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
 ) -> TileReader:
@@ -64,7 +64,7 @@ def fit_reader(
     bands, rgb_source, order
         As `TileReader` takes them.
     limits
-        The limits (low, high) of each letter.
+        The limits (low, high) of each letter, or ``full``: the least and the largest value of the type of the files.
     seed
         Seed for drawing tiles and pixels.
     max_pixels
@@ -75,7 +75,7 @@ def fit_reader(
     InputError
         If tiles differ in bands or types, or give no sensible limits.
     """
-    given = None if limits is None else {letter: (low, high) for letter, (low, high) in limits.items()}
+    given: Given | None = limits if limits is None or limits == "full" else _by_letter(limits)
     tifs = tiles["path" if rgb_source == "tif" else "tif"].tolist() if rgb_source == "tif" or need_tif(bands) else []
     images = [path for path in tiles["path"] if not path.lower().endswith(TIF_SUFFIXES)] if rgb_source != "tif" else []
     fitted = _fit_tifs(tifs, order, given, seed, max_pixels)
@@ -89,12 +89,16 @@ def fit_reader(
             nodata=tuple(sorted({*fitted.nodata, *of_images.nodata})),
         )
     expected = Expected(depth, fitted.dtype, fitted.declared, fitted.ranges, fitted.nodata)
-    if given is not None and (tifs or images):
+    if isinstance(given, dict) and (tifs or images):
         warn_of_unused(given, fitted.limits)
-    limits_used = fitted.limits if given is None else given
+    limits_used = given if isinstance(given, dict) else fitted.limits
     reader = TileReader(bands, limits_used, fitted.order or order, rgb_source, expected, max_pixels)
     warn_of_empty_bands(reader, tiles)
     return reader
+
+
+def _by_letter(limits: Mapping[str, Sequence[float]]) -> Limits:
+    return {letter: (low, high) for letter, (low, high) in limits.items()}
 
 
 def compare_values(reader: TileReader, tiles: pd.DataFrame) -> None:
@@ -192,7 +196,7 @@ class _Fit:
     nodata: tuple[float, ...] = ()
 
 
-def _fit_tifs(files: Sequence[str], order: str | None, given: Limits | None, seed: int, max_pixels: int) -> _Fit:
+def _fit_tifs(files: Sequence[str], order: str | None, given: Given | None, seed: int, max_pixels: int) -> _Fit:
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(files))[:SAMPLE_TILES])
     sample, orders = Sample(), _Orders(order)
@@ -280,7 +284,7 @@ def _depth(images: Sequence[str]) -> str:
     return next(iter(depths), "")
 
 
-def _fit_images(images: Sequence[str], given: Limits | None, seed: int, max_pixels: int) -> _Fit:
+def _fit_images(images: Sequence[str], given: Given | None, seed: int, max_pixels: int) -> _Fit:
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(images))[:SAMPLE_TILES])
     sample = Sample()

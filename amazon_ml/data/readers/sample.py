@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from amazon_ml.errors import InputError
 log = logging.getLogger(__name__)
 
 Limits = dict[str, tuple[float, float]]
+#: Limits that are given for each band, or ``full`` for the least and the largest value of the type of the files.
+Given = Limits | Literal["full"]
 
 #: Number of tiles, and of values of each, that limits are found from.
 SAMPLE_TILES, SAMPLE_PIXELS = 500, 4096
@@ -91,25 +94,43 @@ class Sample:
         return next(iter(self.dtypes), "")
 
 
-def limits_of(sample: Sample, given: Limits | None, file: str) -> tuple[Limits, dict[str, tuple[float, float, float]]]:
-    """Return limits and ranges of each band; limits that leave too few levels are an error, or a warning if given."""
+def limits_of(sample: Sample, given: Given | None, file: str) -> tuple[Limits, dict[str, tuple[float, float, float]]]:
+    """Return fitted limits and ranges of each band.
+
+    Limits that leave too few levels are an error, or a warning if they are given.
+    """
     limits: Limits = {}
     ranges = {}
+    known = given if isinstance(given, dict) else {}
     for letter, values in sample.pixels().items():
         if not len(values):
             raise InputError(f"band {letter} holds no number in this TIF and others", file=file)
-        _check_alone(sample, letter, values, given)
+        full = _full_range(letter, sample) if given == "full" else None
+        _check_alone(sample, letter, values, fitted=full is None and letter not in known)
         low, high = np.percentile(values, PERCENTILES)
-        limits[letter] = (float(low), float(high if high > low else low + 1))
-        low, high = (given or limits).get(letter, limits[letter])
+        limits[letter] = full or (float(low), float(high if high > low else low + 1))
+        low, high = known.get(letter, limits[letter])
         share = max(float((values <= low).mean()), float((values >= high).mean()))
         ranges[letter] = (float(values.min()), float(values.max()), share)
-        if (problem := squeezed(letter, values, low, high)) and given is None:
+        if full or not (problem := squeezed(letter, values, low, high)):
+            continue
+        if given is None:
             remedy = "set `data.tif_limits`, or declare the value that means no data in the files"
             raise InputError(problem, option="data.tif_limits", remedy=remedy)
-        if problem:
-            log.warning("%s", problem)
+        log.warning("%s", problem)
     return limits, ranges
+
+
+def _full_range(letter: str, sample: Sample) -> tuple[float, float]:
+    """Return the least and the largest value of the type of a band, which must have 16 bits."""
+    dtype = sample.drawn[letter][0].dtype
+    if dtype not in (np.uint16, np.int16):
+        raise InputError(
+            f"`data.tif_limits` full: band {letter} holds {dtype} values, and full is for integers of 16 bits",
+            file=sample.files[letter][0], option="data.tif_limits",
+            remedy=f"give limits for each band, such as {{{letter}: [0, 1]}}",
+        )  # fmt: skip
+    return (0.0, 65_535.0) if dtype == np.uint16 else (-32_768.0, 32_767.0)
 
 
 def warn_of_unused(given: Limits, scaled: Iterable[str]) -> None:
@@ -120,14 +141,14 @@ def warn_of_unused(given: Limits, scaled: Iterable[str]) -> None:
                     "values of 8 bits are not scaled", ", ".join(unused))  # fmt: skip
 
 
-def _check_alone(sample: Sample, letter: str, values: npt.NDArray[np.float64], given: Limits | None) -> None:
-    """Look for values that may mean "no data": an error if limits depend on them, else a warning."""
+def _check_alone(sample: Sample, letter: str, values: npt.NDArray[np.float64], *, fitted: bool) -> None:
+    """Look for values that may mean "no data": an error if fitted limits depend on them, else a warning."""
     for alone in values_alone(values):
         problem = (
             f"band {letter}: {100 * alone.share:.2g} % of the pixels are {alone.value:g}, far away from all others, in "
             f"files such as {sample.file_with(letter, alone.value)}; it may mean no data"
         )
-        if alone.stretches and letter not in (given or {}):
+        if alone.stretches and fitted:
             remedy = f"declare it in the files (gdal_edit.py -a_nodata {alone.value:g}), or set `data.tif_limits`"
             raise InputError(f"{problem}, and it stretches the limits", option="data.tif_limits", remedy=remedy)
         log.warning("%s; declare it in the files (gdal_edit.py -a_nodata)", problem)
