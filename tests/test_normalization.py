@@ -27,7 +27,14 @@ from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.folder import Run
 
 TILES = 36
-FULL = {"bands": "rgbn", "rgb_source": "tif", "dtype": "uint16", "tif_limits": "full", "size": 24, "n_folds": 3}
+FULL: dict[str, Any] = {
+    "bands": "rgbn",
+    "rgb_source": "tif",
+    "dtype": "uint16",
+    "tif_limits": "full",
+    "size": 24,
+    "n_folds": 3,
+}
 OPTIONS = ["--data.bands=rgbn", "--data.rgb_source=tif", "--data.size=24", *ONE_BLOCK]
 HONEST = ["--data.dtype=uint16", "--data.tif_limits=full", "--model.normalization=training"]
 
