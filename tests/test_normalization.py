@@ -22,6 +22,7 @@ from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.folds.folds import read_folds
 from amazon_ml.data.readers.reader_file import read_reader
+from amazon_ml.data.readers.shown import shown_channels
 from amazon_ml.data.store.pack import pack_folder
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.folder import Run
@@ -201,3 +202,24 @@ def test_a_loader_of_ones_own_gives_no_statistics() -> None:
 
 def test_the_default_is_that_of_the_weights() -> None:
     assert ModelConfig().normalization == "weights"
+
+
+def test_pictures_show_the_range_of_the_training_tiles(run: Path) -> None:
+    reader = read_reader(Run(run).bands)
+    made = tile(3)[..., [2, 1, 0, 3]]
+    shown = shown_channels(reader, made)
+    assert shown.dtype == np.uint8
+    for at, letter in enumerate("rgbn"):
+        least, most, _ = reader.expected.ranges[letter]
+        expected = np.clip((made[..., at].astype(float) - least) / (most - least), 0, 1) * 255
+        assert np.abs(shown[..., at] - expected).max() <= 0.51
+
+
+def test_scenes_are_read_as_they_are(run: Path, tmp_path: Path) -> None:
+    scene = write_tif(tmp_path / "scene.tif", np.tile(tile(5), (2, 2, 1)), crs="EPSG:32721")
+    predictor = am.Predictor.load(run / "bundle", progress=False)
+    found = predictor.predict_scene(scene, stride=24, bands="bgrn").p
+    expected = predictor.predict_proba(tile(5)[None][..., [2, 1, 0, 3]])
+    np.testing.assert_allclose(found.reshape(4, -1), np.repeat(expected, 4, axis=0), atol=1e-6)
+    with refused(option="limits"):
+        predictor.predict_scene(scene, stride=24, bands="bgrn", limits="scene")

@@ -10,8 +10,7 @@ import PIL.Image
 
 from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.images import Image, Mask
-from amazon_ml.data.readers.scaling import narrowed
-from amazon_ml.data.readers.shown import shown_channels
+from amazon_ml.data.readers.shown import shown_channels, shown_levels
 from amazon_ml.errors import InputError
 from amazon_ml.report.page.thumbnails import shown_bands
 from amazon_ml.runtime.regular_files import check_regular
@@ -43,9 +42,9 @@ def picture_rows(windows: Windows, part: slice, factor: int) -> tuple[int, int]:
 def colours(reader: TileReader, channels: Image) -> Image:
     """Choose red, green and blue where the networks read all three, else the first three channels, or one of them.
 
-    Levels of 16 bits become those of 8 that are nearest.
+    Levels of 16 bits become those of 8 that `shown_levels` gives.
     """
-    channels = narrowed(channels)
+    channels = shown_levels(reader, channels)
     bands = list(reader.bands)
     if reader.source is None and set(RGB) <= set(bands):
         return channels[..., [bands.index(letter) for letter in RGB]]

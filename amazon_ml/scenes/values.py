@@ -14,6 +14,7 @@ from amazon_ml.data.readers.band_names import ALPHA, UNNAMED
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.bands import INDICES, RGB, TileReader, name_bands
 from amazon_ml.data.readers.images import Image
+from amazon_ml.data.readers.scaling import FULL_RANGES
 from amazon_ml.data.readers.sensors import find_name
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.placing import Mosaic
@@ -151,6 +152,11 @@ def choose_scaling(mosaic: Mosaic, needed: Needed, reader: TileReader, limits: L
     """
     dtype, path = check_one_type(mosaic)
     if limits == "scene":
+        if set(reader.limits.values()) & set(FULL_RANGES.values()):
+            raise InputError(
+                "the networks take values as they are (`data.tif_limits` full), so a scene cannot be stretched",
+                option="limits", remedy="omit it, and give a scene of the product that the tiles were made from",
+            )  # fmt: skip
         found = _percentiles(mosaic, needed)
         shown = ", ".join(f"{letter} {low:g} to {high:g}" for letter, (low, high) in found.items())
         note = (

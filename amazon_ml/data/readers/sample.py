@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Raw
+from amazon_ml.data.readers.scaling import FULL_RANGES
 from amazon_ml.data.readers.tif import UNSCALED, Tif, undeclared_nodata
 from amazon_ml.data.readers.values import PERCENTILES, squeezed, values_alone
 from amazon_ml.errors import InputError
@@ -123,14 +124,14 @@ def limits_of(sample: Sample, given: Given | None, file: str) -> tuple[Limits, d
 
 def _full_range(letter: str, sample: Sample) -> tuple[float, float]:
     """Return the least and the largest value of the type of a band, which must have 16 bits."""
-    dtype = sample.drawn[letter][0].dtype
-    if dtype not in (np.uint16, np.int16):
+    dtype = str(sample.drawn[letter][0].dtype)
+    if dtype not in FULL_RANGES:
         raise InputError(
             f"`data.tif_limits` full: band {letter} holds {dtype} values, and full is for integers of 16 bits",
             file=sample.files[letter][0], option="data.tif_limits",
             remedy=f"give limits for each band, such as {{{letter}: [0, 1]}}",
         )  # fmt: skip
-    return (0.0, 65_535.0) if dtype == np.uint16 else (-32_768.0, 32_767.0)
+    return FULL_RANGES[dtype]
 
 
 def warn_of_unused(given: Limits, scaled: Iterable[str]) -> None:

@@ -12,6 +12,8 @@ from amazon_ml.data.readers.images import Image, Raw
 #: The highest level of each type. A level of 8 bits is 257 times as large in 16 bits: 0 and 255 become 0 and 65,535.
 HIGHEST: dict[LevelType, int] = {"uint8": 255, "uint16": 65_535}
 STEPS = 257
+#: The least and the largest value of each type of 16 bits: as limits, they keep the values.
+FULL_RANGES = {"uint16": (0.0, 65_535.0), "int16": (-32_768.0, 32_767.0)}
 
 
 def scale_levels(values: Raw, low: float, high: float, dtype: LevelType = "uint8") -> Image:
