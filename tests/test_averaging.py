@@ -278,6 +278,7 @@ def test_frozen_norms_are_not_estimated() -> None:
         ({"ema": -0.1}, "ema", ["0", "-0.1"]),
         ({"swa": 0.0}, "swa", ["0", "0.0"]),
         ({"swa": 1.1}, "swa", ["1", "1.1"]),
+        ({"swa": 0.8, "warmup": 0.3}, "", ["swa", "0.8", "warmup", "0.3"]),
         ({"layer_decay": 0.0}, "layer_decay", ["0", "0.0"]),
         ({"layer_decay": 1.5}, "layer_decay", ["1", "1.5"]),
         ({"unfreeze": {1: 2}}, "model.unfreeze", ["0", "6", "test_resnet", "1..6"]),

@@ -387,6 +387,13 @@ def test_tags_that_only_stand_side_by_side_are_remarked_on(
         assert isinstance(report, Report) and "phrases" not in {finding.kind for finding in report.findings}
 
 
+def test_tags_of_lists_are_whole(tiles: Path, write: Callable[[str | bytes], Path]) -> None:
+    cells = ["['Mixed forest', 'River']", "['Mixed forest', 'River']", "['Mixed forest', 'River']", "['Lake']"]
+    catalog, report = both(tiles, table=write(plain(cells)))
+    assert isinstance(catalog, Catalog) and set(catalog.tags.names) == {"Mixed forest", "River", "Lake"}
+    assert isinstance(report, Report) and "phrases" not in {finding.kind for finding in report.findings}
+
+
 @pytest.mark.parametrize(
     "word",
     [

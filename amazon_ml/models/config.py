@@ -111,6 +111,11 @@ class ModelConfig:
     def _check_averages(self) -> "ModelConfig":
         if self.ema is not None and self.swa is not None:
             raise ValueError("cannot have both ema and swa: choose one of them")
+        if self.swa is not None and self.schedule != "constant" and self.swa > 1 - self.warmup:
+            # The learning rate stays where averaging begins, so it would never reach its highest value.
+            raise ValueError(
+                f"swa {self.swa:g} begins to average before warmup {self.warmup:g} has ended: lower one of them"
+            )
         return self
 
     @model_validator(mode="after")

@@ -177,7 +177,8 @@ def scan_table(
     untagged = [] if config.allow_untagged else find_untagged(path, frame)
     own_list = config.tags is None and path.name not in PLANET_TABLES
     slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
-    phrases = find_phrases(frame["found"].tolist()) if own_list and config.tag_separator is None else []
+    split_at_blanks = config.tag_separator is None and not column.are_lists
+    phrases = find_phrases(frame["found"].tolist()) if own_list and split_at_blanks else []
     own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
     faults = [*faults, *own_two, *repeated, *column.faults, *untagged]
     return TagTable(path, frame, column.tags, faults, slips, phrases, records, excluded, meant)

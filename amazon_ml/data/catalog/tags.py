@@ -42,12 +42,15 @@ class TagColumn:
         Whether each row is without a tag, and without another fault.
     faults
         Faults that training raises.
+    are_lists
+        Whether the cells are lists, in which it is certain where a tag ends.
     """
 
     tags: TagSet
     found: list[tuple[str, ...]]
     untagged: list[bool]
     faults: list[Fault]
+    are_lists: bool
 
 
 def read_tags(
@@ -119,7 +122,7 @@ def read_tags(
         tag_set = PLANET if tags is None else declared(given)
         faults += _unknown(table, rows, sound, tag_set)
     found = [split.get(row.cell, ()) if row.whole else tuple(split_cell(row.cell, separator)) for row in rows]
-    return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults)
+    return TagColumn(tag_set, found, [row.whole and sound.get(row.cell) == () for row in rows], faults, are_lists)
 
 
 def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:

@@ -17,6 +17,8 @@ from amazon_ml.runtime.progress import mapped
 
 #: Least share of pure black or pure white for a tile to be partly blank.
 _BLANK = 0.25
+#: Edges that differ by at most this share are nearly the same.
+_SAME_SIZE = 0.05
 
 
 def table_faults(survey: Survey) -> Iterator[Case]:
@@ -71,7 +73,7 @@ def image_faults(tiles: pd.DataFrame) -> Iterator[Case]:
     broken = tiles["fault"] != ""
     yield from _each("unreadable", tiles, broken, "fault")
     whole = tiles[~broken]
-    yield from _odd(whole, "size")
+    yield from _sizes(whole)
     yield from _odd(whole, "format")
     # A cloud may be all white; any other value that fills a tile means "no data".
     constant = whole["constant"].astype(bool) & (whole["white"] < 1)
@@ -129,6 +131,28 @@ def tif_faults(tiles: pd.DataFrame, num_workers: int, max_pixels: int) -> Iterat
     for kind, group in table[table["kind"] != ""].groupby("kind"):
         yield from _each(str(kind), group, None, "detail")
     yield from _odd(table[table["format"] != ""], "format", "tif_")
+
+
+def _sizes(tiles: pd.DataFrame) -> Iterator[Case]:
+    """Find tiles of another size than nearly all; sizes that are nearly the same are only counted.
+
+    Sets that were cropped by hand, such as UC Merced, have some tiles that are a few pixels smaller or larger.
+    """
+    counts = tiles["size"].value_counts()
+    if counts.empty:
+        return
+    usual = _edges(counts.index[0])
+    near = [size for size in counts.index if (np.abs(_edges(size) - usual) <= _SAME_SIZE * usual).all()]
+    odd = ~tiles["size"].isin(near)
+    if odd.any() and (~odd).sum() >= UNIFORM * len(tiles):
+        yield from _each("odd_sizes", tiles, odd, "size")
+        counts = counts[near]
+    if len(counts) > 1:
+        yield from (Case("mixed_sizes", f"{value}: {count:,} tiles") for value, count in counts.items())
+
+
+def _edges(size: str) -> npt.NDArray[np.float64]:
+    return np.array([float(edge) for edge in size.split(" x ")])
 
 
 def _odd(tiles: pd.DataFrame, column: str, prefix: str = "") -> Iterator[Case]:
