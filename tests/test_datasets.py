@@ -138,7 +138,6 @@ def treesatai(root: Path) -> None:
         write_tif(root / "aerial" / "60m" / name, values)
         write_tif(root / "s2" / "60m" / name, values[:6, :6, :1].astype(np.uint16))
     shares = {name: [[tag, 0.5] for tag in tags(number)] + [["Tilia", 0.05]] for number, name in enumerate(names)}
-    shares[names[-1]] = [["Tilia", 0.05]]  # no genus covers enough
     (root / "labels").mkdir()
     (root / "labels" / "TreeSatBA_v9_60m_multi_labels.json").write_text(json.dumps(shares))
     for part in ("train", "test"):
@@ -158,6 +157,18 @@ SETS: dict[str, tuple[Callable[[Path], None], tuple[int, int, int], str]] = {
     "bigearthnet-v1": (bigearthnet_v1, (19, 10, 10), r".*_(\d+)_77"),
     "treesatai": (treesatai, (30, 0, 10), r"Acer_pseudoplatanus_(\d+)_BI_NLF"),
 }
+
+
+def test_a_tile_of_treesatai_without_a_large_genus_has_no_tag(tmp_path: Path) -> None:
+    treesatai(tmp_path)
+    table = tmp_path / "labels" / "TreeSatBA_v9_60m_multi_labels.json"
+    shares = json.loads(table.read_text())
+    name = (tmp_path / "train_filenames.lst").read_text().split()[0]
+    table.write_text(json.dumps({**shares, name: [["Tilia", 0.05], ["Acer", 0.06]]}))
+    reading = RunConfig.load("datasets/treesatai", {"data.root": str(tmp_path)}).data
+    catalog = read_catalog(tmp_path, reading)
+    at = catalog.labelled["image_name"].tolist().index(Path(name).stem)
+    assert catalog.targets[at].sum() == 0 and (catalog.targets.sum(axis=1) == 0).sum() == 1
 
 
 def test_every_preset_is_tested() -> None:
