@@ -1,11 +1,13 @@
 from collections.abc import Callable
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from amazon_ml.decisions.crossfit import (
+    Rule,
     bootstrap_interval,
     cross_predict,
     score,
@@ -97,6 +99,51 @@ def test_parts_are_not_runs_of_neighbouring_tiles() -> None:
     spy = Record()
     cross_predict(Spy(spy), *named_tiles(50), parts=5)
     assert all(max(part) - min(part) > 15 for part in spy.predicted)
+
+
+class Kept(FixedThreshold):
+    """A rule that records the number of tiles of each fit, and whether a tile may stay empty after it."""
+
+    fits: ClassVar[list[tuple[int, bool]]] = []
+
+    def _fit(self, p: Floats, true: npt.NDArray[np.bool_]) -> None:
+        super()._fit(p, true)
+        self.fits.append((len(p), self.at_least_one_))
+
+
+def doubtful(untagged: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Tiles of which many reach no threshold of 0.2, and the last ones have no tag."""
+    rng = np.random.default_rng(0)
+    true = (rng.random((100, 3)) < 0.4).astype(np.uint8)
+    true[~true.any(axis=1), 0] = 1
+    true[len(true) - untagged :] = 0
+    return np.clip(np.where(true, 0.25, 0.08) + rng.normal(0, 0.08, true.shape), 0, 1), true
+
+
+@pytest.mark.parametrize("untagged", [0, 1, 3])
+@pytest.mark.parametrize(
+    "rule",
+    [Kept(), SimplestRule([("kept", Kept()), ("fixed", FixedThreshold(0.9))]), make_pipeline("passthrough", Kept())],
+    ids=["alone", "within a choice", "within a pipeline"],
+)
+def test_untagged_tiles_count_for_all_parts_alike(rule: Rule, untagged: int) -> None:
+    p, true = doubtful(untagged)
+    Kept.fits.clear()
+    predicted = cross_predict(rule, p, true)
+    assert len(Kept.fits) >= 5 and {flag for _, flag in Kept.fits} == {untagged == 0}
+    # Nothing but the flag is fitted, so no part may differ from a fit on all tiles.
+    np.testing.assert_array_equal(predicted, FixedThreshold().fit(p, true).predict(p))
+
+
+@pytest.mark.parametrize("flag", [False, True])
+def test_a_given_choice_about_empty_tiles_is_kept(flag: bool) -> None:
+    p, true = doubtful(1)
+    for rule in (
+        FixedThreshold(at_least_one=flag),
+        SimplestRule([("fixed", FixedThreshold(at_least_one=flag))], at_least_one=not flag),
+        SimplestRule([("fixed", FixedThreshold())], at_least_one=flag),
+    ):
+        assert cross_predict(rule, p, true).any(axis=1).all() == rule.fit(p, true).predict(p).any(axis=1).all() == flag
 
 
 def test_lists_are_taken_as_arrays() -> None:

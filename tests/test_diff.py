@@ -71,6 +71,37 @@ def test_tags_of_a_run_are_split_by_its_own_separator(tmp_path: Path) -> None:
     ]
 
 
+def run_of(folder: Path, separator: str) -> Path:
+    folder.mkdir()
+    write_config(folder, {"data.tag_separator": separator})
+    (folder / "provenance.json").write_text(json.dumps({"data": {"tags": {"bare soil": 1, "sand": 1}}}))
+    return as_written(folder)
+
+
+def test_a_copy_outside_of_its_run_is_split_as_the_run_does(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", ";")
+    rows = ("p,bare soil;sand", "q,bare soil")
+    inside, copy, other = write(run / "a.csv", *rows), write(tmp_path / "copy.csv", *rows), tmp_path / "other.csv"
+    write(other, "p,sand;bare soil", "q,sand")
+    for a, b in ((inside, copy), (copy, inside)):
+        assert (diff_submissions(a, b)["tiles"], diff_submissions(a, b)["differing"]) == (2, 0)
+    assert main(["submit", "diff", str(copy), str(other), "--run", str(run), "--json", str(tmp_path / "d.json")]) == 0
+    assert json.loads((tmp_path / "d.json").read_text())["changes"] == {"q": {"a": ["bare soil"], "b": ["sand"]}}
+
+
+def test_submissions_of_two_runs_are_split_by_the_separator_of_each(tmp_path: Path) -> None:
+    a = write(run_of(tmp_path / "one", ";") / "a.csv", "p,bare soil;sand")
+    b = write(run_of(tmp_path / "two", "|") / "b.csv", "p,bare soil|sand")
+    assert diff_submissions(a, b)["differing"] == 0
+
+
+def test_no_difference_is_written_over_a_file_of_the_run(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", ";")
+    a = write(tmp_path / "a.csv", "p,sand")
+    with refused(option="json"):
+        diff_submissions(a, a, run=run, json=run / "config.yaml", overwrite=True)
+
+
 @pytest.mark.parametrize(
     ("content", "line", "values"),
     [

@@ -124,6 +124,55 @@ def test_an_interval_is_that_of_resampled_tiles() -> None:
     assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.006)
 
 
+def brute_force(y: MultiHot, predicted: MultiHot, resamples: int) -> Floats:
+    """Macro F1 by scikit-learn of resampled tiles, over the tags that a resample carries."""
+    rows = np.random.default_rng(11).integers(len(y), size=(resamples, len(y)))
+    values = []
+    for drawn in rows:
+        carried = y[drawn].any(axis=0)
+        values.append(f1_score(y[drawn][:, carried], predicted[drawn][:, carried], average="macro", zero_division=0))
+    return np.array(values)
+
+
+def rare(tiles: int) -> tuple[Floats, MultiHot]:
+    """One tag that every tile carries, and nine that one tile carries; predictions that are right."""
+    y = np.zeros((tiles, 10), np.uint8)
+    y[:, 0] = 1
+    y[7 * np.arange(1, 10), np.arange(1, 10)] = 1
+    return np.where(y == 1, 0.9, 0.1), y
+
+
+def test_right_predictions_of_rare_tags_have_a_perfect_interval() -> None:
+    p, y = rare(300)
+    scores = paper_metrics(y, p, p > 0.5)["scores"]
+    for name in ("f1_macro", "f1_macro_predicted", "average_precision_macro"):
+        assert scores[name] == {"value": 1.0, "interval": [1.0, 1.0]}
+
+
+def test_macro_f1_of_rare_tags_has_the_interval_of_resampled_tiles() -> None:
+    p, y = rare(300)
+    p[7 * np.arange(1, 4), np.arange(1, 4)] = 0.1  # three are missed
+    p[:20, 5] = 0.9  # and one is seen too often
+    found = paper_metrics(y, p, p > 0.5)["scores"]
+    predicted = (p > 0.5).astype(np.uint8)
+    low, high = np.quantile(brute_force(y, predicted, 600), [0.025, 0.975])
+    for name in ("f1_macro", "f1_macro_predicted"):
+        assert found[name]["value"] == pytest.approx(f1_score(y, predicted, average="macro"), abs=1e-12)
+        assert found[name]["interval"] == pytest.approx([low, high], abs=0.03)
+        assert low < found[name]["value"] < high
+
+
+def test_a_difference_of_macro_f1_of_rare_tags_has_the_error_of_resampled_tiles() -> None:
+    p, y = rare(300)
+    other = p.copy()
+    other[7 * np.arange(1, 5), np.arange(1, 5)] = 0.1
+    found = paired_metrics(y, [p, other], [p > 0.5, other > 0.5])["minus_first"][0]
+    both = [brute_force(y, (one > 0.5).astype(np.uint8), 600) for one in (p, other)]
+    for name in ("f1_macro", "f1_macro_predicted"):
+        assert found[name]["value"] == pytest.approx(-0.4, abs=1e-12)
+        assert found[name]["standard_error"] == pytest.approx(np.std(both[1] - both[0], ddof=1), rel=0.15)
+
+
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 2\), \(3, 2\), \(3, 1\)"):
         paper_metrics(np.ones((3, 2)), np.full((3, 2), 0.5), np.ones((3, 1)))

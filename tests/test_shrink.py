@@ -121,6 +121,7 @@ def test_bootstraps_of_equal_content_are_searched_once_and_of_any_other_anew() -
     others = [
         bootstrap(other_p, true), bootstrap(p, other_true), bootstrap(p, true, 1.0), bootstrap(p, true, n_bootstraps=3),
         bootstrap(p, true, random_state=1), bootstrap(p[::-1], true[::-1]),
+        bootstrap(p, true, at_least_one=False),
     ]  # fmt: skip
     assert all(other is not first for other in others)
     assert len(others[3].common) == 3 and not np.array_equal(first.without, others[4].without)
@@ -128,6 +129,19 @@ def test_bootstraps_of_equal_content_are_searched_once_and_of_any_other_anew() -
     assert not np.array_equal(
         bootstrap(p, true, random_state=rng).without, bootstrap(p, true, random_state=rng).without
     )
+
+
+@pytest.mark.parametrize("kind", [BaggedThresholds, ShrunkThresholds])
+def test_bootstraps_search_for_the_fallback_of_the_rule(kind: type[BaggedThresholds | ShrunkThresholds]) -> None:
+    p, true = draw_rows(200, seed=1)
+    p = p * 0.4  # many tiles reach no threshold of 0.2
+    assert true.any(axis=1).all()
+    kept, without = (kind(at_least_one=flag).fit(p, true) for flag in (True, False))
+    np.testing.assert_array_equal(kept.thresholds_, kind().fit(p, true).thresholds_)
+    assert not np.allclose(kept.thresholds_, without.thresholds_)
+    some = true.copy()
+    some[0] = 0  # by itself, this tile turns the fallback off
+    np.testing.assert_array_equal(kind(at_least_one=False).fit(p, some).thresholds_, kind().fit(p, some).thresholds_)
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 5])

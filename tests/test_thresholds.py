@@ -109,6 +109,23 @@ def test_global_threshold_is_the_best_there_is(data: Rows, beta: int) -> None:
     assert slow_score(p, true, list(rule.thresholds_), rule.at_least_one_, beta) >= best - Fraction(1, 10**9)
 
 
+@settings(max_examples=100)
+@given(rows(), st.booleans(), st.sampled_from([1, 2]))
+def test_the_search_is_for_the_fallback_that_is_given(data: Rows, flag: bool, beta: int) -> None:
+    p, true = data
+    rule = PerClassThresholds(beta=beta, at_least_one=flag).fit(p, true)
+    common = GlobalThreshold(beta=beta, at_least_one=flag).fit(p, true)
+    assert rule.at_least_one_ is common.at_least_one_ is flag
+    found = slow_score(p, true, list(rule.thresholds_), flag, beta)
+    for tag in range(p.shape[1]):
+        for cut in every_cut(p, tag):
+            cuts = [*rule.thresholds_[:tag].tolist(), cut, *rule.thresholds_[tag + 1 :].tolist()]
+            assert slow_score(p, true, cuts, flag, beta) <= found + Fraction(1, 10**9)
+    every = [*sorted(set(p.ravel().tolist())), 2.0]
+    best = max(slow_score(p, true, [value] * p.shape[1], flag, beta) for value in every)
+    assert slow_score(p, true, list(common.thresholds_), flag, beta) >= best - Fraction(1, 10**9)
+
+
 def synthetic(tiles: int, tags: int, seed: int) -> Rows:
     """Tags from common to rare, with probabilities that rank them imperfectly; every tile has a tag."""
     rng = np.random.default_rng(seed)

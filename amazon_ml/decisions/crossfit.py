@@ -4,6 +4,9 @@ The score of a rule on the rows of its fit is too high: 17 thresholds that are t
 about 0.009. Cross-fitting is cross-validation of the decision rule alone; the probabilities must already be
 out-of-fold. A choice between rules is a fit, too: `SimplestRule` makes it an estimator that is cross-fitted like any
 other.
+
+Whether a tile may stay without a tag is decided once, by the truth of all tiles. If each part decided it, a single
+untagged tile would give its own part another rule than the other parts, and than a fit on all tiles.
 """
 
 from typing import Protocol, Self, TypedDict
@@ -12,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Floats, MultiHot
+from amazon_ml.decisions.thresholds import all_tagged
 
 
 class Rule(Protocol):
@@ -47,7 +51,8 @@ def cross_predict(
     Parameters
     ----------
     rule
-        A rule; clones of it are fitted, and it is not changed.
+        A rule; clones of it are fitted, and it is not changed. Where its ``at_least_one`` is None, all clones get one
+        value by all of `targets`.
     probabilities
         Out-of-fold probabilities, in the shape for the fit of the rule.
     targets
@@ -80,9 +85,22 @@ def cross_predict(
     p, true = np.asarray(probabilities), np.asarray(targets)
     part = random_parts(len(p), parts, seed)
     predicted = np.zeros(true.shape, dtype=np.uint8)
+    whole = with_fallback(rule, all_tagged(true))
     for k in range(parts):
-        predicted[part == k] = clone(rule).fit(p[part != k], true[part != k]).predict(p[part == k])
+        predicted[part == k] = clone(whole).fit(p[part != k], true[part != k]).predict(p[part == k])
     return predicted
+
+
+def with_fallback(rule: Rule, at_least_one: bool) -> Rule:
+    """Clone a rule, and set ``at_least_one`` of it and of rules within it, as in a pipeline, wherever it is None."""
+    from sklearn.base import clone
+
+    copied = clone(rule)
+    open_ones = [
+        name for name, value in copied.get_params().items() if name.split("__")[-1] == "at_least_one" and value is None
+    ]
+    copied.set_params(**dict.fromkeys(open_ones, at_least_one))
+    return copied  # type: ignore[no-any-return]  # scikit-learn has no type hints
 
 
 def random_parts(tiles: int, parts: int = PARTS, seed: int = 0) -> npt.NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 The F-beta of `amazon_ml.decisions.fbeta` is averaged over tiles. These are averaged over tags (macro), or computed over
 all tags and tiles at once (micro). A tag that no tile carries has no average precision and no recall: it is named, and
-left out of macro averages.
+left out of macro averages. So is one that no tile of a resample carries, from the value of this resample.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -210,7 +210,7 @@ def _measures(true: Bools, p: Floats, predicted: Bools, carried: Bools) -> dict[
     measures: dict[str, _Measure] = {}
     if carried.any():
         rankings = [_Ranking(true[:, [tag]], p[:, [tag]]) for tag in np.flatnonzero(carried)]
-        measures["average_precision_macro"] = lambda w: _mean_of_known([one(w) for one in rankings])
+        measures["average_precision_macro"] = lambda w: _mean_of_known(np.array([one(w) for one in rankings]), axis=0)
         measures["average_precision_micro"] = _Ranking(true, p)
         measures["f1_macro"] = _F1(true[:, carried], half[:, carried], macro=True)
     measures["f1_micro"] = _F1(true, half, macro=False)
@@ -252,26 +252,28 @@ class _Ranking:
 
 
 class _F1:
-    """F1 of each tag, or of all together, of tiles under weights."""
+    """F1, the mean over tags or that of all together, of tiles under weights."""
 
     def __init__(self, true: Bools, on: Bools, *, macro: bool) -> None:
-        self.hits, self.both = (true & on).astype(np.float64), true.astype(np.float64) + on
+        self.true = true.astype(np.float64)
+        self.hits, self.both = (true & on).astype(np.float64), self.true + on
         self.macro = macro
 
     def __call__(self, weights: Floats) -> Floats:
         hits, both = weights @ self.hits, weights @ self.both
         if not self.macro:
             hits, both = hits.sum(axis=1, keepdims=True), both.sum(axis=1, keepdims=True)
-        score: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).mean(axis=1)
-        return score
+        score: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+        if not self.macro:
+            return score[:, 0]
+        return _mean_of_known(np.where(weights @ self.true > 0, score, np.nan), axis=1)
 
 
-def _mean_of_known(scores: Sequence[Floats]) -> Floats:
-    """Average over tags; a resample without a tile of a tag leaves that tag out."""
-    values = np.array(scores)
-    known = ~np.isnan(values)
+def _mean_of_known(scores: Floats, axis: int) -> Floats:
+    """Average over tags, an axis; a resample without a tile of a tag leaves that tag out."""
+    known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):
-        mean: Floats = np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+        mean: Floats = np.where(known, scores, 0).sum(axis=axis) / known.sum(axis=axis)
     return mean
 
 

@@ -104,6 +104,13 @@ def thresholds_of(rule: Rule) -> "Floats | None":
     return rule.thresholds_ if isinstance(rule, ThresholdRule) else None
 
 
+def has_fallback(rule: Rule) -> bool:
+    """Whether a fitted rule gives a tag to every tile; one without thresholds always does."""
+    from amazon_ml.decisions.threshold_rules import ThresholdRule
+
+    return rule.at_least_one_ if isinstance(rule, ThresholdRule) else True
+
+
 def _classes() -> "dict[str, type[MultiLabelRule]]":
     kinds = [rule.estimator for rule in RULES.values()]
     return {kind.__name__: kind for kind in kinds}

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
-from sklearn.base import clone
 
 from amazon_ml.decisions.base import MultiLabelRule
-from amazon_ml.decisions.crossfit import PARTS, Rule, cross_predict, simplest
+from amazon_ml.decisions.crossfit import PARTS, Rule, cross_predict, simplest, with_fallback
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
+from amazon_ml.decisions.thresholds import all_tagged
 
 
 class SimplestRule(MultiLabelRule):
@@ -27,6 +27,9 @@ class SimplestRule(MultiLabelRule):
         Number of parts of the cross-fit, at least 2.
     random_state
         Seed of the parts.
+    at_least_one
+        Whether a tile that reaches no threshold of a rule gets its most probable tag; None to do so if every tile of
+        the fit has a tag. A rule with an ``at_least_one`` of its own keeps it.
 
     Attributes
     ----------
@@ -48,12 +51,14 @@ class SimplestRule(MultiLabelRule):
     rule_: Rule
 
     def __init__(
-        self, rules: Sequence[tuple[str, Rule]], *, beta: float = 2.0, n_parts: int = PARTS, random_state: int = 0
-    ) -> None:
+        self, rules: Sequence[tuple[str, Rule]], *, beta: float = 2.0, n_parts: int = PARTS, random_state: int = 0,
+        at_least_one: bool | None = None,
+    ) -> None:  # fmt: skip
         self.rules = rules
         self.beta = beta
         self.n_parts = n_parts
         self.random_state = random_state
+        self.at_least_one = at_least_one
 
     def to_dict(self) -> dict[str, object]:
         """Return the chosen rule as plain data."""
@@ -68,10 +73,11 @@ class SimplestRule(MultiLabelRule):
         return hasattr(self, "rule_")
 
     def _fit(self, p: Floats, true: Bools) -> None:
-        answers = [cross_predict(rule, p, true, parts=self.n_parts, seed=self.random_state) for _, rule in self.rules]
+        fallback = all_tagged(true) if self.at_least_one is None else self.at_least_one
+        rules = [with_fallback(rule, fallback) for _, rule in self.rules]
+        answers = [cross_predict(rule, p, true, parts=self.n_parts, seed=self.random_state) for rule in rules]
         place = simplest(np.stack([fbeta_per_tile(true, answer, self.beta) for answer in answers]))
-        self.name_, chosen = self.rules[place]
-        self.rule_ = clone(chosen).fit(p, true)
+        self.name_, self.rule_ = self.rules[place][0], rules[place].fit(p, true)
 
     def _predict(self, p: Floats) -> MultiHot:
         return self.rule_.predict(p)

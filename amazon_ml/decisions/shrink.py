@@ -64,6 +64,7 @@ def bootstrap(
     *,
     n_bootstraps: int = BOOTSTRAPS,
     random_state: RandomState = 0,
+    at_least_one: bool | None = None,
 ) -> Bootstraps:
     """Search thresholds on tiles drawn with replacement.
 
@@ -79,6 +80,8 @@ def bootstrap(
         Number of bootstraps, at least 1.
     random_state
         Seed. Equal seeds draw equal rows, by their position in the arrays.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; by default, if every tile has a tag.
 
     Returns
     -------
@@ -88,15 +91,18 @@ def bootstrap(
     p, true = as_rows(probabilities, targets)
     if not n_bootstraps >= 1:
         raise ValueError(f"n_bootstraps is {n_bootstraps}; it must be 1 or more")
+    fallback = all_tagged(true) if at_least_one is None else bool(at_least_one)
     if not isinstance(random_state, int):  # a generator gives other rows at each call
-        return _search(p, true, beta, n_bootstraps, _generator(random_state))
+        return _search(p, true, beta, fallback, n_bootstraps, _generator(random_state))
     rng = np.random.default_rng(random_state)
-    settings = (float(beta), n_bootstraps, random_state)
-    return _LATEST.get((p, true), settings, lambda: _search(p, true, beta, n_bootstraps, rng))
+    settings = (float(beta), fallback, n_bootstraps, random_state)
+    return _LATEST.get((p, true), settings, lambda: _search(p, true, beta, fallback, n_bootstraps, rng))
 
 
-def _search(p: Floats, true: Bools, beta: float, n_bootstraps: int, rng: np.random.Generator) -> Bootstraps:
-    own, common = own_search(p, true, beta), common_search(p, true, beta)
+def _search(
+    p: Floats, true: Bools, beta: float, at_least_one: bool, n_bootstraps: int, rng: np.random.Generator
+) -> Bootstraps:
+    own, common = (search(p, true, beta, at_least_one) for search in (own_search, common_search))
     drawn = [np.bincount(rng.integers(len(p), size=len(p)), minlength=len(p)) for _ in range(n_bootstraps)]
     arrays = (
         logit([own(weights) for weights in drawn]),
@@ -108,7 +114,7 @@ def _search(p: Floats, true: Bools, beta: float, n_bootstraps: int, rng: np.rand
     return Bootstraps(*arrays)
 
 
-def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floats, float]:
+def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps, at_least_one: bool) -> tuple[Floats, float]:
     """Average the thresholds of bootstraps, and shrink them to the common one.
 
     The amount is chosen out of bag (Breiman 2001, *Random forests*): each tile is scored with the bootstraps that do
@@ -123,12 +129,13 @@ def shrink(p: Floats, true: Bools, beta: float, found: Bootstraps) -> tuple[Floa
         Weight of recall against precision.
     found
         Bootstraps of these rows.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag.
 
     Returns
     -------
     Thresholds of shape (tags,), and their position between the common one (0) and the tags' own (1).
     """
-    at_least_one = all_tagged(true)
     tested = found.without.any(axis=1)
     lacking = found.without[tested] / found.without[tested].sum(axis=1, keepdims=True)
     steady = _drawn_to_start(found.common)

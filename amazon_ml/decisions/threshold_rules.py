@@ -28,10 +28,12 @@ class ThresholdRule(MultiLabelRule):
     thresholds_
         float64 of shape (tags,). A threshold of 0 always predicts the tag, one above 1 never does.
     at_least_one_
-        Whether a tile that reaches no threshold gets its most probable tag: true if every tile of the fit had a tag.
-        The F-beta of an empty prediction is 0, so this costs nothing.
+        Whether a tile that reaches no threshold gets its most probable tag: the parameter ``at_least_one``, or where
+        that is None, true if every tile of the fit had a tag. The F-beta of an empty prediction is 0, so this costs
+        nothing.
     """
 
+    at_least_one: bool | None = None
     thresholds_: Floats
     at_least_one_: bool
 
@@ -61,8 +63,8 @@ class ThresholdRule(MultiLabelRule):
 
     def _fit(self, p: Floats, true: Bools) -> None:
         check_same_shape(p, true)
-        self.thresholds_ = self._find(p, true)
-        self.at_least_one_ = all_tagged(true)
+        self.at_least_one_ = all_tagged(true) if self.at_least_one is None else bool(self.at_least_one)
+        self.thresholds_ = self._find(p, true)  # for this fallback
 
     def _predict(self, p: Floats) -> MultiHot:
         return apply_thresholds(p, self.thresholds_, self.at_least_one_)
@@ -77,6 +79,9 @@ class FixedThreshold(ThresholdRule):
         The threshold, 0 or more.
     beta
         Weight of recall against precision in `score`; above 0.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; None to do so if every tile of the fit has
+        a tag.
 
     Examples
     --------
@@ -86,9 +91,12 @@ class FixedThreshold(ThresholdRule):
            [0, 1]], dtype=uint8)
     """
 
-    def __init__(self, threshold: float = DEFAULT_THRESHOLD, *, beta: float = 2.0) -> None:
+    def __init__(
+        self, threshold: float = DEFAULT_THRESHOLD, *, beta: float = 2.0, at_least_one: bool | None = None
+    ) -> None:
         self.threshold = threshold
         self.beta = beta
+        self.at_least_one = at_least_one
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
@@ -110,6 +118,9 @@ class GlobalThreshold(ThresholdRule):
     ----------
     beta
         Weight of recall against precision in the F-beta that is maximised; above 0.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; None to do so if every tile of the fit has
+        a tag.
 
     Examples
     --------
@@ -118,11 +129,12 @@ class GlobalThreshold(ThresholdRule):
     array([0.35, 0.35])
     """
 
-    def __init__(self, *, beta: float = 2.0) -> None:
+    def __init__(self, *, beta: float = 2.0, at_least_one: bool | None = None) -> None:
         self.beta = beta
+        self.at_least_one = at_least_one
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        return np.full(p.shape[1], common_search(p, true, self.beta)(np.ones(len(p))))
+        return np.full(p.shape[1], common_search(p, true, self.beta, self.at_least_one_)(np.ones(len(p))))
 
 
 class PerClassThresholds(ThresholdRule):
@@ -136,6 +148,9 @@ class PerClassThresholds(ThresholdRule):
     ----------
     beta
         Weight of recall against precision in the F-beta that is maximised; above 0.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; None to do so if every tile of the fit has
+        a tag.
 
     Examples
     --------
@@ -144,11 +159,12 @@ class PerClassThresholds(ThresholdRule):
     array([0.6, 0.2])
     """
 
-    def __init__(self, *, beta: float = 2.0) -> None:
+    def __init__(self, *, beta: float = 2.0, at_least_one: bool | None = None) -> None:
         self.beta = beta
+        self.at_least_one = at_least_one
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        return np.array(own_search(p, true, self.beta)(np.ones(len(p))))
+        return np.array(own_search(p, true, self.beta, self.at_least_one_)(np.ones(len(p))))
 
 
 class BaggedThresholds(ThresholdRule):
@@ -165,6 +181,9 @@ class BaggedThresholds(ThresholdRule):
     random_state
         Seed of the bootstraps: an int, a `numpy.random.Generator` or `RandomState`, or None for another draw at each
         fit.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; None to do so if every tile of the fit has
+        a tag.
 
     Examples
     --------
@@ -174,13 +193,24 @@ class BaggedThresholds(ThresholdRule):
     (200, 17)
     """
 
-    def __init__(self, *, beta: float = 2.0, n_bootstraps: int = BOOTSTRAPS, random_state: RandomState = 0) -> None:
+    def __init__(
+        self,
+        *,
+        beta: float = 2.0,
+        n_bootstraps: int = BOOTSTRAPS,
+        random_state: RandomState = 0,
+        at_least_one: bool | None = None,
+    ) -> None:
         self.beta = beta
         self.n_bootstraps = n_bootstraps
         self.random_state = random_state
+        self.at_least_one = at_least_one
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        found = bootstrap(p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state)
+        found = bootstrap(
+            p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state,
+            at_least_one=self.at_least_one_,
+        )  # fmt: skip
         return sigmoid(found.own.mean(axis=0))
 
 
@@ -200,6 +230,9 @@ class ShrunkThresholds(ThresholdRule):
     random_state
         Seed of the bootstraps: an int, a `numpy.random.Generator` or `RandomState`, or None for another draw at each
         fit.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag; None to do so if every tile of the fit has
+        a tag.
 
     Attributes
     ----------
@@ -219,10 +252,18 @@ class ShrunkThresholds(ThresholdRule):
 
     amount_: float
 
-    def __init__(self, *, beta: float = 2.0, n_bootstraps: int = BOOTSTRAPS, random_state: RandomState = 0) -> None:
+    def __init__(
+        self,
+        *,
+        beta: float = 2.0,
+        n_bootstraps: int = BOOTSTRAPS,
+        random_state: RandomState = 0,
+        at_least_one: bool | None = None,
+    ) -> None:
         self.beta = beta
         self.n_bootstraps = n_bootstraps
         self.random_state = random_state
+        self.at_least_one = at_least_one
 
     def to_dict(self) -> dict[str, object]:
         """Return the fitted rule as plain data for JSON."""
@@ -236,6 +277,9 @@ class ShrunkThresholds(ThresholdRule):
         return rule
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        found = bootstrap(p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state)
-        thresholds, self.amount_ = shrink(p, true, self.beta, found)
+        found = bootstrap(
+            p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state,
+            at_least_one=self.at_least_one_,
+        )  # fmt: skip
+        thresholds, self.amount_ = shrink(p, true, self.beta, found, self.at_least_one_)
         return thresholds

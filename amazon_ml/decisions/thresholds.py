@@ -119,7 +119,7 @@ def cut_line(p: Floats) -> CutLine:
     return CutLine(order, ends, np.concatenate([[none_on], between, [0.0]]))
 
 
-def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], tuple[float, ...]]:
+def own_search(p: Floats, true: Bools, beta: float, at_least_one: bool) -> Callable[[npt.ArrayLike], tuple[float, ...]]:
     """Prepare the search for the threshold of each tag on some rows.
 
     Parameters
@@ -128,6 +128,8 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
         Rows as `as_rows` gives them.
     beta
         Weight of recall against precision.
+    at_least_one
+        Whether a tile that reaches no threshold gets its most probable tag.
 
     Returns
     -------
@@ -137,7 +139,6 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
     columns, truth = np.ascontiguousarray(p.T), np.ascontiguousarray(true.T)
     need = beta**2 * truth.sum(axis=0)
     # Prediction for a tile that reaches no threshold: its most probable tag, or none.
-    at_least_one = all_tagged(true)
     fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
 
     def search(weights: npt.ArrayLike) -> tuple[float, ...]:
@@ -168,13 +169,13 @@ def own_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike],
     return search
 
 
-def common_search(p: Floats, true: Bools, beta: float) -> Callable[[npt.ArrayLike], float]:
+def common_search(p: Floats, true: Bools, beta: float, at_least_one: bool) -> Callable[[npt.ArrayLike], float]:
     """Prepare the search for a threshold that all tags share; otherwise like `own_search`."""
     by_rank = np.argsort(-p, axis=1, kind="stable")
     hits = np.take_along_axis(true, by_rank, axis=1).cumsum(axis=1)
     score = (1 + beta**2) * hits / (beta**2 * true.sum(axis=1, keepdims=True) + np.arange(1, p.shape[1] + 1))
     # If each tile must have a tag, its first is on already, and switching it on changes nothing.
-    before = np.column_stack([score[:, 0] * all_tagged(true), score[:, :-1]])
+    before = np.column_stack([score[:, 0] * at_least_one, score[:, :-1]])
     line = cut_line(np.take_along_axis(p, by_rank, axis=1).ravel())
     on = int((p >= DEFAULT_THRESHOLD).sum())
 

@@ -55,7 +55,9 @@ class SubmissionDiff(Difference):
     b: str
 
 
-def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: bool = False) -> SubmissionDiff:
+def diff_submissions(
+    a: Path, b: Path, *, run: Path | None = None, json: Path | None = None, overwrite: bool = False
+) -> SubmissionDiff:
     """Count the tiles that have other tags in another submission, and list these tags.
 
     Parameters
@@ -64,6 +66,9 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
         One submission.
     b
         Another.
+    run
+        The run of both submissions: it gives the text between two tags. By default the folder of a file, where that is
+        a run, else the folder of the other file; else it is a space, as in the competition.
     json
         File for all differences, tile by tile.
     overwrite
@@ -74,9 +79,11 @@ def diff_submissions(a: Path, b: Path, *, json: Path | None = None, overwrite: b
     InputError
         Where one of them cannot be read as a submission.
     """
-    runs = [path for run in map(run_around, (a, b)) if run for path in own_paths(Run(run))]
-    check_outputs({"json": json}, [a, b, *runs], overwrite=overwrite)
-    found: SubmissionDiff = {"a": str(a), "b": str(b), **diff(_read_tags(a), _read_tags(b))}
+    around = [run_around(a), run_around(b)]
+    own = [path for one in (run, *around) if one for path in own_paths(Run(one))]
+    check_outputs({"json": json}, [a, b, *own], overwrite=overwrite)
+    of_a, of_b = (separator_of(run or one or other) for one, other in (around, around[::-1]))
+    found: SubmissionDiff = {"a": str(a), "b": str(b), **diff(_read_tags(a, of_a), _read_tags(b, of_b))}
     if json is not None:
         write_json(json, found)
     return found
@@ -109,8 +116,8 @@ def diff(a: Mapping[str, frozenset[str]], b: Mapping[str, frozenset[str]]) -> Di
     }
 
 
-def _read_tags(path: Path) -> dict[str, frozenset[str]]:
-    """Read the tags of each tile."""
+def _read_tags(path: Path, separator: str) -> dict[str, frozenset[str]]:
+    """Read the tags of each tile; `separator` is the text between two tags."""
     submission = read_submission(path)
     rows, remedy = submission.rows, f"see amazon-ml submit lint {path}"
     broken = next((case for case in submission.cases if case.kind != "form"), None)
@@ -122,7 +129,6 @@ def _read_tags(path: Path) -> dict[str, frozenset[str]]:
         raise InputError(
             f"{again['image_name'].iloc[0]} occurs twice", file=path, line=int(again["line"].iloc[0]), remedy=remedy
         )
-    separator = separator_of(run_around(path))
     return {
         name: frozenset(split_tags(tags, separator))
         for name, tags in zip(rows["image_name"], rows["tags"], strict=True)

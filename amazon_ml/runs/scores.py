@@ -14,9 +14,9 @@ from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.macro_micro import Measured, paper_metrics
 from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
-from amazon_ml.decisions.rules import make_rules, thresholds_of
+from amazon_ml.decisions.rules import has_fallback, thresholds_of
 from amazon_ml.decisions.shrink import Bootstraps
-from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
+from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import MultiHot, declared
 
 #: Pairs of tags that are listed, those that are confused most often.
@@ -137,7 +137,9 @@ def score_others(
     """
     predicted = rule.predict(p)
     own = fbeta_per_tile(true, predicted, beta)
-    fixed = fbeta_per_tile(true, make_rules(beta=beta)["fixed"].fit(p, true).predict(p), beta)
+    # Both rules treat a tile that reaches no threshold alike, whatever the truth of these tiles is.
+    at_default = apply_thresholds(np.asarray(p, dtype=np.float64), DEFAULT_THRESHOLD, has_fallback(rule))
+    fixed = fbeta_per_tile(true, at_default, beta)
     return {
         "tiles": len(p),
         "fbeta": {
