@@ -32,12 +32,11 @@ from amazon_ml.runs.engine_choice import (
 )
 from amazon_ml.runs.given_tiles import (
     TileArrays,
-    as_table,
+    as_array,
     check_same_files,
     check_same_levels,
     choose_files,
-    list_files,
-    list_folder,
+    list_given,
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from amazon_ml.scenes.result import SceneResult
 
 #: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
-Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | pd.DataFrame
+Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
 
 
 class Predictor:
@@ -201,9 +200,9 @@ class Predictor:
         ----------
         tiles
             An array of uint8, or of uint16 where the run has that `data.dtype`, of shape (tiles, height, width, bands),
-            with the bands of the run in their order; or a folder, with its subfolders; or a list of files (of the first
-            band, if each band has its own); or a table with a column ``path``, and a column ``tif`` for the TIF beside
-            a JPG if the run reads both.
+            with the bands of the run in their order; or a folder, with its subfolders; or a list, a Series or an array
+            of files (of the first band, if each band has its own); or a table with a column ``path``, and a column
+            ``tif`` for the TIF beside a JPG if the run reads both.
         scale
             Scale arrays of another height and width as files are scaled; by default they are an error.
 
@@ -216,8 +215,8 @@ class Predictor:
         Raises
         ------
         InputError
-            If an array has another type, shape or number of bands than expected, or is given to a blend whose members
-            read other bands or limits; or if a file cannot be read.
+            If an array has masked values, or another type, shape or number of bands than expected, or is given to a
+            blend whose members read other bands or limits; or if a file cannot be read.
         """
         return self._predict(tiles, scale).p
 
@@ -287,16 +286,10 @@ class Predictor:
         )  # fmt: skip
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
-        if hasattr(tiles, "__array__") and not isinstance(tiles, pd.DataFrame):
-            return self._predict_array(np.asarray(tiles), scale)
+        if (array := as_array(tiles)) is not None:
+            return self._predict_array(array, scale)
         check_same_files(self._bundle.networks)
-        if isinstance(tiles, (str, PathLike)):
-            table = list_folder(Path(tiles), self._bundle.networks.read)
-        elif isinstance(tiles, pd.DataFrame):
-            table = as_table(tiles)
-        else:
-            table = list_files(tiles)
-        return self._predict_table(table)
+        return self._predict_table(list_given(tiles, self._bundle.networks.read))
 
     def _predict_array(self, images: npt.NDArray[Any], scale: bool) -> Predicted:
         check_same_levels({member.source: member.read for member in self._members})

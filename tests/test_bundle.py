@@ -88,7 +88,7 @@ def test_tells_no_paths_of_the_machine(trained: Path, demo_tiles: Path) -> None:
 
 def test_holds_plain_data_only(trained: Path) -> None:
     names = {file.name for file in (trained / "bundle").iterdir()}
-    assert names == {"bundle.json", "fold-0.safetensors", "fold-2.safetensors"}
+    assert names == {"bundle.json", "fold-0.safetensors", "fold-2.safetensors", "known_tiles.safetensors"}
     for name in names - {"bundle.json"}:
         raw = (trained / "bundle" / name).read_bytes()
         length = int.from_bytes(raw[:8], "little")
@@ -166,7 +166,8 @@ def test_export_writes_it_anew_of_the_networks_there_are(trained: Path, tmp_path
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     shutil.rmtree(run / "fold-0")
     assert main(["export", str(run)]) == 0
-    assert {file.name for file in (run / "bundle").iterdir()} == {"bundle.json", "fold-2.safetensors"}
+    files = {file.name for file in (run / "bundle").iterdir()}
+    assert files == {"bundle.json", "fold-2.safetensors", "known_tiles.safetensors"}
     assert list(said(run / "bundle")["weights"]) == ["fold-2.safetensors"]
     shutil.rmtree(run / "bundle")
     assert main(["export", str(run)]) == 0

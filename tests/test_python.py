@@ -192,6 +192,44 @@ def test_arrays_that_are_no_tiles_are_refused(predictor: am.Predictor, dtype: st
             tiny(tags=["a"], size=32)(torch.from_numpy(tiles))
 
 
+@pytest.mark.parametrize("scale", [False, True])
+def test_arrays_of_tiles_without_pixels_are_refused(predictor: am.Predictor, scale: bool) -> None:
+    for shape in ((2, 0, 32, 3), (2, 32, 0, 3), (1, 0, 0, 3)):
+        with refused(option="tiles", says=shape):
+            predictor.predict_proba(np.zeros(shape, np.uint8), scale=scale)
+        with refused(option="tiles", says=shape):
+            tiny(tags=["a"], size=32)(torch.zeros(shape, dtype=torch.uint8))
+    assert predictor.predict_proba(np.zeros((0, 32, 32, 3), np.uint8), scale=scale).shape == (0, len(predictor.tags))
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_masked_values_are_refused_and_an_empty_mask_is_not(predictor: am.Predictor, scale: bool) -> None:
+    tiles: Any = np.ma.MaskedArray(np.full((2, 32, 32, 3), 100, np.uint8), mask=False)
+    plain = predictor.predict_proba(tiles.filled(0), scale=scale)
+    np.testing.assert_array_equal(predictor.predict_proba(tiles, scale=scale), plain)
+    tiles[0, 3, 4] = np.ma.masked
+    with refused(option="tiles", says=3):
+        predictor.predict_proba(tiles, scale=scale)
+    with refused(option="tiles", says=3):
+        predictor.predict(tiles, scale=scale)
+    predictor.predict_proba(tiles.filled(0), scale=scale)
+
+
+@pytest.mark.parametrize("kind", ["series", "objects", "texts", "index", "paths", "strings"])
+def test_files_in_a_series_or_an_array_are_a_list_of_files(predictor: am.Predictor, untagged: Path, kind: str) -> None:
+    files = sorted(untagged.glob("*.jpg"))[:3]
+    texts = list(map(str, files))
+    given: dict[str, Any] = {
+        "series": pd.Series(texts, index=[7, 3, 5]),
+        "objects": np.array(texts, dtype=object),
+        "texts": np.array(texts),
+        "index": pd.Index(texts),
+        "paths": pd.Series(files),
+        "strings": pd.Series(texts, dtype="string"),
+    }
+    pd.testing.assert_frame_equal(predictor.predict(given[kind]), predictor.predict(texts))
+
+
 @pytest.fixture(scope="module")
 def predictor(trained: Path) -> am.Predictor:
     return am.Predictor.load(trained / "bundle", device="cpu")
@@ -308,6 +346,8 @@ def test_what_is_no_tile_is_refused(trained: Path, predictor: am.Predictor, tmp_
         (3, {"option": "tiles", "says": "int"}),
         (pd.DataFrame({"file": [file]}), {"option": "tiles", "says": "path"}),
         (pd.DataFrame({"path": [None]}), {"option": "tiles", "says": "0"}),
+        (pd.Series([str(file), None]), {"option": "tiles", "says": "path"}),
+        (pd.Series([1, 2]), {"option": "tiles", "says": "uint8"}),
     ]
     for tiles, fields in wrong:
         with refused(**fields):

@@ -419,7 +419,7 @@ def test_a_run_starts_from_weights_of_satellites(tmp_path: Path, monkeypatch: py
     data = PlanetDataModule(str(root), bands="nrg", size=24, n_folds=2, bands_file=str(run.bands))
     data.setup()
     low, high = (np.array(ends) for ends in zip(*(data.read.limits[letter] for letter in "nrg"), strict=True))
-    for weights in sorted((run.path / "bundle").glob("*.safetensors")):
+    for weights in sorted((run.path / "bundle").glob("fold-*.safetensors")):
         stored = safetensors.torch.load_file(weights)
         assert np.allclose(stored["mean"], -low * 255 / (high - low), rtol=1e-5)
         assert np.allclose(stored["std"], 10_000 * 255 / (high - low), rtol=1e-5)

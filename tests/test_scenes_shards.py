@@ -401,7 +401,7 @@ def test_weights_that_no_task_could_load_are_named_before_a_job_is_written(
     bundle: Path, scene: Path, tmp_path: Path
 ) -> None:
     broken = Path(shutil.copytree(bundle, tmp_path / "bundle"))
-    file = sorted(broken.glob("*.safetensors"))[-1]
+    file = sorted(broken.glob("fold-*.safetensors"))[-1]
     file.write_bytes(file.read_bytes()[:-100])
     content = json.loads((broken / "bundle.json").read_text())
     content["weights"][file.name] = sha256_of(file)

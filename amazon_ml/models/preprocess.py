@@ -51,6 +51,8 @@ def check_images(
         levels = f"0..{np.iinfo(expected).max}"
         remedy = f"give values in {levels} as the files hold them, since the network normalises them"
         remedy = remedy if kind.startswith("float") else f"scale them to {levels} as the training tiles were scaled"
+    elif 0 in shape[1:3]:
+        remedy = "leave out tiles without pixels"
     elif size is None or shape[1:3] == (size, size):
         return
     wanted = ", ".join(map(str, ("tiles", *edges, channels)))

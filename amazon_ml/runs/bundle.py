@@ -12,9 +12,7 @@ The bundle in a run is removed before each new decision and written after it, so
 import hashlib
 import json
 import logging
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +31,10 @@ from amazon_ml.runs.bundle_content import Content, Description
 from amazon_ml.runs.decision import Decision, decision_from, read_decision
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import check_recorded, check_task, read_recorded
+from amazon_ml.runs.known_tiles import KNOWN, hash_names, known_names, write_known
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.trainer import TrainerConfig
-from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json
+from amazon_ml.runtime.files import link_or_copy, read_json, sha256_of, write_json
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.settings import build
 
@@ -138,6 +137,8 @@ class Bundle:
         Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
     frequencies
         Share of the labelled tiles with each tag, by its name; empty where that is not recorded.
+    known
+        File of a bundle with the hashes of the names of its training tiles; None for a run, and for a former bundle.
     """
 
     networks: Networks | Blended
@@ -145,6 +146,7 @@ class Bundle:
     table: TableConfig
     data_sha256: str
     frequencies: Mapping[str, float] = field(default_factory=dict)
+    known: Path | None = None
 
 
 def is_bundle(path: Path) -> bool:
@@ -233,7 +235,7 @@ def _table(data: TableConfig) -> dict[str, object]:
 def write_bundle(run: Run) -> None:
     """Write the bundle of a run, without paths of this machine."""
     read_decision(run)  # a broken decision is an error here, not where the bundle is used
-    provenance, weights = run.read_provenance(), _weights(run)
+    provenance, weights, known = run.read_provenance(), _weights(run), hash_names(known_names(run))
     content: Content = {
         **describe(run),
         "decision": read_recorded(run.decision),
@@ -245,8 +247,10 @@ def write_bundle(run: Run) -> None:
     }
     withdraw_bundle(run)
     for name, file in weights.items():
-        _link_or_copy(file, run.bundle / name)
-    whole = {**content, "weights": {name: sha256_of(run.bundle / name) for name in weights}}
+        link_or_copy(file, run.bundle / name)
+    write_known(run.bundle / KNOWN, known)
+    hashes = {name: sha256_of(run.bundle / name) for name in (*weights, KNOWN)}
+    whole = {**content, "known": {KNOWN: hashes.pop(KNOWN)}, "weights": hashes}
     write_json(run.bundle / _CONTENT, {**whole, _CONTENT_HASH: content_hash(whole)})
     for file in run.bundle.glob("*.safetensors"):
         if re.fullmatch(r"fold-\d+\.safetensors", file.name) and file.name not in weights:
@@ -257,6 +261,7 @@ def write_bundle(run: Run) -> None:
 def check_bundled(run: Run) -> None:
     """Check what `write_bundle` needs besides a decision and scores, before a new decision is written."""
     _weights(run)
+    known_names(run)
     describe(run)
 
 
@@ -291,7 +296,9 @@ def _read_bundle(path: Path) -> Bundle:
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, _AGAIN)
         table = build(TableConfig, content["table"], strict=True)
         networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
-        return Bundle(networks, decision, table, str(content["data"]["sha256"]), _frequencies(content["data"]))
+        known = [_checked(path, str(name), str(sha256)) for name, sha256 in content.get("known", {}).items()]
+        data = content["data"]
+        return Bundle(networks, decision, table, str(data["sha256"]), _frequencies(data), next(iter(known), None))
     except InputError as error:
         if error.file is not None:
             raise
@@ -363,7 +370,7 @@ def _checked(folder: Path, name: str, sha256: str) -> Path:
     file = folder / name
     if file.parent != folder or not file.is_file():
         raise InputError(
-            f"the file names weights {name!r}, which {folder} lacks",
+            f"the file names {name!r}, which {folder} lacks",
             file=folder / _CONTENT,
             remedy="copy the whole folder",
         )
@@ -374,16 +381,6 @@ def _checked(folder: Path, name: str, sha256: str) -> Path:
             remedy="copy the bundle again",
         )
     return file
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Link weights to a second name, or copy them where the disk has no links; weights are replaced, never changed."""
-    with atomic_write(target) as temporary:
-        temporary.unlink()  # a link needs a free name
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
 
 
 def _without(content: Mapping[str, object], key: str) -> dict[str, object]:

@@ -42,8 +42,8 @@ class Content(Description):
 
     Besides the description: ``decision``, the content of decision.json; ``metrics``, that of metrics.json without the
     folder of the tiles; ``folds``; ``trained_with``, versions; ``accepted``, changes by hand. The file also has
-    ``weights``, the SHA-256 of each file of weights, and ``sha256`` of all this, which
-    `amazon_ml.runs.bundle.content_hash` computes.
+    ``weights`` and ``known``, the SHA-256 of each file of weights and of the file of the names of the training tiles,
+    and ``sha256`` of all this, which `amazon_ml.runs.bundle.content_hash` computes.
     """
 
     decision: dict[str, object]

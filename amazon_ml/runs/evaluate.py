@@ -6,6 +6,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import find_layout
 from amazon_ml.data.config import TABLE, ReadingConfig, Split, TableConfig
@@ -16,14 +18,13 @@ from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
-from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
-from amazon_ml.runs.folder import Run, read_truth
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine
+from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
 from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import Metrics, score_others
-from amazon_ml.runs.tile_files import hashes_by_name
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 
@@ -164,14 +165,14 @@ def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) ->
 
 
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
-    """Count the tiles that were trained and tuned on; a bundle holds the hash of their table only, no names.
-
-    Untagged tiles count, too, which were trained on with the probabilities of a teacher.
-    """
-    if is_bundle(run):
-        return len(catalog.labelled) if catalog.sha256 == bundle.data_sha256 else 0
-    known = read_truth(Run(run)).index
-    for one in single_runs(Run(run)):
-        if one.untagged.exists():
-            known = known.union(hashes_by_name(one.untagged, labelled=False).index)
-    return int(catalog.labelled["image_name"].isin(known).sum())
+    """Count the tiles that were trained and tuned on, by their names."""
+    names = catalog.labelled["image_name"]
+    if not is_bundle(run):
+        return int(names.isin(known_names(Run(run))).sum())
+    if bundle.known is not None:
+        return int(np.isin(hash_names(names), read_known(bundle.known)).sum())
+    if catalog.sha256 == bundle.data_sha256:
+        return len(names)
+    log.warning("%s does not hold the names of its training tiles: whether it was trained on some of these tiles is "
+                "not known; export it again from its run", run)  # fmt: skip
+    return 0

@@ -20,7 +20,37 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.runs.inference import all_members
 
+#: Types of arrays that hold files: objects and texts.
+_FILES = "OSUT"
 _KINDS = "an array of levels, a folder, a list of files or a table with a column path"
+
+
+def as_array(tiles: Any) -> npt.NDArray[Any] | None:
+    """Give the array of levels that a caller gave; None where it names tiles by their files.
+
+    Raises
+    ------
+    InputError
+        For a masked array with masked pixels: their levels are what the file has for missing data.
+    """
+    if not hasattr(tiles, "__array__") or isinstance(tiles, pd.DataFrame):
+        return None
+    if np.ma.is_masked(tiles):
+        raise InputError(
+            f"{int(np.ma.getmaskarray(tiles).sum()):,} values of the array are masked, and a mask cannot be used here",
+            option="tiles", remedy="fill them with levels of your choice, as tiles.filled(0) does, or give the files",
+        )  # fmt: skip
+    array = np.asarray(tiles)
+    return None if array.ndim == 1 and array.dtype.kind in _FILES else array
+
+
+def list_given(tiles: Any, read: TileReader) -> pd.DataFrame:
+    """List tiles that are given as a folder, a table, or several files."""
+    if isinstance(tiles, (str, PathLike)):
+        return list_folder(Path(tiles), read)
+    if isinstance(tiles, pd.DataFrame):
+        return as_table(tiles)
+    return list_files(list(tiles) if hasattr(tiles, "__array__") else tiles)
 
 
 class TileArrays:
@@ -91,10 +121,10 @@ def list_files(files: Sequence[Any]) -> pd.DataFrame:
         raise InputError(f"`tiles` must be {_KINDS}, not a {type(files).__name__}", option="tiles")
     odd = [file for file in files if not isinstance(file, (str, PathLike))]
     if odd:
+        remedy = "make one array of arrays with numpy.stack" if hasattr(odd[0], "shape") else ""
         raise InputError(
-            f"`tiles` must be {_KINDS}, but the list holds a {type(odd[0]).__name__}", option="tiles",
-            remedy="make one array of arrays with numpy.stack",
-        )  # fmt: skip
+            f"`tiles` must be {_KINDS}, but the list holds a {type(odd[0]).__name__}", option="tiles", remedy=remedy
+        )
     return as_table(pd.DataFrame({"path": [str(file) for file in files]}))
 
 

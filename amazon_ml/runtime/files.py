@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,3 +144,13 @@ def sha256_of(path: Path) -> str:
     check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Link a file that is never changed in place to a second name, or copy it where the disk has no links."""
+    with atomic_write(target) as temporary:
+        temporary.unlink()  # a link needs a free name
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

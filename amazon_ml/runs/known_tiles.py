@@ -1,0 +1,51 @@
+"""The tiles that a run was trained and tuned on, by their names; a bundle holds a short hash of each name."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from amazon_ml.errors import InputError
+from amazon_ml.runs.blend import single_runs
+from amazon_ml.runs.folder import Run, read_truth
+from amazon_ml.runs.tile_files import hashes_by_name
+from amazon_ml.runtime.files import atomic_write
+
+#: File of the hashes in a bundle.
+KNOWN = "known_tiles.safetensors"
+_TENSOR = "names"
+
+
+def known_names(run: Run) -> "pd.Index[str]":
+    """List the names of the labelled tiles of a run, and of the untagged ones that it took a teacher's tags of."""
+    known = read_truth(run).index
+    for one in single_runs(run):
+        if one.untagged.exists():
+            known = known.union(hashes_by_name(one.untagged, labelled=False).index)
+    return known
+
+
+def hash_names(names: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Hash each name to 64 bits: by chance, two of a million names have the same hash once in 37 million times."""
+    raw = b"".join(hashlib.sha256(str(name).encode(errors="surrogatepass")).digest()[:8] for name in names)
+    return np.frombuffer(raw, dtype="<u8").astype(np.uint64)
+
+
+def write_known(path: Path, hashes: npt.NDArray[np.uint64]) -> None:
+    """Write the hashes, sorted: the order of the tiles is not in the file."""
+    with atomic_write(path) as temporary:
+        save_file({_TENSOR: np.unique(hashes)}, temporary)
+
+
+def read_known(path: Path) -> npt.NDArray[np.uint64]:
+    """Read the hashes that `write_known` wrote."""
+    try:
+        return load_file(path)[_TENSOR].astype(np.uint64)
+    except (KeyError, OSError, SafetensorError) as error:
+        raise InputError(f"the file does not hold the hashes of names of tiles ({error})", file=path,
+                         remedy="export the bundle again from its run") from None  # fmt: skip
