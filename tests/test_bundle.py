@@ -76,7 +76,7 @@ def test_every_option_of_the_network_is_kept_or_matters_in_training_only(trained
         "pretrained", "progressive_resizing", "loss_args", "lr", "weight_decay", "layer_decay", "unfreeze", "schedule",
         "warmup", "ema", "swa", "compile",
     }  # fmt: skip
-    in_weights = {"weights", "weights_from", "weights_sensor", "mean", "std"}
+    in_weights = {"weights", "weights_from", "weights_sensor", "mean", "std", "normalization"}
     kept = set(said(trained / "bundle")["network"])
     assert kept | in_training | in_weights == {setting.name for setting in settings_of(ModelConfig)}
 
