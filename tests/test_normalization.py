@@ -133,6 +133,15 @@ def test_held_out_pixels_change_no_network(root: Path, run: Path, tmp_path: Path
     assert read_reader(Run(first).bands).limits != read_reader(Run(second).bands).limits
 
 
+@pytest.mark.parametrize("average", ["--model.ema=0.5", "--model.swa=0.5"])
+def test_averaged_weights_have_the_statistics(
+    root: Path, run: Path, average: str, tmp_path: Path, fit_only: None
+) -> None:
+    averaged = weights(train(tmp_path / "averaged", root, *HONEST, average, "--folds=[0]"))
+    for name in ("mean", "std"):
+        assert torch.equal(averaged[name], weights(run)[name])
+
+
 def read_labelled(root: Path) -> Any:
     data = PlanetDataModule(root, **FULL)
     return data.catalog.labelled["image_name"]

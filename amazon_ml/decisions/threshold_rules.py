@@ -10,7 +10,7 @@ from amazon_ml.decisions import plain
 from amazon_ml.decisions.base import MultiLabelRule, check_same_shape
 from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
-from amazon_ml.decisions.shrink import BOOTSTRAPS, RandomState, bootstrap, shrink
+from amazon_ml.decisions.shrink import BOOTSTRAPS, Bootstraps, RandomState, bootstrap, shrink
 from amazon_ml.decisions.thresholds import (
     DEFAULT_THRESHOLD,
     all_tagged,
@@ -207,14 +207,16 @@ class BaggedThresholds(ThresholdRule):
         self.at_least_one = at_least_one
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        found = bootstrap(
+        return sigmoid(self._bootstraps(p, true).own.mean(axis=0))
+
+    def _bootstraps(self, p: Floats, true: Bools) -> Bootstraps:
+        return bootstrap(
             p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state,
             at_least_one=self.at_least_one_,
         )  # fmt: skip
-        return sigmoid(found.own.mean(axis=0))
 
 
-class ShrunkThresholds(ThresholdRule):
+class ShrunkThresholds(BaggedThresholds):
     """One threshold for each tag: averaged over bootstraps, and shrunk to a common threshold.
 
     The amount is chosen out of bag: each tile is scored with the bootstraps that do not contain it (Breiman 2001,
@@ -252,19 +254,6 @@ class ShrunkThresholds(ThresholdRule):
 
     amount_: float
 
-    def __init__(
-        self,
-        *,
-        beta: float = 2.0,
-        n_bootstraps: int = BOOTSTRAPS,
-        random_state: RandomState = 0,
-        at_least_one: bool | None = None,
-    ) -> None:
-        self.beta = beta
-        self.n_bootstraps = n_bootstraps
-        self.random_state = random_state
-        self.at_least_one = at_least_one
-
     def to_dict(self) -> dict[str, object]:
         """Return the fitted rule as plain data for JSON."""
         return {**super().to_dict(), "amount": self.amount_}
@@ -277,9 +266,5 @@ class ShrunkThresholds(ThresholdRule):
         return rule
 
     def _find(self, p: Floats, true: Bools) -> Floats:
-        found = bootstrap(
-            p, true, self.beta, n_bootstraps=self.n_bootstraps, random_state=self.random_state,
-            at_least_one=self.at_least_one_,
-        )  # fmt: skip
-        thresholds, self.amount_ = shrink(p, true, self.beta, found, self.at_least_one_)
+        thresholds, self.amount_ = shrink(p, true, self.beta, self._bootstraps(p, true), self.at_least_one_)
         return thresholds
