@@ -166,7 +166,7 @@ def test_a_run_of_16_bits_from_files_to_the_bundle(root: Path, run: Path, tmp_pa
         np.testing.assert_allclose(quick, by_files, atol=1e-4)
     for other in (narrowed(tiles), tiles.astype(np.float32)):  # of another kind than in training
         with pytest.raises(InputError) as refused:
-            predictor.predict_proba(other)  # type: ignore[arg-type]
+            predictor.predict_proba(other)
         assert refused.value.option == "tiles"
     out = tmp_path / "p.parquet"
     assert main(["predict", str(run), "--tiles", str(root / "tiles"), "--out", str(out)]) == 0
