@@ -154,6 +154,8 @@ def test_average_precision_and_f1_of_runs_equal_scikit_learn(tmp_path: Path) -> 
     found = compared(tmp_path, *runs, "--rule", "fixed")
     without = [name for name, count in zip(PLANET.names, true.sum(axis=0), strict=True) if not count]
     assert found["tags_without_positive"] == without and PLANET.names[2] in without
+    few = [name for name, count in zip(PLANET.names, true.sum(axis=0), strict=True) if count in (1, 2, 3, 4)]
+    assert found["tags_with_few_positives"] == few
     carried, scores = true.any(axis=0), []
     for (p, _), record in zip(pairs, found["runs"], strict=True):
         stored = p.astype(np.float32).astype(np.float64)

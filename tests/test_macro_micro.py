@@ -50,6 +50,8 @@ def test_values_are_those_of_scikit_learn(data: st.DataObject, shape: tuple[int,
     values = {name: score["value"] for name, score in found["scores"].items()}
     assert values == pytest.approx(expected(y, p, predicted), abs=1e-12)
     assert found["tags_without_positive"] == np.flatnonzero(~y.any(axis=0)).tolist()
+    few = [tag for tag, count in enumerate(y.sum(axis=0)) if 1 <= count <= 4]
+    assert found["tags_with_few_positives"] == few
     at_half = {name: values[name] for name in values if name.startswith(("average", "f1")) and "predicted" not in name}
     assert half_scores(y, p) == pytest.approx(at_half, abs=1e-12)
 

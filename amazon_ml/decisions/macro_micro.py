@@ -2,7 +2,8 @@
 
 The F-beta of `amazon_ml.decisions.fbeta` is averaged over tiles. These are averaged over tags (macro), or computed over
 all tags and tiles at once (micro). A tag that no tile carries has no average precision and no recall: it is named, and
-left out of macro averages. So is one that no tile of a resample carries, from the value of this resample.
+left out of macro averages. So is one that no tile of a resample carries, from the value of this resample. For this
+reason, and since few tiles say little about a tag, such tags make intervals of macro averages too narrow.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -28,6 +29,9 @@ TITLES = {
 }
 #: Resamples of tiles for an interval.
 _RESAMPLES = 200
+#: Tags of fewer tiles make intervals of macro averages too narrow: at 3,000 made tiles, where the rarest tags have 5,
+#: they covered 88 % to 98 % of 50 samples, and at 600 tiles, where these have 1, they covered 67 % to 85 % of 60.
+FEW_POSITIVES = 5
 #: Numbers that are held at once, so that memory stays flat in the number of tiles.
 _HELD = 4_000_000
 
@@ -46,6 +50,8 @@ class Measured(TypedDict):
 class PaperMetrics(TypedDict):
     """What papers print, and ``tags_without_positive``, the columns that macro averages leave out.
 
+    ``tags_with_few_positives`` are the columns with 1 to 4 tiles: they make intervals of macro averages too narrow.
+
     ``average_precision_macro`` and ``average_precision_micro`` rank tiles by probability. ``f1_macro`` and ``f1_micro``
     are of tags at a threshold of 0.5, ``f1_macro_predicted`` and ``f1_micro_predicted`` of the tags that the run's rule
     gives. ``log_loss`` is the mean over tiles and tags, in nats.
@@ -53,6 +59,7 @@ class PaperMetrics(TypedDict):
 
     scores: dict[str, Measured]
     tags_without_positive: list[int]
+    tags_with_few_positives: list[int]
 
 
 def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.ArrayLike, *, seed: int = 0) -> PaperMetrics:
@@ -74,8 +81,8 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
 
     Returns
     -------
-    The scores by name, and the columns of tags that no tile carries. Where no tag is carried by a tile, there are only
-    micro F1 and log loss.
+    The scores by name, and the columns of tags that no tile or few tiles carry. Where no tag is carried by a tile, there
+    are only micro F1 and log loss.
 
     Raises
     ------
@@ -91,14 +98,19 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
     True
     """
     true, values, given = _checked(targets, p, predicted)
-    carried: Bools = true.sum(axis=0) > 0
+    positives = true.sum(axis=0)
+    carried: Bools = positives > 0
     measures = _measures(true, values, given, carried)
     resampled = _resampled(measures, len(true), max(1, _HELD // true.size), seed)
     scores: dict[str, Measured] = {
         name: {"value": value, "interval": np.nanquantile(resampled[name], [0.025, 0.975]).tolist()}
         for name, value in _values(measures, len(true)).items()
     }
-    return {"scores": scores, "tags_without_positive": np.flatnonzero(~carried).tolist()}
+    return {
+        "scores": scores,
+        "tags_without_positive": np.flatnonzero(~carried).tolist(),
+        "tags_with_few_positives": np.flatnonzero(carried & (positives < FEW_POSITIVES)).tolist(),
+    }
 
 
 class PairedMetrics(TypedDict):

@@ -205,8 +205,10 @@ def _differences(found: Comparison) -> Sheet:
             rows.append((run["run"], name, f"{one['value']:+.4f}", f"{one['standard_error']:.4f}",
                          _between(one["interval"], "+.4f"), meaning[one["verdict"]]))  # fmt: skip
     headings = ("run", "of", "difference", "std. error", f"{_level(found)} interval", "verdict")
-    return Sheet(f"Minus {found['runs'][0]['run']}, tile by tile", headings, rows,
-                 "noise: the interval holds 0, so that the difference may be chance")  # fmt: skip
+    note = "noise: the interval holds 0, so that the difference may be chance"
+    if few := found["tags_with_few_positives"]:
+        note += f"; intervals of macro averages are too narrow, since few tiles carry {', '.join(few)}"
+    return Sheet(f"Minus {found['runs'][0]['run']}, tile by tile", headings, rows, note)
 
 
 def _tags(found: Comparison) -> Sheet:

@@ -12,7 +12,7 @@ import pandas as pd
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.macro_micro import PairedMetrics, paired_metrics
+from amazon_ml.decisions.macro_micro import FEW_POSITIVES, PairedMetrics, paired_metrics
 from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.decisions.paired import (
     Difference,
@@ -118,7 +118,9 @@ class Comparison(TypedDict):
 
     ``tiles``, how many are compared; ``generated``, whether they are generated; ``beta``; ``rule``; ``level``, the
     probability that an interval of a difference covers; ``runs``; ``tags``; ``tags_without_positive``, those that no
-    compared tile carries, which macro averages leave out; ``options``, those that differ and may change results.
+    compared tile carries, which macro averages leave out; ``tags_with_few_positives``, those that fewer than
+    `amazon_ml.decisions.macro_micro.FEW_POSITIVES` of them carry; ``options``, those that differ and may
+    change results.
     """
 
     tiles: int
@@ -129,6 +131,7 @@ class Comparison(TypedDict):
     runs: list[ComparedRun]
     tags: list[ComparedTag]
     tags_without_positive: list[str]
+    tags_with_few_positives: list[str]
     options: list[DifferingOption]
 
 
@@ -177,6 +180,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
             )
         )
         predicted.append(own)
+    positives = true.sum(axis=0)
     others = paired_metrics(true, probabilities, predicted, level=level)
     weights, speeds = [_weights(run) for run in runs], _speeds(runs) if speed else [None] * len(runs)
     return {
@@ -206,7 +210,10 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
             )
         ],
         "tags": _per_tag(tags, true, predicted, beta, level),
-        "tags_without_positive": [tag for tag, count in zip(tags, true.sum(axis=0), strict=True) if not count],
+        "tags_without_positive": [tag for tag, count in zip(tags, positives, strict=True) if not count],
+        "tags_with_few_positives": [
+            tag for tag, count in zip(tags, positives, strict=True) if 0 < count < FEW_POSITIVES
+        ],
         "options": _differing(runs, configs),
     }
 

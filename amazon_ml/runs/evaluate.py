@@ -128,6 +128,7 @@ def evaluate(
         "tags": scores["tags"],
         "other_scores": scores["other_scores"],
         "tags_without_positive": scores["tags_without_positive"],
+        "tags_with_few_positives": scores["tags_with_few_positives"],
         "confusions": scores["confusions"],
         "logic_faults": scores["logic_faults"],
     }

@@ -65,12 +65,14 @@ class Breakdown(TypedDict):
     """A score by tag: a record for each of the ``tags``, the most frequent ``confusions``, and ``logic_faults``.
 
     ``other_scores`` has the metrics of `amazon_ml.decisions.macro_micro` by their names; macro averages leave out
-    ``tags_without_positive``, the tags that no tile carries.
+    ``tags_without_positive``, the tags that no tile carries. ``tags_with_few_positives``, those that fewer than
+    `amazon_ml.decisions.macro_micro.FEW_POSITIVES` tiles carry, make their intervals too narrow.
     """
 
     tags: list[TagRecord]
     other_scores: dict[str, Measured]
     tags_without_positive: list[str]
+    tags_with_few_positives: list[str]
     confusions: list[Confusion]
     logic_faults: LogicFaults
 
@@ -188,6 +190,7 @@ def score_breakdown(
         "tags": cast(list[TagRecord], table.to_dict(orient="records")),
         "other_scores": papers["scores"],
         "tags_without_positive": [tags[column] for column in papers["tags_without_positive"]],
+        "tags_with_few_positives": [tags[column] for column in papers["tags_with_few_positives"]],
         "confusions": _most_confused(tags, confusions(true, predicted)),
         "logic_faults": {"truth": _logic_faults(tags, true), "predicted": _logic_faults(tags, predicted)},
     }

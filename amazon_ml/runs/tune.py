@@ -117,6 +117,7 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
         "tags": breakdown["tags"],
         "other_scores": breakdown["other_scores"],
         "tags_without_positive": breakdown["tags_without_positive"],
+        "tags_with_few_positives": breakdown["tags_with_few_positives"],
         "confusions": breakdown["confusions"],
         "logic_faults": breakdown["logic_faults"],
     }

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from amazon_ml.cli.show.console import console
 from amazon_ml.decisions.crossfit import Estimate
-from amazon_ml.decisions.macro_micro import TITLES
+from amazon_ml.decisions.macro_micro import FEW_POSITIVES, TITLES
 from amazon_ml.decisions.rules import RULES
 from amazon_ml.runs.scores import Breakdown, Confusion, LogicFaults, Metrics, RuleScore, TagRecord
 
@@ -36,9 +36,16 @@ def print_scores(metrics: Metrics) -> None:
 
 
 def _other_table(metrics: Breakdown) -> Table:
-    left_out = metrics["tags_without_positive"]
-    note = f"macro averages leave out tags that no tile carries: {', '.join(left_out)}" if left_out else None
-    table = Table(caption=note and escape(note), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    notes = [
+        f"{said}: {', '.join(tags)}"
+        for said, tags in (
+            ("macro averages leave out tags that no tile carries", metrics["tags_without_positive"]),
+            (f"intervals of macro averages are too narrow, since fewer than {FEW_POSITIVES} tiles carry",
+             metrics["tags_with_few_positives"]),
+        )
+        if tags
+    ]  # fmt: skip
+    table = Table(caption=escape("\n".join(notes)) or None, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("other metrics")
     for heading in ("value", "95 % interval"):
         table.add_column(heading, justify="right")

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from amazon_ml.decisions.macro_micro import TITLES
+from amazon_ml.decisions.macro_micro import FEW_POSITIVES, TITLES
 from amazon_ml.decisions.rules import RULES
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD
 from amazon_ml.report.page.document import Section
@@ -115,8 +115,12 @@ def _others(scores: Breakdown) -> str:
 
 def _left_out(scores: Breakdown) -> str:
     macro = "Macro is the mean over tags, micro is computed over all tags and tiles at once."
-    names = scores["tags_without_positive"]
-    return f"{macro} Macro leaves out tags that no tile carries: {escape(', '.join(names))}." if names else macro
+    if names := scores["tags_without_positive"]:
+        macro += f" Macro leaves out tags that no tile carries: {escape(', '.join(names))}."
+    if names := scores["tags_with_few_positives"]:
+        few = f"fewer than {FEW_POSITIVES} tiles carry"
+        macro += f" Intervals of macro averages are too narrow, since {few}: {escape(', '.join(names))}."
+    return macro
 
 
 def _rules(results: Results) -> str:
