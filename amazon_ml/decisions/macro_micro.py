@@ -81,8 +81,8 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
 
     Returns
     -------
-    The scores by name, and the columns of tags that no tile or few tiles carry. Where no tag is carried by a tile, there
-    are only micro F1 and log loss.
+    The scores by name, and the columns of tags that no tile or few tiles carry. Where no tag is carried by a tile,
+    there are only micro F1 and log loss.
 
     Raises
     ------
