@@ -1,5 +1,6 @@
-"""Files that change during long work: between the folds of a run, and while a scene is tagged."""
+"""Files that change during long work: between folds, between networks that predict, and while a scene is tagged."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from scene_files import ground, write_scene
 import amazon_ml as am
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.pipeline import train
+from amazon_ml.runs.bundle import Networks, open_bundle
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import FoldFolder
+from amazon_ml.runs.inference import load_taggers
 from amazon_ml.scenes import finish
 from amazon_ml.scenes.outputs import PARTS
 from amazon_ml.scenes.parts import PartStore
@@ -36,6 +39,18 @@ def test_a_fold_is_not_trained_on_other_files_than_the_ones_before(
     with refused(file=file):
         train.train(config)
     assert trained == [0]
+
+
+def test_networks_of_two_trainings_do_not_predict_together(trained: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(trained / "bundle", tmp_path / "bundle")
+    networks = open_bundle(bundle).networks
+    assert isinstance(networks, Networks) and len(list(load_taggers(networks))) == 2
+    first, second = networks.weights
+    taggers = load_taggers(networks)
+    next(taggers)
+    shutil.copyfile(first, second)
+    with pytest.raises(WorkError, match=re.escape(str(second))):
+        next(taggers)
 
 
 @pytest.mark.parametrize("gone", [False, True])
