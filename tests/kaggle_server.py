@@ -56,6 +56,8 @@ class KaggleServer(ThreadingHTTPServer):
         Statuses used up one by one, by uploads and by downloads from storage.
     cut_after, stall_after
         Bytes of a download after which the connection is cut, or stands still, once.
+    after_cut
+        Statuses used up one by one by downloads from storage, once a connection was cut.
     announced
         Bytes that every file is listed with, instead of its own.
     renamed
@@ -85,6 +87,7 @@ class KaggleServer(ThreadingHTTPServer):
         self.storage_statuses: list[int] = []
         self.cut_after: int | None = None
         self.stall_after: int | None = None
+        self.after_cut: list[int] = []
         self.announced: int | None = None
         self.renamed: str | None = None
         self.delay = 0.0
@@ -288,6 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.stall_after = None
             self.server.stopped.wait()
         self.server.cut_after = None
+        self.server.storage_statuses += self.server.after_cut
         self.close_connection = True
 
     def _note(self, call: dict[str, Any]) -> str:

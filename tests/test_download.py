@@ -125,6 +125,24 @@ def test_a_cut_connection_is_taken_up_where_it_broke(large: Path, kaggle_server:
     assert shown(tmp_path / "planet") == files_in(large)
 
 
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [*[([status], (status, "expired")) for status in (400, 401, 403, 404, 410)], ([503] * 5, (503,)), ([429, 503], ())],
+)
+def test_what_was_fetched_is_kept_where_a_server_refuses_the_rest(
+    statuses: list[int], words: tuple[object, ...], large: Path, kaggle_server: KaggleServer, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses
+    kaggle_server.cut_after, kaggle_server.after_cut = 2_500_000, statuses
+    if words:
+        assert download(tmp_path / "planet", "--dataset", MIRROR) == 1
+        assert holds(capsys.readouterr().err, *words) and len(kaggle_server.downloads()) == 1 + len(statuses)
+    assert download(tmp_path / "planet", "--dataset", MIRROR) == 0
+    assert {asked.range for asked in kaggle_server.downloads()} == {None, f"bytes={2 << 20}-"}
+    assert shown(tmp_path / "planet") == files_in(large)
+
+
 def test_a_killed_download_goes_on_where_it_was(large: Path, kaggle_server: KaggleServer, tmp_path: Path) -> None:
     kaggle_server.stall_after = 2_500_000
     killed = forked.Forked(["data", "download", str(tmp_path / "planet"), "--dataset", MIRROR])

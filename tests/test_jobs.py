@@ -1,6 +1,7 @@
 """Job scripts: what they say, that any path survives the shell, and that what is wrong is told before it queues."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import TINY
@@ -24,6 +26,8 @@ from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import made_by_run
+from amazon_ml.runs.shards import Parts, save_part
+from amazon_ml.runtime.files import write_json
 from amazon_ml.settings import build
 from amazon_ml.slurm.client import Task, _numbers, is_live, submit, tasks_of
 from amazon_ml.slurm.config import PredictJobsConfig, TrainJobsConfig, check_shard_jobs, check_train_jobs
@@ -525,6 +529,46 @@ def test_a_damaged_list_of_jobs_is_named(tmp_path: Path, content: object) -> Non
 
 def test_the_names_of_all_jobs_have_a_result() -> None:
     assert set(JOBS) == set(_DONE)
+
+
+def test_a_table_of_an_earlier_prediction_does_not_count_as_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands(tmp_path, monkeypatch, squeue=FORGOTTEN, sacct="exit 1")
+    table, parts = tmp_path / "tags.parquet", Parts(tmp_path / "tags.parquet.parts")
+    jobs = [{**_LISTED, "name": "predict"}, {**_LISTED, "name": "merge", "tasks": [], "log": "merge-%j.out"}]
+    write_json(job_folder(parts.path) / "jobs.json", jobs)
+    table.write_text("of an earlier prediction")
+    assert [row["done"] for row in status(parts.path)] == [False, False, False]
+    write_json(parts.plan, {"tiles": 4, "batch": 2, "shards": 2, "made_of": "x"})
+    for number in range(2):
+        assert [row["done"] for row in status(parts.path)] == [number > 0, False, False]
+        save_part(parts, number, pd.DataFrame({"image_name": ["a"]}), "torch")
+    os.utime(table, ns=(0, 0))
+    assert [row["done"] for row in status(parts.path)] == [True, True, False]
+    table.write_text("of these parts")
+    assert [row["done"] for row in status(parts.path)] == [True, True, True]
+    monkeypatch.chdir(parts.path)
+    assert [row["done"] for row in status(Path())] == [True, True, True]
+    monkeypatch.chdir(job_folder(parts.path))
+    assert [row["done"] for row in status(Path(".."))] == [True, True, True]
+
+
+def test_scores_count_as_gathered_if_they_cover_the_folds_of_the_jobs(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands(tmp_path, monkeypatch, squeue=FORGOTTEN, sacct="exit 1")
+    run = Run(shutil.copytree(trained, tmp_path / "run"))  # its folds 0 and 2 are finished
+
+    def done(*folds: int) -> list[bool]:
+        jobs = [{**_LISTED, "tasks": folds}, {**_LISTED, "name": "gather", "tasks": [], "log": "gather-%j.out"}]
+        write_json(job_folder(run.path) / "jobs.json", jobs)
+        return [row["done"] for row in status(run.path)]
+
+    assert done(0, 2) == [True, True, True]
+    assert done(0, 1, 2) == [True, False, True, False]
+    run.fold(2).test.unlink()  # stopped before it predicted the untagged tiles
+    assert done(0, 2) == [True, False, False]
 
 
 # ---------------------------------------------------------------- folds that there are

@@ -190,6 +190,13 @@ def test_killed_between_the_checkpoint_of_an_epoch_and_its_row_the_row_is_kept(
             "loggers.mlflow.tracking_uri",
             "MLFLOW_TRACKING_PASSWORD",
         ),
+        ({"wandb": {"settings": [{}, {"api_key": "hush"}]}}, "loggers.wandb.settings.1.api_key", "set WANDB_API_KEY"),
+        ({"wandb": {"tags": ["a", "https://hush@host"]}}, "loggers.wandb.tags.1", "set WANDB_API_KEY"),
+        (
+            {"mlflow": {"tracking_uri": "postgresql://db/x?user=me&password=hush"}},
+            "loggers.mlflow.tracking_uri",
+            "MLFLOW_TRACKING_URI",
+        ),
         ({"wandb": {"id": "x"}}, "loggers.wandb", "omit it"),
         ({"mlflow": {"run_id": "x"}}, "loggers.mlflow", "omit it"),
     ],

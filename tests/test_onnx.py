@@ -25,6 +25,8 @@ from amazon_ml.data.readers.images import read_tile, resize
 from amazon_ml.decisions.rules import rule_from_dict
 from amazon_ml.errors import WorkError
 from amazon_ml.labels import PLANET
+from amazon_ml.models import onnx_export
+from amazon_ml.models.engines import ENGINES, Placement
 from amazon_ml.models.onnx_export import OPSET, Averaged, write_onnx
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import MEANS, VIEWS
@@ -138,6 +140,60 @@ def test_file_that_differs_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(WorkError, match=rf"^{re.escape(str(tmp_path))}/t\.onnx .*\b1\.0e-02"):
         write_onnx(tmp_path / "t.onnx", Other(), (32, 32, 3), {})
     assert list(tmp_path.iterdir()) == []
+
+
+class Weighted(Plain):
+    """Has 48 kB of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.full((3, 4096), 0.5))
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return (super().forward(tiles) @ self.weights)[:, :5]
+
+
+def test_weights_that_do_not_fit_into_one_file_are_refused_and_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "MOST_WEIGHTS", 40_000)
+    (tmp_path / "t.onnx").write_bytes(b"former")
+    with refused(option="onnx", says=["`data.teacher`"]):
+        write_onnx(tmp_path / "t.onnx", Weighted(), (32, 32, 3), {})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"t.onnx": b"former"}
+
+
+def test_constants_that_the_exporter_adds_count_as_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "MOST_WEIGHTS", 40_000)
+    monkeypatch.setattr(onnx_export, "check_size", lambda network: None)
+    with refused(option="onnx"):
+        write_onnx(tmp_path / "t.onnx", Weighted(), (32, 32, 3), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_weights_lie_in_the_file_itself_which_can_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As for weights of more than 1.5 GiB, which PyTorch puts into a second file.
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+    for _ in range(2):
+        write_onnx(tmp_path / "t.onnx", Weighted(), (32, 32, 3), {})
+        assert [path.name for path in tmp_path.iterdir()] == ["t.onnx"]
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "t.onnx").rename(tmp_path / "elsewhere" / "u.onnx")
+    tiles = random_tiles(2, 32, 3)
+    with torch.no_grad():
+        expected = Weighted()(torch.from_numpy(tiles)).numpy()
+    assert np.abs(run_onnx(moved, tiles) - expected).max() < 1e-4
+
+
+def test_engine_onnx_computes_with_weights_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+    monkeypatch.setattr(onnx_export, "MOST_WEIGHTS", 1000)
+    tiles = torch.from_numpy(random_tiles(2, 32, 3))
+    forward = ENGINES["onnx"].prepare(tagger("test_resnet", 0), Placement(torch.device("cpu")))
+    expected = tagger("test_resnet", 0).probabilities(tiles).detach()
+    assert float((forward(tiles) - expected).abs().max()) < 1e-4
 
 
 class Asking(Plain):

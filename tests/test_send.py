@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import as_written, write_config
 from kaggle_server import KEY, METHODS, PLANET, SIGNATURE, TOKEN, KaggleServer
-from refused import holds
+from refused import holds, refused
 
+from amazon_ml.cli.commands import submit
 from amazon_ml.cli.main import main
 from amazon_ml.kaggle import outcomes, send
 from amazon_ml.kaggle.client import translated_errors
@@ -323,6 +324,20 @@ def test_who_is_there_is_asked(
         assert send_it(file) == code
     os.close(ours)
     assert len(kaggle_server.submissions) == sent
+
+
+@pytest.mark.parametrize(
+    ("changed", "content"),
+    [("submission.csv", "\n".join(ROWS).replace("primary", "water")), ("decision.json", '{"rule": "global"}')],
+)
+def test_what_changes_while_a_person_is_asked_is_not_sent(
+    changed: str, content: str, file: Path, kaggle_server: KaggleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(file, file.read_text(), made_of=[file.with_name("decision.json")])
+    monkeypatch.setattr(submit, "_confirm", lambda: write_text(file.with_name(changed), content))
+    with refused(file=file):
+        submit.send(file, message="ours", sample=file.parents[1] / "sample.csv")
+    assert kaggle_server.asked == [] and records(file) == []
 
 
 def test_the_same_file_again_is_warned_of_and_recorded_beside_the_first(

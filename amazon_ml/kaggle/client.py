@@ -35,6 +35,11 @@ _REFUSALS: dict[int, tuple[type[InputError | WorkError], str]] = {
 #: Seconds that a server may be silent. The client itself mostly has no limit.
 _TIMEOUT = 120.0
 
+#: Statuses below 500 of requests that may succeed later: a time limit, too many calls.
+_LATER = (408, 429)
+#: Status of a request for bytes behind the end of a file; the client then begins again.
+_PART_IS_TOO_LONG = 416
+
 _UNKNOWN = (WorkError, "Kaggle answers {what} with status {status}; try the same command later")
 
 
@@ -94,7 +99,7 @@ def translated_errors(what: str) -> Iterator[None]:
     level = connections.level
     connections.setLevel(logging.ERROR)  # its warnings name signed addresses
     try:
-        with redirect_stdout(io.StringIO()), _with_timeout(), _with_interrupts():
+        with redirect_stdout(io.StringIO()), _with_checked_requests(what), _with_interrupts():
             yield
     except requests.HTTPError as error:
         raise _refusal(error.response, what) from None
@@ -114,20 +119,46 @@ def translated_errors(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _with_timeout() -> Iterator[None]:
-    """Set a time limit for requests that have none of their own."""
+def _with_checked_requests(what: str) -> Iterator[None]:
+    """Set a time limit for requests that have none of their own, and check answers to those for the rest of a file.
+
+    The client has options for neither. It would write an error page over the part of a file that it has.
+    """
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
 
-    def send_with_timeout(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
-        return send(self, request, timeout=timeout or _TIMEOUT, **options)
+    def checked_send(self: HTTPAdapter, request: Any, *, timeout: Any = None, **options: Any) -> Any:
+        response = send(self, request, timeout=timeout or _TIMEOUT, **options)
+        if "Range" in request.headers:
+            _check_rest(response, what)
+        return response
 
-    HTTPAdapter.send = send_with_timeout  # type: ignore[assignment, method-assign]  # the client has no option for it
+    HTTPAdapter.send = checked_send  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
         HTTPAdapter.send = send  # type: ignore[method-assign]
+
+
+def _check_rest(response: Any, what: str) -> None:
+    """Check the answer to a request for the rest of a file.
+
+    Raises
+    ------
+    requests.HTTPError
+        Where the server may answer the same request later; the client repeats it some times.
+    WorkError
+        Where the address is not valid any more: signed ones expire. The client would repeat that in vain.
+    """
+    status = response.status_code
+    if status < 400 or status == _PART_IS_TOO_LONG:
+        return
+    response.close()
+    if status >= 500 or status in _LATER:
+        response.raise_for_status()
+    raise WorkError(f"Kaggle refuses the rest of {what} with status {status}, as for an address that has expired; "
+                    "the same command gets a new one, and goes on where this one stopped")  # fmt: skip
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Read the rows of a submission file, and list the faults of rows that cannot be read."""
 
 import codecs
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,14 @@ class Submission:
         ``tags`` is None in a row with another number of columns.
     cases
         Faults of bytes, lines and columns.
+    sha256
+        Hash of the bytes that were read.
     """
 
     path: Path
     rows: pd.DataFrame
     cases: tuple[Case, ...]
+    sha256: str
 
 
 def read_submission(path: Path) -> Submission:
@@ -66,7 +70,8 @@ def read_submission(path: Path) -> Submission:
         *(Case("unreadable", f"line {line}: {what}", line=line) for line, what in stray),
         *_line_cases(content, records, width),
     ]
-    return Submission(path, pd.DataFrame(rows, columns=[*HEADER, "line"], dtype=object), tuple(cases))
+    table = pd.DataFrame(rows, columns=[*HEADER, "line"], dtype=object)
+    return Submission(path, table, tuple(cases), hashlib.sha256(content).hexdigest())
 
 
 def _byte_cases(content: bytes, text: str) -> Iterator[Case]:

@@ -1,10 +1,13 @@
 """Send a submission to Kaggle: check it, ask for agreement, send it, and check that it arrived."""
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from amazon_ml.errors import InputError, WorkError
@@ -17,6 +20,7 @@ from amazon_ml.kaggle.rows import read_submission
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import changed_sources, has_hash, is_copy, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
+from amazon_ml.runtime.regular_files import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +84,9 @@ def prepare(
     run = run or run_around(file)
     _check_present(file)
     form = find_form(None if competition == PLANET_COMPETITION else run, sample)
-    found = lint(read_submission(file), form, expect(run))
-    summary = {"competition": competition, "file": str(file), "sha256": sha256_of(file), "message": message}
+    submission = read_submission(file)
+    found = lint(submission, form, expect(run))
+    summary = {"competition": competition, "file": str(file), "sha256": submission.sha256, "message": message}
     summary |= {"rows": f"{found.rows:,}", "tags per tile": f"{found.tags_per_tile:.2f}"}
     summary |= _about(run, file, summary["sha256"])
     return Parcel(file, message, competition, run, found, summary)
@@ -109,7 +114,7 @@ def send(parcel: Parcel, *, confirm: Callable[[], None], wait: float = 0) -> Rec
     Raises
     ------
     InputError
-        Where Kaggle refuses the credentials or the competition.
+        Where Kaggle refuses the credentials or the competition, or the file has changed since `prepare`.
     WorkError
         Where the submission has faults or does not arrive, Kaggle reports an error, or scores do not come in time.
     """
@@ -118,11 +123,28 @@ def send(parcel: Parcel, *, confirm: Callable[[], None], wait: float = 0) -> Rec
     with locked_records(run) as before:
         _warn_of_repetition(before, parcel.summary["sha256"])
         confirm()
-        api = sign_in()
-        record = _send(api, run, before, _new_record(parcel), wait)
+        with _checked_copy(parcel) as copy:
+            record = _send(sign_in(), run, before, copy, _new_record(parcel), wait)
     later = f"amazon-ml submit scores {run} fetches it" if run else "the competition's page will show it"
     _report_outcome(record, wait, later)
     return record
+
+
+@contextmanager
+def _checked_copy(parcel: Parcel) -> Iterator[Path]:
+    """Give a copy of what was checked and shown: the file itself may change while a person is asked, and later."""
+    check_regular(parcel.file)
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / parcel.file.name  # Kaggle shows the name
+        try:
+            shutil.copyfile(parcel.file, copy)
+        except OSError as error:
+            raise InputError(f"the file cannot be read: {error.strerror}", file=parcel.file) from None
+        if sha256_of(copy) != parcel.summary["sha256"]:
+            raise InputError("the file has changed since it was checked, and nothing was sent", file=parcel.file,
+                             remedy="run the same command again")  # fmt: skip
+        _check_present(parcel.file)
+        yield copy
 
 
 def _new_record(parcel: Parcel) -> Record:
@@ -136,12 +158,12 @@ def _new_record(parcel: Parcel) -> Record:
     }
 
 
-def _send(api: Any, run: Path | None, before: list[Record], record: Record, wait: float) -> Record:
+def _send(api: Any, run: Path | None, before: list[Record], copy: Path, record: Record, wait: float) -> Record:
     """Send, look it up, wait for the scores; each step is recorded in the run at once, in case the process ends."""
     competition = record["competition"]
     _save(run, before, record)
     try:
-        ref = _deliver(api, competition, Path(record["file"]), record["message"])
+        ref = _deliver(api, competition, copy, record["message"])
     except (InputError, _NotTakenError):
         record["status"] = "refused"
         _save(run, before, record)

@@ -171,7 +171,9 @@ def _onnx(tagger: TileTagger, place: Placement) -> Forward:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         link = tagger.loss.probabilities
-        write_onnx(file, Logits(tagger), (edge, edge, channels), {}, place.tiles, output="logits", link=link)
+        write_onnx(
+            file, Logits(tagger), (edge, edge, channels), {}, place.tiles, output="logits", link=link, beside=True
+        )
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     views, mean = tagger.hparams["tta"], MEANS[tagger.hparams["tta_mean"]]
 

@@ -21,6 +21,8 @@ from amazon_ml.runtime.files import atomic_write
 OPSET = 18
 #: Largest difference of probabilities from those of PyTorch.
 TOLERANCE = 1e-4
+#: Most bytes of weights in one file: it is a message of Protocol Buffers, which has less than 2 GiB with the graph.
+MOST_WEIGHTS = 2**31 - 2**26
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 # Their messages at this level are about single nodes of the graph.
 for _chatty in ("onnxscript", "onnx_ir"):
@@ -84,9 +86,27 @@ def need_onnx() -> None:
             raise InputError(problem, remedy="pip install 'amazon-ml[onnx]'") from None
 
 
+def check_size(network: nn.Module) -> None:
+    """Check that the weights of a network fit into one ONNX file; larger ones would need a second file beside it.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    _check_bytes(sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers())))
+
+
+def _check_bytes(size: int) -> None:
+    if size > MOST_WEIGHTS:
+        problem = f"the weights have {size / 1e9:.2f} GB, and one ONNX file holds at most {MOST_WEIGHTS / 1e9:.2f} GB"
+        remedy = "predict with the run or its bundle, or teach one network with `data.teacher` and export that"
+        raise InputError(problem, option="onnx", remedy=remedy)
+
+
 def write_onnx(
     path: Path, network: nn.Module, shape: tuple[int, int, int], metadata: Mapping[str, Any], dtype: str = "uint8", *,
-    output: str = "probabilities", link: Link | None = None,
+    output: str = "probabilities", link: Link | None = None, beside: bool = False,
 ) -> float:  # fmt: skip
     """Write an ONNX file, and compare it with PyTorch.
 
@@ -106,6 +126,8 @@ def write_onnx(
         Name of the output of the graph.
     link
         Converts outputs to probabilities; by default they are probabilities.
+    beside
+        Let the weights of a large network lie in another file of the folder, for a folder that is removed after use.
 
     Returns
     -------
@@ -114,11 +136,13 @@ def write_onnx(
     Raises
     ------
     InputError
-        If the packages are missing, or PyTorch cannot export the backbone.
+        If the packages are missing, PyTorch cannot export the backbone, or its weights are too large for one file.
     WorkError
         If probabilities differ by more than `TOLERANCE`; no file is written then.
     """
     need_onnx()
+    if not beside:
+        check_size(network)
     network = network.eval()
     tiles = torch.from_numpy(np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (3, *shape), dtype, True))
     with atomic_write(path) as temporary:
@@ -135,11 +159,22 @@ def write_onnx(
                 raise InputError(f"PyTorch cannot export this backbone to ONNX: {reason}") from error
         assert program is not None
         program.model.metadata_props.update({name: json.dumps(value) for name, value in metadata.items()})
-        program.save(temporary)
+        if beside:
+            program.save(temporary)
+        else:  # `save` would put weights of more than 1.5 GiB into a file that is named after the temporary one
+            _save_alone(temporary, program)
         worst = _difference(temporary, network, tiles, link)
         if not worst <= TOLERANCE:
             raise WorkError(f"{path} was not written: its probabilities differ from those of PyTorch by {worst:.1e}")
     return worst
+
+
+def _save_alone(path: Path, program: torch.onnx.ONNXProgram) -> None:
+    import onnx
+
+    values = (value.const_value for value in program.model.graph.initializers.values())
+    _check_bytes(sum(value.nbytes for value in values if value is not None))  # PyTorch may add constants
+    onnx.save_model(program.model_proto, str(path), "protobuf")
 
 
 def _difference(path: Path, network: nn.Module, tiles: torch.Tensor, link: Link | None) -> float:

@@ -24,7 +24,7 @@ from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, 
 from amazon_ml.runs.former_audit import warn_of_former_lists
 from amazon_ml.runs.gather import gather_folds
 from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task, made_by_run
-from amazon_ml.runs.provenance import read_processes, save_provenance
+from amazon_ml.runs.provenance import check_read_again, read_processes, save_provenance
 from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.stored_config import check_split, save_config, write_config
@@ -127,6 +127,7 @@ def _train(config: RunConfig) -> Metrics:
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
         distributed.on_rank_zero(lambda: _teach(run, config, ready))
         for fold in ready.folds:
+            distributed.on_rank_zero(lambda: check_read_again(run, config))
             data = fold_data(run, config, fold, catalog, ready.untagged)
             fit_fold(run.fold(fold), config, data, config.seed + fold)
     metrics = distributed.on_rank_zero(lambda: _put_together(run, catalog))

@@ -41,7 +41,12 @@ def gather_folds(run: Run) -> None:
 
 def missing_folds(run: Run) -> list[int]:
     """List the folds of folds.csv that are not finished."""
-    return sorted(set(_held_out(run)) - {fold.number for fold in _finished(run, _untagged(run))})
+    return sorted(set(_held_out(run)) - {fold.number for fold in predicted_folds(run)})
+
+
+def predicted_folds(run: Run) -> list[FoldFolder]:
+    """List the folds that are finished, with probabilities of the untagged tiles, if the run has any."""
+    return _finished(run, _untagged(run)) if run.provenance.exists() else []
 
 
 def _finished(run: Run, untagged: int) -> list[FoldFolder]:

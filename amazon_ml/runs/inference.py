@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -59,8 +60,17 @@ class Predicted:
 
 
 def load_taggers(networks: Networks) -> Iterator[TileTagger]:
-    """Load each network, one after the other, in evaluation mode."""
-    for file in networks.weights:
+    """Load each network, one after the other, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or does not fit the network.
+    WorkError
+        If a file changed since the first network was loaded; hours of prediction may lie between two of them.
+    """
+    before = [_size_and_time(file) for file in networks.weights]
+    for file, known in zip(networks.weights, before, strict=True):
         try:
             bands, dtype = stretch_of(networks.read), networks.read.dtype
             tagger = make_tagger(networks.model, networks.tags, networks.size, bands, dtype)
@@ -69,7 +79,18 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
                 raise without_options(error, networks.source) from None
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)
+        if _size_and_time(file) != known:
+            raise WorkError(f"{file} changed while the networks before it predicted; predict again")
         yield tagger.eval()
+
+
+def _size_and_time(file: Path) -> tuple[int, int] | None:
+    """Give the size and the time of a file; None where it is missing."""
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
 
 
 def choose_device(networks: Networks, device: str | torch.device | None = None) -> torch.device:

@@ -19,7 +19,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import hash_config
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import write_json
+from amazon_ml.runs.hashes import check_recorded, write_json
 from amazon_ml.runs.provenance_file import (
     DataProvenance,
     FoldProvenance,
@@ -96,6 +96,22 @@ def _check_same(run: Run, former: Origin, now: Origin) -> None:
             f"the order of the tags changed since the run began: {moved[0][1]} is where {moved[0][0]} was",
             file=run.path, remedy="give the columns of the table their former order, or choose another `run`",
         )  # fmt: skip
+
+
+def check_read_again(run: Run, config: RunConfig) -> None:
+    """Check that the files which each fold reads are as the run recorded them; folds may begin hours apart.
+
+    Raises
+    ------
+    InputError
+        If one was changed meanwhile.
+    """
+    for path in (run.folds, run.bands):
+        check_recorded(path)
+    table = config.data.soft_labels
+    if _soft_labels_hash(table) != run.read_provenance()["data"]["soft_labels_sha256"]:
+        raise InputError("the file changed since the run began", file=table, option="data.soft_labels",
+                         remedy="put it back, or choose another `run`")  # fmt: skip
 
 
 def task_of(run: Run, config: RunConfig, origin: Origin) -> str:

@@ -10,7 +10,7 @@ from amazon_ml.runs.predict import made_of
 from amazon_ml.scenes.outputs import existing_outputs, write_outputs
 from amazon_ml.scenes.page.scene import scene_title
 from amazon_ml.scenes.parts import PartStore
-from amazon_ml.scenes.prepare import Prepared
+from amazon_ml.scenes.prepare import Prepared, check_unchanged
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.tagging import Found, decide, predict_windows
 
@@ -50,6 +50,7 @@ def _tag(prepared: Prepared, store: PartStore, out: Path | None, *, geojson: boo
     job, paths = prepared.job, prepared.paths
     tagger = job.tagger
     found = predict_windows(job, store)
+    check_unchanged(prepared)
     more = _value_notes(found, job.mosaic.places[0].file.dtype)
     for note in more:
         log.warning(note)

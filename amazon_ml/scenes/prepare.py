@@ -5,11 +5,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amazon_ml.data.readers.reader_file import describe_reader
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.models.engines import REFERENCE
 from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.inference import all_members
@@ -53,6 +54,8 @@ class Prepared:
         Options.
     gsd
         Metres a pixel that the networks expect; None where that is not known.
+    contents
+        What the files that the probabilities depend on hold, see `check_unchanged`.
     """
 
     job: Job
@@ -61,6 +64,7 @@ class Prepared:
     paths: tuple[str, ...]
     how: SceneConfig
     gsd: float | None
+    contents: dict[str, Any]
 
     def store(self, out: Path | None) -> PartStore:
         """Give the parts in an output folder."""
@@ -114,7 +118,25 @@ def prepare(
         "%s x %s windows of %s px, every %s px, in %s", f"{rows:,}", f"{columns:,}", windows.size, windows.stride,
         name_crs(mosaic.grid.crs),
     )  # fmt: skip
-    return Prepared(job, _request(job, how), tuple(notes), tuple(paths), how, gsd)
+    contents = _contents(job, how)
+    return Prepared(job, _request(job, how, contents), tuple(notes), tuple(paths), how, gsd, contents)
+
+
+def check_unchanged(prepared: Prepared) -> None:
+    """Check that no file changed since the scene was prepared: the map would be of two scenes, and not say so.
+
+    Raises
+    ------
+    WorkError
+        If one did.
+    """
+    try:
+        same = _contents(prepared.job, prepared.how) == prepared.contents
+    except (OSError, InputError):
+        same = False
+    if not same:
+        raise WorkError("no map was written: a file of the scene, of `aoi` or of the networks changed while the scene "
+                        "was tagged; tag it again with `overwrite`, which removes what was tagged")  # fmt: skip
 
 
 def _files_of(how: SceneConfig) -> list[Path]:
@@ -156,16 +178,26 @@ def _size_notes(windows: Windows) -> list[str]:
     ]
 
 
-def _request(job: Job, how: SceneConfig) -> str:
+def _contents(job: Job, how: SceneConfig) -> dict[str, Any]:
+    """Identify what the files hold: those of the scene, the area of interest, and the networks."""
+    return {
+        "files": [_identity(place.file.path) for place in job.mosaic.places],
+        "aoi": how.aoi and sha256_of(Path(how.aoi)),
+        "bundle": made_of(job.tagger.bundle),
+    }
+
+
+def _request(job: Job, how: SceneConfig, contents: dict[str, Any]) -> str:
     """Hash all that the probabilities depend on."""
-    files = [[*_identity(place.file.path), job.needed.orders[place.file.path]] for place in job.mosaic.places]
+    places = zip(contents["files"], job.mosaic.places, strict=True)
+    files = [[*one, job.needed.orders[place.file.path]] for one, place in places]
     tagger, engine = job.tagger, job.tagger.engine
     return hash_request({
         **({} if engine in (None, str(REFERENCE)) else {"engine": engine}),
         "format": _FORMAT, "files": files, "grid": asdict(job.mosaic.grid), "size": job.windows.size,
         "stride": job.windows.stride, "valid": how.valid, "nodata": how.nodata, "wide": job.scaling.wide,
-        "reader": describe_reader(job.scaling.reader), "aoi": how.aoi and sha256_of(Path(how.aoi)),
-        "bundle": made_of(tagger.bundle), "tags": tagger.tags, "strips": rows_of_strips(job),
+        "reader": describe_reader(job.scaling.reader), "aoi": contents["aoi"],
+        "bundle": contents["bundle"], "tags": tagger.tags, "strips": rows_of_strips(job),
         "views": [[one.model.tta, one.size] for one in all_members(tagger.bundle.networks)],
     })  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from amazon_ml.data.readers.band_names import ALPHA, UNNAMED, join_colours
 from amazon_ml.errors import InputError
+from amazon_ml.runtime.addresses import has_secret
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.virtual import check_virtual
 
@@ -100,7 +101,7 @@ def find_files(named: Sequence[str | Path], *, allow_remote: bool = False) -> li
     Raises
     ------
     InputError
-        If there is none, too many, or an address in a network without `allow_remote`.
+        If there is none, too many, an address in a network without `allow_remote`, or one that holds a secret.
     """
     found: list[str] = []
     for name in map(str, named):
@@ -108,6 +109,10 @@ def find_files(named: Sequence[str | Path], *, allow_remote: bool = False) -> li
             if not allow_remote:
                 problem = f"{name!r} is not a file on this machine"
                 raise InputError(problem, option="scene", remedy="download it, or allow it with `allow_remote`")
+            if has_secret(name):
+                problem = "results store the addresses of a scene, so these must not hold a secret"
+                remedy = "set GDAL's variables for it in the environment, such as GDAL_HTTP_USERPWD"
+                raise InputError(problem, option="scene", remedy=remedy)
             found.append(name)
             continue
         path = Path(name).expanduser()

@@ -1,5 +1,6 @@
 """Show the states of the jobs of a run, a prediction or a scene, in Slurm and on disk."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any, TypedDict
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.shards import Parts
+from amazon_ml.runs.gather import predicted_folds
+from amazon_ml.runs.shards import Parts, missing_parts
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.plan import is_merged, is_shard_done
 from amazon_ml.slurm.client import Task, tasks_of
@@ -66,19 +68,35 @@ def _row(run: Path, job: SubmittedJob, number: int | None, task: Task) -> JobRow
 
 #: Whether the result of a job lies on disk, by the job's name.
 _DONE: dict[str, Callable[[Path, Any], bool]] = {
-    "train": lambda run, fold: fold in [each.number for each in Run(run).finished_folds()],
+    "train": lambda run, fold: fold in [each.number for each in predicted_folds(Run(run))],
     "gather": lambda run, _: _is_gathered(Run(run)),
-    "predict": lambda run, shard: Parts(run).part(shard).exists(),
-    "merge": lambda run, _: run.with_name(run.name.removesuffix(".parts")).exists(),
+    "predict": lambda run, shard: Parts(run).is_done(shard),
+    "merge": lambda run, _: _is_joined(Parts(run)),
     "scene": lambda out, shard: is_shard_done(out, shard),
     "scene-merge": lambda out, _: is_merged(out),
 }
 
 
 def _is_gathered(run: Run) -> bool:
-    """Whether the scores cover all finished folds; each fold writes scores, too, of itself and those before it."""
-    ends = [fold.valid.stat().st_mtime for fold in run.finished_folds()]
-    return run.metrics.exists() and run.metrics.stat().st_mtime > max(ends, default=0)
+    """Whether the scores cover all folds of the jobs; each fold writes scores, too, of itself and those before it."""
+    folds = predicted_folds(run)
+    wanted = {task for job in submitted(run.path) for task in job["tasks"]}
+    if not folds or not wanted <= {fold.number for fold in folds}:
+        return False
+    return _is_newer(run.metrics, [fold.valid for fold in folds])
+
+
+def _is_joined(parts: Parts) -> bool:
+    """Whether the table holds the present parts; one of an earlier prediction may have its name."""
+    place = Path(os.path.abspath(parts.path))  # noqa: PTH100 ("." has no name, and a link keeps its own)
+    if not parts.plan.exists() or missing_parts(parts):
+        return False
+    return _is_newer(place.with_name(place.name.removesuffix(".parts")), list(place.glob("part-*.parquet")))
+
+
+def _is_newer(result: Path, sources: list[Path]) -> bool:
+    """Whether a file exists and was written after those that it is made of."""
+    return result.is_file() and result.stat().st_mtime_ns >= max(source.stat().st_mtime_ns for source in sources)
 
 
 def _filled(log: str, job: str, task: int | None) -> str:

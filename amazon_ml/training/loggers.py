@@ -6,7 +6,6 @@ continues the same run.
 
 import importlib.util
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,12 +16,10 @@ import pytorch_lightning as pl
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.folder import FoldFolder
+from amazon_ml.runtime.addresses import secrets_in
 from amazon_ml.runtime.files import read_json, write_json
 
 Arguments = dict[str, Any]
-
-_SECRET = re.compile("api_?key|token|password|secret|credential", re.IGNORECASE)
-_SECRET_IN_ADDRESS = re.compile("://[^/@]*:[^/@]+@")
 
 
 @dataclass(frozen=True)
@@ -59,25 +56,16 @@ def check_loggers(requested: Mapping[str, Arguments]) -> None:
             problem = f"`{option}`: there is no {name!r}"
             raise InputError(problem, option=option, remedy=f"there are {', '.join(SERVICES)}")
         service = SERVICES[name]
-        for key, value in _leaves(arguments):
-            if _SECRET.search(key) or (isinstance(value, str) and _SECRET_IN_ADDRESS.search(value)):
-                problem = f"`{option}.{key}`: a run stores its options, so they must not hold a secret"
-                remedy = f"set {service.secrets} in the environment"
-                raise InputError(problem, option=f"{option}.{key}", remedy=remedy)
+        for key in secrets_in(arguments):
+            problem = f"`{option}.{key}`: a run stores its options, so they must not hold a secret"
+            remedy = f"set {service.secrets} in the environment"
+            raise InputError(problem, option=f"{option}.{key}", remedy=remedy)
         if own := sorted(arguments.keys() & service.by_run):
             problem = f"`{option}`: the run sets {', '.join(own)}"
             raise InputError(problem, option=option, remedy="omit it")
         if importlib.util.find_spec(name) is None:
             problem = f"`{option}` needs a package that is not installed"
             raise InputError(problem, option=option, remedy=f"pip install {name}")
-
-
-def _leaves(arguments: Arguments, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in arguments.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 @contextmanager
@@ -137,6 +125,8 @@ def _name(folder: FoldFolder) -> str:
 SERVICES = {
     "wandb": Service(_wandb, frozenset({"id", "version", "resume", "save_dir", "dir", "experiment"}), "WANDB_API_KEY"),
     "mlflow": Service(
-        _mlflow, frozenset({"run_id", "save_dir"}), "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        _mlflow,
+        frozenset({"run_id", "save_dir"}),
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole address as MLFLOW_TRACKING_URI,",
     ),
 }

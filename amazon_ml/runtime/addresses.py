@@ -1,0 +1,68 @@
+"""Secrets in options and addresses, which must not reach the files that a run or a map stores."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+_SECRET = re.compile(
+    "(api|access|private)[_-]?key|token|passw|passphrase|pwd|secret|credential|authorization|cookie", re.IGNORECASE
+)
+#: Further names in a query, which are common words elsewhere.
+_SECRET_IN_QUERY = re.compile(r"(^|[_.-])(key|sig|signature|auth|pass|jwt)$", re.IGNORECASE)
+#: Names and values of a query, also of one in the value of another.
+_QUERY = re.compile(r"[?&;#=]\s*([^?&;#=\s]+)(?=\s*=\s*[^&;#\s])")
+#: Scheme, user and password. A password may hold a slash: SQLAlchemy reads it up to the @.
+_USER = re.compile(r"([\w.+-]*)://([^:/?#@\s]*)(:[^@\s]*)?@")
+_PORT = re.compile(r":\d*[/?#]")
+_TOKEN = re.compile(r"(gh[opsur]_|github_pat_|glpat-|hf_|sk-|xox[a-z]-|dapi)\w{8}|(?=.*\d)[A-Za-z0-9]{32,}$")
+
+
+def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
+    """Give the names of options that hold a secret, such as ``settings.0.api_key``; dicts and lists are searched."""
+    for name, value in _leaves(options):
+        if _SECRET.search(name) or (isinstance(value, str) and has_secret(value)):
+            yield name
+
+
+def has_secret(text: str) -> bool:
+    """Whether a text has an address with a secret: a password, a token, or a query with one.
+
+    In an address of the web, a user is a secret even without a password, since tokens stand there. In others, such as
+    those of databases, it is one only if it looks like a token.
+
+    Examples
+    --------
+    >>> has_secret("postgresql://me@db/x"), has_secret("postgresql://me:hush@db/x"), has_secret("https://me@host")
+    (False, True, True)
+    """
+    if "://" not in text:
+        return False
+    return any(_has_user(each) or _has_query(each) for each in {text, unquote_plus(text)})
+
+
+def _has_user(text: str) -> bool:
+    for scheme, user, password in _USER.findall(text):
+        is_web = scheme.lower() in ("http", "https")
+        if is_web and _PORT.match(password):  # the @ stands in the path
+            continue
+        if len(password) > 1 or (user and is_web) or _TOKEN.match(user):
+            return True
+    return False
+
+
+def _has_query(text: str) -> bool:
+    names = _QUERY.findall(text)
+    return any(_SECRET.search(name) or _SECRET_IN_QUERY.search(name) for name in names)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list | tuple | set):
+        inner = dict(enumerate(value)).items()
+    else:
+        yield name, value
+        return
+    for key, one in inner:
+        yield from _leaves(one, f"{name}.{key}" if name else str(key))
