@@ -26,7 +26,6 @@ from amazon_ml.runs.engine_choice import (
     Sample,
     choose_method,
     sample_files,
-    save_method,
     settle,
     spread,
 )
@@ -47,6 +46,13 @@ if TYPE_CHECKING:
 
 #: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
 Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
+
+
+class _Here(threading.local):
+    """What a thread records and uses within `Predictor.recorded`, while others predict into other folders."""
+
+    record: Path | None = None
+    engine: Engine | None = None
 
 
 class Predictor:
@@ -112,7 +118,7 @@ class Predictor:
         self._engine = Engine(None if device is None else devices[0], num_workers, progress)
         self._few: Engine | None = None
         self._method: Method | None = None
-        self._record: Path | None = None
+        self._here = _Here()
         if self._requested.fixed is not None:
             self._prepare(self._requested.fixed)
 
@@ -186,7 +192,8 @@ class Predictor:
     @property
     def engine(self) -> str | None:
         """The engine and the precision that are used; None where ``auto`` has not been decided yet."""
-        return None if self._method is None else self._engine.names(self._members)
+        used = self._here.engine or (None if self._method is None else self._engine)
+        return None if used is None else used.names(self._members)
 
     @property
     def on_gpu(self) -> bool:
@@ -346,33 +353,41 @@ class Predictor:
         if file is None:
             yield
             return
-        former = DEFAULT if has_parts else None
+        here, engine = self._here, None
         with self._lock:
-            chosen = self._method or DEFAULT
             if self._method is not None or file.exists() or has_parts:
-                used = settle(file, self._requested, lambda: chosen, former)
-                if used != self._method:
-                    self._prepare(used)
-        self._record = file
+                engine = self._settled(file, DEFAULT if has_parts else None)
+        outer, here.record, here.engine = (here.record, here.engine), file, engine
         try:
             yield
         finally:
-            self._record = None
+            here.record, here.engine = outer
 
     def _decide(self, sample: Sample, count: int) -> Engine:
         """Give the engine for some tiles; the first call with enough tiles chooses it, where that is left open."""
+        here = self._here
+        if here.engine is not None:
+            return here.engine
         with self._lock:
             if self._method is None:
-                if count < SAMPLE and self._record is None:  # too few to judge the engines by
+                if count < SAMPLE and here.record is None:  # too few to judge the engines by
                     self._few = self._few or self._with(REFERENCE)
                     return self._few
                 device, size, method = self._engine.device, self._batch_size, REFERENCE
                 if count >= SAMPLE:
                     method = choose_method(self._bundle, self._requested, sample, device, size)
-                if self._record is not None:
-                    save_method(self._record, method)
                 self._prepare(method)
+            if here.record is not None:
+                here.engine = self._settled(here.record)
             return self._engine
+
+    def _settled(self, file: Path, former: Method | None = None) -> Engine:
+        """Use the method that is recorded beside parts, or record that in use."""
+        chosen = self._method or DEFAULT
+        used = settle(file, self._requested, lambda: chosen, former)
+        if used != self._method:
+            self._prepare(used)
+        return self._engine
 
     def _prepare(self, method: Method) -> None:
         self._engine, self._method, self._few = self._with(method), method, None

@@ -18,6 +18,7 @@ from amazon_ml.scenes.change import Change, change_of
 from amazon_ml.scenes.formats import write_geojson, write_geoparquet
 from amazon_ml.scenes.geopackage import write_geopackage
 from amazon_ml.scenes.grid import cell_bounds
+from amazon_ml.scenes.journals import check_closed
 from amazon_ml.scenes.layer import Column, Layer, unique_names
 from amazon_ml.scenes.map_files import map_file
 from amazon_ml.scenes.outputs import PICTURE
@@ -247,6 +248,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if there and not overwrite:
         raise InputError(f"`out` {out} holds {there[0]} already", option="out",
                          remedy="name another folder, or replace it with `overwrite`")  # fmt: skip
+    check_closed(out / CHANGES)
     for name in there:
         (out / name).unlink()
     check_place(out / RECORD)

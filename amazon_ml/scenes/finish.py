@@ -7,7 +7,8 @@ from pathlib import Path
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.predict import made_of
-from amazon_ml.scenes.outputs import existing_outputs, write_outputs
+from amazon_ml.scenes.journals import check_closed
+from amazon_ml.scenes.outputs import CELLS, existing_outputs, write_outputs
 from amazon_ml.scenes.page.scene import scene_title
 from amazon_ml.scenes.parts import PartStore
 from amazon_ml.scenes.prepare import Prepared, check_unchanged
@@ -29,6 +30,8 @@ def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bo
     store = prepared.store(out)
     if out is not None and not store.is_writing():  # else a call was stopped, and the results are its own
         check_free(out, overwrite)
+    if out is not None:
+        check_closed(out / CELLS)
     predictor = prepared.job.tagger.predictor
     with (
         # Without a predictor, strips are only joined: those of another call are left to it.

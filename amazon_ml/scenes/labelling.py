@@ -6,18 +6,20 @@ dropped.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.catalog.cells import in_brackets, read_list
 from amazon_ml.data.folds.folds import make_folds_by_scene
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot, split_tags
 from amazon_ml.scenes.config import CutConfig
 from amazon_ml.scenes.grid import Grid, Windows
+from amazon_ml.scenes.squares import hold_a_point
 from amazon_ml.scenes.vectors import Feature, Features, Polygon
 
 #: Names of the splits: the first two folds of five are held out.
@@ -50,6 +52,8 @@ class Labelled:
 def label_tiles(features: Features, grid: Grid, windows: Windows, how: CutConfig) -> Labelled:
     """Give tags to tiles: a point has a tile around it, and polygons label the windows that they lie on.
 
+    Each of these tiles has the tags of all points in it, and of all polygons that cover enough of it.
+
     Parameters
     ----------
     features
@@ -66,26 +70,50 @@ def label_tiles(features: Features, grid: Grid, windows: Windows, how: CutConfig
     InputError
         If a feature has no tags, or none lies on the scene.
     """
-    found: defaultdict[Place, set[str]] = defaultdict(set)
-    for number, feature in enumerate(features.features, start=1):
-        text = feature.properties.get(how.tags_column)
-        tags = split_tags(text or "", how.tag_separator)
-        if not tags:
-            held = ", ".join(sorted(feature.properties)) or "none"
-            raise InputError(
-                f"feature {number} has no tags in its property {how.tags_column!r} (properties: {held})",
-                file=features.path, option="tags_column", remedy="name the property, or remove the feature",
-            )  # fmt: skip
-        for place in (
-            *_around_points(feature, grid, windows.size),
-            *_below_polygons(feature, grid, windows, how.share),
-        ):
-            found[place] |= set(tags)
+    tags = [_tags_of(feature, number, features, how) for number, feature in enumerate(features.features, start=1)]
+    points, owners = _pixels_of_points(features, grid)
+    found: dict[Place, set[str]] = {place: set() for place in _around(points, grid, windows.size)}
+    tiles = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    for feature, own in zip(features.features, tags, strict=True):
+        for polygon in feature.polygons:
+            for place in _below(polygon, grid, windows, tiles, how.share):
+                found.setdefault(place, set()).update(own)
     if not found:
         raise InputError("no point and no polygon labels a tile of the scene", file=features.path, option="labels",
                          remedy="check the coordinate reference system of both, or set a smaller `share`")  # fmt: skip
     places = sorted(found)
+    corners, pixels = np.array(places, dtype=np.int64), np.floor(points).astype(np.int64)
+    for tag, numbers in _features_by_tag(tags).items():
+        own_points = pixels[np.isin(owners, numbers)]
+        for at in np.flatnonzero(hold_a_point(corners, own_points, windows.size)).tolist():
+            found[places[at]].add(tag)
     return Labelled(tuple(places), tuple(tuple(sorted(found[place])) for place in places))
+
+
+def _tags_of(feature: Feature, number: int, features: Features, how: CutConfig) -> list[str]:
+    """Read the tags of a feature: a text that is split, or a list of texts."""
+    text = feature.properties.get(how.tags_column, "").strip()
+    tags = read_list(text) if in_brackets(text) else split_tags(text, how.tag_separator)
+    if tags is None:
+        raise InputError(f"the property {how.tags_column!r} of feature {number} is {text[:80]!r}, not a list of texts",
+                         file=features.path, option="tags_column",
+                         remedy='write the tags alone, such as "forest river", or as ["forest", "river"]')  # fmt: skip
+    if not tags:
+        held = ", ".join(sorted(feature.properties)) or "none"
+        raise InputError(
+            f"feature {number} has no tags in its property {how.tags_column!r} (properties: {held})",
+            file=features.path, option="tags_column", remedy="name the property, or remove the feature",
+        )  # fmt: skip
+    return tags
+
+
+def _features_by_tag(tags: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+    """List the features with each tag."""
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
+    for number, own in enumerate(tags):
+        for tag in set(own):
+            numbers[tag].append(number)
+    return numbers
 
 
 def split_by_place(places: Sequence[Place], targets: MultiHot, how: CutConfig) -> list[str]:
@@ -120,50 +148,52 @@ def split_by_place(places: Sequence[Place], targets: MultiHot, how: CutConfig) -
 
 def _overlapping(places: Sequence[Place], held: Sequence[Place], size: int) -> set[int]:
     """List the tiles that overlap any held-out tile."""
-    near: defaultdict[Place, list[Place]] = defaultdict(list)
-    for row, column in held:
-        near[row // size, column // size].append((row, column))
-    found = set()
-    for at, (row, column) in enumerate(places):
-        cells = [(row // size + down, column // size + across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
-        if any(abs(r - row) < size and abs(c - column) < size for cell in cells for r, c in near.get(cell, ())):
-            found.add(at)
-    return found
+    corners, others = (np.array(each, dtype=np.int64).reshape(-1, 2) for each in (places, held))
+    # A tile that overlaps begins less than an edge before or behind; all numbers are moved by an edge, to be positive.
+    return set(np.flatnonzero(hold_a_point(corners + 1, others + size, 2 * size - 1)).tolist())
 
 
-def _around_points(feature: Feature, grid: Grid, size: int) -> Iterator[Place]:
+def _pixels_of_points(features: Features, grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Give row and column of the points on the scene, and the number of the feature of each."""
+    points = np.concatenate([np.zeros((0, 2)), *(one.points for one in features.features)])
+    owners = np.repeat(np.arange(len(features.features)), [len(one.points) for one in features.features])
+    at = np.stack([(grid.top - points[:, 1]) / grid.dy, (points[:, 0] - grid.left) / grid.dx], axis=1)
+    inside = ((at >= 0) & (at < (grid.height, grid.width))).all(axis=1)
+    return at[inside], owners[inside]
+
+
+def _around(points: npt.NDArray[np.float64], grid: Grid, size: int) -> list[Place]:
     """Place a tile around each point; at the edge of the scene it is pulled inwards."""
-    for x, y in feature.points.tolist():
-        column, row = (x - grid.left) / grid.dx, (grid.top - y) / grid.dy
-        if 0 <= column < grid.width and 0 <= row < grid.height:
-            top, left = (round(at - size / 2) for at in (row, column))
-            yield min(max(0, top), max(0, grid.height - size)), min(max(0, left), max(0, grid.width - size))
+    most = np.maximum(0, np.array([grid.height, grid.width]) - size)
+    return [(row, column) for row, column in np.clip(np.rint(points - size / 2), 0, most).astype(np.int64).tolist()]
 
 
-def _below_polygons(feature: Feature, grid: Grid, windows: Windows, share: float) -> Iterator[Place]:
-    """List the windows that a polygon covers in part, or that hold most of it."""
+def _below(polygon: Polygon, grid: Grid, windows: Windows, tiles: npt.NDArray[np.int64], share: float) -> list[Place]:
+    """List the windows and the tiles, which are sorted, that a polygon covers in part, or that hold most of it."""
     size = windows.size
-    for polygon in feature.polygons:
-        drawn = _draw(polygon, grid)
-        if drawn is None:
-            continue
-        top, left, mask = drawn
-        whole = int(mask.sum())
-        # Sums over rectangles are differences of sums from the corner.
-        sums = np.pad(mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
-        height, width = mask.shape
-        for row in _near(windows.down.starts, top, height, size):
-            for column in _near(windows.across.starts, left, width, size):
-                y = np.clip([row - top, row - top + size], 0, height)
-                x = np.clip([column - left, column - left + size], 0, width)
-                inside = int(sums[y[1], x[1]] - sums[y[0], x[1]] - sums[y[1], x[0]] + sums[y[0], x[0]])
-                if inside and (inside >= share * size * size or inside >= _MOST_OF_POLYGON * whole):
-                    yield row, column
+    drawn = _draw(polygon, grid)
+    if drawn is None:
+        return []
+    top, left, mask = drawn
+    whole = int(mask.sum())
+    # Sums over rectangles are differences of sums from the corner.
+    sums = np.pad(mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
+    height, width = mask.shape
+    rows, columns = (
+        _near(axis.starts, first, length, size)
+        for axis, first, length in ((windows.down, top, height), (windows.across, left, width))
+    )
+    near = tiles[np.searchsorted(tiles[:, 0], top - size, side="right") : np.searchsorted(tiles[:, 0], top + height)]
+    near = near[(near[:, 1] + size > left) & (near[:, 1] < left + width)]
+    around = np.concatenate([np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2), near])
+    (y, x), (end_y, end_x) = (np.clip(around + edge - (top, left), 0, (height, width)).T for edge in (0, size))
+    inside = sums[end_y, end_x] - sums[y, end_x] - sums[end_y, x] + sums[y, x]
+    labelled = (inside > 0) & ((inside >= share * size * size) | (inside >= _MOST_OF_POLYGON * whole))
+    return [(row, column) for row, column in around[labelled].tolist()]
 
 
-def _near(starts: npt.NDArray[np.int64], first: int, length: int, size: int) -> list[int]:
-    near: list[int] = starts[(starts < first + length) & (starts + size > first)].tolist()
-    return near
+def _near(starts: npt.NDArray[np.int64], first: int, length: int, size: int) -> npt.NDArray[np.int64]:
+    return starts[(starts < first + length) & (starts + size > first)]
 
 
 def _draw(polygon: Polygon, grid: Grid) -> tuple[int, int, npt.NDArray[np.uint8]] | None:

@@ -31,7 +31,7 @@ from amazon_ml.scenes.virtual import check_virtual
 log = logging.getLogger(__name__)
 
 #: Version of the parts; increased when the same request gives other probabilities.
-_FORMAT = 2
+_FORMAT = 3
 #: Bytes at the start of a file that are hashed to notice another file of the same size and time.
 _HEAD = 2**20
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from amazon_ml.data.readers.band_names import ALPHA
 from amazon_ml.data.readers.band_order import Bands
 from amazon_ml.data.readers.images import Image, Mask
-from amazon_ml.data.readers.tif import is_mask
+from amazon_ml.data.readers.tif import is_mask, opaque_value
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.grid import Grid
 from amazon_ml.scenes.placing import Mosaic, Place
@@ -31,6 +31,9 @@ _Item = TypeVar("_Item")
 _CACHE = 2**26, 2**29
 #: Largest number of files that are open at the same time.
 _OPEN = 64
+#: Value that says that a warped pixel has data, which every type holds; and number of blocks that are looked at to find
+#: the value of opaque pixels of a file.
+_OPAQUE, _BLOCKS = 255.0, 16
 #: Settings of the raster library: no code in files, and no search for files beside those that are named.
 _SETTINGS = {"GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO"}
 
@@ -183,11 +186,10 @@ class MosaicReader:
         try:
             if place.aligned:
                 return self._read_plain(file, order, dataset, indexes, window)
-            alpha = dataset.count
-            read = dataset.read([*indexes, alpha], window=window)
+            read = dataset.read([*indexes, dataset.count], window=window)
         except RasterioError as error:
             raise damaged(file.path, error) from None
-        return read[:-1], self._finite(read[:-1], read[-1] > 127)
+        return read[:-1], self._finite(read[:-1], read[-1] > _OPAQUE / 2)
 
     def _read_plain(
         self,
@@ -201,10 +203,7 @@ class MosaicReader:
             read = dataset.read([*indexes, order.index(ALPHA) + 1], window=window)
             values, alpha = read[:-1], read[-1]
             if is_mask(alpha) is False:
-                raise InputError(
-                    "the band named transparency holds data", file=file.path, option="bands",
-                    remedy="name all bands with `bands`, such as bgrn",
-                )  # fmt: skip
+                raise _no_transparency(file.path)
             return values, self._finite(values, alpha != 0)
         values = dataset.read(indexes, window=window)
         shown = np.ones(values.shape[1:], dtype=bool)
@@ -226,16 +225,59 @@ class MosaicReader:
             stack = ExitStack()
             file = stack.enter_context(opened(path, place.file.driver))
             if not place.aligned:
-                order = self.needed.orders[path]
-                if ALPHA not in order and "alpha" in {one.name for one in file.colorinterp}:
-                    file = _without_colours(file, stack)
-                file = stack.enter_context(_warped(file, place, self.mosaic.grid, order, self.needed.nodata))
+                file = self._on_grid(file, place, stack)
             self._open[path] = stack, file
         return self._open[path][1]
+
+    def _on_grid(self, file: Any, place: Place, stack: ExitStack) -> Any:
+        """Make the view of a file on the grid; its last band says which pixels have data."""
+        from rasterio.errors import RasterioError
+
+        order, alpha = self.needed.orders[place.file.path], None
+        if ALPHA in order:
+            band = order.index(ALPHA) + 1
+            try:
+                alpha = band, _opaque(file, band)
+            except RasterioError as error:
+                raise damaged(place.file.path, error) from None
+        if "alpha" in {one.name for one in file.colorinterp}:  # may be another band than the order says
+            file = _without_colours(file, stack)
+        return stack.enter_context(_warped(file, place, self.mosaic.grid, alpha, self.needed.nodata))
 
     def _forget(self, path: str) -> None:
         if path in self._open:
             self._open.pop(path)[0].close()
+
+
+def _no_transparency(path: str) -> InputError:
+    return InputError("the band named transparency holds data", file=path, option="bands",
+                      remedy="name all bands with `bands`, such as bgrn")  # fmt: skip
+
+
+def _opaque(file: Any, band: int) -> float:
+    """Find the value of opaque pixels in the band of transparency of a file, by some of its blocks.
+
+    They are the same whichever rows are asked for, so that strips of any height give the same pixels.
+    """
+    from rasterio.windows import Window
+
+    height, width = file.block_shapes[band - 1]
+    down, across = -(-file.height // height), -(-file.width // width)
+    seen: list[npt.NDArray[Any]] = []
+    for at in np.random.default_rng(0).permutation(down * across).tolist():
+        row, column = at // across * height, at % across * width
+        block = Window(column, row, min(width, file.width - column), min(height, file.height - row))
+        values = file.read(band, window=block)
+        if values.any():
+            seen.append(values[:: 1 + len(values) // 64, :: 1 + values.shape[1] // 64].ravel())
+        if len(seen) == _BLOCKS:
+            break
+    if not seen:
+        return _OPAQUE  # all pixels are clear
+    found = opaque_value(np.concatenate(seen))
+    if found is None:
+        raise _no_transparency(file.name)
+    return found
 
 
 def _without_colours(file: Any, stack: ExitStack) -> Any:
@@ -265,8 +307,11 @@ def can_hold(dtype: str, value: float) -> bool:
     return float(value).is_integer() and limits.min <= value <= limits.max
 
 
-def _warped(file: Any, place: Place, grid: Grid, order: tuple[str, ...], nodata: float | None) -> Any:
-    """Make the view of a file on the grid; its last band says which pixels have data."""
+def _warped(file: Any, place: Place, grid: Grid, alpha: tuple[int, float] | None, nodata: float | None) -> Any:
+    """Make the view of a file on the grid; its last band is `_OPAQUE` where pixels have data.
+
+    `alpha` is the band of transparency, with the value of its opaque pixels.
+    """
     from rasterio import Affine
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
@@ -278,8 +323,10 @@ def _warped(file: Any, place: Place, grid: Grid, order: tuple[str, ...], nodata:
     missing = missing_value(about, nodata)
     if missing is None and np.dtype(about.dtype).kind == "f":
         missing = math.nan
-    options: dict[str, object] = {} if ALPHA in order else {"add_alpha": True}
-    if missing is not None and options:
+    options: dict[str, object] = {"add_alpha": True, "DST_ALPHA_MAX": _OPAQUE}
+    if alpha is not None:
+        options |= {"src_alpha": alpha[0], "SRC_ALPHA_MAX": alpha[1], "src_nodata": None, "nodata": None}
+    elif missing is not None:
         options |= {"src_nodata": missing, "nodata": None, "UNIFIED_SRC_NODATA": "YES"}
     corner = Affine(grid.dx, 0.0, grid.x(place.column), 0.0, -grid.dy, grid.y(place.row))
     return WarpedVRT(

@@ -15,6 +15,7 @@ import numpy as np
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.scenes.journals import CLOSE, pending
 from amazon_ml.scenes.projecting import Points, project
 
 #: A polygon: its outline, and the outlines of its holes; each of shape (points, 2).
@@ -112,7 +113,8 @@ def read_features(path: Path, option: str) -> Features:
     except (LookupError, TypeError, ValueError, AttributeError, struct.error, sqlite3.Error) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"the file cannot be read ({error})", file=path, option=option) from None
+        remedy = CLOSE if isinstance(error, sqlite3.Error) and pending(path.resolve()) else ""
+        raise InputError(f"the file cannot be read ({error})", file=path, option=option, remedy=remedy) from None
     features = replace(features, features=tuple(map(_with_area, features.features)))
     if not features.features:
         raise InputError("the file holds no point and no polygon", file=path, option=option)
@@ -202,7 +204,10 @@ def _texts(properties: Mapping[str, object]) -> dict[str, str]:
 
 
 def _read_geopackage(path: Path) -> Features:
-    with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)) as base:
+    real = path.resolve()
+    # Without locks, a file in a folder that is not writable can be read, too, but what lies beside it is not seen.
+    how = "mode=ro" if pending(real) else "mode=ro&immutable=1"
+    with closing(sqlite3.connect(f"file:{quote(str(real))}?{how}", uri=True)) as base:
         named = "SELECT table_name, column_name, srs_id FROM gpkg_geometry_columns ORDER BY table_name"
         table, column, srs = base.execute(named).fetchone()
         crs = _geopackage_crs(base, int(srs))

@@ -149,12 +149,30 @@ def is_mask(band: Raw) -> bool | None:
     True or False; None for a band of zeros, which may be either.
     """
     drawn = band[:: 1 + band.shape[0] // 64, :: 1 + band.shape[1] // 64]
-    tops = {255.0, 1.0 if band.dtype.kind == "f" else _bounds(band)[1]}
-    clear = drawn == 0
-    if clear.all() and not band.any():
+    if not drawn.any() and not band.any():
         return None
-    opaque = [drawn == top for top in tops]
-    return any(bool(each.any()) and float((clear | each).mean()) >= 0.5 for each in opaque)
+    return opaque_value(drawn) is not None
+
+
+def opaque_value(drawn: Raw) -> float | None:
+    """Find the value of wholly opaque pixels: 255, the largest of the type, or 1 in floats.
+
+    Parameters
+    ----------
+    drawn
+        Values of a band with the name transparency.
+
+    Returns
+    -------
+    float or None
+        The value; None where fewer than half of the pixels are wholly clear or have it, so that the band holds data.
+    """
+    clear = drawn == 0
+    for top in sorted({255.0, 1.0 if drawn.dtype.kind == "f" else _bounds(drawn)[1]}, reverse=True):
+        opaque = drawn == top
+        if opaque.any() and float((clear | opaque).mean()) >= 0.5:
+            return top
+    return None
 
 
 def undeclared_nodata(tif: Tif, bands: list[int]) -> float | None:
