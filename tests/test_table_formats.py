@@ -219,7 +219,11 @@ def test_one_column_for_each_tag_in_parquet(root: Path) -> None:
         ('{"00012": ["river",\n', 2, "column 1"),
         ('["river"]', None, "neither"),
         ("{}", None, "no rows"),
-        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', None, "object 2"),
+        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', 1, "object 2"),
+        ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "x": 1}]', 2, "'x'"),
+        ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "image": "1e5"}]', 2, "twice"),
+        ('\n[\n {"image": "00012",\n "labels": ["a"]},\n\n {"image": "NA",\n "labels": [3]}]', 6, "3"),
+        ('[\n{"image": "00012",\n"labels": "a"},\n{"image": "NA",\n"labels": ""}]', 4, "no tag"),
     ],
 )
 def test_broken_json_is_refused(root: Path, content: str, line: int | None, named: str) -> None:
@@ -227,6 +231,42 @@ def test_broken_json_is_refused(root: Path, content: str, line: int | None, name
         read(root, "labels.json", content)
     assert str(root / "labels.json") in str(caught.value) and named in str(caught.value)
     assert line is None or caught.value.line == line
+
+
+def test_objects_may_have_their_keys_in_any_order_and_stand_on_one_line(root: Path) -> None:
+    one = [{"image": name, "labels": sorted(TAGS[name]), "part": "train"} for name in NAMES]
+    one[1] = dict(reversed(one[1].items()), part="val")
+    catalog = read(root, "labels.json", json.dumps(one), split_column="part")
+    assert meaning(catalog) == TAGS
+    assert catalog.valid is not None and catalog.labelled["image_name"][catalog.valid].tolist() == [NAMES[1]]
+
+
+@pytest.mark.parametrize(("index", "options"), [("image_name", {}), ("scene name", {"name_column": "Scene name"}),
+                                                ("tile", {"tag_columns": "all"})])  # fmt: skip
+def test_names_in_the_index_of_a_parquet_file_are_read(root: Path, index: str, options: dict[str, Any]) -> None:
+    if "tag_columns" in options:
+        frame = pd.DataFrame({tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS})
+    else:
+        frame = pd.DataFrame({"labels": [sorted(TAGS[name]) for name in NAMES]})
+    frame.set_index(pd.Index(NAMES, name=index)).to_parquet(root / "indexed.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "indexed.parquet"), **options})
+    assert meaning(read_catalog(root, config)) == TAGS
+
+
+def test_an_index_beside_a_column_of_names_is_none(root: Path) -> None:
+    frame = pd.DataFrame({"image": NAMES, **{tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS}})
+    frame.index.name = "id"
+    frame.set_index(frame.index + 5).to_parquet(root / "indexed.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "indexed.parquet"), "tag_columns": "all"})
+    assert meaning(read_catalog(root, config)) == TAGS
+
+
+def test_a_fault_in_parquet_has_the_number_of_its_row(root: Path) -> None:
+    frame = pd.DataFrame({"image": NAMES, "labels": ["river", "field", "river", ""]})
+    frame.to_parquet(root / "labels.parquet")
+    with refused(file="labels.parquet", line=4) as caught:
+        read_catalog(root, build(ReadingConfig, {"labels_file": str(root / "labels.parquet")}))
+    assert "labels.parquet, row 4:" in str(caught.value)
 
 
 def test_a_file_that_is_no_parquet_is_refused(root: Path) -> None:

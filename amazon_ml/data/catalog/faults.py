@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from amazon_ml.data.config import Split
 from amazon_ml.errors import InputError
 
 
 class Row(NamedTuple):
-    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is intact there."""
+    """One row of a tag table: tile, cell of tags without outer blanks, line, whether the CSV is intact there, split."""
 
     name: str
     cell: str
     line: int
     whole: bool = True
+    split: Split | None = None
 
 
 @dataclass(frozen=True)

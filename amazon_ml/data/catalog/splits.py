@@ -31,7 +31,7 @@ def split_column_of(records: Records, wanted: str) -> int:
     return find_column(records.path, records.header, wanted, (), "data.split_column")
 
 
-def read_splits(records: Records, column: int) -> tuple[dict[int, Split], list[Fault]]:
+def read_splits(records: Records, column: int) -> tuple[list[Split | None], list[Fault]]:
     """Read the split of each row.
 
     Parameters
@@ -43,24 +43,22 @@ def read_splits(records: Records, column: int) -> tuple[dict[int, Split], list[F
 
     Returns
     -------
-    The split by the line of the row, and a fault for each row that has none.
+    The split of each row, in their order, and a fault for each row that has none.
 
     Raises
     ------
     InputError
         If no row has a split: the column is another one.
     """
-    splits: dict[int, Split] = {}
+    splits: list[Split | None] = []
     faults = []
     for line, cells in records.rows:
         value = cells[column].strip()
-        split = SPLITS.get(value.lower())
-        if split is not None:
-            splits[line] = split
-        elif line not in records.broken:
+        splits.append(split := SPLITS.get(value.lower()))
+        if split is None and line not in records.broken:
             what = f"column {records.header[column]!r} holds {value!r}, which is no split"
             faults.append(Fault("splits", records.path, line, what, _WORDS, item=f"line {line}: {what}"))
-    if not splits and faults:
+    if not any(splits) and faults:
         raise InputError(faults[0].what, file=records.path, line=faults[0].line, option="data.split_column",
                          remedy=_WORDS)  # fmt: skip
     return splits, faults

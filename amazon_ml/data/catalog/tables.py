@@ -138,7 +138,7 @@ def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
             lacking = apart[0] not in read.tags.names
             problem = f"the table {'lacks' if lacking else 'has'} the column {apart[0]!r}"
             problem += f", which {scanned[0].path} {'has' if lacking else 'lacks'}"
-            raise InputError(problem, file=read.path, line=read.records.header_line, option="data.tag_columns",
+            raise InputError(problem, file=read.path, line=read.records.header_line or None, option="data.tag_columns",
                              remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
     return first
 
