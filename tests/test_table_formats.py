@@ -104,6 +104,32 @@ def test_columns_without_a_name_that_are_empty_or_count_rows_are_passed_over(roo
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == COLUMNS
 
 
+@pytest.mark.parametrize("titles", [("0", "1", "2"), ("y", "n", "x"), ("1", "river", "0")])
+def test_the_titles_of_columns_are_tags_whatever_they_are(root: Path, titles: Sequence[str]) -> None:
+    named = dict(zip(COLUMNS, titles, strict=True))
+    content = wide().replace(",".join(COLUMNS), ",".join(titles))
+    catalog = read(root, "labels.csv", content, tag_columns="all")
+    assert meaning(catalog) == {name: {named[tag] for tag in tags} for name, tags in TAGS.items()}
+    first = "".join(f"{name},1,0,0\n" for name in NAMES)  # all present tags look like marks
+    catalog = read(root, "labels.csv", f"image,{','.join(titles)}\n{first}", tag_columns="all")
+    assert meaning(catalog) == {name: {titles[0]} for name in NAMES}
+
+
+@pytest.mark.parametrize("title", ["", "Unnamed: 0"])
+@pytest.mark.parametrize("columns", [False, True])
+def test_names_in_a_first_column_without_a_title_are_read(root: Path, title: str, columns: bool) -> None:
+    content = wide(head=title) if columns else "".join(
+        [f"{title};tags\n", *(f"{name};{json.dumps(sorted(tags))}\n" for name, tags in TAGS.items())]
+    ).replace('"', "'")  # fmt: skip
+    assert meaning(read(root, "labels.csv", content, **({"tag_columns": "all"} if columns else {}))) == TAGS
+
+
+def test_a_first_column_without_a_title_that_holds_no_names_is_to_be_named(root: Path) -> None:
+    with refused(file="labels.csv", option="data.name_column", says=["image_name"]) as caught:
+        read(root, "labels.csv", ",tags\n0,river\n1,field\n")
+    assert "write image_name" in caught.value.remedy
+
+
 def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
     content = wide().replace("\n", ",0\n").replace("bare soil,0", "bare soil,cloud", 1)
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == (*COLUMNS, "cloud")
@@ -242,8 +268,8 @@ def test_objects_may_have_their_keys_in_any_order_and_stand_on_one_line(root: Pa
 
 
 @pytest.mark.parametrize(("index", "options"), [("image_name", {}), ("scene name", {"name_column": "Scene name"}),
-                                                ("tile", {"tag_columns": "all"})])  # fmt: skip
-def test_names_in_the_index_of_a_parquet_file_are_read(root: Path, index: str, options: dict[str, Any]) -> None:
+                                                ("tile", {"tag_columns": "all"}), (None, {})])  # fmt: skip
+def test_names_in_the_index_of_a_parquet_file_are_read(root: Path, index: str | None, options: dict[str, Any]) -> None:
     if "tag_columns" in options:
         frame = pd.DataFrame({tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS})
     else:

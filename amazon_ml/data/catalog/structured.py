@@ -25,6 +25,8 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 #: Columns of a JSON object from names to tags.
 _NAME, _TAGS = "image_name", "tags"
+#: Column of a Parquet file with an index of pandas that has no name.
+_INDEX = "__index_level_0__"
 #: What stands before an entry of a JSON list.
 _ENTRY = re.compile(r"[\s,]*")
 #: Threads that read small files: reading releases the interpreter lock.
@@ -172,11 +174,14 @@ def _read_parquet(path: Path, shares: _Shares, name_column: str | None) -> Recor
         for name in header
     ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
-    return _records(path, header, 0, rows)
+    return _records(path, ["" if name == _INDEX else name for name in header], 0, rows)
 
 
 def _names_in_index(index: pd.Index, header: Sequence[str], name_column: str | None) -> list[str]:
-    """Give the name of an index of pandas that holds the names of the tiles, since no column does."""
+    """Give the column with the index of pandas where it holds the names of the tiles, since no column does."""
+    if index.names == [None]:  # without a name, it is a column where it is no count of the rows
+        found = not isinstance(index, pd.RangeIndex) and name_column is None
+        return [_INDEX] if found and not known_columns(header, NAME_COLUMNS) else []
     named = [str(name) for name in index.names if name is not None]
     if name_column is None:
         return named[:1] if len(named) == 1 and not known_columns(header, NAME_COLUMNS) else []
@@ -257,7 +262,7 @@ def _objects(path: Path, content: Sequence["_Pairs"], lines: Sequence[int], shar
             what, other = ("lacks", "has") if key in keys else ("has", "lacks")
             problem = f"object {number} {what} the key {key!r}, which the first {other}"
             raise InputError(problem, file=path, line=line,
-                             remedy="write the same keys into each object, and \"\" where one has no value")  # fmt: skip
+                             remedy="write the same keys into each object, \"\" where one has no value")  # fmt: skip
         rows.append((line, [_cell(_plain(values[name]), path, line, shares) for name in header]))
     return _records(path, header, lines[0], rows)
 

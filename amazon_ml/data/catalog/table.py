@@ -25,7 +25,13 @@ from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
-from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
+from amazon_ml.data.catalog.rivals import (
+    check_second_names,
+    check_second_tags,
+    check_spread,
+    name_first_column,
+    value_column,
+)
 from amazon_ml.data.catalog.splits import find_two_splits, read_splits, split_column_of
 from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
@@ -110,6 +116,9 @@ def scan_table(
         If there is no such file, no column of names or tags, or no tag.
     """
     is_given, records = config.tags is not None, records or _read(path, config)
+    columns = config.tag_columns is not None
+    if config.name_column is None and joins is not None:
+        records = name_first_column(records, joins)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
     no_splits: list[Split | None] = [None] * len(records.rows)
     splits, split_faults = (no_splits, []) if split_at is None else read_splits(records, split_at)
@@ -146,7 +155,7 @@ def scan_table(
     try:
         column = read_tags(
             path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
-            marks=marks, alone=alone,
+            marks=marks, alone=alone, columns=columns,
         )  # fmt: skip
     except InputError as error:
         if error.option != "tags":
