@@ -168,7 +168,8 @@ def _read_parquet(path: Path, shares: _Shares, name_column: str | None) -> Recor
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
-    header = [*_names_in_index(frame.index, header, name_column), *header]
+    stored = set(table.column_names)  # a range has a name, and no column
+    header = [*(name for name in _names_in_index(frame.index, header, name_column) if name in stored), *header]
     columns = [
         _plain_texts(column := table.column(name), path, shares) or _column(column.to_pandas(), path, shares)
         for name in header

@@ -32,7 +32,13 @@ from amazon_ml.data.catalog.rivals import (
     name_first_column,
     value_column,
 )
-from amazon_ml.data.catalog.splits import find_two_splits, read_splits, split_column_of
+from amazon_ml.data.catalog.splits import (
+    are_in_two_splits,
+    find_two_splits,
+    in_folders_of_splits,
+    read_splits,
+    split_column_of,
+)
 from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
@@ -93,7 +99,7 @@ class TagTable:
 
 def scan_table(
     path: Path, config: TableConfig = TABLE, joins: TileNames | None = None, *, alone: bool = True,
-    records: Records | None = None,
+    records: Records | None = None, split: Split | None = None,
 ) -> TagTable:  # fmt: skip
     """Read a table of names and tags as far as possible, and find all its faults.
 
@@ -109,6 +115,8 @@ def scan_table(
         Whether it is the only table; else the list `exclude` may name tiles of others.
     records
         The content of the file, where it is read already.
+    split
+        The split of all rows, whose folder has the files of the names that several files share.
 
     Raises
     ------
@@ -120,8 +128,8 @@ def scan_table(
     if config.name_column is None and joins is not None:
         records = name_first_column(records, joins)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
-    no_splits: list[Split | None] = [None] * len(records.rows)
-    splits, split_faults = (no_splits, []) if split_at is None else read_splits(records, split_at)
+    own: list[Split | None] = [split] * len(records.rows)
+    splits, split_faults = (own, []) if split_at is None else read_splits(records, split_at)
     if config.tag_columns is not None:
         (records, config), split_at = _joined(records, config, joins), None
     tags_at = _find_tags(records, config.tags_column)
@@ -136,6 +144,8 @@ def scan_table(
     if config.tags_column is None:
         check_second_tags(records, others, tags_at, config.tag_separator)
     rows, faults = _rows(records, name_at, tags_at, splits)
+    if joins is not None and (split or are_in_two_splits(rows)):
+        rows = in_folders_of_splits(rows, joins)
     faults, excluded = [*faults, *split_faults], frozenset[str]()
     meant: dict[str, str | None] = {}
     if config.exclude is not None:
@@ -179,9 +189,9 @@ def scan_table(
         )
         raise InputError(problem, file=path,
                          remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    two_splits = find_two_splits(frame)
+    two_splits = find_two_splits(frame, joins)
     in_two = {name for fault in two_splits for name in fault.names}
-    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)])
+    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)], joins)
     if config.merge_rows:
         frame = merge_rows(path, frame)
     untagged = [] if config.allow_untagged else find_untagged(path, frame)

@@ -17,7 +17,7 @@ from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_file
 from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
-from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
@@ -74,6 +74,9 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
+    if by_table and joins is not None and _share_names(tables, scanned, joins):
+        scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1, split=table.split) for table in tables]
+        scanned = _named_apart(scanned, joins)
     parts = [
         read.rows.assign(split=table.split) if by_table else read.rows
         for table, read in zip(tables, scanned, strict=True)
@@ -84,8 +87,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
     if config.exclude is not None:
         _check_excluded(Path(config.exclude), scanned)
-    two_splits = find_two_splits(rows)
-    repeated = _repeated(rows, {name for fault in two_splits for name in fault.names})
+    two_splits = find_two_splits(rows, joins)
+    repeated = _repeated(rows, {name for fault in two_splits for name in fault.names}, joins)
     faults = [
         *(fault for read in scanned for fault in read.faults),
         *two_splits,
@@ -167,6 +170,16 @@ def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
         log.warning("%s names %d tiles that the tables lack: %s", exclude, len(unknown), listed(unknown))
 
 
+def _share_names(tables: Sequence[LabelTable], scanned: Sequence[TagTable], joins: TileNames) -> bool:
+    """Whether a name stands in the tables of two splits because several files have it."""
+    splits: dict[str, Split | None] = {}
+    return any(
+        splits.setdefault(name, table.split) != table.split and joins.sharing(name)
+        for table, read in zip(tables, scanned, strict=True)
+        for name in read.rows["image_name"]
+    )
+
+
 def _named_apart(scanned: Sequence[TagTable], joins: TileNames | None) -> list[TagTable]:
     """Put the folder of its table before a name that stands in tables of several folders, where a file lies there."""
     folders = [read.path.parent for read in scanned]
@@ -184,7 +197,7 @@ def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins
     renamed = {
         name: path
         for name in read.rows["image_name"]
-        if len(owners[name]) > 1 and (path := _path_beside(name, folder, joins)) is not None
+        if len(owners[name]) > 1 and (path := joins.path_of(folder / name)) is not None
     }
     if not renamed:
         return read
@@ -192,18 +205,7 @@ def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins
     return replace(read, rows=rows)
 
 
-def _path_beside(name: str, folder: Path, joins: TileNames) -> str | None:
-    """Return the shortest path that means the file of this name in the folder of its table; None without such a file.
-
-    It does not begin at the root of the machine, so that the name stays the same where the folder of tiles is moved.
-    """
-    whole = (folder / name).absolute()
-    beside = joins.find(str(whole))
-    paths = ("/".join(whole.parts[start:]) for start in range(len(whole.parts) - 2, 0, -1))
-    return None if beside is None else next((path for path in paths if joins.find(path) == beside), None)
-
-
-def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
+def _repeated(rows: pd.DataFrame, other: set[str], joins: TileNames | None) -> list[Fault]:
     """Find names that stand in several tables of one split; the faults of one table are found with it."""
     again = rows[rows["image_name"].duplicated(keep=False) & ~rows["image_name"].isin(other)]
     faults = []
@@ -214,8 +216,11 @@ def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
         last = group.iloc[-1]
         places = listed([f"{file.name}, line {line}" for file, line in zip(group["file"], group["line"], strict=True)])
         what = f"{name} stands in several tables ({places}), with {'the same' if alike else 'other'} tags"
+        remedy = "keep one row"
+        if joins is not None and (files := joins.sharing(str(name))):
+            what, remedy = f"{what}, and may be any of {listed(files)}", NAME_BY_PATH
         faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["file"], int(last["line"]), what,
-                            "keep one row", (str(name),), item=what))  # fmt: skip
+                            remedy, (str(name),), item=what))  # fmt: skip
     return faults
 
 
