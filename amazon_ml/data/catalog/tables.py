@@ -1,6 +1,7 @@
 """Reads the tables of tags of a folder as one table: each by itself, then what only all of them together show."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
 log = logging.getLogger(__name__)
+
+#: Lines in a message: ``(line 3)``, ``on lines 3, 4``.
+_LINES = re.compile(r"(?<=[( ])lines? (\d+(?:, \d+)*)(?=[) ;,:]|$)")
 
 
 def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
@@ -112,7 +116,13 @@ def _scan_tile_files(
         paths, tags_key, config.min_share, name_key=config.name_column, split_key=config.split_column
     )
     header = replace(config, name_column=records.header[0], tags_column=records.header[1])
-    read = scan_table(paths[0], header, joins, records=records)
+    try:
+        read = scan_table(paths[0], header, joins, records=records)
+    except InputError as error:
+        if error.line is None or error.file != paths[0]:
+            raise
+        raise InputError(_with_files(error.problem, paths), file=paths[error.line - 1], line=1, option=error.option,
+                         remedy=error.remedy) from None  # fmt: skip
     _check_shares([read], config.min_share)
     own = [tables[line - 1] for line in read.rows["line"]]
     rows = read.rows.assign(file=pd.Series([table.path for table in own], dtype=object), line=1)
@@ -125,7 +135,18 @@ def _in_its_file(fault: Fault, paths: Sequence[Path]) -> Fault:
     """Put a fault, whose line is the number of a file, into this file."""
     path, numbered = paths[fault.line - 1], f"line {fault.line}: "
     item = f"{path}: {fault.item.removeprefix(numbered)}" if fault.item.startswith(numbered) else fault.item
-    return replace(fault, file=path, line=1, item=item)
+    what, item, summary = (_with_files(text, paths) for text in (fault.what, item, fault.summary))
+    return replace(fault, file=path, line=1, what=what, item=item, summary=summary)
+
+
+def _with_files(text: str, paths: Sequence[Path]) -> str:
+    """Write the names of files for the numbers of files that stand as lines in a message."""
+
+    def files(found: re.Match[str]) -> str:
+        numbers = [int(number) for number in found[1].split(", ")]
+        return ", ".join(str(paths[number - 1]) if 0 < number <= len(paths) else str(number) for number in numbers)
+
+    return _LINES.sub(files, text)
 
 
 def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
