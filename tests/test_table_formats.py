@@ -288,11 +288,14 @@ def test_an_index_beside_a_column_of_names_is_none(root: Path) -> None:
 
 
 def test_a_fault_in_parquet_has_the_number_of_its_row(root: Path) -> None:
-    frame = pd.DataFrame({"image": NAMES, "labels": ["river", "field", "river", ""]})
+    frame = pd.DataFrame({"image": NAMES, "labels": ["river", "field", "", ""]})
     frame.to_parquet(root / "labels.parquet")
-    with refused(file="labels.parquet", line=4) as caught:
-        read_catalog(root, build(ReadingConfig, {"labels_file": str(root / "labels.parquet")}))
-    assert "labels.parquet, row 4:" in str(caught.value)
+    config = build(ReadingConfig, {"labels_file": str(root / "labels.parquet")})
+    with refused(file="labels.parquet", line=3) as caught:
+        read_catalog(root, config)
+    assert "labels.parquet, row 3:" in str(caught.value) and "(row 4)" in str(caught.value)
+    listed = [item for found in check(root, config).faults for item in found.items]
+    assert any("(row 3)" in item for item in listed) and not any("line" in item for item in listed)
 
 
 def test_a_file_that_is_no_parquet_is_refused(root: Path) -> None:
