@@ -19,7 +19,7 @@ class InputError(ValueError):
     file
         File that is wrong; None where it is none.
     line
-        Line in that file, counted from 1.
+        Line in that file, counted from 1; of a Parquet file the number of the row.
     option
         Name of the parameter or the setting that is wrong or that the remedy changes, such as ``data.size``; empty
         where it is none.
@@ -40,7 +40,8 @@ class InputError(ValueError):
         remedy: str = "",
     ) -> None:  # fmt: skip
         self.problem, self.file, self.line, self.option, self.remedy = problem, file, line, option, remedy
-        place = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
+        unit = "row" if str(file).lower().endswith(".parquet") else "line"
+        place = "" if file is None else f"{file}: " if line is None else f"{file}, {unit} {line}: "
         super().__init__(f"{place}{problem}{remedy and f'; {remedy}'}")
 
     def __reduce__(self) -> tuple[Any, ...]:

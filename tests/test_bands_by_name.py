@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_tiles import SIZE, Pixels, folder, read_all, tifs, values, write_png, write_tif
 from rasterio.enums import ColorInterp
+from refused import holds
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.config import ReadingConfig
@@ -121,6 +122,14 @@ def test_given_names_must_fit_the_file(tmp_path: Path, names: tuple[str, ...]) -
     with pytest.raises(InputError) as caught:
         read_all(root, bands=["B02"], band_names=list(names))
     assert caught.value.option == "data.band_names"
+    assert len(names) == len(S2) or holds(caught.value.remedy, len(S2))
+
+
+def test_where_the_number_of_given_names_is_wrong_the_remedy_lists_those_of_the_file(tmp_path: Path) -> None:
+    root = tifs(tmp_path, twelve, names=S2)
+    with pytest.raises(InputError) as caught:
+        read_all(root, bands=["B02"], band_names=list(S2[:3]))
+    assert holds(caught.value.remedy, len(S2), *S2)
 
 
 def test_given_names_count_over_descriptions_but_other_descriptions_are_refused(

@@ -71,9 +71,9 @@ def aitlas(root: Path) -> None:
         picture(root / "Images" / "agricultural" / f"agricultural{number:02}.tif", number)
 
 
-def ucmerced(root: Path) -> None:
+def ucmerced(root: Path, table: str = "LandUse_Multilabeled.txt") -> None:
     names = [(f"beach{number:02}", number) for number in range(COUNT)]
-    wide(root / "multilabels.txt", names, between="\t", head="IMAGE\\LABEL")
+    wide(root / table, names, between="\t", head="IMAGE\\LABEL")
     for name, number in names:
         picture(root / "Images" / "beach" / f"{name}.tif", number)
 
@@ -169,6 +169,15 @@ def test_a_tile_of_treesatai_without_a_large_genus_has_no_tag(tmp_path: Path) ->
     catalog = read_catalog(tmp_path, reading)
     at = catalog.labelled["image_name"].tolist().index(Path(name).stem)
     assert catalog.targets[at].sum() == 0 and (catalog.targets.sum(axis=1) == 0).sum() == 1
+
+
+@pytest.mark.parametrize("table", ["multilabels.txt", "multilabels/LandUse_Multilabeled.txt"])
+def test_the_table_of_ucmerced_has_several_names(tmp_path: Path, table: str) -> None:
+    ucmerced(tmp_path, table)
+    reading = RunConfig.load("datasets/ucmerced", {"data.root": str(tmp_path)}).data
+    assert len(read_catalog(tmp_path, reading).labelled) == COUNT
+    ucmerced(tmp_path, "LandUse_Multilabeled.txt")  # the first name that fits counts, so that no row is there twice
+    assert len(read_catalog(tmp_path, reading).labelled) == COUNT
 
 
 def test_every_preset_is_tested() -> None:

@@ -102,6 +102,18 @@ def test_a_word_that_is_no_split_is_listed_with_the_file_of_its_tile(tile_files:
     assert [holds(item, odd, "'holdout'") for fault in faults for item in fault.items] == [True]
 
 
+@pytest.mark.parametrize("tags", [["River", "field"], ["river, field"], ["unknown"], ["lake"]])
+def test_a_fault_in_the_json_of_a_tile_names_its_file_and_no_number(tile_files: Path, tags: Sequence[str]) -> None:
+    odd = [tile_files / f"patch{number}" / f"{number}_labels.json" for number in (3, 5)]
+    for file in odd:
+        file.write_text(json.dumps({**json.loads(file.read_text()), "labels": tags}))
+    listed = ["river", "field"] if tags == ["lake"] else None
+    with refused(file=odd[0], line=1) as caught:
+        read(tile_files, labels_file="*/*_labels.json", name_column="tile", tags=listed)
+    assert not holds(caught.value.problem, "line 4", "lines 4") and "lines 4" not in caught.value.problem
+    assert tags not in (["River", "field"], ["lake"]) or holds(caught.value.problem, odd[1])
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     """Two folders with tiles of the same names, each with a table."""

@@ -104,6 +104,32 @@ def test_columns_without_a_name_that_are_empty_or_count_rows_are_passed_over(roo
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == COLUMNS
 
 
+@pytest.mark.parametrize("titles", [("0", "1", "2"), ("y", "n", "x"), ("1", "river", "0")])
+def test_the_titles_of_columns_are_tags_whatever_they_are(root: Path, titles: Sequence[str]) -> None:
+    named = dict(zip(COLUMNS, titles, strict=True))
+    content = wide().replace(",".join(COLUMNS), ",".join(titles))
+    catalog = read(root, "labels.csv", content, tag_columns="all")
+    assert meaning(catalog) == {name: {named[tag] for tag in tags} for name, tags in TAGS.items()}
+    first = "".join(f"{name},1,0,0\n" for name in NAMES)  # all present tags look like marks
+    catalog = read(root, "labels.csv", f"image,{','.join(titles)}\n{first}", tag_columns="all")
+    assert meaning(catalog) == {name: {titles[0]} for name in NAMES}
+
+
+@pytest.mark.parametrize("title", ["", "Unnamed: 0"])
+@pytest.mark.parametrize("columns", [False, True])
+def test_names_in_a_first_column_without_a_title_are_read(root: Path, title: str, columns: bool) -> None:
+    content = wide(head=title) if columns else "".join(
+        [f"{title};tags\n", *(f"{name};{json.dumps(sorted(tags))}\n" for name, tags in TAGS.items())]
+    ).replace('"', "'")  # fmt: skip
+    assert meaning(read(root, "labels.csv", content, **({"tag_columns": "all"} if columns else {}))) == TAGS
+
+
+def test_a_first_column_without_a_title_that_holds_no_names_is_to_be_named(root: Path) -> None:
+    with refused(file="labels.csv", option="data.name_column", says=["image_name"]) as caught:
+        read(root, "labels.csv", ",tags\n0,river\n1,field\n")
+    assert "write image_name" in caught.value.remedy
+
+
 def test_a_tag_that_no_tile_has_stays_in_the_list(root: Path) -> None:
     content = wide().replace("\n", ",0\n").replace("bare soil,0", "bare soil,cloud", 1)
     assert read(root, "labels.csv", content, tag_columns="all").tags.names == (*COLUMNS, "cloud")
@@ -219,7 +245,11 @@ def test_one_column_for_each_tag_in_parquet(root: Path) -> None:
         ('{"00012": ["river",\n', 2, "column 1"),
         ('["river"]', None, "neither"),
         ("{}", None, "no rows"),
-        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', None, "object 2"),
+        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', 1, "object 2"),
+        ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "x": 1}]', 2, "'x'"),
+        ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "image": "1e5"}]', 2, "twice"),
+        ('\n[\n {"image": "00012",\n "labels": ["a"]},\n\n {"image": "NA",\n "labels": [3]}]', 6, "3"),
+        ('[\n{"image": "00012",\n"labels": "a"},\n{"image": "NA",\n"labels": ""}]', 4, "no tag"),
     ],
 )
 def test_broken_json_is_refused(root: Path, content: str, line: int | None, named: str) -> None:
@@ -227,6 +257,45 @@ def test_broken_json_is_refused(root: Path, content: str, line: int | None, name
         read(root, "labels.json", content)
     assert str(root / "labels.json") in str(caught.value) and named in str(caught.value)
     assert line is None or caught.value.line == line
+
+
+def test_objects_may_have_their_keys_in_any_order_and_stand_on_one_line(root: Path) -> None:
+    one = [{"image": name, "labels": sorted(TAGS[name]), "part": "train"} for name in NAMES]
+    one[1] = dict(reversed(one[1].items()), part="val")
+    catalog = read(root, "labels.json", json.dumps(one), split_column="part")
+    assert meaning(catalog) == TAGS
+    assert catalog.valid is not None and catalog.labelled["image_name"][catalog.valid].tolist() == [NAMES[1]]
+
+
+@pytest.mark.parametrize(("index", "options"), [("image_name", {}), ("scene name", {"name_column": "Scene name"}),
+                                                ("tile", {"tag_columns": "all"}), (None, {})])  # fmt: skip
+def test_names_in_the_index_of_a_parquet_file_are_read(root: Path, index: str | None, options: dict[str, Any]) -> None:
+    if "tag_columns" in options:
+        frame = pd.DataFrame({tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS})
+    else:
+        frame = pd.DataFrame({"labels": [sorted(TAGS[name]) for name in NAMES]})
+    frame.set_index(pd.Index(NAMES, name=index)).to_parquet(root / "indexed.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "indexed.parquet"), **options})
+    assert meaning(read_catalog(root, config)) == TAGS
+
+
+def test_an_index_beside_a_column_of_names_is_none(root: Path) -> None:
+    frame = pd.DataFrame({"image": NAMES, **{tag: [tag in TAGS[name] for name in NAMES] for tag in COLUMNS}})
+    frame.index.name = "id"
+    frame.set_index(frame.index + 5).to_parquet(root / "indexed.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "indexed.parquet"), "tag_columns": "all"})
+    assert meaning(read_catalog(root, config)) == TAGS
+
+
+def test_a_fault_in_parquet_has_the_number_of_its_row(root: Path) -> None:
+    frame = pd.DataFrame({"image": NAMES, "labels": ["river", "field", "", ""]})
+    frame.to_parquet(root / "labels.parquet")
+    config = build(ReadingConfig, {"labels_file": str(root / "labels.parquet")})
+    with refused(file="labels.parquet", line=3) as caught:
+        read_catalog(root, config)
+    assert "labels.parquet, row 3:" in str(caught.value) and "(row 4)" in str(caught.value)
+    listed = [item for found in check(root, config).faults for item in found.items]
+    assert any("(row 3)" in item for item in listed) and not any("line" in item for item in listed)
 
 
 def test_a_file_that_is_no_parquet_is_refused(root: Path) -> None:

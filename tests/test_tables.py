@@ -217,6 +217,18 @@ REFUSED: Mapping[str, tuple[str | bytes, dict[str, Any], list[str], Sequence[str
     "lists of numbers": ('image,tags\nt000,"[1, 0, 1]"\nt001,"[0, 1, 1]"\n', {}, [], ["line 2", "[1, 0, 1]"]),
     "lists without quotes": ('image,tags\nt000,a\nt001,"{river,field}"\n', {}, ["lists"], ["line 3", "{river,field}"]),
     "lists of numpy": ("image,tags\nt000,['river' 'field']\nt001,river\n", {}, ["lists"], ["line 2"]),
+    "a list without its end": (
+        "image;tags\nt000;['a', 'b']\nt001;['b']\nt002;['b', 'a'\nt003;['b']\n", {}, ["lists"],
+        ["line 4", "t002", "]"]),
+    "a list without its beginning": (
+        'image,tags\nt000,"[\'a\', \'b\']"\nt001,"\'b\', \'a\']"\nt002,[\'b\']\n', {}, ["lists"],
+        ["line 3", "t001", "["]),
+    "a word among lists": (
+        "image;tags\nt000;['a', 'b']\nt001;forest (dense)\nt002;['b']\n", {}, ["lists"], ["line 3", "t001"]),
+    "no value among lists": (
+        "image;tags\nt000;['a', 'b']\nt001;nan\nt002;['b']\n", {}, ["no_value"], ["line 3", "'nan'"]),
+    "an empty list among words": (
+        "image,tags\nt000,a\nt001,[]\nt002,[]\nt003,b\n", {}, ["lists"], ["line 3", "[]"]),
     "some lists": ("image,tags\nt000,\"['a', 'b']\"\nt001,b\n", {}, ["lists"], ["line 2"]),
     "brackets": ("image,tags\nt000,\"(a, b)\"\nt001,b\n", {}, ["lists"], ["line 2", "(a, b)"]),
     "bars": ("image,tags\nt000,river|field\nt001,river\n", {}, ["separators"], ["line 2", "`data.tag_separator` '|'"]),

@@ -38,6 +38,15 @@ def in_brackets(cell: str) -> bool:
     return len(cell) > 1 and _BRACKETS.get(cell[0]) == cell[-1] and cell[0] != "<"
 
 
+def missing_bracket(cell: str) -> str | None:
+    """Return the bracket that a list lacks at its end or its beginning; None where it lacks none, or both."""
+    for first, end in _BRACKETS.items():
+        if first != "<" and (cell[0] == first) != (cell[-1] == end):
+            lacking = end if cell[0] == first else first
+            return lacking if lacking not in cell else None
+    return None
+
+
 def read_list(cell: str) -> list[str] | None:
     """Read the text of a list of strings; None where the text is no such list."""
     parts = cell[1:-1].split('"') if cell[:1] == "[" and cell[-1:] == "]" and "\\" not in cell else []

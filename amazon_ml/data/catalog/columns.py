@@ -53,6 +53,8 @@ def find_column(table: Path, columns: Sequence[str], wanted: str | None, known: 
         remedy = "save it with commas between its columns"
     elif columns and columns[0].lower().endswith(SUFFIXES):
         remedy = "its first line looks like a row: write a header above it, such as image_name,tags"
+    elif wanted is None and "" in columns:  # an option cannot name it
+        remedy = f"write {known[0]} above the column without a name, or {remedy}"
     problem = f"the table has no column {wanted or known[0]!r}, only {', '.join(map(repr, columns)) or 'unnamed ones'}"
     raise InputError(problem, file=table, option=option, remedy=remedy)
 

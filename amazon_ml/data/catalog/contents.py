@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from amazon_ml.data.catalog.structured import is_structured
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.readers.formats import ARCHIVES, HEAD, IMAGES, content_of, with_article
 from amazon_ml.data.readers.images import SUFFIXES
@@ -17,8 +18,8 @@ _UNREAD = (
     ".jp2", ".j2k", ".jpe", ".jfif", ".jxl", ".gif", ".avif", ".heic", ".heif", ".npy", ".npz", ".h5", ".hdf5", ".nc",
     ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
 )  # fmt: skip
-#: Endings of tables: text, which is read where an option names it, and other formats.
-_TABLES, _WORKBOOKS = (".tsv", ".txt", ".tab"), (".xlsx", ".xls", ".ods", ".numbers", ".parquet", ".json")
+#: Endings of tables: those that are read where an option names them, and other formats.
+_TABLES, _WORKBOOKS = (".tsv", ".txt", ".tab", ".parquet", ".json"), (".xlsx", ".xls", ".ods", ".numbers")
 #: First words of the names of files that are notes.
 _NO_TABLES = ("readme", "licen", "requirements", "credits", "changelog", "copying")
 #: Number of files whose content is examined.
@@ -100,20 +101,36 @@ def archives_in(folder: Path) -> str:
     return ""
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """List the files of a folder, and of the folders in it, that may be a table which can be read."""
+    return _named_as_tables(folder, (".csv", *_TABLES))
+
+
+def lone_table(folder: Path) -> Path | None:
+    """Find the only file that may be the table of a folder without a CSV, where it is Parquet or JSON."""
+    files = _named_as_tables(folder, (*_TABLES, *_WORKBOOKS))
+    return files[0] if len(files) == 1 and is_structured(files[0]) else None
+
+
 def other_tables(folder: Path) -> str:
     """Name files that may be the table of a folder without a CSV, and how to use them; ``""`` where there are none."""
-    files = [
+    files = _named_as_tables(folder, (*_TABLES, *_WORKBOOKS))
+    books = [path for path in files if path.name.lower().endswith(_WORKBOOKS)]
+    if len(files) > 1:
+        save = ", and save a spreadsheet as CSV UTF-8" if books else ""
+        return f"{listed(files)} may be tables: name the right one with `data.labels_file`{save}"
+    if books:
+        return f"{files[0]} may be the table: save it as CSV UTF-8"
+    return f"{files[0]} may be the table: name it with `data.labels_file`" if files else ""
+
+
+def _named_as_tables(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    return [
         listing.path / name
         for listing in walk(folder, depth=1)
         for name in listing.files
-        if name.lower().endswith((*_TABLES, *_WORKBOOKS)) and not name.lower().startswith(_NO_TABLES)
+        if name.lower().endswith(endings) and not name.lower().startswith(_NO_TABLES)
     ]
-    if len(files) > 1:
-        found = listed(files)
-        return f"{found} may be tables: name the right one with `data.labels_file`, and save a spreadsheet as CSV UTF-8"
-    if files and files[0].name.lower().endswith(_WORKBOOKS):
-        return f"{files[0]} may be the table: save it as CSV UTF-8"
-    return f"{files[0]} may be the table: name it with `data.labels_file`" if files else ""
 
 
 def _remedy(files: Sequence[Path]) -> str:

@@ -1,20 +1,26 @@
 """Faults of a tag table: one value for each, which training raises and `data check` lists."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from amazon_ml.data.config import Split
 from amazon_ml.errors import InputError
+
+#: The word before the number of a line, or before several.
+_LINE = re.compile(r"(?:(?<=^)|(?<=[( ]))line(?=s? \d)")
 
 
 class Row(NamedTuple):
-    """One row of a tag table: tile, cell of tags without outer blanks, line, and whether the CSV is intact there."""
+    """One row of a tag table: tile, cell of tags without outer blanks, line, whether the CSV is intact there, split."""
 
     name: str
     cell: str
     line: int
     whole: bool = True
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,20 @@ class Fault:
     @property
     def listed(self) -> str:
         """Entry in the list of `data check`."""
-        return self.item or f"{self.names[0] if self.names else 'the table'} (line {self.line}): {self.what}"
+        item = self.item or f"{self.names[0] if self.names else 'the table'} (line {self.line}): {self.what}"
+        return _with_rows(item, self.file)
 
     @property
     def error(self) -> InputError:
         """The fault as an exception; a summary of several faults stands at the line of the first."""
         problem = f"this is not a CSV that can be read: {self.what}" if self.unread else self.summary or self.what
-        return InputError(problem, file=self.file, line=self.line, option=self.option, remedy=self.remedy)
+        return InputError(_with_rows(problem, self.file), file=self.file, line=self.line, option=self.option,
+                          remedy=self.remedy)  # fmt: skip
+
+
+def _with_rows(text: str, file: Path) -> str:
+    """Write row for line in a message on a table that has no lines."""
+    return _LINE.sub("row", text) if file.suffix.lower() == ".parquet" else text
 
 
 @dataclass(frozen=True)

@@ -102,22 +102,41 @@ class TileNames:
 
     def find(self, name: str) -> str | None:
         """Return one key for all names of a tile; None where there is no file."""
-        short, long = self._known
+        short, long, _ = self._known
         return name if name in short else long.find(name)
+
+    def sharing(self, name: str) -> list[str]:
+        """List the files that share a name, without their endings; empty where it means one tile at most."""
+        _, _, shared = self._known
+        return shared.get(name, [])
+
+    def path_of(self, file: Path) -> str | None:
+        """Return the shortest path that means a file, which is given without its ending; None where it is no tile.
+
+        It does not begin at the root of the machine, so that it stays the same where the folder of tiles is moved.
+        """
+        whole = file.absolute()
+        meant = self.find(str(whole))
+        paths = ("/".join(whole.parts[start:]) for start in range(len(whole.parts) - 2, 0, -1))
+        return None if meant is None else next((path for path in paths if self.find(path) == meant), None)
 
     def count(self, names: Iterable[str]) -> int:
         """Count the different names that have a file."""
         return sum(self.find(name) is not None for name in set(names))
 
     @cached_property
-    def _known(self) -> tuple[frozenset[str], "PathNames[str]"]:
+    def _known(self) -> tuple[frozenset[str], "PathNames[str]", dict[str, list[str]]]:
         paths = list(self._files())
         stems = [composed(path.stem) for path in paths]
         # A JPG and a TIF that share a name are one tile; of several JPGs each is named by its path.
         shared = Counter((stem, path.suffix.lower() in TIF_SUFFIXES) for stem, path in zip(stems, paths, strict=True))
         several = {stem for (stem, _), count in shared.items() if count > 1}
         meant = {str(path): str(path) if stem in several else stem for stem, path in zip(stems, paths, strict=True)}
-        return frozenset(stems), PathNames(meant, self._places)
+        files: dict[str, list[str]] = {}
+        for stem, path in zip(stems, paths, strict=True):
+            if stem in several and (bare := str(path.with_suffix(""))) not in files.setdefault(stem, []):
+                files[stem].append(bare)
+        return frozenset(stems), PathNames(meant, self._places), files
 
 
 def shared_files(joined: pd.DataFrame) -> pd.DataFrame:

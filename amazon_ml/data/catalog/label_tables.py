@@ -6,6 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
 
+from amazon_ml.data.catalog.contents import tables_in
 from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.config import SPLITS, LabelsFile, Split
 from amazon_ml.errors import InputError, listed
@@ -28,14 +29,15 @@ def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:
     Parameters
     ----------
     labels_file
-        A path or a pattern, several of them, or one or several for each split.
+        A path or a pattern, several of them, or one or several for each split. Of names with ``|`` between them, the
+        first counts that fits a file.
     root
         Folder of the tiles. A relative path is looked for in the current folder, then in this one.
 
     Raises
     ------
     InputError
-        If a pattern fits no file, or two entries name one file.
+        If a path or a pattern fits no file, or two entries name one file.
     """
     by_split = labels_file.items() if isinstance(labels_file, dict) else [(None, labels_file)]
     found = [
@@ -77,14 +79,29 @@ def split_tables(names: Iterable[str]) -> dict[Split, str]:
 
 def _paths(text: str, root: Path) -> list[Path]:
     """Return the file of a path, or the files of a pattern in the order of their names."""
-    place = find_place(text, root)
-    if place.exists() or not has_magic(text):
+    if (place := find_place(text, root)).exists():
         return [place]
-    for folder in (Path(), root):
-        if found := sorted(path for path in _matches(folder, text) if path.is_file()):
+    for name in filter(None, map(str.strip, text.split("|"))):  # a set has another name with each that passes it on
+        if found := _files(name, root):
             return found
-    raise InputError(f"`{_OPTION}` {text!r} fits no file, neither in the current folder nor in {root}", option=_OPTION,
-                     remedy=f"write the pattern below {root}, such as labels/*.csv")  # fmt: skip
+    if place.is_symlink():  # its reader says where the link leads
+        return [place]
+    tables = tables_in(root) if root.is_dir() else []
+    remedy = f"name the right one with `{_OPTION}`: {listed(tables)}" if tables else ""
+    if has_magic(text) or "|" in text:
+        raise InputError(f"`{_OPTION}` {text!r} fits no file, neither in the current folder nor in {root}",
+                         option=_OPTION,
+                         remedy=remedy or f"write the pattern below {root}, such as labels/*.csv")  # fmt: skip
+    raise InputError(f"there is no such table, neither here nor in {root}", file=place, option=_OPTION,
+                     remedy=remedy or f"name the table with `{_OPTION}`")  # fmt: skip
+
+
+def _files(name: str, root: Path) -> list[Path]:
+    if (place := find_place(name, root)).exists():
+        return [place]
+    patterns = (Path(), root) if has_magic(name) else ()
+    fitting = (sorted(path for path in _matches(folder, name) if path.is_file()) for folder in patterns)
+    return next(filter(None, fitting), [])
 
 
 def _matches(folder: Path, pattern: str) -> Iterable[Path]:

@@ -8,6 +8,7 @@ Layouts that are found without an option:
 ``train-jpg/ test/``                                       both test sets merged
 ``train-tif-v2/ test-tif-v2/`` beside these or alone       4-band TIFs
 one CSV of names and tags, images anywhere beneath         any other tagged set
+one Parquet or JSON, where there is no CSV                 the same
 ``…_train.csv``, ``…_val.csv`` and perhaps ``…_test.csv``  a set with published splits
 ========================================================== ====================================
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.by_template import files_of, list_tiles_of, no_tiles, paths_of
-from amazon_ml.data.catalog.contents import archives_in, check_folder, no_images, other_tables
+from amazon_ml.data.catalog.contents import archives_in, check_folder, lone_table, no_images, other_tables
 from amazon_ml.data.catalog.join import PathNames
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.names import composed
@@ -250,6 +251,9 @@ def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
             remedy="name the tag table with `data.labels_file`, or one for each split, such as "
             "`data.labels_file` {train: …, val: …, test: …}",
         )  # fmt: skip
+    if (lone := lone_table(root)) is not None:
+        log.info("%s is taken for the table of %s", lone, root)
+        return (LabelTable(lone),)
     remedy = archives_in(root) or other_tables(root)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"

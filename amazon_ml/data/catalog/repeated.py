@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import is_rounded
+from amazon_ml.data.catalog.tiles import NAME_BY_PATH
 from amazon_ml.errors import listed
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ def differ(rows: pd.DataFrame) -> bool:
     return any(first.setdefault(name, found) != found for name, found in pairs)
 
 
-def find_repeated(table: Path, rows: pd.DataFrame) -> list[Fault]:
+def find_repeated(table: Path, rows: pd.DataFrame, joins: TileNames | None = None) -> list[Fault]:
     """Find names on several rows, each with its lines; the remedy depends on the kind of table."""
     again = rows[rows["image_name"].duplicated(keep=False)]
     if again.empty:
@@ -31,6 +33,8 @@ def find_repeated(table: Path, rows: pd.DataFrame) -> list[Fault]:
     if again["image_name"].map(is_rounded).all():
         option, why = "", "a spreadsheet rounded the names"
         remedy = "save the table again from its source, with that column as text"
+    elif joins is not None and (files := joins.sharing(again["image_name"].iloc[0])):
+        option, why, remedy = "", f"it may be any of {listed(files)}", NAME_BY_PATH
     elif all(same):
         why, remedy = "each has the same tags there", "keep one row of each, or set `data.merge_rows` true"
     elif (again["found"].map(len) <= 1).all():

@@ -1,13 +1,18 @@
 """Checks that only one column of a table holds tags, and only one holds names."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from amazon_ml.data.catalog.cells import read_list
-from amazon_ml.data.catalog.columns import TAGS_COLUMNS, is_mark, known_columns
+from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, is_mark, known_columns
+from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.errors import InputError, listed
+
+log = logging.getLogger(__name__)
 
 _NAMELESS = re.compile(r"(unnamed: \d+(_level_\d+)?(\.\d+)?)?", re.IGNORECASE)
 #: Words in the name of a second column of tags.
@@ -17,6 +22,21 @@ _SECOND = frozenset(
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 #: Number of columns with values in 0..1 from which on they are the sides of a box.
 _BOX = 4
+
+
+def name_first_column(records: Records, joins: TileNames) -> Records:
+    """Name the first column where it alone has no name and holds names of tiles: pandas writes an index so.
+
+    Only where no column has a known name, and most rows have a file.
+    """
+    nameless = [at for at, name in enumerate(records.header) if _NAMELESS.fullmatch(name)]
+    if nameless != [0] or known_columns(records.header, NAME_COLUMNS):
+        return records
+    found = sum(joins.find(clean_name(cells[0])) is not None for _, cells in records.rows)
+    if 2 * found <= len(records.rows):
+        return records
+    log.info("%s: the names are in the first column, which has no name", records.path)
+    return replace(records, header=[NAME_COLUMNS[0], *records.header[1:]])
 
 
 def check_spread(records: Records, first: int) -> None:

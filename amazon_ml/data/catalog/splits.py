@@ -2,18 +2,19 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, find_column, is_title, known_columns, title_keys
-from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.faults import Fault, Row
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name
 from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.catalog.text import read_text
+from amazon_ml.data.catalog.tiles import NAME_BY_PATH
 from amazon_ml.data.config import SPLITS, Split
 from amazon_ml.errors import InputError, listed
 
@@ -31,7 +32,7 @@ def split_column_of(records: Records, wanted: str) -> int:
     return find_column(records.path, records.header, wanted, (), "data.split_column")
 
 
-def read_splits(records: Records, column: int) -> tuple[dict[int, Split], list[Fault]]:
+def read_splits(records: Records, column: int) -> tuple[list[Split | None], list[Fault]]:
     """Read the split of each row.
 
     Parameters
@@ -43,36 +44,60 @@ def read_splits(records: Records, column: int) -> tuple[dict[int, Split], list[F
 
     Returns
     -------
-    The split by the line of the row, and a fault for each row that has none.
+    The split of each row, in their order, and a fault for each row that has none.
 
     Raises
     ------
     InputError
         If no row has a split: the column is another one.
     """
-    splits: dict[int, Split] = {}
+    splits: list[Split | None] = []
     faults = []
     for line, cells in records.rows:
         value = cells[column].strip()
-        split = SPLITS.get(value.lower())
-        if split is not None:
-            splits[line] = split
-        elif line not in records.broken:
+        splits.append(split := SPLITS.get(value.lower()))
+        if split is None and line not in records.broken:
             what = f"column {records.header[column]!r} holds {value!r}, which is no split"
             faults.append(Fault("splits", records.path, line, what, _WORDS, item=f"line {line}: {what}"))
-    if not splits and faults:
+    if not any(splits) and faults:
         raise InputError(faults[0].what, file=records.path, line=faults[0].line, option="data.split_column",
                          remedy=_WORDS)  # fmt: skip
     return splits, faults
 
 
-def find_two_splits(rows: pd.DataFrame) -> list[Fault]:
+def in_folders_of_splits(rows: Sequence[Row], joins: TileNames) -> list[Row]:
+    """Put the folder of its split before a name that several files share, where one of them lies in such a folder.
+
+    Sets are published so: ``train/0.png`` and ``val/0.png``, with a table of each split that names ``0``.
+    """
+    return [row._replace(name=_in_its_folder(row.name, row.split, joins)) if row.split else row for row in rows]
+
+
+def _in_its_folder(name: str, split: Split, joins: TileNames) -> str:
+    files = [file for file in joins.sharing(name) if _split_of(file) == split]
+    return (joins.path_of(Path(files[0])) or name) if len(files) == 1 else name
+
+
+def _split_of(file: str) -> Split | None:
+    """Return the split whose word is the name of the folder nearest above a file."""
+    return next((SPLITS[part.lower()] for part in Path(file).parts[-2::-1] if part.lower() in SPLITS), None)
+
+
+def are_in_two_splits(rows: Sequence[Row]) -> bool:
+    """Whether a name stands in two splits."""
+    splits: dict[str, Split | None] = {}
+    return any(splits.setdefault(row.name, row.split) != row.split for row in rows)
+
+
+def find_two_splits(rows: pd.DataFrame, joins: TileNames | None = None) -> list[Fault]:
     """Find the names that stand in two splits.
 
     Parameters
     ----------
     rows
         Rows of all tables: ``image_name``, ``split``, ``file`` and ``line``.
+    joins
+        Index of the names that have a file: a name of several files may be in several splits.
     """
     repeated = rows["image_name"].duplicated(keep=False)
     if not repeated.any():  # to group an empty table takes long
@@ -85,8 +110,11 @@ def find_two_splits(rows: pd.DataFrame) -> list[Fault]:
                       in zip(group["split"], group["file"], group["line"], strict=True)]  # fmt: skip
             last = group.iloc[-1]
             what = f"{name} is in two splits: {listed(places)}"
-            faults.append(Fault("two_splits", last["file"], int(last["line"]), what, "keep one of these rows",
-                                (str(name),), item=what))  # fmt: skip
+            remedy = "keep one of these rows"
+            if joins is not None and (files := joins.sharing(str(name))):
+                what, remedy = f"{what}, and may be any of {listed(files)}", NAME_BY_PATH
+            faults.append(Fault("two_splits", last["file"], int(last["line"]), what, remedy, (str(name),),
+                                item=what))  # fmt: skip
     return faults
 
 

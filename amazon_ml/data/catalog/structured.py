@@ -5,6 +5,7 @@ A list of tags becomes the text of a JSON list, which the reader of cells unders
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.catalog.columns import NAME_COLUMNS, known_columns
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import no_json
@@ -23,6 +25,10 @@ from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 #: Columns of a JSON object from names to tags.
 _NAME, _TAGS = "image_name", "tags"
+#: Column of a Parquet file with an index of pandas that has no name.
+_INDEX = "__index_level_0__"
+#: What stands before an entry of a JSON list.
+_ENTRY = re.compile(r"[\s,]*")
 #: Threads that read small files: reading releases the interpreter lock.
 _THREADS = 8
 
@@ -40,7 +46,7 @@ def is_structured(path: Path) -> bool:
     return path.suffix.lower() in _READERS
 
 
-def read_structured(path: Path, min_share: float = 0.0) -> Records:
+def read_structured(path: Path, min_share: float = 0.0, name_column: str | None = None) -> Records:
     """Read a table of Parquet or JSON.
 
     JSON is an object from each name to its tags, or a list of objects with the same keys. Tags are text, a list of
@@ -52,10 +58,13 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
         The file.
     min_share
         Least share of a tag that counts; a share of 0 never does.
+    name_column
+        Column of the names, where an option names it.
 
     Returns
     -------
-    Records, whose lines are those of the file for JSON, and numbers of rows, counted from 1, for Parquet.
+    Records, whose lines are those of the file for JSON (several rows may stand on one), and numbers of rows, counted
+    from 1, for Parquet.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def read_structured(path: Path, min_share: float = 0.0) -> Records:
     """
     check_regular(path)
     try:
-        records = _READERS[path.suffix.lower()](path, shares := _Shares(min_share))
+        records = _READERS[path.suffix.lower()](path, shares := _Shares(min_share), name_column)
         return replace(records, has_shares=shares.seen)
     except FileNotFoundError:
         raise InputError("there is no such table", file=path) from None
@@ -147,23 +156,39 @@ def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> s
     return value
 
 
-def _read_parquet(path: Path, shares: _Shares) -> Records:
+def _read_parquet(path: Path, shares: _Shares, name_column: str | None) -> Records:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
         table = pq.read_table(path)
-        header = [str(name) for name in table.slice(0, 0).to_pandas()]  # without the index of pandas
+        frame = table.slice(0, 0).to_pandas()
+        header = [str(name) for name in frame]  # without the index of pandas
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
+    stored = set(table.column_names)  # a range has a name, and no column
+    header = [*(name for name in _names_in_index(frame.index, header, name_column) if name in stored), *header]
     columns = [
         _plain_texts(column := table.column(name), path, shares) or _column(column.to_pandas(), path, shares)
         for name in header
     ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
-    return _records(path, header, 0, rows)
+    return _records(path, ["" if name == _INDEX else name for name in header], 0, rows)
+
+
+def _names_in_index(index: pd.Index, header: Sequence[str], name_column: str | None) -> list[str]:
+    """Give the column with the index of pandas where it holds the names of the tiles, since no column does."""
+    if index.names == [None]:  # without a name, it is a column where it is no count of the rows
+        found = not isinstance(index, pd.RangeIndex) and name_column is None
+        return [_INDEX] if found and not known_columns(header, NAME_COLUMNS) else []
+    named = [str(name) for name in index.names if name is not None]
+    if name_column is None:
+        return named[:1] if len(named) == 1 and not known_columns(header, NAME_COLUMNS) else []
+    wanted = name_column.strip().lower()
+    lacking = wanted not in (name.strip().lower() for name in header)
+    return [name for name in named if lacking and name.strip().lower() == wanted]
 
 
 def _plain_texts(column: Any, path: Path, shares: _Shares) -> list[str] | None:
@@ -203,7 +228,7 @@ def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
     return cells
 
 
-def _read_json(path: Path, shares: _Shares) -> Records:
+def _read_json(path: Path, shares: _Shares, _: str | None) -> Records:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
@@ -217,23 +242,47 @@ def _read_json(path: Path, shares: _Shares) -> Records:
         ]
         return _records(path, [_NAME, _TAGS], 1, rows)
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
-        return _objects(path, content, shares)
-    raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path)
+        return _objects(path, content, _starts(text), shares)
+    raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path,
+                     option="data.labels_file", remedy="write one of these, or name another table with "
+                     "`data.labels_file`")  # fmt: skip
 
 
-def _objects(path: Path, content: Sequence["_Pairs"], shares: _Shares) -> Records:
-    header = [name for name, _ in content[0].pairs]
-    rows = []
-    for number, one in enumerate(content, start=1):
+def _objects(path: Path, content: Sequence["_Pairs"], lines: Sequence[int], shares: _Shares) -> Records:
+    header, rows = [name for name, _ in content[0].pairs], []
+    keys = frozenset(header)
+    for number, (line, one) in enumerate(zip(lines, content, strict=True), start=1):
         values = dict(one.pairs)
-        if [name for name, _ in one.pairs] != header:
-            found = ", ".join(name for name, _ in one.pairs)
-            raise InputError(f"object {number} has the keys {found}, and the first has {', '.join(header)}", file=path)
-        rows.append((number, [_cell(_plain(values[name]), path, number, shares) for name in header]))
-    return _records(path, header, 0, rows)
+        if len(values) < len(one.pairs):
+            names = [name for name, _ in one.pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"object {number} has the key {twice!r} twice", file=path, line=line,
+                             remedy="keep one of them")  # fmt: skip
+        if apart := keys.symmetric_difference(values):
+            key = sorted(apart)[0]
+            what, other = ("lacks", "has") if key in keys else ("has", "lacks")
+            problem = f"object {number} {what} the key {key!r}, which the first {other}"
+            raise InputError(problem, file=path, line=line,
+                             remedy="write the same keys into each object, \"\" where one has no value")  # fmt: skip
+        rows.append((line, [_cell(_plain(values[name]), path, line, shares) for name in header]))
+    return _records(path, header, lines[0], rows)
 
 
-_READERS: Mapping[str, Callable[[Path, _Shares], Records]] = {".parquet": _read_parquet, ".json": _read_json}
+def _starts(text: str) -> list[int]:
+    """Find the line on which each entry of a list begins."""
+    decoder, place, counted, line, lines = json.JSONDecoder(), text.index("[") + 1, 0, 1, []
+    while (found := _ENTRY.match(text, place)) and text[found.end()] != "]":
+        start = found.end()
+        line, counted = line + text.count("\n", counted, start), start
+        lines.append(line)
+        place = decoder.raw_decode(text, start)[1]
+    return lines
+
+
+_READERS: Mapping[str, Callable[[Path, _Shares, str | None], Records]] = {
+    ".parquet": _read_parquet,
+    ".json": _read_json,
+}
 
 
 class _Pairs:

@@ -1,7 +1,7 @@
 """Reads one table of names and tags, and finds all of its faults."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,13 +25,25 @@ from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
-from amazon_ml.data.catalog.rivals import check_second_names, check_second_tags, check_spread, value_column
-from amazon_ml.data.catalog.splits import find_two_splits, read_splits, split_column_of
+from amazon_ml.data.catalog.rivals import (
+    check_second_names,
+    check_second_tags,
+    check_spread,
+    name_first_column,
+    value_column,
+)
+from amazon_ml.data.catalog.splits import (
+    are_in_two_splits,
+    find_two_splits,
+    in_folders_of_splits,
+    read_splits,
+    split_column_of,
+)
 from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
-from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
@@ -87,7 +99,7 @@ class TagTable:
 
 def scan_table(
     path: Path, config: TableConfig = TABLE, joins: TileNames | None = None, *, alone: bool = True,
-    records: Records | None = None,
+    records: Records | None = None, split: Split | None = None,
 ) -> TagTable:  # fmt: skip
     """Read a table of names and tags as far as possible, and find all its faults.
 
@@ -103,6 +115,8 @@ def scan_table(
         Whether it is the only table; else the list `exclude` may name tiles of others.
     records
         The content of the file, where it is read already.
+    split
+        The split of all rows, whose folder has the files of the names that several files share.
 
     Raises
     ------
@@ -110,8 +124,12 @@ def scan_table(
         If there is no such file, no column of names or tags, or no tag.
     """
     is_given, records = config.tags is not None, records or _read(path, config)
+    columns = config.tag_columns is not None
+    if config.name_column is None and joins is not None:
+        records = name_first_column(records, joins)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
-    splits, split_faults = ({}, []) if split_at is None else read_splits(records, split_at)
+    own: list[Split | None] = [split] * len(records.rows)
+    splits, split_faults = (own, []) if split_at is None else read_splits(records, split_at)
     if config.tag_columns is not None:
         (records, config), split_at = _joined(records, config, joins), None
     tags_at = _find_tags(records, config.tags_column)
@@ -125,7 +143,9 @@ def scan_table(
     others = [at for at in range(len(records.header)) if at not in (name_at, tags_at, split_at)]
     if config.tags_column is None:
         check_second_tags(records, others, tags_at, config.tag_separator)
-    rows, faults = _rows(records, name_at, tags_at)
+    rows, faults = _rows(records, name_at, tags_at, splits)
+    if joins is not None and (split or are_in_two_splits(rows)):
+        rows = in_folders_of_splits(rows, joins)
     faults, excluded = [*faults, *split_faults], frozenset[str]()
     meant: dict[str, str | None] = {}
     if config.exclude is not None:
@@ -145,7 +165,7 @@ def scan_table(
     try:
         column = read_tags(
             path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
-            marks=marks, alone=alone,
+            marks=marks, alone=alone, columns=columns,
         )  # fmt: skip
     except InputError as error:
         if error.option != "tags":
@@ -160,7 +180,7 @@ def scan_table(
         "line": [row.line for row in rows],
         "untagged": column.untagged,
         "file": pd.Series([path] * len(rows), dtype=object),
-        "split": pd.Series([splits.get(row.line) for row in rows], dtype=object),
+        "split": pd.Series([row.split for row in rows], dtype=object),
     })  # fmt: skip
     value = value_column(records, others)
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
@@ -169,9 +189,9 @@ def scan_table(
         )
         raise InputError(problem, file=path,
                          remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    two_splits = find_two_splits(frame)
+    two_splits = find_two_splits(frame, joins)
     in_two = {name for fault in two_splits for name in fault.names}
-    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)])
+    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)], joins)
     if config.merge_rows:
         frame = merge_rows(path, frame)
     untagged = [] if config.allow_untagged else find_untagged(path, frame)
@@ -229,7 +249,7 @@ def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
 
 def _read(path: Path, config: TableConfig) -> Records:
     if is_structured(path):
-        return read_structured(path, config.min_share)
+        return read_structured(path, config.min_share, config.name_column)
     wanted = [name.lower() for name in (config.name_column, config.tags_column, config.split_column) if name]
     return read_records(path, {*NAME_COLUMNS, *TAGS_COLUMNS, *wanted})
 
@@ -246,7 +266,7 @@ def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> t
     lacking = [tag for tag in config.tags or () if tag not in set(tags)]
     if lacking:
         raise InputError(
-            f"the table has no column for the tag {lacking[0]}", file=records.path, line=records.header_line,
+            f"the table has no column for the tag {lacking[0]}", file=records.path, line=records.header_line or None,
             option="data.tag_columns", remedy="add the column, or leave the tag out of `data.tags`",
         )  # fmt: skip
     return joined, replace(
@@ -275,7 +295,9 @@ def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -
     return find_column(records.path, records.header, records.header[chosen], NAME_COLUMNS, "data.name_column")
 
 
-def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list[Fault]]:
+def _rows(
+    records: Records, name_at: int, tags_at: int, splits: Sequence[Split | None]
+) -> tuple[list[Row], list[Fault]]:
     """Turn records into rows; a broken row with a name is among both rows and faults."""
     column, path = records.header[name_at], records.path
     titles = title_keys((column, records.header[tags_at]))
@@ -285,7 +307,7 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
     )
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
-    for line, cells in records.rows:
+    for (line, cells), split in zip(records.rows, splits, strict=True):
         name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(_BLANKS), by_line.pop(line, None)
         if not name:
             faults.append(Fault("broken_rows", path, line, f"the name in column {column!r} is empty", "write it, or "
@@ -296,10 +318,10 @@ def _rows(records: Records, name_at: int, tags_at: int) -> tuple[list[Row], list
             faults.append(Fault("header_again", path, line, f"the header is repeated: {cells[name_at]}, {cell}",
                                 "remove the line", item=f"line {line}"))  # fmt: skip
         else:
-            rows.append(Row(name, cell, line, broken is None))
+            rows.append(Row(name, cell, line, broken is None, split))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
-        raise InputError("the table has a header but no rows", file=path, line=records.header_line)
+        raise InputError("the table has a header but no rows", file=path, line=records.header_line or None)
     return rows, sorted([*by_line.values(), *faults], key=lambda fault: fault.line)
 
 

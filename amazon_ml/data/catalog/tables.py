@@ -1,6 +1,7 @@
 """Reads the tables of tags of a folder as one table: each by itself, then what only all of them together show."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,14 @@ from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_file
 from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
-from amazon_ml.data.config import TABLE, TableConfig
+from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
 log = logging.getLogger(__name__)
+
+#: Lines in a message: ``(line 3)``, ``on lines 3, 4``.
+_LINES = re.compile(r"(?<=[( ])lines? (\d+(?:, \d+)*)(?=[) ;,:]|$)")
 
 
 def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
@@ -74,6 +78,9 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
+    if by_table and joins is not None and _share_names(tables, scanned, joins):
+        scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1, split=table.split) for table in tables]
+        scanned = _named_apart(scanned, joins)
     parts = [
         read.rows.assign(split=table.split) if by_table else read.rows
         for table, read in zip(tables, scanned, strict=True)
@@ -84,8 +91,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
     if config.exclude is not None:
         _check_excluded(Path(config.exclude), scanned)
-    two_splits = find_two_splits(rows)
-    repeated = _repeated(rows, {name for fault in two_splits for name in fault.names})
+    two_splits = find_two_splits(rows, joins)
+    repeated = _repeated(rows, {name for fault in two_splits for name in fault.names}, joins)
     faults = [
         *(fault for read in scanned for fault in read.faults),
         *two_splits,
@@ -109,7 +116,13 @@ def _scan_tile_files(
         paths, tags_key, config.min_share, name_key=config.name_column, split_key=config.split_column
     )
     header = replace(config, name_column=records.header[0], tags_column=records.header[1])
-    read = scan_table(paths[0], header, joins, records=records)
+    try:
+        read = scan_table(paths[0], header, joins, records=records)
+    except InputError as error:
+        if error.line is None or error.file != paths[0]:
+            raise
+        raise InputError(_with_files(error.problem, paths), file=paths[error.line - 1], line=1, option=error.option,
+                         remedy=error.remedy) from None  # fmt: skip
     _check_shares([read], config.min_share)
     own = [tables[line - 1] for line in read.rows["line"]]
     rows = read.rows.assign(file=pd.Series([table.path for table in own], dtype=object), line=1)
@@ -122,7 +135,18 @@ def _in_its_file(fault: Fault, paths: Sequence[Path]) -> Fault:
     """Put a fault, whose line is the number of a file, into this file."""
     path, numbered = paths[fault.line - 1], f"line {fault.line}: "
     item = f"{path}: {fault.item.removeprefix(numbered)}" if fault.item.startswith(numbered) else fault.item
-    return replace(fault, file=path, line=1, item=item)
+    what, item, summary = (_with_files(text, paths) for text in (fault.what, item, fault.summary))
+    return replace(fault, file=path, line=1, what=what, item=item, summary=summary)
+
+
+def _with_files(text: str, paths: Sequence[Path]) -> str:
+    """Write the names of files for the numbers of files that stand as lines in a message."""
+
+    def files(found: re.Match[str]) -> str:
+        numbers = [int(number) for number in found[1].split(", ")]
+        return ", ".join(str(paths[number - 1]) if 0 < number <= len(paths) else str(number) for number in numbers)
+
+    return _LINES.sub(files, text)
 
 
 def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
@@ -138,7 +162,7 @@ def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
             lacking = apart[0] not in read.tags.names
             problem = f"the table {'lacks' if lacking else 'has'} the column {apart[0]!r}"
             problem += f", which {scanned[0].path} {'has' if lacking else 'lacks'}"
-            raise InputError(problem, file=read.path, line=read.records.header_line, option="data.tag_columns",
+            raise InputError(problem, file=read.path, line=read.records.header_line or None, option="data.tag_columns",
                              remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
     return first
 
@@ -167,6 +191,16 @@ def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
         log.warning("%s names %d tiles that the tables lack: %s", exclude, len(unknown), listed(unknown))
 
 
+def _share_names(tables: Sequence[LabelTable], scanned: Sequence[TagTable], joins: TileNames) -> bool:
+    """Whether a name stands in the tables of two splits because several files have it."""
+    splits: dict[str, Split | None] = {}
+    return any(
+        splits.setdefault(name, table.split) != table.split and joins.sharing(name)
+        for table, read in zip(tables, scanned, strict=True)
+        for name in read.rows["image_name"]
+    )
+
+
 def _named_apart(scanned: Sequence[TagTable], joins: TileNames | None) -> list[TagTable]:
     """Put the folder of its table before a name that stands in tables of several folders, where a file lies there."""
     folders = [read.path.parent for read in scanned]
@@ -184,7 +218,7 @@ def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins
     renamed = {
         name: path
         for name in read.rows["image_name"]
-        if len(owners[name]) > 1 and (path := _path_beside(name, folder, joins)) is not None
+        if len(owners[name]) > 1 and (path := joins.path_of(folder / name)) is not None
     }
     if not renamed:
         return read
@@ -192,18 +226,7 @@ def _beside(read: TagTable, folder: Path, owners: Mapping[str, set[Path]], joins
     return replace(read, rows=rows)
 
 
-def _path_beside(name: str, folder: Path, joins: TileNames) -> str | None:
-    """Return the shortest path that means the file of this name in the folder of its table; None without such a file.
-
-    It does not begin at the root of the machine, so that the name stays the same where the folder of tiles is moved.
-    """
-    whole = (folder / name).absolute()
-    beside = joins.find(str(whole))
-    paths = ("/".join(whole.parts[start:]) for start in range(len(whole.parts) - 2, 0, -1))
-    return None if beside is None else next((path for path in paths if joins.find(path) == beside), None)
-
-
-def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
+def _repeated(rows: pd.DataFrame, other: set[str], joins: TileNames | None) -> list[Fault]:
     """Find names that stand in several tables of one split; the faults of one table are found with it."""
     again = rows[rows["image_name"].duplicated(keep=False) & ~rows["image_name"].isin(other)]
     faults = []
@@ -214,8 +237,11 @@ def _repeated(rows: pd.DataFrame, other: set[str]) -> list[Fault]:
         last = group.iloc[-1]
         places = listed([f"{file.name}, line {line}" for file, line in zip(group["file"], group["line"], strict=True)])
         what = f"{name} stands in several tables ({places}), with {'the same' if alike else 'other'} tags"
+        remedy = "keep one row"
+        if joins is not None and (files := joins.sharing(str(name))):
+            what, remedy = f"{what}, and may be any of {listed(files)}", NAME_BY_PATH
         faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["file"], int(last["line"]), what,
-                            "keep one row", (str(name),), item=what))  # fmt: skip
+                            remedy, (str(name),), item=what))  # fmt: skip
     return faults
 
 

@@ -76,7 +76,7 @@ def _columns(records: Records, name_at: int, wanted: TagColumns, split_at: int |
     named = [header[at] for at in found]
     twice = sorted({name for name in named if header.count(name) > 1 or named.count(name) > 1})
     if twice:
-        raise InputError(f"the column {twice[0]!r} occurs twice", file=path, line=records.header_line,
+        raise InputError(f"the column {twice[0]!r} occurs twice", file=path, line=records.header_line or None,
                          option="data.tag_columns", remedy="rename or remove one of them")  # fmt: skip
     if name_at in found:
         raise InputError(f"the column {header[name_at]!r} holds the names of the tiles", file=path,
@@ -92,7 +92,7 @@ def _check_nameless(records: Records, columns: Sequence[int]) -> None:
         if len(set(values)) < len(values) and all(map(_is_value, values)):
             raise InputError(
                 f"column {at + 1} has no name, and holds {listed(sorted(set(values)))} as a column of a tag does",
-                file=records.path, line=records.header_line, option="data.tag_columns",
+                file=records.path, line=records.header_line or None, option="data.tag_columns",
                 remedy="write the name of the tag into the header, or list the columns of tags with "
                 "`data.tag_columns`",
             )  # fmt: skip
@@ -106,7 +106,7 @@ def _check_spellings(records: Records, columns: Sequence[int]) -> None:
         other = forms.setdefault(spelling(name), name)
         if other != name:
             raise InputError(f"the columns {other!r} and {name!r} are one tag in two spellings", file=records.path,
-                             line=records.header_line, option="data.tag_columns",
+                             line=records.header_line or None, option="data.tag_columns",
                              remedy="join them, or list all columns of tags with `data.tag_columns` if they are "
                              "two tags")  # fmt: skip
 
@@ -121,7 +121,7 @@ def _find(records: Records, name: str) -> int:
         return folded.index(name.strip().casefold())
     near = get_close_matches(name, header, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else f"it has {listed(list(map(repr, header)))}"
-    raise InputError(f"the table has no column {name!r}", file=records.path, line=records.header_line,
+    raise InputError(f"the table has no column {name!r}", file=records.path, line=records.header_line or None,
                      option="data.tag_columns", remedy=remedy)  # fmt: skip
 
 

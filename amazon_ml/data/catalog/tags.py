@@ -11,6 +11,7 @@ from pathlib import Path
 from amazon_ml.data.catalog.cells import (
     doubt_token,
     in_brackets,
+    missing_bracket,
     no_value,
     read_list,
     split_cell,
@@ -62,6 +63,7 @@ def read_tags(
     separator: str | None,
     marks: Callable[[], str],
     alone: bool = True,
+    columns: bool = False,
 ) -> TagColumn:
     """Read the cells of a column of tags, and choose the tag list.
 
@@ -81,6 +83,8 @@ def read_tags(
         Describes the other columns that hold 0 and 1, where there are two or more; else "".
     alone
         Whether it is the only table; one of several may have the same tags on all tiles.
+    columns
+        Whether the tags come from a column for each, whose titles are tags, whatever they are.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def read_tags(
         If the column has no tag at all, or the tag list is not valid.
     """
     given = tuple(map(composed, tags)) if tags is not None else PLANET.names if planet else None
-    cells = list(dict.fromkeys(row.cell for row in rows if row.whole))
+    cells = Counter(row.cell for row in rows if row.whole)
     split, doubts, are_lists = _split_cells(cells, separator)
     tokens = list(dict.fromkeys(tag for cell in split.values() for tag in cell))
     try:
@@ -99,7 +103,7 @@ def read_tags(
         _check_list(given or (), frozenset(tokens))
     if given is not None and not tokens and not doubts:
         raise InputError("the table names no tag at all", file=table)
-    column = no_names(tokens, is_given=tags is not None, marks=marks)
+    column = None if columns else no_names(tokens, is_given=tags is not None, marks=marks)
     if column is None and given is None:
         column = no_tags(rows, split, tokens)
     if column is None:
@@ -171,25 +175,37 @@ def count_tags(found: Sequence[tuple[str, ...]]) -> Counter[str]:
 
 
 def _split_cells(
-    cells: Sequence[str], separator: str | None
+    cells: Mapping[str, int], separator: str | None
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, Doubt], bool]:
-    """Split each cell, as a list where all cells are lists; other cells in brackets get a doubt.
+    """Split each cell, as a list where most rows are lists; a cell of the other kind in brackets gets a doubt.
+
+    Parameters
+    ----------
+    cells
+        The distinct cells, with the number of their rows.
+    separator
+        Separator of tags; any white space where it is None.
 
     Returns
     -------
-    The tags of each cell, the doubts, and whether all cells are lists.
+    The tags of each cell, the doubts, and whether most rows are lists.
     """
     filled = [cell for cell in cells if cell]
-    lists = {cell: read_list(cell) for cell in filled}
+    lists = {cell: strings for cell in filled if (strings := read_list(cell)) is not None}
     split: dict[str, tuple[str, ...]] = dict.fromkeys(cells, ())
     doubts: dict[str, Doubt] = {}
-    all_lists = bool(filled) and all(strings is not None for strings in lists.values())
+    are_lists = bool(filled) and len(lists) == len(filled)
+    if not are_lists:  # an empty list tells nothing of the others
+        listing = sum(cells[cell] for cell, strings in lists.items() if strings)
+        are_lists = listing > sum(cells[cell] for cell in filled if cell not in lists)
     for cell in filled:
-        strings = lists[cell]
+        strings = lists.get(cell)
         if odd := odd_character(cell):
             doubts[cell] = odd
-        elif all_lists and strings is not None:
+        elif are_lists and strings is not None:
             split[cell] = tuple(strings)
+        elif are_lists:
+            doubts[cell] = no_value(cell) or _no_list(cell)
         elif in_brackets(cell):
             what = "not a list of strings in quotes" if strings is None else "a list, and other rows are none"
             doubts[cell] = Doubt("lists", f"{cell!r} is {what}", "write the tags alone, such as 'forest river', or "
@@ -198,7 +214,16 @@ def _split_cells(
             split[cell] = (cell,)  # not split, since N/A may hold a separator; it gets a doubt unless the list has it
         else:
             split[cell] = tuple(split_cell(cell, separator))
-    return split, doubts, all_lists
+    return split, doubts, are_lists
+
+
+def _no_list(cell: str) -> Doubt:
+    """Return the doubt for a cell that is no list where most are lists."""
+    if (end := missing_bracket(cell)) is not None:
+        what = f"{cell!r} is a list that was cut short: it has no {end}"
+        return Doubt("lists", what, "write the whole list, as in other rows")
+    what = "not a list of strings in quotes" if in_brackets(cell) else "no list, and most rows are lists"
+    return Doubt("lists", f"{cell!r} is {what}", "write it as in other rows, such as \"['forest', 'river']\"")
 
 
 def _doubt_cells(

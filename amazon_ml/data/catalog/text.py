@@ -28,6 +28,8 @@ _OTHER_FILES = (
 )
 #: The same for text, in lower case.
 _OTHER_TEXTS = (("<!doctype", "a web page"), ("<html", "a web page"), ("<?xml", "XML"), ("{", "JSON"), ("[", "JSON"))
+#: Endings by which other kinds of tables are read.
+_ENDINGS = {"a Parquet file": ".parquet", "it is JSON": ".json"}
 #: Byte order marks; UTF-32 comes first, since its mark begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -77,7 +79,12 @@ def read_text(path: Path) -> str:
 
 
 def _no_csv(path: Path, why: str) -> InputError:
-    return InputError(f"this is not a CSV that can be read: {why}", file=path, remedy="save the table as CSV UTF-8")
+    # Parquet and JSON are read, too, and the ending of a file says how.
+    right = next((ending for kind, ending in _ENDINGS.items() if kind in why), "")
+    remedy = (
+        f"rename it to end in {right}, and name it with `data.labels_file`" if right else "save the table as CSV UTF-8"
+    )
+    return InputError(f"this is not a CSV that can be read: {why}", file=path, remedy=remedy)
 
 
 def _decode(path: Path, data: bytes) -> str:

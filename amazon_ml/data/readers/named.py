@@ -321,7 +321,9 @@ def _names_of(opened: Tif, given: Sequence[str], file: str) -> tuple[list[str], 
             return list(given), None
         if alpha is None or len(given) != count - 1:
             problem = f"the file has {count} band{'s' * (count != 1)}, but `data.band_names` names {len(given)}"
-            raise InputError(problem, file=file, option="data.band_names")
+            described = f": it describes {listed_all(text or UNNAMED for text in texts)}" if any(texts) else ""
+            raise InputError(problem, file=file, option="data.band_names", remedy=f"name all {count} bands of the file "
+                             f"in their order{described}")  # fmt: skip
         return [*given[:alpha], "", *given[alpha:]], alpha
     if alpha is not None and texts[alpha] and not is_alpha(texts[alpha]):
         alpha = None

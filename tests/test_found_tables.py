@@ -1,0 +1,78 @@
+"""Which file is the table: names of which one fits, a lone table of another format, and what else may be meant."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from refused import refused
+
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import ReadingConfig
+from amazon_ml.settings import build
+
+FRAME = pd.DataFrame({"image_name": ["t0", "t1", "t2"], "tags": ["river", "field", "field river"]})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "tiles").mkdir()
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(256, size=(16, 16, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "tiles" / f"t{number}.png")
+    return tmp_path
+
+
+def read(root: Path, **options: Any) -> Catalog:
+    return read_catalog(root, build(ReadingConfig, options))
+
+
+def as_json(path: Path) -> None:
+    path.write_text(json.dumps(dict(zip(FRAME["image_name"], FRAME["tags"].str.split(), strict=True))))
+
+
+@pytest.mark.parametrize(("name", "write"), [("set.parquet", FRAME.to_parquet), ("labels/set.json", as_json)])
+def test_a_lone_table_of_another_format_is_found(root: Path, name: str, write: Callable[[Path], None]) -> None:
+    (root / name).parent.mkdir(exist_ok=True)
+    write(root / name)
+    assert read(root).labelled["image_name"].tolist() == ["t0", "t1", "t2"]
+    FRAME.assign(tags="forest river").to_csv(root / "named.csv", index=False)  # a CSV still goes before
+    assert read(root, tags=["river", "forest"]).labelled["tags"].tolist() == ["forest river"] * 3
+
+
+def test_two_tables_without_a_csv_are_named_with_the_option(root: Path) -> None:
+    FRAME.to_parquet(root / "a.parquet")
+    as_json(root / "b.json")
+    with refused(file=root, says={root / "a.parquet", root / "b.json", "`data.labels_file`"}):
+        read(root)
+
+
+@pytest.mark.parametrize("named", ["lables.csv", "lables.parquet", "lables*.csv", "lables.csv|labels/*.csv"])
+def test_where_no_table_has_the_name_the_message_lists_those_of_the_folder(root: Path, named: str) -> None:
+    (root / "about").mkdir()
+    tables = [root / "labels.csv", root / "about" / "classes.txt"]
+    for table in tables:
+        FRAME.to_csv(table, index=False)
+    with refused(option="data.labels_file", says={*tables, "`data.labels_file`"}):
+        read(root, labels_file=named)
+
+
+def test_of_several_names_the_first_that_fits_counts(root: Path) -> None:
+    FRAME.to_csv(root / "b.csv", index=False)
+    FRAME.head(2).to_csv(root / "c.csv", index=False)
+    assert len(read(root, labels_file="a.csv|b.csv|*.csv").labelled) == 3
+    FRAME.head(2).to_csv(root / "b.csv|c.csv", index=False)  # unless a file is called so
+    assert len(read(root, labels_file="b.csv|c.csv").labelled) == 2
+
+
+@pytest.mark.parametrize(("write", "ending"), [(FRAME.to_parquet, ".parquet"), (as_json, ".json")])
+def test_a_table_with_the_ending_of_another_format_is_to_be_renamed(
+    root: Path, write: Callable[[Path], None], ending: str
+) -> None:
+    write(root / "labels.csv")
+    with refused(file="labels.csv", says=[ending, "`data.labels_file`"]):
+        read(root)
