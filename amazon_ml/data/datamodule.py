@@ -19,6 +19,7 @@ from amazon_ml.data.batches.dataset import (
     EpochSampler,
     ResumableLoader,
     TileDataset,
+    begin_next_epochs,
     loader_workers,
     tile_loader,
     training_loader,
@@ -187,7 +188,8 @@ class PlanetDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Split the tiles into training and held-out tiles; every process makes the same split."""
         self._check_sampler()
-        self._resume_between_epochs()
+        if self.trainer is not None:
+            begin_next_epochs(self.trainer)
         file = self.hparams["bands_file"]
         self.read = self._own_reader if file is None else read_reader(Path(file))
         if self.read.bands != self.bands or not finds_as(self.read, self.config):
@@ -334,16 +336,6 @@ class PlanetDataModule(pl.LightningDataModule):
                     "the data module shares the tiles between processes itself", option="use_distributed_sampler",
                     remedy="make the Trainer with use_distributed_sampler=False",
                 )  # fmt: skip
-
-    def _resume_between_epochs(self) -> None:
-        """Let a trainer that resumes from the end of an epoch begin the next one.
-
-        With a number of steps, Lightning would go on with the finished epoch, whose batches are all used: it counts an
-        epoch without a step.
-        """
-        if self.trainer is not None:
-            loop: Any = self.trainer.fit_loop
-            loop._iteration_based_training = lambda: False  # then as with a number of epochs
 
     def _folds(self) -> tuple[npt.NDArray[np.integer], str | None]:
         """Return the fold of each labelled tile, and the file of the folds, if there is one."""
