@@ -88,11 +88,9 @@ def test_killed_with_a_number_of_steps_a_run_resumes_with_the_same_steps(
     weights, same = _weights(tmp_path / "undisturbed"), _weights(tmp_path / "killed")
     assert weights.keys() == same.keys() and all(torch.equal(weights[key], same[key]) for key in weights)
     curves = [pd.read_csv(tmp_path / run / "fold-0" / "metrics.csv") for run in ("undisturbed", "killed")]
-    for column in ("val_f2", "train_loss_epoch"):
-        rows = [curve.dropna(subset=column)[["epoch", "step", column]].reset_index(drop=True) for curve in curves]
-        if column == "train_loss_epoch":  # a mean of the part of the epoch since it was resumed
-            rows = [table[["epoch", "step"]] for table in rows]
-        pd.testing.assert_frame_equal(*rows)
+    for column, compared in (("val_f2", ["epoch", "step", "val_f2"]), ("train_loss_epoch", ["epoch", "step"])):
+        undisturbed, resumed = (curve.dropna(subset=column)[compared].reset_index(drop=True) for curve in curves)
+        pd.testing.assert_frame_equal(resumed, undisturbed)
 
 
 def test_any_trainer_resumes_the_data_module_at_the_next_epoch(
