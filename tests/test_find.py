@@ -13,6 +13,7 @@ from refused import holds
 from requested import config_of
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline.find import enough, measure_batches, out_of_memory, suggest_rate, sweep
 from amazon_ml.runs.config import RunConfig
@@ -83,6 +84,27 @@ def test_every_step_of_a_sweep_is_one_of_the_first_epoch(demo_tiles: Path, monke
     assert all((of_a_step > 1).any() for of_a_step in weights)  # learnt from frequencies, as in a run
 
 
+def test_a_sweep_normalises_as_a_run_does(demo_tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    step = TileTagger.training_step
+
+    def training_step(self: TileTagger, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        seen.append((self.mean.tolist(), self.std.tolist()))
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(TileTagger, "training_step", training_step)
+    config = _options(demo_tiles, "--model.normalization=training")
+    sweep(config, np.geomspace(1e-6, 1e-4, 2))
+    own = config.data
+    data = PlanetDataModule(demo_tiles, size=own.size, n_folds=own.n_folds, seed=config.seed)
+    data.setup("fit")
+    mean, std = (255 * np.array(values) for values in data.statistics())
+    assert len(seen) == 2
+    for of_a_step in seen:
+        np.testing.assert_allclose(of_a_step[0], mean, rtol=1e-6)
+        np.testing.assert_allclose(of_a_step[1], std, rtol=1e-6)
+
+
 @pytest.mark.usefixtures("fit_only")
 def test_find_lr_ends_where_it_diverges_and_writes_a_table_and_a_picture(
     demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -128,6 +150,12 @@ def test_find_batch_doubles_up_to_the_limit(
     sizes = [words[0] for words in (line.strip("│ ").split("│") for line in told.splitlines()) if len(words) == 2]
     assert [int(size) for size in sizes] == [8, 16, 32]
     assert not run.exists()
+
+
+def test_find_batch_measures_a_network_that_learns_from_the_tiles(demo_tiles: Path) -> None:
+    config = _options(demo_tiles, "--model.normalization=training", "--model.loss=pos_weight")
+    speeds, full = measure_batches(config, limit=16, steps=1)
+    assert list(speeds) == [8, 16] and not full
 
 
 def test_errors_of_full_memory_are_told_from_others() -> None:

@@ -125,6 +125,49 @@ def test_the_line_of_an_epoch_tells_them(demo_tiles: Path, tmp_path: Path, caplo
     assert all(words in line for words in ("val F2 at 0.2 0.", " images/s, ", "% wait for data, ", " GiB"))
 
 
+def test_an_epoch_has_only_figures_of_its_own(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, save = [], callbacks.AtomicCheckpointIO.save_checkpoint
+
+    def noted(self: callbacks.AtomicCheckpointIO, checkpoint: dict[str, Any], *more: Any, **options: Any) -> None:
+        stored.append(checkpoint["callbacks"]["EpochLogger"])
+        save(self, checkpoint, *more, **options)
+
+    monkeypatch.setattr(callbacks.AtomicCheckpointIO, "save_checkpoint", noted)
+    # Validation in the second epoch only; the third one ends in its middle, after 4 of 8 steps.
+    options = ["--trainer.max_epochs=3", "--trainer.max_steps=20", "--trainer.check_val_every_n_epoch=2"]
+    with caplog.at_level(logging.INFO):
+        assert _train(tmp_path / "run", demo_tiles, *options) == 0
+    lines = [message for message in caplog.messages if message.startswith("epoch ")]
+    assert [("val F2" in line, "val loss" in line, "images/s" in line) for line in lines] == [
+        (False, False, True), (True, True, True), (False, False, True),
+    ]  # fmt: skip
+    table = pd.read_csv(tmp_path / "run" / "fold-0" / "metrics.csv")
+    ended = table.dropna(subset="train_loss_epoch")
+    assert ended["epoch"].tolist() == [0, 1, 2] and ended["step"].tolist() == [7, 15, 19]
+    assert table.dropna(subset="val_f2")["epoch"].tolist() == [1]
+    tiles = ended["images_per_second"] * ended["train_seconds"]
+    np.testing.assert_allclose(tiles, [64, 64, 32], rtol=1e-4)
+    assert ended["data_wait"].between(0, 1).all()
+    rows = pd.DataFrame([state["row"] for state in stored])
+    assert [state["seconds"] for state in stored] == [0, 0, 0]
+    for column in ("epoch", "step", "train_loss_epoch", "images_per_second", "train_seconds"):
+        np.testing.assert_allclose(rows[column], ended[column], rtol=1e-5)
+    events = EventAccumulator(str(tmp_path / "run" / "fold-0"))
+    events.Reload()
+    np.testing.assert_allclose([e.value for e in events.Scalars("train_seconds")], ended["train_seconds"], rtol=1e-5)
+    assert [event.step for event in events.Scalars("val_f2")] == [15]
+
+
+def test_a_checkpoint_of_a_former_version_has_a_row() -> None:
+    row = {"epoch": 3, "step": 31, "train_loss_epoch": 0.5}
+    for state, seconds in ((row, 0.0), ({"row": row, "seconds": 2.5}, 2.5)):
+        line = callbacks.EpochLogger()
+        line.load_state_dict(state)
+        assert line.row == callbacks.stored_row(state) == row and line.state_dict() == {"row": row, "seconds": seconds}
+
+
 @pytest.mark.parametrize("broken", ["training_step", "validation_step", "on_validation_epoch_end"])
 def test_stopped_anywhere_no_epoch_is_lost_or_doubled(
     run: Path, demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str

@@ -192,11 +192,30 @@ def test_options_that_contradict_are_refused(
     assert word in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", ["lr", "batch"])
+def test_finders_refuse_the_same(root: Path, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["find", what, "--run", str(tmp_path / "run"), "--data.root", str(root), *TINY, *OPTIONS]
+    assert main([*call, "--data.tif_limits=full", "--data.dtype=uint16"]) == 2
+    assert "model.std" in capsys.readouterr().err
+
+
 def test_floating_point_values_have_no_full_range(tmp_path: Path) -> None:
     made = tifs(tmp_path, lambda i: values(i, 4, "float32", 0, 1))
     data = PlanetDataModule(made, **FULL)
     with refused(option="data.tif_limits", says="float32"):
         data.setup("fit")
+
+
+def test_a_network_that_knows_frequencies_still_learns_the_statistics(root: Path) -> None:
+    data = PlanetDataModule(root, **FULL)
+    data.setup("fit")
+    tagger = am.TileTagger(data.catalog.tags.names, "resnet10t", size=24, in_chans=4, pretrained=False,
+                           normalization="training")  # fmt: skip
+    tagger.learn_frequencies(data.frequencies)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=1, max_epochs=1,
+                         enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0)  # fmt: skip
+    trainer.fit(tagger, data)
+    np.testing.assert_allclose(tagger.mean, 255 * np.array(data.statistics()[0]), rtol=1e-6)
 
 
 def test_a_loader_of_ones_own_gives_no_statistics() -> None:
@@ -205,6 +224,9 @@ def test_a_loader_of_ones_own_gives_no_statistics() -> None:
                          enable_model_summary=False)  # fmt: skip
     batch = {"image": torch.zeros(2, 32, 32, 3, dtype=torch.uint8), "target": torch.zeros(2, 2),
              "index": torch.arange(2)}  # fmt: skip
+    with refused(option="normalization"):
+        trainer.fit(tagger, [batch])
+    tagger.learn_frequencies(torch.tensor([0.5, 0.1]))
     with refused(option="normalization"):
         trainer.fit(tagger, [batch])
 

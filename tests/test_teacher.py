@@ -15,8 +15,10 @@ import torch
 from conftest import leave_out_finish
 from PIL import Image
 from refused import refused
+from torch.utils.data import Dataset
 
 from amazon_ml.data.augment.mix import Mix
+from amazon_ml.data.batches.dataset import Batch, TileDataset, training_loader
 from amazon_ml.data.batches.sources import JoinedTiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -371,6 +373,24 @@ def test_a_loss_of_the_teacher_that_shifts_probabilities_is_named(
         assert len(shown) == warned and all("focal" in record.getMessage() for record in shown)
 
 
+def test_a_teacher_with_some_of_its_folds_is_warned_of_where_all_would_teach(
+    tiles: Path, teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    half = tmp_path / "teacher"
+    shutil.copytree(teacher, half)
+    shutil.rmtree(half / "fold-0")
+    for name, validate, warned in ((teacher, False, []), (half, False, [(half, 1, 2, "1")]), (half, True, [])):
+        run = Run(tmp_path / f"{name.parent.name}-{validate}")
+        config = _config(run.path, tiles, data__teacher=str(name), data__validate=validate)
+        _prepared(run.path)
+        data = prepare_tiles(run, config)
+        record_tiles(run, data.catalog, None)
+        adopt(run.bands)
+        caplog.clear()
+        check_teacher(Run(name), run, config, data.catalog, [1 if validate else 0])
+        assert [record.args for record in caplog.records if record.levelname == "WARNING"] == warned
+
+
 # ---------------------------------------------------------------- stopped and resumed
 
 
@@ -453,8 +473,21 @@ def _pull_the_plug(patch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- batches and losses
 
 
+class _Positions(Dataset[Batch]):
+    """Gives the positions of tiles, without their pixels."""
+
+    def __init__(self, tiles: int) -> None:
+        self.tiles = tiles
+
+    def __len__(self) -> int:
+        return self.tiles
+
+    def __getitems__(self, keys: list[int]) -> Batch:
+        return {"index": torch.tensor(keys) % self.tiles}
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize(("tagged", "untagged", "share"), [(53, 31, 0.5), (40, 100, 0.25), (3, 7, 0.75)])
+@pytest.mark.parametrize(("tagged", "untagged", "share"), [(53, 31, 0.5), (40, 100, 0.25), (3, 7, 0.75), (6, 9, 0.25)])
 def test_every_batch_has_the_same_share_and_epochs_go_on_with_untagged_tiles(
     tagged: int, untagged: int, share: float, ranks: int
 ) -> None:
@@ -467,7 +500,9 @@ def test_every_batch_has_the_same_share_and_epochs_go_on_with_untagged_tiles(
             keys = np.array(list(sampler)) - epoch * (tagged + untagged)
             assert len(keys) == len(sampler)
             batches = np.split(keys, sampler.batches)
-            assert {int((batch >= tagged).sum()) for batch in batches} == {round(8 * share)}
+            tagged_in_batch = min(8 - round(8 * share), tagged // ranks)  # with few tiles, one smaller batch
+            expected = round(tagged_in_batch / (1 - share) * share)
+            assert {int((batch >= tagged).sum()) for batch in batches} == {expected}
             sampler.skip = len(batches[0])  # after an interruption
             assert np.array_equal(np.array(list(sampler)) - epoch * (tagged + untagged), keys[len(batches[0]) :])
             whole += keys.tolist()
@@ -476,6 +511,17 @@ def test_every_batch_has_the_same_share_and_epochs_go_on_with_untagged_tiles(
         seen += [key - tagged for key in whole if key >= tagged]
     counts = np.bincount(seen, minlength=untagged)
     assert counts.max() - counts.min() <= 1
+
+
+def test_a_batch_of_few_tagged_tiles_keeps_the_share() -> None:
+    batches = {tagged: TaughtSampler(tagged, 50, 64, 0.5, seed=3) for tagged in (5, 31, 32, 70)}
+    assert {tagged: (one.tagged_in_batch, one.untagged_in_batch, one.batches) for tagged, one in batches.items()} == {
+        5: (5, 5, 1), 31: (31, 31, 1), 32: (32, 32, 1), 70: (32, 32, 2),
+    }  # fmt: skip
+    dataset = cast(TileDataset, _Positions(55))
+    loader = training_loader(dataset, 64, 0, batches[5])
+    (batch,) = loader
+    assert len(loader) == 1 and int((batch["index"] < 5).sum()) == 5 and len(batch["index"]) == 10
 
 
 def test_joined_tiles_are_those_of_their_sources() -> None:

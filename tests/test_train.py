@@ -1,6 +1,7 @@
 """The whole job through the command line: tiles in, scores and a submission out; stopped, resumed, refused."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -342,8 +343,10 @@ def test_stopped_within_an_epoch_resumes_to_the_same_weights(
     assert read == ["last.ckpt"]  # once
     curves = pd.read_csv(tmp_path / "stopped" / "fold-0" / "metrics.csv").dropna(subset="train_seconds")
     (resumed,) = curves[curves["epoch"] == 1].to_dict("records")
-    assert resumed["train_seconds"] < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1
-    assert resumed["images_per_second"] == pytest.approx(5 * 8 / resumed["train_seconds"])
+    before = saved["callbacks"]["EpochLogger"]["seconds"]  # of the three steps before it was stopped
+    since = resumed["train_seconds"] - before
+    assert before > 0 and 0 < since < time.perf_counter() - began and 0 <= resumed["data_wait"] <= 1
+    assert resumed["images_per_second"] == pytest.approx(5 * 8 / since)
     assert _train(tmp_path / "undisturbed", demo_tiles, *options) == 0
     assert _same_weights(tmp_path / "stopped", tmp_path / "undisturbed")
 
@@ -576,6 +579,53 @@ def test_what_training_does_not_come_to_is_told(
     assert _train(tmp_path / "run", demo_tiles, *options, *little) == 0
     warned = [record.message for record in caplog.records if record.message.startswith("`model.")]
     assert len(warned) == (told is not None) and (told is None or told in warned[0])
+
+
+UNREACHED = [("progressive_resizing", (16, 32)), ("unfreeze", (2,))]
+
+
+@pytest.mark.usefixtures("fit_only")
+@pytest.mark.parametrize(
+    ("length", "warned"),
+    [
+        (["--trainer.max_steps=12"], UNREACHED),
+        (["--trainer.max_steps=24"], []),  # the third epoch is reached
+        (["--trainer.max_epochs=4", "--trainer.max_steps=12"], UNREACHED),
+        (["--trainer.max_epochs=3", "--trainer.max_steps=1000"], []),
+    ],
+)
+def test_what_a_number_of_steps_does_not_come_to_is_warned_of(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, length: list[str],
+    warned: list[tuple[str, tuple[int, ...]]],
+) -> None:  # fmt: skip
+    tiny = [option for option in TINY if "max_epochs" not in option]  # 8 steps are an epoch
+    changes = ["--model.progressive_resizing={0: 16, 2: 32}", "--model.unfreeze={0: 1, 2: all}"]
+    run = ["train", "--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *tiny, *FEW]
+    assert main([*run, *changes, *length]) == 0
+    told = [(str(record.msg), record.args) for record in caplog.records if record.levelno == logging.WARNING]
+    found = [(name, args) for msg, args in told for name in ("unfreeze", "progressive_resizing") if name in msg]
+    assert sorted(found) == warned
+    assert not [args for msg, args in told if "training ended at step" in msg]  # the schedule ended with the steps
+
+
+@pytest.mark.usefixtures("fit_only")
+def test_a_training_that_time_ends_is_warned_of(
+    demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TileTagger.training_step
+
+    def last_step(self: TileTagger, *arguments: Any) -> Any:
+        if self.global_step == 9:
+            monkeypatch.setattr(pl.callbacks.Timer, "time_elapsed", lambda *_: 1e9)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(TileTagger, "training_step", last_step)
+    options = ["--trainer.max_epochs=4", "--trainer.max_time=01:00:00:00", "--model.unfreeze={0: 1, 3: all}"]
+    assert _train(tmp_path / "run", demo_tiles, *FEW, *options) == 0
+    told = {record.msg: record.args for record in caplog.records if record.levelno == logging.WARNING}
+    (ended,) = [args for msg, args in told.items() if str(msg).startswith("training ended at step")]
+    assert isinstance(ended, tuple) and ended[:2] == (10, 32) and "trainer.max_time" in str(ended[2])
+    assert [args for msg, args in told.items() if "`model.unfreeze`" in str(msg)] == [(3,)]
 
 
 def test_weights_in_half_precision_are_not_averaged(

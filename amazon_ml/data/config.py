@@ -236,8 +236,8 @@ class DataConfig(ReadingConfig):
     teacher_weight
         Share of the teacher's probability in the target of a tagged tile, in 0..1; the rest is the label.
     untagged_share
-        Share of untagged tiles in each training batch; an epoch shows every tagged tile once. 0 trains on tagged tiles
-        alone.
+        Share of untagged tiles in each training batch; an epoch shows every tagged tile once. Fewer tagged tiles than a
+        batch has places make a smaller batch of the same share. 0 trains on tagged tiles alone.
     untagged_weight
         Weight of an untagged tile in the loss; a tagged tile has 1.
     least_confidence

@@ -19,6 +19,7 @@ from amazon_ml.data.batches.dataset import (
     EpochSampler,
     ResumableLoader,
     TileDataset,
+    begin_next_epochs,
     loader_workers,
     tile_loader,
     training_loader,
@@ -187,6 +188,8 @@ class PlanetDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Split the tiles into training and held-out tiles; every process makes the same split."""
         self._check_sampler()
+        if self.trainer is not None:
+            begin_next_epochs(self.trainer)
         file = self.hparams["bands_file"]
         self.read = self._own_reader if file is None else read_reader(Path(file))
         if self.read.bands != self.bands or not finds_as(self.read, self.config):

@@ -98,7 +98,7 @@ class TileTagger(pl.LightningModule):
         self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
-        self._knows_frequencies = self._knows_statistics = False
+        self._loaded = self._knows_frequencies = self._knows_statistics = False
         self._own_size = size is not None
         self._options, self._bands = chosen, bands
         if tags is not None:
@@ -202,7 +202,7 @@ class TileTagger(pl.LightningModule):
     @property
     def _lacks_statistics(self) -> bool:
         # A network that was trained before keeps its own: they belong to its weights.
-        return self.hparams["normalization"] == "training" and self._untrained and not self._knows_statistics
+        return self.hparams["normalization"] == "training" and not (self._loaded or self._knows_statistics)
 
     def learn_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Set the normalisation of the input, which is stored with the weights.
@@ -238,7 +238,7 @@ class TileTagger(pl.LightningModule):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights, from which training continues."""
-        self._untrained = False
+        self._untrained, self._loaded = False, True
         return super().load_state_dict(state_dict, strict, assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

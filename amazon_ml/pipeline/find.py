@@ -99,7 +99,6 @@ def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
         data = _first_fold(Path(scratch), config)
         pl.seed_everything(config.seed, verbose=False)
         tagger = _tagger(replace(config, model=_first_epoch(config.model)), data)
-        tagger.learn_frequencies(data.frequencies)
         rising = RisingRate(rates)
         trainer = make_trainer(config.trainer, [rising], **_BARE, default_root_dir=scratch, max_steps=len(rates))
         with interruptible(trainer):
@@ -176,7 +175,7 @@ def measure_batches(config: RunConfig, limit: int = 512, steps: int = 5) -> tupl
         raise InputError(f"`steps` must be at least 1, not {steps}", option="steps")
     with tempfile.TemporaryDirectory() as scratch:
         data = _first_fold(Path(scratch), config)
-    tagger = _tagger(replace(config, model=replace(config.model, progressive_resizing={}, unfreeze={})), data)
+        tagger = _tagger(replace(config, model=replace(config.model, progressive_resizing={}, unfreeze={})), data)
     speeds: dict[int, float] = {}
     for size in _doubled(_SMALLEST, limit):
         try:
@@ -247,8 +246,14 @@ def _first_epoch(model: ModelConfig) -> ModelConfig:
 
 
 def _tagger(config: RunConfig, data: PlanetDataModule) -> TileTagger:
+    """Make a network that has learnt from the training tiles what it learns before the first step of a run."""
     model = replace(config.model, ema=None, swa=None)
-    return make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch, config.data.dtype)
+    tagger = make_tagger(model, data.catalog.tags.names, config.data.size, data.stretch, config.data.dtype)
+    tagger.take_data(data)  # checks the options, as in a run
+    if model.normalization == "training":
+        tagger.learn_statistics(*data.statistics())
+    tagger.learn_frequencies(data.frequencies)
+    return tagger
 
 
 def _doubled(first: int, limit: int) -> Iterator[int]:

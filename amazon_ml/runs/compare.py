@@ -56,7 +56,7 @@ class Training(TypedDict):
     """How a run was trained, None where its curves do not hold it.
 
     ``epochs`` of the longest fold; ``images_per_second``, the median over epochs; ``train_seconds`` of training steps,
-    the sum over folds.
+    the sum over folds, without steps that a kill lost.
     """
 
     epochs: int | None

@@ -167,6 +167,11 @@ def _check_run(
                 )  # fmt: skip
     else:
         _check_left_out(teacher, run, theirs, own)
+        finished, folds_of = [fold.number for fold in teacher.finished_folds()], theirs.nunique()
+        if len(finished) < folds_of:
+            log.warning("the teacher %s has networks of %d of its %d folds (%s), and only these teach: finish it first "
+                        "to learn from all", teacher.path, len(finished), folds_of,
+                        ", ".join(map(str, finished)))  # fmt: skip
     held_out: Sequence[int | None] = folds if config.data.validate else [None]
     for number in held_out:
         _check_copies(teacher, run, theirs, own, catalog, number)

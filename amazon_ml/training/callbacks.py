@@ -180,7 +180,9 @@ class EpochLogger(pl.Callback):
         self.speeds: list[float] = []
         self.waits: list[float] = []
         self.peak = 0.0
-        self._tiles, self._began, self._waited = 0, 0.0, 0.0
+        self._tiles, self._began, self._ended, self._waited = 0, 0.0, 0.0, 0.0
+        self._before = 0.0  # seconds of this epoch before it was resumed
+        self._recorded = self._validated = False  # in this epoch
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Reset the peak of memory on the GPU."""
@@ -190,9 +192,11 @@ class EpochLogger(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Start the clock; for an epoch that is resumed in its middle, only this method does so."""
         self._tiles, self._began, self._waited = 0, time.perf_counter(), _waited(trainer)
+        self._ended, self._recorded, self._validated = self._began, False, False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Restart the clock."""
+        self._before = 0.0
         self.on_train_start(trainer, module)
 
     def on_train_batch_end(
@@ -200,40 +204,61 @@ class EpochLogger(pl.Callback):
     ) -> None:
         """Count tiles; the clock stops at the last batch, before validation."""
         self._tiles += len(batch["image"])
+        if trainer.is_last_batch and module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self._ended = time.perf_counter()
         if trainer.is_last_batch:
-            if module.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - self._began
-            self.speeds.append(self._tiles * trainer.world_size / seconds)
-            self.waits.append((_waited(trainer) - self._waited) / seconds)
-            self.peak = _peak_memory(module.device)
-            figures = {
-                "images_per_second": self.speeds[-1],
-                "data_wait": self.waits[-1],
-                "peak_memory_gib": self.peak,
-                "train_seconds": seconds,
-            }
-            module.log_dict(figures, on_step=False, on_epoch=True, batch_size=1)
+            self._record(trainer, module)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note that the figures of validation are those of this epoch."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Log a line with the figures of the epoch."""
-        figures = trainer.callback_metrics
-        named = {"train loss": "train_loss_epoch", "val loss": "val_loss", "val F2 at 0.2": "val_f2",
-                 "val AP macro": "val_average_precision_macro"}  # fmt: skip
+        if self._tiles and not self._recorded:  # steps or time ended it in its middle
+            self._record(trainer, module)
+        figures = trainer.callback_metrics  # also those of former epochs
+        named = {"train loss": "train_loss_epoch"} if self._recorded else {}
+        if self._validated:
+            named |= {"val loss": "val_loss", "val F2 at 0.2": "val_f2", "val AP macro": "val_average_precision_macro"}
         parts = [f"{name} {float(figures[key]):.4f}" for name, key in named.items() if key in figures]
-        own = {key: float(value) for key, value in figures.items() if key in _ROW}
+        own = {key: float(value) for key, value in figures.items() if key in _ROW and self._recorded}
         self.row = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1, **own}
-        if self.speeds:
+        if self._recorded:
             parts += [f"{self.speeds[-1]:.0f} images/s", f"{self.waits[-1]:.0%} wait for data", f"{self.peak:.1f} GiB"]
-        log.info("epoch %d/%s: %s", trainer.current_epoch + 1, trainer.max_epochs, ", ".join(parts))
+        of = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
+        log.info("epoch %d%s: %s", trainer.current_epoch + 1, of, ", ".join(parts))
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the row for a checkpoint."""
-        return dict(self.row)
+    def _record(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Store and log the figures of the epoch so far."""
+        seconds = self._ended - self._began
+        self.speeds.append(self._tiles * trainer.world_size / seconds)
+        self.waits.append((_waited(trainer) - self._waited) / seconds)
+        self.peak = _peak_memory(module.device)
+        self._recorded = True
+        figures = {
+            "images_per_second": self.speeds[-1],
+            "data_wait": self.waits[-1],
+            "peak_memory_gib": self.peak,
+            "train_seconds": self._before + seconds,
+        }
+        module.log_dict(figures, on_step=False, on_epoch=True, batch_size=1)
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Restore the row."""
-        self.row = state
+    def state_dict(self) -> dict[str, Any]:
+        """Return the row, and the seconds of an epoch that has not ended, for a checkpoint."""
+        seconds = 0.0 if self._recorded else self._before + self._ended - self._began
+        return {"row": dict(self.row), "seconds": seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore them."""
+        self.row, self._before = stored_row(state), state.get("seconds", 0.0)
+
+
+def stored_row(state: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return the row of the last finished epoch in the state of an `EpochLogger`; it was the whole state once."""
+    row: Mapping[str, float] = state.get("row", state)
+    return row
 
 
 #: Figures of an epoch of training in the loggers.

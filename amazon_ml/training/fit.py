@@ -41,6 +41,7 @@ from amazon_ml.training.callbacks import (
     PerTagTable,
     TaskMark,
     resume_points,
+    stored_row,
 )
 from amazon_ml.training.launch import (
     check_accelerator,
@@ -52,6 +53,7 @@ from amazon_ml.training.launch import (
     launched,
     quiet_lightning,
 )
+from amazon_ml.training.length import log_step_size, warn_ended, warn_unreached
 from amazon_ml.training.loggers import check_loggers, open_loggers
 from amazon_ml.training.tiles import on_gpu
 
@@ -124,7 +126,8 @@ def _read_checkpoint(folder: FoldFolder, checkpoints: AtomicCheckpointIO) -> _Re
     try:
         content = checkpoints.read(folder.last)
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
-        reached = _Reached(int(content["global_step"]), content["callbacks"].get("EpochLogger", {}), shapes)
+        row = stored_row(content["callbacks"].get("EpochLogger", {}))
+        reached = _Reached(int(content["global_step"]), row, shapes)
         task = content["callbacks"].get("TaskMark", {}).get("task")
     except Exception as error:  # torch.load raises many types of errors for broken files
         reason = f"it lacks {error}" if isinstance(error, KeyError) and isinstance(error.args[0], str) else error
@@ -287,8 +290,8 @@ def _fit(
         raise InputError(problem, option="trainer.devices")
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
-    _log_step_size(config)
-    _warn_unreached(config)
+    log_step_size(config)
+    warn_unreached(config, config.trainer.epochs)
     distributed.on_rank_zero(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLogger()
     mark = TaskMark(hashes.read_task(folder.path))
@@ -313,6 +316,7 @@ def _fit(
             "no step was trained: `trainer.max_epochs`, `trainer.max_steps`, `trainer.max_time` or "
             "`trainer.limit_train_batches` allow none", option="trainer.max_steps", remedy="raise it",
         )  # fmt: skip
+    warn_ended(config, trainer, int(line.row.get("epoch", 0)) + 1)
     distributed.broadcast(model.state_dict().values())  # each process has its own running statistics
     speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
     log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
@@ -323,28 +327,6 @@ def _save(folder: FoldFolder, model: TileTagger) -> None:
     _join_metrics(folder)
     with hashes.recorded(folder.weights) as temporary:
         save_weights(temporary, model)
-
-
-def _log_step_size(config: RunConfig) -> None:
-    """Log the number of tiles of a step: it grows with the processes, and the learning rate does not change."""
-    tiles, batches = config.data.batch_size, config.trainer.accumulate_grad_batches
-    if distributed.count() > 1:
-        log.info("%d processes: a step has %d tiles, %d in each; the learning rate is %g for any number of processes",
-                 distributed.count(), distributed.count() * tiles * batches, tiles * batches,
-                 config.model.lr)  # fmt: skip
-
-
-def _warn_unreached(config: RunConfig) -> None:
-    """Warn of changes in epochs that training does not reach."""
-    model, epochs = config.model, config.trainer.epochs
-    if epochs in (None, -1):
-        return
-    reached = {epoch: edge for epoch, edge in model.progressive_resizing.items() if epoch < epochs}
-    if reached and (edge := reached[max(reached)]) != config.data.size:
-        log.warning("`model.progressive_resizing`: training ends on tiles of %d px, but predictions use %d px "
-                    "(`data.size`)", edge, config.data.size)  # fmt: skip
-    if late := [epoch for epoch in model.unfreeze if epoch >= epochs]:
-        log.warning("`model.unfreeze`: training ends before epoch %d, so part of the backbone stays frozen", min(late))
 
 
 def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:

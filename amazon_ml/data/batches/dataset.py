@@ -196,6 +196,20 @@ class ResumableLoader(TileLoader):
         cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
 
 
+def begin_next_epochs(trainer: Any) -> None:
+    """Let a trainer that resumes a `ResumableLoader` from the end of an epoch begin the next one.
+
+    With a number of steps, Lightning would go on with the finished epoch, whose batches are all used: it would count an
+    epoch without a step.
+
+    Parameters
+    ----------
+    trainer
+        The trainer, before it reads its checkpoint.
+    """
+    trainer.fit_loop._iteration_based_training = lambda: False  # then as with a number of epochs
+
+
 def tile_loader(
     dataset: TileDataset, batch_size: int, num_workers: int, rank: int = 0, world_size: int = 1, *, on_gpu: bool = False
 ) -> TileLoader:

@@ -13,9 +13,10 @@ _UNTAGGED, _WITHIN = 1, 2
 class TaughtSampler(EpochSampler):
     """Order of tagged and untagged tiles as a pure function of (seed, epoch), with a fixed share in each batch.
 
-    An epoch shows each tagged tile once, except those that do not fill the last batch. The untagged tiles are shuffled
-    and shown one after the other; the next epoch begins where the last one ended, and when all have been shown, they
-    are shuffled again.
+    An epoch shows each tagged tile once, except those that do not fill the last batch. Where there are fewer tagged
+    tiles than a batch has places for them, an epoch is one smaller batch of the same share. The untagged tiles are
+    shuffled and shown one after the other; the next epoch begins where the last one ended, and when all have been
+    shown, they are shuffled again.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class TaughtSampler(EpochSampler):
     batch_size
         Tiles in a batch of one process.
     share
-        Share of untagged tiles in a batch, between 0 and 1; rounded to whole tiles.
+        Share of untagged tiles in a batch, between 0 and 1; rounded to whole tiles, at least one of both kinds.
     seed, rank, world_size
         As for `EpochSampler`.
 
@@ -49,7 +50,9 @@ class TaughtSampler(EpochSampler):
                 option="data.untagged_share", remedy="choose a share with some tiles of both kinds in a batch",
             )  # fmt: skip
         mine = tagged // world_size
-        self.tagged_in_batch = max(1, min(self.tagged_in_batch, mine))  # fewer tiles than a batch make one batch
+        if mine < self.tagged_in_batch:  # fewer tiles than a batch make one batch, of the same share
+            self.tagged_in_batch = max(1, mine)
+            self.untagged_in_batch = max(1, round(share / (1 - share) * self.tagged_in_batch))
         self.batches = max(1, mine // self.tagged_in_batch)
 
     def __len__(self) -> int:
