@@ -6,16 +6,18 @@ The command line, YAML files, Python and the page on options all read this one p
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
 
 import docstring_parser
 import pydantic
-from pydantic import AfterValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
 from pydantic_core import ErrorDetails
 
 from amazon_ml.errors import InputError
@@ -25,8 +27,40 @@ _T = TypeVar("_T")
 #: Pydantic's names for an option that there is not.
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
-#: Text of a path; ``~`` means the home folder.
-PathText = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
+#: Text of a path; ``~`` means the home folder. Other objects of paths are converted.
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda path: os.fspath(path) if isinstance(path, PathLike) else path),
+    AfterValidator(lambda path: str(Path(path).expanduser())),
+]
+#: A path that a public function takes.
+AnyPath = str | PathLike[str]
+
+
+def as_path(option: str, value: AnyPath) -> Path:
+    """Convert a path that a caller gave; ``~`` means the home folder.
+
+    Raises
+    ------
+    InputError
+        Where it is something else.
+    """
+    if not isinstance(value, str | PathLike):
+        raise InputError(f"`{option}` is {value!r}, not a path", option=option)
+    return Path(value).expanduser()
+
+
+def as_paths(option: str, values: Sequence[AnyPath]) -> list[Path]:
+    """Convert a list of paths that a caller gave.
+
+    Raises
+    ------
+    InputError
+        Where it is one path, or something else.
+    """
+    if isinstance(values, str | bytes | PathLike):
+        raise InputError(f"`{option}` is the one path {values!r}", option=option, remedy="give a list of paths")
+    return [as_path(option, value) for value in values]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
