@@ -64,6 +64,11 @@ class TagSet:
     alone: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("names", "exactly_one", "alone"):
+            given = getattr(self, name)
+            if isinstance(given, str):  # else each letter would be a tag
+                raise InputError(f"`{name}` is the text {given!r}", option=name, remedy="give a tuple of tags")
+            object.__setattr__(self, name, tuple(given))
         if not self.names:
             raise InputError("the tag list is empty", option="tags")
         check_tags(self.names)

@@ -88,6 +88,14 @@ def test_what_is_no_list_of_tags_is_refused(lists: Any) -> None:
         TagSet(("a", "b")).encode_split(lists)
 
 
+def test_a_text_is_no_list_of_tags_and_a_list_becomes_a_tuple() -> None:
+    for name in ("names", "exactly_one", "alone"):
+        options: dict[str, Any] = {"names": ("a", "b"), name: "ab"}
+        with refused(option=name, says="'ab'"):
+            TagSet(**options)
+    assert TagSet(["a", "b"], alone=["a"]) == TagSet(("a", "b"), alone=("a",))  # type: ignore[arg-type]
+
+
 def test_one_string_or_a_table_is_no_list_of_strings() -> None:
     tags = TagSet(("a", "b"))
     with refused(option="tag_strings", says="'a b'"):
