@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
@@ -67,10 +67,20 @@ def as_paths(option: str, values: Sequence[AnyPath]) -> list[Path]:
 def settings(kind: type[_T]) -> type[_T]:
     """Turn a class into a frozen dataclass of settings with keyword arguments.
 
-    A value that does not fit its field raises `pydantic.ValidationError`; `build` turns it into an `InputError`.
+    A value that does not fit its field raises an `InputError`, as in `build`.
     """
-    frozen = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-    return cast(type[_T], frozen(kind))
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(kind)
+    checked = made.__init__
+
+    @wraps(checked)
+    def init(self: _T, *args: Any, **values: Any) -> None:
+        try:
+            checked(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise _first_fault(made, error) from None
+
+    made.__init__ = init
+    return cast(type[_T], made)
 
 
 def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) -> _T:
@@ -86,9 +96,13 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
             return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
         return TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
-        faults = error.errors(include_url=False)
-        unknown = [fault for fault in faults if fault["type"] in _UNKNOWN]  # a slip often leaves another option out
-        raise _describe_fault(kind, (unknown or faults)[0]) from None
+        raise _first_fault(kind, error) from None
+
+
+def _first_fault(kind: type, error: pydantic.ValidationError) -> InputError:
+    faults = error.errors(include_url=False)
+    unknown = [fault for fault in faults if fault["type"] in _UNKNOWN]  # a slip often leaves another option out
+    return _describe_fault(kind, (unknown or faults)[0])
 
 
 def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:

@@ -4,7 +4,7 @@ import logging
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +90,8 @@ class PlanetDataModule(pl.LightningDataModule):
     Raises
     ------
     InputError
-        For options that cannot be, here or in `setup`, and for tiles or tables that are missing or damaged.
+        For options that cannot be, here or in `setup`, for tiles or tables that are missing or damaged, and for
+        loaders before `setup`.
 
     Examples
     --------
@@ -279,6 +280,14 @@ class PlanetDataModule(pl.LightningDataModule):
         if table is None:
             return catalog.targets
         return soft_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
+
+    if not TYPE_CHECKING:  # else each misspelt attribute would be one of any type
+
+        def __getattr__(self, name: str) -> Any:
+            """Name the remedy for what `setup` makes."""
+            if name in ("train_rows", "valid_rows", "read"):
+                raise InputError(f"`{name}` is there after `setup` only", option=name, remedy="call setup('fit') first")
+            return object.__getattribute__(self, name)  # the error of a property, or of a name that there is not
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
         source = self._source(self.catalog.labelled, labelled=True, rows=rows)
