@@ -7,7 +7,7 @@ the generator of tiles, which draws them.
 import difflib
 import itertools
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,6 +64,11 @@ class TagSet:
     alone: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("names", "exactly_one", "alone"):
+            given = getattr(self, name)
+            if isinstance(given, str):  # else each letter would be a tag
+                raise InputError(f"`{name}` is the text {given!r}", option=name, remedy="give a tuple of tags")
+            object.__setattr__(self, name, tuple(given))
         if not self.names:
             raise InputError("the tag list is empty", option="tags")
         check_tags(self.names)
@@ -109,21 +114,37 @@ class TagSet:
         Raises
         ------
         InputError
-            If tags are not in the list, with their number, rows and nearest tags.
+            If tags are not in the list, with their number, rows and nearest tags; or if this is not one string for each
+            tile.
         """
+        _check_rows("tag_strings", tag_strings, rows)
+        for row, tags in enumerate(tag_strings):
+            if not isinstance(tags, str):
+                many = isinstance(tags, list | tuple)
+                raise InputError(
+                    f"{_place(row, rows)}: {tags!r} is not a string of tags", option="tag_strings",
+                    remedy="give lists of tags to `encode_split`" if many
+                    else "write '' for a tile without tags; pandas reads an empty cell so with keep_default_na=False",
+                )  # fmt: skip
         return self.encode_split([split_tags(tags, separator) for tags in tag_strings], rows=rows)
 
     def encode_split(self, tag_lists: Sequence[Sequence[str]], *, rows: Sequence[str] | None = None) -> MultiHot:
         """Convert the tags of each tile to a multi-hot array, as `encode` does with strings of tags."""
+        _check_rows("tag_lists", tag_lists, rows)
         column = {name: i for i, name in enumerate(self.names)}
         encoded = np.zeros((len(tag_lists), len(self)), dtype=np.uint8)
         unknown: list[tuple[str, str]] = []
         for row, tags in enumerate(tag_lists):
+            if isinstance(tags, str) or not isinstance(tags, Iterable):
+                raise InputError(f"{_place(row, rows)}: {tags!r} is not a list of tags", option="tag_lists",
+                                 remedy="give strings of tags to `encode`")  # fmt: skip
             for tag in tags:
+                if not isinstance(tag, str):
+                    raise InputError(f"{_place(row, rows)}: {tag!r} is not a tag", option="tag_lists")
                 if tag in column:
                     encoded[row, column[tag]] = 1
                 else:
-                    unknown.append((rows[row] if rows is not None else f"row {row + 1}", tag))
+                    unknown.append((_place(row, rows), tag))
         if unknown:
             raise InputError(self.describe_unknown(unknown))
         return encoded
@@ -134,7 +155,7 @@ class TagSet:
         Parameters
         ----------
         encoded
-            Multi-hot array of shape (tiles, tags).
+            Multi-hot array of shape (tiles, tags), 0 or 1. A decision rule makes it of probabilities.
         separator
             What to write between tags.
 
@@ -146,12 +167,29 @@ class TagSet:
         Raises
         ------
         InputError
-            For another shape.
+            For another shape, values other than 0 and 1, or named columns in another order.
         """
+        return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in self._hot(encoded)]
+
+    def _hot(self, encoded: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Check a multi-hot array: its shape, its values, and the names of its columns where it has names."""
+        names = [name for name in getattr(encoded, "columns", ()) if isinstance(name, str)]
+        if names and names != list(self.names):
+            raise InputError(
+                f"the columns are {listed(names)}, but the tags are {listed(self.names)}", option="encoded",
+                remedy="put the columns into the order of the tags",
+            )  # fmt: skip
         array = np.asarray(encoded)
         if array.ndim != 2 or array.shape[1] != len(self):
-            raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}")
-        return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in array]
+            raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}", option="encoded")
+        on = array.astype(bool)
+        if array.dtype != on.dtype and not (array == on).all():
+            row, column = np.argwhere(array != on)[0].tolist()
+            raise InputError(
+                f"row {row + 1} has {array[row, column]} for {self.names[column]}, not 0 or 1", option="encoded",
+                remedy="decide about probabilities first, with a rule's `predict` or a threshold",
+            )  # fmt: skip
+        return on
 
     def separator(self, wanted: str | None = None) -> str:
         """Choose a separator for writing tags, so that they can be read back.
@@ -181,8 +219,13 @@ class TagSet:
         -------
         dict
             Description of each rule to the indices of the rows that break it; broken rules only.
+
+        Raises
+        ------
+        InputError
+            As `decode`.
         """
-        on = np.asarray(encoded).astype(bool)
+        on = self._hot(encoded)
         count = on.sum(axis=1)
         broken: dict[str, npt.NDArray[np.bool_]] = {}
         if self.exactly_one:
@@ -205,6 +248,19 @@ class TagSet:
         more = f"; and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         noun = "unknown tag" if len(unknown) == 1 else f"{len(unknown)} unknown tags"
         return f"{noun}: {shown}{more}. Known tags: {', '.join(self.names)}"
+
+
+def _check_rows(option: str, tags: Sequence[object], rows: Sequence[str] | None) -> None:
+    """Check that there is something for each tile: neither one string for all, nor a table."""
+    if isinstance(tags, str | bytes) or getattr(tags, "ndim", 1) != 1:
+        given = repr(tags) if isinstance(tags, str | bytes) else f"a {type(tags).__name__}"
+        raise InputError(f"expected a list with an item for each tile, got {given}", option=option)
+    if rows is not None and len(rows) != len(tags):
+        raise InputError(f"there are {len(rows)} names of rows for {len(tags)} tiles", option="rows")
+
+
+def _place(row: int, rows: Sequence[str] | None) -> str:
+    return str(rows[row]) if rows is not None else f"row {row + 1}"
 
 
 def check_tags(names: Collection[str]) -> None:

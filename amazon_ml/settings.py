@@ -6,16 +6,18 @@ The command line, YAML files, Python and the page on options all read this one p
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
 
 import docstring_parser
 import pydantic
-from pydantic import AfterValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
 from pydantic_core import ErrorDetails
 
 from amazon_ml.errors import InputError
@@ -25,18 +27,60 @@ _T = TypeVar("_T")
 #: Pydantic's names for an option that there is not.
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
-#: Text of a path; ``~`` means the home folder.
-PathText = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
+#: Text of a path; ``~`` means the home folder. Other objects of paths are converted.
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda path: os.fspath(path) if isinstance(path, PathLike) else path),
+    AfterValidator(lambda path: str(Path(path).expanduser())),
+]
+#: A path that a public function takes.
+AnyPath = str | PathLike[str]
+
+
+def as_path(option: str, value: AnyPath) -> Path:
+    """Convert a path that a caller gave; ``~`` means the home folder.
+
+    Raises
+    ------
+    InputError
+        Where it is something else.
+    """
+    if not isinstance(value, str | PathLike):
+        raise InputError(f"`{option}` is {value!r}, not a path", option=option)
+    return Path(value).expanduser()
+
+
+def as_paths(option: str, values: Sequence[AnyPath]) -> list[Path]:
+    """Convert a list of paths that a caller gave.
+
+    Raises
+    ------
+    InputError
+        Where it is one path, or something else.
+    """
+    if isinstance(values, str | bytes | PathLike):
+        raise InputError(f"`{option}` is the one path {values!r}", option=option, remedy="give a list of paths")
+    return [as_path(option, value) for value in values]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def settings(kind: type[_T]) -> type[_T]:
     """Turn a class into a frozen dataclass of settings with keyword arguments.
 
-    A value that does not fit its field raises `pydantic.ValidationError`; `build` turns it into an `InputError`.
+    A value that does not fit its field raises an `InputError`, as in `build`.
     """
-    frozen = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-    return cast(type[_T], frozen(kind))
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(kind)
+    checked = made.__init__
+
+    @wraps(checked)
+    def init(self: _T, *args: Any, **values: Any) -> None:
+        try:
+            checked(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise _first_fault(made, error) from None
+
+    made.__init__ = init
+    return cast(type[_T], made)
 
 
 def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) -> _T:
@@ -52,9 +96,13 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
             return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
         return TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
-        faults = error.errors(include_url=False)
-        unknown = [fault for fault in faults if fault["type"] in _UNKNOWN]  # a slip often leaves another option out
-        raise _describe_fault(kind, (unknown or faults)[0]) from None
+        raise _first_fault(kind, error) from None
+
+
+def _first_fault(kind: type, error: pydantic.ValidationError) -> InputError:
+    faults = error.errors(include_url=False)
+    unknown = [fault for fault in faults if fault["type"] in _UNKNOWN]  # a slip often leaves another option out
+    return _describe_fault(kind, (unknown or faults)[0])
 
 
 def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:

@@ -14,6 +14,7 @@ from conftest import TINY, leave_out_pages
 from made_tiles import Pixels, read_all, values, write_png, write_tif
 from one_block import ONE_BLOCK
 from rasterio.enums import Resampling
+from refused import command_refused, holds
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -23,6 +24,7 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.shown import shown_channels
+from amazon_ml.data.readers.sizes import common_edge
 from amazon_ml.errors import InputError
 from amazon_ml.predictor import Predictor
 
@@ -126,6 +128,30 @@ def test_all_files_of_a_tile_count_as_its_content(tmp_path: Path) -> None:
     os.utime(path, (1, 1))
     now = compare_files(then, file_table(catalog), catalog.files)
     assert (len(now.changed), len(now.touched)) == (0, 1)
+
+
+@pytest.mark.parametrize("bands", [("B11", "B02"), ("B02", "B11")])
+def test_the_edge_of_a_tile_is_that_of_its_finest_band(bands: tuple[str, ...], tmp_path: Path) -> None:
+    paths = [str(patches(tmp_path, 1) / f"scene_0/t0/t0_{bands[0]}.tif")]
+    assert common_edge(paths, BandFiles(TEMPLATE, bands)) == EDGE
+    assert common_edge(paths, BandFiles(TEMPLATE, bands[:1])) == EDGE // RATIOS[bands[0]]
+
+
+@pytest.mark.parametrize(("shape", "edge"), [((9, 9, 4), 9), ((4, 9, 9), 9), ((9, 9), 9), ((9, 8, 4), None)])
+def test_the_edge_of_an_array_is_read_from_its_header(shape: tuple[int, ...], edge: int | None, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(shape, dtype=np.uint8))
+    assert common_edge([str(tmp_path / "a.npy")]) == edge
+
+
+def test_metres_of_a_pixel_need_square_tiles_and_are_refused_with_what_to_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(40):
+        write_png(tmp_path / "tiles" / f"t{i}.png", values(i, 3)[:20, :24].astype(np.uint8))
+    rows = [f"t{i},{'forest' if i % 2 else 'river'}" for i in range(40)]
+    (tmp_path / "tiles" / "labels.csv").write_text("\n".join(["image_name,tags", *rows]) + "\n")
+    words = ["train", "--run", tmp_path / "run", f"--data.root={tmp_path / 'tiles'}", *TINY, "--data.gsd=3"]
+    assert holds(command_refused(capsys, *words), "3", "--data.gsd null")
 
 
 def test_unknown_bands_are_answered_with_those_that_have_files(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_presets_stack(base: str, preset: str, whole: dict[str, RunConfig]) -> N
         assert {key: getattr(getattr(config, group), key) for key in values} == values
 
 
+@pytest.mark.parametrize("base", ["planet", "thumbnails", "demo"])
+def test_the_metres_of_a_pixel_come_with_a_published_set_and_not_with_a_preset_of_training(base: str) -> None:
+    assert RunConfig.load(base, {"data.root": "own"}).data.gsd is None
+    metres = {"planet": 3.0, "bigearthnet": 10.0, "bigearthnet-v1": 10.0, "dfc15": 0.05, "treesatai": 0.2}
+    for path in (CONFIGS / "datasets").glob("*.yaml"):
+        asked = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+        assert "gsd" in asked, path  # else it is that of a set before it
+        stacked = RunConfig.load([base, "datasets/planet", f"datasets/{path.stem}"])
+        assert stacked.data.gsd == asked["gsd"] == metres.get(path.stem)
+
+
 def test_options_win_over_configs_and_later_configs_over_earlier() -> None:
     demo, limit = (f"--config={CONFIGS / name}" for name in ("demo.yaml", "debug/limit.yaml"))
     assert config_of([demo, limit]).trainer.max_epochs == 1

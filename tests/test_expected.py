@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain, combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from refused import refused
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.decisions.constraints import LabelConstraints
@@ -115,6 +117,20 @@ def test_structure_is_looked_up_by_name() -> None:
     assert LabelConstraints.of(tags) == LabelConstraints(exactly_one=(3, 1), alone=(1,))
     assert LabelConstraints.of(PLANET) == LabelConstraints(exactly_one=(0, 1, 2, 3), alone=(3,))
     assert LabelConstraints.of(TagSet(("a", "b"))) == LabelConstraints()
+
+
+@pytest.mark.parametrize("columns", [("clear", "haze"), "ab", (0.5,), (True,), (0, -1), 3, (None,)])
+@pytest.mark.parametrize("name", ["exactly_one", "alone"])
+def test_constraints_are_columns(name: str, columns: Any) -> None:
+    with refused(option=name, says=[repr(columns), "LabelConstraints.of"]):
+        LabelConstraints(**{name: columns})
+
+
+def test_constraints_are_made_of_a_tag_list() -> None:
+    with refused(option="tags", says="TagSet"):
+        LabelConstraints.of(["a", "b"])  # type: ignore[arg-type]
+    numbered = LabelConstraints([np.int64(0), 1])  # type: ignore[arg-type]
+    assert numbered == LabelConstraints((0, 1)) and hash(numbered)
 
 
 def test_two_tags_that_exclude_each_other_may_both_be_answered() -> None:

@@ -3,6 +3,7 @@ from random import Random
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
+from amazon_ml.decisions.threshold_rules import FixedThreshold, ShrunkThresholds
 
 MultiHot = npt.NDArray[np.uint8]
 
@@ -70,6 +72,18 @@ def test_what_is_neither_0_nor_1_is_refused(value: float) -> None:
         fbeta_per_tile(wrong, np.ones((2, 2)))
     with pytest.raises(ValueError, match="0 or 1"):
         fbeta_per_tile(np.ones((2, 2)), wrong)
+
+
+def test_tables_with_the_same_names_in_another_order_are_refused() -> None:
+    true = pd.DataFrame([[1, 0], [0, 1]], columns=["a", "b"], index=["x", "y"])
+    for other in (true[["b", "a"]], true.loc[["y", "x"]]):
+        for call in (fbeta_score, FixedThreshold().fit, ShrunkThresholds().fit):
+            with pytest.raises(ValueError, match=r"'[bx]'"):
+                call(other, true)
+    named = true.set_axis(["x1", "y1"], axis=0)  # rows of other names are a matter of the caller
+    assert fbeta_score(true, named) == fbeta_score(true, true.to_numpy()) == 1.0
+    numbered = true.reset_index(drop=True)
+    assert fbeta_score(numbered, numbered.iloc[::-1].iloc[::-1]) == 1.0
 
 
 @settings(max_examples=50)

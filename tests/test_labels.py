@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,59 @@ def test_misspelt_tag_is_refused_with_its_row_and_the_nearest_tag() -> None:
     with refused(says=["row 2", "'agricluture'", "'agriculture'"]) as raised:
         PLANET.encode(["clear primary", "clear agricluture"])
     assert not holds(str(raised.value), "row 1")
+
+
+@pytest.mark.parametrize("cell", [float("nan"), None, pd.NA, 1, ["a"], b"a"])
+def test_what_is_no_string_of_tags_is_refused_with_its_row(cell: Any) -> None:
+    with refused(option="tag_strings", says=["row 2", repr(cell)]):
+        TagSet(("a", "b")).encode(["a", cell])
+    with refused(option="tag_strings", says="tile_7"):
+        TagSet(("a", "b")).encode([cell], rows=["tile_7"])
+
+
+@pytest.mark.parametrize("lists", ["a b", ["a"], ["a", "b"], [None], [["a", float("nan")]], [[["a"]]]])
+def test_what_is_no_list_of_tags_is_refused(lists: Any) -> None:
+    with refused(option="tag_lists", says="a b" if lists == "a b" else "row 1"):
+        TagSet(("a", "b")).encode_split(lists)
+
+
+def test_a_text_is_no_list_of_tags_and_a_list_becomes_a_tuple() -> None:
+    for name in ("names", "exactly_one", "alone"):
+        options: dict[str, Any] = {"names": ("a", "b"), name: "ab"}
+        with refused(option=name, says="'ab'"):
+            TagSet(**options)
+    assert TagSet(["a", "b"], alone=["a"]) == TagSet(("a", "b"), alone=("a",))  # type: ignore[arg-type]
+
+
+def test_one_string_or_a_table_is_no_list_of_strings() -> None:
+    tags = TagSet(("a", "b"))
+    with refused(option="tag_strings", says="'a b'"):
+        tags.encode("a b")
+    with refused(option="tag_strings", says="DataFrame"):
+        tags.encode(pd.DataFrame({"a": ["a"]}))  # type: ignore[arg-type]  # its columns would count as tiles
+    with refused(option="rows", says=[1, 2]):
+        tags.encode(["a", "b"], rows=["one"])
+    assert tags.encode(pd.Series(["a", ""])).tolist() == [[1, 0], [0, 0]]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [[[0.0, 1.0], [0.1, 1.0]], [[0, 1], [2, 0]], [[0.0, 1.0], [float("nan"), 1.0]]])
+def test_values_that_are_not_0_or_1_are_no_tags(values: list[list[float]]) -> None:
+    tags = TagSet(("a", "b"), exactly_one=("a", "b"))
+    for call in (tags.decode, tags.logic_faults):
+        with refused(option="encoded", says=["row 2", values[1][0], "a"]):
+            call(values)
+        with refused(option="encoded", says=3):
+            call([[1, 0, 1]])
+    for right in ([[0.0, 1.0]], [[False, True]], np.array([[0, 1]], dtype=np.uint8)):
+        assert tags.decode(right) == ["b"]
+
+
+def test_columns_of_tags_in_another_order_are_refused() -> None:
+    tags, frame = TagSet(("a", "b")), pd.DataFrame([[1, 0]], columns=["b", "a"])
+    for call in (tags.decode, tags.logic_faults):
+        with refused(option="encoded", says="a"):
+            call(frame)
+    assert tags.decode(frame[["a", "b"]]) == ["b"]
 
 
 def test_error_calls_rows_as_it_is_told() -> None:

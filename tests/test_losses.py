@@ -12,7 +12,7 @@ from refused import refused
 from sklearn.metrics import fbeta_score, log_loss
 from torch.nn import functional as F
 
-from amazon_ml.labels import PLANET
+from amazon_ml.labels import PLANET, PLANET_COUNTS, PLANET_TILES
 from amazon_ml.models.losses import LOSSES, Loss, make_loss, prior_logits
 
 Floats = npt.NDArray[np.float64]
@@ -69,9 +69,7 @@ def test_where_the_float32_sigmoid_rounds_to_its_ends(logit: float, saturated: b
 
 
 def test_constant_frequencies_cost_their_entropy() -> None:
-    # Counts of the competition's train_v2.csv, 40,479 tiles.
-    counts = [37513, 28431, 12315, 8071, 7411, 7261, 4547, 3660, 2697, 2089, 862, 340, 339, 332, 209, 98, 100]
-    f = torch.tensor(counts, dtype=torch.float64) / 40479
+    f = torch.tensor([PLANET_COUNTS[tag] for tag in PLANET.names], dtype=torch.float64) / PLANET_TILES
     cost = make_loss("bce")(prior_logits(f).expand(1, 17), f.expand(1, 17)).item()
     entropy = float((-f * f.log() - (1 - f) * (1 - f).log()).mean())
     assert cost == pytest.approx(entropy, abs=1e-9)

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from refused import refused
 
 import amazon_ml as am
+from amazon_ml.data.config import TableConfig
 from amazon_ml.decisions.base import MultiLabelRule
 from amazon_ml.labels import PLANET
 
@@ -106,3 +108,31 @@ def test_the_recipes_run(there: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(pd.read_csv("tags.csv")) == len(list((there / "tiles").glob("*.jpg")))
     assert np.isfinite(names["score"]["value"]) and names["difference"]["verdict"] in ("higher", "lower", "noise")
     assert "\ndata.size\n" in capsys.readouterr().out
+
+
+def test_paths_are_text_or_objects_of_paths(there: Path) -> None:
+    for kind in (str, Path):
+        run, tiles, other = kind("runs/demo"), kind("data/demo"), kind("runs/other")
+        assert am.evaluate(run, tiles, json=kind(f"{kind.__name__}.json"))["tiles_of"] == "data/demo"
+        am.compare([run, other], json=kind(f"{kind.__name__}_both.json"), page=kind(f"{kind.__name__}.html"))
+        assert am.tune(run, rule="fixed")["rule"] == "fixed"
+        assert am.blend((run, other), run=kind(f"runs/blend_{kind.__name__}"))["tiles"] > 0
+        config = am.RunConfig.load(kind("demo"), {"data.root": tiles, "data.splits": {"train": tiles}})
+        assert (config.data.root, config.data.splits) == ("data/demo", {"train": "data/demo"})
+        data = am.PlanetDataModule(tiles, size=32, folds_file=kind("folds.csv"))
+        assert (data.hparams["root"], data.hparams["folds_file"]) == ("data/demo", "folds.csv")
+    for name in ("str.json", "Path.json", "str_both.json", "Path_both.json", "str.html", "Path.html"):
+        assert Path(name).is_file()
+
+
+def test_one_path_is_no_list_of_runs() -> None:
+    for runs in ("runs/demo", Path("runs/demo")):
+        with refused(option="runs", says=repr(runs)):
+            am.compare(runs)  # type: ignore[arg-type]
+        with refused(option="runs", says=repr(runs)):
+            am.blend(runs, run="runs/blend")  # type: ignore[arg-type]
+    with refused(option="run", says=5):
+        am.tune(5)  # type: ignore[arg-type]
+    with refused(option="table", says="TableConfig"):
+        am.evaluate("runs/demo", "data/demo", {"tag_separator": ","})  # type: ignore[arg-type]
+    assert f"{TableConfig.__module__}.TableConfig" in NAMED

@@ -3,10 +3,13 @@
 import dataclasses
 import inspect
 import re
+from collections import abc
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 
@@ -97,7 +100,15 @@ def option_names(call: Callable[..., Any]) -> set[str]:
 @cache
 def _types(call: Callable[..., Any]) -> dict[str, Any]:
     hints = get_type_hints(call)
-    return {name: hints[name] for name in inspect.signature(call).parameters}
+    return {name: _from_words(hints[name]) for name in inspect.signature(call).parameters}
+
+
+def _from_words(kind: Any) -> Any:
+    """Give the type that a word of a call is converted to: functions take paths as text, too."""
+    parts = get_args(kind)
+    if PathLike[str] in parts:
+        return Union[(Path, *(part for part in parts if part not in (str, PathLike[str])))]
+    return list[_from_words(parts[0])] if get_origin(kind) in (list, abc.Sequence) else kind  # type: ignore[misc]
 
 
 def _sections() -> dict[str, type]:

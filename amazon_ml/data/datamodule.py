@@ -1,9 +1,10 @@
 """The LightningDataModule of the competition's tiles, or of any other tagged tiles."""
 
 import logging
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchang
 from amazon_ml.data.taught import Taught, list_untagged, mixed_targets, read_taught
 from amazon_ml.errors import InputError
 from amazon_ml.runtime import distributed
-from amazon_ml.settings import build, to_plain
+from amazon_ml.settings import AnyPath, build, to_plain
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,8 @@ class PlanetDataModule(pl.LightningDataModule):
     Raises
     ------
     InputError
-        For options that cannot be, here or in `setup`, and for tiles or tables that are missing or damaged.
+        For options that cannot be, here or in `setup`, for tiles or tables that are missing or damaged, and for
+        loaders before `setup`.
 
     Examples
     --------
@@ -105,14 +107,15 @@ class PlanetDataModule(pl.LightningDataModule):
     valid_rows: np.ndarray
 
     def __init__(
-        self, root: str | Path, *, fold: int = 0, folds_file: str | None = None, bands_file: str | None = None,
-        teacher_file: str | None = None, seed: int = 0, on_gpu: bool | None = None, **options: Any,
+        self, root: AnyPath, *, fold: int = 0, folds_file: AnyPath | None = None, bands_file: AnyPath | None = None,
+        teacher_file: AnyPath | None = None, seed: int = 0, on_gpu: bool | None = None, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__()
-        config = build(DataConfig, {"root": str(root), **options})
+        config = build(DataConfig, {"root": root, **options})
         check_reading(config)
-        own = {"fold": fold, "folds_file": folds_file, "bands_file": bands_file, "teacher_file": teacher_file,
-               "seed": seed, "on_gpu": on_gpu}  # fmt: skip
+        given = {"folds_file": folds_file, "bands_file": bands_file, "teacher_file": teacher_file}
+        files = {name: None if file is None else os.fspath(file) for name, file in given.items()}  # text in checkpoints
+        own = {"fold": fold, **files, "seed": seed, "on_gpu": on_gpu}
         self.save_hyperparameters({**to_plain(config), **own}, logger=False)
         self.config = config
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
@@ -280,6 +283,14 @@ class PlanetDataModule(pl.LightningDataModule):
         if table is None:
             return catalog.targets
         return soft_targets(catalog.targets, catalog.labelled["image_name"], catalog.tags.names, Path(table))
+
+    if not TYPE_CHECKING:  # else each misspelt attribute would be one of any type
+
+        def __getattr__(self, name: str) -> Any:
+            """Name the remedy for what `setup` makes."""
+            if name in ("train_rows", "valid_rows", "read"):
+                raise InputError(f"`{name}` is there after `setup` only", option=name, remedy="call setup('fit') first")
+            return object.__getattribute__(self, name)  # the error of a property, or of a name that there is not
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
         source = self._source(self.catalog.labelled, labelled=True, rows=rows)

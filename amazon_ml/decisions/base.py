@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from amazon_ml.decisions.fbeta import fbeta_score
-from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot, check_in_unit_interval
+from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot, check_in_unit_interval, check_same_order
 
 
 class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -51,11 +51,12 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Raises
         ------
         ValueError
-            If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, or parameters
-            are out of range.
+            If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, parameters
+            are out of range, or both are tables with the same names in another order.
         """
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta is {self.beta}; it must be a finite number above 0")
+        check_same_order(p, y)
         values, tags = validate_data(self, p, y, dtype=np.float64, multi_output=True)
         true = self._as_truth(tags.toarray() if sparse.issparse(tags) else tags)
         self._fit(self._as_probabilities(values), true)

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
+import numpy as np
+
 from amazon_ml.decisions import plain
+from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
 
@@ -19,6 +22,11 @@ class LabelConstraints:
     alone
         Columns that exclude every other.
 
+    Raises
+    ------
+    InputError
+        For what is no column, such as the name of a tag, and in `of` for what is no `TagSet`.
+
     Examples
     --------
     >>> from amazon_ml.labels import TagSet
@@ -30,9 +38,21 @@ class LabelConstraints:
     exactly_one: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, columns in asdict(self).items():
+            if not isinstance(columns, tuple | list) or not all(map(_is_column, columns)):
+                raise InputError(
+                    f"`{name}` is {columns!r}: expected columns, counted from 0", option=name,
+                    remedy="name tags in a `TagSet`, and make the constraints with `LabelConstraints.of`",
+                )  # fmt: skip
+            object.__setattr__(self, name, tuple(map(int, columns)))
+
     @classmethod
     def of(cls, tags: TagSet) -> Self:
         """Look up the columns of the declared tags."""
+        if not isinstance(tags, TagSet):
+            raise InputError(f"`tags` is {tags!r}, not a `TagSet`", option="tags",
+                             remedy="make one, with its rules `exactly_one` and `alone`")  # fmt: skip
         return cls(*(tuple(map(tags.names.index, declared)) for declared in (tags.exactly_one, tags.alone)))
 
     def check(self, n_tags: int) -> None:
@@ -53,6 +73,10 @@ class LabelConstraints:
     def from_dict(cls, content: Mapping[str, object]) -> Self:
         """Make it from the data of `to_dict`."""
         return cls(plain.wholes(content["exactly_one"]), plain.wholes(content["alone"]))
+
+
+def _is_column(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
 #: All tags are independent.

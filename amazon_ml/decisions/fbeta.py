@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.matrices import Floats, as_multi_hot
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_same_order
 
 
 def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> Floats:
@@ -34,10 +34,12 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
     Raises
     ------
     ValueError
-        If the shapes differ, values are not 0 or 1, or beta is not above 0.
+        If the shapes differ, values are not 0 or 1, beta is not above 0, or both are tables with the same rows or
+        columns in another order.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta is {beta}; it must be a finite number above 0")
+    check_same_order(y_true, y_pred)
     true, on = as_multi_hot(y_true), as_multi_hot(y_pred)
     if true.shape != on.shape or true.ndim != 2:
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {true.shape} and {on.shape}")
@@ -68,7 +70,8 @@ def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0)
     Raises
     ------
     ValueError
-        If the shapes differ, there is no tile, values are not 0 or 1, or beta is not above 0.
+        If the shapes differ, there is no tile, values are not 0 or 1, beta is not above 0, or both are tables with
+        the same rows or columns in another order.
 
     Examples
     --------

@@ -43,8 +43,28 @@ def as_multi_hot(values: npt.ArrayLike) -> Bools:
     return hot
 
 
+def check_same_order(one: object, other: object) -> None:
+    """Raise a ValueError if two tables have the same names of rows or of columns in another order.
+
+    Numbers are not names: rows that were shuffled together may have been numbered anew in one table alone.
+    """
+    for what in ("columns", "index"):
+        names, others = (_names(each, what) for each in (one, other))
+        if names != others and sorted(names, key=str) == sorted(others, key=str) and isinstance(names[0], str):
+            at = next(at for at, pair in enumerate(zip(names, others, strict=True)) if pair[0] != pair[1])
+            raise ValueError(
+                f"both tables have the same {what} in another order: {names[at]!r} in one is where {others[at]!r} is "
+                "in the other"
+            )
+
+
+def _names(table: object, what: str) -> list[object]:
+    return list(getattr(table, what, ())) if hasattr(table, "iloc") else []  # of pandas: a list has an `index`, too
+
+
 def as_rows(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, Bools]:
     """Convert the rows for a fit: probabilities and truth of one shape (tiles, tags), with at least one tile."""
+    check_same_order(probabilities, targets)
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     if p.shape != true.shape or not p.size:
         raise ValueError(f"expected two filled arrays of one shape (tiles, tags), got {p.shape} and {true.shape}")

@@ -7,8 +7,18 @@ import torch
 from torch import nn
 
 from amazon_ml.errors import InputError
+from amazon_ml.models.backbone_args import check_backbone_args
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import stages
+from amazon_ml.models.losses import check_loss
+from amazon_ml.models.weights import check_backbone
+
+
+def check_names(model: ModelConfig) -> None:
+    """Check backbone, loss and their arguments by name, before the tags are known and the network is made."""
+    check_backbone_args(model.backbone_args)
+    check_loss(model.loss, model.loss_args)
+    check_backbone(model.backbone)
 
 
 def check_scaling(model: ModelConfig, tif_limits: object) -> None:

@@ -1,6 +1,6 @@
 """Published weights for satellite images: which networks they fit, their bands, scaling, licence and source.
 
-The table is data: `amazon_ml.models.satellite` reads files by it, and docs/training.md shows it. The weights themselves
+The table is data: `amazon_ml.models.satellite` reads files by it, and docs/weights.md shows it. The weights themselves
 do not ship with this package. Names of rows are those of torchgeo in small letters where torchgeo lists the weights.
 
 Order of bands and scaling were read in these sources:

@@ -1,11 +1,53 @@
-"""Sets a network up before the other callbacks of a trainer."""
+"""Sets a network up before the other callbacks of a trainer, and checks the form of its batches."""
+
+from typing import Any
 
 import pytorch_lightning as pl
 
+from amazon_ml.errors import InputError
+
+#: What a batch holds in training, and in validation and test, and in prediction.
+_TRAINED, _SCORED, _PREDICTED = ("image", "target"), ("image", "target", "index"), ("image", "index")
+
 
 class SetUp(pl.Callback):
-    """Sets the network up before the later callbacks, which may copy it."""
+    """Sets the network up before the later callbacks, which may copy it, and checks batches of loaders of one's own."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Call `setup` of the network."""
         pl_module.setup(stage)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        """Check the form of a batch."""
+        check_batch(batch, _TRAINED)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any
+    ) -> None:
+        """Check the form of a batch."""
+        check_batch(batch, _SCORED)
+
+    def on_test_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        """Check the form of a batch."""
+        check_batch(batch, _SCORED)
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        """Check the form of a batch."""
+        check_batch(batch, _PREDICTED)
+
+
+def check_batch(batch: Any, needed: tuple[str, ...]) -> None:
+    """Check that a batch is a dictionary with what a step needs.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    form = f"a batch is a dictionary with {', '.join(needed)} here"
+    if not isinstance(batch, dict):
+        raise InputError(f"{form}, not {type(batch).__name__}", option="image",
+                         remedy="give loaders whose batches are like those of PlanetDataModule")  # fmt: skip
+    if missing := [name for name in needed if name not in batch]:
+        raise InputError(f"{form}, and this one has {', '.join(map(str, batch))}", option=missing[0],
+                         remedy="give loaders whose batches are like those of PlanetDataModule")  # fmt: skip

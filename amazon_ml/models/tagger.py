@@ -18,8 +18,7 @@ from amazon_ml.data.readers.stretch import Stretch
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet, first_difference
 from amazon_ml.models.averaging import equal, exponential
-from amazon_ml.models.backbone_args import check_backbone_args
-from amazon_ml.models.backbone_checks import check_scaling, check_stages, try_sizes
+from amazon_ml.models.backbone_checks import check_names, check_scaling, check_stages, try_sizes
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
@@ -49,7 +48,7 @@ class TileTagger(pl.LightningModule):
 
     Under a Trainer with a `PlanetDataModule`, tags, size, channels, the frequencies of the tags, the statistics of
     the channels and the seed of the weights come from the data module, before training. Give `tags`, `size` and
-    `in_chans` with loaders of your own.
+    `in_chans` with loaders of your own, whose batches are dictionaries like those of `PlanetDataModule`.
 
     Parameters
     ----------
@@ -93,7 +92,7 @@ class TileTagger(pl.LightningModule):
     ) -> None:  # fmt: skip
         super().__init__()
         chosen = build(ModelConfig, options if backbone is None else {**options, "backbone": backbone})
-        check_backbone_args(chosen.backbone_args)
+        check_names(chosen)
         given = None if tags is None else list(tags)
         self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []

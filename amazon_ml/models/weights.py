@@ -54,10 +54,7 @@ def make_backbone(
     InputError
         If the name or an argument is unknown, or weights are not available.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise InputError(f"`model.backbone`: timm has no {name!r}", option="model.backbone",
-                         remedy=f"it has {', '.join(near)}" if near else "")  # fmt: skip
+    check_backbone(name)
     source: dict[str, Any] = {"pretrained": pretrained or weights is not None}
     if weights is not None:
         check_weights_file(weights)
@@ -87,6 +84,20 @@ def make_backbone(
         raise _no_weights(name, weights, error) from error
     _check_filled(name, filled, fresh, weights)
     return filled
+
+
+def check_backbone(name: str) -> None:
+    """Check that timm has a backbone of this name.
+
+    Raises
+    ------
+    InputError
+        If it has none, with the nearest names.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise InputError(f"`model.backbone`: timm has no {name!r}", option="model.backbone",
+                         remedy=f"it has {', '.join(near)}" if near else "")  # fmt: skip
 
 
 def _check_channels(backbone: nn.Module, weights: str, channels: int, *, normalised: bool) -> None:

@@ -1,7 +1,7 @@
 """Blends: one run made of several runs, for use like any other run."""
 
 import logging
-from pathlib import Path
+from collections.abc import Sequence
 
 from amazon_ml.decisions.blending import WAYS
 from amazon_ml.errors import InputError
@@ -11,11 +11,12 @@ from amazon_ml.runs.blend import make_blend
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.scores import Metrics
 from amazon_ml.runs.tiles import listed_tiles
+from amazon_ml.settings import AnyPath, as_path, as_paths
 
 log = logging.getLogger(__name__)
 
 
-def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
+def blend(runs: Sequence[AnyPath], *, run: AnyPath, how: str = "mean") -> Metrics:
     """Average or stack runs; the blend is a run like any other, tuned, scored and used with the same verbs.
 
     The runs may differ in network, size, bands, loss and folds, since every stored probability comes from a network
@@ -48,13 +49,13 @@ def blend(runs: list[Path], *, run: Path, how: str = "mean") -> Metrics:
 
     Examples
     --------
-    >>> metrics = blend([Path("runs/demo"), Path("runs/other")], run=Path("runs/blend"), how="mean")
+    >>> metrics = blend(["runs/demo", "runs/other"], run="runs/blend", how="mean")
     >>> sorted(metrics["fbeta"])
     ['constant', 'cross_fitted', 'cross_fitted_minus_fixed', 'fitted', 'fixed_0.2']
     """
     if how not in WAYS:
         raise InputError(f"`how` {how} is unknown", option="how", remedy=f"there are {', '.join(WAYS)}")
-    members, folder = [Run(Path(path)) for path in runs], Run(Path(run))
+    members, folder = [Run(path) for path in as_paths("runs", runs)], Run(as_path("run", run))
     if len({member.path.resolve() for member in members}) < max(2, len(members)):
         raise InputError("name two different runs or more", option="runs")
     if folder.path.resolve() in {member.path.resolve() for member in members}:

@@ -27,6 +27,7 @@ from amazon_ml.runs.access import BEFORE_TRAINING, check_run_folder
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_table
+from amazon_ml.runtime.random_states import kept_random_states
 from amazon_ml.training.fit import interruptible, make_trainer
 from amazon_ml.training.launch import check_accelerator
 from amazon_ml.training.tiles import fold_data, on_gpu, prepare_tiles
@@ -81,6 +82,7 @@ def find_rate(config: RunConfig, lowest: float = 1e-6, highest: float = 1.0, ste
     return suggested
 
 
+@kept_random_states()
 def sweep(config: RunConfig, rates: np.ndarray) -> pd.DataFrame:
     """Train a new network, each step at the next rate, until its loss diverges (Smith 2017).
 

@@ -34,6 +34,7 @@ from amazon_ml.runs.tile_files import check_tiles, record_tiles
 from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
 from amazon_ml.runtime import distributed
+from amazon_ml.runtime.random_states import kept_random_states
 from amazon_ml.training.fit import fit_fold, joined
 from amazon_ml.training.tiles import fold_data, on_gpu, open_tiles
 
@@ -107,7 +108,7 @@ def train(config: RunConfig) -> RunResult:
     if not isinstance(config, RunConfig):
         raise InputError(f"config is {config!r}, not a RunConfig", option="config",
                          remedy="read one with RunConfig.load")  # fmt: skip
-    with warnings.catch_warnings():
+    with kept_random_states(), warnings.catch_warnings():
         # Lightning warns of what is on purpose here: a run that is resumed, loaders without processes, few steps.
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         return _joined(config)

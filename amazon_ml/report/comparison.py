@@ -17,6 +17,7 @@ from amazon_ml.runs.compare import Comparison, compare_runs
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_json, write_text
 from amazon_ml.runtime.outputs import check_outputs
+from amazon_ml.settings import AnyPath, as_path, as_paths
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class Sheet:
 
 
 def compare(
-    runs: list[Path], *, rule: str = DEFAULT_RULE, speed: bool = False, json: Path | None = None,
-    page: Path | None = None, overwrite: bool = False,
+    runs: Sequence[AnyPath], *, rule: str = DEFAULT_RULE, speed: bool = False, json: AnyPath | None = None,
+    page: AnyPath | None = None, overwrite: bool = False,
 ) -> Comparison:  # fmt: skip
     """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
 
@@ -90,23 +91,26 @@ def compare(
 
     Examples
     --------
-    >>> found = compare([Path("runs/demo"), Path("runs/other")])
+    >>> found = compare(["runs/demo", "runs/other"])
     >>> found["runs"][1]["minus_first"]["cross_fitted"]["verdict"]  # or "higher", or "lower"
     'noise'
     """
-    runs = [Path(run) for run in runs]
+    paths = as_paths("runs", runs)
+    json_file, page_file = (
+        None if given is None else as_path(name, given) for name, given in (("json", json), ("page", page))
+    )
     if rule not in RULES:
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}", option="rule")
-    if len({path.resolve() for path in runs}) < max(2, len(runs)):
+    if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise InputError("name two different runs or more", option="runs")
-    inputs = [path for run in runs for path in own_paths(Run(run))]
-    check_outputs({"json": json, "page": page}, inputs, overwrite=overwrite)
-    found = compare_runs([Run(path) for path in runs], rule, speed=speed)
-    if json is not None:
-        write_json(json, found)
-    if page is not None:
-        write_comparison_page(page, found)
-        log.info("wrote %s", page)
+    inputs = [path for run in paths for path in own_paths(Run(run))]
+    check_outputs({"json": json_file, "page": page_file}, inputs, overwrite=overwrite)
+    found = compare_runs([Run(path) for path in paths], rule, speed=speed)
+    if json_file is not None:
+        write_json(json_file, found)
+    if page_file is not None:
+        write_comparison_page(page_file, found)
+        log.info("wrote %s", page_file)
     return found
 
 

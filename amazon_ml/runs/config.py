@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime.yaml_files import read_yaml
-from amazon_ml.settings import PathText, build, settings
+from amazon_ml.settings import AnyPath, PathText, build, settings
 
 #: Options that hold further options.
 _SECTIONS = {"data", "model", "trainer"}
@@ -65,9 +66,7 @@ class RunConfig:
     loggers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def load(
-        cls, source: str | Path | Sequence[str | Path], overrides: Mapping[str, object] | None = None
-    ) -> "RunConfig":
+    def load(cls, source: AnyPath | Sequence[AnyPath], overrides: Mapping[str, object] | None = None) -> "RunConfig":
         """Read a configuration.
 
         Parameters
@@ -88,7 +87,8 @@ class RunConfig:
         InputError
             With the file or the option that is wrong.
         """
-        sources = [source] if isinstance(source, str | Path) else list(source)
+        sources = [Path(one) if isinstance(one, PathLike) else one
+                   for one in ([source] if isinstance(source, str | PathLike) else source)]  # fmt: skip
         values: dict[str, object] = {"run": default_run(sources)}
         for path in map(find_config, sources):
             _merge(values, read_sections(path))

@@ -27,12 +27,13 @@ from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import Metrics, score_others
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
+from amazon_ml.settings import AnyPath, as_path
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(
-    run: Path, data: Path, table: TableConfig = TABLE, *, split: Split | None = None, json: Path | None = None,
+    run: AnyPath, data: AnyPath, table: TableConfig = TABLE, *, split: Split | None = None, json: AnyPath | None = None,
     engine: EngineName = "torch", precision: PrecisionName | None = None, num_workers: int | None = None,
     overwrite: bool = False,
 ) -> Metrics:  # fmt: skip
@@ -48,8 +49,9 @@ def evaluate(
     data
         Folder of labelled tiles, in any layout that training reads.
     table
-        Options for finding and reading the table of tags. An option that is not given is that of the run, except for
-        `labels_file`, `split_column`, `splits`, `image_dir` and `exclude`; the tag list is always that of the run.
+        Options for finding and reading the table of tags, an `amazon_ml.data.config.TableConfig`. An option that is
+        not given is that of the run, except for `labels_file`, `split_column`, `splits`, `image_dir` and `exclude`;
+        the tag list is always that of the run.
     split
         Published split whose tiles are scored, as tables by split or `split_column` give it. By default the test split
         where there is one, else all tiles.
@@ -78,16 +80,20 @@ def evaluate(
 
     Examples
     --------
-    >>> metrics = evaluate(Path("runs/demo/bundle"), Path("data/demo"))
+    >>> metrics = evaluate("runs/demo/bundle", "data/demo")
     >>> sorted(metrics["fbeta"])
     ['fixed_0.2', 'predicted', 'predicted_minus_fixed']
     """
-    run, data, requested = Path(run), Path(data), Requested(engine, precision)
-    bundle = open_bundle(run)
-    if json is not None:
+    run_path, root, requested = as_path("run", run), as_path("data", data), Requested(engine, precision)
+    if not isinstance(table, TableConfig):
+        raise InputError(f"`table` is {table!r}, not options of a table", option="table",
+                         remedy="make them with amazon_ml.data.config.TableConfig")  # fmt: skip
+    scores_file = None if json is None else as_path("json", json)
+    bundle = open_bundle(run_path)
+    if scores_file is not None:
         exclude = None if table.exclude is None else Path(table.exclude)
-        check_outputs({"json": json}, [*inputs_of(run, bundle, data), *find_layout(data, table).table_paths, exclude],
-                      overwrite=overwrite)  # fmt: skip
+        check_outputs({"json": scores_file}, [*inputs_of(run_path, bundle, root),
+                      *find_layout(root, table).table_paths, exclude], overwrite=overwrite)  # fmt: skip
     decision = bundle.decision
     how = _table_options(table, bundle.table, decision.tags)
 
@@ -96,16 +102,16 @@ def evaluate(
     def tiles_for(reader: TileReader) -> Catalog:
         options = reading_of(reader)
         if repr(options) not in catalogs:
-            catalog = _read(data, how, options, is_inherited=not table.min_share)
+            catalog = _read(root, how, options, is_inherited=not table.min_share)
             chosen = split or ("test" if len(catalog.tested) else None)
             catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
         return catalogs[repr(options)]
 
     catalog = tiles_for(bundle.networks.read)
-    known = _known(run, bundle, catalog)
+    known = _known(run_path, bundle, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
-                    len(catalog.labelled), run)  # fmt: skip
+                    len(catalog.labelled), run_path)  # fmt: skip
     check_whole(catalog.labelled, files=catalog.files)
     method = choose_method(bundle, requested, sample_files(lambda reader: tiles_for(reader).labelled))
     predicted = predict_listed(
@@ -114,12 +120,12 @@ def evaluate(
     if predicted.failed:
         faults = list(map(str, predicted.failed.values()))
         raise InputError(
-            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {data} "
+            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {root} "
             "lists such tiles, and `write_exclude` there writes the list that `exclude` takes here"
         )
     scores = score_others(decision.tags, predicted.p, catalog.targets, decision.rule, decision.beta)
     metrics: Metrics = {
-        "tiles_of": str(data),
+        "tiles_of": str(root),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "beta": decision.beta,
         "tiles": scores["tiles"],
@@ -136,8 +142,8 @@ def evaluate(
         metrics["split"] = catalog.split
     if method != DEFAULT:
         metrics["engine"] = str(method)
-    if json is not None:
-        write_json(json, metrics)
+    if scores_file is not None:
+        write_json(scores_file, metrics)
     return metrics
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from amazon_ml.data.catalog.by_template import files_of
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.data.folds.folds import fold_numbers, read_folds, worst_deviation
@@ -29,6 +30,7 @@ from amazon_ml.runs.provenance_file import (
     TeacherProvenance,
     Versions,
 )
+from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.version import __version__
 
@@ -57,7 +59,7 @@ def save_provenance(
     The task of the run, see `task_of`.
     """
     start = this_start()
-    origin: Origin = {"data": _data_provenance(config, catalog), "folds": _fold_provenance(run, config, catalog)}
+    origin: Origin = {"data": _data_provenance(run, config, catalog), "folds": _fold_provenance(run, config, catalog)}
     if begun:
         former = run.read_provenance()
         _check_same(run, former, origin)
@@ -140,11 +142,13 @@ def this_start() -> Start:
     }
 
 
-def _data_provenance(config: RunConfig, catalog: Catalog) -> DataProvenance:
-    edge = common_edge(catalog.labelled["path"].tolist())
+def _data_provenance(run: Run, config: RunConfig, catalog: Catalog) -> DataProvenance:
+    edge = common_edge(catalog.labelled["path"].tolist(), files_of(read_bands(run)))
     if config.data.gsd is not None and edge is None:
-        raise InputError("`data.gsd` needs square tiles of one size", file=config.data.root, option="data.gsd",
-                         remedy="leave it out, or cut the tiles to one size")  # fmt: skip
+        raise InputError(
+            f"`data.gsd` is {config.data.gsd:g}, but a scale needs square tiles of one size", file=config.data.root,
+            option="data.gsd", remedy="set `data.gsd` null, or cut the tiles to one size",
+        )  # fmt: skip
     support = dict(zip(catalog.tags.names, catalog.targets.sum(axis=0).tolist(), strict=True))
     provenance: DataProvenance = {
         "root": str(Path(config.data.root).resolve()),

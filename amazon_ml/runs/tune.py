@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from amazon_ml.runs.former_audit import clear_audit
 from amazon_ml.runs.hashes import write_json
 from amazon_ml.runs.scores import Metrics, score_breakdown, score_others
 from amazon_ml.runtime.files import sha256_of
+from amazon_ml.settings import AnyPath, as_path
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 BEST = "best"
 
 
-def tune(run: Path, *, rule: str | None = None) -> Metrics:
+def tune(run: AnyPath, *, rule: str | None = None) -> Metrics:
     """Fit the decision rule on a run's out-of-fold probabilities, and score all rules on tiles they were not fitted on.
 
     Writes decision.json, metrics.json and the bundle. Scores are cross-fitted: every tile is predicted by a rule that
@@ -58,11 +58,11 @@ def tune(run: Path, *, rule: str | None = None) -> Metrics:
 
     Examples
     --------
-    >>> metrics = tune(Path("runs/demo"), rule="global")
+    >>> metrics = tune("runs/demo", rule="global")
     >>> metrics["rule"], len(metrics["rules"])
     ('global', 8)
     """
-    folder = Run(Path(run))
+    folder = Run(as_path("run", run))
     if rule not in (*RULES, BEST, None):
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}", option="rule")
     folder.read_config()  # before the lock, which would make the folder where there is none

@@ -46,7 +46,7 @@ def read_npy(path: Path, bands: int, max_pixels: int = MAX_PIXELS) -> Raw:
 
 def read_any_npy(path: Path, max_pixels: int = MAX_PIXELS) -> Raw:
     """Read the bands of an array as `read_npy` does, where their number is not known: the shortest axis is theirs."""
-    return _read(path, max_pixels, lambda shape: len(shape) == 2 or shape[-1] <= shape[0])
+    return _read(path, max_pixels, _shortest_is_last)
 
 
 def _read(path: Path, max_pixels: int, bands_are_last: Callable[[tuple[int, ...]], bool]) -> Raw:
@@ -71,6 +71,23 @@ def _read(path: Path, max_pixels: int, bands_are_last: Callable[[tuple[int, ...]
                          remedy="save it again with numpy.save") from None  # fmt: skip
     values = values.astype(values.dtype.newbyteorder("="), copy=False).reshape(whole)
     return np.ascontiguousarray(values if last else np.moveaxis(values, 0, -1))
+
+
+def npy_size(path: Path) -> tuple[int, int]:
+    """Read width and height out of the header of an array, as `read_any_npy` does; 0 where there is none."""
+    try:
+        with open(open_regular(path), "rb") as stream:  # noqa: PTH123 (a descriptor)
+            shape, _ = _header(stream, path)
+    except (OSError, ValueError, EOFError):
+        return 0, 0
+    if len(shape) not in (2, 3):
+        return 0, 0
+    height, width = shape[:2] if _shortest_is_last(shape) else shape[1:]
+    return width, height
+
+
+def _shortest_is_last(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or shape[-1] <= shape[0]
 
 
 def npy_fault(descriptor: int, size: int) -> tuple[str, str]:

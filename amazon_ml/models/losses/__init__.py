@@ -12,7 +12,7 @@ from amazon_ml.models.losses.loss import Loss, prior_logits
 from amazon_ml.models.losses.reweighted import LabelSmoothing, PosWeight
 from amazon_ml.models.losses.soft_f import SoftF
 
-__all__ = ["LOSSES", "Loss", "make_loss", "prior_logits"]
+__all__ = ["LOSSES", "Loss", "check_loss", "make_loss", "prior_logits"]
 
 #: Classes of losses by name; each is made from the tag list and its own arguments.
 LOSSES: dict[str, type[Loss]] = {
@@ -43,6 +43,18 @@ def make_loss(name: str, args: Mapping[str, Any] = {}, tags: Sequence[str] = ())
     InputError
         If a name or an argument is unknown, a value is out of range, or the loss does not fit the tags.
     """
+    check_loss(name, args)
+    return LOSSES[name](tags, **args)
+
+
+def check_loss(name: str, args: Mapping[str, Any] = {}) -> None:
+    """Check that there is a loss of this name with these arguments, before the tags are known.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     if name not in LOSSES:
         raise InputError(f"`model.loss`: there is no loss {name!r}", option="model.loss",
                          remedy=f"there are {', '.join(LOSSES)}")  # fmt: skip
@@ -51,4 +63,3 @@ def make_loss(name: str, args: Mapping[str, Any] = {}, tags: Sequence[str] = ())
     if unknown:
         problem = f"`model.loss_args`: {name} has the arguments {', '.join(known) or 'none'}, not {', '.join(unknown)}"
         raise InputError(problem, option="model.loss_args")
-    return LOSSES[name](tags, **args)

@@ -1,0 +1,63 @@
+"""What a plain Trainer is given: batches of own loaders, names of networks and losses, and a data module in time."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from refused import refused
+from test_python import module, tiny, trainer
+from torch.utils.data import DataLoader
+
+import amazon_ml as am
+
+
+@pytest.mark.parametrize("missing", ["image", "target", "index", "all"])
+def test_batches_of_own_loaders_have_the_form_that_is_documented(missing: str) -> None:
+    whole = {
+        "image": torch.zeros(2, 32, 32, 3, dtype=torch.uint8), "target": torch.zeros(2, 2), "index": torch.arange(2)
+    }  # fmt: skip
+    right: Any = DataLoader([whole], batch_size=None)  # type: ignore[arg-type]
+    batch = (whole["image"], whole["target"]) if missing == "all" else {k: whole[k] for k in whole if k != missing}
+    wrong: Any = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
+    model, option = tiny(tags=["a", "b"], size=32), "image" if missing == "all" else missing
+    plain = trainer(max_epochs=1, num_sanity_val_steps=0)
+    if missing == "index":
+        plain.fit(model, wrong)  # which training does not need
+    else:
+        with refused(option=option):
+            plain.fit(model, wrong)
+    for call in (plain.validate, plain.test) + ((plain.predict,) if missing != "target" else ()):
+        with refused(option=option):
+            call(model, wrong)
+    assert {"val_loss", "val_f2"} <= trainer(max_epochs=1).validate(model, right)[0].keys()
+
+
+def test_a_wrong_name_is_refused_before_the_tags_are_known() -> None:
+    for options, option in (({"backbone": "resnet5"}, "model.backbone"), ({"loss": "BCE"}, "model.loss"),
+                            ({"loss": "focal", "loss_args": {"gama": 2}}, "model.loss_args")):  # fmt: skip
+        with refused(option=option):
+            am.TileTagger(**options)
+
+
+def test_a_data_module_before_its_setup_names_the_remedy(demo_tiles: Path) -> None:
+    data = module(demo_tiles)
+    for call in (data.train_dataloader, data.val_dataloader, data.predict_dataloader, lambda: data.frequencies,
+                 lambda: data.stretch):  # fmt: skip
+        with refused(says="setup"):
+            call()
+    assert not hasattr(data, "nothing")
+
+
+def test_settings_that_do_not_fit_are_an_input_error(demo_tiles: Path) -> None:
+    with refused(option="data"):
+        am.RunConfig()  # type: ignore[call-arg]
+    config = am.RunConfig.load("demo", {"data.root": str(demo_tiles)})
+    for change, option in (
+        ({"seed": -1}, "seed"),
+        ({"sed": 1}, "sed"),
+        ({"data": {"root": "a", "size": 1}}, "data.size"),
+    ):
+        with refused(option=option):
+            replace(config, **change)
