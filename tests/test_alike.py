@@ -1,5 +1,6 @@
 """Tiles that differ from those that a reader is fitted to are found by their headers, before a network is trained."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,36 @@ def test_the_header_says_what_is_read(tmp_path: Path, dtype: str) -> None:
     if dtype in ("uint8", "uint16"):
         png = write_png(tmp_path / "a.png", values(0, 3, dtype, 0, 200))
         assert look_at(str(png)) == ("", FileShape(dtype))
+
+
+def test_a_small_validation_split_is_refused_before_the_run_is_written(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, run = root / "labels.csv", tmp_path / "run"
+    whole = table.read_text()
+    table.write_text(whole.replace("validation", "train").replace("train", "validation", 9))
+    said = command_refused(capsys, *train(root, run))
+    assert "9 tiles" in said and "n_folds" not in said
+    assert not run.exists()
+    table.write_text(whole)
+    assert main(list(map(str, train(root, run)))) == 0
+
+
+def test_a_refused_run_leaves_nothing_that_a_corrected_table_does_not_fit(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, run = root / "labels.csv", tmp_path / "run"
+    whole = table.read_text().replace("validation", "train")
+    table.write_text("".join(whole.splitlines(keepends=True)[:8]))
+    words = [*train(root, run), "--data.n_folds=2"]
+    command_refused(capsys, *words)
+    assert not (run / "folds.csv").exists() and not (run / "bands.json").exists()
+    table.write_text(whole)
+    assert main(list(map(str, [*words, "--folds=[0]"]))) == 0
+
+
+def test_the_command_shows_the_tiles_of_each_split(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["data", "check", str(root), "--bands=[B02,B05]", f"--files={TEMPLATE}", "--split_column=split"])
+    shown = capsys.readouterr().out
+    for split, count in (("train", 12), ("val", 10), ("test", 4)):
+        assert re.search(rf"\b{split}\s*.\s*{count}\b", shown)
