@@ -225,3 +225,30 @@ def test_the_command_shows_the_tiles_of_each_split(root: Path, capsys: pytest.Ca
     shown = capsys.readouterr().out
     for split, count in (("train", 12), ("val", 10), ("test", 4)):
         assert re.search(rf"\b{split}\s*.\s*{count}\b", shown)
+
+
+@pytest.mark.parametrize("title", ["split", "Subset", "SET"])
+def test_a_column_of_splits_that_no_option_names_is_not_silent(
+    root: Path, title: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = root / "labels.csv"
+    table.write_text(table.read_text().replace("labels,split", f"labels,{title}"))
+    options = {name: value for name, value in BANDS.items() if name != "split_column"}
+
+    def warned(**more: Any) -> bool:
+        caplog.clear()
+        config = ReadingConfig(**options, **more)
+        assert len(read_catalog(root, config).labelled) in (22, 26)
+        report = check(root, config)
+        found = [finding for finding in report.findings if finding.kind == "unused_splits"]
+        assert all(finding.severity == "remark" and title in finding.items[0] for finding in found)
+        warned_of = any("data.split_column" in record.getMessage() for record in caplog.records)
+        assert warned_of == bool(found)
+        return warned_of
+
+    assert warned()
+    assert not warned(split_column=title)
+    table.write_text(table.read_text().replace(",test", ",other"))  # another kind of set
+    assert not warned()
+    table.write_text(re.sub(",(train|validation|other)\n", ",train\n", table.read_text()))
+    assert not warned()
