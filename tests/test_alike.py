@@ -252,3 +252,18 @@ def test_a_column_of_splits_that_no_option_names_is_not_silent(
     assert not warned()
     table.write_text(re.sub(",(train|validation|other)\n", ",train\n", table.read_text()))
     assert not warned()
+
+
+@pytest.mark.parametrize("name", ["B02", "B05"])
+@pytest.mark.parametrize("tile", [0, 5, 23])
+def test_a_missing_file_of_a_band_is_named_with_its_path(root: Path, tile: int, name: str) -> None:
+    """Whether the band is the first one, and whether the tile is."""
+    file = place(root, tile, name)
+    file.unlink()
+    data = PlanetDataModule(root, size=24, num_workers=0, **BANDS)
+    with pytest.raises(InputError) as caught:
+        data.prepare_data()
+    assert str(file) in str(caught.value) and "exclude" in caught.value.remedy
+    if name == "B02" or tile == 0:  # the bands of the tile are known by then
+        assert str(caught.value.file) == str(file)
+        assert name in caught.value.problem and ("B05" if name == "B02" else "B02") in caught.value.problem

@@ -77,6 +77,9 @@ def _look(
         fault = ""
         for file in [path] if files is None else files(path):
             fault, shape = look_at(file)
+            if fault and file != path and not os.path.lexists(file):
+                fault = str(InputError("there is no such file of a band, and the tile has others", file=file,
+                                       remedy="download the tile again, or exclude it"))  # fmt: skip
             seen.append(shape)
             if fault:
                 break

@@ -131,7 +131,7 @@ def find_source(config: ReadingConfig, files: BandFiles | None, paths: Sequence[
     names = files.bands_beside(path)
     for band in bands:
         if band not in names and band not in INDICES:
-            raise lacks_band(files, band, names, path)
+            raise lacks_band(files, band, names, BandFiles(files.template, (files.bands[0], band)).of(path)[band])
     source = replace(source, inputs=find_inputs(bands, names, path, whole=False), names=())
     needed = (files.bands[0], *(name for name in source.needed if name != files.bands[0]))
     return replace(source, files=BandFiles(files.template, needed))
