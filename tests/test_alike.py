@@ -21,6 +21,7 @@ from amazon_ml.data.readers.alike import find_unlike
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.broken import check_whole
 from amazon_ml.data.readers.damage import FileShape, look_at
+from amazon_ml.data.readers.fitting import fit_tiles
 from amazon_ml.errors import InputError
 
 TEMPLATE = "{name}/{name}_{band}.tif"
@@ -267,3 +268,15 @@ def test_a_missing_file_of_a_band_is_named_with_its_path(root: Path, tile: int, 
     if name == "B02" or tile == 0:  # the bands of the tile are known by then
         assert str(caught.value.file) == str(file)
         assert name in caught.value.problem and ("B05" if name == "B02" else "B02") in caught.value.problem
+
+
+@pytest.mark.parametrize("bands", ["rgb", ["red", "green"]], ids=["letters", "names"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_full_range_of_files_of_8_bits_has_no_effect_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: str, bands: Any
+) -> None:
+    files = [write_tif(tmp_path / f"t{tile}.tif", values(tile, 3, dtype, 0, 250), names=("red", "green", "blue"))
+             for tile in range(4)]  # fmt: skip
+    tiles = pd.DataFrame({"path": list(map(str, files)), "tif": [""] * 4})
+    fit_tiles(tiles, ReadingConfig(bands=bands, tif_limits="full", dtype="uint16"), "tif")
+    assert ("data.tif_limits" in caplog.text) == (dtype == "uint8")

@@ -168,6 +168,8 @@ def fit_tiles(
         reader = fit_reader(
             tiles, bands, rgb_source, config.tif_order, config.tif_limits, seed, config.max_pixels
         )  # fmt: skip
+    if config.tif_limits == "full" and not reader.limits:
+        log.warning("`data.tif_limits` full has no effect: no band that is read holds values of 16 bits")
     return replace(reader, dtype=config.dtype)
 
 
