@@ -29,6 +29,7 @@ from amazon_ml.data.batches.sources import JoinedTiles, PackedTiles, TileFiles, 
 from amazon_ml.data.batches.statistics import channel_statistics, draw_tiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.checks.alike import check_alike
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
 from amazon_ml.data.readers.bands import TileReader, name_bands, parse_bands
@@ -180,13 +181,16 @@ class PlanetDataModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
         hp = self.hparams
+        shapes, catalog = None, self.catalog
         if self.store is None:
-            check_whole(self.catalog.labelled, self.catalog.unlabelled, self.catalog.files)
+            shapes = check_whole(catalog.labelled, catalog.unlabelled, catalog.files, tested=len(catalog.tested))
         folds, bands = hp["folds_file"], hp["bands_file"]
         if folds is not None and not Path(folds).exists():
             write_folds(Path(folds), self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
         if bands is not None and not Path(bands).exists():
             write_reader(Path(bands), self._fit_reader())
+        if shapes is not None:
+            check_alike(shapes, self._own_reader if bands is None else read_reader(Path(bands)), catalog)
 
     def setup(self, stage: str | None = None) -> None:
         """Split the tiles into training and held-out tiles; every process makes the same split."""

@@ -3,8 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
+from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
 from amazon_ml.models.satellite import check_weights
 from amazon_ml.pipeline.finish import finish
@@ -23,7 +24,7 @@ from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import FoldFolder, Run, check_trained, write_tested, write_truth
 from amazon_ml.runs.former_audit import warn_of_former_lists
 from amazon_ml.runs.gather import gather_folds
-from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task, made_by_run
+from amazon_ml.runs.hashes import adopt, bind, check_recorded, check_task, is_made_by_run, made_by_run, remove
 from amazon_ml.runs.provenance import check_read_again, read_processes, save_provenance
 from amazon_ml.runs.provenance_file import TeacherProvenance
 from amazon_ml.runs.scores import Metrics
@@ -168,12 +169,14 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         check_weights(config.model, data.bands)
         if config.data.teacher is not None:
             open_teacher(Path(config.data.teacher), run)
-        data.catalog  # noqa: B018 (it is read once)
-    with locked(run, wait=True):
+        _check_published(run, config, data.catalog)
+    with locked(run, wait=True), ExitStack() as refusable:
         save_config(run, config)
         begun = run.begun()
         if begun:
             check_trained(run)
+        else:
+            refusable.enter_context(_removed_where_refused(run))
         with nullcontext() if begun else made_by_run(run.folds, run.bands):
             data.prepare_data()
         catalog = data.catalog
@@ -200,6 +203,39 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
         write_tested(run, catalog.tested["image_name"], catalog.tags, catalog.tested_targets)
     return _Ready(catalog, folds, untagged, begun)
+
+
+def _check_published(run: Run, config: RunConfig, catalog: Catalog) -> None:
+    """Check that a published validation split is large enough for thresholds, where no other folds were written."""
+    if not config.data.validate or catalog.valid is None or (run.folds.exists() and not is_made_by_run(run.folds)):
+        return
+    held_out = int(catalog.valid.sum())
+    if held_out < LEAST_TILES:
+        problem = f"the published validation split holds {held_out} tile{'s' * (held_out != 1)}, but thresholds need"
+        given = (name for name in ("splits", "split_column") if getattr(config.data, name) is not None)
+        raise InputError(
+            f"{problem} at least {LEAST_TILES}", file=config.data.root, option=f"data.{next(given, 'labels_file')}",
+            remedy="add tiles to it; or name its tiles as training tiles, too, and folds are made of all of these; or "
+            "train on all without thresholds of their own, with `data.validate` false",
+        )  # fmt: skip
+
+
+@contextmanager
+def _removed_where_refused(run: Run) -> Iterator[None]:
+    """Remove the folds and the reader that a refused call made: a corrected table would not fit them.
+
+    Those of an earlier call that ended before it trained anything are made again.
+    """
+    for path in (run.folds, run.bands):
+        if is_made_by_run(path):
+            remove(path)
+    new = [path for path in (run.folds, run.bands, run.folds.with_name(NEIGHBOURS)) if not path.exists()]
+    try:
+        yield
+    except InputError:
+        for path in new:
+            remove(path)
+        raise
 
 
 def _teacher(run: Run, config: RunConfig, *, begun: bool) -> TeacherProvenance | None:

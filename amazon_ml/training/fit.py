@@ -91,10 +91,20 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
     for (path, names, loader), done in zip(parts, there, strict=True):
         if not done:
             log.info("predicting %s tiles for %s", f"{len(names):,}", path)
-            table = probability_table(names, tags, predict(model, loader(), config.trainer))
+            try:
+                table = probability_table(names, tags, predict(model, loader(), config.trainer))
+            except InputError as error:  # the files of labelled tiles may not change any more
+                raise _resumable(error, folder) if path == folder.test else error from None
             distributed.on_rank_zero(partial(hashes.write_table, path, table, made_of=[folder.weights]))
     # The weights are saved, so no checkpoint is needed.
     distributed.on_rank_zero(lambda: _remove_checkpoint(folder))
+
+
+def _resumable(error: InputError, folder: FoldFolder) -> InputError:
+    """Say of a tile that cannot be predicted that nothing is trained again."""
+    further = f"the network is trained, and {folder.weights} keeps it: then call the same command to go on"
+    return InputError(error.problem, file=error.file, line=error.line, option=error.option,
+                      remedy="; ".join(filter(None, (error.remedy, further))))  # fmt: skip
 
 
 def _remove_checkpoint(folder: FoldFolder) -> None:

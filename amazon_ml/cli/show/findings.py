@@ -12,9 +12,11 @@ from amazon_ml.data.checks.findings import Finding
 
 
 def print_check(report: Report, folder: Path, examples: int) -> None:
-    """Print numbers of tiles and tags in a folder, and the findings, with some cases of each kind."""
+    """Print numbers of tiles, splits and tags in a folder, and the findings, with some cases of each kind."""
     tiles = {"tagged in the table": report.rows, **{f"in {folder}": count for folder, count in report.tiles.items()}}
-    console().print(_counts("tiles", tiles), _counts("tag", report.tags), findings_table(report.findings, examples))
+    splits = [_counts("split", report.splits)] if report.splits else []
+    shown = [_counts("tiles", tiles), *splits, _counts("tag", report.tags)]
+    console().print(*shown, findings_table(report.findings, examples))
 
 
 def _counts(heading: str, counts: Mapping[str, int]) -> Table:

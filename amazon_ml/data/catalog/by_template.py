@@ -18,7 +18,7 @@ from amazon_ml.data.catalog.tiles import (
     natural_order,
 )
 from amazon_ml.data.catalog.walk import Identity, walk
-from amazon_ml.data.readers.band_files import BAND, BandFiles, listed_all
+from amazon_ml.data.readers.band_files import BAND, BandFiles, lacks_band, listed_all
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.errors import InputError
 
@@ -123,6 +123,18 @@ def no_tiles(files: BandFiles, folders: Sequence[Path]) -> InputError:
     example = f", but files such as {alike[0]}" if alike else ""
     return InputError(f"no file is named as {sought} (`data.files`){example}", file=where,
                       option="data.bands" if bands else "data.files", remedy=remedy)  # fmt: skip
+
+
+def lacks_first_band(files: BandFiles | None, folders: Sequence[Path], names: Sequence[str]) -> InputError | None:
+    """Make the error for tiles that have files of other bands than the first one; None where there is no such tile."""
+    if files is None or not files.each_band:
+        return None
+    there = [f"{listing.folder}/{name}" for folder in folders for listing in walk(folder) for name in listing.files]
+    for name in names:
+        found = files.tile_among(name, there)
+        if found is not None:
+            return lacks_band(files, files.bands[0], found[1], found[0])
+    return None
 
 
 def _matching(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.data.catalog.by_template import list_tiles_of, no_tiles, paths_of
+from amazon_ml.data.catalog.by_template import lacks_first_band, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
@@ -199,8 +199,11 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
     _check_ambiguous(read, files)
     files, _ = choose_files(files, bands, rgb_source)
+    needed = files_needed(bands, rgb_source)
+    if template is not None:
+        needed = f"file of band {template.bands[0]}" if template.each_band else f"file as `data.files` {config.files}"
     try:
-        joined = _join(read, files, layout, config.allow_missing, needed=files_needed(bands, rgb_source))
+        joined = _join(read, files, layout, config.allow_missing, needed, template)
     except InputError as error:
         if hint := unread_images(layout.places):
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
@@ -271,12 +274,20 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
     return targets
 
 
-def _join(table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: bool, needed: str) -> pd.DataFrame:
+def _join(
+    table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: bool, needed: str, template: BandFiles | None
+) -> pd.DataFrame:
     rows, where = table.rows, " and ".join(map(str, layout.places))
     joined = locate(rows, files, name_places(layout))
     there = joined["path"].notna()
     if not there.all():
         missing = rows.loc[~there, "image_name"].tolist()
+        lacking = None if allow_missing or not there.any() else lacks_first_band(template, layout.places, missing)
+        if lacking is not None:
+            more = f" (and {len(missing) - 1:,} more tiles have no file of it)" if len(missing) > 1 else ""
+            remedy = f"{lacking.remedy}, or leave such tiles out with `data.allow_missing` true"
+            problem = f"{lacking.problem}{more}"
+            raise InputError(problem, file=lacking.file, option="data.allow_missing", remedy=remedy)
         _check_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
     twice = shared_files(joined)
     if len(twice):

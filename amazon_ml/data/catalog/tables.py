@@ -42,6 +42,9 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         log.warning("%s: %s; if it is a slip, correct the table", read.path, slip)
     for phrase in read.phrases:
         log.warning("%s: %s", read.path, phrase)
+    if read.splits_in:
+        log.warning("%s: column %r holds published splits, which are not used: tiles of all of them are trained on; "
+                    "set `data.split_column`", read.path, read.splits_in)  # fmt: skip
     return read
 
 
@@ -75,6 +78,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
         return _scan_tile_files(tables, tags_key, config, joins)
     scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    if by_table or len({read.splits_in for read in scanned}) > 1:
+        scanned = [replace(read, splits_in="") for read in scanned]
     _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)

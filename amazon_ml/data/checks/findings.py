@@ -38,6 +38,9 @@ KINDS = {
         "where each row holds some of the tags of a tile, join them with merge_rows; else keep the right row of each",
     ),
     "splits": Kind("rows without a split", "write train, val (or validation) or test"),
+    "unused_splits": Kind(
+        "columns of published splits, which are not used", "name the column with split_column", REMARK
+    ),
     "two_splits": Kind("tiles that are in two splits", "keep one row of each"),
     "marks": Kind(
         "a column of 0 and 1, yes and no, or numbers, where names of tags are expected",

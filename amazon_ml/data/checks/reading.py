@@ -1,15 +1,17 @@
 """Reads the tiles as training does with the same options, and lists those that it cannot read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from amazon_ml.data.catalog.tiles import is_tif
+from amazon_ml.data.checks.alike import find_unlike
 from amazon_ml.data.checks.findings import Case
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import RGB, TileReader, need_tif, parse_bands
+from amazon_ml.data.readers.broken import look_at_all
 from amazon_ml.data.readers.fitting import fit_tiles
 from amazon_ml.data.readers.images import Mask, read_picture
 from amazon_ml.data.readers.limits import empty_bands_of
@@ -20,6 +22,9 @@ from amazon_ml.runtime.progress import mapped
 
 #: Least share of the tiles with one size or format for the others to be odd.
 UNIFORM = 0.9
+#: Number of tiles that are left out one by one until the others can be read, and of those that show what is usual.
+_MOST_TRIED, _FEW = 30, 8
+FilesOf = Callable[[str], list[str]]
 #: Formats that the reader takes without conversion: where the scan could decode them, training can, too.
 _PLAIN = {"1 band of uint8", "3 bands of uint8"}
 
@@ -54,13 +59,68 @@ def reading_faults(
     yield from _cases("deep", whole, deep, "format")
     tagged = whole[whole["tagged"].astype(bool)]
     try:
-        reader = fit_tiles(tagged, config, rgb_source, source)
+        reader, refused = _fitted(tagged, config, rgb_source, source)
     except InputError as error:
         yield Case("reading", str(error))
         return
+    yield from (Case("refused", f"{name}: {text}", (name,)) for name, text in refused.items())
+    whole, tagged = (tiles[~tiles["image_name"].isin(refused)] for tiles in (whole, tagged))
     empty = empty_bands_of(reader, tagged)
     yield from (Case("empty_bands", sentence) for sentence in empty)
     yield from _tiles_read(whole, reader, num_workers)
+
+
+def _fitted(
+    tagged: pd.DataFrame, config: ReadingConfig, rgb_source: RgbSource, source: NamedBands | None
+) -> tuple[TileReader, dict[str, str]]:  # fmt: skip
+    """Fit a reader without the tiles that prevent it, and say for each of these, by its name, what is wrong.
+
+    Where this does not help, or many tiles prevent it, an option is wrong: the first error is raised.
+    """
+    files: FilesOf = _alone if source is None or source.files is None else source.files.paths
+    try:
+        return fit_tiles(tagged, config, rgb_source, source), {}
+    except InputError as error:
+        first = error
+    tile_of = {
+        file: str(name)
+        for name, path, tif in zip(tagged["image_name"], tagged["path"], tagged["tif"], strict=True)
+        for file in (*files(path), tif)
+        if file
+    }
+    refused = _of_rare_shape(tagged, config, rgb_source, source, files, tile_of)
+    for _ in range(min(_MOST_TRIED, len(tagged) // 2)):
+        left = tagged[~tagged["image_name"].isin(refused)]
+        try:
+            return fit_tiles(left, config, rgb_source, source), refused
+        except InputError as error:
+            name = tile_of.get(str(error.file))
+            if name is None or name in refused:
+                break
+            refused[name] = str(error)
+    raise first
+
+
+def _of_rare_shape(
+    tagged: pd.DataFrame, config: ReadingConfig, rgb_source: RgbSource, source: NamedBands | None, files: FilesOf,
+    tile_of: Mapping[str, str],
+) -> dict[str, str]:  # fmt: skip
+    """Find the tiles that a reader of the most frequent types and sizes refuses; none where these are half or more.
+
+    The tile to which all others are compared may be the wrong one itself.
+    """
+    shapes = look_at_all([tagged], files)[1]
+    frequent = max(shapes.values(), key=len, default=[])
+    try:
+        few = tagged[tagged["path"].isin(frequent)].head(_FEW)
+        unlike = find_unlike(shapes, fit_tiles(few, config, rgb_source, source))
+    except InputError:
+        return {}
+    return {tile_of[path]: str(error) for path, error in unlike.items()} if len(unlike) < len(tagged) / 2 else {}
+
+
+def _alone(path: str) -> list[str]:
+    return [path]
 
 
 def _tiles_read(tiles: pd.DataFrame, reader: TileReader, num_workers: int) -> Iterator[Case]:

@@ -56,6 +56,8 @@ class Survey:
         A sentence on each rare tag that looks like a frequent one.
     phrases
         A sentence on each pair of tags that may be one name with a blank.
+    splits_in
+        Title of a column of published splits that is not used; empty where there is none.
     differences
         The difference between each name without a file and a similar file name.
     broken_names
@@ -75,6 +77,7 @@ class Survey:
     table_faults: list[Fault]
     slips: list[str]
     phrases: list[str]
+    splits_in: str
     differences: dict[str, str]
     broken_names: list[str]
 
@@ -127,6 +130,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,
+        splits_in=read.splits_in,
         differences={name: sentence for name in missing if (sentence := differences.of(name))},
         broken_names=[
             *broken_mapping,

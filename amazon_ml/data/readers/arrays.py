@@ -90,17 +90,17 @@ def _shortest_is_last(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or shape[-1] <= shape[0]
 
 
-def npy_fault(descriptor: int, size: int) -> tuple[str, str]:
-    """Find a fault in the header of an array; two empty texts where there is none."""
+def npy_fault(descriptor: int, size: int) -> tuple[str, str, str]:
+    """Find a fault in the header of an array, and the remedy, both empty where there is none; and its type."""
     with os.fdopen(os.dup(descriptor), "rb") as stream:
         stream.seek(0)
         try:
             shape, dtype = _header(stream, Path())
         except (InputError, ValueError, EOFError) as error:
             problem = getattr(error, "problem", str(error))
-            return f"this is not an array of numpy that can be read ({problem})", "save it again with numpy.save"
+            return f"this is not an array of numpy that can be read ({problem})", "save it again with numpy.save", ""
         problem = _fault(size - stream.tell(), shape, dtype)
-        return (problem, "save it again") if problem else ("", "")
+        return problem, "save it again" if problem else "", str(dtype.newbyteorder("="))
 
 
 def _header(stream: BinaryIO, path: Path) -> tuple[tuple[int, ...], "np.dtype[np.generic]"]:

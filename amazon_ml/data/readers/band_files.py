@@ -107,6 +107,15 @@ class BandFiles:
         found = (pattern.fullmatch(str(file)) for file in beside)
         return sorted({each["band"] for each in found if each and (each["above"], each["name"]) == (above, name)})
 
+    def tile_among(self, name: str, paths: Iterable[str]) -> tuple[str, list[str]] | None:
+        """Find a tile without a file of the first band: the path that it should have, and the bands that it has."""
+        pattern = _compiled(self.template, "[^/]+?", above=True)
+        found = [each for each in map(pattern.fullmatch, paths) if each and each["name"] == name]
+        if not found:
+            return None
+        first = self.template.replace(NAME, name).replace(BAND, self.bands[0])
+        return found[0]["above"] + first, sorted({each["band"] for each in found})
+
     def bands_among(self, paths: Iterable[str]) -> list[str]:
         """Find the names of bands in the paths of files, for a message."""
         pattern = _compiled(self.template, "[^/_]+", above=True)
@@ -133,7 +142,7 @@ def lacks_band(files: BandFiles, band: str, found: Iterable[str], file: str) -> 
     return InputError(
         f"band {band} has no file as `data.files` {files.template} names it"
         f"{f'; the tile has {listed_all(held)}' if held else ''}", file=file, option="data.bands",
-        remedy="name other bands, or complete the folder",
+        remedy="download the tile again, exclude it, or name other bands",
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 
@@ -28,33 +29,71 @@ from amazon_ml.runtime.regular_files import cannot_read, open_regular, read_regu
 _TAIL = 64
 #: Types of offsets and sizes in the directory of a TIF: their length and their letter for `struct`.
 _TIF_TYPES = {3: (2, "H"), 4: (4, "I"), 13: (4, "I"), 16: (8, "Q")}
-#: Tags of the directory of a TIF: width, height, and offsets and lengths of the parts (strips, then tiles).
-_WIDTH, _HEIGHT = 256, 257
+#: Tags of the directory of a TIF: width, height, bits and kind of values, number of bands, and offsets and lengths of
+#: the parts (strips, then tiles).
+_WIDTH, _HEIGHT, _BITS, _KIND, _BANDS = 256, 257, 258, 339, 277
 _PARTS = ((273, 279), (324, 325))
+#: Types of the values of a TIF by their bits and kind; the reader changes others, or refuses them.
+_DTYPES = {
+    (8, 1): "uint8", (16, 1): "uint16", (32, 1): "uint32", (16, 2): "int16", (32, 2): "int32", (32, 3): "float32",
+    (64, 3): "float64",
+}  # fmt: skip
+
+
+class FileShape(NamedTuple):
+    """What the header of a file says of its values.
+
+    Parameters
+    ----------
+    dtype
+        Their type; ``""`` where the header does not tell as what they are read.
+    width, height, bands
+        Pixels and number of bands; 0 where they are not known.
+    """
+
+    dtype: str = ""
+    width: int = 0
+    height: int = 0
+    bands: int = 0
+
+
+#: The shape of a file that is not known.
+UNKNOWN = FileShape()
 
 
 def file_fault(path: str) -> str:
-    """Describe why a file cannot be read as a tile; ``""`` where its header has no fault.
+    """Describe why a file cannot be read as a tile, as `look_at` does."""
+    return look_at(path)[0]
+
+
+def look_at(path: str) -> tuple[str, FileShape]:
+    """Describe why a file cannot be read as a tile, ``""`` where its header has no fault; and what it holds.
 
     A file without a fault here may still have damaged pixels, which only decoding finds.
     """
     try:
         descriptor = open_regular(path)
     except InputError as error:
-        return str(error)
+        return str(error), UNKNOWN
     except OSError as error:
-        return str(cannot_read(path, error))
+        return str(cannot_read(path, error)), UNKNOWN
     try:
         size = os.fstat(descriptor).st_size
         head = os.pread(descriptor, HEAD, 0)
         if not size or not head:
-            return str(is_empty(path))
-        of_kind = _fault_of_tif if path.lower().endswith(TIF_SUFFIXES) else _fault_of_image
-        is_array = path.lower().endswith(ARRAY_SUFFIX)
-        problem, remedy = npy_fault(descriptor, size) if is_array else of_kind(path, descriptor, head, size)
-        return str(InputError(problem, file=path, remedy=remedy)) if problem else ""
+            return str(is_empty(path)), UNKNOWN
+        shape = UNKNOWN
+        if path.lower().endswith(ARRAY_SUFFIX):
+            problem, remedy, dtype = npy_fault(descriptor, size)
+            shape = FileShape(dtype)
+        elif path.lower().endswith(TIF_SUFFIXES):
+            (problem, remedy), shape = _look_at_tif(path, descriptor, head, size)
+        else:
+            problem, remedy = _fault_of_image(path, descriptor, head, size)
+            shape = _shape_of_image(head)
+        return str(InputError(problem, file=path, remedy=remedy)) if problem else "", shape
     except OSError as error:
-        return str(cannot_read(path, error))
+        return str(cannot_read(path, error)), UNKNOWN
     finally:
         os.close(descriptor)
 
@@ -93,21 +132,29 @@ _CHECKS: dict[str, Callable[[int, bytes, int], bool]] = {
 }
 
 
-def _fault_of_tif(path: str, descriptor: int, head: bytes, size: int) -> ContentFault:
+def _shape_of_image(head: bytes) -> FileShape:
+    """Give the type of the values; the size may be turned by a mark of the camera."""
+    kind = content_of(head)
+    if kind == "PNG" and len(head) > 24:  # the byte after width and height holds the bits
+        return FileShape("uint16" if head[24] == 16 else "uint8")
+    return FileShape("uint8") if kind == "JPEG" else UNKNOWN
+
+
+def _look_at_tif(path: str, descriptor: int, head: bytes, size: int) -> tuple[ContentFault, FileShape]:
     if content_of(head) != "TIFF":
         kind = content_of(head)
         if kind in _CHECKS:
-            return f"this is not a TIF that can be read: it is a {kind}", "give it that ending"
-        return no_image(head, "a TIF")
+            return (f"this is not a TIF that can be read: it is a {kind}", "give it that ending"), UNKNOWN
+        return no_image(head, "a TIF"), UNKNOWN
     try:
-        end = _end_of_tif(descriptor, head, size)
+        end, shape = _read_directory(descriptor, head, size)
     except KeyError:  # an unexpected type of value there; the decoder decides
-        return SOUND
+        return SOUND, UNKNOWN
     except struct.error:
-        end = size + 1
+        end, shape = size + 1, UNKNOWN
     if end <= size or _is_tif(path):  # some programs count too many bytes, and their files can be read
-        return SOUND
-    return f"the file is cut short, or its directory is damaged ({size:,} bytes)", "download it again"
+        return SOUND, shape
+    return (f"the file is cut short, or its directory is damaged ({size:,} bytes)", "download it again"), UNKNOWN
 
 
 def _is_tif(path: str) -> bool:
@@ -118,19 +165,19 @@ def _is_tif(path: str) -> bool:
     return True
 
 
-def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
-    """Return the byte after the last part of the first image of a TIF, by its directory; 0 where that is not known."""
+def _read_directory(descriptor: int, head: bytes, size: int) -> tuple[int, FileShape]:
+    """Return the byte after the last part of the first image of a TIF, 0 where that is not known, and its shape."""
     order = "<" if head.startswith(b"II") else ">"
     big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     offset = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
     count_of, entry, inline = ("Q", 20, 8) if big else ("H", 12, 4)
     if offset >= size:
-        return int(offset) + 1
+        return int(offset) + 1, UNKNOWN
     width = struct.calcsize(count_of)
     count = struct.unpack(f"{order}{count_of}", os.pread(descriptor, width, offset))[0]
     directory = os.pread(descriptor, min(count, 4096) * entry, offset + width)
     if len(directory) < min(count, 4096) * entry:
-        return int(offset + width + count * entry)
+        return int(offset + width + count * entry), UNKNOWN
     entries = {}
     for at in range(0, len(directory), entry):
         tag, kind = struct.unpack_from(f"{order}HH", directory, at)
@@ -144,7 +191,23 @@ def _end_of_tif(descriptor: int, head: bytes, size: int) -> int:
         if offsets in entries and lengths in entries:
             parts = [_values(descriptor, size, directory, entries[tag], order, inline) for tag in (offsets, lengths)]
             end = max([end, *(start + length for start, length in zip(*parts, strict=False))])
-    return end
+
+    def value(tag: int, default: int) -> int:
+        """Give the value that a tag has for all bands."""
+        if tag not in entries:
+            return default
+        values = set(_values(descriptor, size, directory, entries[tag], order, inline))
+        return values.pop() if len(values) == 1 else 0
+
+    try:
+        return end, _shape_of(value)
+    except (KeyError, struct.error):
+        return end, UNKNOWN
+
+
+def _shape_of(value: Callable[[int, int], int]) -> FileShape:
+    dtype = _DTYPES.get((value(_BITS, 1), value(_KIND, 1)), "")
+    return FileShape(dtype, value(_WIDTH, 0), value(_HEIGHT, 0), value(_BANDS, 1))
 
 
 def _values(

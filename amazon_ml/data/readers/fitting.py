@@ -131,7 +131,7 @@ def find_source(config: ReadingConfig, files: BandFiles | None, paths: Sequence[
     names = files.bands_beside(path)
     for band in bands:
         if band not in names and band not in INDICES:
-            raise lacks_band(files, band, names, path)
+            raise lacks_band(files, band, names, BandFiles(files.template, (files.bands[0], band)).of(path)[band])
     source = replace(source, inputs=find_inputs(bands, names, path, whole=False), names=())
     needed = (files.bands[0], *(name for name in source.needed if name != files.bands[0]))
     return replace(source, files=BandFiles(files.template, needed))
@@ -168,6 +168,8 @@ def fit_tiles(
         reader = fit_reader(
             tiles, bands, rgb_source, config.tif_order, config.tif_limits, seed, config.max_pixels
         )  # fmt: skip
+    if config.tif_limits == "full" and not reader.limits:
+        log.warning("`data.tif_limits` full has no effect: no band that is read holds values of 16 bits")
     return replace(reader, dtype=config.dtype)
 
 

@@ -157,19 +157,40 @@ class NamedBands:
 
     def _check_layers(self, bands: Bands, files: Mapping[str, str]) -> None:
         """Check type and resolution of each band; without layers, only that the bands show one place."""
-        height, width = finest_shape(bands)
+        whole = finest_shape(bands)
         for name, band in bands.pixels.items():
-            own, layer = layer_of(band, height, width), self.layers.get(name)
-            if layer is not None and layer.dtype != own.dtype:
-                problem = f"band {name} holds {own.dtype} values, but the training tiles hold {layer.dtype}"
-                raise InputError(problem, file=files[name], remedy="convert it, or exclude it")
-            ratio = own.ratio if layer is None else layer.ratio
-            # Edges are whole pixels, so that of a coarse band may be up to one of its pixels longer or shorter.
-            if any(abs(edge * ratio - whole) >= ratio for edge, whole in zip(band.shape, (height, width), strict=True)):
-                other = f", as in the training tiles, where it is {ratio:g} times coarser" if layer else ""
-                problem = f"band {name} has {band.shape[1]} x {band.shape[0]} pixels, which do not fit the"
-                raise InputError(f"{problem} {width} x {height} of the finest band{other}", file=files[name],
-                                 remedy="download it again, or exclude the tile")  # fmt: skip
+            fault = self.layer_fault(name, _name_of(band.dtype), band.shape, whole, files[name])
+            if fault is not None:
+                raise fault
+
+    def layer_fault(
+        self, name: str, dtype: str, shape: tuple[int, ...], whole: tuple[int, int], file: str
+    ) -> InputError | None:
+        """Compare type and resolution of a band with those of the training tiles.
+
+        Parameters
+        ----------
+        name
+            Name of the band.
+        dtype, shape
+            Type of its values, and its height and width.
+        whole
+            Height and width of the finest band of the tile.
+        file
+            Its file.
+        """
+        layer = self.layers.get(name)
+        if layer is not None and layer.dtype != dtype:
+            problem = f"band {name} holds {dtype} values, but the training tiles hold {layer.dtype}"
+            return InputError(problem, file=file, remedy="convert it, or exclude it")
+        ratio = _ratio(shape, whole) if layer is None else layer.ratio
+        # Edges are whole pixels, so that of a coarse band may be up to one of its pixels longer or shorter.
+        if all(abs(edge * ratio - finest) < ratio for edge, finest in zip(shape, whole, strict=True)):
+            return None
+        other = f", as in the training tiles, where it is {ratio:g} times coarser" if layer else ""
+        problem = f"band {name} has {shape[1]} x {shape[0]} pixels, which do not fit the"
+        return InputError(f"{problem} {whole[1]} x {whole[0]} of the finest band{other}", file=file,
+                          remedy="download it again, or exclude the tile")  # fmt: skip
 
 
 def named_from(stored: Any) -> NamedBands:
@@ -289,7 +310,11 @@ def finest(bands: Bands) -> Tif:
 
 def layer_of(band: Raw, height: int, width: int) -> Layer:
     """Describe a band beside the finest one, of `height` and `width` pixels."""
-    return Layer(_name_of(band.dtype), max(height / band.shape[0], width / band.shape[1]))
+    return Layer(_name_of(band.dtype), _ratio(band.shape, (height, width)))
+
+
+def _ratio(shape: tuple[int, ...], whole: tuple[int, int]) -> float:
+    return max(whole[0] / shape[0], whole[1] / shape[1])
 
 
 @cache

@@ -85,7 +85,7 @@ def pack_folder(
         reading = replace(reading, **reading_of(given))
     check_reading(reading)
     catalog = read_catalog(folder, reading)
-    check_whole(catalog.labelled, catalog.unlabelled, catalog.files)
+    check_whole(catalog.labelled, catalog.unlabelled, catalog.files, tested=len(catalog.tested))
     if given:
         catalog = replace(catalog, source=given.source)  # the same files, whatever others lie beside them
         compare_values(given, catalog.labelled)
