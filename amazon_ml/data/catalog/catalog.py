@@ -13,6 +13,7 @@ import pandas as pd
 from amazon_ml.data.catalog.by_template import lacks_first_band, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
+from amazon_ml.data.catalog.label_tables import doubting
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
@@ -203,7 +204,8 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     if template is not None:
         needed = f"file of band {template.bands[0]}" if template.each_band else f"file as `data.files` {config.files}"
     try:
-        joined = _join(read, files, layout, config.allow_missing, needed, template)
+        with doubting(layout.tables):
+            joined = _join(read, files, layout, config.allow_missing, needed, template)
     except InputError as error:
         if hint := unread_images(layout.places):
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,

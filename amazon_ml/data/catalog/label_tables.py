@@ -1,7 +1,8 @@
 """Finds the tables of tags that an option names: one, several, or one for each published split."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +18,35 @@ _SPLIT_NAME = re.compile(rf"(?P<set>.*?)[\s._-]*(?P<split>{'|'.join(SPLITS)})", 
 
 
 class LabelTable(NamedTuple):
-    """A table of tags, and the published split of all of its tiles; None where the split is not that of a table."""
+    """A table of tags.
+
+    Parameters
+    ----------
+    path
+        The file.
+    split
+        The published split of all of its tiles; None where the split is not that of a table.
+    guessed
+        Whether it was taken for the table because no other file may be one.
+    """
 
     path: Path
     split: Split | None = None
+    guessed: bool = False
+
+
+@contextmanager
+def doubting(tables: Sequence[LabelTable]) -> Iterator[None]:
+    """Add to an error of a table that was guessed that it may be none."""
+    try:
+        yield
+    except InputError as error:
+        if not any(table.guessed and error.file == table.path for table in tables):
+            raise
+        doubt = f"{error.file} was taken for the table, since there is no CSV; name another with `{_OPTION}`"
+        remedy = f"{error.remedy}; {doubt}" if error.remedy else doubt
+        raise InputError(error.problem, file=error.file, line=error.line, option=error.option or _OPTION,
+                         remedy=remedy) from None  # fmt: skip
 
 
 def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:

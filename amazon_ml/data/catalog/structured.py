@@ -29,6 +29,8 @@ _NAME, _TAGS = "image_name", "tags"
 _INDEX = "__index_level_0__"
 #: What stands before an entry of a JSON list.
 _ENTRY = re.compile(r"[\s,]*")
+#: Most letters of a value in a message.
+_LONGEST = 80
 #: Threads that read small files: reading releases the interpreter lock.
 _THREADS = 8
 
@@ -150,7 +152,7 @@ def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> s
     """Give the text under a key of the JSON of a tile."""
     value = content.get(key)
     if not isinstance(value, str):
-        found = f"holds {value!r} under {key!r}, not a text" if key in content else f"has no key {key!r}"
+        found = f"holds {_shown(value)} under {key!r}, not a text" if key in content else f"has no key {key!r}"
         raise InputError(f"the JSON {found}", file=path, option=option, remedy="correct the file, or leave the option "
                          "out" if key in content else f"its keys are {', '.join(content)}")  # fmt: skip
     return value
@@ -297,6 +299,20 @@ def _plain(value: Any) -> Any:
     return [[name, inner] for name, inner in value.pairs] if isinstance(value, _Pairs) else value
 
 
+def _shown(value: Any) -> str:
+    """Write a value for a message as JSON has it, cut where it is long."""
+    text = json.dumps(_bare(value), ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {name: _bare(inner) for name, inner in value.pairs}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return [_bare(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[int, list[str]]]) -> Records:
     if not rows:
         raise InputError("the table has no rows", file=path)
@@ -326,8 +342,8 @@ def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
         share, shares.seen = one[1], True
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
             return [one[0]] if share > 0 and share >= shares.least else []
-        raise InputError(f"the share of {one[0]!r} is {share!r}, not a number in 0..1", file=path, line=line)
-    raise InputError(f"a list of tags holds {one!r}, neither a tag nor a pair of a tag and its share", file=path,
+        raise InputError(f"the share of {one[0]!r} is {_shown(share)}, not a number in 0..1", file=path, line=line)
+    raise InputError(f"a list of tags holds {_shown(one)}, neither a tag nor a pair of a tag and its share", file=path,
                      line=line)  # fmt: skip
 
 

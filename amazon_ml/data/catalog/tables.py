@@ -10,7 +10,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.join import TileNames
-from amazon_ml.data.catalog.label_tables import LabelTable
+from amazon_ml.data.catalog.label_tables import LabelTable, doubting
 from amazon_ml.data.catalog.letters import spelling
 from amazon_ml.data.catalog.repeated import merge_rows
 from amazon_ml.data.catalog.splits import find_two_splits
@@ -37,7 +37,8 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         If there is a fault, with the number of faults.
     """
     read = scan_tables(tables, config, joins)
-    raise_faults(read.faults)
+    with doubting(tables):
+        raise_faults(read.faults)
     for slip in read.slips:
         log.warning("%s: %s; if it is a slip, correct the table", read.path, slip)
     for phrase in read.phrases:
@@ -77,7 +78,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
                          remedy="leave out those that do not fit")  # fmt: skip
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
         return _scan_tile_files(tables, tags_key, config, joins)
-    scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    with doubting(tables):
+        scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
     if by_table or len({read.splits_in for read in scanned}) > 1:
         scanned = [replace(read, splits_in="") for read in scanned]
     _check_shares(scanned, config.min_share)
