@@ -108,3 +108,20 @@ def test_a_value_in_a_message_is_written_as_the_file_has_it(root: Path) -> None:
     pd.DataFrame({"image_name": ["t0"], "tags": [[["river", 1.5]]]}).to_json(root / "about.json", orient="records")
     with refused(file=root / "about.json", says=1.5):
         read(root)
+
+
+def test_a_folder_is_no_file_that_a_name_fits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "labels").mkdir()
+    FRAME.to_csv(root / "labels.csv", index=False)
+    assert len(read(root, labels_file="labels|labels.csv").labelled) == 3
+    (root / "elsewhere" / "labels.csv").mkdir(parents=True)  # a folder here does not hide the table of the tiles
+    monkeypatch.chdir(root / "elsewhere")
+    assert len(read(root, labels_file="labels.csv").labelled) == 3
+    with refused(file=root / "labels"):  # alone, it is what the option means
+        read(root, labels_file="labels")
+
+
+def test_a_pattern_may_hold_the_mark_between_names(root: Path) -> None:
+    FRAME.to_csv(root / "my|set.csv", index=False)
+    FRAME.head(2).to_csv(root / "set.csv", index=False)
+    assert len(read(root, labels_file="my|*.csv").labelled) == 3

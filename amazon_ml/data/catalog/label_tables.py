@@ -56,7 +56,7 @@ def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:
     ----------
     labels_file
         A path or a pattern, several of them, or one or several for each split. Of names with ``|`` between them, the
-        first counts that fits a file.
+        first name that fits a file is used.
     root
         Folder of the tiles. A relative path is looked for in the current folder, then in this one.
 
@@ -105,12 +105,11 @@ def split_tables(names: Iterable[str]) -> dict[Split, str]:
 
 def _paths(text: str, root: Path) -> list[Path]:
     """Return the file of a path, or the files of a pattern in the order of their names."""
-    if (place := find_place(text, root)).exists():
-        return [place]
-    for name in filter(None, map(str.strip, text.split("|"))):  # a set has another name with each that passes it on
+    # A set has another name with each that passes it on; but a name may also hold the mark between them.
+    for name in (text, *filter(None, map(str.strip, text.split("|")))):
         if found := _files(name, root):
             return found
-    if place.is_symlink():  # its reader says where the link leads
+    if (place := find_place(text, root)).exists() or place.is_symlink():  # its reader says what it is instead
         return [place]
     tables = tables_in(root) if root.is_dir() else []
     remedy = f"name the right one with `{_OPTION}`: {listed(tables)}" if tables else ""
@@ -123,7 +122,7 @@ def _paths(text: str, root: Path) -> list[Path]:
 
 
 def _files(name: str, root: Path) -> list[Path]:
-    if (place := find_place(name, root)).exists():
+    if place := next((place for place in (Path(name), root / name) if place.is_file()), None):
         return [place]
     patterns = (Path(), root) if has_magic(name) else ()
     fitting = (sorted(path for path in _matches(folder, name) if path.is_file()) for folder in patterns)
