@@ -122,3 +122,13 @@ def test_folders_above_the_tiles_say_no_split(
     for place in (root, Path(above)):
         with refused(says=f"{other}/0"):
             read(place, **options)
+
+
+@pytest.mark.parametrize("way", ["named", "column"])
+@pytest.mark.parametrize("more", ["", "images/train/3\n"])
+def test_a_list_of_excluded_tiles_names_them_by_their_paths(root: Path, way: str, more: str) -> None:
+    options: dict[str, Any] = {"named": {"labels_file": NAMED}, "column": one_table(root)}[way]
+    (root / "out.csv").write_text(f"image\n0\n{more}")
+    val = root / "images" / "val" / "0"
+    with refused(file=root / "out.csv", option="data.exclude", says=[val, NAME_BY_PATH]):
+        read(root, exclude=str(root / "out.csv"), **options)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.excluded import check_clear
 from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.label_tables import LabelTable, doubting
@@ -97,7 +98,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     rows = pd.concat(parts, ignore_index=True)
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
     if config.exclude is not None:
-        _check_excluded(Path(config.exclude), scanned)
+        _check_excluded(Path(config.exclude), scanned, joins)
     two_splits = find_two_splits(rows, joins)
     repeated = _repeated(rows, {name for fault in two_splits for name in fault.names}, joins)
     faults = [
@@ -182,19 +183,21 @@ def _check_shares(scanned: Sequence[TagTable], min_share: float) -> None:
                          "shares (`data.labels_file`)")  # fmt: skip
 
 
-def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
+def _check_excluded(exclude: Path, scanned: Sequence[TagTable], joins: TileNames | None) -> None:
     """Check that the list `exclude` names tiles of some table, and one tile with each name."""
     tiles: dict[str, dict[str | None, Path]] = {}
     for read in scanned:
         for name, tile in read.meant.items():
             tiles.setdefault(name, {}).setdefault(tile, read.path)
+    unknown = sorted(read_excluded(exclude).difference(tiles))
+    check_clear(exclude, unknown, (name for read in scanned for name in read.rows["image_name"]), joins)
     if not tiles:
         raise InputError("the list names no tile of the tables", file=exclude, option="data.exclude",
                          remedy="give the list of these tables, or none")  # fmt: skip
     if unclear := sorted(name for name, several in tiles.items() if len(several) > 1):
         raise InputError(f"{unclear[0]} names a tile of each of {listed(tiles[unclear[0]].values())}", file=exclude,
                          option="data.exclude", remedy=NAME_BY_PATH)  # fmt: skip
-    if unknown := sorted(read_excluded(exclude).difference(tiles)):
+    if unknown:
         log.warning("%s names %d tiles that the tables lack: %s", exclude, len(unknown), listed(unknown))
 
 
