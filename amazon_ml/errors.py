@@ -19,7 +19,8 @@ class InputError(ValueError):
     file
         File that is wrong; None where it is none.
     line
-        Line in that file, counted from 1; of a Parquet file the number of the row.
+        Line in that file, counted from 1; of a Parquet file the number of the row, and where several objects of JSON
+        share a line, the number of the object.
     option
         Name of the parameter or the setting that is wrong or that the remedy changes, such as ``data.size``; empty
         where it is none.
@@ -40,14 +41,27 @@ class InputError(ValueError):
         remedy: str = "",
     ) -> None:  # fmt: skip
         self.problem, self.file, self.line, self.option, self.remedy = problem, file, line, option, remedy
-        unit = "row" if str(file).lower().endswith(".parquet") else "line"
-        place = "" if file is None else f"{file}: " if line is None else f"{file}, {unit} {line}: "
+        place = "" if file is None else f"{file}: " if line is None else f"{file}, {unit_of(file)} {line}: "
         super().__init__(f"{place}{problem}{remedy and f'; {remedy}'}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields, too: errors of loader processes cross to the first."""
         fields = {"file": self.file, "line": self.line, "option": self.option, "remedy": self.remedy}
         return _again, (type(self), self.problem, fields)
+
+
+#: What the numbers of some files count, where it is neither lines nor the rows of Parquet.
+_UNITS: dict[str, str] = {}
+
+
+def count_in(file: Path | str, unit: str) -> None:
+    """Set what the numbers of lines of a file count, from now on: ``line``, or another word, such as ``object``."""
+    _UNITS[str(file)] = unit
+
+
+def unit_of(file: Path | str) -> str:
+    """Give the word before the number of a line of a file."""
+    return _UNITS.get(str(file)) or ("row" if str(file).lower().endswith(".parquet") else "line")
 
 
 def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> InputError:

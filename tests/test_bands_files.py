@@ -21,6 +21,7 @@ from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.catalog.file_table import compare_files, file_table, hash_tiles
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.readers import band_files
 from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.readers.shown import shown_channels
@@ -303,3 +304,23 @@ def test_predict_names_the_file_of_a_band_that_is_missing(
     check = ["data", "check", str(root), "--bands=[B02, B09]", f"--files={TEMPLATE}", "--n_folds=2"]
     assert main([*check, "--write_exclude", str(tmp_path / "out.csv")]) == 1
     assert pd.read_csv(tmp_path / "out.csv").iloc[:, 0].tolist() == ["t1"]
+
+
+def test_each_file_is_compared_once_for_all_tiles_without_the_first_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names times files would take hours for a large set."""
+    files, seen = BandFiles(TEMPLATE, ("B01", "B02")), []
+    compiled = band_files._compiled
+
+    class Counting:
+        def __init__(self, *given: Any, **more: Any) -> None:
+            self.pattern = compiled(*given, **more)
+
+        def fullmatch(self, path: str) -> Any:
+            seen.append(path)
+            return self.pattern.fullmatch(path)
+
+    monkeypatch.setattr(band_files, "_compiled", Counting)
+    paths = [f"set/t{i}/t{i}_{name}.tif" for i in range(50) for name in ("B03", "B02")]
+    found = files.tile_among([*(f"u{i}" for i in range(50)), "t7", "t3"], paths)
+    assert found == ("set/t7/t7_B01.tif", ["B02", "B03"]) and seen == paths
+    assert files.tile_among(["u1", "u2"], paths) is None

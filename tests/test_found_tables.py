@@ -76,3 +76,52 @@ def test_a_table_with_the_ending_of_another_format_is_to_be_renamed(
     write(root / "labels.csv")
     with refused(file="labels.csv", says=[ending, "`data.labels_file`"]):
         read(root)
+
+
+COCO = {
+    "images": [{"id": 1, "file_name": "t0.png"}],
+    "annotations": [{"id": 1, "image_id": 1, "segmentation": [[0.5] * 100]}],
+}
+
+
+@pytest.mark.parametrize(
+    "content", [COCO, {"version": "1.0", "authors": ["A B"]}, {"year": 2020}, ["a"], {"t0": "river", "t1": ""}]
+)
+def test_a_lone_file_that_is_no_table_may_be_another_than_meant(root: Path, content: object) -> None:
+    (root / "about.json").write_text(json.dumps(content))
+    with refused(file=root / "about.json", says="`data.labels_file`") as caught:
+        read(root)
+    assert str(root / "about.json") in caught.value.remedy
+    with refused(file=root / "about.json") as caught:  # the option says that it is the table
+        read(root, labels_file="about.json")
+    assert str(root / "about.json") not in caught.value.remedy
+
+
+def test_a_value_in_a_message_is_written_as_the_file_has_it(root: Path) -> None:
+    (root / "about.json").write_text(json.dumps(COCO))
+    with refused(file=root / "about.json", says='{"id": 1, "file_name": "t0.png"}'):
+        read(root)
+    (root / "about.json").write_text(json.dumps(dict(reversed(COCO.items()))))
+    with refused(file=root / "about.json") as caught:
+        read(root)
+    assert len(caught.value.problem) < 200
+    pd.DataFrame({"image_name": ["t0"], "tags": [[["river", 1.5]]]}).to_json(root / "about.json", orient="records")
+    with refused(file=root / "about.json", says=1.5):
+        read(root)
+
+
+def test_a_folder_is_no_file_that_a_name_fits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "labels").mkdir()
+    FRAME.to_csv(root / "labels.csv", index=False)
+    assert len(read(root, labels_file="labels|labels.csv").labelled) == 3
+    (root / "elsewhere" / "labels.csv").mkdir(parents=True)  # a folder here does not hide the table of the tiles
+    monkeypatch.chdir(root / "elsewhere")
+    assert len(read(root, labels_file="labels.csv").labelled) == 3
+    with refused(file=root / "labels"):  # alone, it is what the option means
+        read(root, labels_file="labels")
+
+
+def test_a_pattern_may_hold_the_mark_between_names(root: Path) -> None:
+    FRAME.to_csv(root / "my|set.csv", index=False)
+    FRAME.head(2).to_csv(root / "set.csv", index=False)
+    assert len(read(root, labels_file="my|*.csv").labelled) == 3

@@ -100,3 +100,35 @@ def test_a_name_of_several_categories_is_to_be_named_by_its_path(tmp_path: Path,
             (tmp_path / "labels" / f"{kind}.csv").write_text(f"image,tags\n{text}")
     with refused(says=[tmp_path / "images" / "beach" / "0", NAME_BY_PATH]):
         read(tmp_path, labels_file="labels/*.csv")
+
+
+@pytest.mark.parametrize("above", ["dev/set", "train"])
+@pytest.mark.parametrize("named", [False, True])
+def test_folders_above_the_tiles_say_no_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, above: str, named: bool
+) -> None:
+    root = tmp_path / above
+    other, known = ("masks", "train") if above == "dev/set" else ("a", "val")
+    for folder in (other, known):
+        for number in range(2):
+            write_tile(root / "images" / folder / f"{number}.png")
+    for split in ("train", "val"):
+        (tmp_path / NAMED[split] if named else root / NAMED[split]).write_text("image,tags\n0,river\n1,field\n")
+    options: dict[str, Any] = {}
+    if named:  # the table may lie above such a folder, too
+        options = {"labels_file": {split: str(tmp_path / NAMED[split]) for split in ("train", "val")}}
+        options["image_dir"] = str(root / "images")
+    monkeypatch.chdir(tmp_path)
+    for place in (root, Path(above)):
+        with refused(says=f"{other}/0"):
+            read(place, **options)
+
+
+@pytest.mark.parametrize("way", ["named", "column"])
+@pytest.mark.parametrize("more", ["", "images/train/3\n"])
+def test_a_list_of_excluded_tiles_names_them_by_their_paths(root: Path, way: str, more: str) -> None:
+    options: dict[str, Any] = {"named": {"labels_file": NAMED}, "column": one_table(root)}[way]
+    (root / "out.csv").write_text(f"image\n0\n{more}")
+    val = root / "images" / "val" / "0"
+    with refused(file=root / "out.csv", option="data.exclude", says=[val, NAME_BY_PATH]):
+        read(root, exclude=str(root / "out.csv"), **options)

@@ -245,7 +245,7 @@ def test_one_column_for_each_tag_in_parquet(root: Path) -> None:
         ('{"00012": ["river",\n', 2, "column 1"),
         ('["river"]', None, "neither"),
         ("{}", None, "no rows"),
-        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', 1, "object 2"),
+        ('[{"image": "00012", "labels": ["a"]}, {"image": "NA"}]', 2, "object 2"),
         ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "x": 1}]', 2, "'x'"),
         ('[{"image": "00012", "labels": ["a"]},\n {"image": "NA", "labels": ["b"], "image": "1e5"}]', 2, "twice"),
         ('\n[\n {"image": "00012",\n "labels": ["a"]},\n\n {"image": "NA",\n "labels": [3]}]', 6, "3"),
@@ -296,6 +296,34 @@ def test_a_fault_in_parquet_has_the_number_of_its_row(root: Path) -> None:
     assert "labels.parquet, row 3:" in str(caught.value) and "(row 4)" in str(caught.value)
     listed = [item for found in check(root, config).faults for item in found.items]
     assert any("(row 3)" in item for item in listed) and not any("line" in item for item in listed)
+
+
+@pytest.mark.parametrize("unit", ["object", "entry"])
+def test_a_fault_in_compact_json_has_the_number_of_its_object(root: Path, unit: str) -> None:
+    tags = ["river", "field", "", ""]
+    objects = [{"image": name, "labels": tag} for name, tag in zip(NAMES, tags, strict=True)]
+    content = objects if unit == "object" else dict(zip(NAMES, tags, strict=True))
+    with refused(file="labels.json", line=3) as caught:
+        read(root, "labels.json", json.dumps(content))
+    assert f"labels.json, {unit} 3:" in str(caught.value) and f"({unit} 4)" in str(caught.value)
+    config = build(ReadingConfig, {"labels_file": str(root / "labels.json")})
+    listed = [item for finding in check(root, config).faults for item in finding.items]
+    assert any(f"({unit} 3)" in item for item in listed) and not any("line" in item for item in listed)
+    with refused(file="labels.json", line=7 if unit == "entry" else 19) as caught:  # the same file, written anew
+        read(root, "labels.json", json.dumps(content, indent=1).replace("\n", "\n\n"), allow_untagged=False)
+    assert "labels.json, line" in str(caught.value)
+
+
+def test_names_in_the_file_of_json_are_found_with_escapes(root: Path) -> None:
+    with refused(file="labels.json", line=3, says=["été"]):
+        read(root, "labels.json", json.dumps({"t003": "river", "été": ""}, indent=1))
+
+
+def test_repeated_objects_of_compact_json_have_their_numbers(root: Path) -> None:
+    objects = [{"image": name, "labels": "river" if name == "NA" else "field"} for name in (*NAMES, "NA", "NA")]
+    with refused(file="labels.json", line=2) as caught:
+        read(root, "labels.json", json.dumps(objects))
+    assert "on objects 5, 6" in str(caught.value)
 
 
 def test_a_file_that_is_no_parquet_is_refused(root: Path) -> None:

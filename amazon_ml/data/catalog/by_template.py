@@ -130,11 +130,8 @@ def lacks_first_band(files: BandFiles | None, folders: Sequence[Path], names: Se
     if files is None or not files.each_band:
         return None
     there = [f"{listing.folder}/{name}" for folder in folders for listing in walk(folder) for name in listing.files]
-    for name in names:
-        found = files.tile_among(name, there)
-        if found is not None:
-            return lacks_band(files, files.bands[0], found[1], found[0])
-    return None
+    found = files.tile_among(names, there)
+    return None if found is None else lacks_band(files, files.bands[0], found[1], found[0])
 
 
 def _matching(

@@ -13,6 +13,7 @@ import pandas as pd
 from amazon_ml.data.catalog.by_template import lacks_first_band, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
 from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
+from amazon_ml.data.catalog.label_tables import doubting
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
@@ -29,7 +30,7 @@ from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.readers.fitting import find_source, first_files, is_named
 from amazon_ml.data.readers.named import NamedBands
-from amazon_ml.errors import InputError, listed
+from amazon_ml.errors import InputError, listed, unit_of
 from amazon_ml.labels import MultiHot, TagSet
 
 log = logging.getLogger(__name__)
@@ -203,7 +204,8 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     if template is not None:
         needed = f"file of band {template.bands[0]}" if template.each_band else f"file as `data.files` {config.files}"
     try:
-        joined = _join(read, files, layout, config.allow_missing, needed, template)
+        with doubting(layout.tables):
+            joined = _join(read, files, layout, config.allow_missing, needed, template)
     except InputError as error:
         if hint := unread_images(layout.places):
             error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
@@ -270,7 +272,7 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
     targets = table.tags.encode_split(labelled["found"].tolist())
     for rule, broken in table.tags.logic_faults(targets).items():
         file, line, name = labelled[["file", "line", "image_name"]].iloc[broken[0]]
-        log.warning("%s: %d tiles with %s, such as line %d (%s)", file, len(broken), rule, line, name)
+        log.warning("%s: %d tiles with %s, such as %s %d (%s)", file, len(broken), rule, unit_of(file), line, name)
     return targets
 
 
@@ -291,7 +293,8 @@ def _join(
         _check_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
     twice = shared_files(joined)
     if len(twice):
-        names = listed([f"{name} (line {line})" for name, line in zip(twice["image_name"], twice["line"], strict=True)])
+        rows_of = zip(twice["image_name"], twice["file"], twice["line"], strict=True)
+        names = listed([f"{name} ({unit_of(file)} {line})" for name, file, line in rows_of])
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
         raise InputError(problem, file=twice["file"].iloc[0], line=int(twice["line"].iloc[0]),
                          remedy="keep one of them")  # fmt: skip

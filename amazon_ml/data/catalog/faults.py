@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amazon_ml.data.config import Split
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, unit_of
 
 #: The word before the number of a line, or before several.
-_LINE = re.compile(r"(?:(?<=^)|(?<=[( ]))line(?=s? \d)")
+_LINE = re.compile(r"(?:(?<=^)|(?<=[( ]))line(s?)(?= \d)")
 
 
 class Row(NamedTuple):
@@ -77,8 +77,11 @@ class Fault:
 
 
 def _with_rows(text: str, file: Path) -> str:
-    """Write row for line in a message on a table that has no lines."""
-    return _LINE.sub("row", text) if file.suffix.lower() == ".parquet" else text
+    """Write row or object for line in a message on a table that has no lines."""
+    if (unit := unit_of(file)) == "line":
+        return text
+    several = "entries" if unit == "entry" else f"{unit}s"
+    return _LINE.sub(lambda found: several if found[1] else unit, text)
 
 
 @dataclass(frozen=True)

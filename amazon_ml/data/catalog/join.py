@@ -94,7 +94,7 @@ class TileNames:
     files
         Lists the files; the first search calls it once.
     places
-        Folders below which a table may name files by their path.
+        Folders below which a table may name files by their path; the first ones are those of the files.
     """
 
     def __init__(self, files: Callable[[], Iterable[Path]], places: Sequence[Path]) -> None:
@@ -109,6 +109,12 @@ class TileNames:
         """List the files that share a name, without their endings; empty where it means one tile at most."""
         _, _, shared = self._known
         return shared.get(name, [])
+
+    def below(self, file: str) -> Path:
+        """Give the path of a file below its folder of tiles: the folders above that say nothing about a tile."""
+        path = Path(file).absolute()
+        places = (place.absolute() for place in self._places)
+        return next((path.relative_to(place) for place in places if path.is_relative_to(place)), path)
 
     def path_of(self, file: Path) -> str | None:
         """Return the shortest path that means a file, which is given without its ending; None where it is no tile.

@@ -1,7 +1,8 @@
 """Finds the tables of tags that an option names: one, several, or one for each published split."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from glob import has_magic
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +18,35 @@ _SPLIT_NAME = re.compile(rf"(?P<set>.*?)[\s._-]*(?P<split>{'|'.join(SPLITS)})", 
 
 
 class LabelTable(NamedTuple):
-    """A table of tags, and the published split of all of its tiles; None where the split is not that of a table."""
+    """A table of tags.
+
+    Parameters
+    ----------
+    path
+        The file.
+    split
+        The published split of all of its tiles; None where the split is not that of a table.
+    guessed
+        Whether it was taken for the table because no other file may be one.
+    """
 
     path: Path
     split: Split | None = None
+    guessed: bool = False
+
+
+@contextmanager
+def doubting(tables: Sequence[LabelTable]) -> Iterator[None]:
+    """Add to an error of a table that was guessed that it may be none."""
+    try:
+        yield
+    except InputError as error:
+        if not any(table.guessed and error.file == table.path for table in tables):
+            raise
+        doubt = f"{error.file} was taken for the table, since there is no CSV; name another with `{_OPTION}`"
+        remedy = f"{error.remedy}; {doubt}" if error.remedy else doubt
+        raise InputError(error.problem, file=error.file, line=error.line, option=error.option or _OPTION,
+                         remedy=remedy) from None  # fmt: skip
 
 
 def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:
@@ -30,7 +56,7 @@ def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:
     ----------
     labels_file
         A path or a pattern, several of them, or one or several for each split. Of names with ``|`` between them, the
-        first counts that fits a file.
+        first name that fits a file is used.
     root
         Folder of the tiles. A relative path is looked for in the current folder, then in this one.
 
@@ -79,12 +105,11 @@ def split_tables(names: Iterable[str]) -> dict[Split, str]:
 
 def _paths(text: str, root: Path) -> list[Path]:
     """Return the file of a path, or the files of a pattern in the order of their names."""
-    if (place := find_place(text, root)).exists():
-        return [place]
-    for name in filter(None, map(str.strip, text.split("|"))):  # a set has another name with each that passes it on
+    # A set has another name with each that passes it on; but a name may also hold the mark between them.
+    for name in (text, *filter(None, map(str.strip, text.split("|")))):
         if found := _files(name, root):
             return found
-    if place.is_symlink():  # its reader says where the link leads
+    if (place := find_place(text, root)).exists() or place.is_symlink():  # its reader says what it is instead
         return [place]
     tables = tables_in(root) if root.is_dir() else []
     remedy = f"name the right one with `{_OPTION}`: {listed(tables)}" if tables else ""
@@ -97,7 +122,7 @@ def _paths(text: str, root: Path) -> list[Path]:
 
 
 def _files(name: str, root: Path) -> list[Path]:
-    if (place := find_place(name, root)).exists():
+    if place := next((place for place in (Path(name), root / name) if place.is_file()), None):
         return [place]
     patterns = (Path(), root) if has_magic(name) else ()
     fitting = (sorted(path for path in _matches(folder, name) if path.is_file()) for folder in patterns)

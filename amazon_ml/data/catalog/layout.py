@@ -253,7 +253,7 @@ def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
         )  # fmt: skip
     if (lone := lone_table(root)) is not None:
         log.info("%s is taken for the table of %s", lone, root)
-        return (LabelTable(lone),)
+        return (LabelTable(lone, guessed=True),)
     remedy = archives_in(root) or other_tables(root)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"

@@ -74,13 +74,13 @@ def in_folders_of_splits(rows: Sequence[Row], joins: TileNames) -> list[Row]:
 
 
 def _in_its_folder(name: str, split: Split, joins: TileNames) -> str:
-    files = [file for file in joins.sharing(name) if _split_of(file) == split]
+    files = [file for file in joins.sharing(name) if _split_of(joins.below(file)) == split]
     return (joins.path_of(Path(files[0])) or name) if len(files) == 1 else name
 
 
-def _split_of(file: str) -> Split | None:
-    """Return the split whose word is the name of the folder nearest above a file."""
-    return next((SPLITS[part.lower()] for part in Path(file).parts[-2::-1] if part.lower() in SPLITS), None)
+def _split_of(file: Path) -> Split | None:
+    """Return the split whose word is the name of the folder nearest above a file, which is a path below the tiles."""
+    return next((SPLITS[part.lower()] for part in file.parts[-2::-1] if part.lower() in SPLITS), None)
 
 
 def are_in_two_splits(rows: Sequence[Row]) -> bool:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from amazon_ml.data.catalog.columns import NAME_COLUMNS, known_columns
 from amazon_ml.data.catalog.records import Records
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, count_in, unit_of
 from amazon_ml.runtime.files import no_json
 from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
@@ -29,6 +29,8 @@ _NAME, _TAGS = "image_name", "tags"
 _INDEX = "__index_level_0__"
 #: What stands before an entry of a JSON list.
 _ENTRY = re.compile(r"[\s,]*")
+#: Most letters of a value in a message.
+_LONGEST = 80
 #: Threads that read small files: reading releases the interpreter lock.
 _THREADS = 8
 
@@ -63,8 +65,8 @@ def read_structured(path: Path, min_share: float = 0.0, name_column: str | None 
 
     Returns
     -------
-    Records, whose lines are those of the file for JSON (several rows may stand on one), and numbers of rows, counted
-    from 1, for Parquet.
+    Records, whose lines are those of the file for JSON, or the numbers of its objects where several share a line, and
+    the numbers of rows for Parquet. All are counted from 1.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> s
     """Give the text under a key of the JSON of a tile."""
     value = content.get(key)
     if not isinstance(value, str):
-        found = f"holds {value!r} under {key!r}, not a text" if key in content else f"has no key {key!r}"
+        found = f"holds {_shown(value)} under {key!r}, not a text" if key in content else f"has no key {key!r}"
         raise InputError(f"the JSON {found}", file=path, option=option, remedy="correct the file, or leave the option "
                          "out" if key in content else f"its keys are {', '.join(content)}")  # fmt: skip
     return value
@@ -229,20 +231,21 @@ def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
 
 
 def _read_json(path: Path, shares: _Shares, _: str | None) -> Records:
+    count_in(path, "line")
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise no_json(path, error) from None
     if isinstance(content, _Pairs):
-        lines = _lines(text, [name for name, _ in content.pairs])
+        lines = _numbers(path, _lines(text, [name for name, _ in content.pairs]), "entry")
         rows = [
             (line, [name, _cell(_plain(value), path, line, shares)])
             for line, (name, value) in zip(lines, content.pairs, strict=True)
         ]
-        return _records(path, [_NAME, _TAGS], 1, rows)
+        return _records(path, [_NAME, _TAGS], int(unit_of(path) == "line"), rows)
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
-        return _objects(path, content, _starts(text), shares)
+        return _objects(path, content, _numbers(path, _starts(text), "object"), shares)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path,
                      option="data.labels_file", remedy="write one of these, or name another table with "
                      "`data.labels_file`")  # fmt: skip
@@ -252,20 +255,28 @@ def _objects(path: Path, content: Sequence["_Pairs"], lines: Sequence[int], shar
     header, rows = [name for name, _ in content[0].pairs], []
     keys = frozenset(header)
     for number, (line, one) in enumerate(zip(lines, content, strict=True), start=1):
-        values = dict(one.pairs)
+        values, which = dict(one.pairs), "it" if unit_of(path) == "object" else f"object {number}"
         if len(values) < len(one.pairs):
             names = [name for name, _ in one.pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"object {number} has the key {twice!r} twice", file=path, line=line,
+            raise InputError(f"{which} has the key {twice!r} twice", file=path, line=line,
                              remedy="keep one of them")  # fmt: skip
         if apart := keys.symmetric_difference(values):
             key = sorted(apart)[0]
             what, other = ("lacks", "has") if key in keys else ("has", "lacks")
-            problem = f"object {number} {what} the key {key!r}, which the first {other}"
+            problem = f"{which} {what} the key {key!r}, which the first {other}"
             raise InputError(problem, file=path, line=line,
                              remedy="write the same keys into each object, \"\" where one has no value")  # fmt: skip
         rows.append((line, [_cell(_plain(values[name]), path, line, shares) for name in header]))
     return _records(path, header, lines[0], rows)
+
+
+def _numbers(path: Path, lines: list[int], unit: str) -> list[int]:
+    """Give the lines of the objects; where two share one, as in compact JSON, a line says little: their numbers."""
+    if len(set(lines)) == len(lines):
+        return lines
+    count_in(path, unit)
+    return list(range(1, len(lines) + 1))
 
 
 def _starts(text: str) -> list[int]:
@@ -297,6 +308,20 @@ def _plain(value: Any) -> Any:
     return [[name, inner] for name, inner in value.pairs] if isinstance(value, _Pairs) else value
 
 
+def _shown(value: Any) -> str:
+    """Write a value for a message as JSON has it, cut where it is long."""
+    text = json.dumps(_bare(value), ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {name: _bare(inner) for name, inner in value.pairs}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return [_bare(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[int, list[str]]]) -> Records:
     if not rows:
         raise InputError("the table has no rows", file=path)
@@ -326,17 +351,18 @@ def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
         share, shares.seen = one[1], True
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
             return [one[0]] if share > 0 and share >= shares.least else []
-        raise InputError(f"the share of {one[0]!r} is {share!r}, not a number in 0..1", file=path, line=line)
-    raise InputError(f"a list of tags holds {one!r}, neither a tag nor a pair of a tag and its share", file=path,
+        raise InputError(f"the share of {one[0]!r} is {_shown(share)}, not a number in 0..1", file=path, line=line)
+    raise InputError(f"a list of tags holds {_shown(one)}, neither a tag nor a pair of a tag and its share", file=path,
                      line=line)  # fmt: skip
 
 
 def _lines(text: str, names: Sequence[str]) -> list[int]:
     """Find the line of each name of an object, in their order."""
-    lines, line, place = [], 1, 0
+    lines, line, place, escaped = [], 1, 0, text.isascii()
     for name in names:
-        at = text.find(json.dumps(name, ensure_ascii=False), place)
+        key = json.dumps(name, ensure_ascii=escaped)
+        at = text.find(key, place)
         if at >= 0:
-            line, place = line + text.count("\n", place, at), at
+            line, place = line + text.count("\n", place, at), at + len(key)  # a key holds no line break
         lines.append(line)
     return lines

@@ -20,6 +20,7 @@ from amazon_ml.data.catalog.columns import (
     mark_columns,
     title_keys,
 )
+from amazon_ml.data.catalog.excluded import check_clear
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name, without_suffix
@@ -374,6 +375,8 @@ def _without(
         gone |= found.keys()
         meant |= {name: tile for name, tile in tiles.items() if tile in there}
     unknown = names.difference(meant)
+    if alone:
+        check_clear(exclude, unknown, own, joins)
     if unknown and unknown == names and alone:
         raise InputError(f"the list names no tile of {table}, only {listed(sorted(unknown))}", file=exclude,
                          option="data.exclude",

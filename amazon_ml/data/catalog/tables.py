@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from amazon_ml.data.catalog.excluded import check_clear
 from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.join import TileNames
-from amazon_ml.data.catalog.label_tables import LabelTable
+from amazon_ml.data.catalog.label_tables import LabelTable, doubting
 from amazon_ml.data.catalog.letters import spelling
 from amazon_ml.data.catalog.repeated import merge_rows
 from amazon_ml.data.catalog.splits import find_two_splits
@@ -37,7 +38,8 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         If there is a fault, with the number of faults.
     """
     read = scan_tables(tables, config, joins)
-    raise_faults(read.faults)
+    with doubting(tables):
+        raise_faults(read.faults)
     for slip in read.slips:
         log.warning("%s: %s; if it is a slip, correct the table", read.path, slip)
     for phrase in read.phrases:
@@ -77,7 +79,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
                          remedy="leave out those that do not fit")  # fmt: skip
     if len(tables) > 1 and describes_one_tile(tables[0].path, tags_key := config.tags_column or "labels"):
         return _scan_tile_files(tables, tags_key, config, joins)
-    scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
+    with doubting(tables):
+        scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
     if by_table or len({read.splits_in for read in scanned}) > 1:
         scanned = [replace(read, splits_in="") for read in scanned]
     _check_shares(scanned, config.min_share)
@@ -95,7 +98,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     rows = pd.concat(parts, ignore_index=True)
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
     if config.exclude is not None:
-        _check_excluded(Path(config.exclude), scanned)
+        _check_excluded(Path(config.exclude), scanned, joins)
     two_splits = find_two_splits(rows, joins)
     repeated = _repeated(rows, {name for fault in two_splits for name in fault.names}, joins)
     faults = [
@@ -180,19 +183,21 @@ def _check_shares(scanned: Sequence[TagTable], min_share: float) -> None:
                          "shares (`data.labels_file`)")  # fmt: skip
 
 
-def _check_excluded(exclude: Path, scanned: Sequence[TagTable]) -> None:
+def _check_excluded(exclude: Path, scanned: Sequence[TagTable], joins: TileNames | None) -> None:
     """Check that the list `exclude` names tiles of some table, and one tile with each name."""
     tiles: dict[str, dict[str | None, Path]] = {}
     for read in scanned:
         for name, tile in read.meant.items():
             tiles.setdefault(name, {}).setdefault(tile, read.path)
+    unknown = sorted(read_excluded(exclude).difference(tiles))
+    check_clear(exclude, unknown, (name for read in scanned for name in read.rows["image_name"]), joins)
     if not tiles:
         raise InputError("the list names no tile of the tables", file=exclude, option="data.exclude",
                          remedy="give the list of these tables, or none")  # fmt: skip
     if unclear := sorted(name for name, several in tiles.items() if len(several) > 1):
         raise InputError(f"{unclear[0]} names a tile of each of {listed(tiles[unclear[0]].values())}", file=exclude,
                          option="data.exclude", remedy=NAME_BY_PATH)  # fmt: skip
-    if unknown := sorted(read_excluded(exclude).difference(tiles)):
+    if unknown:
         log.warning("%s names %d tiles that the tables lack: %s", exclude, len(unknown), listed(unknown))
 
 

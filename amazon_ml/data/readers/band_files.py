@@ -107,14 +107,18 @@ class BandFiles:
         found = (pattern.fullmatch(str(file)) for file in beside)
         return sorted({each["band"] for each in found if each and (each["above"], each["name"]) == (above, name)})
 
-    def tile_among(self, name: str, paths: Iterable[str]) -> tuple[str, list[str]] | None:
-        """Find a tile without a file of the first band: the path that it should have, and the bands that it has."""
-        pattern = _compiled(self.template, "[^/]+?", above=True)
-        found = [each for each in map(pattern.fullmatch, paths) if each and each["name"] == name]
-        if not found:
-            return None
-        first = self.template.replace(NAME, name).replace(BAND, self.bands[0])
-        return found[0]["above"] + first, sorted({each["band"] for each in found})
+    def tile_among(self, names: Iterable[str], paths: Iterable[str]) -> tuple[str, list[str]] | None:
+        """Find the first of some tiles that has files, none of the first band: the path of that, and its bands."""
+        names = dict.fromkeys(names)
+        pattern, found = _compiled(self.template, "[^/]+?", above=True), dict[str, tuple[str, set[str]]]()
+        for each in map(pattern.fullmatch, paths):  # each file once: both tiles and files may be many
+            if each and each["name"] in names:
+                found.setdefault(each["name"], (each["above"], set()))[1].add(each["band"])
+        for name in names:
+            if name in found:
+                above, bands = found[name]
+                return above + self.template.replace(NAME, name).replace(BAND, self.bands[0]), sorted(bands)
+        return None
 
     def bands_among(self, paths: Iterable[str]) -> list[str]:
         """Find the names of bands in the paths of files, for a message."""
