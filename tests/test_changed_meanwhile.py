@@ -57,6 +57,16 @@ def test_networks_of_two_trainings_do_not_predict_together(trained: Path, tmp_pa
         next(taggers)
 
 
+def test_networks_whose_time_alone_changes_are_the_same(trained: Path, tmp_path: Path) -> None:
+    networks = open_bundle(shutil.copytree(trained / "bundle", tmp_path / "bundle")).networks
+    assert isinstance(networks, Networks)
+    taggers = load_taggers(networks)
+    next(taggers)
+    for file in networks.weights:
+        os.utime(file, ns=(10**9,) * 2)
+    assert len(list(taggers)) == 1
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_scene_that_changes_while_it_is_tagged_gives_no_map(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
