@@ -25,6 +25,10 @@ from amazon_ml.scenes.sources import find_files
         "https://me:hush@host:8080/x@1",
         "https://host/x?X-Amz-Signature=hush",
         "https://host/x?key=hush",
+        "https://host/a.tif?key=hush",
+        "https://host/a.tif?key=hush&f=.tif",
+        "https://host/get?token=hush.tif",
+        "https://host/get?key=a.tif&sig=hush&f=.tif",
         "https://host/x#access_token=hush",
         "/vsicurl/https://me:hush@host/a.tif",
         "postgresql://ghp_0123456789abcdef@db/x",
@@ -51,6 +55,7 @@ def test_secrets_in_addresses_are_found(address: str) -> None:
         "databricks://profile",
         "file:///home/me@work/mlruns",
         "https://host/x?password=&a=1",
+        "https://host/x?tokenizer=bpe",
         "no address: me:hush@db, token=8",
         "",
     ],
@@ -70,3 +75,22 @@ def test_addresses_of_scenes_that_results_would_store_hold_no_secret() -> None:
         find_files(["https://me:hush@host/a.tif"], allow_remote=True)
     assert "hush" not in str(error.value)
     assert find_files(["s3://bucket/a.tif"], allow_remote=True) == ["s3://bucket/a.tif"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/get?key=dem/a.tif", "https://host/get?key=dem%2Fa.TIF", "https://host/get?sort_key=a.jp2",
+        "https://host/get?tokenize=1&f=a.tif", "/vsiaz/container/a.tif",
+        "/vsicurl?pc_url_signing=yes&pc_collection=naip&url=https://host/a.tif",
+    ],
+)  # fmt: skip
+def test_addresses_of_scenes_without_a_secret_are_taken(address: str) -> None:
+    assert find_files([address], allow_remote=True) == [address]
+
+
+@pytest.mark.parametrize("address", ["https://host/a.tif?st=1&sig=hush", "https://host/a.tif?X-Amz-Signature=hush"])
+def test_signed_addresses_name_the_ways_without_a_secret(address: str) -> None:
+    with refused(option="scene", says=["AZURE_STORAGE_SAS_TOKEN", "pc_url_signing"]) as error:
+        find_files([address], allow_remote=True)
+    assert "hush" not in str(error.value)

@@ -1,10 +1,13 @@
 """Files that change during long work: between folds, between networks that predict, and while a scene is tagged."""
 
+import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rasterio
 from refused import refused
 from scene_files import ground, write_scene
 
@@ -15,10 +18,11 @@ from amazon_ml.runs.bundle import Networks, open_bundle
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import FoldFolder
 from amazon_ml.runs.inference import load_taggers
-from amazon_ml.scenes import finish
+from amazon_ml.scenes import finish, tagging
 from amazon_ml.scenes.outputs import PARTS
 from amazon_ml.scenes.parts import PartStore
 from amazon_ml.scenes.tagging import Found, Job, predict_windows
+from amazon_ml.scenes.unchanged import Watch
 
 
 @pytest.mark.parametrize("changed", ["doubted.csv", "folds.csv", "bands.json"])
@@ -53,12 +57,23 @@ def test_networks_of_two_trainings_do_not_predict_together(trained: Path, tmp_pa
         next(taggers)
 
 
+def test_networks_whose_time_alone_changes_are_the_same(trained: Path, tmp_path: Path) -> None:
+    networks = open_bundle(shutil.copytree(trained / "bundle", tmp_path / "bundle")).networks
+    assert isinstance(networks, Networks)
+    taggers = load_taggers(networks)
+    next(taggers)
+    for file in networks.weights:
+        os.utime(file, ns=(10**9,) * 2)
+    assert len(list(taggers)) == 1
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_scene_that_changes_while_it_is_tagged_gives_no_map(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
 ) -> None:
     predictor = am.Predictor.load(trained / "bundle", device="cpu")
-    scene, other = write_scene(tmp_path / "a.tif", ground(70, 100)), write_scene(tmp_path / "b.tif", ground(70, 100))
+    scene = write_scene(tmp_path / "a.tif", ground(70, 100))
+    other = write_scene(tmp_path / "b.tif", ground(70, 100, seed=1))
 
     def change(job: Job, store: PartStore) -> Found:
         found = predict_windows(job, store)
@@ -75,3 +90,64 @@ def test_a_scene_that_changes_while_it_is_tagged_gives_no_map(
             predictor.predict_scene(scene, out=tmp_path / "out")
         predictor.predict_scene(scene, out=tmp_path / "out", overwrite=True)
         assert not (tmp_path / "out" / PARTS).exists()
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_scene_whose_time_alone_changes_is_the_same_scene(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, virtual: bool
+) -> None:
+    predictor = am.Predictor.load(trained / "bundle", device="cpu")
+    source = scene = write_scene(tmp_path / "a.tif", ground(96, 64))
+    if virtual:
+        scene = tmp_path / "a.vrt"
+        rasterio.shutil.copy(source, scene, driver="VRT")
+    monkeypatch.setattr(tagging, "_STRIP", 1)  # a row of windows in each strip
+    predict, calls = predictor.predict_proba, list[int]()
+
+    def touched(tiles: Any, **options: Any) -> Any:
+        calls.append(len(tiles))
+        os.utime(source, ns=(len(calls) * 10**9,) * 2)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return predict(tiles, **options)
+
+    monkeypatch.setattr(predictor, "predict_proba", touched)
+    with pytest.raises(KeyboardInterrupt):
+        predictor.predict_scene(scene, out=tmp_path / "out")
+    assert len(list((tmp_path / "out" / PARTS).glob("strip-*"))) == 1
+    assert str(scene) in caplog.text
+    predictor.predict_scene(scene, out=tmp_path / "out")
+    assert len(calls) == 4 and not (tmp_path / "out" / PARTS).exists()  # the strips 0; 1, stopped; 1 and 2
+
+
+def test_a_change_ends_the_tagging_at_the_next_strip(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = am.Predictor.load(trained / "bundle", device="cpu")
+    scene = write_scene(tmp_path / "a.tif", ground(96, 64))
+    monkeypatch.setattr(tagging, "_STRIP", 1)  # a row of windows in each strip
+    predict, calls = predictor.predict_proba, list[int]()
+
+    def edit(tiles: Any, **options: Any) -> Any:
+        calls.append(len(tiles))
+        content = scene.read_bytes()
+        scene.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        return predict(tiles, **options)
+
+    monkeypatch.setattr(predictor, "predict_proba", edit)
+    with pytest.raises(WorkError, match="`overwrite`"):
+        predictor.predict_scene(scene)
+    assert len(calls) == 1
+
+
+def test_a_change_beyond_the_first_megabyte_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    for size, edit in ((5 * 2**20, slice(3 * 2**20, 4 * 2**20)), (2**20 + 7, slice(2**20 + 6, 2**20 + 7))):
+        content = bytearray(size)
+        file.write_bytes(content)
+        watch = Watch([str(file)])
+        watch.check()
+        content[edit] = b"1" * (edit.stop - edit.start)
+        file.write_bytes(content)
+        with pytest.raises(WorkError):
+            watch.check()

@@ -1,5 +1,7 @@
 """What a plain Trainer is given: batches of own loaders, names of networks and losses, and a data module in time."""
 
+import pickle
+from collections import UserDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,23 @@ def test_batches_of_own_loaders_have_the_form_that_is_documented(missing: str) -
         with refused(option=option):
             call(model, wrong)
     assert {"val_loss", "val_f2"} <= trainer(max_epochs=1).validate(model, right)[0].keys()
+
+
+def test_batches_may_be_mappings_of_another_kind() -> None:
+    batch = UserDict(image=torch.zeros(2, 32, 32, 3, dtype=torch.uint8), target=torch.zeros(2, 2),
+                     index=torch.arange(2))  # fmt: skip
+    loader: Any = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
+    model, plain = tiny(tags=["a", "b"], size=32), trainer(max_epochs=1, num_sanity_val_steps=0)
+    plain.fit(model, loader, loader)
+    assert "val_f2" in plain.validate(model, loader)[0]
+    assert len(plain.predict(model, loader) or []) == 1
+
+
+def test_a_trainer_and_its_data_module_can_be_pickled_after_fit(demo_tiles: Path) -> None:
+    plain, data = trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=1), module(demo_tiles)
+    plain.fit(tiny(size=32), datamodule=data)
+    assert pickle.loads(pickle.dumps(plain)).current_epoch == 1
+    assert pickle.loads(pickle.dumps(data)).hparams == data.hparams
 
 
 def test_a_wrong_name_is_refused_before_the_tags_are_known() -> None:

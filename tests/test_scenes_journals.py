@@ -114,6 +114,18 @@ def test_a_map_is_not_put_under_the_changes_of_another_program(labels: Path, edi
     assert tags_in(labels) == ["water"] * 5
 
 
+def test_a_log_without_its_database_is_to_be_removed(labels: Path) -> None:
+    log = beside(labels, "-wal")
+    log.write_bytes(b"x" * 100)
+    labels.unlink()
+    with refused(file=labels, option="out", says=log), map_file(labels) as temporary:
+        write_geopackage(temporary, layer("water", 5))
+    log.unlink()
+    with map_file(labels) as temporary:
+        write_geopackage(temporary, layer("water", 5))
+    assert tags_in(labels) == ["water"] * 5
+
+
 def test_what_a_former_file_left_beside_is_removed(labels: Path) -> None:
     beside(labels, "-wal").touch()
     beside(labels, "-shm").write_bytes(bytes(32768))

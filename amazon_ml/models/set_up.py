@@ -1,5 +1,6 @@
 """Sets a network up before the other callbacks of a trainer, and checks the form of its batches."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,7 +38,7 @@ class SetUp(pl.Callback):
 
 
 def check_batch(batch: Any, needed: tuple[str, ...]) -> None:
-    """Check that a batch is a dictionary with what a step needs.
+    """Check that a batch is a dictionary, or another mapping, with what a step needs.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def check_batch(batch: Any, needed: tuple[str, ...]) -> None:
         If it is something else.
     """
     form = f"a batch is a dictionary with {', '.join(needed)} here"
-    if not isinstance(batch, dict):
+    if not isinstance(batch, Mapping):
         raise InputError(f"{form}, not {type(batch).__name__}", option="image",
                          remedy="give loaders whose batches are like those of PlanetDataModule")  # fmt: skip
     if missing := [name for name in needed if name not in batch]:

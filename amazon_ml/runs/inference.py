@@ -19,6 +19,7 @@ from amazon_ml.models.weights import load_weights
 from amazon_ml.runs.blend import check_same_tiles, stack_tables
 from amazon_ml.runs.bundle import Blended, Networks, is_bundle, without_options
 from amazon_ml.runtime.allocator import keep_freed_memory
+from amazon_ml.runtime.files import sha256_of
 from amazon_ml.runtime.progress import tracked
 
 Probabilities = npt.NDArray[np.float32]
@@ -69,8 +70,8 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
     WorkError
         If a file changed since the first network was loaded; hours of prediction may lie between two of them.
     """
-    before = [_size_and_time(file) for file in networks.weights]
-    for file, known in zip(networks.weights, before, strict=True):
+    before = {file: (_size_and_time(file), _hash(file)) for file in networks.weights[1:]}
+    for file in networks.weights:
         try:
             bands, dtype = stretch_of(networks.read), networks.read.dtype
             tagger = make_tagger(networks.model, networks.tags, networks.size, bands, dtype)
@@ -79,7 +80,9 @@ def load_taggers(networks: Networks) -> Iterator[TileTagger]:
                 raise without_options(error, networks.source) from None
             raise InputError(error.problem, file=networks.source, option=error.option, remedy=error.remedy) from None
         load_weights(file, tagger)
-        if _size_and_time(file) != known:
+        stamp, content = before.get(file, (None, None))
+        # A copy or a backup may change the time alone.
+        if file in before and _size_and_time(file) != stamp and _hash(file) != content:
             raise WorkError(f"{file} changed while the networks before it predicted; predict again")
         yield tagger.eval()
 
@@ -91,6 +94,14 @@ def _size_and_time(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_size, about.st_mtime_ns
+
+
+def _hash(file: Path) -> str | None:
+    """Hash the bytes of a file; None where it cannot be read."""
+    try:
+        return sha256_of(file)
+    except (OSError, InputError):
+        return None
 
 
 def choose_device(networks: Networks, device: str | torch.device | None = None) -> torch.device:

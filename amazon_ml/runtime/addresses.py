@@ -6,12 +6,16 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 _SECRET = re.compile(
-    "(api|access|private)[_-]?key|token|passw|passphrase|pwd|secret|credential|authorization|cookie", re.IGNORECASE
+    "(api|access|private)[_-]?key|token(?!i[sz])|passw|passphrase|pwd|secret|credential|authorization|cookie",
+    re.IGNORECASE,
 )
 #: Further names in a query, which are common words elsewhere.
 _SECRET_IN_QUERY = re.compile(r"(^|[_.-])(key|sig|signature|auth|pass|jwt)$", re.IGNORECASE)
 #: Names and values of a query, also of one in the value of another.
-_QUERY = re.compile(r"[?&;#=]\s*([^?&;#=\s]+)(?=\s*=\s*[^&;#\s])")
+_QUERY = re.compile(r"[?&;#=]\s*([^?&;#=\s]+)(?=\s*=\s*([^&;#\s]+))")
+#: Stores name the key of a file in a query.
+_KEY_OF_FILE = re.compile(r"(^|[_.-])key$", re.IGNORECASE)
+_IMAGE = (".tif", ".tiff", ".jp2", ".j2k")
 #: Scheme, user and password. A password may hold a slash: SQLAlchemy reads it up to the @.
 _USER = re.compile(r"([\w.+-]*)://([^:/?#@\s]*)(:[^@\s]*)?@")
 _PORT = re.compile(r":\d*[/?#]")
@@ -52,8 +56,13 @@ def _has_user(text: str) -> bool:
 
 
 def _has_query(text: str) -> bool:
-    names = _QUERY.findall(text)
-    return any(_SECRET.search(name) or _SECRET_IN_QUERY.search(name) for name in names)
+    for name, value in _QUERY.findall(text):
+        if _SECRET.search(name):
+            return True
+        is_file = _KEY_OF_FILE.search(name) and value.lower().endswith(_IMAGE)
+        if _SECRET_IN_QUERY.search(name) and not is_file:
+            return True
+    return False
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

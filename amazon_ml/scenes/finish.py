@@ -12,6 +12,7 @@ from amazon_ml.scenes.outputs import CELLS, existing_outputs, write_outputs
 from amazon_ml.scenes.page.scene import scene_title
 from amazon_ml.scenes.parts import PartStore
 from amazon_ml.scenes.prepare import Prepared, check_unchanged
+from amazon_ml.scenes.projecting import is_elsewhere
 from amazon_ml.scenes.result import SceneResult
 from amazon_ml.scenes.tagging import Found, decide, predict_windows
 
@@ -25,8 +26,10 @@ _CLIPPED = 0.5
 
 def finish(prepared: Prepared, out: Path | None, *, geojson: bool, overwrite: bool) -> SceneResult:
     """Tag what is not stored yet, and write the results; see `predict_scene`."""
-    if geojson and not prepared.job.mosaic.grid.crs:
-        raise InputError("a GeoJSON needs longitude and latitude, which pixel coordinates lack", option="geojson")
+    crs = prepared.job.mosaic.grid.crs
+    if geojson and (not crs or is_elsewhere(crs)):
+        lacking = "another body than the Earth lacks" if crs else "pixel coordinates lack"
+        raise InputError(f"a GeoJSON needs longitude and latitude, which {lacking}", option="geojson")
     store = prepared.store(out)
     if out is not None and not store.is_writing():  # else a call was stopped, and the results are its own
         check_free(out, overwrite)

@@ -10,7 +10,7 @@ CLOSE = "save and close it in the other program; where none has it open, open it
 
 
 def pending(path: Path) -> Path | None:
-    """Find the file beside a database that holds changes of it: a log that is not empty, or a journal in use.
+    """Find the file beside a database that may hold changes of it: a log that is not empty, or a journal in use.
 
     Parameters
     ----------
@@ -39,11 +39,16 @@ def check_closed(path: Path) -> None:
     Raises
     ------
     InputError
-        If another program has changes of it that are not in it yet.
+        If another program has changes of it that may not be in it yet, or such changes are left of a former database.
     """
-    if (beside := pending(path)) is not None:
-        raise InputError(f"another program has the file open: {beside.name} holds changes of it", file=path,
-                         option="out", remedy=f"{CLOSE}, or name another folder")  # fmt: skip
+    if (beside := pending(path)) is None:
+        return
+    if not path.exists():  # there is nothing to open, and SQLite would put it into the new file
+        raise InputError(f"{beside.name} lies there without its database", file=path, option="out",
+                         remedy=f"remove {beside}, or name another folder")  # fmt: skip
+    # A log that is written back is not empty, either, while the other program runs.
+    raise InputError(f"another program has the file open: {beside.name} may hold changes of it", file=path,
+                     option="out", remedy=f"{CLOSE}, or name another folder")  # fmt: skip
 
 
 def remove_journals(path: Path) -> None:

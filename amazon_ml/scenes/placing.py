@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from amazon_ml.errors import InputError
 from amazon_ml.scenes.grid import Grid
-from amazon_ml.scenes.projecting import project
+from amazon_ml.scenes.projecting import DEGREES, body_of, is_elsewhere, project
 from amazon_ml.scenes.sources import SceneFile
 
 #: Relative difference of two resolutions that counts as none.
@@ -22,15 +22,14 @@ SAME = 0.01
 _SHIFT = 0.01
 #: Largest number of pixels along an edge of a grid.
 _MOST = 2**31 - 1
-#: Relative difference of an edge from its length on the ground, up to which the units of a CRS count as metres there;
-#: where no UTM zone is, a larger one.
-_DISTORTED, _POLAR = 0.02, 0.1
+#: Relative difference of an edge from its length on the ground, up to which it is not worth a note; up to which the CRS
+#: is kept, since national and continental grids reach it at their borders; and the same where no UTM zone is.
+_NOTED, _DISTORTED, _POLAR = 0.02, 0.06, 0.1
+#: Projections of the whole world, which are no grid of a country or a continent.
+_OF_THE_WORLD = ("eqc", "cea")
 #: Metres of the edges that are compared.
 _EDGE = 100.0
 _WARP = "warp it to a metric CRS with gdalwarp -t_srs"
-_DEGREES = 4326
-#: What a projection says of the shape of its body.
-_BODY = ("datum", "ellps", "a", "b", "rf", "R")
 #: Points along an edge of a file that are projected to find its outline.
 _POINTS = 21
 
@@ -195,52 +194,63 @@ def _metric_crs(file: SceneFile, notes: list[str]) -> str:
     """Choose the CRS of the grid: that of the file where its units are ground distances, else the local UTM zone."""
     from rasterio.crs import CRS
 
-    crs = CRS.from_wkt(file.crs)
-    distortion = _distortion(file) if crs.is_projected else math.inf
-    if distortion <= _DISTORTED:
-        return file.crs
+    crs, name = CRS.from_wkt(file.crs), name_crs(file.crs)
     if not (crs.is_geographic or crs.is_projected):
-        problem = f"the coordinates of {name_crs(file.crs)} are neither projected nor degrees"
+        problem = f"the coordinates of {name} are neither projected nor degrees"
         raise InputError(problem, file=file.path, option="scene", remedy=f"assign the right one, or {_WARP}")
-    x, y = _outline(file, CRS.from_epsg(_DEGREES).to_wkt()).mean(axis=0)
+    if crs.is_projected and is_elsewhere(file.crs):
+        notes.append(
+            f"{name} cannot be projected to longitude and latitude: lengths and areas are taken as it gives them"
+        )
+        return file.crs
+    # The scale of Mercator's projections changes with the latitude, so none is kept, also where its scale is right.
+    kind = crs.to_dict().get("proj")
+    is_mercator = kind in ("merc", "webmerc")
+    lengths, hectares = _distortion(file) if crs.is_projected and not is_mercator else (math.inf, math.inf)
+    differ = f"lengths in {name} differ by {lengths:.1%} from those on the ground here"
+    kept = f"{differ}, and hectares by {hectares:.1%}"
+    if lengths <= (_NOTED if kind in _OF_THE_WORLD else _DISTORTED):
+        notes += [kept] if lengths > _NOTED else []
+        return file.crs
+    x, y = _outline(file, CRS.from_epsg(DEGREES).to_wkt()).mean(axis=0)
     if not (math.isfinite(x) and abs(y) <= 84):
-        if distortion <= _POLAR:
-            notes.append(f"lengths in {name_crs(file.crs)} differ by {distortion:.1%} from those on the ground here")
+        if lengths <= _POLAR:
+            notes.append(kept)
             return file.crs
         problem = "no UTM zone covers the scene"
         raise InputError(problem, file=file.path, option="scene", remedy=_WARP)
     zone = int((x + 180) % 360 // 6) + 1
     code = (32600 if y >= 0 else 32700) + zone
-    why = "degrees" if crs.is_geographic else "units that are not metres on the ground"
-    notes.append(f"the scene is warped to EPSG:{code} (UTM), since {name_crs(file.crs)} has {why}")
+    why = f"{name} has degrees" if crs.is_geographic else differ
+    if is_mercator:
+        why = f"the scale of {name} changes with the latitude"
+    notes.append(f"the scene is warped to EPSG:{code} (UTM), since {why}")
     return str(CRS.from_epsg(code).to_wkt())
 
 
-def _distortion(file: SceneFile) -> float:
-    """Give the larger relative difference of two edges of a pixel from their lengths on the ground.
+def _distortion(file: SceneFile) -> tuple[float, float]:
+    """Give the larger relative difference of two edges of a pixel from their lengths on the ground, and of its area.
 
-    It is taken at the middle of the file: of an edge along each axis of its projected CRS, against a projection that is
-    true there. The scale of Mercator's projections changes with the latitude, so theirs is infinite at any place.
+    They are taken at the middle of the file: of an edge along each axis of its projected CRS, against a projection that
+    is true there.
     """
     from rasterio.crs import CRS
 
-    about = CRS.from_wkt(file.crs).to_dict()
-    if about.get("proj") in ("merc", "webmerc"):
-        return math.inf
+    body = body_of(file.crs)
     a, b, c, d, e, f = file.transform
     x, y = a * file.width / 2 + b * file.height / 2 + c, d * file.width / 2 + e * file.height / 2 + f
     step = _EDGE / metres_per_unit(file.crs)
     corners = np.array([[x, y], [x + step, y], [x, y + step]])
-    # The ground may be that of another body than the Earth.
-    body = {name: about[name] for name in _BODY if name in about} or {"datum": "WGS84"}
     try:
         ((longitude, latitude),) = project(corners[:1], file.crs, CRS.from_dict(proj="longlat", **body).to_wkt())
         local = CRS.from_dict(proj="laea", lat_0=latitude, lon_0=longitude, units="m", **body).to_wkt()
-        edges = np.diff(project(corners, file.crs, local)[[1, 0, 2]], axis=0)
+        middle, *others = project(corners, file.crs, local)
     except ValueError:  # coordinates that its degrees do not reach
-        return 0.0
-    difference = float(np.abs(np.hypot(*edges.T) / _EDGE - 1).max())
-    return difference if math.isfinite(difference) else 0.0
+        return 0.0, 0.0
+    edges = (np.array(others) - middle) / _EDGE
+    lengths = float(np.abs(np.hypot(*edges.T) - 1).max())
+    hectares = abs(1 / abs(float(np.linalg.det(edges))) - 1)
+    return (lengths, hectares) if math.isfinite(lengths) else (0.0, 0.0)
 
 
 def _resolution(file: SceneFile, crs: str, gsd: float | None, notes: list[str]) -> tuple[float, float]:

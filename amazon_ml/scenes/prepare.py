@@ -1,6 +1,5 @@
 """Prepares a scene for tagging: the request is checked, and windows are placed on the ground."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from amazon_ml.data.readers.reader_file import describe_reader
-from amazon_ml.errors import InputError, WorkError
+from amazon_ml.errors import InputError
 from amazon_ml.models.engines import REFERENCE
 from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.inference import all_members
@@ -25,15 +24,13 @@ from amazon_ml.scenes.placing import SAME, name_crs, place_files
 from amazon_ml.scenes.sources import check_apart, describe_file, find_files
 from amazon_ml.scenes.stored import read_frame
 from amazon_ml.scenes.tagging import Job, Tagger, check_memory, rows_of_strips
+from amazon_ml.scenes.unchanged import Watch, changed
 from amazon_ml.scenes.values import choose_scaling, order_bands
-from amazon_ml.scenes.virtual import check_virtual
 
 log = logging.getLogger(__name__)
 
 #: Version of the parts; increased when the same request gives other probabilities.
-_FORMAT = 3
-#: Bytes at the start of a file that are hashed to notice another file of the same size and time.
-_HEAD = 2**20
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,8 @@ def prepare(
     notes = [*mosaic.notes, *_size_notes(windows), *notes]
     for note in notes:
         log.warning(note)
-    job = Job(tagger, networks.batch_size, mosaic, needed, scaling, windows, how.valid, inside)
+    watch = Watch(place.file.path for place in mosaic.places)
+    job = Job(tagger, networks.batch_size, mosaic, needed, scaling, windows, how.valid, inside, watch)
     rows, columns = windows.shape
     log.info(
         "%s x %s windows of %s px, every %s px, in %s", f"{rows:,}", f"{columns:,}", windows.size, windows.stride,
@@ -130,13 +128,13 @@ def check_unchanged(prepared: Prepared) -> None:
     WorkError
         If one did.
     """
+    prepared.job.watch.check()
     try:
         same = _contents(prepared.job, prepared.how) == prepared.contents
     except (OSError, InputError):
         same = False
     if not same:
-        raise WorkError("no map was written: a file of the scene, of `aoi` or of the networks changed while the scene "
-                        "was tagged; tag it again with `overwrite`, which removes what was tagged")  # fmt: skip
+        raise changed()
 
 
 def _files_of(how: SceneConfig) -> list[Path]:
@@ -181,7 +179,7 @@ def _size_notes(windows: Windows) -> list[str]:
 def _contents(job: Job, how: SceneConfig) -> dict[str, Any]:
     """Identify what the files hold: those of the scene, the area of interest, and the networks."""
     return {
-        "files": [_identity(place.file.path) for place in job.mosaic.places],
+        "files": [job.watch.identity(place.file.path) for place in job.mosaic.places],
         "aoi": how.aoi and sha256_of(Path(how.aoi)),
         "bundle": made_of(job.tagger.bundle),
     }
@@ -200,19 +198,3 @@ def _request(job: Job, how: SceneConfig, contents: dict[str, Any]) -> str:
         "bundle": contents["bundle"], "tags": tagger.tags, "strips": rows_of_strips(job),
         "views": [[one.model.tta, one.size] for one in all_members(tagger.bundle.networks)],
     })  # fmt: skip
-
-
-def _identity(path: str) -> list[object]:
-    """Identify a file by size, time and its first bytes; to hash a whole scene would take as long as to read it.
-
-    A VRT is identified by the files that it reads, too.
-    """
-    file = Path(path)
-    if not file.is_file():  # an address in a network
-        return [path]
-    about = file.stat()
-    with file.open("rb") as stream:
-        own = [about.st_size, about.st_mtime_ns, hashlib.sha256(stream.read(_HEAD)).hexdigest()]
-    if file.suffix.lower() != ".vrt":
-        return own
-    return [*own, [_identity(str(source)) for source in check_virtual(file)]]

@@ -34,6 +34,12 @@ _HEAD = 2**14
 _COLOURS = {"red": "r", "green": "g", "blue": "b", "nir": "n", "alpha": ALPHA}
 #: Colour interpretations whose values are not the brightness of a band.
 _FOREIGN = {"palette", "hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr"}
+#: Ways to a file that needs a secret, without one in its address.
+_SECRETS = (
+    "set the secret in the environment: for s3://... the variables of AWS, for /vsiaz/... AZURE_STORAGE_ACCOUNT and "
+    "AZURE_STORAGE_SAS_TOKEN, for https://... GDAL_HTTP_USERPWD; for the Planetary Computer, GDAL signs "
+    "/vsicurl?pc_url_signing=yes&pc_collection=NAME&url=https://..."
+)
 _TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 #: How a file says which pixels are valid.
@@ -111,8 +117,7 @@ def find_files(named: Sequence[str | Path], *, allow_remote: bool = False) -> li
                 raise InputError(problem, option="scene", remedy="download it, or allow it with `allow_remote`")
             if has_secret(name):
                 problem = "results store the addresses of a scene, so these must not hold a secret"
-                remedy = "set GDAL's variables for it in the environment, such as GDAL_HTTP_USERPWD"
-                raise InputError(problem, option="scene", remedy=remedy)
+                raise InputError(problem, option="scene", remedy=_SECRETS)
             found.append(name)
             continue
         path = Path(name).expanduser()

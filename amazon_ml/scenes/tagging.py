@@ -24,6 +24,7 @@ from amazon_ml.scenes.parts import Part, PartStore, part_file
 from amazon_ml.scenes.picture import colours, empty_picture, picture_factor, picture_rows, picture_size, shrink
 from amazon_ml.scenes.placing import Mosaic
 from amazon_ml.scenes.strips import MosaicReader, Needed, Strip, read_ahead, read_strips
+from amazon_ml.scenes.unchanged import Watch
 from amazon_ml.scenes.values import Scaling
 
 #: Bytes of a strip that several rows of windows share, and the largest number of bytes of a strip.
@@ -87,6 +88,8 @@ class Job:
         Least share of valid pixels of a window that gets probabilities.
     inside
         Share of each cell inside the area of interest; cells with 0 get no probabilities.
+    watch
+        Notices files that change.
     """
 
     tagger: Tagger
@@ -97,6 +100,7 @@ class Job:
     windows: Windows
     least: float
     inside: npt.NDArray[np.float32]
+    watch: Watch
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ def predict_strips(
     ------
     InputError
         If strips are left, and all are computed elsewhere: they were removed after they were listed.
+    WorkError
+        If a file that a strip shows changed since the scene was prepared.
     """
     predictor = job.tagger.predictor
     if predictor is None:
@@ -208,6 +214,7 @@ def predict_strips(
     strips = read_ahead(_look(job, todo))
     with closing(strips), counted(total, done, "tagging, rows of windows") as advance:
         for (number, part), (strip, picture, seen) in zip(todo, strips, strict=True):
+            job.watch.check(_files_in(job, part))  # hours would be lost if only the end noticed
             found = Part(*_predict_strip(job, predictor, part, strip), picture, seen)
             store.write(number, found)
             yield part, found
@@ -221,6 +228,12 @@ def _look(
     with closing(read_strips_of(job, strips)) as read:
         for (_, part), strip in zip(strips, read, strict=True):
             yield strip, _picture(job, part, strip), _extremes(strip)
+
+
+def _files_in(job: Job, part: slice) -> list[str]:
+    """List the files that lie in some rows of windows."""
+    top, end = job.windows.span(part.start, part.stop)
+    return [place.file.path for place in job.mosaic.places if place.row < end and place.row + place.height > top]
 
 
 def _gone(store: PartStore, numbers: Sequence[int]) -> InputError:

@@ -207,7 +207,12 @@ def begin_next_epochs(trainer: Any) -> None:
     trainer
         The trainer, before it reads its checkpoint.
     """
-    trainer.fit_loop._iteration_based_training = lambda: False  # then as with a number of epochs
+    trainer.fit_loop._iteration_based_training = _by_epochs
+
+
+def _by_epochs() -> bool:
+    """Say that training does not count steps; a lambda could not be pickled with the trainer."""
+    return False
 
 
 def tile_loader(
