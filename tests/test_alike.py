@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import TINY
 from made_tiles import Pixels, values, write_png, write_tif
-from refused import command_refused, refused
+from refused import command_refused, holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -136,6 +136,48 @@ def test_one_file_of_another_kind_is_found_where_it_is_never_trained_on(
     odd(tmp_path / "img" / "t15.tif")
     with refused(file=tmp_path / "img" / "t15.tif", says="test split"):
         PlanetDataModule(tmp_path, **options).prepare_data()
+
+
+@pytest.fixture
+def with_untagged(tmp_path: Path) -> Path:
+    """Tagged TIFs, and four untagged ones in a folder of their own."""
+    rows = ["image_name,tags"]
+    for tile in range(24):
+        write_tif(tmp_path / "set" / ("img" if tile < 20 else "test-tif-v2") / f"t{tile}.tif", values(tile))
+        rows += [f"t{tile},{'forest' if tile % 2 else 'river lake'}"] if tile < 20 else []
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_untagged_tiles_of_another_type_end_only_a_run_that_predicts_them(
+    with_untagged: Path, tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    odd = [with_untagged / "test-tif-v2" / f"t{tile}.tif" for tile in (21, 23)[:count]]
+    for path in odd:
+        write_tif(path, values(0, 4, "float32"))
+    data = PlanetDataModule(with_untagged, size=24, num_workers=0, bands="rgbn", n_folds=2)
+    data.prepare_data()
+    warned = [record.getMessage() for record in caplog.records if record.name.endswith("alike")]
+    assert len(warned) == 1 and all(str(path) in warned[0] for path in odd)
+    data.setup()
+    assert len(data.train_dataloader()) > 0
+    with refused(file=None if count > 1 else odd[0], says=odd if count > 1 else "float32") as raised:
+        data.prepare_data(predicts=True)
+    assert "exclude" not in str(raised.value) and "cannot be read" not in str(raised.value)
+    assert count == 1 or holds(raised.value.problem, 2, 4)
+    said = command_refused(capsys, "train", "--run", tmp_path / "run", "--data.root", with_untagged, *TINY,
+                           "--data.bands=rgbn", "--data.n_folds=2")  # fmt: skip
+    assert str(odd[0]) in said and "exclude" not in said
+
+
+def test_damaged_untagged_tiles_are_not_to_be_excluded(with_untagged: Path) -> None:
+    path = with_untagged / "test-tif-v2" / "t21.tif"
+    CHANGES["cut short"](path)
+    with refused(says=path) as raised:
+        PlanetDataModule(with_untagged, size=24, num_workers=0, bands="rgbn", n_folds=2).prepare_data()
+    assert "or exclude" not in str(raised.value) and "write_exclude" not in str(raised.value)
 
 
 def test_tiles_of_several_sizes_are_read_as_before(root: Path) -> None:

@@ -178,7 +178,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         else:
             refusable.enter_context(_removed_where_refused(run))
         with nullcontext() if begun else made_by_run(run.folds, run.bands):
-            data.prepare_data()
+            data.prepare_data(predicts=True)
         catalog = data.catalog
         for path in (run.folds, run.bands):  # a user may write them before training
             check_recorded(path) if begun else adopt(path)
