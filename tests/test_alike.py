@@ -247,6 +247,10 @@ def test_a_small_validation_split_is_refused_before_the_run_is_written(
     assert "9 tiles" in said and "n_folds" not in said
     assert not run.exists()
     table.write_text(whole)
+    said = command_refused(capsys, *train(root, run), "--data.max_samples=12")  # draws tiles of both splits
+    assert holds(said, 12, "--data.max_samples", 10) and "add tiles" not in said
+    assert not run.exists()
+    table.write_text(whole)
     assert main(list(map(str, train(root, run)))) == 0
 
 
