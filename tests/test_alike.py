@@ -301,6 +301,26 @@ def test_a_column_of_splits_that_no_option_names_is_not_silent(
     assert not warned()
 
 
+@pytest.mark.parametrize(
+    ("second", "unused"), [("test", True), ("train", False), ("other", False), (None, False)],
+)  # fmt: skip
+def test_the_splits_of_several_tables_are_counted_together(
+    root: Path, second: str | None, unused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table for each split has one word in all of its rows."""
+    rows = pd.read_csv(root / "labels.csv")[["patch_id", "labels"]]
+    (root / "labels.csv").unlink()
+    tables = [root / "l_a.csv", root / "l_b.csv"]
+    rows[:18].assign(split="train").to_csv(tables[0], index=False)
+    (rows[18:].assign(split=second) if second else rows[18:]).to_csv(tables[1], index=False)
+    options = {name: value for name, value in BANDS.items() if name != "split_column"}
+    config = ReadingConfig(**options, labels_file=list(map(str, tables)))
+    assert len(read_catalog(root, config).labelled) == 26
+    warned = [record.getMessage() for record in caplog.records if "data.split_column" in record.getMessage()]
+    assert len(warned) == unused and not any("trained" in text for text in warned)
+    assert any(finding.kind == "unused_splits" for finding in check(root, config).findings) == unused
+
+
 @pytest.mark.parametrize("name", ["B02", "B05"])
 @pytest.mark.parametrize("tile", [0, 5, 23])
 def test_a_missing_file_of_a_band_is_named_with_its_path(root: Path, tile: int, name: str) -> None:
