@@ -41,7 +41,7 @@ from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
 from amazon_ml.data.taught import Taught, list_untagged, mixed_targets, read_taught
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, NotSetUpError
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import AnyPath, build, to_plain
 
@@ -294,7 +294,7 @@ class PlanetDataModule(pl.LightningDataModule):
         def __getattr__(self, name: str) -> Any:
             """Name the remedy for what `setup` makes."""
             if name in ("train_rows", "valid_rows", "read"):
-                raise InputError(f"`{name}` is there after `setup` only", option=name, remedy="call setup('fit') first")
+                raise NotSetUpError(f"`{name}` is there after `setup`", option=name, remedy="call setup('fit') first")
             return object.__getattribute__(self, name)  # the error of a property, or of a name that there is not
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
