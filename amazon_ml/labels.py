@@ -169,17 +169,18 @@ class TagSet:
         Raises
         ------
         InputError
-            For another shape, values other than 0 and 1, or named columns in another order.
+            For another shape, values other than 0 and 1, or a column of a tag at the place of another one.
         """
         return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in self._hot(encoded)]
 
     def _hot(self, encoded: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Check a multi-hot array: its shape, its values, and the names of its columns where it has names."""
-        names = [name for name in getattr(encoded, "columns", ()) if isinstance(name, str)]
-        if names and names != list(self.names):
+        columns = list(getattr(encoded, "columns", ()))
+        # Columns of other names, such as p_road, follow the order of the tags as those of an array do.
+        if any(name in self.names and self.names[at : at + 1] != (name,) for at, name in enumerate(columns)):
             raise InputError(
-                f"the columns are {listed(names)}, but the tags are {listed(self.names)}", option="encoded",
-                remedy="put the columns into the order of the tags",
+                f"the columns are {listed(columns)}, but the tags are {listed(self.names)}", option="encoded",
+                remedy="take the columns of the tags alone, in the order of the tags",
             )  # fmt: skip
         array = np.asarray(encoded)
         if array.ndim != 2 or array.shape[1] != len(self):

@@ -140,7 +140,13 @@ def test_columns_of_tags_in_another_order_are_refused() -> None:
     for call in (tags.decode, tags.logic_faults):
         with refused(option="encoded", says="a"):
             call(frame)
+        with refused(option="encoded", says=["image_name", "b"]):
+            call(frame.assign(image_name="x")[["image_name", "a", "b"]])
+        with refused(option="encoded", says="b"):
+            call(frame.set_axis(["b", "x"], axis=1))
     assert tags.decode(frame[["a", "b"]]) == ["b"]
+    for names in (["p_a", "p_b"], ["a", 1], [0, 1]):  # other names, in the order of the tags
+        assert tags.decode(frame.set_axis(names, axis=1)) == ["a"]
 
 
 def test_error_calls_rows_as_it_is_told() -> None:
