@@ -68,6 +68,10 @@ def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> Inpu
     return kind(problem, **fields)
 
 
+class NotSetUpError(InputError, AttributeError):
+    """What is asked for is made later: an attribute that is not there, for ``hasattr`` and ``getattr``, too."""
+
+
 def check_least(option: str, value: float | None, least: float, remedy: str = "") -> None:
     """Check that the number of an option is large enough; None passes.
 

@@ -9,6 +9,7 @@ import itertools
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from amazon_ml.errors import InputError, listed
 
 MultiHot = npt.NDArray[np.uint8]
+_Item = TypeVar("_Item")
 
 #: Largest number of tags of a list, ten times that of the largest sets of satellite tiles; with more, a column of
 #: names or notes was probably read as tags.
@@ -91,7 +93,7 @@ class TagSet:
         return len(self.names)
 
     def encode(
-        self, tag_strings: Sequence[str], *, separator: str | None = None, rows: Sequence[str] | None = None
+        self, tag_strings: Iterable[str], *, separator: str | None = None, rows: Iterable[str] | None = None
     ) -> MultiHot:
         """Convert tag strings to a multi-hot array.
 
@@ -117,34 +119,34 @@ class TagSet:
             If tags are not in the list, with their number, rows and nearest tags; or if this is not one string for each
             tile.
         """
-        _check_rows("tag_strings", tag_strings, rows)
-        for row, tags in enumerate(tag_strings):
+        strings, places = _listed("tag_strings", tag_strings, rows)
+        for row, tags in enumerate(strings):
             if not isinstance(tags, str):
                 many = isinstance(tags, list | tuple)
                 raise InputError(
-                    f"{_place(row, rows)}: {tags!r} is not a string of tags", option="tag_strings",
+                    f"{places[row]}: {tags!r} is not a string of tags", option="tag_strings",
                     remedy="give lists of tags to `encode_split`" if many
                     else "write '' for a tile without tags; pandas reads an empty cell so with keep_default_na=False",
                 )  # fmt: skip
-        return self.encode_split([split_tags(tags, separator) for tags in tag_strings], rows=rows)
+        return self.encode_split([split_tags(tags, separator) for tags in strings], rows=places)
 
-    def encode_split(self, tag_lists: Sequence[Sequence[str]], *, rows: Sequence[str] | None = None) -> MultiHot:
+    def encode_split(self, tag_lists: Iterable[Iterable[str]], *, rows: Iterable[str] | None = None) -> MultiHot:
         """Convert the tags of each tile to a multi-hot array, as `encode` does with strings of tags."""
-        _check_rows("tag_lists", tag_lists, rows)
+        lists, places = _listed("tag_lists", tag_lists, rows)
         column = {name: i for i, name in enumerate(self.names)}
-        encoded = np.zeros((len(tag_lists), len(self)), dtype=np.uint8)
+        encoded = np.zeros((len(lists), len(self)), dtype=np.uint8)
         unknown: list[tuple[str, str]] = []
-        for row, tags in enumerate(tag_lists):
+        for row, tags in enumerate(lists):
             if isinstance(tags, str) or not isinstance(tags, Iterable):
-                raise InputError(f"{_place(row, rows)}: {tags!r} is not a list of tags", option="tag_lists",
+                raise InputError(f"{places[row]}: {tags!r} is not a list of tags", option="tag_lists",
                                  remedy="give strings of tags to `encode`")  # fmt: skip
             for tag in tags:
                 if not isinstance(tag, str):
-                    raise InputError(f"{_place(row, rows)}: {tag!r} is not a tag", option="tag_lists")
+                    raise InputError(f"{places[row]}: {tag!r} is not a tag", option="tag_lists")
                 if tag in column:
                     encoded[row, column[tag]] = 1
                 else:
-                    unknown.append((_place(row, rows), tag))
+                    unknown.append((places[row], tag))
         if unknown:
             raise InputError(self.describe_unknown(unknown))
         return encoded
@@ -167,17 +169,18 @@ class TagSet:
         Raises
         ------
         InputError
-            For another shape, values other than 0 and 1, or named columns in another order.
+            For another shape, values other than 0 and 1, or a column of a tag at the place of another one.
         """
         return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in self._hot(encoded)]
 
     def _hot(self, encoded: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Check a multi-hot array: its shape, its values, and the names of its columns where it has names."""
-        names = [name for name in getattr(encoded, "columns", ()) if isinstance(name, str)]
-        if names and names != list(self.names):
+        columns = list(getattr(encoded, "columns", ()))
+        # Columns of other names, such as p_road, follow the order of the tags as those of an array do.
+        if any(name in self.names and self.names[at : at + 1] != (name,) for at, name in enumerate(columns)):
             raise InputError(
-                f"the columns are {listed(names)}, but the tags are {listed(self.names)}", option="encoded",
-                remedy="put the columns into the order of the tags",
+                f"the columns are {listed(columns)}, but the tags are {listed(self.names)}", option="encoded",
+                remedy="take the columns of the tags alone, in the order of the tags",
             )  # fmt: skip
         array = np.asarray(encoded)
         if array.ndim != 2 or array.shape[1] != len(self):
@@ -250,17 +253,19 @@ class TagSet:
         return f"{noun}: {shown}{more}. Known tags: {', '.join(self.names)}"
 
 
-def _check_rows(option: str, tags: Sequence[object], rows: Sequence[str] | None) -> None:
-    """Check that there is something for each tile: neither one string for all, nor a table."""
-    if isinstance(tags, str | bytes) or getattr(tags, "ndim", 1) != 1:
+def _listed(option: str, tags: Iterable[_Item], rows: Iterable[str] | None) -> tuple[list[_Item], list[str]]:
+    """List the items once, since a generator gives them only once, and name their rows.
+
+    One string for all tiles, and a table, are no items for each tile.
+    """
+    if isinstance(tags, str | bytes) or not isinstance(tags, Iterable) or getattr(tags, "ndim", 1) != 1:
         given = repr(tags) if isinstance(tags, str | bytes) else f"a {type(tags).__name__}"
         raise InputError(f"expected a list with an item for each tile, got {given}", option=option)
-    if rows is not None and len(rows) != len(tags):
-        raise InputError(f"there are {len(rows)} names of rows for {len(tags)} tiles", option="rows")
-
-
-def _place(row: int, rows: Sequence[str] | None) -> str:
-    return str(rows[row]) if rows is not None else f"row {row + 1}"
+    items = list(tags)
+    places = [f"row {row}" for row in range(1, len(items) + 1)] if rows is None else list(map(str, rows))
+    if len(places) != len(items):
+        raise InputError(f"there are {len(places)} names of rows for {len(items)} tiles", option="rows")
+    return items, places
 
 
 def check_tags(names: Collection[str]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import TINY
 from made_tiles import Pixels, values, write_png, write_tif
-from refused import command_refused, refused
+from refused import command_refused, holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import read_catalog
@@ -138,6 +138,48 @@ def test_one_file_of_another_kind_is_found_where_it_is_never_trained_on(
         PlanetDataModule(tmp_path, **options).prepare_data()
 
 
+@pytest.fixture
+def with_untagged(tmp_path: Path) -> Path:
+    """Tagged TIFs, and four untagged ones in a folder of their own."""
+    rows = ["image_name,tags"]
+    for tile in range(24):
+        write_tif(tmp_path / "set" / ("img" if tile < 20 else "test-tif-v2") / f"t{tile}.tif", values(tile))
+        rows += [f"t{tile},{'forest' if tile % 2 else 'river lake'}"] if tile < 20 else []
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_untagged_tiles_of_another_type_end_only_a_run_that_predicts_them(
+    with_untagged: Path, tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    odd = [with_untagged / "test-tif-v2" / f"t{tile}.tif" for tile in (21, 23)[:count]]
+    for path in odd:
+        write_tif(path, values(0, 4, "float32"))
+    data = PlanetDataModule(with_untagged, size=24, num_workers=0, bands="rgbn", n_folds=2)
+    data.prepare_data()
+    warned = [record.getMessage() for record in caplog.records if record.name.endswith("alike")]
+    assert len(warned) == 1 and all(str(path) in warned[0] for path in odd)
+    data.setup()
+    assert len(data.train_dataloader()) > 0
+    with refused(file=None if count > 1 else odd[0], says=odd if count > 1 else "float32") as raised:
+        data.prepare_data(predicts=True)
+    assert "exclude" not in str(raised.value) and "cannot be read" not in str(raised.value)
+    assert count == 1 or holds(raised.value.problem, 2, 4)
+    said = command_refused(capsys, "train", "--run", tmp_path / "run", "--data.root", with_untagged, *TINY,
+                           "--data.bands=rgbn", "--data.n_folds=2")  # fmt: skip
+    assert str(odd[0]) in said and "exclude" not in said
+
+
+def test_damaged_untagged_tiles_are_not_to_be_excluded(with_untagged: Path) -> None:
+    path = with_untagged / "test-tif-v2" / "t21.tif"
+    CHANGES["cut short"](path)
+    with refused(says=path) as raised:
+        PlanetDataModule(with_untagged, size=24, num_workers=0, bands="rgbn", n_folds=2).prepare_data()
+    assert "or exclude" not in str(raised.value) and "write_exclude" not in str(raised.value)
+
+
 def test_tiles_of_several_sizes_are_read_as_before(root: Path) -> None:
     """Edges are whole pixels, so that a coarse band may be up to one of its pixels longer or shorter."""
     for tile, (fine, coarse) in {2: (16, 8), 3: (17, 9), 4: (23, 11), 23: (32, 16), 24: (13, 7)}.items():
@@ -205,6 +247,10 @@ def test_a_small_validation_split_is_refused_before_the_run_is_written(
     assert "9 tiles" in said and "n_folds" not in said
     assert not run.exists()
     table.write_text(whole)
+    said = command_refused(capsys, *train(root, run), "--data.max_samples=12")  # draws tiles of both splits
+    assert holds(said, 12, "--data.max_samples", 10) and "add tiles" not in said
+    assert not run.exists()
+    table.write_text(whole)
     assert main(list(map(str, train(root, run)))) == 0
 
 
@@ -253,6 +299,26 @@ def test_a_column_of_splits_that_no_option_names_is_not_silent(
     assert not warned()
     table.write_text(re.sub(",(train|validation|other)\n", ",train\n", table.read_text()))
     assert not warned()
+
+
+@pytest.mark.parametrize(
+    ("second", "unused"), [("test", True), ("train", False), ("other", False), (None, False)],
+)  # fmt: skip
+def test_the_splits_of_several_tables_are_counted_together(
+    root: Path, second: str | None, unused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table for each split has one word in all of its rows."""
+    rows = pd.read_csv(root / "labels.csv")[["patch_id", "labels"]]
+    (root / "labels.csv").unlink()
+    tables = [root / "l_a.csv", root / "l_b.csv"]
+    rows[:18].assign(split="train").to_csv(tables[0], index=False)
+    (rows[18:].assign(split=second) if second else rows[18:]).to_csv(tables[1], index=False)
+    options = {name: value for name, value in BANDS.items() if name != "split_column"}
+    config = ReadingConfig(**options, labels_file=list(map(str, tables)))
+    assert len(read_catalog(root, config).labelled) == 26
+    warned = [record.getMessage() for record in caplog.records if "data.split_column" in record.getMessage()]
+    assert len(warned) == unused and not any("trained" in text for text in warned)
+    assert any(finding.kind == "unused_splits" for finding in check(root, config).findings) == unused
 
 
 @pytest.mark.parametrize("name", ["B02", "B05"])

@@ -1,5 +1,6 @@
 import math
 import os
+import pickle
 import shutil
 import threading
 import time
@@ -441,6 +442,20 @@ def test_a_packed_store_gives_the_batches_that_the_files_give(root: Path, folds_
         assert same(epoch_of(files.train_dataloader(), epoch), epoch_of(store.train_dataloader(), epoch))
     assert same(list(files.val_dataloader()), list(store.val_dataloader()))
     assert same(list(files.predict_dataloader()), list(store.predict_dataloader()))
+
+
+@pytest.mark.parametrize("name", ["read", "train_rows", "valid_rows", "stretch"])
+def test_what_setup_makes_is_no_attribute_before(root: Path, name: str) -> None:
+    data = PlanetDataModule(root, size=SIZE)
+    assert not hasattr(data, name) and getattr(data, name, None) is None
+    with pytest.raises(AttributeError, match="setup"):
+        getattr(data, name)
+    with pytest.raises(InputError, match="setup") as raised:
+        getattr(data, name)
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert isinstance(again, InputError) and str(again) == str(raised.value) and again.option == raised.value.option
+    data.setup()
+    assert hasattr(data, name)
 
 
 def test_the_store_in_the_folder_is_used_without_being_named(root: Path, folds_file: Path, tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ def test_constraints_are_made_of_a_tag_list() -> None:
         LabelConstraints.of(["a", "b"])  # type: ignore[arg-type]
     numbered = LabelConstraints([np.int64(0), 1])  # type: ignore[arg-type]
     assert numbered == LabelConstraints((0, 1)) and hash(numbered)
+    given: list[Any] = [np.array([0, 1]), range(2), iter([0, 1])]
+    for columns in given:
+        assert LabelConstraints(columns) == LabelConstraints((0, 1))
 
 
 def test_two_tags_that_exclude_each_other_may_both_be_answered() -> None:

@@ -1,5 +1,7 @@
 import re
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
+from amazon_ml.decisions.crossfit import cross_predict
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
+from amazon_ml.decisions.label_errors import contradictions
+from amazon_ml.decisions.macro_micro import half_scores, paper_metrics
+from amazon_ml.decisions.paired import log_loss_per_tile, paired, paired_per_tag
+from amazon_ml.decisions.per_tag import average_precision, confusions, fbeta_by_threshold, score_per_tag
+from amazon_ml.decisions.stacking import stack
 from amazon_ml.decisions.threshold_rules import FixedThreshold, ShrunkThresholds
 
 MultiHot = npt.NDArray[np.uint8]
@@ -80,10 +88,36 @@ def test_tables_with_the_same_names_in_another_order_are_refused() -> None:
         for call in (fbeta_score, FixedThreshold().fit, ShrunkThresholds().fit):
             with pytest.raises(ValueError, match=r"'[bx]'"):
                 call(other, true)
+    rule = FixedThreshold().fit(true, true)
+    with pytest.raises(ValueError, match="'x'"):
+        rule.score(true, true.loc[["y", "x"]])
+    with pytest.raises(ValueError, match="'a'"):
+        rule.score(true, true[["b", "a"]])
+    assert rule.score(true, true) == rule.score(true, true.to_numpy()) == 1.0
     named = true.set_axis(["x1", "y1"], axis=0)  # rows of other names are a matter of the caller
     assert fbeta_score(true, named) == fbeta_score(true, true.to_numpy()) == 1.0
     numbered = true.reset_index(drop=True)
     assert fbeta_score(numbered, numbered.iloc[::-1].iloc[::-1]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        average_precision, confusions, contradictions, half_scores, log_loss_per_tile, paired, stack,
+        lambda one, other: cross_predict(FixedThreshold(), one, other, parts=2),
+        lambda one, other: paired_per_tag(one, one, other),
+        lambda one, other: paired_per_tag(one, other, one),
+        lambda one, other: paper_metrics(one, one, other),
+        lambda one, other: paper_metrics(one, other, one),
+        score_per_tag,
+        lambda one, other: fbeta_by_threshold(one, other, [0.5]),
+    ],
+)  # fmt: skip
+def test_no_two_tables_are_compared_cell_by_cell_in_another_order(call: Callable[[Any, Any], object]) -> None:
+    one = pd.DataFrame([[1, 0], [0, 1], [1, 1]], columns=["a", "b"], index=["x", "y", "z"])
+    for other in (one[["b", "a"]], one.loc[["y", "x", "z"]]):
+        with pytest.raises(ValueError, match=r"'[ax]'"):
+            call(one, other)
 
 
 @settings(max_examples=50)

@@ -104,7 +104,23 @@ def test_one_string_or_a_table_is_no_list_of_strings() -> None:
         tags.encode(pd.DataFrame({"a": ["a"]}))  # type: ignore[arg-type]  # its columns would count as tiles
     with refused(option="rows", says=[1, 2]):
         tags.encode(["a", "b"], rows=["one"])
-    assert tags.encode(pd.Series(["a", ""])).tolist() == [[1, 0], [0, 0]]  # type: ignore[arg-type]
+    assert tags.encode(pd.Series(["a", ""])).tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "once", [lambda items: (item for item in items), lambda items: map(str, items), lambda items: dict(
+        enumerate(items)).values()], ids=["generator", "map", "view"],
+)  # fmt: skip
+def test_what_can_be_read_only_once_is_encoded_whole(once: Any) -> None:
+    tags = TagSet(("a", "b"))
+    assert tags.encode(once(["a", "b a", ""])).tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert tags.encode_split(split_tags(each) for each in once(["a", "b a"])).tolist() == [[1, 0], [1, 1]]
+    with refused(says=["tile_2", "'c'"]):
+        tags.encode(once(["a", "c"]), rows=once(["tile_1", "tile_2"]))
+    with refused(says=["y", "'c'"]):  # the rows of a series are counted, not looked up in its index
+        tags.encode(["a", "c"], rows=pd.Series(["x", "y"], index=[7, 8]))
+    with refused(option="tag_strings", says="NoneType"):
+        tags.encode(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("values", [[[0.0, 1.0], [0.1, 1.0]], [[0, 1], [2, 0]], [[0.0, 1.0], [float("nan"), 1.0]]])
@@ -124,7 +140,13 @@ def test_columns_of_tags_in_another_order_are_refused() -> None:
     for call in (tags.decode, tags.logic_faults):
         with refused(option="encoded", says="a"):
             call(frame)
+        with refused(option="encoded", says=["image_name", "b"]):
+            call(frame.assign(image_name="x")[["image_name", "a", "b"]])
+        with refused(option="encoded", says="b"):
+            call(frame.set_axis(["b", "x"], axis=1))
     assert tags.decode(frame[["a", "b"]]) == ["b"]
+    for names in (["p_a", "p_b"], ["a", 1], [0, 1]):  # other names, in the order of the tags
+        assert tags.decode(frame.set_axis(names, axis=1)) == ["a"]
 
 
 def test_error_calls_rows_as_it_is_told() -> None:

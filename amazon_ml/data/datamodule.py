@@ -41,7 +41,7 @@ from amazon_ml.data.soft_labels import soft_targets
 from amazon_ml.data.store.pack import default_store
 from amazon_ml.data.store.packed import PackedStore, check_pixels, check_unchanged, open_store
 from amazon_ml.data.taught import Taught, list_untagged, mixed_targets, read_taught
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, NotSetUpError
 from amazon_ml.runtime import distributed
 from amazon_ml.settings import AnyPath, build, to_plain
 
@@ -178,8 +178,8 @@ class PlanetDataModule(pl.LightningDataModule):
         folder = None if self.config.untagged is None else Path(self.config.untagged)
         return list_untagged(self.catalog, folder, self.read, self.config.max_samples)
 
-    def prepare_data(self) -> None:
-        """Check for damaged tiles, and write the requested files; Lightning calls this in one process only."""
+    def prepare_data(self, *, predicts: bool = False) -> None:
+        """Check the tiles, with `predicts` untagged ones, too, and write the files; called in one process only."""
         hp = self.hparams
         shapes, catalog = None, self.catalog
         if self.store is None:
@@ -190,7 +190,8 @@ class PlanetDataModule(pl.LightningDataModule):
         if bands is not None and not Path(bands).exists():
             write_reader(Path(bands), self._fit_reader())
         if shapes is not None:
-            check_alike(shapes, self._own_reader if bands is None else read_reader(Path(bands)), catalog)
+            reader = self._own_reader if bands is None else read_reader(Path(bands))
+            check_alike(shapes, reader, catalog, predicts=predicts)
 
     def setup(self, stage: str | None = None) -> None:
         """Split the tiles into training and held-out tiles; every process makes the same split."""
@@ -293,7 +294,7 @@ class PlanetDataModule(pl.LightningDataModule):
         def __getattr__(self, name: str) -> Any:
             """Name the remedy for what `setup` makes."""
             if name in ("train_rows", "valid_rows", "read"):
-                raise InputError(f"`{name}` is there after `setup` only", option=name, remedy="call setup('fit') first")
+                raise NotSetUpError(f"`{name}` is there after `setup`", option=name, remedy="call setup('fit') first")
             return object.__getattribute__(self, name)  # the error of a property, or of a name that there is not
 
     def _labelled(self, rows: np.ndarray, targets: np.ndarray, augmentation: Augmentation | None = None) -> TileDataset:
@@ -314,7 +315,7 @@ class PlanetDataModule(pl.LightningDataModule):
         config, tagged = self.config, self.catalog.labelled.iloc[rows]
         targets = mixed_targets(
             self.soft_targets[rows], tagged["image_name"], self.taught.tagged, config.teacher_weight
-        )  # fmt: skip
+        )
         source = self._source(tagged, labelled=True)
         if not config.untagged_share:
             return TileDataset(source, targets, self.augmentation), 0
@@ -362,9 +363,8 @@ class PlanetDataModule(pl.LightningDataModule):
     @cached_property
     def _own_folds(self) -> npt.NDArray[np.integer]:
         hp = self.hparams
-        folds: npt.NDArray[np.integer] = fold_catalog(self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])[
-            "fold"
-        ].to_numpy()
+        table = fold_catalog(self.catalog, hp["fold_by"], hp["n_folds"], hp["seed"])
+        folds: npt.NDArray[np.integer] = table["fold"].to_numpy()
         return folds
 
     @cached_property

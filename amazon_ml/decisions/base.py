@@ -89,8 +89,9 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     def score(self, p: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Compute the mean F-beta over tiles, in 0..1, of the tags predicted from `p` and the true tags `y`.
 
-        Beta is the parameter of the rule.
+        Beta is the parameter of the rule. Tables with the same names in another order are a ValueError, as in `fit`.
         """
+        check_same_order(p, y)
         return fbeta_score(y, self.predict(p), self.beta)
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Rules on combinations of tags, by column: tags that exclude all others, and groups with exactly one tag per tile."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -39,10 +39,13 @@ class LabelConstraints:
     alone: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, columns in asdict(self).items():
-            if not isinstance(columns, tuple | list) or not all(map(_is_column, columns)):
+        for name in ("exactly_one", "alone"):
+            given = getattr(self, name)
+            # Columns come in an array or a range, too; the letters of a text are none.
+            columns = None if isinstance(given, str | bytes) or not isinstance(given, Iterable) else list(given)
+            if columns is None or not all(map(_is_column, columns)):
                 raise InputError(
-                    f"`{name}` is {columns!r}: expected columns, counted from 0", option=name,
+                    f"`{name}` is {given!r}: expected columns, counted from 0", option=name,
                     remedy="name tags in a `TagSet`, and make the constraints with `LabelConstraints.of`",
                 )  # fmt: skip
             object.__setattr__(self, name, tuple(map(int, columns)))

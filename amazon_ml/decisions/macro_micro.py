@@ -13,7 +13,7 @@ from typing import TypedDict, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
+from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_same_order
 from amazon_ml.decisions.paired import Difference, log_loss_per_tile, verdict_of
 from amazon_ml.decisions.per_tag import average_precision
 
@@ -205,6 +205,8 @@ def half_scores(targets: npt.ArrayLike, p: npt.ArrayLike) -> dict[str, float]:
 
 
 def _checked(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Bools, Floats, Bools]:
+    check_same_order(targets, p)
+    check_same_order(targets, predicted)
     true, values, given = as_multi_hot(targets), as_probabilities(p), as_multi_hot(predicted)
     if not true.shape == values.shape == given.shape:
         shapes = f"{true.shape}, {values.shape}, {given.shape}"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.crossfit import Estimate, bootstrap_interval, standard_error
-from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows, check_same_order
 
 #: A function from one value for each tile and ``level`` to the ends of an interval of the mean.
 Interval = Callable[..., tuple[float, float]]
@@ -59,6 +59,7 @@ def paired(
     ``value``, the mean difference; its ``standard_error`` and ``interval``; ``verdict``: higher or lower if the
     interval does not contain 0, else noise.
     """
+    check_same_order(values, against)
     difference: Floats = np.asarray(values, dtype=np.float64) - np.asarray(against, dtype=np.float64)
     ends = interval(difference, level=level)
     return {
@@ -115,6 +116,8 @@ def paired_per_tag(
     -------
     One row for each tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
     """
+    check_same_order(targets, predicted)
+    check_same_order(targets, against)
     bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, predicted, against)]
     cells = 4 * bits[0] + 2 * bits[1] + bits[2]
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
-from amazon_ml.decisions.matrices import Floats, as_multi_hot
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_same_order
 
 
 def score_per_tag(
@@ -32,6 +32,7 @@ def score_per_tag(
     Table with one row for each tag: ``support`` and ``predicted`` (tiles), ``precision``, ``recall``, ``fbeta`` in
     0..1, each 0 if its denominator is 0, and ``gain_if_perfect``.
     """
+    check_same_order(targets, predicted)
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     hits, support, count = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
     table = pd.DataFrame(
@@ -72,6 +73,7 @@ def fbeta_by_threshold(
     -------
     float64 of shape (thresholds, tags); 0 if a tag is neither true nor predicted for any tile.
     """
+    check_same_order(targets, p)
     true, values, cuts = as_multi_hot(targets), np.asarray(p, dtype=np.float64), np.asarray(thresholds)
     order = np.argsort(values, axis=0)
     rising, holds = np.take_along_axis(values, order, axis=0), np.take_along_axis(true, order, axis=0)
@@ -100,6 +102,7 @@ def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     -------
     float64 of shape (tags,), in 0..1; NaN for a tag that no tile has.
     """
+    check_same_order(targets, p)
     true, values = as_multi_hot(targets), np.asarray(p)
     return np.array([_average_precision(true[:, tag], values[:, tag]) for tag in range(true.shape[1])])
 
@@ -121,5 +124,6 @@ def confusions(targets: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[
     int64 array of shape (tags, tags): row for the missed tag, column for the false positive. The
     diagonal is 0: a tag cannot be both.
     """
+    check_same_order(targets, predicted)
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     return (true & ~on).astype(np.int64).T @ (on & ~true).astype(np.int64)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
-from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities, check_same_order
 
 #: A normal prior with standard deviation 0.1 for the difference of each weight from the average of the networks.
 PENALTY = 100.0
@@ -71,6 +71,7 @@ def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: floa
         Strength of the penalty, more than 0: on the difference of the weights from the average of the networks, and on
         the intercept.
     """
+    check_same_order(probabilities, targets)
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     tags = true.shape[1]
     networks, rest = divmod(p.shape[1], tags)

@@ -178,7 +178,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         else:
             refusable.enter_context(_removed_where_refused(run))
         with nullcontext() if begun else made_by_run(run.folds, run.bands):
-            data.prepare_data()
+            data.prepare_data(predicts=True)
         catalog = data.catalog
         for path in (run.folds, run.bands):  # a user may write them before training
             check_recorded(path) if begun else adopt(path)
@@ -210,6 +210,12 @@ def _check_published(run: Run, config: RunConfig, catalog: Catalog) -> None:
     if not config.data.validate or catalog.valid is None or (run.folds.exists() and not is_made_by_run(run.folds)):
         return
     held_out = int(catalog.valid.sum())
+    if held_out < LEAST_TILES and len(catalog.labelled) == config.data.max_samples:
+        raise InputError(
+            f"the published validation split holds {held_out} of the {len(catalog.labelled)} tiles that "
+            f"`data.max_samples` draws, but thresholds need at least {LEAST_TILES}", option="data.max_samples",
+            remedy="draw more tiles, or train without thresholds of their own, with `data.validate` false",
+        )  # fmt: skip
     if held_out < LEAST_TILES:
         problem = f"the published validation split holds {held_out} tile{'s' * (held_out != 1)}, but thresholds need"
         given = (name for name in ("splits", "split_column") if getattr(config.data, name) is not None)
@@ -304,6 +310,7 @@ def _folds(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> lis
     if held_out < LEAST_TILES:
         raise InputError(
             f"folds {requested} hold out {held_out} of {len(fold)} tiles, but thresholds need at least {LEAST_TILES}",
-            option="folds", remedy="request more `folds`, or make fewer with `data.n_folds`",
+            option="folds", remedy="request more `folds`, or make fewer with `data.n_folds`"
+            + ", or draw more tiles with `data.max_samples`" * (config.data.max_samples is not None),
         )  # fmt: skip
     return requested

@@ -66,7 +66,7 @@ def _as_catalog(catalog: Catalog, listed: pd.DataFrame, read: TileReader) -> Cat
 
 def _choose(run: Run, tiles: Catalog, catalog: Catalog, data: DataConfig) -> None:
     if data.untagged is not None:
-        check_whole(tiles.unlabelled, files=tiles.files)
+        check_whole(tiles.labelled, tiles.unlabelled, tiles.files)
     if not len(tiles.unlabelled) and data.untagged is None and data.max_samples is not None and len(catalog.tested):
         raise InputError(f"`data.max_samples` {data.max_samples} keeps so many of the tiles that are not trained on, "
                          "and all of them are tiles of the published test split", file=data.root,

@@ -129,7 +129,7 @@ def scan_table(
         If there is no such file, no column of names or tags, or no tag.
     """
     is_given, records = config.tags is not None, records or _read(path, config)
-    splits_in = unused_splits(records, config)
+    splits_in = unused_splits([records], config)
     columns = config.tag_columns is not None
     if config.name_column is None and joins is not None:
         records = name_first_column(records, joins)

@@ -19,6 +19,7 @@ from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_file
 from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
+from amazon_ml.data.catalog.unused_splits import unused_splits
 from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -45,8 +46,8 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     for phrase in read.phrases:
         log.warning("%s: %s", read.path, phrase)
     if read.splits_in:
-        log.warning("%s: column %r holds published splits, which are not used: tiles of all of them are trained on; "
-                    "set `data.split_column`", read.path, read.splits_in)  # fmt: skip
+        log.warning("%s: column %r holds published splits, which are not used here; to use them, set "
+                    "`data.split_column`", read.path, read.splits_in)  # fmt: skip
     return read
 
 
@@ -81,8 +82,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         return _scan_tile_files(tables, tags_key, config, joins)
     with doubting(tables):
         scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
-    if by_table or len({read.splits_in for read in scanned}) > 1:
-        scanned = [replace(read, splits_in="") for read in scanned]
+    splits_in = "" if by_table else unused_splits([read.records for read in scanned], config)
+    scanned = [replace(read, splits_in=splits_in) for read in scanned]
     _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)

@@ -1,17 +1,22 @@
 """Compares by their headers all tiles with those that a reader was fitted to, before hours of work on these."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.readers.bands import TileReader
-from amazon_ml.data.readers.broken import Shapes, describe_broken, remedy_for
+from amazon_ml.data.readers.broken import Shapes, first_faults, is_broken, remedy_for
 from amazon_ml.data.readers.damage import FileShape
 from amazon_ml.data.readers.images import TIF_SUFFIXES
 from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.errors import InputError
 
+log = logging.getLogger(__name__)
 
-def check_alike(shapes: Shapes, read: TileReader, tiles: Catalog) -> None:
+
+def check_alike(shapes: Shapes, read: TileReader, tiles: Catalog, *, predicts: bool = True) -> None:
     """Check that a reader takes the types and sizes of all files; it would refuse these tiles after the training.
 
     Parameters
@@ -22,6 +27,8 @@ def check_alike(shapes: Shapes, read: TileReader, tiles: Catalog) -> None:
         The reader.
     tiles
         The tiles, by which the error says what to do.
+    predicts
+        Whether the untagged tiles will be predicted. If not, a warning names those that the reader cannot read.
 
     Raises
     ------
@@ -33,12 +40,33 @@ def check_alike(shapes: Shapes, read: TileReader, tiles: Catalog) -> None:
     unlike = find_unlike(shapes, read)
     if not unlike:
         return
-    remedy = remedy_for(unlike, tiles.labelled, tiles.unlabelled, len(tiles.tested))
-    first = next(iter(unlike.values()))
-    if len(unlike) == 1:
-        raise InputError(first.problem, file=first.file, remedy=f"{first.remedy}; {remedy}")
-    total = len(tiles.labelled) + len(tiles.unlabelled)
-    raise InputError(describe_broken(list(map(str, unlike.values())), total), remedy=remedy)
+    tested = len(tiles.tested)
+    used, untagged = pd.concat([tiles.labelled, tiles.unlabelled.iloc[:tested]]), tiles.unlabelled.iloc[tested:]
+    if faults := _faults_of(used, unlike):
+        first = next(iter(faults.values())).remedy if len(faults) == 1 else ""
+        remedy = remedy_for(faults, tiles.labelled, tiles.unlabelled, tested)
+        raise _refusal(faults, used, "tiles", f"{first}; {remedy}" if first else remedy)
+    # No list excludes untagged tiles, whatever the remedy for a tagged one is.
+    it = "it" if len(unlike) == 1 else "them"
+    error = _refusal(unlike, untagged, "untagged tiles", f"convert {it}, or move {it} out of the folder")
+    if predicts:
+        raise error
+    log.warning("training does not read the untagged tiles, but prediction would refuse: %s", error)
+
+
+def _faults_of(tiles: pd.DataFrame, unlike: Mapping[str, InputError]) -> dict[str, InputError]:
+    paths = {*tiles["path"], *tiles["tif"]}
+    return {path: fault for path, fault in unlike.items() if path in paths}
+
+
+def _refusal(faults: Mapping[str, InputError], tiles: pd.DataFrame, noun: str, remedy: str) -> InputError:
+    """Make one error of the faults of some files of tiles."""
+    if len(faults) == 1:
+        fault = next(iter(faults.values()))
+        return InputError(fault.problem, file=fault.file, option=fault.option, remedy=remedy)
+    count, listed = int(is_broken(tiles, faults).sum()), first_faults(list(map(str, faults.values())))
+    are = "is" if count == 1 else "are"
+    return InputError(f"{count:,} of {len(tiles):,} {noun} {are} not like the training tiles: {listed}", remedy=remedy)
 
 
 def find_unlike(shapes: Shapes, read: TileReader) -> dict[str, InputError]:

@@ -79,7 +79,7 @@ def _look(
             fault, shape = look_at(file)
             if fault and file != path and not os.path.lexists(file):
                 fault = str(InputError("there is no such file of a band, and the tile has others", file=file,
-                                       remedy="download the tile again, or exclude it"))  # fmt: skip
+                                       remedy="download the tile again"))  # fmt: skip
             seen.append(shape)
             if fault:
                 break
@@ -151,4 +151,4 @@ def remedy_for(broken: Iterable[str], labelled: pd.DataFrame, unlabelled: pd.Dat
         return f"{which} in the published test split: download it again, or exclude it. {LIST}{EXCLUDE}"
     if is_broken(labelled, paths).any():
         return f"{LIST}{EXCLUDE}"
-    return f"{LIST}; they have no tags: remove them"
+    return f"{LIST}; no list excludes untagged tiles: download them again, or move them out of the folder"
