@@ -321,6 +321,15 @@ def test_the_splits_of_several_tables_are_counted_together(
     assert any(finding.kind == "unused_splits" for finding in check(root, config).findings) == unused
 
 
+def test_a_column_of_splits_beside_columns_of_tags_is_not_silent(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = pd.read_csv(root / "labels.csv")
+    marks = {tag: rows["labels"].str.contains(tag, regex=False).astype(int) for tag in ("forest", "river")}
+    rows.drop(columns="labels").assign(**marks).to_csv(root / "labels.csv", index=False)
+    options = {name: value for name, value in BANDS.items() if name not in ("split_column", "tags_column")}
+    read_catalog(root, ReadingConfig(**options, tag_columns=["forest", "river"]))
+    assert any("data.split_column" in record.getMessage() for record in caplog.records)
+
+
 @pytest.mark.parametrize("name", ["B02", "B05"])
 @pytest.mark.parametrize("tile", [0, 5, 23])
 def test_a_missing_file_of_a_band_is_named_with_its_path(root: Path, tile: int, name: str) -> None:

@@ -44,7 +44,7 @@ from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
 from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
-from amazon_ml.data.catalog.unused_splits import unused_splits
+from amazon_ml.data.catalog.unused_splits import split_columns
 from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -86,8 +86,8 @@ class TagTable:
         Names of the rows that the list `exclude` removed.
     meant
         The names of that list that have rows here, with a key of the tile; None where it has no file.
-    splits_in
-        Title of a column of published splits that is not used; empty where there is none.
+    unused_splits
+        The splits in each column that no option names and that holds words for splits alone, by its title.
     """
 
     path: Path
@@ -99,7 +99,7 @@ class TagTable:
     records: Records
     excluded: frozenset[str] = frozenset()
     meant: Mapping[str, str | None] = field(default_factory=dict)
-    splits_in: str = ""
+    unused_splits: Mapping[str, frozenset[Split]] = field(default_factory=dict)
 
 
 def scan_table(
@@ -129,7 +129,7 @@ def scan_table(
         If there is no such file, no column of names or tags, or no tag.
     """
     is_given, records = config.tags is not None, records or _read(path, config)
-    splits_in = unused_splits([records], config)
+    unused_splits = split_columns(records, config)
     columns = config.tag_columns is not None
     if config.name_column is None and joins is not None:
         records = name_first_column(records, joins)
@@ -207,7 +207,7 @@ def scan_table(
     phrases = find_phrases(frame["found"].tolist()) if own_list and split_at_blanks else []
     own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
     faults = [*faults, *own_two, *repeated, *column.faults, *untagged]
-    return TagTable(path, frame, column.tags, faults, slips, phrases, records, excluded, meant, splits_in)
+    return TagTable(path, frame, column.tags, faults, slips, phrases, records, excluded, meant, unused_splits)
 
 
 def read_names(table: Path) -> list[str]:

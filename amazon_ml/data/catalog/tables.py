@@ -19,7 +19,7 @@ from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_file
 from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
-from amazon_ml.data.catalog.unused_splits import unused_splits
+from amazon_ml.data.catalog.unused_splits import shared_splits, splits_in
 from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -45,9 +45,9 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         log.warning("%s: %s; if it is a slip, correct the table", read.path, slip)
     for phrase in read.phrases:
         log.warning("%s: %s", read.path, phrase)
-    if read.splits_in:
+    if title := splits_in(read.unused_splits):
         log.warning("%s: column %r holds published splits, which are not used here; to use them, set "
-                    "`data.split_column`", read.path, read.splits_in)  # fmt: skip
+                    "`data.split_column`", read.path, title)  # fmt: skip
     return read
 
 
@@ -82,8 +82,6 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         return _scan_tile_files(tables, tags_key, config, joins)
     with doubting(tables):
         scanned = [scan_table(table.path, config, joins, alone=len(tables) == 1) for table in tables]
-    splits_in = "" if by_table else unused_splits([read.records for read in scanned], config)
-    scanned = [replace(read, splits_in=splits_in) for read in scanned]
     _check_shares(scanned, config.min_share)
     if len(scanned) > 1:
         scanned = _named_apart(scanned, joins)
@@ -95,7 +93,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         for table, read in zip(tables, scanned, strict=True)
     ]
     if len(scanned) == 1:
-        return replace(scanned[0], rows=parts[0])
+        return replace(scanned[0], rows=parts[0], unused_splits={} if by_table else scanned[0].unused_splits)
     rows = pd.concat(parts, ignore_index=True)
     tags, own_list = _tags_of(scanned, config), config.tags is None and config.tag_columns is None
     if config.exclude is not None:
@@ -113,7 +111,8 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         rows = merge_rows(scanned[0].path, rows)
     slips = near_slips(count_tags(rows["found"].tolist())) if own_list else []
     phrases = list(dict.fromkeys(phrase for read in scanned for phrase in read.phrases))
-    return replace(scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases)
+    unused = {} if by_table else shared_splits([read.unused_splits for read in scanned])
+    return replace(scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases, unused_splits=unused)
 
 
 def _scan_tile_files(

@@ -1,33 +1,37 @@
 """Finds a column of published splits that no option names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amazon_ml.data.catalog.records import Records
-from amazon_ml.data.config import SPLITS, TableConfig
+from amazon_ml.data.config import SPLITS, Split, TableConfig
 
 #: Titles of such a column.
 _TITLES = ("split", "subset", "set")
 
 
-def unused_splits(tables: Sequence[Records], config: TableConfig) -> str:
-    """Give the title of a column of published splits that the options do not name; ``""`` where there is none.
-
-    All of the tables have the column. All of its cells are words for splits, and of two splits at least: a table for
-    each split has one word in all of its cells.
-    """
+def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[Split]]:
+    """Give the splits in each column of a table that the options do not name, and that holds words for splits alone."""
     if config.split_column is not None or config.splits is not None:
-        return ""
+        return {}
     named = {title.lower() for title in (config.name_column, config.tags_column) if title}
-    for title in tables[0].header:
-        if title.strip().lower() not in _TITLES or title.lower() in named:
-            continue
-        if any(title not in records.header for records in tables):
-            continue
-        words = {word for records in tables for word in _words(records, records.header.index(title))}
-        if words <= SPLITS.keys() and len({SPLITS[word] for word in words}) > 1:
-            return title
-    return ""
+    found = {}
+    for at, title in enumerate(records.header):
+        if title.strip().lower() in _TITLES and title.lower() not in named:
+            words = {cells[at].strip().lower() for line, cells in records.rows if line not in records.broken}
+            if words <= SPLITS.keys():
+                found[title] = frozenset(SPLITS[word] for word in words)
+    return found
 
 
-def _words(records: Records, at: int) -> set[str]:
-    return {cells[at].strip().lower() for line, cells in records.rows if line not in records.broken}
+def shared_splits(tables: Sequence[Mapping[str, frozenset[Split]]]) -> dict[str, frozenset[Split]]:
+    """Join what `split_columns` gives of several tables: all of them have the column."""
+    titles = (title for title in tables[0] if all(title in table for table in tables))
+    return {title: frozenset().union(*(table[title] for table in tables)) for title in titles}
+
+
+def splits_in(columns: Mapping[str, frozenset[Split]]) -> str:
+    """Give the title of a column with two splits at least; ``""`` where there is none.
+
+    A table for each split has one word in all of its cells.
+    """
+    return next((title for title, splits in columns.items() if len(splits) > 1), "")

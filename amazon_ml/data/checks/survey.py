@@ -14,6 +14,7 @@ from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_fo
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.tables import scan_tables
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source
+from amazon_ml.data.catalog.unused_splits import splits_in
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.readers.fitting import find_source, first_files, is_named
@@ -130,7 +131,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,
-        splits_in=read.splits_in,
+        splits_in=splits_in(read.unused_splits),
         differences={name: sentence for name in missing if (sentence := differences.of(name))},
         broken_names=[
             *broken_mapping,
