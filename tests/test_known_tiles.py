@@ -59,21 +59,12 @@ def test_evaluating_on_a_part_of_what_it_was_trained_on_is_said(
         assert warned == [(known, count, source)]
 
 
-def test_a_former_bundle_says_that_its_tiles_are_not_known(
-    bundle: Path, demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bundle_without_the_names_of_its_tiles_is_refused(bundle: Path) -> None:
     content = json.loads((bundle / "bundle.json").read_text())
     del content["known"]
     write_sealed(bundle, content)
-    (bundle / "known_tiles.safetensors").unlink()
-    tiles = tmp_path / "part"
-    (tiles / "train-jpg").mkdir(parents=True)
-    table = pd.read_csv(demo_tiles / "train_v2.csv").head(3)
-    table.to_csv(tiles / "train_v2.csv", index=False)
-    for name in table["image_name"]:
-        shutil.copy(demo_tiles / "train-jpg" / f"{name}.jpg", tiles / "train-jpg")
-    assert main(["evaluate", str(bundle), "--data", str(tiles)]) == 0
-    assert [one.args for one in caplog.records if one.name == "amazon_ml.runs.evaluate"] == [(bundle,)]
+    with refused(file=bundle / "bundle.json"):
+        Predictor.load(bundle)
 
 
 @pytest.mark.parametrize("change", ["missing", "changed"])

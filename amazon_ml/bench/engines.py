@@ -109,7 +109,7 @@ def _bundle(size: int, views: Literal["none", "d4"], scratch: Path) -> Bundle:
     )
     some = np.eye(len(PLANET.names), dtype=np.float32)
     rule = FixedThreshold().fit(some, some.astype(np.uint8))
-    return Bundle(networks, Decision("fixed", rule, PLANET.names, 2.0), TABLE, "")
+    return Bundle(networks, Decision("fixed", rule, PLANET.names, 2.0), TABLE)
 
 
 def _of_run(run: Path, views: Literal["none", "d4"]) -> Bundle:

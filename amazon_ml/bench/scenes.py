@@ -69,7 +69,7 @@ def scenes(windows: int, backbone: str, scratch: Path) -> Contest:
     scene = write_scenes(scratch / "scenes", rows=rows, columns=_COLUMNS, size=size).before
     networks = _untrained(scratch, backbone)
     decision = Decision("fixed", FixedThreshold().fit(*_answers()), PLANET.names, 2.0)
-    predictor = Predictor(Bundle(networks, decision, TableConfig(), ""), device="cpu")
+    predictor = Predictor(Bundle(networks, decision, TableConfig()), device="cpu")
     (tagger,) = load_taggers(networks)
     runs: dict[str, Callable[[], object]] = {}
     ratios, gauges = [], []

@@ -133,18 +133,15 @@ class Bundle:
         Turns probabilities into tags.
     table
         Data options that say how a tag table is read.
-    data_sha256
-        Hash of the tiles and tags that were trained and tuned on, as `Catalog.sha256`.
     frequencies
         Share of the labelled tiles with each tag, by its name; empty where that is not recorded.
     known
-        File of a bundle with the hashes of the names of its training tiles; None for a run, and for a former bundle.
+        File of a bundle with the hashes of the names of its training tiles; None for a run.
     """
 
     networks: Networks | Blended
     decision: Decision
     table: TableConfig
-    data_sha256: str
     frequencies: Mapping[str, float] = field(default_factory=dict)
     known: Path | None = None
 
@@ -188,7 +185,7 @@ def open_bundle(path: Path) -> Bundle:
     decision = read_decision(run)
     data = run.read_provenance()["data"]
     table = build(TableConfig, _table(run.read_config().data))
-    return Bundle(_networks(run), decision, table, str(data["sha256"]), _frequencies(data))
+    return Bundle(_networks(run), decision, table, _frequencies(data))
 
 
 def run_networks(run: Run, fold: int | None = None) -> Networks:
@@ -296,9 +293,8 @@ def _read_bundle(path: Path) -> Bundle:
         decision = decision_from(content["decision"], tuple(map(str, content["tags"])), file, _AGAIN)
         table = build(TableConfig, content["table"], strict=True)
         networks = _described(path, content, weights, TrainerConfig(precision=content["predict"]["precision"]))
-        known = [_checked(path, str(name), str(sha256)) for name, sha256 in content.get("known", {}).items()]
-        data = content["data"]
-        return Bundle(networks, decision, table, str(data["sha256"]), _frequencies(data), next(iter(known), None))
+        known = _checked(path, KNOWN, str(content["known"][KNOWN]))
+        return Bundle(networks, decision, table, _frequencies(content["data"]), known)
     except InputError as error:
         if error.file is not None:
             raise

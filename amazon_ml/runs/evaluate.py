@@ -18,7 +18,7 @@ from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
-from amazon_ml.runs.bundle import Bundle, is_bundle, open_bundle
+from amazon_ml.runs.bundle import Bundle, open_bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine
@@ -174,12 +174,6 @@ def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) ->
 def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
     """Count the tiles that were trained and tuned on, by their names."""
     names = catalog.labelled["image_name"]
-    if not is_bundle(run):
+    if bundle.known is None:
         return int(names.isin(known_names(Run(run))).sum())
-    if bundle.known is not None:
-        return int(np.isin(hash_names(names), read_known(bundle.known)).sum())
-    if catalog.sha256 == bundle.data_sha256:
-        return len(names)
-    log.warning("%s does not hold the names of its training tiles: whether it was trained on some of these tiles is "
-                "not known; export it again from its run", run)  # fmt: skip
-    return 0
+    return int(np.isin(hash_names(names), read_known(bundle.known)).sum())

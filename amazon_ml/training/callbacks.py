@@ -252,13 +252,7 @@ class EpochLogger(pl.Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore them."""
-        self.row, self._before = stored_row(state), state.get("seconds", 0.0)
-
-
-def stored_row(state: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return the row of the last finished epoch in the state of an `EpochLogger`; it was the whole state once."""
-    row: Mapping[str, float] = state.get("row", state)
-    return row
+        self.row, self._before = state["row"], state["seconds"]
 
 
 #: Figures of an epoch of training in the loggers.

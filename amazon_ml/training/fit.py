@@ -41,7 +41,6 @@ from amazon_ml.training.callbacks import (
     PerTagTable,
     TaskMark,
     resume_points,
-    stored_row,
 )
 from amazon_ml.training.launch import (
     check_accelerator,
@@ -136,7 +135,7 @@ def _read_checkpoint(folder: FoldFolder, checkpoints: AtomicCheckpointIO) -> _Re
     try:
         content = checkpoints.read(folder.last)
         shapes = {str(key): tuple(value.shape) for key, value in content["state_dict"].items()}
-        row = stored_row(content["callbacks"].get("EpochLogger", {}))
+        row = content["callbacks"]["EpochLogger"]["row"]
         reached = _Reached(int(content["global_step"]), row, shapes)
         task = content["callbacks"].get("TaskMark", {}).get("task")
     except Exception as error:  # torch.load raises many types of errors for broken files
