@@ -98,19 +98,22 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
     True
     """
     true, values, given = _checked(targets, p, predicted)
-    positives = true.sum(axis=0)
-    carried: Bools = positives > 0
+    carried: Bools = true.any(axis=0)
     measures = _measures(true, values, given, carried)
     resampled = _resampled(measures, len(true), max(1, _HELD // true.size), seed)
     scores: dict[str, Measured] = {
         name: {"value": value, "interval": np.nanquantile(resampled[name], [0.025, 0.975]).tolist()}
         for name, value in _values(measures, len(true)).items()
     }
-    return {
-        "scores": scores,
-        "tags_without_positive": np.flatnonzero(~carried).tolist(),
-        "tags_with_few_positives": np.flatnonzero(carried & (positives < FEW_POSITIVES)).tolist(),
-    }
+    without, few = rare_tags(true)
+    return {"scores": scores, "tags_without_positive": without, "tags_with_few_positives": few}
+
+
+def rare_tags(targets: npt.ArrayLike) -> tuple[list[int], list[int]]:
+    """List the columns of tags that no tile carries, and of those that 1 to `FEW_POSITIVES` - 1 tiles carry."""
+    positives = as_multi_hot(targets).sum(axis=0)
+    few = (positives > 0) & (positives < FEW_POSITIVES)
+    return np.flatnonzero(positives == 0).tolist(), np.flatnonzero(few).tolist()
 
 
 class PairedMetrics(TypedDict):

@@ -12,7 +12,7 @@ import pandas as pd
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
-from amazon_ml.decisions.macro_micro import FEW_POSITIVES, PairedMetrics, paired_metrics
+from amazon_ml.decisions.macro_micro import PairedMetrics, paired_metrics, rare_tags
 from amazon_ml.decisions.matrices import Floats, MultiHot
 from amazon_ml.decisions.paired import (
     Difference,
@@ -180,7 +180,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
             )
         )
         predicted.append(own)
-    positives = true.sum(axis=0)
+    without, few = rare_tags(true)
     others = paired_metrics(true, probabilities, predicted, level=level)
     weights, speeds = [_weights(run) for run in runs], _speeds(runs) if speed else [None] * len(runs)
     return {
@@ -210,10 +210,8 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
             )
         ],
         "tags": _per_tag(tags, true, predicted, beta, level),
-        "tags_without_positive": [tag for tag, count in zip(tags, positives, strict=True) if not count],
-        "tags_with_few_positives": [
-            tag for tag, count in zip(tags, positives, strict=True) if 0 < count < FEW_POSITIVES
-        ],
+        "tags_without_positive": [tags[column] for column in without],
+        "tags_with_few_positives": [tags[column] for column in few],
         "options": _differing(runs, configs),
     }
 
