@@ -98,7 +98,7 @@ def paper_metrics(targets: npt.ArrayLike, p: npt.ArrayLike, predicted: npt.Array
     True
     """
     true, values, given = _checked(targets, p, predicted)
-    carried: Bools = true.any(axis=0)
+    carried: Bools = true.sum(axis=0) > 0
     measures = _measures(true, values, given, carried)
     resampled = _resampled(measures, len(true), max(1, _HELD // true.size), seed)
     scores: dict[str, Measured] = {
