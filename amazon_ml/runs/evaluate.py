@@ -18,7 +18,7 @@ from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
-from amazon_ml.runs.bundle import Bundle, open_bundle
+from amazon_ml.runs.bundle import open_bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine
@@ -108,7 +108,7 @@ def evaluate(
         return catalogs[repr(options)]
 
     catalog = tiles_for(bundle.networks.read)
-    known = _known(run_path, bundle, catalog)
+    known = _known(run_path, bundle.known, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run_path)  # fmt: skip
@@ -171,9 +171,9 @@ def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) ->
     return TableConfig(**{**options, **changed, "tags": list(tags)})
 
 
-def _known(run: Path, bundle: Bundle, catalog: Catalog) -> int:
-    """Count the tiles that were trained and tuned on, by their names."""
+def _known(run: Path, hashes: Path | None, catalog: Catalog) -> int:
+    """Count the tiles that were trained and tuned on, by their names, or by the file of a bundle with their hashes."""
     names = catalog.labelled["image_name"]
-    if bundle.known is None:
+    if hashes is None:
         return int(names.isin(known_names(Run(run))).sum())
-    return int(np.isin(hash_names(names), read_known(bundle.known)).sum())
+    return int(np.isin(hash_names(names), read_known(hashes)).sum())
