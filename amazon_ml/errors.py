@@ -19,8 +19,9 @@ class InputError(ValueError):
     file
         File that is wrong; None where it is none.
     line
-        Line in that file, counted from 1; of a Parquet file the number of the row, and where several objects of JSON
-        share a line, the number of the object.
+        Line in that file, counted from 1, or the number of what `unit` says.
+    unit
+        What `line` counts: ``line``; ``row`` in Parquet; ``object`` or ``entry`` in JSON where several share a line.
     option
         Name of the parameter or the setting that is wrong or that the remedy changes, such as ``data.size``; empty
         where it is none.
@@ -37,31 +38,24 @@ class InputError(ValueError):
     """
 
     def __init__(
-        self, problem: str, *, file: Path | str | None = None, line: int | None = None, option: str = "",
-        remedy: str = "",
+        self, problem: str, *, file: Path | str | None = None, line: int | None = None, unit: str = "line",
+        option: str = "", remedy: str = "",
     ) -> None:  # fmt: skip
-        self.problem, self.file, self.line, self.option, self.remedy = problem, file, line, option, remedy
-        place = "" if file is None else f"{file}: " if line is None else f"{file}, {unit_of(file)} {line}: "
+        self.problem, self.file, self.line, self.unit = problem, file, line, unit
+        self.option, self.remedy = option, remedy
+        place = "" if file is None else f"{file}: " if line is None else f"{file}, {unit} {line}: "
         super().__init__(f"{place}{problem}{remedy and f'; {remedy}'}")
+
+    def advise(self, further: str, *, option: str = "") -> "InputError":
+        """Return the same error with further advice, and with an option where it names none."""
+        remedy = f"{self.remedy}; {further}" if self.remedy else further
+        return InputError(self.problem, file=self.file, line=self.line, unit=self.unit, option=self.option or option,
+                          remedy=remedy)  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields, too: errors of loader processes cross to the first."""
-        fields = {"file": self.file, "line": self.line, "option": self.option, "remedy": self.remedy}
+        fields = {name: getattr(self, name) for name in ("file", "line", "unit", "option", "remedy")}
         return _again, (type(self), self.problem, fields)
-
-
-#: What the numbers of some files count, where it is neither lines nor the rows of Parquet.
-_UNITS: dict[str, str] = {}
-
-
-def count_in(file: Path | str, unit: str) -> None:
-    """Set what the numbers of lines of a file count, from now on: ``line``, or another word, such as ``object``."""
-    _UNITS[str(file)] = unit
-
-
-def unit_of(file: Path | str) -> str:
-    """Give the word before the number of a line of a file."""
-    return _UNITS.get(str(file)) or ("row" if str(file).lower().endswith(".parquet") else "line")
 
 
 def _again(kind: type[InputError], problem: str, fields: dict[str, Any]) -> InputError:

@@ -14,7 +14,7 @@ from refused import refused
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.label_tables import LabelTable
 from amazon_ml.data.catalog.layout import find_sample
-from amazon_ml.data.catalog.table import read_names
+from amazon_ml.data.catalog.name_lists import read_names
 from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import first_of, list_tiles, natural_order
 from amazon_ml.data.config import ReadingConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.layout import find_sample
-from amazon_ml.data.catalog.table import read_names
+from amazon_ml.data.catalog.name_lists import read_names
 from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, declared
 from amazon_ml.runs.folder import Run

@@ -119,13 +119,7 @@ def is_run(run: Run) -> bool:
         try:
             run.read_config(checked=False)
         except InputError as error:
-            raise InputError(
-                error.problem,
-                file=error.file,
-                line=error.line,
-                option=error.option,
-                remedy="; ".join(filter(None, (error.remedy, "choose another `run`"))),
-            ) from None
+            raise error.advise("choose another `run`") from None
         return True
     return blend or is_recorded(run.config)
 

@@ -102,8 +102,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
 def _resumable(error: InputError, folder: FoldFolder) -> InputError:
     """Say of a tile that cannot be predicted that nothing is trained again."""
     further = f"the network is trained, and {folder.weights} keeps it: then call the same command to go on"
-    return InputError(error.problem, file=error.file, line=error.line, option=error.option,
-                      remedy="; ".join(filter(None, (error.remedy, further))))  # fmt: skip
+    return error.advise(further)
 
 
 def _remove_checkpoint(folder: FoldFolder) -> None:

@@ -30,7 +30,7 @@ from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.readers.fitting import find_source, first_files, is_named
 from amazon_ml.data.readers.named import NamedBands
-from amazon_ml.errors import InputError, listed, unit_of
+from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import MultiHot, TagSet
 
 log = logging.getLogger(__name__)
@@ -207,10 +207,8 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         with doubting(layout.tables):
             joined = _join(read, files, layout, config.allow_missing, needed, template)
     except InputError as error:
-        if hint := unread_images(layout.places):
-            error = InputError(error.problem, file=error.file, line=error.line, option=error.option,
-                               remedy="; ".join(filter(None, (error.remedy, hint))))  # fmt: skip
-        raise error from None
+        hint = unread_images(layout.places)
+        raise (error.advise(hint) if hint else error) from None
     if config.splits is not None:
         joined = assign_splits(joined, config.splits, root, joins)
     untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
@@ -263,16 +261,16 @@ def _check_ambiguous(table: TagTable, files: pd.DataFrame) -> None:
     ambiguous = ambiguous_names(table.rows["image_name"], files)
     if ambiguous:
         first = table.rows["image_name"].isin(ambiguous)
-        file, line, name = table.rows.loc[first, ["file", "line", "image_name"]].iloc[0]
+        file, line, name = table.rows.loc[first, ["table", "line", "image_name"]].iloc[0]
         more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
-        raise InputError(f"{ambiguous[name]}{more}", file=file, line=int(line), remedy=NAME_BY_PATH)
+        raise file.error(f"{ambiguous[name]}{more}", int(line), remedy=NAME_BY_PATH)
 
 
 def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
     targets = table.tags.encode_split(labelled["found"].tolist())
     for rule, broken in table.tags.logic_faults(targets).items():
-        file, line, name = labelled[["file", "line", "image_name"]].iloc[broken[0]]
-        log.warning("%s: %d tiles with %s, such as %s %d (%s)", file, len(broken), rule, unit_of(file), line, name)
+        file, line, name = labelled[["table", "line", "image_name"]].iloc[broken[0]]
+        log.warning("%s: %d tiles with %s, such as %s (%s)", file.path, len(broken), rule, name, file.at(line))
     return targets
 
 
@@ -293,11 +291,10 @@ def _join(
         _check_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
     twice = shared_files(joined)
     if len(twice):
-        rows_of = zip(twice["image_name"], twice["file"], twice["line"], strict=True)
-        names = listed([f"{name} ({unit_of(file)} {line})" for name, file, line in rows_of])
+        rows_of = zip(twice["image_name"], twice["table"], twice["line"], strict=True)
+        names = listed([f"{name} ({file.at(line)})" for name, file, line in rows_of])
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
-        raise InputError(problem, file=twice["file"].iloc[0], line=int(twice["line"].iloc[0]),
-                         remedy="keep one of them")  # fmt: skip
+        raise twice["table"].iloc[0].error(problem, int(twice["line"].iloc[0]), remedy="keep one of them")
     used = set(joined["path"])
     without_row = files.loc[[path not in used for path in files["path"]], "image_name"]
     if len(without_row):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amazon_ml.data.catalog.records import DELIMITERS, Records
 from amazon_ml.data.readers.images import SUFFIXES
-from amazon_ml.errors import InputError, listed, unit_of
+from amazon_ml.errors import InputError, listed
 
 #: Names of columns that are recognised without an option, the competition's first; paths come before numbers.
 NAME_COLUMNS = (
@@ -113,7 +113,7 @@ def describe_marks(records: Records, marks: Sequence[int]) -> str:
     """Describe the columns that hold marks, with their values in the first row."""
     line, cells = records.rows[0]
     shown = [f"{records.header[column]} {cells[column]!r}" for column in marks]
-    return f"one column for each tag ({len(marks)}; {unit_of(records.path)} {line}: {listed(shown)})"
+    return f"one column for each tag ({len(marks)}; {records.file.at(line)}: {listed(shown)})"
 
 
 #: Remedy for a table with one column for each tag.

@@ -1,20 +1,19 @@
 """Faults of a tag table: one value for each, which training raises and `data check` lists."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.config import Split
-from amazon_ml.errors import InputError, unit_of
-
-#: The word before the number of a line, or before several.
-_LINE = re.compile(r"(?:(?<=^)|(?<=[( ]))line(s?)(?= \d)")
+from amazon_ml.errors import InputError
 
 
 class Row(NamedTuple):
-    """One row of a tag table: tile, cell of tags without outer blanks, line, whether the CSV is intact there, split."""
+    """One row of a tag table: tile, cell of tags without outer blanks, line, whether the CSV is intact there, split.
+
+    The line is a number that `TableFile` names.
+    """
 
     name: str
     cell: str
@@ -31,7 +30,7 @@ class Fault:
     ----------
     kind
         Key of `amazon_ml.data.checks.findings.KINDS`.
-    file
+    table
         The table.
     line
         Line of the table.
@@ -52,7 +51,7 @@ class Fault:
     """
 
     kind: str
-    file: Path
+    table: TableFile
     line: int
     what: str
     remedy: str
@@ -65,23 +64,14 @@ class Fault:
     @property
     def listed(self) -> str:
         """Entry in the list of `data check`."""
-        item = self.item or f"{self.names[0] if self.names else 'the table'} (line {self.line}): {self.what}"
-        return _with_rows(item, self.file)
+        name = self.names[0] if self.names else "the table"
+        return self.item or f"{name} ({self.table.at(self.line)}): {self.what}"
 
     @property
     def error(self) -> InputError:
         """The fault as an exception; a summary of several faults stands at the line of the first."""
         problem = f"this is not a CSV that can be read: {self.what}" if self.unread else self.summary or self.what
-        return InputError(_with_rows(problem, self.file), file=self.file, line=self.line, option=self.option,
-                          remedy=self.remedy)  # fmt: skip
-
-
-def _with_rows(text: str, file: Path) -> str:
-    """Write row or object for line in a message on a table that has no lines."""
-    if (unit := unit_of(file)) == "line":
-        return text
-    several = "entries" if unit == "entry" else f"{unit}s"
-    return _LINE.sub(lambda found: several if found[1] else unit, text)
+        return self.table.error(problem, self.line, option=self.option, remedy=self.remedy)
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,5 @@ def raise_faults(faults: Sequence[Fault]) -> None:
     if faults:
         error, others = faults[0].error, len(faults) - 1
         if others:
-            more = f"({others} more in this table; amazon-ml data check lists all)"
-            remedy = f"{error.remedy} {more}" if error.remedy else more
-            error = InputError(error.problem, file=error.file, line=error.line, option=error.option, remedy=remedy)
+            error = error.advise(f"amazon-ml data check lists {others} more in this table")
         raise error

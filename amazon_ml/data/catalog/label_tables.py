@@ -44,9 +44,7 @@ def doubting(tables: Sequence[LabelTable]) -> Iterator[None]:
         if not any(table.guessed and error.file == table.path for table in tables):
             raise
         doubt = f"{error.file} was taken for the table, since there is no CSV; name another with `{_OPTION}`"
-        remedy = f"{error.remedy}; {doubt}" if error.remedy else doubt
-        raise InputError(error.problem, file=error.file, line=error.line, option=error.option or _OPTION,
-                         remedy=remedy) from None  # fmt: skip
+        raise error.advise(doubt, option=_OPTION) from None
 
 
 def named_tables(labels_file: LabelsFile, root: Path) -> tuple[LabelTable, ...]:

@@ -24,9 +24,10 @@ from amazon_ml.data.catalog.by_template import files_of, list_tiles_of, no_tiles
 from amazon_ml.data.catalog.contents import archives_in, check_folder, lone_table, no_images, other_tables
 from amazon_ml.data.catalog.join import PathNames
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
-from amazon_ml.data.catalog.names import composed
+from amazon_ml.data.catalog.name_lists import read_csv
+from amazon_ml.data.catalog.names import composed, without_suffix
 from amazon_ml.data.catalog.places import find_place
-from amazon_ml.data.catalog.table import PLANET_TABLES, read_csv, without_suffix
+from amazon_ml.data.catalog.table import PLANET_TABLES
 from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.config import TABLE, TableConfig

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amazon_ml.data.catalog.faults import Fault
+from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.catalog.text import REPLACEMENT, read_text
 from amazon_ml.errors import InputError
 
@@ -27,7 +28,7 @@ class Records:
 
     Parameters
     ----------
-    path
+    file
         The file.
     header
         Names of the columns.
@@ -45,7 +46,7 @@ class Records:
         Whether tags have shares of the tile, in lists of JSON or Parquet.
     """
 
-    path: Path
+    file: TableFile
     header: list[str]
     header_line: int
     rows: list[tuple[int, list[str]]]
@@ -53,6 +54,15 @@ class Records:
     broken: frozenset[int]
     delimiter: str = ","
     has_shares: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        return self.file.path
+
+    def header_error(self, problem: str, *, option: str = "", remedy: str = "") -> InputError:
+        """Make the exception for the header, or for the file where it has none."""
+        return self.file.error(problem, self.header_line or None, option=option, remedy=remedy)
 
 
 def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool = False) -> Records:
@@ -72,7 +82,7 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     InputError
         If there is no header, or no row below it.
     """
-    text = read_text(path)
+    file, text = TableFile(path), read_text(path)
     delimiter, skipped = _find_delimiter(text, known)
     if delimiter != ",":
         log.info("%s: the delimiter of columns is %r", path, delimiter)
@@ -82,24 +92,24 @@ def read_records(path: Path, known: Collection[str] = (), *, may_be_empty: bool 
     records = [record for record in records if record[0] > skipped and any(map(str.strip, record[1]))]
     if not records:
         if stray:
-            raise _broken(path, *stray[0]).error
+            raise _broken(file, *stray[0]).error
         raise InputError("this is not a CSV that can be read: it is empty", file=path)
     (header_line, header), *rows = records
     broken_header = _odd_cells(header)
     if broken_header:
-        raise _broken(path, header_line, broken_header).error
+        raise _broken(file, header_line, broken_header).error
     if not rows and not stray and not may_be_empty:
         raise InputError("the table has a header but no rows", file=path, line=header_line)
     header = [name.strip() for name in header]
-    faults = [_broken(path, line, what) for line, what in stray]
+    faults = [_broken(file, line, what) for line, what in stray]
     width, broken, may_be_odd = len(header), set(), REPLACEMENT in text or "\0" in text
     for line, cells in rows:
         what = (_odd_cells(cells) if may_be_odd else "") or (_odd_width(cells, header) if len(cells) != width else "")
         if what:
-            faults.append(_broken(path, line, what))
+            faults.append(_broken(file, line, what))
             broken.add(line)
     padded = [(line, cells + [""] * (width - len(cells)) if len(cells) < width else cells) for line, cells in rows]
-    return Records(path, header, header_line, padded, faults, frozenset(broken), delimiter)
+    return Records(file, header, header_line, padded, faults, frozenset(broken), delimiter)
 
 
 def split_records(
@@ -159,9 +169,9 @@ def _odd_width(cells: list[str], header: list[str]) -> str:
     return f"{only}{len(cells)} column{'s' * (len(cells) > 1)}, but the header has {len(header)}"
 
 
-def _broken(path: Path, line: int, what: str) -> Fault:
+def _broken(file: TableFile, line: int, what: str) -> Fault:
     remedy = next((remedy for part, remedy in _REMEDIES if part in what), "correct its quotes")
-    return Fault("broken_rows", path, line, what, remedy, item=f"line {line}: {what}", unread=True)
+    return Fault("broken_rows", file, line, what, remedy, item=f"{file.at(line)}: {what}", unread=True)
 
 
 _REMEDIES = (

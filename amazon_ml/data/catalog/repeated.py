@@ -1,7 +1,6 @@
 """Rows of a tag table by tile: finds repeated names and tiles without a tag, and merges repeated rows."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import is_rounded
+from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
 from amazon_ml.errors import listed
 
@@ -22,7 +22,7 @@ def differ(rows: pd.DataFrame) -> bool:
     return any(first.setdefault(name, found) != found for name, found in pairs)
 
 
-def find_repeated(table: Path, rows: pd.DataFrame, joins: TileNames | None = None) -> list[Fault]:
+def find_repeated(table: TableFile, rows: pd.DataFrame, joins: TileNames | None = None) -> list[Fault]:
     """Find names on several rows, each with its lines; the remedy depends on the kind of table."""
     again = rows[rows["image_name"].duplicated(keep=False)]
     if again.empty:
@@ -46,24 +46,26 @@ def find_repeated(table: Path, rows: pd.DataFrame, joins: TileNames | None = Non
             "keep the right row of each; or, where each row holds some of the tags, join them with "
             "`data.merge_rows` true"
         )
-    summary = f"{describe_repeated(again)}; {why}"
+    summary = f"{describe_repeated(table, again)}; {why}"
     return [
         Fault("repeated_rows" if alike else "contradictory_rows", table, int(group["line"].iloc[0]), summary, remedy,
-              (str(name),), item=f"{name} on lines {', '.join(map(str, group['line']))}", summary=summary,
+              (str(name),), item=f"{name} on {table.at_all(group['line'].tolist())}", summary=summary,
               option=option)
         for alike, (name, group) in zip(same, groups, strict=True)
     ]  # fmt: skip
 
 
-def describe_repeated(again: pd.DataFrame) -> str:
-    """Count the names that stand on several rows; give the lines of the first after that where the error stands."""
+def describe_repeated(table: TableFile, again: pd.DataFrame) -> str:
+    """Count the names on several rows, and name the further rows of the first; the error stands at its first row."""
     first = again["image_name"].iloc[0]
     lines = again.loc[again["image_name"] == first, "line"].tolist()[1:]
-    where = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
-    return f"{again['image_name'].nunique():,} names stand more than once, such as {first}, again on {where}"
+    count, where = again["image_name"].nunique(), f"again on {table.at_all(lines)}"
+    if count == 1:
+        return f"the name {first} stands more than once, {where}"
+    return f"{count:,} names stand more than once, such as {first}, {where}"
 
 
-def merge_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+def merge_rows(table: TableFile, rows: pd.DataFrame) -> pd.DataFrame:
     """Merge the rows of each name, in the order of their first row."""
     if not rows["image_name"].duplicated().any():
         return rows
@@ -80,20 +82,22 @@ def merge_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
                 "tags": f"{before['tags']} {row['tags']}".strip(),
                 "untagged": before["untagged"] and row["untagged"],
             }
-    log.info("%s: %d rows were merged to %d tiles", path, len(rows), len(merged))
+    log.info("%s: %d rows were merged to %d tiles", table.path, len(rows), len(merged))
     return pd.DataFrame(list(merged.values()))
 
 
-def find_untagged(table: Path, rows: pd.DataFrame) -> list[Fault]:
+def find_untagged(table: TableFile, rows: pd.DataFrame) -> list[Fault]:
     """Find the rows without a tag."""
     without = rows[rows["untagged"]]
     places = [(str(name), int(line)) for name, line in zip(without["image_name"], without["line"], strict=True)]
     # The message begins with the line of the first.
-    shown = [f"{name} (line {line})" if at else name for at, (name, line) in enumerate(places)]
+    shown = [f"{name} ({table.at(line)})" if at else name for at, (name, line) in enumerate(places)]
     summary = f"{len(places):,} tiles have no tag, such as {listed(shown)}"
+    if len(places) == 1:
+        summary = f"{places[0][0]} has no tag"
     remedy = "tag them, or set `data.allow_untagged` true if they are meant to have none"
     return [
-        Fault("untagged_rows", table, line, "no tag", remedy, (name,), f"{name} (line {line})", summary,
+        Fault("untagged_rows", table, line, "no tag", remedy, (name,), f"{name} ({table.at(line)})", summary,
               option="data.allow_untagged")
         for name, line in places
     ]  # fmt: skip

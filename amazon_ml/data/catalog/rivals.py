@@ -10,7 +10,7 @@ from amazon_ml.data.catalog.columns import NAME_COLUMNS, TAGS_COLUMNS, is_mark, 
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.names import clean_name
 from amazon_ml.data.catalog.records import Records
-from amazon_ml.errors import InputError, listed
+from amazon_ml.errors import listed
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def check_spread(records: Records, first: int) -> None:
             if at not in named and cells[at].strip():
                 problem = f"{cells[at].strip()!r} stands in column {at + 1}, which the header does not name"
                 remedy = "write the tags of each tile into one column, or name the column if it holds something else"
-                raise InputError(problem, file=records.path, line=line, remedy=remedy)
+                raise records.file.error(problem, line, remedy=remedy)
 
 
 def check_second_tags(records: Records, others: Sequence[int], tags_at: int, separator: str | None) -> None:
@@ -88,10 +88,10 @@ def check_second_tags(records: Records, others: Sequence[int], tags_at: int, sep
             continue
         for (line, cells), mine, theirs in zip(records.rows, chosen, words_at, strict=True):
             if not theirs <= mine:
-                raise InputError(
+                raise records.file.error(
                     f"column {column!r} holds {cells[at].strip()!r}, and column {records.header[tags_at]!r} holds "
                     f"{cells[tags_at].strip()!r}: both look like tags",
-                    file=records.path, line=line, option="data.tags_column",
+                    line, option="data.tags_column",
                     remedy="write all tags into one column, or name the right one with `data.tags_column`",
                 )  # fmt: skip
 
@@ -120,9 +120,9 @@ def check_second_names(records: Records, known: Sequence[int], counts: Sequence[
         for line, cells in records.rows:
             if last(cells[at]) != last(cells[joined[0]]) and line not in records.broken:
                 both = [repr(records.header[joined[0]]), repr(records.header[at])]
-                raise InputError(
+                raise records.file.error(
                     f"columns {' and '.join(both)} name different files, {listed([cells[joined[0]], cells[at]])}",
-                    file=records.path, line=line, option="data.name_column",
+                    line, option="data.name_column",
                     remedy="name the right one with `data.name_column`",
                 )  # fmt: skip
 

@@ -58,10 +58,9 @@ def read_splits(records: Records, column: int) -> tuple[list[Split | None], list
         splits.append(split := SPLITS.get(value.lower()))
         if split is None and line not in records.broken:
             what = f"column {records.header[column]!r} holds {value!r}, which is no split"
-            faults.append(Fault("splits", records.path, line, what, _WORDS, item=f"line {line}: {what}"))
+            faults.append(Fault("splits", records.file, line, what, _WORDS, item=f"{records.file.at(line)}: {what}"))
     if not any(splits) and faults:
-        raise InputError(faults[0].what, file=records.path, line=faults[0].line, option="data.split_column",
-                         remedy=_WORDS)  # fmt: skip
+        raise records.file.error(faults[0].what, faults[0].line, option="data.split_column", remedy=_WORDS)
     return splits, faults
 
 
@@ -95,7 +94,7 @@ def find_two_splits(rows: pd.DataFrame, joins: TileNames | None = None) -> list[
     Parameters
     ----------
     rows
-        Rows of all tables: ``image_name``, ``split``, ``file`` and ``line``.
+        Rows of all tables: ``image_name``, ``split``, ``table`` and ``line``.
     joins
         Index of the names that have a file: a name of several files may be in several splits.
     """
@@ -106,14 +105,14 @@ def find_two_splits(rows: pd.DataFrame, joins: TileNames | None = None) -> list[
     faults = []
     for name, group in again.groupby("image_name", sort=False):
         if len(set(group["split"])) > 1:
-            places = [f"{split or 'no split'} ({file.name}, line {line})" for split, file, line
-                      in zip(group["split"], group["file"], group["line"], strict=True)]  # fmt: skip
+            places = [f"{split or 'no split'} ({table.place(line)})" for split, table, line
+                      in zip(group["split"], group["table"], group["line"], strict=True)]  # fmt: skip
             last = group.iloc[-1]
             what = f"{name} is in two splits: {listed(places)}"
             remedy = "keep one of these rows"
             if joins is not None and (files := joins.sharing(str(name))):
                 what, remedy = f"{what}, and may be any of {listed(files)}", NAME_BY_PATH
-            faults.append(Fault("two_splits", last["file"], int(last["line"]), what, remedy, (str(name),),
+            faults.append(Fault("two_splits", last["table"], int(last["line"]), what, remedy, (str(name),),
                                 item=what))  # fmt: skip
     return faults
 
@@ -132,7 +131,7 @@ def assign_splits(
     Parameters
     ----------
     located
-        Rows of the tables with their files: ``image_name``, ``path``, ``file`` and ``line``.
+        Rows of the tables with their files: ``image_name``, ``path``, ``table`` and ``line``.
     splits
         For each split lists of names, or folders of images; a relative path is looked for in the current folder, then
         in `root`.

@@ -19,7 +19,8 @@ import pandas as pd
 
 from amazon_ml.data.catalog.columns import NAME_COLUMNS, known_columns
 from amazon_ml.data.catalog.records import Records
-from amazon_ml.errors import InputError, count_in, unit_of
+from amazon_ml.data.catalog.table_file import TableFile
+from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import no_json
 from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
@@ -136,7 +137,7 @@ def read_tile_files(
             raise InputError(f"the JSON has no list {tags_key!r}", file=path, option="data.tags_column")
         name = path.parent.name if name_key is None else _text_of(content, name_key, path, "data.name_column")
         split = [] if split_key is None else [_text_of(content, split_key, path, "data.split_column")]
-        return [name, _cell(content[tags_key], path, 1, shares), *split]
+        return [name, _cell(content[tags_key], TableFile(path), 1, shares), *split]
 
     with ThreadPoolExecutor(_THREADS) as pool:
         rows = list(enumerate(pool.map(cells, paths, chunksize=64), start=1))
@@ -145,7 +146,8 @@ def read_tile_files(
         raise InputError(f"one key cannot hold two things: {', '.join(header)}", file=paths[0],
                          option="data.split_column" if split_key else "data.name_column",
                          remedy="name another key for each of name, tags and split")  # fmt: skip
-    return Records(paths[0], header, 0, rows, [], frozenset(), has_shares=shares.seen)
+    file = TableFile(paths[0], tiles=paths)
+    return Records(file, header, 0, rows, [], frozenset(), has_shares=shares.seen)
 
 
 def _text_of(content: Mapping[str, Any], key: str, path: Path, option: str) -> str:
@@ -170,14 +172,15 @@ def _read_parquet(path: Path, shares: _Shares, name_column: str | None) -> Recor
         raise InputError(f"this is not a Parquet file that can be read: {error}", file=path) from None
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
+    file = TableFile(path, "row")
     stored = set(table.column_names)  # a range has a name, and no column
     header = [*(name for name in _names_in_index(frame.index, header, name_column) if name in stored), *header]
     columns = [
-        _plain_texts(column := table.column(name), path, shares) or _column(column.to_pandas(), path, shares)
+        _plain_texts(column := table.column(name), file, shares) or _column(column.to_pandas(), file, shares)
         for name in header
     ]
     rows = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
-    return _records(path, ["" if name == _INDEX else name for name in header], 0, rows)
+    return _records(file, ["" if name == _INDEX else name for name in header], 0, rows)
 
 
 def _names_in_index(index: pd.Index, header: Sequence[str], name_column: str | None) -> list[str]:
@@ -193,7 +196,7 @@ def _names_in_index(index: pd.Index, header: Sequence[str], name_column: str | N
     return [name for name in named if lacking and name.strip().lower() == wanted]
 
 
-def _plain_texts(column: Any, path: Path, shares: _Shares) -> list[str] | None:
+def _plain_texts(column: Any, file: TableFile, shares: _Shares) -> list[str] | None:
     """Write a column of text, or of lists of text, without a gap; None for another column."""
     import pyarrow as pa
 
@@ -211,11 +214,11 @@ def _plain_texts(column: Any, path: Path, shares: _Shares) -> list[str] | None:
         return texts
     ends = (whole.offsets.to_numpy() - whole.offsets[0].as_py()).tolist()
     found = [tuple(texts[start:end]) for start, end in pairwise(ends)]
-    written = {tags: _cell(tags, path, 1, shares) for tags in set(found)}  # sets of tags repeat
+    written = {tags: _cell(tags, file, 1, shares) for tags in set(found)}  # sets of tags repeat
     return [written[tags] for tags in found]
 
 
-def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
+def _column(values: pd.Series, file: TableFile, shares: _Shares) -> list[str]:
     """Write a column as text; lists of tags repeat, and each is written once."""
     known: dict[tuple[str, ...], str] = {}
     cells = []
@@ -223,60 +226,56 @@ def _column(values: pd.Series, path: Path, shares: _Shares) -> list[str]:
         if isinstance(value, np.ndarray) and value.dtype == object and all(type(one) is str for one in value):
             key = tuple(value)
             if key not in known:
-                known[key] = _cell(value, path, row, shares)
+                known[key] = _cell(value, file, row, shares)
             cells.append(known[key])
         else:
-            cells.append(value if type(value) is str else _cell(value, path, row, shares))
+            cells.append(value if type(value) is str else _cell(value, file, row, shares))
     return cells
 
 
 def _read_json(path: Path, shares: _Shares, _: str | None) -> Records:
-    count_in(path, "line")
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise no_json(path, error) from None
     if isinstance(content, _Pairs):
-        lines = _numbers(path, _lines(text, [name for name, _ in content.pairs]), "entry")
+        file, lines = _numbered(path, _lines(text, [name for name, _ in content.pairs]), "entry")
         rows = [
-            (line, [name, _cell(_plain(value), path, line, shares)])
+            (line, [name, _cell(_plain(value), file, line, shares)])
             for line, (name, value) in zip(lines, content.pairs, strict=True)
         ]
-        return _records(path, [_NAME, _TAGS], int(unit_of(path) == "line"), rows)
+        return _records(file, [_NAME, _TAGS], int(file.unit == "line"), rows)
     if isinstance(content, list) and content and all(isinstance(one, _Pairs) for one in content):
-        return _objects(path, content, _numbers(path, _starts(text), "object"), shares)
+        return _objects(*_numbered(path, _starts(text), "object"), content, shares)
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path,
                      option="data.labels_file", remedy="write one of these, or name another table with "
                      "`data.labels_file`")  # fmt: skip
 
 
-def _objects(path: Path, content: Sequence["_Pairs"], lines: Sequence[int], shares: _Shares) -> Records:
+def _objects(file: TableFile, lines: Sequence[int], content: Sequence["_Pairs"], shares: _Shares) -> Records:
     header, rows = [name for name, _ in content[0].pairs], []
     keys = frozenset(header)
     for number, (line, one) in enumerate(zip(lines, content, strict=True), start=1):
-        values, which = dict(one.pairs), "it" if unit_of(path) == "object" else f"object {number}"
+        values, which = dict(one.pairs), "it" if file.unit == "object" else f"object {number}"
         if len(values) < len(one.pairs):
             names = [name for name, _ in one.pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{which} has the key {twice!r} twice", file=path, line=line,
-                             remedy="keep one of them")  # fmt: skip
+            raise file.error(f"{which} has the key {twice!r} twice", line, remedy="keep one of them")
         if apart := keys.symmetric_difference(values):
             key = sorted(apart)[0]
             what, other = ("lacks", "has") if key in keys else ("has", "lacks")
-            problem = f"{which} {what} the key {key!r}, which the first {other}"
-            raise InputError(problem, file=path, line=line,
-                             remedy="write the same keys into each object, \"\" where one has no value")  # fmt: skip
-        rows.append((line, [_cell(_plain(values[name]), path, line, shares) for name in header]))
-    return _records(path, header, lines[0], rows)
+            remedy = 'write the same keys into each object, "" where one has no value'
+            raise file.error(f"{which} {what} the key {key!r}, which the first {other}", line, remedy=remedy)
+        rows.append((line, [_cell(_plain(values[name]), file, line, shares) for name in header]))
+    return _records(file, header, lines[0], rows)
 
 
-def _numbers(path: Path, lines: list[int], unit: str) -> list[int]:
+def _numbered(path: Path, lines: list[int], unit: str) -> tuple[TableFile, list[int]]:
     """Give the lines of the objects; where two share one, as in compact JSON, a line says little: their numbers."""
     if len(set(lines)) == len(lines):
-        return lines
-    count_in(path, unit)
-    return list(range(1, len(lines) + 1))
+        return TableFile(path), lines
+    return TableFile(path, unit), list(range(1, len(lines) + 1))
 
 
 def _starts(text: str) -> list[int]:
@@ -322,28 +321,28 @@ def _bare(value: Any) -> Any:
     return [_bare(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _records(path: Path, header: list[str], header_line: int, rows: list[tuple[int, list[str]]]) -> Records:
+def _records(file: TableFile, header: list[str], header_line: int, rows: list[tuple[int, list[str]]]) -> Records:
     if not rows:
-        raise InputError("the table has no rows", file=path)
+        raise file.error("the table has no rows")
     if len(set(header)) < len(header):
-        raise InputError(f"two columns have one name: {', '.join(header)}", file=path)
-    return Records(path, [name.strip() for name in header], header_line, rows, [], frozenset())
+        raise file.error(f"two columns have one name: {', '.join(header)}")
+    return Records(file, [name.strip() for name in header], header_line, rows, [], frozenset())
 
 
-def _cell(value: Any, path: Path, line: int, shares: _Shares) -> str:
+def _cell(value: Any, file: TableFile, line: int, shares: _Shares) -> str:
     """Write a value as the text of a cell."""
     if isinstance(value, (list, tuple, np.ndarray)):
-        return json.dumps([tag for one in value for tag in _tags(one, path, line, shares)], ensure_ascii=False)
+        return json.dumps([tag for one in value for tag in _tags(one, file, line, shares)], ensure_ascii=False)
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     if isinstance(value, (str, int, float, np.integer, np.floating)):
         return str(value)
-    raise InputError(f"a cell holds {type(value).__name__}, not text, a number or a list", file=path, line=line)
+    raise file.error(f"a cell holds {type(value).__name__}, not text, a number or a list", line)
 
 
-def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
+def _tags(one: Any, file: TableFile, line: int, shares: _Shares) -> list[str]:
     """Return the tag of an entry of a list: a text, or a pair of a text and a share that is large enough."""
     if isinstance(one, str):
         return [one]
@@ -351,9 +350,8 @@ def _tags(one: Any, path: Path, line: int, shares: _Shares) -> list[str]:
         share, shares.seen = one[1], True
         if isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1:
             return [one[0]] if share > 0 and share >= shares.least else []
-        raise InputError(f"the share of {one[0]!r} is {_shown(share)}, not a number in 0..1", file=path, line=line)
-    raise InputError(f"a list of tags holds {_shown(one)}, neither a tag nor a pair of a tag and its share", file=path,
-                     line=line)  # fmt: skip
+        raise file.error(f"the share of {one[0]!r} is {_shown(share)}, not a number in 0..1", line)
+    raise file.error(f"a list of tags holds {_shown(one)}, neither a tag nor a pair of a tag and its share", line)
 
 
 def _lines(text: str, names: Sequence[str]) -> list[int]:

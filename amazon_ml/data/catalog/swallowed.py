@@ -36,8 +36,8 @@ def mark_swallowed(records: Records, name_at: int, tags_at: int | None = None, s
         found = next(_rows_within(records, cells, name_at, tags_at, separator, shapes), None)
         if found is not None and line not in records.broken:
             what = f"a quoted cell begins in this row and goes on over later rows, such as {found!r}"
-            faults.append(Fault("broken_rows", records.path, line, what, "close its quote, or remove the line end",
-                                item=f"line {line}: {what}", unread=True))  # fmt: skip
+            faults.append(Fault("broken_rows", records.file, line, what, "close its quote, or remove the line end",
+                                item=f"{records.file.at(line)}: {what}", unread=True))  # fmt: skip
     lines = records.broken.union(fault.line for fault in faults)
     return replace(records, faults=[*records.faults, *faults], broken=lines)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -20,12 +21,12 @@ from amazon_ml.data.catalog.columns import (
     mark_columns,
     title_keys,
 )
-from amazon_ml.data.catalog.excluded import check_clear
+from amazon_ml.data.catalog.excluded import without_excluded
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.join import TileNames
-from amazon_ml.data.catalog.names import clean_name, without_suffix
+from amazon_ml.data.catalog.names import clean_name
 from amazon_ml.data.catalog.records import Records, read_records
-from amazon_ml.data.catalog.repeated import describe_repeated, differ, find_repeated, find_untagged, merge_rows
+from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows
 from amazon_ml.data.catalog.rivals import (
     check_second_names,
     check_second_tags,
@@ -42,15 +43,13 @@ from amazon_ml.data.catalog.splits import (
 )
 from amazon_ml.data.catalog.structured import is_structured, read_structured
 from amazon_ml.data.catalog.swallowed import mark_swallowed
+from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.catalog.tag_columns import join_tag_columns
-from amazon_ml.data.catalog.tags import count_tags, find_phrases, near_slips, read_tags
+from amazon_ml.data.catalog.tags import TagColumn, count_tags, find_phrases, near_slips, read_tags
 from amazon_ml.data.catalog.unused_splits import split_columns
 from amazon_ml.data.config import TABLE, Split, TableConfig
-from amazon_ml.errors import InputError, listed
+from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
-
-__all__ = ["PLANET_TABLES", "TagTable", "read_csv", "read_excluded", "read_names", "scan_table",
-           "without_suffix"]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +67,10 @@ class TagTable:
     path
         The file.
     rows
-        One row for each tile: ``image_name``, ``tags`` (the text of the cell), ``found`` (a tuple of tags), ``line``
-        (in the file), ``untagged`` (whether it has no tag, and its cell has no other fault), ``file`` (the Path of the
-        table) and ``split`` (train, val or test; None without published splits). Names may be repeated where rows are
-        not merged.
+        One row for each tile: ``image_name``, ``tags`` (the text of the cell), ``found`` (a tuple of tags), ``table``
+        (its `TableFile`), ``line`` (its number there), ``untagged`` (whether it has no tag, and its cell has no other
+        fault) and ``split`` (train, val or test; None without published splits). Names may be repeated where rows
+        are not merged.
     tags
         The tag list.
     faults
@@ -128,20 +127,75 @@ def scan_table(
     InputError
         If there is no such file, no column of names or tags, or no tag.
     """
-    is_given, records = config.tags is not None, records or _read(path, config)
+    chosen = _choose_columns(records or _read(path, config), config, joins, split)
+    is_given, records, config = config.tags is not None, chosen.records, chosen.config
+    rows, faults = _rows(chosen)
+    if joins is not None and (split or are_in_two_splits(rows)):
+        rows = in_folders_of_splits(rows, joins)
+    faults, everything = [*faults, *chosen.faults], {row.name for row in rows}
+    meant: dict[str, str | None] = {}
+    if config.exclude is not None:
+        rows, faults, meant = without_excluded(rows, faults, path, Path(config.exclude), joins, alone=alone)
+    if not any(row.whole for row in rows):
+        raise_faults(faults)
+    column = _read_column(chosen, rows, is_given=is_given, alone=alone)
+    frame = _frame(records.file, rows, column)
+    _check_amounts(chosen, frame)
+    two_splits = find_two_splits(frame, joins)
+    in_two = {name for fault in two_splits for name in fault.names}
+    repeated = [] if config.merge_rows else find_repeated(records.file, frame[~frame["image_name"].isin(in_two)], joins)
+    if config.merge_rows:
+        frame = merge_rows(records.file, frame)
+    untagged = [] if config.allow_untagged else find_untagged(records.file, frame)
+    own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
+    own_list = config.tags is None and path.name not in PLANET_TABLES
+    split_at_blanks = config.tag_separator is None and not column.are_lists
+    return TagTable(
+        path=path,
+        rows=frame,
+        tags=column.tags,
+        faults=[*faults, *own_two, *repeated, *column.faults, *untagged],
+        slips=near_slips(count_tags(frame["found"].tolist())) if own_list else [],
+        phrases=find_phrases(frame["found"].tolist()) if own_list and split_at_blanks else [],
+        records=records,
+        excluded=frozenset(everything.difference(row.name for row in rows)),
+        meant=meant,
+        unused_splits=chosen.unused_splits,
+    )
+
+
+class _Chosen(NamedTuple):
+    """A table whose columns are chosen.
+
+    `config` fits one column of tags, also where the table had one for each; `others` are further columns, `splits` the
+    split of each row, and `faults` those of the column of splits.
+    """
+
+    records: Records
+    config: TableConfig
+    name_at: int
+    tags_at: int
+    others: list[int]
+    splits: Sequence[Split | None]
+    faults: list[Fault]
+    unused_splits: Mapping[str, frozenset[Split]]
+
+
+def _choose_columns(records: Records, config: TableConfig, joins: TileNames | None, split: Split | None) -> _Chosen:
+    """Find the columns of names, tags and splits, and check that no other column holds what they lack."""
     unused_splits = split_columns(records, config)
-    columns = config.tag_columns is not None
     if config.name_column is None and joins is not None:
         records = name_first_column(records, joins)
     split_at = None if config.split_column is None else split_column_of(records, config.split_column)
     own: list[Split | None] = [split] * len(records.rows)
-    splits, split_faults = (own, []) if split_at is None else read_splits(records, split_at)
+    splits, faults = (own, []) if split_at is None else read_splits(records, split_at)
     if config.tag_columns is not None:
         (records, config), split_at = _joined(records, config, joins), None
     tags_at = _find_tags(records, config.tags_column)
     name_at = _find_names(records, config.name_column, joins)
     if name_at == tags_at:
-        raise InputError(f"column {records.header[name_at]!r} cannot hold both names and tags", file=path,
+        problem = f"column {records.header[name_at]!r} cannot hold both names and tags"
+        raise InputError(problem, file=records.path,
                          option="data.name_column" if config.name_column else "data.tags_column",
                          remedy="name the right ones with `data.name_column` and `data.tags_column`")  # fmt: skip
     records = mark_swallowed(records, name_at, tags_at, config.tag_separator)
@@ -149,18 +203,13 @@ def scan_table(
     others = [at for at in range(len(records.header)) if at not in (name_at, tags_at, split_at)]
     if config.tags_column is None:
         check_second_tags(records, others, tags_at, config.tag_separator)
-    rows, faults = _rows(records, name_at, tags_at, splits)
-    if joins is not None and (split or are_in_two_splits(rows)):
-        rows = in_folders_of_splits(rows, joins)
-    faults, excluded = [*faults, *split_faults], frozenset[str]()
-    meant: dict[str, str | None] = {}
-    if config.exclude is not None:
-        everything = {row.name for row in rows}
-        rows, faults, meant = _without(rows, faults, path, Path(config.exclude), joins, alone=alone)
-        excluded = frozenset(everything.difference(row.name for row in rows))
+    return _Chosen(records, config, name_at, tags_at, others, splits, faults, unused_splits)
 
-    if not any(row.whole for row in rows):
-        raise_faults(faults)
+
+def _read_column(chosen: _Chosen, rows: Sequence[Row], *, is_given: bool, alone: bool) -> TagColumn:
+    """Read the column of tags; an error of a given list names the option, and one of the titles of columns the file."""
+    records, config, name_at, tags_at = chosen[:4]
+    by_column = config.tag_columns is not None
 
     def marks() -> str:
         columns = mark_columns(records, (name_at, tags_at))
@@ -169,88 +218,37 @@ def scan_table(
         return describe_marks(records, columns) if len(columns) > 1 else ""
 
     try:
-        column = read_tags(
-            path, rows, tags=config.tags, planet=path.name in PLANET_TABLES, separator=config.tag_separator,
-            marks=marks, alone=alone, columns=columns,
+        return read_tags(
+            records.file, rows, tags=config.tags, planet=records.path.name in PLANET_TABLES,
+            separator=config.tag_separator, marks=marks, alone=alone, columns=by_column,
         )  # fmt: skip
     except InputError as error:
         if error.option != "tags":
             raise
         if is_given:
             raise InputError(error.problem, option="data.tags", remedy="correct `data.tags`") from None
-        raise InputError(error.problem, file=path, remedy=error.remedy) from None  # the titles of its columns
-    frame = pd.DataFrame({
+        raise InputError(error.problem, file=records.path, remedy=error.remedy) from None  # the titles of its columns
+
+
+def _frame(table: TableFile, rows: Sequence[Row], column: TagColumn) -> pd.DataFrame:
+    return pd.DataFrame({
         "image_name": pd.Series([row.name for row in rows], dtype=object),
         "tags": pd.Series([row.cell for row in rows], dtype=object),
         "found": pd.Series(column.found, dtype=object),
+        "table": pd.Series([table] * len(rows), dtype=object),
         "line": [row.line for row in rows],
         "untagged": column.untagged,
-        "file": pd.Series([path] * len(rows), dtype=object),
         "split": pd.Series([row.split for row in rows], dtype=object),
     })  # fmt: skip
-    value = value_column(records, others)
+
+
+def _check_amounts(chosen: _Chosen, frame: pd.DataFrame) -> None:
+    """Check that a table with a row for each tag has no column that says whether the tile has the tag."""
+    value = value_column(chosen.records, chosen.others)
     if value and (frame["found"].map(len) <= 1).all() and differ(frame):
-        problem = (
-            f"the table has one row for each tag, and column {value!r} holds the presence or the amount of the tag"
-        )
-        raise InputError(problem, file=path,
+        problem = f"the table has one row for each tag, and column {value!r} holds the presence or amount of the tag"
+        raise InputError(problem, file=chosen.records.path,
                          remedy="remove the rows of tags that a tile does not have, and that column")  # fmt: skip
-    two_splits = find_two_splits(frame, joins)
-    in_two = {name for fault in two_splits for name in fault.names}
-    repeated = [] if config.merge_rows else find_repeated(path, frame[~frame["image_name"].isin(in_two)], joins)
-    if config.merge_rows:
-        frame = merge_rows(path, frame)
-    untagged = [] if config.allow_untagged else find_untagged(path, frame)
-    own_list = config.tags is None and path.name not in PLANET_TABLES
-    slips = near_slips(count_tags(frame["found"].tolist())) if own_list else []
-    split_at_blanks = config.tag_separator is None and not column.are_lists
-    phrases = find_phrases(frame["found"].tolist()) if own_list and split_at_blanks else []
-    own_two = two_splits if alone else []  # of several tables, they are found among the rows of all
-    faults = [*faults, *own_two, *repeated, *column.faults, *untagged]
-    return TagTable(path, frame, column.tags, faults, slips, phrases, records, excluded, meant, unused_splits)
-
-
-def read_names(table: Path) -> list[str]:
-    """Read the names of a table in their order; other columns are ignored.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read, or a name stands twice.
-    """
-    names, lines = _read_names(table)
-    frame = pd.DataFrame({"image_name": names, "line": lines})
-    again = frame[frame["image_name"].duplicated(keep=False)]
-    if len(again):
-        problem = f"cannot read the names: {describe_repeated(again)}"
-        raise InputError(problem, file=table, line=int(again["line"].iloc[0]), remedy="keep one row of each")
-    return names
-
-
-def read_excluded(table: Path) -> frozenset[str]:
-    """Read the names of the list `exclude`, which may be empty, and may name a tile twice, for two reasons.
-
-    Raises
-    ------
-    InputError
-        If the list cannot be read.
-    """
-    return frozenset(_read_names(table, may_be_empty=True)[0])
-
-
-def read_csv(table: Path) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Read any CSV as text, with the line of each row in the file, counted from 1.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read.
-    """
-    records = read_records(table)
-    raise_faults(records.faults)
-    width = len(records.header)
-    raw = pd.DataFrame([cells[:width] for _, cells in records.rows], columns=records.header, dtype=object)
-    return raw, pd.Series([line for line, _ in records.rows])
 
 
 def _read(path: Path, config: TableConfig) -> Records:
@@ -271,10 +269,8 @@ def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> t
     joined, tags = join_tag_columns(records, name_at, config.tag_columns or (), split_at)
     lacking = [tag for tag in config.tags or () if tag not in set(tags)]
     if lacking:
-        raise InputError(
-            f"the table has no column for the tag {lacking[0]}", file=records.path, line=records.header_line or None,
-            option="data.tag_columns", remedy="add the column, or leave the tag out of `data.tags`",
-        )  # fmt: skip
+        raise records.header_error(f"the table has no column for the tag {lacking[0]}", option="data.tag_columns",
+                                   remedy="add the column, or leave the tag out of `data.tags`")  # fmt: skip
     return joined, replace(
         config, name_column=joined.header[0], tags_column=joined.header[1], tags=config.tags or list(tags),
         tag_separator=None,
@@ -301,11 +297,10 @@ def _find_names(records: Records, wanted: str | None, joins: TileNames | None) -
     return find_column(records.path, records.header, records.header[chosen], NAME_COLUMNS, "data.name_column")
 
 
-def _rows(
-    records: Records, name_at: int, tags_at: int, splits: Sequence[Split | None]
-) -> tuple[list[Row], list[Fault]]:
+def _rows(chosen: _Chosen) -> tuple[list[Row], list[Fault]]:
     """Turn records into rows; a broken row with a name is among both rows and faults."""
-    column, path = records.header[name_at], records.path
+    records, name_at, tags_at = chosen.records, chosen.name_at, chosen.tags_at
+    column, file = records.header[name_at], records.file
     titles = title_keys((column, records.header[tags_at]))
     # Cells repeat, and few look like a header.
     headers = frozenset(
@@ -313,78 +308,19 @@ def _rows(
     )
     rows, faults = [], []
     by_line = {fault.line: fault for fault in records.faults}
-    for (line, cells), split in zip(records.rows, splits, strict=True):
+    for (line, cells), split in zip(records.rows, chosen.splits, strict=True):
         name, cell, broken = clean_name(cells[name_at]), cells[tags_at].strip(_BLANKS), by_line.pop(line, None)
         if not name:
-            faults.append(Fault("broken_rows", path, line, f"the name in column {column!r} is empty", "write it, or "
-                                "remove the row", item=f"line {line}: there is no name"))  # fmt: skip
+            faults.append(Fault("broken_rows", file, line, f"the name in column {column!r} is empty", "write it, or "
+                                "remove the row", item=f"{file.at(line)}: there is no name"))  # fmt: skip
         elif broken and not name.isprintable():
             faults.append(broken)
         elif cells[tags_at] in headers and is_title(name, titles):
-            faults.append(Fault("header_again", path, line, f"the header is repeated: {cells[name_at]}, {cell}",
-                                "remove the line", item=f"line {line}"))  # fmt: skip
+            faults.append(Fault("header_again", file, line, f"the header is repeated: {cells[name_at]}, {cell}",
+                                "remove it", item=file.at(line)))  # fmt: skip
         else:
             rows.append(Row(name, cell, line, broken is None, split))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
-        raise InputError("the table has a header but no rows", file=path, line=records.header_line or None)
+        raise records.header_error("the table has a header but no rows")
     return rows, sorted([*by_line.values(), *faults], key=lambda fault: fault.line)
-
-
-def _read_names(table: Path, *, may_be_empty: bool = False) -> tuple[list[str], list[int]]:
-    try:
-        records = read_records(table, NAME_COLUMNS, may_be_empty=may_be_empty)
-        raise_faults(records.faults)
-        known = known_columns(records.header, NAME_COLUMNS)
-        if not known:
-            shown = listed(list(map(repr, records.header)))
-            raise InputError(f"the table has no column of names; its first line has {shown}", file=table,
-                             remedy="write a header above the names, such as image_name")  # fmt: skip
-        column = find_column(table, records.header, records.header[known[0]], NAME_COLUMNS, "data.name_column")
-        raise_faults(mark_swallowed(records, column).faults)
-        names = [clean_name(cells[column]) for _, cells in records.rows]
-        lines = [line for line, _ in records.rows]
-        if "" in names:
-            problem = f"the name in column {records.header[column]!r} is empty"
-            raise InputError(problem, file=table, line=lines[names.index("")])
-    except InputError as error:
-        problem = f"cannot read the names: {error.problem}"
-        raise InputError(problem, file=error.file, line=error.line, option=error.option, remedy=error.remedy) from None
-    return names, lines
-
-
-def _without(
-    rows: list[Row], faults: list[Fault], table: Path, exclude: Path, joins: TileNames | None, *, alone: bool
-) -> tuple[list[Row], list[Fault], dict[str, str | None]]:
-    """Remove the rows of a list, and their faults; give the names of the list that have rows, and the tile of each."""
-    names, own = read_excluded(exclude), {row.name for row in rows}
-
-    def tile_of(name: str) -> str | None:
-        # In one of several tables a name means the file beside the table first, since others may have it, too.
-        beside = joins.find(str((table.parent / name).absolute())) if joins is not None and not alone else None
-        return beside or (None if joins is None else joins.find(name))
-
-    # To find tiles lists the folders, which one table needs only for other names.
-    meant = {name: None if alone else tile_of(name) for name in names & own}
-    gone = set(meant)
-    if (others := names - own) and joins is not None:  # the list names files by another path than the table
-        tiles = {name: tile for name in others if (tile := joins.find(name)) is not None}
-        sought = frozenset(tiles.values())
-        found = {name: tile for name in own if (tile := tile_of(name)) in sought}
-        there = frozenset(found.values())
-        gone |= found.keys()
-        meant |= {name: tile for name, tile in tiles.items() if tile in there}
-    unknown = names.difference(meant)
-    if alone:
-        check_clear(exclude, unknown, own, joins)
-    if unknown and unknown == names and alone:
-        raise InputError(f"the list names no tile of {table}, only {listed(sorted(unknown))}", file=exclude,
-                         option="data.exclude",
-                         remedy="give the list of this table, or none")  # fmt: skip
-    if unknown and alone:
-        log.warning("%s names %d tiles that %s lacks: %s", exclude, len(unknown), table, listed(sorted(unknown)))
-    kept = [row for row in rows if row.name not in gone]
-    if not kept:
-        raise InputError(f"the list excludes all {len(rows)} tiles of {table}", file=exclude, option="data.exclude")
-    log.info("%s: %s excludes %d rows", table, exclude, len(rows) - len(kept))
-    return kept, [fault for fault in faults if not fault.names or not gone.issuperset(fault.names)], meant

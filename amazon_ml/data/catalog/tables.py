@@ -1,7 +1,6 @@
 """Reads the tables of tags of a folder as one table: each by itself, then what only all of them together show."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,12 @@ from amazon_ml.data.catalog.faults import Fault, raise_faults
 from amazon_ml.data.catalog.join import TileNames
 from amazon_ml.data.catalog.label_tables import LabelTable, doubting
 from amazon_ml.data.catalog.letters import spelling
+from amazon_ml.data.catalog.name_lists import read_excluded
 from amazon_ml.data.catalog.repeated import merge_rows
 from amazon_ml.data.catalog.splits import find_two_splits
 from amazon_ml.data.catalog.structured import describes_one_tile, read_tile_files
-from amazon_ml.data.catalog.table import TagTable, read_excluded, scan_table
+from amazon_ml.data.catalog.table import TagTable, scan_table
+from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
 from amazon_ml.data.catalog.unused_splits import shared_splits, splits_in
@@ -25,9 +26,6 @@ from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
 
 log = logging.getLogger(__name__)
-
-#: Lines in a message: ``(line 3)``, ``on lines 3, 4``.
-_LINES = re.compile(r"(?<=[( ])lines? (\d+(?:, \d+)*)(?=[) ;,:]|$)")
 
 
 def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins: TileNames | None = None) -> TagTable:
@@ -108,7 +106,7 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
         *(_one_tag(rows) if own_list else ()),
     ]
     if config.merge_rows and repeated:
-        rows = merge_rows(scanned[0].path, rows)
+        rows = merge_rows(scanned[0].records.file, rows)
     slips = near_slips(count_tags(rows["found"].tolist())) if own_list else []
     phrases = list(dict.fromkeys(phrase for read in scanned for phrase in read.phrases))
     unused = {} if by_table else shared_splits([read.unused_splits for read in scanned])
@@ -118,43 +116,18 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
 def _scan_tile_files(
     tables: Sequence[LabelTable], tags_key: str, config: TableConfig, joins: TileNames | None
 ) -> TagTable:
-    """Read a file for each tile; its number stands for a line until the faults are known."""
+    """Read a file for each tile."""
     paths = [table.path for table in tables]
     records = read_tile_files(
         paths, tags_key, config.min_share, name_key=config.name_column, split_key=config.split_column
     )
     header = replace(config, name_column=records.header[0], tags_column=records.header[1])
-    try:
-        read = scan_table(paths[0], header, joins, records=records)
-    except InputError as error:
-        if error.line is None or error.file != paths[0]:
-            raise
-        raise InputError(_with_files(error.problem, paths), file=paths[error.line - 1], line=1, option=error.option,
-                         remedy=error.remedy) from None  # fmt: skip
+    read = scan_table(paths[0], header, joins, records=records)
     _check_shares([read], config.min_share)
-    own = [tables[line - 1] for line in read.rows["line"]]
-    rows = read.rows.assign(file=pd.Series([table.path for table in own], dtype=object), line=1)
-    if config.split_column is None:
-        rows["split"] = pd.Series([table.split for table in own], dtype=object)
-    return replace(read, rows=rows, faults=[_in_its_file(fault, paths) for fault in read.faults])
-
-
-def _in_its_file(fault: Fault, paths: Sequence[Path]) -> Fault:
-    """Put a fault, whose line is the number of a file, into this file."""
-    path, numbered = paths[fault.line - 1], f"line {fault.line}: "
-    item = f"{path}: {fault.item.removeprefix(numbered)}" if fault.item.startswith(numbered) else fault.item
-    what, item, summary = (_with_files(text, paths) for text in (fault.what, item, fault.summary))
-    return replace(fault, file=path, line=1, what=what, item=item, summary=summary)
-
-
-def _with_files(text: str, paths: Sequence[Path]) -> str:
-    """Write the names of files for the numbers of files that stand as lines in a message."""
-
-    def files(found: re.Match[str]) -> str:
-        numbers = [int(number) for number in found[1].split(", ")]
-        return ", ".join(str(paths[number - 1]) if 0 < number <= len(paths) else str(number) for number in numbers)
-
-    return _LINES.sub(files, text)
+    if config.split_column is not None:
+        return read
+    splits = pd.Series([tables[number - 1].split for number in read.rows["line"]], dtype=object)
+    return replace(read, rows=read.rows.assign(split=splits))
 
 
 def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
@@ -170,8 +143,8 @@ def _tags_of(scanned: Sequence[TagTable], config: TableConfig) -> TagSet:
             lacking = apart[0] not in read.tags.names
             problem = f"the table {'lacks' if lacking else 'has'} the column {apart[0]!r}"
             problem += f", which {scanned[0].path} {'has' if lacking else 'lacks'}"
-            raise InputError(problem, file=read.path, line=read.records.header_line or None, option="data.tag_columns",
-                             remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
+            raise read.records.header_error(problem, option="data.tag_columns",
+                                            remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
     return first
 
 
@@ -241,16 +214,16 @@ def _repeated(rows: pd.DataFrame, other: set[str], joins: TileNames | None) -> l
     again = rows[rows["image_name"].duplicated(keep=False) & ~rows["image_name"].isin(other)]
     faults = []
     for name, group in again.groupby("image_name", sort=False):
-        if group["file"].nunique() < 2:
+        if group["table"].nunique() < 2:
             continue
         alike = len(set(map(frozenset, group["found"]))) == 1
         last = group.iloc[-1]
-        places = listed([f"{file.name}, line {line}" for file, line in zip(group["file"], group["line"], strict=True)])
+        places = listed([table.place(line) for table, line in zip(group["table"], group["line"], strict=True)])
         what = f"{name} stands in several tables ({places}), with {'the same' if alike else 'other'} tags"
         remedy = "keep one row"
         if joins is not None and (files := joins.sharing(str(name))):
             what, remedy = f"{what}, and may be any of {listed(files)}", NAME_BY_PATH
-        faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["file"], int(last["line"]), what,
+        faults.append(Fault("repeated_rows" if alike else "contradictory_rows", last["table"], int(last["line"]), what,
                             remedy, (str(name),), item=what))  # fmt: skip
     return faults
 
@@ -260,25 +233,24 @@ def _one_tag(rows: pd.DataFrame) -> list[Fault]:
     if len(set(map(frozenset, rows["found"]))) > 1:
         return []
     what = f"all {len(rows):,} tiles have the same tags: {listed(rows['found'].iloc[0])}, so there is nothing to learn"
-    return [Fault("one_tag", rows["file"].iloc[0], int(rows["line"].iloc[0]), what, "name the right column with "
+    return [Fault("one_tag", rows["table"].iloc[0], int(rows["line"].iloc[0]), what, "name the right column with "
                   "`data.tags_column`, or list the tags with `data.tags` if more will follow", item=what)]  # fmt: skip
 
 
 def _spellings(rows: pd.DataFrame) -> list[Fault]:
     """Find tags that one table spells in another way than another table."""
-    places: dict[str, tuple[Path, int]] = {}
-    for found, file, line in zip(rows["found"], rows["file"], rows["line"], strict=True):
+    places: dict[str, tuple[TableFile, int]] = {}
+    for found, table, line in zip(rows["found"], rows["table"], rows["line"], strict=True):
         for tag in found:
-            places.setdefault(tag, (file, int(line)))
+            places.setdefault(tag, (table, int(line)))
     forms: dict[str, list[str]] = {}
     for tag in sorted(places):
         forms.setdefault(spelling(tag), []).append(tag)
     faults = []
     for tags in forms.values():
         if len({places[tag][0] for tag in tags}) > 1:
-            shown = " and ".join(f"{tag!r} ({places[tag][0].name}, line {places[tag][1]})" for tag in tags)
-            file, line = places[tags[-1]]
+            shown = " and ".join(f"{tag!r} ({places[tag][0].place(places[tag][1])})" for tag in tags)
             what = f"one tag is spelt in several ways: {shown}"
-            faults.append(Fault("spellings", file, line, what, "spell it in one way, or list all tags with `data.tags` "
-                                "if they are several", item=what))  # fmt: skip
+            faults.append(Fault("spellings", *places[tags[-1]], what, "spell it in one way, or list all tags with "
+                                "`data.tags` if they are several", item=what))  # fmt: skip
     return faults

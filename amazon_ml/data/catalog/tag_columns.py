@@ -57,7 +57,7 @@ def join_tag_columns(
         odd = [at for at, value in enumerate(values) if not (_ON.fullmatch(value) or _OFF.fullmatch(value))]
         if odd and line not in records.broken:
             what = f"column {names[odd[0]]!r} holds {values[odd[0]]!r}, not 0 or 1"
-            faults.append(Fault("tag_values", records.path, line, what, "write 0 or 1", (cells[name_at].strip(),)))
+            faults.append(Fault("tag_values", records.file, line, what, "write 0 or 1", (cells[name_at].strip(),)))
         tags = [name for name, value in zip(names, values, strict=True) if _ON.fullmatch(value)]
         rows.append((line, [cells[name_at], json.dumps(tags, ensure_ascii=False)]))
     header = [records.header[name_at], "tags"]
@@ -76,8 +76,8 @@ def _columns(records: Records, name_at: int, wanted: TagColumns, split_at: int |
     named = [header[at] for at in found]
     twice = sorted({name for name in named if header.count(name) > 1 or named.count(name) > 1})
     if twice:
-        raise InputError(f"the column {twice[0]!r} occurs twice", file=path, line=records.header_line or None,
-                         option="data.tag_columns", remedy="rename or remove one of them")  # fmt: skip
+        raise records.header_error(f"the column {twice[0]!r} occurs twice", option="data.tag_columns",
+                                   remedy="rename or remove one of them")  # fmt: skip
     if name_at in found:
         raise InputError(f"the column {header[name_at]!r} holds the names of the tiles", file=path,
                          option="data.tag_columns", remedy="list the columns of tags only")  # fmt: skip
@@ -90,9 +90,9 @@ def _check_nameless(records: Records, columns: Sequence[int]) -> None:
     for at in columns:
         values = [cells[at].strip() for _, cells in whole]
         if len(set(values)) < len(values) and all(map(_is_value, values)):
-            raise InputError(
+            raise records.header_error(
                 f"column {at + 1} has no name, and holds {listed(sorted(set(values)))} as a column of a tag does",
-                file=records.path, line=records.header_line or None, option="data.tag_columns",
+                option="data.tag_columns",
                 remedy="write the name of the tag into the header, or list the columns of tags with "
                 "`data.tag_columns`",
             )  # fmt: skip
@@ -105,10 +105,10 @@ def _check_spellings(records: Records, columns: Sequence[int]) -> None:
         name = records.header[at]
         other = forms.setdefault(spelling(name), name)
         if other != name:
-            raise InputError(f"the columns {other!r} and {name!r} are one tag in two spellings", file=records.path,
-                             line=records.header_line or None, option="data.tag_columns",
-                             remedy="join them, or list all columns of tags with `data.tag_columns` if they are "
-                             "two tags")  # fmt: skip
+            raise records.header_error(
+                f"the columns {other!r} and {name!r} are one tag in two spellings", option="data.tag_columns",
+                remedy="join them, or list all columns of tags with `data.tag_columns` if they are two tags",
+            )  # fmt: skip
 
 
 def _find(records: Records, name: str) -> int:
@@ -121,8 +121,7 @@ def _find(records: Records, name: str) -> int:
         return folded.index(name.strip().casefold())
     near = get_close_matches(name, header, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else f"it has {listed(list(map(repr, header)))}"
-    raise InputError(f"the table has no column {name!r}", file=records.path, line=records.header_line or None,
-                     option="data.tag_columns", remedy=remedy)  # fmt: skip
+    raise records.header_error(f"the table has no column {name!r}", option="data.tag_columns", remedy=remedy)
 
 
 def _check_all_are_tags(records: Records, columns: Sequence[int]) -> None:
@@ -132,10 +131,9 @@ def _check_all_are_tags(records: Records, columns: Sequence[int]) -> None:
         odd = [(line, cells[at].strip()) for line, cells in whole if not _is_value(cells[at])]
         if 2 * len(odd) > len(whole):
             line, value = odd[0]
-            raise InputError(
-                f"column {records.header[at]!r} is no column of a tag: it holds {value!r}", file=records.path,
-                line=line, option="data.tag_columns", remedy="list the columns of tags with `data.tag_columns`",
-            )  # fmt: skip
+            problem = f"column {records.header[at]!r} is no column of a tag: it holds {value!r}"
+            raise records.file.error(problem, line, option="data.tag_columns",
+                                     remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
 
 
 def _is_value(cell: str) -> bool:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from amazon_ml.data.catalog.cells import (
     doubt_token,
@@ -22,7 +21,8 @@ from amazon_ml.data.catalog.faults import Doubt, Fault, Row
 from amazon_ml.data.catalog.letters import odd_character, spelling
 from amazon_ml.data.catalog.names import composed
 from amazon_ml.data.catalog.separators import joined_by_a_name_mark, recurring
-from amazon_ml.errors import InputError, listed
+from amazon_ml.data.catalog.table_file import TableFile
+from amazon_ml.errors import InputError
 from amazon_ml.labels import PLANET, TagSet, check_count, declared
 
 #: Least number of tiles on which two tags stand side by side, for them to be one name perhaps.
@@ -55,7 +55,7 @@ class TagColumn:
 
 
 def read_tags(
-    table: Path,
+    table: TableFile,
     rows: Sequence[Row],
     *,
     tags: Sequence[str] | None,
@@ -102,7 +102,7 @@ def read_tags(
     if tags is not None:
         _check_list(given or (), frozenset(tokens))
     if given is not None and not tokens and not doubts:
-        raise InputError("the table names no tag at all", file=table)
+        raise table.error("the table names no tag at all")
     column = None if columns else no_names(tokens, is_given=tags is not None, marks=marks)
     if column is None and given is None:
         column = no_tags(rows, split, tokens)
@@ -117,7 +117,7 @@ def read_tags(
         faults += _spellings(table, rows, sound)
         names = _list_tags(sound) or _list_tags(split)
         if not names:
-            raise faults[0].error if faults else InputError("the table names no tag at all", file=table)
+            raise faults[0].error if faults else table.error("the table names no tag at all")
         try:
             tag_set = TagSet(tuple(sorted(names)))
         except InputError as error:
@@ -137,8 +137,8 @@ def _check_list(given: Sequence[str], tokens: frozenset[str]) -> None:
                          option="data.tags", remedy=f"write a list, such as `data.tags` {','.join(parts)}")  # fmt: skip
 
 
-def _in_file(table: Path, error: InputError) -> InputError:
-    return InputError(error.problem, file=table, remedy=error.remedy)
+def _in_file(table: TableFile, error: InputError) -> InputError:
+    return table.error(error.problem, remedy=error.remedy)
 
 
 def near_slips(counts: Mapping[str, int]) -> list[str]:
@@ -252,9 +252,9 @@ def _doubt_cells(
     }
 
 
-def _column_fault(table: Path, rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
+def _column_fault(table: TableFile, rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:
     line = next(row.line for row in rows if row.whole and split[row.cell])
-    return Fault(doubt.kind, table, line, doubt.what, doubt.remedy, item=f"line {line}: {doubt.what}")
+    return Fault(doubt.kind, table, line, doubt.what, doubt.remedy, item=f"{table.at(line)}: {doubt.what}")
 
 
 def _is_value(token: str) -> bool:
@@ -262,7 +262,7 @@ def _is_value(token: str) -> bool:
     return bool(NUMBER.fullmatch(token)) or (len(token) > 1 and is_mark(token))
 
 
-def _spellings(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
+def _spellings(table: TableFile, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]]) -> Iterator[Fault]:
     """Find tags that differ by case, by the form of letters, or by blanks, ``_`` and ``-`` alone."""
     forms: dict[str, list[str]] = {}
     for tag in sorted(_list_tags(sound)):
@@ -271,16 +271,18 @@ def _spellings(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, 
         if len(tags) > 1:
             having = {tag: [row for row in rows if row.whole and tag in sound.get(row.cell, ())] for tag in tags}
             rare = sorted(tags, key=lambda tag: len(having[tag]))[:-1]
-            what = " and ".join(
-                f"{tag!r} ({len(having[tag]):,} tiles, lines {listed([row.line for row in having[tag]])})"
-                for tag in tags
-            )
+            what = " and ".join(f"{tag!r} ({len(having[tag]):,} tiles, {_where(table, having[tag])})" for tag in tags)
             yield Fault("spellings", table, having[rare[0]][0].line, f"one tag is spelt in several ways: {what}",
                         "spell it in one way, or list all tags with `data.tags` if they are several",
                         tuple(row.name for tag in rare for row in having[tag]), item=what)  # fmt: skip
 
 
-def _unknown(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: TagSet) -> list[Fault]:
+def _where(table: TableFile, rows: Sequence[Row]) -> str:
+    """Name the first four rows, with a mark where there are more."""
+    return table.at_all([row.line for row in rows[:4]]) + (" …" if len(rows) > 4 else "")
+
+
+def _unknown(table: TableFile, rows: Sequence[Row], sound: Mapping[str, tuple[str, ...]], tags: TagSet) -> list[Fault]:
     known = frozenset(tags.names)
     odd = [
         (row, [tag for tag in sound.get(row.cell, ()) if tag not in known])
@@ -290,7 +292,9 @@ def _unknown(table: Path, rows: Sequence[Row], sound: Mapping[str, tuple[str, ..
     if not odd:
         return []
     first = odd[0][0].line  # the message begins with it
-    places = [(f"{row.name} (line {row.line})" if row.line != first else row.name, unknown) for row, unknown in odd]
+    places = [
+        (row.name if row.line == first else f"{row.name} ({table.at(row.line)})", unknown) for row, unknown in odd
+    ]
     what = tags.describe_unknown([(place, tag) for place, unknown in places for tag in unknown])
     return [
         Fault("unknown_tags", table, row.line, what, "", (row.name,), summary=what,
@@ -303,6 +307,6 @@ def _list_tags(split: Mapping[str, tuple[str, ...]]) -> set[str]:
     return {tag for found in split.values() for tag in found}
 
 
-def _fault(table: Path, row: Row, doubt: Doubt) -> Fault:
+def _fault(table: TableFile, row: Row, doubt: Doubt) -> Fault:
     return Fault(doubt.kind, table, row.line, f"{row.name}: {doubt.what}", doubt.remedy, (row.name,),
-                 item=f"{row.name} (line {row.line}): {doubt.what}")  # fmt: skip
+                 item=f"{row.name} ({table.at(row.line)}): {doubt.what}")  # fmt: skip

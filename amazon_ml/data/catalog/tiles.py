@@ -117,11 +117,7 @@ def find_tiles(
 def first_of(faults: Sequence[InputError]) -> InputError:
     """Give the first of the errors of some files, with the number of the others."""
     error, others = faults[0], len(faults) - 1
-    if not others:
-        return error
-    more = f"and {others:,} more such files"
-    remedy = f"{error.remedy}; {more}" if error.remedy else more
-    return InputError(error.problem, file=error.file, line=error.line, option=error.option, remedy=remedy)
+    return error.advise(f"and {others:,} more such files") if others else error
 
 
 def choose_rgb_source(files: pd.DataFrame) -> RgbSource:
