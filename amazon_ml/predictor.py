@@ -265,7 +265,7 @@ class Predictor:
         scene
             GeoTIFF, JPEG 2000 or VRT, or a folder of them, or several; all files together make one scene.
         out
-            Folder to write maps to; by default nothing is written. A call that was killed goes on there.
+            Folder to write maps to; by default nothing is written. A call that was killed resumes there.
         geojson
             Write a GeoJSON, too.
         overwrite

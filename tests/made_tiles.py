@@ -2,20 +2,23 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
 from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
-from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.bands import RGB, TileReader
+from amazon_ml.data.readers.limits import fit_reader
+from amazon_ml.data.readers.sample import Limits
 
 Pixels = npt.NDArray[Any]
 SIZE, TILES = 24, 12
@@ -99,6 +102,11 @@ def read_all(root: Path, **options: Any) -> tuple[TileReader, Pixels]:
     return data.read, np.stack(
         [data.read(path, tif) for path, tif in zip(labelled["path"], labelled["tif"], strict=True)]
     )
+
+
+def fitted_limits(tifs: Sequence[str]) -> Limits:
+    """Give the limits of each band that a reader of these TIFs gets."""
+    return fit_reader(pd.DataFrame({"path": tifs, "tif": ""}), RGB, "tif").limits
 
 
 def checked(root: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]]]:

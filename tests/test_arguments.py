@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from refused import command_refused, refused
+from refused import command_refused, holds, refused
 from requested import config_of
 
 from amazon_ml.cli.main import main
@@ -76,6 +76,28 @@ def test_what_does_not_fit_is_said_in_one_line(
 ) -> None:
     line = command_refused(capsys, "train", "--data.root", "x", *words, alone=True)
     assert all(part in line for part in named) and len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong", "near"),
+    [
+        (["evaluate", "RUN", "--data", "DIR", "--data.tags_column", "tags"], "--data.tags_column", "--tags_column"),
+        (["evaluate", "RUN", "--data.tags_column=tags", "--data=DIR"], "--data.tags_column", "--tags_column"),
+        (["predict", "RUN", "--data", "DIR", "--num_workers.x", "3"], "--num_workers.x", "--num_workers"),
+        (["train", "--data.root.x=3"], "--data.root.x", "--data.root"),
+        (["train", "--data.bands.x", "3"], "--data.bands.x", "--data.bands"),
+    ],
+)
+def test_part_of_an_option_without_parts_is_no_option(
+    capsys: pytest.CaptureFixture[str], words: list[str], wrong: str, near: str
+) -> None:
+    line = command_refused(capsys, *words, alone=True)
+    assert holds(line, wrong, near) and "NestedArg" not in line and "does not fit" not in line
+
+
+def test_value_that_looks_like_a_part_is_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    line = command_refused(capsys, "train", "--data.root", "x", "--data.size", "NestedArg(key='x', val=3)", alone=True)
+    assert holds(line, "--data.size", "a whole number")
 
 
 # ---------------------------------------------------------------- files

@@ -13,6 +13,7 @@ import rasterio
 from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
+from made_tiles import fitted_limits
 from PIL import Image
 from refused import holds, refused
 
@@ -24,7 +25,6 @@ from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import RGB, TileReader, check_order, name_bands, parse_bands, read_bands
 from amazon_ml.data.readers.images import resize
-from amazon_ml.data.readers.limits import fit_limits
 from amazon_ml.data.readers.reader_file import read_reader, write_reader
 from amazon_ml.data.readers.tif import read_tif
 
@@ -154,7 +154,7 @@ def test_eight_bit_values_are_taken_as_they_are(tmp_path: Path) -> None:
     stored = np.random.default_rng(0).integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
     path = str(write_tif(tmp_path / "tile.tif", stored))
     np.testing.assert_array_equal(TileReader(RGB, rgb_source="tif")(path), stored)
-    assert fit_limits([path], None, seed=0) == {}
+    assert fitted_limits([path]) == {}
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_a_tile_without_its_tif_is_named(tmp_path: Path) -> None:
 def test_limits_are_percentiles_of_the_pixels(tmp_path: Path) -> None:
     tifs = [bgrn(seed, size=64) for seed in range(6)]
     paths = [str(write_tif(tmp_path / f"{i}.tif", tif)) for i, tif in enumerate(tifs)]
-    limits = fit_limits(paths, None, seed=0)
-    assert limits == fit_limits(paths, None, seed=0)
+    limits = fitted_limits(paths)
+    assert limits == fitted_limits(paths)
     for i, letter in enumerate("bgrn"):
         expected = np.percentile(np.stack(tifs)[..., i], [1, 99])
         np.testing.assert_allclose(limits[letter], expected, atol=150)  # drawn pixels of values in 0..12000
@@ -203,14 +203,14 @@ def test_limits_are_percentiles_of_the_pixels(tmp_path: Path) -> None:
 
 def test_limits_of_small_values_are_their_percentiles_too(tmp_path: Path) -> None:
     reflectance = np.random.default_rng(0).uniform(0.1, 0.4, size=(64, 64, 4)).astype(np.float32)
-    limits = fit_limits([str(write_tif(tmp_path / "reflectance.tif", reflectance))], None, seed=0)
+    limits = fitted_limits([str(write_tif(tmp_path / "reflectance.tif", reflectance))])
     np.testing.assert_allclose(list(limits.values()), [(0.103, 0.397)] * 4, atol=0.003)
 
 
 def test_tifs_without_a_number_are_named(tmp_path: Path) -> None:
     nothing = write_tif(tmp_path / "nothing.tif", np.full((8, 8, 4), np.nan, dtype=np.float32))
     with refused(file=nothing):
-        fit_limits([str(nothing)], None, seed=0)
+        fitted_limits([str(nothing)])
 
 
 @pytest.mark.parametrize("named", ["rgb", "rgbn", "nrg", "rgb+ndvi", "ndvi+ndwi", "ndvi+r+ndwi+g"])

@@ -21,7 +21,7 @@ from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.pipeline.blend import blend as blend_runs
-from amazon_ml.pipeline.finish import gather
+from amazon_ml.pipeline.gather import gather
 from amazon_ml.runs import blend as blend_module
 from amazon_ml.runs.bundle import Blended, Networks, open_bundle
 from amazon_ml.runs.export import export

@@ -14,6 +14,7 @@ from refused import holds
 from requested import TRAIN_PARSER
 
 import amazon_ml
+from amazon_ml.cli import wording
 from amazon_ml.cli.main import _limit_reached, main
 from amazon_ml.cli.signature import parser_of
 from amazon_ml.cli.verbs import VERBS
@@ -136,6 +137,15 @@ def test_limits_of_the_process_are_told_from_other_errors() -> None:
         assert "ulimit -v" in str(_limit_reached(full.value))
     assert "ulimit -n" in str(_limit_reached(RuntimeError("unable to open shared memory: Too many open files (24)")))
     assert _limit_reached(RuntimeError("shapes do not fit")) is None
+
+
+@pytest.mark.parametrize("fault", ["bad_alloc", "Too many open files", "can't start new thread"])
+def test_remedy_for_a_limit_names_the_options_of_the_verb(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "_options", wording._options)
+    monkeypatch.setattr(wording, "_by_place", wording._by_place)
+    for options, named in ((["num_workers"], "--num_workers"), (["data.num_workers"], "--data.num_workers")):
+        wording.use_options(options, [])
+        assert holds(wording.worded(str(_limit_reached(RuntimeError(fault)))), named)
 
 
 @pytest.mark.parametrize("words", [["data", "check", ""], ["train", "--data.root", ""], ["train", "--data.root="]])

@@ -1,20 +1,27 @@
 """The configurations that ship: each parses, and the presets stack on each."""
 
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import docstring_parser
 import pytest
 import timm
 import yaml
 from refused import refused
 from requested import config_of
 
+from amazon_ml.decisions.rules import RULES
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.losses import LOSSES
 from amazon_ml.models.schedules import SCHEDULES
 from amazon_ml.models.tta import MEANS, VIEWS
+from amazon_ml.report.comparison import compare
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.tune import tune
 from amazon_ml.settings import settings_of
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -119,6 +126,13 @@ def test_choices_of_the_network_are_those_of_the_registries() -> None:
     for name, registry in (("schedule", SCHEDULES), ("tta", VIEWS), ("tta_mean", MEANS)):
         assert get_args(kinds[name].type) == tuple(registry), name
     assert all(f"``{loss}``" in kinds["loss"].meaning for loss in LOSSES)
+
+
+@pytest.mark.parametrize("verb", [tune, compare])
+def test_verbs_with_a_rule_name_all_of_them(verb: Callable[..., object]) -> None:
+    params = docstring_parser.parse(inspect.getdoc(verb) or "").params
+    meaning = next(param.description for param in params if param.arg_name == "rule")
+    assert set(RULES) <= set(re.findall(r"\w+", meaning or ""))
 
 
 def test_a_folder_of_its_name_does_not_hide_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

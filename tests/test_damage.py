@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from refused import refused
 
-from amazon_ml.data.readers.damage import file_fault
-from amazon_ml.data.readers.formats import HEAD, content_of, declared_length
+from amazon_ml.data.readers.damage import look_at
+from amazon_ml.data.readers.formats import MAGIC_BYTES, content_of, declared_length
 from amazon_ml.data.readers.headers import fault_of_scans
 from amazon_ml.data.readers.images import SUFFIXES, read_tile
 from amazon_ml.data.readers.tif import read_tif
@@ -76,7 +76,7 @@ FORMATS = pytest.mark.parametrize("name", [*PILLOW, *GEOTIFF])
 @FORMATS
 def test_a_whole_file_has_no_fault(place: Path, name: str) -> None:
     path = stored(place, name, content(name))
-    assert file_fault(str(path)) == "" and is_read(path)
+    assert look_at(str(path))[0] == "" and is_read(path)
     assert path.suffix in SUFFIXES
 
 
@@ -86,7 +86,7 @@ def test_a_whole_file_has_no_fault(place: Path, name: str) -> None:
 def test_a_file_cut_short_has_one(place: Path, name: str, share: float) -> None:
     data = content(name)
     path = stored(place, name, data[: int(share * len(data))])
-    assert str(path) in file_fault(str(path))
+    assert str(path) in look_at(str(path))[0]
     assert not is_read(path)
 
 
@@ -98,7 +98,7 @@ def test_what_can_be_decoded_has_no_fault(place: Path, name: str, changes: list[
     for at, value in changes:
         data[at % len(data)] = value
     path = stored(place, name, bytes(data))
-    fault = file_fault(str(path))
+    fault = look_at(str(path))[0]
     assert not (fault and is_read(path)), fault
 
 
@@ -106,16 +106,16 @@ def test_what_can_be_decoded_has_no_fault(place: Path, name: str, changes: list[
     data=st.binary(max_size=200), start=st.sampled_from([b"", b"II*\0", b"MM\0+", b"BM", b"RIFF0000WEBP", b"\xff\xd8"])
 )
 def test_any_bytes_are_looked_at_without_an_error(place: Path, data: bytes, start: bytes) -> None:
-    content_of((start + data)[:HEAD])
+    content_of((start + data)[:MAGIC_BYTES])
     assert declared_length(start + data) >= 0
     for ending in ("jpg", "tif", "webp", "bmp"):
-        file_fault(str(stored(place, ending, start + data)))
+        look_at(str(stored(place, ending, start + data)))
 
 
 def test_bytes_behind_the_end_are_no_fault(place: Path) -> None:
     for name in PILLOW:
         path = stored(place, name, content(name) + b"\0" * 10)
-        assert file_fault(str(path)) == "" and is_read(path)
+        assert look_at(str(path))[0] == "" and is_read(path)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +197,6 @@ def test_a_jpeg_of_many_scans_is_refused_at_once(tmp_path: Path, thumbnail: bool
 def test_a_file_with_the_ending_of_another_format_gets_one_remedy(tmp_path: Path) -> None:
     path = tmp_path / "t0.jpg"
     Image.new("RGB", (9, 9)).save(path, "TIFF")
-    assert ".tif" in file_fault(str(path))
+    assert ".tif" in look_at(str(path))[0]
     with refused(file=path, says=[".tif"]):
         read_tile(path)

@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 from refused import refused
 
+from amazon_ml.data.readers.band_files import ARRAY_SUFFIX
+from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import WorkError
+from amazon_ml.runtime import outputs
 from amazon_ml.runtime.files import atomic_write, read_json, sha256_of, write_json, write_table, write_text
 from amazon_ml.runtime.locks import is_locked, locked
 
@@ -192,3 +195,7 @@ def test_whether_a_lock_is_held(tmp_path: Path) -> None:
     with locked(path, "busy"):
         assert is_locked(path)
     assert path.exists() and not is_locked(path)
+
+
+def test_endings_that_no_output_replaces_are_those_of_tiles() -> None:
+    assert {*SUFFIXES, ARRAY_SUFFIX} == outputs._IMAGES

@@ -15,7 +15,7 @@ from forked import Forked
 from refused import holds
 
 from amazon_ml.cli.main import main
-from amazon_ml.pipeline.finish import gather
+from amazon_ml.pipeline.gather import gather
 from amazon_ml.runs.access import locked, locked_fold
 from amazon_ml.runs.folder import Run
 

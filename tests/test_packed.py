@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_is_told_and_the_next_call_goes_on(folder: Path) ->
     done = forked.run(["-c", limited, str(folder)])
     partial = folder / "packed-rgb-256.partial"
     assert done.returncode == 1
-    assert f"cannot write {partial}: File too large; the same call goes on from there" in done.stderr
+    assert f"cannot write {partial}: File too large; the same command resumes" in done.stderr
     assert (partial / "journal.jsonl").read_text().count("\n") == 10_000_000 // (8 * 256 * 256 * 3)
     assert "resuming: " in started(folder).communicate()[1]
     np.testing.assert_array_equal(open_store(folder / "packed-rgb-256").images, decoded(read_catalog(folder), 256))

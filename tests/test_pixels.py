@@ -19,6 +19,7 @@ from made_tiles import (
     Pixels,
     checked,
     cut,
+    fitted_limits,
     folder,
     jpeg,
     read_all,
@@ -37,7 +38,6 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.readers.band_order import by_letter
 from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.images import read_picture, read_tile
-from amazon_ml.data.readers.limits import fit_limits
 from amazon_ml.data.readers.reader_file import read_reader
 from amazon_ml.data.readers.tif import open_tif
 from amazon_ml.data.readers.values import values_alone
@@ -109,7 +109,7 @@ def test_percentiles_are_those_of_the_valid_pixels_however_few(tmp_path: Path) -
         return bands
 
     paths = [str(write_tif(tmp_path / f"{i}.tif", make(i), nodata=-1)) for i in range(TILES)]
-    for low, high in fit_limits(paths, None, seed=0).values():
+    for low, high in fitted_limits(paths).values():
         assert low == pytest.approx(10, abs=4) and high == pytest.approx(990, abs=4)
 
 

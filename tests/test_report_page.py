@@ -37,7 +37,7 @@ from amazon_ml.report.page.together import counts_together
 from amazon_ml.report.page.write import report, write_report
 from amazon_ml.runs.folder import Run, probability_table, write_truth
 from amazon_ml.runs.tiles import listed_tiles
-from amazon_ml.runs.tune import save_rule
+from amazon_ml.runs.tune import tune_locked
 from amazon_ml.runtime.files import write_json
 
 THREE = ("forest", "river", "town")
@@ -101,7 +101,7 @@ def make_run(
                 "amazon_ml.runs.tune.make_rules",
                 lambda **options: {name: one for name, one in make_rules(**options).items() if name in needed},
             )
-        save_rule(run, rule)
+        tune_locked(run, rule)
     return run
 
 

@@ -154,7 +154,7 @@ def test_training_that_is_stopped_and_pushed_out_time_and_again_ends_in_the_same
     options = ["--data.root", str(demo_tiles), *LITTLE, f"--trainer.max_epochs={EPOCHS * STOPS}"]
     assert main(["slurm", "train", "--run", str(run), *options, "--submit"]) == 0
     stops = [by_signal, by_urgency] * (STOPS // 2) + [by_signal] * (STOPS % 2)
-    assert stopped_log(run, stops).count("; the same command goes on") == STOPS
+    assert stopped_log(run, stops).count("; the same command resumes") == STOPS
     train_alone(plain, options)
     for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name
@@ -212,7 +212,7 @@ def test_network_that_two_nodes_train_together_is_stopped_and_ends_in_the_same_w
     assert main(["slurm", "train", "--run", str(run), *options, "--nodes=2", "--submit"]) == 0
     log = stopped_log(run, [by_signal])
     assert "2 processes: a step has 16 tiles, 8 in each" in log
-    assert log.count("; the same command goes on") == 1  # said by the first process for both
+    assert log.count("; the same command resumes") == 1  # said by the first process for both
     train_alone(plain, [*options, "--trainer.devices=2"])
     for name in ("fold-0/model.safetensors", "oof.parquet", "submission.csv"):
         assert (run / name).read_bytes() == (plain / name).read_bytes(), name

@@ -72,7 +72,7 @@ def test_signal_stops_at_once_and_once_only() -> None:
         signal.raise_signal(signal.SIGUSR2)
     signal.raise_signal(signal.SIGTERM)
     assert stopped.value.code == 85
-    assert str(stopped.value) == "stopped by SIGUSR2; the same command goes on"
+    assert str(stopped.value) == "stopped by SIGUSR2; the same command resumes"
 
 
 def test_held_signal_stops_at_the_end_of_the_block_at_the_latest() -> None:
@@ -116,7 +116,7 @@ def test_stopped_again_and_again_a_run_ends_with_the_same_weights(
             _signal_in(patch, "training_step", lambda wait=wait: next(wait, -1) == 0, rng.choice(preemption.SIGNALS))  # type: ignore[misc]
             assert main(_arguments(run, demo_tiles, *length, *options)) == 85
         told = re.fullmatch(
-            r"amazon-ml: stopped by SIG\w+ (?:at step|in the validation after step) (\d+); the same command goes on",
+            r"amazon-ml: stopped by SIG\w+ (?:at step|in the validation after step) (\d+); the same command resumes",
             capsys.readouterr().err.splitlines()[-1],
         )
         assert told

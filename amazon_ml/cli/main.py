@@ -131,14 +131,14 @@ def _terminate(number: int, frame: object) -> None:
 #: Messages of errors that a limit of the process caused, and their remedies.
 _LIMITS = {
     r"can't allocate memory|failed to map segment|Cannot allocate memory|bad_alloc": (
-        "memory is full: use a smaller data.batch_size or data.size, fewer data.num_workers, or raise the limit "
-        "(ulimit -v)"
+        "memory is full: use fewer `data.num_workers`, in training also a smaller `data.batch_size` or `data.size`, or "
+        "raise the limit (ulimit -v)"
     ),
     r"Too many open files|ancdata": (
-        "too many files are open: raise the limit (ulimit -n 4096), or use fewer data.num_workers"
+        "too many files are open: raise the limit (ulimit -n 4096), or use fewer `data.num_workers`"
     ),
     r"can't start new thread|Resource temporarily unavailable": (
-        "no thread can be started: raise the limit (ulimit -u), or use fewer data.num_workers"
+        "no thread can be started: raise the limit (ulimit -u), or use fewer `data.num_workers`"
     ),
 }  # fmt: skip
 

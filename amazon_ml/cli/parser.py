@@ -139,6 +139,10 @@ class Parser(ArgumentParser):
         while inner := _MISFIT.search(match[2]):  # a file that a file names
             match = inner
         key, value = match[1], _VALUE.search(match[2])
+        # An option without parts, with a dot behind its name: jsonargparse takes the rest for a part of its value.
+        parts = [word.partition("=")[0][2:] for word in self.args or () if word.startswith(f"--{key}.")]
+        if parts and "NestedArg" in match[2]:
+            return f"there is no option --{parts[0]}{self._near(parts[0])} {self.prog} --help"
         if not value:
             return f"--{key}: {' '.join(match[2].split())}"
         form = _SHOWN.get(key) or _form(self._type(f"--{key}"))

@@ -56,7 +56,7 @@ VERBS = {
     "find lr": Verb("amazon_ml.cli.commands.train:find_lr", "sweep the learning rate, suggest one; options of train"),
     "find batch": Verb("amazon_ml.cli.commands.train:find_batch", "measure speed by batch size; options of train"),
     "gather": Verb(
-        "amazon_ml.pipeline.finish:gather", "join folds that were trained separately, and finish the run", ("run",),
+        "amazon_ml.pipeline.gather:gather", "join folds that were trained separately, and finish the run", ("run",),
         show=_SCORES,
     ),
     "blend": Verb(

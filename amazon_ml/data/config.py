@@ -188,8 +188,8 @@ class DataConfig(ReadingConfig):
     Parameters
     ----------
     root
-        Folder of tiles; its layout is found (the competition's, its mirror's, or one CSV of names and tags above a
-        tree of images).
+        Folder of tiles; its layout is found (the competition's, its mirror's, or one table of names and tags, CSV,
+        Parquet or JSON, above a tree of images).
     packed
         Packed store of the folder, as `data pack` makes it. By default the store in `root` for these bands and this
         size, if there is one.

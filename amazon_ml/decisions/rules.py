@@ -42,17 +42,20 @@ class NamedRule:
 
 #: From simple to complex: the first of several rules with similar scores is preferred.
 RULES = {
-    "fixed": NamedRule("threshold_rules:FixedThreshold", "0.2 for every tag"),
+    "fixed": NamedRule("threshold_rules:FixedThreshold", "threshold 0.2 for every tag"),
     "global": NamedRule("threshold_rules:GlobalThreshold", "one tuned threshold for all tags"),
-    "shrunk": NamedRule("threshold_rules:ShrunkThresholds", "a threshold a tag, drawn to a common one"),
-    "bagged": NamedRule("threshold_rules:BaggedThresholds", "a threshold a tag, mean of bootstraps"),
-    "per_class": NamedRule("threshold_rules:PerClassThresholds", "a threshold a tag, exact search"),
-    "expected": NamedRule("expected_rules:ExpectedFBeta", "greatest expected score"),
+    "shrunk": NamedRule("threshold_rules:ShrunkThresholds", "one threshold per tag, shrunk to a common one"),
+    "bagged": NamedRule("threshold_rules:BaggedThresholds", "one threshold per tag, averaged over bootstraps"),
+    "per_class": NamedRule("threshold_rules:PerClassThresholds", "one threshold per tag, exact search"),
+    "expected": NamedRule("expected_rules:ExpectedFBeta", "the tags with the greatest expected score"),
     "expected_constrained": NamedRule(
-        "expected_rules:ExpectedFBeta", "the same, under the label constraints", constrained=True
+        "expected_rules:ExpectedFBeta", "as expected, under the label constraints", constrained=True
     ),
-    "stacked": NamedRule("expected_rules:StackedExpectedFBeta", "the same, each tag from all tags", constrained=True),
-}
+    "stacked": NamedRule(
+        "expected_rules:StackedExpectedFBeta", "as expected_constrained, each tag from all probabilities",
+        constrained=True,
+    ),
+}  # fmt: skip
 
 #: Default rule of a run.
 DEFAULT_RULE = "shrunk"

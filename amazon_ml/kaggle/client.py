@@ -158,7 +158,7 @@ def _check_rest(response: Any, what: str) -> None:
     if status >= 500 or status in _LATER:
         response.raise_for_status()
     raise WorkError(f"Kaggle refuses the rest of {what} with status {status}, as for an address that has expired; "
-                    "the same command gets a new one, and goes on where this one stopped")  # fmt: skip
+                    "the same command gets a new one, and resumes where this one stopped")  # fmt: skip
 
 
 @contextmanager

@@ -11,47 +11,15 @@ from amazon_ml.errors import InputError
 from amazon_ml.kaggle.make import save_submission
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.report.page.write import write_report
-from amazon_ml.runs.access import locked
-from amazon_ml.runs.decision import read_decision, requested_before
+from amazon_ml.runs.decision import read_decision
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.former_audit import clear_audit
-from amazon_ml.runs.gather import gather_folds, missing_folds
 from amazon_ml.runs.hashes import is_edited, is_recorded, is_unchanged, remove
 from amazon_ml.runs.scores import Metrics
-from amazon_ml.runs.tiles import listed_tiles, read_bands
-from amazon_ml.runs.tune import save_rule
+from amazon_ml.runs.tiles import read_bands
+from amazon_ml.runs.tune import tune_locked
 
 log = logging.getLogger(__name__)
-
-
-def gather(run: Path, *, partial: bool = False) -> Metrics:
-    """Put the folds of a run together, and tune, score and tag the test tiles; trains nothing.
-
-    It is for folds that were trained in separate processes, as on a cluster.
-
-    Parameters
-    ----------
-    run
-        Run folder.
-    partial
-        Use the finished folds, although others are not finished.
-
-    Returns
-    -------
-    The contents of metrics.json.
-    """
-    folder = Run(run)
-    folder.read_config()  # before a lock makes a folder that does not exist
-    if folder.blend.exists():
-        raise InputError("the run is a blend of other runs, without folds", file=run, option="run")
-    with locked(folder, wait=True):
-        missing = [] if partial else missing_folds(folder)
-        if missing:
-            raise InputError(f"folds {missing} are not finished", file=run, option="partial",
-                             remedy="train them with `folds`, or use the others with `partial` true")  # fmt: skip
-        requested_before(folder)  # before any file is written: a changed decision is an error
-        gather_folds(folder)
-        return finish(folder, listed_tiles(folder))
 
 
 def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
@@ -68,7 +36,7 @@ def finish(run: Run, tiles: pd.DataFrame | None) -> Metrics:
     -------
     The contents of metrics.json.
     """
-    metrics = save_rule(run)
+    metrics = tune_locked(run)
     clear_audit(run)
     if tiles is not None:
         _draw(run, tiles, metrics)

@@ -36,7 +36,7 @@ from amazon_ml.runs.tiles import read_bands
 from amazon_ml.runs.untagged import untagged_tiles
 from amazon_ml.runtime import distributed
 from amazon_ml.runtime.random_states import kept_random_states
-from amazon_ml.training.fit import fit_fold, joined
+from amazon_ml.training.fit import fit_fold, started_processes
 from amazon_ml.training.tiles import fold_data, on_gpu, open_tiles
 
 log = logging.getLogger(__name__)
@@ -112,18 +112,18 @@ def train(config: RunConfig) -> RunResult:
     with kept_random_states(), warnings.catch_warnings():
         # Lightning warns of what is on purpose here: a run that is resumed, loaders without processes, few steps.
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-        return _joined(config)
+        return _train_in_processes(config)
 
 
-def _joined(config: RunConfig) -> RunResult:
-    with joined(config):
+def _train_in_processes(config: RunConfig) -> RunResult:
+    with started_processes(config):
         return RunResult(config.folder, _train(config), distributed.rank())
 
 
 def _train(config: RunConfig) -> Metrics:
     began, run = time.perf_counter(), Run(config.folder)
     with ExitStack() as held:
-        ready = _shared(run, lambda: _set_up(run, config, held))
+        ready = _set_up_once(run, lambda: _set_up(run, config, held))
         catalog = ready.catalog
         log.info("%s: %s labelled tiles, %s untagged, %d tags", run.path, f"{len(catalog.labelled):,}",
                  f"{len(catalog.unlabelled):,}", len(catalog.tags))  # fmt: skip
@@ -132,7 +132,7 @@ def _train(config: RunConfig) -> Metrics:
             distributed.on_rank_zero(lambda: check_read_again(run, config))
             data = fold_data(run, config, fold, catalog, ready.untagged)
             fit_fold(run.fold(fold), config, data, config.seed + fold)
-    metrics = distributed.on_rank_zero(lambda: _put_together(run, catalog))
+    metrics = distributed.on_rank_zero(lambda: _gather_and_finish(run, catalog))
     log.info("%s is done after %.0f s", run.path, time.perf_counter() - began)
     return metrics
 
@@ -147,7 +147,7 @@ class _Ready:
     begun: bool
 
 
-def _shared(run: Run, set_up: Callable[[], _Ready]) -> _Ready:
+def _set_up_once(run: Run, set_up: Callable[[], _Ready]) -> _Ready:
     """Set a run up in the first process; several processes map one catalog from its file instead of a copy each."""
     if distributed.count() == 1:
         return set_up()
@@ -197,7 +197,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
                         "made the labels of `data.soft_labels`; amazon-ml evaluate scores other tiles")  # fmt: skip
         warn_of_former_lists(config.data)
         for fold in folds:
-            _bind(run.fold(fold), task)
+            _mark_task(run.fold(fold), task)
         if begun:  # a new run has it from `save_config`
             write_config(run, config)
         write_truth(run, catalog.labelled["image_name"], catalog.tags, catalog.targets)
@@ -271,7 +271,7 @@ def _teach(run: Run, config: RunConfig, ready: _Ready) -> None:
         teach(TaughtRun(run, config, ready.catalog, ready.untagged, ready.begun, device), ready.folds)
 
 
-def _bind(fold: FoldFolder, task: str) -> None:
+def _mark_task(fold: FoldFolder, task: str) -> None:
     """Record the task of a fold; a fold that was begun for another task is an error."""
     if fold.weights.exists() or fold.last.exists():
         check_task(fold.path, task)
@@ -279,7 +279,7 @@ def _bind(fold: FoldFolder, task: str) -> None:
         bind(fold.path, task)
 
 
-def _put_together(run: Run, catalog: Catalog) -> Metrics:
+def _gather_and_finish(run: Run, catalog: Catalog) -> Metrics:
     with locked(run, wait=True):
         gather_folds(run)
         return finish(run, catalog.labelled)

@@ -17,14 +17,15 @@ from amazon_ml.data.readers.broken import check_whole, describe_broken
 from amazon_ml.data.readers.fitting import reading_of
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
-from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
+from amazon_ml.models.engines import DEFAULT, EngineName, Method, PrecisionName
 from amazon_ml.runs.bundle import open_bundle
+from amazon_ml.runs.decision import Decision
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine
 from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
-from amazon_ml.runs.predict import inputs_of, predict_listed
-from amazon_ml.runs.scores import Metrics, score_others
+from amazon_ml.runs.predict import Predicted, inputs_of, predict_listed
+from amazon_ml.runs.scores import Metrics, TestScores, score_others
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
 from amazon_ml.settings import AnyPath, as_path
@@ -117,15 +118,28 @@ def evaluate(
     predicted = predict_listed(
         bundle.networks, lambda reader: tiles_for(reader).labelled, None, Engine(num_workers=num_workers, method=method)
     )
+    _check_read(predicted, root)
+    scores = score_others(decision.tags, predicted.p, catalog.targets, decision.rule, decision.beta)
+    metrics = _metrics(scores, catalog, decision, root, method)
+    if scores_file is not None:
+        write_json(scores_file, metrics)
+    return metrics
+
+
+def _check_read(predicted: Predicted, data: Path) -> None:
+    """Check that every tile could be read."""
     if predicted.failed:
         faults = list(map(str, predicted.failed.values()))
         raise InputError(
-            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {root} "
+            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {data} "
             "lists such tiles, and `write_exclude` there writes the list that `exclude` takes here"
         )
-    scores = score_others(decision.tags, predicted.p, catalog.targets, decision.rule, decision.beta)
+
+
+def _metrics(scores: TestScores, catalog: Catalog, decision: Decision, data: Path, method: Method) -> Metrics:
+    """Put the scores together with what they are of; the engine only where it is another one than the default."""
     metrics: Metrics = {
-        "tiles_of": str(root),
+        "tiles_of": str(data),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
         "beta": decision.beta,
         "tiles": scores["tiles"],
@@ -142,8 +156,6 @@ def evaluate(
         metrics["split"] = catalog.split
     if method != DEFAULT:
         metrics["engine"] = str(method)
-    if scores_file is not None:
-        write_json(scores_file, metrics)
     return metrics
 
 

@@ -59,20 +59,20 @@ def tune(run: AnyPath, *, rule: str | None = None) -> Metrics:
     Examples
     --------
     >>> metrics = tune("runs/demo", rule="global")
-    >>> metrics["rule"], len(metrics["rules"])
-    ('global', 8)
+    >>> metrics["rule"], "global" in metrics["rules"]
+    ('global', True)
     """
     folder = Run(as_path("run", run))
     if rule not in (*RULES, BEST, None):
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}, and {BEST}", option="rule")
     folder.read_config()  # before the lock, which would make the folder where there is none
     with locked(folder):
-        metrics = save_rule(folder, rule)
+        metrics = tune_locked(folder, rule)
         clear_audit(folder)  # labels may have been edited
     return metrics
 
 
-def save_rule(folder: Run, rule: str | None = None) -> Metrics:
+def tune_locked(folder: Run, rule: str | None = None) -> Metrics:
     """Do the work of `tune` for a caller that holds the run's lock."""
     if rule is None:
         before = requested_before(folder)
@@ -127,7 +127,6 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
     if tested is not None:
         _, p_tested, true_tested = tested
         metrics["test"] = score_others(tags, p_tested, true_tested, fitted, beta)
-    withdraw_bundle(folder)  # before the new decision is written: a bundle must not hold the former one
     tuning: Tuning = {
         "requested": rule,
         "cross_fitted": metrics["rules"][rule],
@@ -138,12 +137,30 @@ def save_rule(folder: Run, rule: str | None = None) -> Metrics:
             "oof_sha256": sha256_of(folder.oof),
         },
     }
-    write_decision(folder, Decision(chosen, fitted, tags, beta), tuning)
-    sources = [folder.oof, folder.truth, *([] if tested is None else [folder.test, folder.tested])]
+    _store(folder, Decision(chosen, fitted, tags, beta), tuning, metrics, tested=tested is not None)
+    return metrics
+
+
+def _store(folder: Run, decision: Decision, tuning: Tuning, metrics: Metrics, *, tested: bool) -> None:
+    """Write the decision, the scores and the bundle.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    decision, tuning
+        The fitted rule, and what it was tuned on.
+    metrics
+        The scores.
+    tested
+        Whether the scores are also of a published test split.
+    """
+    withdraw_bundle(folder)  # before the new decision is written: a bundle must not hold the former one
+    write_decision(folder, decision, tuning)
+    sources = [folder.oof, folder.truth, *([folder.test, folder.tested] if tested else [])]
     write_json(folder.metrics, metrics, made_of=sources)
     if folder.finished_folds():
         write_bundle(folder)
-    return metrics
 
 
 def _cross_fitted(

@@ -8,7 +8,8 @@ from pathlib import Path
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.runtime.regular_files import irregular
 
-#: Endings of tiles; no table, page or network may replace them.
+#: Endings of tiles; no table, page or network may replace them. They are those of `amazon_ml.data.readers.images` and
+#: of arrays, which this room may not import; a test compares them.
 _IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".npy"}
 
 

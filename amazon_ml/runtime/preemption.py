@@ -38,7 +38,7 @@ class Stopped(SystemExit):
 
     def __str__(self) -> str:
         by = _request.sign.name if _request.sign else "a signal to another process"
-        return " ".join(filter(None, ("stopped by", by, self.where))) + "; the same command goes on"
+        return " ".join(filter(None, ("stopped by", by, self.where))) + "; the same command resumes"
 
 
 def listen() -> None:

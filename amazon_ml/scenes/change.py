@@ -8,7 +8,7 @@ is learned from all cells of the scene, and each cell is judged by that and by i
 
 The evidence of a date is the ratio of the odds of its probability to the odds of the tag among the training tiles,
 since a probability holds already how frequent the tag was there. Where a cloud hides the ground with probability c, the
-evidence is the mixture (1 - c) L + c: a hidden date says nothing, and so no tag goes behind a cloud.
+evidence is the mixture (1 - c) L + c: a hidden date says nothing, so a tag that a cloud hides is not gone.
 
 The shares of the states are those of expectation and maximisation (Dempster, Laird and Rubin 1977). How much of the
 ground changes is uncertain where few cells did or the network sees the tag badly; so results are averaged over this

@@ -1,4 +1,4 @@
-"""Finished strips of a scene in the output folder, where a call that was killed goes on, and shards are joined.
+"""Finished strips of a scene in the output folder, where a call that was killed resumes, and shards are joined.
 
 The folder holds::
 

@@ -76,7 +76,7 @@ def predict_scene(
     how
         Options.
     out
-        Folder for the results; None writes nothing. A call that was killed goes on there.
+        Folder for the results; None writes nothing. A call that was killed resumes there.
     geojson
         Write a GeoJSON, too.
     overwrite

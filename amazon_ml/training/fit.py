@@ -101,8 +101,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
 
 def _resumable(error: InputError, folder: FoldFolder) -> InputError:
     """Say of a tile that cannot be predicted that nothing is trained again."""
-    further = f"the network is trained, and {folder.weights} keeps it: then call the same command to go on"
-    return error.advise(further)
+    return error.advise(f"the network is trained, and {folder.weights} keeps it: then the same command resumes")
 
 
 def _remove_checkpoint(folder: FoldFolder) -> None:
@@ -190,8 +189,8 @@ def predict(model: TileTagger, loader: DataLoader[Batch], how: TrainerConfig) ->
 
 
 @contextmanager
-def joined(config: RunConfig) -> Iterator[None]:
-    """Start the processes of the options, and end them together; see `amazon_ml.runtime.distributed.together`.
+def started_processes(config: RunConfig) -> Iterator[None]:
+    """Start the other processes of the options, and end all together; see `amazon_ml.runtime.distributed.together`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Verbs for tiles and their table, before training: ``data demo|download|check|folds|pack|copy``."""
+"""The verb ``data check``; the other verbs of ``data`` are functions of the library, see `amazon_ml.cli.verbs`."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Verbs for jobs on a Slurm cluster: ``slurm train|predict|scene|status``."""
+"""The verb ``slurm train``; the other verbs of ``slurm`` are functions of the library, see `amazon_ml.cli.verbs`."""
 
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.slurm.config import TrainJobsConfig

@@ -1,4 +1,4 @@
-"""Submissions to Kaggle: ``submit make|lint|diff|send|scores``."""
+"""The verbs ``submit lint|send|scores``; the others are functions of the library, see `amazon_ml.cli.verbs`."""
 
 import sys
 from pathlib import Path

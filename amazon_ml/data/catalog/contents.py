@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amazon_ml.data.catalog.structured import is_structured
 from amazon_ml.data.catalog.walk import walk
-from amazon_ml.data.readers.formats import ARCHIVES, HEAD, IMAGES, content_of, with_article
+from amazon_ml.data.readers.formats import ARCHIVES, IMAGES, MAGIC_BYTES, content_of, with_article
 from amazon_ml.data.readers.images import SUFFIXES
 from amazon_ml.errors import InputError, listed
 from amazon_ml.runtime.regular_files import open_regular
@@ -153,6 +153,6 @@ def _remedy(files: Sequence[Path]) -> str:
 def _content(path: Path) -> str:
     try:
         with open(open_regular(path), "rb", buffering=0) as stream:  # noqa: PTH123 (a descriptor)
-            return content_of(stream.read(HEAD) or b"?")
+            return content_of(stream.read(MAGIC_BYTES) or b"?")
     except (OSError, InputError):
         return ""

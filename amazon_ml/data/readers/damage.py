@@ -11,7 +11,7 @@ import cv2
 from amazon_ml.data.readers.arrays import npy_fault
 from amazon_ml.data.readers.band_files import ARRAY_SUFFIX
 from amazon_ml.data.readers.formats import (
-    HEAD,
+    MAGIC_BYTES,
     SOUND,
     ContentFault,
     content_fault,
@@ -61,11 +61,6 @@ class FileShape(NamedTuple):
 UNKNOWN = FileShape()
 
 
-def file_fault(path: str) -> str:
-    """Describe why a file cannot be read as a tile, as `look_at` does."""
-    return look_at(path)[0]
-
-
 def look_at(path: str) -> tuple[str, FileShape]:
     """Describe why a file cannot be read as a tile, ``""`` where its header has no fault; and what it holds.
 
@@ -79,7 +74,7 @@ def look_at(path: str) -> tuple[str, FileShape]:
         return str(cannot_read(path, error)), UNKNOWN
     try:
         size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, HEAD, 0)
+        head = os.pread(descriptor, MAGIC_BYTES, 0)
         if not size or not head:
             return str(is_empty(path)), UNKNOWN
         shape = UNKNOWN

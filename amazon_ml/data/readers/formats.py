@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 #: Number of bytes that `content_of` needs.
-HEAD = 512
+MAGIC_BYTES = 512
 #: Problem and remedy of a file, for an `InputError`; two empty texts where it has no fault.
 ContentFault = tuple[str, str]
 SOUND: ContentFault = ("", "")
@@ -85,7 +85,7 @@ MAGICS = (
 
 
 def content_of(head: bytes) -> str:
-    """Name the format of a file by its first `HEAD` bytes; ``""`` where it is not known."""
+    """Name the format of a file by its first `MAGIC_BYTES` bytes; ``""`` where it is not known."""
     for magic in MAGICS:
         if magic.text:
             found = head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(magic.mark)
@@ -98,7 +98,7 @@ def content_of(head: bytes) -> str:
 
 def no_image(data: bytes, wanted: str = "an image") -> ContentFault:
     """Return problem and remedy of a file that is no readable image, with its format where that is known."""
-    problem, kind = f"this is not {wanted} that can be read", content_of(data[:HEAD])
+    problem, kind = f"this is not {wanted} that can be read", content_of(data[:MAGIC_BYTES])
     if kind == "TIFF":
         return f"{problem}: it is a TIF", "give it the ending .tif"
     if kind in IMAGES:
@@ -123,8 +123,8 @@ def content_fault(data: bytes) -> ContentFault:
     -------
     Problem and remedy; two empty texts where there is no fault.
     """
-    kind = content_of(data[:HEAD])
-    if kind == "WebP" and is_animated(data[:HEAD]):
+    kind = content_of(data[:MAGIC_BYTES])
+    if kind == "WebP" and is_animated(data[:MAGIC_BYTES]):
         return "the file is an animated WebP of several pictures", "save the right one"
     is_whole = _WHOLE.get(kind)
     if is_whole is None or is_whole(data):
@@ -182,7 +182,7 @@ def _is_whole_png(data: bytes) -> bool:
 
 
 def _is_declared_long(data: bytes) -> bool:
-    return len(data) >= declared_length(data[:HEAD])
+    return len(data) >= declared_length(data[:MAGIC_BYTES])
 
 
 #: Checks of the end of a file: for a missing end, OpenCV gives grey or black pixels instead of an error.

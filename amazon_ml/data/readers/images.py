@@ -29,7 +29,7 @@ Image = npt.NDArray[np.unsignedinteger[Any]]
 Raw = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
 
-#: Endings of the files of tiles.
+#: Endings of the files of tiles; `amazon_ml.runtime.outputs` repeats them.
 TIF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIF_SUFFIXES)
 #: Largest number of bytes of a file for each pixel: 16 bits of four channels.

@@ -1,4 +1,7 @@
-"""Fits a reader to the tiles of a folder: limits of 16-bit values, and the properties that other tiles must have."""
+"""Fits a reader of bands by letter to tiles: limits of 16-bit values, and properties that other tiles must have.
+
+`amazon_ml.data.readers.fitting` chooses between this reader and one of bands by name.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,16 +37,6 @@ _SATURATED, _TIMES = 0.1, 5.0
 _FULL, _ENOUGH = 0.999, 3
 #: Share of values outside of the range of the training above which tiles are of another kind.
 _OUTSIDE = 0.9
-
-
-def fit_limits(tifs: Sequence[str], order: str | None, seed: int) -> Limits:
-    """Find limits for each band: percentiles 1 and 99 over valid pixels of up to 500 tiles.
-
-    Returns
-    -------
-    The limits (low, high) of each letter; empty for values of 8 bits.
-    """
-    return _fit_tifs(tifs, order, None, seed, MAX_PIXELS).limits
 
 
 def fit_reader(

@@ -142,9 +142,7 @@ def pack(catalog: Catalog, store: Path, size: int, reader: TileReader, num_worke
             _fill(partial, plan, reader, num_workers or os.cpu_count() or 1)
             _finish(partial, store)
         except OSError as error:
-            raise WorkError(
-                f"cannot write {partial}: {error.strerror or error}; the same call goes on from there"
-            ) from error
+            raise WorkError(f"cannot write {partial}: {error.strerror or error}; the same command resumes") from error
     log.info("%s holds %s tiles", store, f"{len(plan.files):,}")
 
 

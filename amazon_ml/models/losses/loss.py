@@ -14,7 +14,8 @@ class Loss(nn.Module):
 
     Logits are float, targets in 0..1, both of shape (tiles, tags). The loss of a batch is the mean of the losses of its
     tiles. The probabilities of logits depend on the loss of the training, so the loss defines the link. A loss stores
-    no values in checkpoints; inference needs none.
+    no values in checkpoints; inference needs none. `weighted` maps `forward` over tiles by `torch.vmap`, where it can
+    neither call ``item()`` nor decide by values of tensors.
 
     Parameters
     ----------
