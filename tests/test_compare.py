@@ -3,21 +3,28 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
-from conftest import as_written, run_of, write_config
+import torch
+from conftest import FEW, TINY, as_written, run_of, write_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from refused import holds, refused
 from sklearn.metrics import average_precision_score, f1_score, log_loss
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
+from amazon_ml.data.config import TableConfig
+from amazon_ml.data.demo.demo import write_demo
+from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import cross_predict
 from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.logistic import logit, sigmoid
@@ -28,7 +35,9 @@ from amazon_ml.labels import PLANET
 from amazon_ml.report.comparison import compare
 from amazon_ml.runs import speed
 from amazon_ml.runs.blend import make_blend
+from amazon_ml.runs.bundle import run_networks
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.inference import Engine, predict_batches
 
 pytestmark = pytest.mark.usefixtures("without_pages")
 
@@ -297,8 +306,15 @@ def test_runs_that_cannot_be_compared_are_refused(
         with refused(option="runs"):
             compare(alike)
     untested = run_of(tmp_path / "all", P, TRUE, held_out=False)
-    with refused(file=untested, option="data.validate"):
+    with refused(file=untested, option="data"):
         compare([runs["sharp"], untested])
+    for name, given in (
+        ("split", {"split": "val"}),
+        ("tta", {"tta": "none"}),
+        ("table", {"table": TableConfig("a.csv")}),
+    ):
+        with refused(option=name):
+            compare([runs["sharp"], runs["half"]], **given)
     assert main(["compare", str(runs["sharp"]), str(few), "--rule", "magic"]) == 2
     assert holds(told(capsys), "--rule magic", "fixed, global")
 
@@ -310,6 +326,80 @@ def test_comparing_changes_no_run(runs: dict[str, Path], tmp_path: Path) -> None
     before = state()
     compared(tmp_path, runs["sharp"], runs["half"])
     assert state() == before
+
+
+# ---------------------------------------------------------------- a labelled folder
+
+
+@pytest.fixture(scope="module")
+def later_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty labelled tiles on which nothing was trained."""
+    folder = tmp_path_factory.mktemp("later") / "tiles"
+    write_demo(folder, tiles=60, test_tiles=1, size=32, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_every_tile(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run that holds nothing out, so that only other tiles can score it."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    options = ["--data.validate=false", "--model.tta=d4", *TINY, *FEW]
+    assert main(["train", "--run", str(run), "--data.root", str(demo_tiles), *options]) == 0
+    return run
+
+
+def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_for(
+    trained: Path, on_every_tile: Path, later_tiles: Path, tmp_path: Path
+) -> None:
+    labelled = pd.read_csv(later_tiles / "train_v2.csv")
+    gone = tmp_path / "gone.csv"
+    labelled[["image_name"]].head(7).to_csv(gone, index=False)
+    kept = labelled.iloc[7:]
+    true = PLANET.encode(kept["tags"].tolist())
+    paths = [later_tiles / "train-jpg" / f"{name}.jpg" for name in kept["image_name"]]
+    for views in (None, "none", "flips"):
+        words = ["--data", later_tiles, "--exclude", gone, *(["--tta", views] if views else [])]
+        found = compared(tmp_path, trained, on_every_tile, *words)
+        assert (found["tiles"], found["tiles_of"], found["tta"]) == (53, str(later_tiles), views)
+        assert found["generated"] is True and [run["held_out"] for run in found["runs"]] == [53, 53]
+        p = [_averaged(run, paths, views) for run in (trained, on_every_tile)]
+        rule = make_rules(beta=2.0, constraints=LabelConstraints.of(PLANET))[found["rule"]]
+        seed = Run(trained).read_config().seed
+        fbeta = [fbeta_per_tile(true, cross_predict(rule, one, true, seed=seed), 2.0) for one in p]
+        assert [run["cross_fitted"]["value"] for run in found["runs"]] == pytest.approx([one.mean() for one in fbeta])
+        assert found["runs"][1]["log_loss"]["value"] == pytest.approx(log_loss_per_tile(true, p[1]).mean(), rel=1e-5)
+        difference = found["runs"][1]["minus_first"]["cross_fitted"]["value"]
+        assert difference == pytest.approx(fbeta[1].mean() - fbeta[0].mean())
+
+
+def _averaged(run: Path, paths: list[Path], views: str | None) -> npt.NDArray[np.float32]:
+    """Mean probabilities of all networks of a run over the views, which are turned here."""
+    tiles = np.stack([np.asarray(Image.open(path)) for path in paths])
+    flipped = [tiles, tiles[:, :, ::-1], tiles[:, ::-1], tiles[:, ::-1, ::-1]]
+    turned = [np.rot90(one, turn, axes=(1, 2)) for one in flipped[:2] for turn in range(4)]
+    seen = {"none": [tiles], "flips": flipped, "d4": turned}[views or Run(run).read_config().model.tta]
+    networks = run_networks(Run(run))
+    networks = replace(networks, model=replace(networks.model, tta="none"))
+    batches = [torch.from_numpy(np.ascontiguousarray(one)) for one in seen]
+    return np.mean([predict_batches(each, [one]) for each in Engine().prepare(networks) for one in batches], axis=0)
+
+
+def test_speed_is_that_of_the_views_that_are_asked_for(
+    trained: Path, on_every_tile: Path, later_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+
+    def seconds(one: Any, at_least: float) -> float:
+        timed.append(one.forward)
+        return 1.0
+
+    prepared = []
+    prepare = Engine.prepare
+    monkeypatch.setattr(speed._Ready, "seconds", seconds)
+    monkeypatch.setattr(Engine, "prepare", lambda own, networks: prepared.append(networks) or prepare(own, networks))
+    words = ["--data", later_tiles, "--tta", "none", "--speed", "true"]
+    assert compared(tmp_path, trained, on_every_tile, *words)["runs"][0]["predicted_per_second"] == 0.5  # two networks
+    assert {networks.model.tta for networks in prepared} == {"none"} and timed
 
 
 # ---------------------------------------------------------------- size and speed

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_sealed
@@ -189,6 +190,20 @@ def test_parts_are_not_taken_for_those_of_another_folder(bundle: Path, demo_tile
     empty.mkdir()
     with refused(file=empty, option="tiles", says=[parts, tiles_of(demo_tiles)]):
         predict_tiles(bundle, empty, parts, shard="0/2")
+
+
+def test_parts_of_other_views_are_not_joined(bundle: Path, demo_tiles: Path, tmp_path: Path) -> None:
+    parts, tiles = tmp_path / "parts", tiles_of(demo_tiles)
+    predict_tiles(bundle, tiles, parts, shard="0/2", tta="none")
+    with refused(file=parts, option="out"):
+        predict_tiles(bundle, tiles, parts, shard="1/2")
+    predict_tiles(bundle, tiles, parts, shard="1/2", tta="none")
+    merge(parts, tmp_path / "joined.parquet")
+    predict_tiles(bundle, tiles, tmp_path / "one.parquet", tta="none")
+    predict_tiles(bundle, tiles, tmp_path / "own.parquet")
+    joined, one, own = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("joined", "one", "own"))
+    pd.testing.assert_frame_equal(joined, one)
+    assert np.abs(one.iloc[:, 2:].to_numpy() - own.iloc[:, 2:].to_numpy()).max() > 1e-4
 
 
 def test_parts_of_the_same_tiles_elsewhere_are_taken(

@@ -30,7 +30,7 @@ from amazon_ml.models.losses import LOSSES, make_loss
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.pipeline import rounds
 from amazon_ml.pipeline.train import train
-from amazon_ml.runs import evaluate, teaching
+from amazon_ml.runs import teaching
 from amazon_ml.runs.blend import make_blend
 from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
@@ -201,7 +201,7 @@ def test_a_run_that_holds_out_nothing_learns_from_all_networks_and_out_of_fold(
         shutil.copy(tiles / "test" / f"new_{number}.png", tmp_path / "later" / "images")
     (tmp_path / "later" / "tags.csv").write_text("\n".join(["image_name,tags", *(f"{name},dark" for name in names)]))
     later = read_catalog(tmp_path / "later", ReadingConfig(tags=list(Run(run).tags())))
-    assert evaluate._known(run, None, later) == 48
+    assert labelled._known(run, None, later) == 48
 
 
 @pytest.mark.usefixtures("fit_only")

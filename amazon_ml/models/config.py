@@ -11,6 +11,8 @@ from amazon_ml.settings import PathText, settings
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+#: Names of the views that prediction averages; see `amazon_ml.models.tta`.
+Tta = Literal["none", "flips", "d4"]
 _Epoch = Annotated[int, Field(ge=0)]
 
 
@@ -102,7 +104,7 @@ class ModelConfig:
     warmup: _Share = 0.25
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     swa: Annotated[float, Field(gt=0, le=1)] | None = None
-    tta: Literal["none", "flips", "d4"] = "none"
+    tta: Tta = "none"
     tta_mean: Literal["probability", "logit"] = "probability"
     channels_last: bool = True
     compile: bool = False

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.decisions.macro_micro import TITLES
 from amazon_ml.decisions.paired import Difference
 from amazon_ml.decisions.rules import DEFAULT_RULE, RULES
 from amazon_ml.errors import InputError, listed
+from amazon_ml.models.config import Tta
 from amazon_ml.report.page.document import Section, document
 from amazon_ml.report.page.html import Cell, paragraph, table, words
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.compare import Comparison, compare_runs
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.labelled_folder import LabelledFolder
 from amazon_ml.runtime.files import write_json, write_text
 from amazon_ml.runtime.outputs import check_outputs
 from amazon_ml.settings import AnyPath, as_path, as_paths
@@ -54,10 +57,11 @@ class Sheet:
 
 
 def compare(
-    runs: Sequence[AnyPath], *, rule: str = DEFAULT_RULE, speed: bool = False, json: AnyPath | None = None,
+    runs: Sequence[AnyPath], table: TableConfig = TABLE, *, rule: str = DEFAULT_RULE, data: AnyPath | None = None,
+    split: Split | None = None, tta: Tta | None = None, speed: bool = False, json: AnyPath | None = None,
     page: AnyPath | None = None, overwrite: bool = False,
 ) -> Comparison:  # fmt: skip
-    """Compare runs to the first of them, tile by tile, on the labelled tiles that all of them held out.
+    """Compare runs to the first of them, tile by tile, on labelled tiles that all of them held out, or on a folder.
 
     One rule predicts the tags of every run, so that differences come from the networks. A difference is noise where its
     interval over tiles holds 0: a percentile bootstrap for F-beta, a normal interval for log loss, average precision
@@ -67,8 +71,18 @@ def compare(
     ----------
     runs
         Run folders of the same tags and labels; blends are allowed. The others are compared to the first one.
+    table
+        Options for finding and reading the table of tags in `data`; see `amazon_ml.runs.evaluate.evaluate`.
     rule
         Decision rule: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
+    data
+        Folder of labelled tiles that all networks of each run predict now. The caller has to make sure that no run was
+        trained on them; `exclude` leaves tiles out. By default, tiles that all runs held out are compared: each was
+        predicted by the networks that held it out.
+    split
+        Published split of `data` whose tiles are compared. By default the test split where there is one, else all.
+    tta
+        Views of each tile of `data` that are averaged, in place of those of the runs: ``none``, ``flips`` or ``d4``.
     speed
         Measure, too, how many images/s the networks of each run predict; it takes some seconds for each run.
     json
@@ -103,9 +117,16 @@ def compare(
         raise InputError(f"`rule` {rule}: there are {', '.join(RULES)}", option="rule")
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise InputError("name two different runs or more", option="runs")
-    inputs = [path for run in paths for path in own_paths(Run(run))]
+    if data is None:
+        given = [name for name, value in (("split", split), ("tta", tta), ("table", None if table == TABLE else table))
+                 if value is not None]  # fmt: skip
+        if given:
+            raise InputError(f"`{given[0]}` is for a folder of labelled tiles", option=given[0],
+                             remedy="name the folder with `data`, or leave it out")  # fmt: skip
+    folder = None if data is None else LabelledFolder(as_path("data", data), table, split)
+    inputs = [*(path for run in paths for path in own_paths(Run(run))), *(folder.tables() if folder else [])]
     check_outputs({"json": json_file, "page": page_file}, inputs, overwrite=overwrite)
-    found = compare_runs([Run(path) for path in paths], rule, speed=speed)
+    found = compare_runs([Run(path) for path in paths], rule, folder=folder, tta=tta, speed=speed)
     if json_file is not None:
         write_json(json_file, found)
     if page_file is not None:
@@ -132,6 +153,8 @@ def lead(found: Comparison) -> str:
     source = "GENERATED tiles, which say nothing about Kaggle: " if found["generated"] else ""
     most = max(run["held_out"] for run in found["runs"])
     part = "that every run held out" + (f"; one held out {most:,}" if most > found["tiles"] else "")
+    if found["tiles_of"] is not None:
+        part = f"of {found['tiles_of']}" + (f", split {found['split']}" if found["split"] else "")
     return (
         f"{source}{found['tiles']:,} tiles {part}. One rule, {found['rule']}, predicts the tags of all runs, "
         "cross-fitted: each tile by a rule that was fitted on other tiles."
@@ -163,8 +186,8 @@ def sheets(found: Comparison) -> list[Sheet]:
 
 def _scores(found: Comparison) -> Sheet:
     beta = f"F{found['beta']:g}"
-    headings = ("run", f"{beta} at 0.2", f"{beta} {found['rule']}", "95 % interval", "log loss", "epochs", "images/s",
-                "seconds")  # fmt: skip
+    headings = ("run", f"{beta} at 0.2", f"{beta} {found['rule']}", "95 % interval", "log loss", "epochs",
+                "trained images/s", "seconds")  # fmt: skip
     rows = [
         (
             run["run"],
@@ -176,7 +199,8 @@ def _scores(found: Comparison) -> Sheet:
         )
         for run in found["runs"]
     ]
-    return Sheet("Scores", headings, rows, f"seconds: of training steps, all folds; {_NONE}: not known")
+    note = f"trained images/s, seconds: of training steps, all folds; {_NONE}: not known"
+    return Sheet("Scores", headings, rows, note)
 
 
 def _other_scores(found: Comparison) -> Sheet:
@@ -236,6 +260,8 @@ def _networks(found: Comparison) -> Sheet:
         size, speed = run["megabytes"], run["predicted_per_second"]
         rows.append((run["run"], _known(run["networks"]), _NONE if size is None else f"{size:.1f}", _known(speed)))
     note = "images/s: of all networks of a run together, with their views; no files are read"
+    if found["tiles_of"] is None:
+        note += ". The scores are those of the networks that held out each tile, which may be one of several"
     if found["runs"][0]["predicted_per_second"] is None:
         note = f"{_NONE}: not measured, or the networks are gone"
     return Sheet("Networks in prediction", ("run", "networks", "megabytes", "images/s"), rows, note)

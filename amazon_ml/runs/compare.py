@@ -1,14 +1,16 @@
-"""Compare runs on the tiles that all of them held out."""
+"""Compare runs on the tiles that all of them held out, or on those of a labelled folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.config import Split
+from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
@@ -27,6 +29,7 @@ from amazon_ml.decisions.per_tag import score_per_tag
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
+from amazon_ml.models.config import Tta
 from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import IDLE, flatten
@@ -34,6 +37,7 @@ from amazon_ml.runs.curves import read_curves
 from amazon_ml.runs.decision import LEAST_TILES
 from amazon_ml.runs.folder import Run, read_oof
 from amazon_ml.runs.hashes import read_recorded
+from amazon_ml.runs.labelled_folder import LabelledFolder
 
 
 class Loss(TypedDict):
@@ -67,11 +71,12 @@ class Training(TypedDict):
 class ComparedRun(Training):
     """One of the compared runs.
 
-    ``run``, its name; ``path``; ``held_out``, its number of held-out tiles; ``fixed`` and ``cross_fitted``, F-beta of
-    the fixed threshold and of the rule; ``log_loss``; ``other_scores``, average precision and F1, macro and micro, by
-    the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None for the first run; ``networks``, how many it
-    has, and ``megabytes`` of their weights, None where they are gone; ``predicted_per_second``, the images/s of all
-    networks together, None where that was not measured; ``soft_labels``, whether it was trained on `data.soft_labels`.
+    ``run``, its name; ``path``; ``held_out``, its number of held-out tiles, or of tiles of the labelled folder;
+    ``fixed`` and ``cross_fitted``, F-beta of the fixed threshold and of the rule; ``log_loss``; ``other_scores``,
+    average precision and F1, macro and micro, by the names of `amazon_ml.decisions.macro_micro`; ``minus_first``, None
+    for the first run; ``networks``, how many it has, and ``megabytes`` of their weights, None where they are gone;
+    ``predicted_per_second``, the images/s of all networks together, None where that was not measured; ``soft_labels``,
+    whether it was trained on `data.soft_labels`.
     """
 
     run: str
@@ -116,14 +121,18 @@ class DifferingOption(TypedDict):
 class Comparison(TypedDict):
     """Runs that are compared to the first of them.
 
-    ``tiles``, how many are compared; ``generated``, whether they are generated; ``beta``; ``rule``; ``level``, the
-    probability that an interval of a difference covers; ``runs``; ``tags``; ``tags_without_positive``, those that no
-    compared tile carries, which macro averages leave out; ``tags_with_few_positives``, those that fewer than
-    `amazon_ml.decisions.macro_micro.FEW_POSITIVES` of them carry; ``options``, those that differ and may
-    change results.
+    ``tiles``, how many are compared; ``tiles_of``, their labelled folder, None where all runs held them out; ``split``,
+    the published split in that folder; ``tta``, views in place of those of the runs; ``generated``, whether the tiles
+    are generated; ``beta``; ``rule``; ``level``, the probability that an interval of a difference covers; ``runs``;
+    ``tags``; ``tags_without_positive``, those that no compared tile carries, which macro averages leave out;
+    ``tags_with_few_positives``, those that fewer than `amazon_ml.decisions.macro_micro.FEW_POSITIVES` of them carry;
+    ``options``, those that differ and may change results.
     """
 
     tiles: int
+    tiles_of: str | None
+    split: Split | None
+    tta: Tta | None
     generated: bool
     beta: float
     rule: str
@@ -144,7 +153,14 @@ class _PerTile:
     log_loss: Floats
 
 
-def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comparison:
+def compare_runs(
+    runs: Sequence[Run],
+    rule: str,
+    *,
+    folder: LabelledFolder | None = None,
+    tta: Tta | None = None,
+    speed: bool = False,
+) -> Comparison:
     """Compare runs to the first of them.
 
     Parameters
@@ -153,6 +169,10 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
         Two or more runs of the same tags. The first gives beta and the seed of cross-fitting.
     rule
         The decision rule for all of them, by its name in `amazon_ml.decisions.rules`.
+    folder
+        Labelled tiles that all runs predict now; by default, tiles that all of them held out are compared.
+    tta
+        Views in place of those of the runs; for a folder.
     speed
         Whether to measure how fast their networks predict.
 
@@ -161,7 +181,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
     InputError
         For runs with different tags or labels, without held-out tiles, or with too few of them in common.
     """
-    rows = [_held_out(run) for run in runs]
+    rows = [_held_out(run) if folder is None else _predicted(run, folder, tta) for run in runs]
     tags, names = runs[0].tags(), _shared(runs, rows)
     true = _common_truth(runs, rows, names)
     configs = [run.read_config() for run in runs]
@@ -169,7 +189,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
     rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
     level = shared_level(len(runs) - 1)
     scores, predicted = [], []
-    probabilities = [p.loc[names, list(tags)].to_numpy() for p, _ in rows]
+    probabilities = [p.loc[names, list(tags)].to_numpy() for p, *_ in rows]
     for values in probabilities:
         fixed, own = (cross_predict(rules[name], values, true, seed=seed) for name in ("fixed", rule))
         scores.append(
@@ -182,10 +202,13 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
         predicted.append(own)
     without, few = rare_tags(true)
     others = paired_metrics(true, probabilities, predicted, level=level)
-    weights, speeds = [_weights(run) for run in runs], _speeds(runs) if speed else [None] * len(runs)
+    weights, speeds = [_weights(run) for run in runs], _speeds(runs, tta) if speed else [None] * len(runs)
     return {
         "tiles": len(names),
-        "generated": bool(runs[0].read_provenance()["data"]["generated"]),
+        "tiles_of": None if folder is None else str(folder.root),
+        "split": rows[0].split,
+        "tta": tta,
+        "generated": rows[0].generated,
         "beta": beta,
         "rule": rule,
         "level": level,
@@ -205,7 +228,7 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
                 "soft_labels": run.read_provenance()["data"].get("soft_labels_sha256") is not None,
                 **_training(run),
             }
-            for place, (label, run, (p, _), own, files, predicts) in enumerate(
+            for place, (label, run, (p, *_), own, files, predicts) in enumerate(
                 zip(_labels(runs), runs, rows, scores, weights, speeds, strict=True)
             )
         ],
@@ -216,24 +239,54 @@ def compare_runs(runs: Sequence[Run], rule: str, *, speed: bool = False) -> Comp
     }
 
 
-def _held_out(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read out-of-fold probabilities and true tags of the same tiles, by name and tag."""
+class _Rows(NamedTuple):
+    """Probabilities and true tags of the same tiles, by name and tag; whether they are generated; their split."""
+
+    p: pd.DataFrame
+    true: pd.DataFrame
+    generated: bool
+    split: Split | None = None
+
+
+def _held_out(run: Run) -> _Rows:
+    """Read out-of-fold probabilities."""
     if not run.read_config().data.validate:
         raise InputError("the run was trained on every tile, so it has no held-out tiles to compare on", file=run.path,
-                         option="data.validate")  # fmt: skip
+                         option="data", remedy="name a folder of other labelled tiles with `data`")  # fmt: skip
     names, tags, p, true = read_oof(run)
-    table = pd.DataFrame(p, index=pd.Index(names), columns=list(tags))
-    return table, pd.DataFrame(true, index=table.index, columns=list(tags))
+    return _rows(names, tags, p, true, generated=bool(run.read_provenance()["data"]["generated"]))
 
 
-def _shared(runs: Sequence[Run], rows: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> pd.Index:
+def _predicted(run: Run, folder: LabelledFolder, tta: Tta | None) -> _Rows:
+    """Predict a labelled folder."""
+    from amazon_ml.runs.labelled import predict_labelled  # here: other comparisons do not need PyTorch
+    from amazon_ml.runs.views import open_with_views
+
+    bundle = open_with_views(run.path, tta)
+    found = predict_labelled(run.path, bundle, folder)
+    labelled = found.catalog.labelled
+    generated = is_generated(Path(labelled["path"].iloc[0]))
+    return _rows(labelled["image_name"], bundle.decision.tags, found.p, found.catalog.targets, generated=generated,
+                 split=found.catalog.split)  # fmt: skip
+
+
+def _rows(
+    names: Iterable[str], tags: Sequence[str], p: npt.NDArray[np.floating], true: MultiHot, *, generated: bool,
+    split: Split | None = None,
+) -> _Rows:  # fmt: skip
+    index = pd.Index(names)
+    return _Rows(pd.DataFrame(p, index=index, columns=list(tags)), pd.DataFrame(true, index=index, columns=list(tags)),
+                 generated, split)  # fmt: skip
+
+
+def _shared(runs: Sequence[Run], rows: Sequence[_Rows]) -> pd.Index:
     """Give the tiles that all runs held out, in the order of the first."""
-    first = rows[0][0]
-    for run, (p, _) in zip(runs, rows, strict=True):
+    first = rows[0].p
+    for run, (p, *_) in zip(runs, rows, strict=True):
         apart = sorted(set(first.columns).symmetric_difference(p.columns))
         if apart:
             raise InputError(f"the run has other tags than {runs[0].path}: {', '.join(apart)}", file=run.path)
-    shared = first.index[np.all([first.index.isin(p.index) for p, _ in rows], axis=0)]
+    shared = first.index[np.all([first.index.isin(p.index) for p, *_ in rows], axis=0)]
     if len(shared) < LEAST_TILES:
         raise InputError(
             f"the runs have {len(shared)} held-out tiles in common, and {LEAST_TILES} are needed",
@@ -242,11 +295,9 @@ def _shared(runs: Sequence[Run], rows: Sequence[tuple[pd.DataFrame, pd.DataFrame
     return shared
 
 
-def _common_truth(
-    runs: Sequence[Run], rows: Sequence[tuple[pd.DataFrame, pd.DataFrame]], names: pd.Index
-) -> npt.NDArray[np.uint8]:
-    first = rows[0][1].loc[names]
-    for run, (_, true) in zip(runs, rows, strict=True):
+def _common_truth(runs: Sequence[Run], rows: Sequence[_Rows], names: pd.Index) -> npt.NDArray[np.uint8]:
+    first = rows[0].true.loc[names]
+    for run, (_, true, *_) in zip(runs, rows, strict=True):
         differs = (true.loc[names, first.columns] != first).any(axis=1)
         if differs.any():
             raise InputError(
@@ -319,10 +370,10 @@ def _weights(run: Run) -> list[Path]:
     return [fold.weights for folds in runs for fold in folds] if all(runs) else []
 
 
-def _speeds(runs: Sequence[Run]) -> list[float]:
+def _speeds(runs: Sequence[Run], tta: Tta | None) -> list[float]:
     from amazon_ml.runs.speed import measure_speeds  # here: other comparisons do not need PyTorch
 
-    return measure_speeds(runs)
+    return measure_speeds(runs, tta)
 
 
 def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[DifferingOption]:

@@ -28,6 +28,7 @@ from amazon_ml.decisions.blending import RankMean
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
+from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
 from amazon_ml.runs.access import own_paths
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, bundle_paths, is_bundle, open_bundle
@@ -52,6 +53,7 @@ from amazon_ml.runs.shards import (
     save_skipped,
 )
 from amazon_ml.runs.skipping import REFUSE, Policy
+from amazon_ml.runs.views import open_with_views
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.runtime.outputs import check_outputs, check_place
 
@@ -62,9 +64,9 @@ log = logging.getLogger(__name__)
 
 
 def predict_tiles(
-    run: Path, tiles: Path, out: Path, *, engine: EngineName = "torch", precision: PrecisionName | None = None,
-    num_workers: int | None = None, shard: str | None = None, skip_broken: bool = False, broken: Path | None = None,
-    defuse: bool = False, overwrite: bool = False,
+    run: Path, tiles: Path, out: Path, *, tta: Tta | None = None, engine: EngineName = "torch",
+    precision: PrecisionName | None = None, num_workers: int | None = None, shard: str | None = None,
+    skip_broken: bool = False, broken: Path | None = None, defuse: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Tag a folder of tiles: write a table of names, tags, and a probability for each tag.
 
@@ -76,6 +78,8 @@ def predict_tiles(
         Folder of images, with its subfolders.
     out
         File to write, .parquet or .csv; with a shard, the folder of the parts.
+    tta
+        Views of each tile that are averaged; see `amazon_ml.runs.evaluate.evaluate`.
     engine
         What computes; see `amazon_ml.runs.evaluate.evaluate`.
     precision
@@ -103,11 +107,11 @@ def predict_tiles(
             raise InputError(
                 "`defuse` is for a CSV, and parts are Parquet", option="defuse", remedy="use it in amazon-ml merge"
             )
-        _predict_shard(run, tiles, Parts(out), parse_shard(shard), requested, num_workers, policy)
+        _predict_shard(run, tiles, Parts(out), parse_shard(shard), requested, num_workers, policy, tta)
         return
     check_ending(out)
     check_defuse(out, defuse)
-    bundle = open_bundle(run)
+    bundle = open_with_views(run, tta)
     check_outputs({"out": out, "broken": broken}, inputs_of(run, bundle, tiles), overwrite=overwrite)
     listed, known = _readable(bundle.networks, _tiles_below(tiles, bundle.networks.read), tiles, policy)
     method = choose_method(bundle, requested, sample_files(partial(_chosen, listed, tiles)))
@@ -133,13 +137,14 @@ def inputs_of(source: Path, bundle: Bundle, tiles: Path | None = None) -> list[P
 
 
 def plan_shards(
-    run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE, number: int | None = None
-) -> Bundle:
+    run: Path, tiles: Path, parts: Parts, count: int, policy: Policy = REFUSE, number: int | None = None, *,
+    tta: Tta | None = None,
+) -> Bundle:  # fmt: skip
     """Open a run or a bundle, and divide the tiles into shards; an existing plan is checked and used.
 
     The tiles of an existing plan are compared with the folder: those of one shard by its number, else all.
     """
-    bundle = open_bundle(run)
+    bundle = open_with_views(run, tta)
     files = _files_of(bundle)
     check_parts(parts)
     with parts.lock():
@@ -162,9 +167,10 @@ def _files_of(bundle: Bundle) -> FilesOf:
 
 
 def _predict_shard(
-    run: Path, tiles: Path, parts: Parts, shard: Shard, requested: Requested, num_workers: int | None, policy: Policy
-) -> None:
-    bundle = plan_shards(run, tiles, parts, shard.count, policy, shard.number)
+    run: Path, tiles: Path, parts: Parts, shard: Shard, requested: Requested, num_workers: int | None, policy: Policy,
+    tta: Tta | None,
+) -> None:  # fmt: skip
+    bundle = plan_shards(run, tiles, parts, shard.count, policy, shard.number, tta=tta)
     part = parts.part(shard.number)
     with parts.part_lock(shard.number):
         if parts.is_done(shard.number):
@@ -226,9 +232,11 @@ def _tag(
 
 
 def made_of(bundle: Bundle) -> str:
-    """Hash of the weights, the decision and how members are blended; the same for a run and its bundle."""
-    weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
-    content: list[object] = [weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
+    """Hash of weights, views, decision and how members are blended; the same for a run and its bundle."""
+    members = all_members(bundle.networks)
+    weights = [sha256_of(file) for member in members for file in member.weights]
+    views = [member.model.tta for member in members]
+    content: list[object] = [weights, views, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
     if isinstance(bundle.networks, Blended):
         content.append(_describe_blend(bundle.networks))
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

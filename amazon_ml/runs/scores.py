@@ -18,6 +18,7 @@ from amazon_ml.decisions.rules import has_fallback, thresholds_of
 from amazon_ml.decisions.shrink import Bootstraps
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import MultiHot, declared
+from amazon_ml.models.config import Tta
 
 #: Pairs of tags that are listed, those that are confused most often.
 _CONFUSIONS = 10
@@ -104,7 +105,7 @@ class Metrics(Breakdown):
     not trained on these tiles; ``soft_labels``, there and true where they learnt `data.soft_labels`, which may come
     from networks that were trained on these tiles; ``rules``, the score of each rule by its name; ``test``, the scores
     on the published test split. For `evaluate` only: ``split``, the published split of the tiles; ``engine``, what
-    predicted them, if that is not PyTorch in its default precision.
+    predicted them, if that is not PyTorch in its default precision; ``tta``, the views, if they were given.
     """
 
     tiles_of: str
@@ -119,6 +120,7 @@ class Metrics(Breakdown):
     test: NotRequired[TestScores]
     split: NotRequired[Split]
     engine: NotRequired[str]
+    tta: NotRequired[Tta]
 
 
 def score_others(

@@ -196,8 +196,8 @@ def check_plan(parts: Parts, count: int, made_of: str) -> None:
     plan, remedy = _plan(parts), "choose another `out`"
     if plan["made_of"] != made_of:
         raise InputError(
-            "the folder holds parts of another run, bundle or decision; parts of a blend by an earlier version of the "
-            "package count as such, too", file=parts.path, option="out", remedy=remedy,
+            "the folder holds parts of another run, bundle or decision, or of other views", file=parts.path,
+            option="out", remedy=remedy,
         )  # fmt: skip
     if plan["shards"] != count:
         raise InputError(f"the parts are {plan['shards']} shards, not {count}", file=parts.path, option="out",

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import Forward
 from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.bundle import Networks, run_networks
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine, predict_batches
+from amazon_ml.runs.views import with_views
 
 #: Times that each run is measured, and seconds of each measurement, at least.
 _TURNS, _SECONDS = 3, 0.5
@@ -36,18 +38,27 @@ class _Ready:
         return (time.perf_counter() - began) / tiles
 
 
-def measure_speeds(runs: Sequence[Run]) -> list[float]:
+def measure_speeds(runs: Sequence[Run], tta: Tta | None = None) -> list[float]:
     """Measure how many images/s the networks of each run predict, with their views, without reading files.
 
     The runs take turns, so that other work on the machine slows all of them alike; the median of the turns counts. The
     tiles are noise, since speed does not depend on the pixels. All networks of a run predict every tile.
+
+    Parameters
+    ----------
+    runs
+        Runs and blends.
+    tta
+        Views in place of those of the runs.
 
     Raises
     ------
     InputError
         If a run has no networks.
     """
-    ready = [[one for member in single_runs(run) for one in _ready(run_networks(member))] for run in runs]
+    ready = [
+        [one for member in single_runs(run) for one in _ready(with_views(run_networks(member), tta))] for run in runs
+    ]
     for networks in ready:
         for one in networks:
             one.seconds(0)  # the first batch includes initialisation

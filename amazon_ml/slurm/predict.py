@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import EngineName, PrecisionName
 from amazon_ml.runs.bundle import open_bundle
 from amazon_ml.runs.engine_choice import Requested
@@ -22,6 +23,7 @@ def predict_jobs(
     out: Path,
     shards: int,
     *,
+    tta: Tta | None = None,
     engine: EngineName = "torch",
     precision: PrecisionName | None = None,
     jobs: PredictJobsConfig = PREDICT_JOBS,
@@ -45,6 +47,8 @@ def predict_jobs(
         File to write, .parquet or .csv.
     shards
         Number of parts; each is a task.
+    tta
+        Views of each tile that are averaged; see `amazon_ml.runs.evaluate.evaluate`.
     engine
         What computes: ``torch``, ``folded``, ``onnx`` or ``auto``, as in amazon-ml predict. With ``auto``, the first
         task chooses for all.
@@ -73,12 +77,13 @@ def predict_jobs(
         check_not_live(parts.path)
     inputs = inputs_of(run, open_bundle(run), tiles)
     check_outputs({"out": out, "broken": broken}, inputs, overwrite=overwrite)
-    plan_shards(run, tiles, parts, shards, Policy(skip_broken, listing=broken))
+    plan_shards(run, tiles, parts, shards, Policy(skip_broken, listing=broken), tta=tta)
     folder = job_folder(parts.path)
     skip = ("--skip_broken", "true") if skip_broken else ()
     plain = ("--defuse", "true") if defuse else ()
     how: tuple[str, ...] = () if engine == "torch" else ("--engine", engine)
     how += () if precision is None else ("--precision", precision)
+    how += () if tta is None else ("--tta", tta)
     source, of = str(run.absolute()), ("--tiles", str(tiles.absolute()), "--out", str(parts.path))
     predict = Job(
         "predict",

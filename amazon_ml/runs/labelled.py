@@ -1,0 +1,141 @@
+"""Predict the labelled tiles of a folder, read as the networks of a run read theirs."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import ReadingConfig, TableConfig
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.data.readers.broken import check_whole, describe_broken
+from amazon_ml.data.readers.fitting import reading_of
+from amazon_ml.errors import InputError
+from amazon_ml.labels import TagSet
+from amazon_ml.models.engines import Method
+from amazon_ml.runs.bundle import Bundle
+from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
+from amazon_ml.runs.folder import Run
+from amazon_ml.runs.inference import Engine, Predicted, Probabilities
+from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
+from amazon_ml.runs.labelled_folder import LabelledFolder
+from amazon_ml.runs.predict import predict_listed
+
+log = logging.getLogger(__name__)
+
+
+#: PyTorch in the precision of the networks.
+TORCH = Requested()
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled tiles and their predictions.
+
+    Parameters
+    ----------
+    catalog
+        The tiles; its tags are those of the run, in their order.
+    p
+        Probabilities of shape (tiles, tags).
+    method
+        The engine and the precision that predicted them.
+    """
+
+    catalog: Catalog
+    p: Probabilities
+    method: Method
+
+
+def predict_labelled(
+    run: Path, bundle: Bundle, folder: LabelledFolder, requested: Requested = TORCH, num_workers: int | None = None
+) -> Labelled:
+    """Predict the labelled tiles of a folder.
+
+    Parameters
+    ----------
+    run
+        The run or the bundle, for messages.
+    bundle
+        Its content.
+    folder
+        The tiles.
+    requested
+        The engine and the precision.
+    num_workers
+        Loader processes; by default none on the CPU, one for each core with a GPU.
+
+    Raises
+    ------
+    InputError
+        For tiles or tables that are missing or damaged.
+    """
+    table, tags = folder.table, bundle.decision.tags
+    how = _table_options(table, bundle.table, tags)
+    catalogs: dict[str, Catalog] = {}
+
+    def tiles_for(reader: TileReader) -> Catalog:
+        options = reading_of(reader)
+        if repr(options) not in catalogs:
+            catalog = _read(folder.root, how, options, is_inherited=not table.min_share)
+            chosen = folder.split or ("test" if len(catalog.tested) else None)
+            catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
+        return catalogs[repr(options)]
+
+    catalog = tiles_for(bundle.networks.read)
+    known = _known(run, bundle.known, catalog)
+    if known:
+        log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
+                    len(catalog.labelled), run)  # fmt: skip
+    check_whole(catalog.labelled, files=catalog.files)
+    method = choose_method(bundle, requested, sample_files(lambda reader: tiles_for(reader).labelled))
+    predicted = predict_listed(
+        bundle.networks, lambda reader: tiles_for(reader).labelled, None, Engine(num_workers=num_workers, method=method)
+    )
+    _check_read(predicted, folder.root)
+    return Labelled(catalog, predicted.p, method)
+
+
+def _check_read(predicted: Predicted, data: Path) -> None:
+    """Check that every tile could be read."""
+    if predicted.failed:
+        faults = list(map(str, predicted.failed.values()))
+        raise InputError(
+            f"{describe_broken(faults, len(predicted.names))}. amazon-ml data check {data} "
+            "lists such tiles, and `write_exclude` there writes the list that `exclude` takes here"
+        )
+
+
+def _read(data: Path, how: TableConfig, options: Mapping[str, Any], *, is_inherited: bool) -> Catalog:
+    """Read the tiles of a folder; a least share that the run gave is dropped where the table has no shares."""
+    try:
+        return read_catalog(data, ReadingConfig(**asdict(how), **options))
+    except InputError as error:
+        if error.option != "data.min_share" or not is_inherited:
+            raise
+        return read_catalog(data, ReadingConfig(**{**asdict(how), "min_share": 0.0}, **options))
+
+
+def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) -> TableConfig:
+    """Return the options of the run with those that are given in their place."""
+    written = TagSet(tuple(tags)).separator(own.tag_separator)
+    options = {**asdict(own), "tag_separator": None if written == " " else written}  # that of tables of `predict`
+    changed = {field.name: getattr(given, field.name) for field in fields(given)
+               if getattr(given, field.name) != field.default}  # fmt: skip
+    for one, other in (("tags_column", "tag_columns"), ("tag_columns", "tags_column")):
+        if one in changed:
+            options[other] = None
+    if given.tags is not None and set(given.tags) != set(tags):
+        raise InputError("the tag list is not that of the run", option="data.tags", remedy="leave it out")
+    return TableConfig(**{**options, **changed, "tags": list(tags)})
+
+
+def _known(run: Path, hashes: Path | None, catalog: Catalog) -> int:
+    """Count the tiles that were trained and tuned on, by their names, or by the file of a bundle with their hashes."""
+    names = catalog.labelled["image_name"]
+    if hashes is None:
+        return int(names.isin(known_names(Run(run))).sum())
+    return int(np.isin(hash_names(names), read_known(hashes)).sum())
