@@ -308,13 +308,12 @@ def test_runs_that_cannot_be_compared_are_refused(
     untested = run_of(tmp_path / "all", P, TRUE, held_out=False)
     with refused(file=untested, option="data"):
         compare([runs["sharp"], untested])
-    for name, given in (
-        ("split", {"split": "val"}),
-        ("tta", {"tta": "none"}),
-        ("table", {"table": TableConfig("a.csv")}),
-    ):
-        with refused(option=name):
-            compare([runs["sharp"], runs["half"]], **given)
+    without_data: dict[str, dict[str, Any]] = {
+        "split": {"split": "val"}, "tta": {"tta": "none"}, "table": {"table": TableConfig(labels_file="a.csv")},
+    }  # fmt: skip
+    for option, arguments in without_data.items():
+        with refused(option=option):
+            compare([runs["sharp"], runs["half"]], **arguments)
     assert main(["compare", str(runs["sharp"]), str(few), "--rule", "magic"]) == 2
     assert holds(told(capsys), "--rule magic", "fixed, global")
 
@@ -374,7 +373,7 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
 
 def _averaged(run: Path, paths: list[Path], views: str | None) -> npt.NDArray[np.float32]:
     """Mean probabilities of all networks of a run over the views, which are turned here."""
-    tiles = np.stack([np.asarray(Image.open(path)) for path in paths])
+    tiles = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     flipped = [tiles, tiles[:, :, ::-1], tiles[:, ::-1], tiles[:, ::-1, ::-1]]
     turned = [np.rot90(one, turn, axes=(1, 2)) for one in flipped[:2] for turn in range(4)]
     seen = {"none": [tiles], "flips": flipped, "d4": turned}[views or Run(run).read_config().model.tta]

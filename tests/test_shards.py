@@ -198,7 +198,7 @@ def test_parts_of_other_views_are_not_joined(bundle: Path, demo_tiles: Path, tmp
     with refused(file=parts, option="out"):
         predict_tiles(bundle, tiles, parts, shard="1/2")
     predict_tiles(bundle, tiles, parts, shard="1/2", tta="none")
-    merge(parts, tmp_path / "joined.parquet")
+    merge(parts, out=tmp_path / "joined.parquet")
     predict_tiles(bundle, tiles, tmp_path / "one.parquet", tta="none")
     predict_tiles(bundle, tiles, tmp_path / "own.parquet")
     joined, one, own = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("joined", "one", "own"))

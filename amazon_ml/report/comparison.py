@@ -187,7 +187,7 @@ def sheets(found: Comparison) -> list[Sheet]:
 def _scores(found: Comparison) -> Sheet:
     beta = f"F{found['beta']:g}"
     headings = ("run", f"{beta} at 0.2", f"{beta} {found['rule']}", "95 % interval", "log loss", "epochs",
-                "trained images/s", "seconds")  # fmt: skip
+                "images/s", "seconds")  # fmt: skip
     rows = [
         (
             run["run"],
@@ -199,7 +199,7 @@ def _scores(found: Comparison) -> Sheet:
         )
         for run in found["runs"]
     ]
-    note = f"trained images/s, seconds: of training steps, all folds; {_NONE}: not known"
+    note = f"images/s and seconds: of training steps, all folds; {_NONE}: not known"
     return Sheet("Scores", headings, rows, note)
 
 
