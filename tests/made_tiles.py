@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import RGB, TileReader
 from amazon_ml.data.readers.limits import fit_reader
-from amazon_ml.data.readers.sample import Limits
 
 Pixels = npt.NDArray[Any]
 SIZE, TILES = 24, 12
@@ -104,7 +103,7 @@ def read_all(root: Path, **options: Any) -> tuple[TileReader, Pixels]:
     )
 
 
-def fitted_limits(tifs: Sequence[str]) -> Limits:
+def fitted_limits(tifs: Sequence[str]) -> Mapping[str, tuple[float, float]]:
     """Give the limits of each band that a reader of these TIFs gets."""
     return fit_reader(pd.DataFrame({"path": tifs, "tif": ""}), RGB, "tif").limits
 
