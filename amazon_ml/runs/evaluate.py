@@ -22,9 +22,9 @@ from amazon_ml.runs.bundle import open_bundle
 from amazon_ml.runs.decision import Decision
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.inference import Engine
+from amazon_ml.runs.inference import Engine, Predicted
 from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
-from amazon_ml.runs.predict import Predicted, inputs_of, predict_listed
+from amazon_ml.runs.predict import inputs_of, predict_listed
 from amazon_ml.runs.scores import Metrics, TestScores, score_others
 from amazon_ml.runtime.files import write_json
 from amazon_ml.runtime.outputs import check_outputs
