@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.labels import MultiHot
+from amazon_ml.labels import MultiHot, shortened
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, listed, paragraph
 from amazon_ml.report.page.results import Results
@@ -62,8 +62,7 @@ def _matrix(tags: list[str], counts: npt.NDArray[np.int64], where: str) -> str:
     share = counts / np.maximum(np.diag(counts), 1)[:, None]
     edge, marks = _LABEL + _CELL * len(tags), []
     for row, tag in enumerate(tags):
-        short = tag if len(tag) <= _LONGEST else tag[: _LONGEST - 1] + "…"
-        middle = _LABEL + _CELL * (row + 0.5)
+        short, middle = shortened(tag, _LONGEST), _LABEL + _CELL * (row + 0.5)
         marks += [text(_LABEL - 4, middle + 4, short, "end"), text(middle + 4, _LABEL - 4, short, "start", -90)]
         for column, other in enumerate(tags):
             if row != column:
