@@ -43,7 +43,9 @@ def counts_together(hot: MultiHot) -> npt.NDArray[np.int64]:
 def _sentences(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
     sentence = (
         "A darker field is a larger share: of the tiles with the tag of the row, those that also have the tag of the "
-        "column. A rule that weighs recall more than precision predicts more tags than there are, and so more pairs."
+        "column. Predicted tags are those of the run's rule, fitted on all tiles; those of the section Tags are "
+        "cross-fitted. A rule that weighs recall more than precision predicts more tags than there are, and so more "
+        "pairs."
     )
     more = np.triu(predicted - true, k=1)
     for sign, how in ((1, "more often"), (-1, "less often")):
