@@ -19,7 +19,7 @@ _TILE, _GAP, _LINE = 1.9, 0.1, 0.16
 _RIGHT, _MISSED, _FALSE_POSITIVE = "#1a7f37", "#b35900", "#cf222e"
 _LEGEND = "\N{CHECK MARK} right    \N{MINUS SIGN} missed    + false positive"
 #: Most characters of a name below a tile.
-_LONGEST = 20
+_LONGEST = 24
 
 
 def draw_tiles(
