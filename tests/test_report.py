@@ -74,7 +74,11 @@ def test_captions_of_long_tags_end_before_the_next_tile(
     images = [np.zeros((8, 8, 3), np.uint8)] * 3
     draw_tiles(tmp_path / "tiles.png", images, tags, np.tri(3, dtype=np.uint8), np.tri(3, dtype=np.uint8).T, title="x")
     (picture,) = drawn
-    inches = [text.get_window_extent().width / picture.dpi for text in picture.texts if text.get_ha() == "left"]
+    inches = [
+        text.get_window_extent().width / picture.dpi
+        for text in picture.texts
+        if text.get_horizontalalignment() == "left"
+    ]
     assert len(inches) == 9 and max(inches) < 2  # from a tile to the next
     assert {"missed", "positive"} <= {word for text in picture.texts for word in text.get_text().split()}
 
