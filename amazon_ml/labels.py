@@ -338,6 +338,11 @@ def declared(names: Sequence[str]) -> TagSet:
     return replace(PLANET, names=tuple(names)) if set(names) == set(PLANET.names) else TagSet(tuple(names))
 
 
+def shortened(tag: str, longest: int) -> str:
+    """Cut a name for a picture to this many characters, the last of which is then an ellipsis."""
+    return tag if len(tag) <= longest else tag[: longest - 1].rstrip() + "…"
+
+
 def first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:
     """Return the place, counted from 1, and the two tags where two lists first differ; None if they are equal."""
     pairs = enumerate(itertools.zip_longest(own, other, fillvalue="missing"), start=1)

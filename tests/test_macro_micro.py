@@ -126,6 +126,33 @@ def test_an_interval_is_that_of_resampled_tiles() -> None:
     assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.006)
 
 
+def weak(tiles: int, tags: int, rng: np.random.Generator, rarest: float) -> tuple[Floats, MultiHot]:
+    """Tags from common to rare, and a network that hardly knows them."""
+    frequency = np.geomspace(0.5, rarest, tags)
+    y = (rng.random((tiles, tags)) < frequency).astype(np.uint8)
+    return 1 / (1 + np.exp(-rng.normal(0.5 * y) - np.log(frequency / (1 - frequency)))), y
+
+
+def test_intervals_of_macro_average_precision_cover_that_of_all_tiles() -> None:
+    rng = np.random.default_rng(1)
+    p, y = weak(40_000, 20, rng, 0.04)
+    population, covered = half_scores(y, p)["average_precision_macro"], 0
+    for _ in range(20):
+        p, y = weak(300, 20, rng, 0.04)
+        low, high = paper_metrics(y, p, p > 0.2)["scores"]["average_precision_macro"]["interval"]
+        covered += low <= population <= high
+    assert covered >= 16
+
+
+@pytest.mark.parametrize("tags", [3, 120])
+def test_an_interval_of_macro_average_precision_lies_in_0_to_1_and_holds_the_value(tags: int) -> None:
+    for seed in range(5):
+        p, y = weak(28, tags, np.random.default_rng(seed), 0.02)
+        score = paper_metrics(y, p, p > 0.2)["scores"]["average_precision_macro"]
+        low, high = score["interval"]
+        assert 0 <= low <= score["value"] <= high <= 1
+
+
 def brute_force(y: MultiHot, predicted: MultiHot, resamples: int) -> Floats:
     """Macro F1 by scikit-learn of resampled tiles, over the tags that a resample carries."""
     rows = np.random.default_rng(11).integers(len(y), size=(resamples, len(y)))

@@ -3,10 +3,13 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import pytest
+
+from amazon_ml.report.comparison import caution, lead
+from amazon_ml.runs.compare import Comparison
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 #: What is written in a notebook, and what is done here: less of the same, of which the notebook asserts as much.
@@ -27,6 +30,19 @@ SMALLER = {
 def test_there_are_notebooks_and_the_list_names_each() -> None:
     listed = (Path(__file__).parents[1] / "notebooks" / "README.md").read_text()
     assert NOTEBOOKS and all(f"({path.name})" in listed for path in NOTEBOOKS)
+
+
+def test_the_stored_comparison_has_the_sentences_of_compare() -> None:
+    runs = [{"run": run, "held_out": 500, "soft_labels": False} for run in ("first", "eight-views", "short")]
+    found = {"tiles": 500, "generated": True, "rule": "shrunk", "level": 0.975, "runs": runs}
+    path = next(path for path in NOTEBOOKS if path.stem == "04-results")
+    stored = [
+        "".join(output["text"])
+        for cell in json.loads(path.read_text())["cells"]
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "stream"
+    ]
+    assert f"{lead(cast(Comparison, found))}\n{caution(cast(Comparison, found))}\n" in stored
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from amazon_ml.cli.show.scores import print_scores
 from amazon_ml.data.catalog.catalog import read_catalog
 from amazon_ml.data.readers.images import read_tile
+from amazon_ml.report import figures
 from amazon_ml.report.figures import draw_tiles, pick_varied
 from amazon_ml.runs.scores import Metrics
 
@@ -49,6 +51,36 @@ def test_picked_tiles_are_distinct_and_show_every_tag_there_is() -> None:
 @pytest.mark.parametrize("tiles", [1, 5])
 def test_picking_from_fewer_tiles_than_asked_takes_all(tiles: int) -> None:
     assert sorted(pick_varied(np.zeros((tiles, 3), np.uint8), 18, seed=0)) == list(range(tiles))
+
+
+LONG = (
+    "Land principally occupied by agriculture, with significant areas of natural vegetation",
+    "Natural grassland and sparsely vegetated areas", "Beaches, dunes, sands",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tags", [LONG, tuple(tag.upper() for tag in LONG)], ids=["small", "capital"])
+def test_captions_of_long_tags_end_before_the_next_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tags: tuple[str, ...]
+) -> None:
+    drawn: list[Figure] = []
+
+    class Kept(Figure):
+        def savefig(self, *args: Any, **kwargs: Any) -> None:
+            super().savefig(*args, **kwargs)
+            drawn.append(self)
+
+    monkeypatch.setattr(figures, "Figure", Kept)
+    images = [np.zeros((8, 8, 3), np.uint8)] * 3
+    draw_tiles(tmp_path / "tiles.png", images, tags, np.tri(3, dtype=np.uint8), np.tri(3, dtype=np.uint8).T, title="x")
+    (picture,) = drawn
+    inches = [
+        text.get_window_extent().width / picture.dpi
+        for text in picture.texts
+        if text.get_horizontalalignment() == "left"
+    ]
+    assert len(inches) == 9 and max(inches) < 2  # from a tile to the next
+    assert {"missed", "positive"} <= {word for text in picture.texts for word in text.get_text().split()}
 
 
 def test_picture_shows_the_tiles_and_no_caption_is_threshold(demo_tiles: Path, tmp_path: Path) -> None:

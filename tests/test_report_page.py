@@ -197,6 +197,23 @@ def test_rules_without_thresholds_have_a_page(tmp_path: Path, rule: str) -> None
     assert f"rule, {rule}, has no thresholds" in page_of(make_run(tmp_path, rule=rule)).text
 
 
+@pytest.mark.parametrize(
+    ("rule", "shrunk", "chosen"), [("shrunk", True, True), ("per_class", False, True), ("fixed", False, False)]
+)
+def test_the_section_of_thresholds_says_how_the_rule_found_them(
+    tmp_path: Path, rule: str, shrunk: bool, chosen: bool
+) -> None:
+    text = page_of(make_run(tmp_path, rule=rule)).text
+    assert ("shrunk to a common one" in text, "Thresholds are chosen for the mean F2" in text) == (shrunk, chosen)
+
+
+@pytest.mark.parametrize("name", ["together", "tiles"])
+def test_sections_say_that_their_predictions_are_of_the_rule_that_was_fitted_on_all_tiles(made: Run, name: str) -> None:
+    write_report(made, listed_tiles(made))
+    section = made.report.read_text().split(f'id="{name}"')[1].split("</section>")[0]
+    assert "the run's rule, fitted on all tiles" in section
+
+
 def test_a_single_tag_goes_with_no_other(tmp_path: Path) -> None:
     assert "together" not in page_of(make_run(tmp_path, ("forest",))).sections()
 

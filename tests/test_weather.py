@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from made_tiles import tifs, values
 from refused import refused
 
-from amazon_ml.data.augment.augment import Augmentation
+from amazon_ml.data.augment.augment import Augmentation, Step
 from amazon_ml.data.augment.weather import Clouds, Haze, lay, smooth_noise
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.data.readers.bands import parse_bands
 
 Pixels = npt.NDArray[np.uint8]
 DARK: Pixels = np.random.default_rng(0).integers(100, size=(64, 64, 5), dtype=np.uint8)
@@ -174,3 +178,74 @@ def test_more_colours_than_bands_are_refused_before_any_tile_is_read(name: str, 
 def test_transforms_tell_their_arguments() -> None:
     assert "strength=(0.1, 0.4)" in repr(Haze())
     assert "coverage=(0.05, 0.3)" in repr(Clouds())
+
+
+HAZE, CLOUDS = {"Haze": {"p": 0.5}}, {"Clouds": {"p": 0.5}}
+TWELVE = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
+
+
+@pytest.mark.parametrize("step", [HAZE, CLOUDS], ids=["haze", "clouds"])
+@pytest.mark.parametrize(
+    "bands", ["nrg", "nrgb", "gbrn", "ndvi+rgb", ["nir", "red", "green"], ["B02", "B03", "B04", "B08"], TWELVE]
+)
+def test_weather_on_other_bands_than_red_green_and_blue_is_refused(step: Step, bands: str | list[str]) -> None:
+    with refused(option="data.augment", says=[*step, ", ".join(parse_bands(bands)[:3])]):
+        PlanetDataModule("tiles", bands=bands, augment=[step])
+
+
+@pytest.mark.parametrize("step", [HAZE, CLOUDS], ids=["haze", "clouds"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"bands": "rgbn"}, {"bands": ["red", "green", "blue", "nir"]},
+        {"bands": ["B04", "B03", "B02", "B08"]}, {"bands": ["B4", "B3", "B2"]}, {"bands": ["B3", "B2", "B1", "B4"]},
+        {"bands": ["B04", "B03", "B02"], "band_names": TWELVE},
+        {"bands": ["SR_B4", "SR_B3", "SR_B2"], "band_names": [f"SR_B{n}" for n in range(1, 8)]},
+    ],
+)  # fmt: skip
+def test_weather_on_red_green_and_blue_is_accepted(step: Step, options: dict[str, Any]) -> None:
+    PlanetDataModule("tiles", **options, augment=[step])
+
+
+def test_names_of_all_bands_show_which_are_red_green_and_blue() -> None:
+    names = [f"SR_B{n}" for n in range(1, 8)]  # of Landsat 8; of Landsat 4, these three would be red, green and blue
+    with refused(option="data.augment", says=["Haze", "SR_B3, SR_B2, SR_B1"]):
+        PlanetDataModule("tiles", bands=["SR_B3", "SR_B2", "SR_B1"], band_names=names, augment=[HAZE])
+
+
+@pytest.mark.parametrize(
+    ("bands", "step"),
+    [
+        ("nrg", {"Haze": {"airlight": [60, 200, 205]}}),
+        (TWELVE, {"Clouds": {"colour": [240]}}),
+        ("rgb+ndvi", HAZE),  # which changes the first three bands alone
+        ("rgb+ndvi", {"Clouds": {"colour": [240, 236, 236, 128], "shadow": 0}}),
+    ],
+)
+def test_weather_with_numbers_of_the_user_is_accepted(bands: str | list[str], step: Step) -> None:
+    PlanetDataModule("tiles", bands=bands, augment=[step])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"shadow": 0}, {"colour": [240, 236, 236, 128]}, {"colour": [240], "shadow": 0}]
+)
+def test_clouds_that_would_change_an_index_are_refused(arguments: dict[str, Any]) -> None:
+    with refused(option="data.augment", says=["Clouds", "ndvi"]):
+        PlanetDataModule("tiles", bands="rgb+ndvi", augment=[{"Clouds": arguments}])
+
+
+@pytest.mark.parametrize(
+    ("bands", "step", "said"),
+    [
+        ("rgb+ndvi", "RandomBrightnessContrast", "ndvi"), ("rgbn", "RandomBrightnessContrast", None),
+        ("nrg", "RandomFog", "n, r, g"), ("rgb", "RandomFog", None),
+    ],
+)  # fmt: skip
+def test_steps_that_take_a_channel_for_what_it_is_not_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bands: str, step: str, said: str | None
+) -> None:
+    root = tifs(tmp_path / "tiles", values)
+    data = PlanetDataModule(root, bands=bands, n_folds=2, size=16, augment=[{"D4": {}}, {step: {"p": 0.5}}])
+    data.prepare_data()
+    warned = [record.getMessage() for record in caplog.records if step in record.getMessage()]
+    assert len(warned) == (said is not None) and all(said is not None and said in one for one in warned)

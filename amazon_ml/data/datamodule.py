@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.augment.augment import Augmentation
+from amazon_ml.data.augment.channels import check_steps, warn_of_steps
 from amazon_ml.data.augment.mix import Mix
 from amazon_ml.data.batches.dataset import (
     Batch,
@@ -122,11 +123,7 @@ class PlanetDataModule(pl.LightningDataModule):
         self.on_gpu = torch.cuda.is_available() if on_gpu is None else on_gpu
         self.bands = parse_bands(config.bands)
         self.augmentation = Augmentation(config.augment, seed, config.size, len(self.bands), _mix(config, seed))
-        if config.dtype != "uint8" and not self.augmentation.only_symmetry:
-            problem = f"`data.augment`: tiles of {config.dtype} are turned and mixed alone"
-            raise InputError(
-                problem, option="data.augment", remedy="leave D4 as the only step, or use `data.dtype` uint8"
-            )
+        check_steps(config, self.bands, self.augmentation)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -182,6 +179,7 @@ class PlanetDataModule(pl.LightningDataModule):
         """Check the tiles, with `predicts` untagged ones, too, and write the files; called in one process only."""
         hp = self.hparams
         shapes, catalog = None, self.catalog
+        warn_of_steps(self.config, self.bands)
         if self.store is None:
             shapes = check_whole(catalog.labelled, catalog.unlabelled, catalog.files, tested=len(catalog.tested))
         folds, bands = hp["folds_file"], hp["bands_file"]

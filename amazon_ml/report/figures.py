@@ -11,11 +11,15 @@ from matplotlib.image import BboxImage
 from matplotlib.transforms import Bbox, TransformedBbox
 
 from amazon_ml.data.readers.images import Image
+from amazon_ml.labels import shortened
 from amazon_ml.runtime.files import atomic_write
 
 #: Inches: the edge of a tile, the space between two, and the height of a line.
 _TILE, _GAP, _LINE = 1.9, 0.1, 0.16
 _RIGHT, _MISSED, _FALSE_POSITIVE = "#1a7f37", "#b35900", "#cf222e"
+_LEGEND = "\N{CHECK MARK} right    \N{MINUS SIGN} missed    + false positive"
+#: Most characters of a name below a tile.
+_LONGEST = 24
 
 
 def draw_tiles(
@@ -29,6 +33,8 @@ def draw_tiles(
     columns: int = 6,
 ) -> None:
     """Draw tiles with their tags: right tags, missed tags and false positives differ by mark and colour.
+
+    Long names are shortened, so that they end before the next tile.
 
     Parameters
     ----------
@@ -50,6 +56,7 @@ def draw_tiles(
     width, height = columns * (_TILE + _GAP) + _GAP, rows * cell + 3 * _LINE
     figure = Figure(figsize=(width, height))
     figure.text(0.5, 1 - _LINE / height, title, fontsize=11, ha="center", va="top", parse_math=False)
+    figure.text(0.5, 1 - 2.1 * _LINE / height, _LEGEND, fontsize=7, ha="center", va="top", parse_math=False)
     for place, (image, lines) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(place, columns)
         left, top = _GAP + column * (_TILE + _GAP), height - 3 * _LINE - row * cell
@@ -108,8 +115,9 @@ def pick_varied(targets: npt.NDArray[np.uint8], count: int, seed: int) -> npt.ND
 
 
 def _marked(tag: str, true: int, predicted: int) -> tuple[str, str] | None:
+    name = shortened(tag, _LONGEST)
     return {
-        (1, 1): (f"\N{CHECK MARK} {tag}", _RIGHT),
-        (1, 0): (f"\N{MINUS SIGN} {tag} (missed)", _MISSED),
-        (0, 1): (f"+ {tag} (false positive)", _FALSE_POSITIVE),
+        (1, 1): (f"\N{CHECK MARK} {name}", _RIGHT),
+        (1, 0): (f"\N{MINUS SIGN} {name}", _MISSED),
+        (0, 1): (f"+ {name}", _FALSE_POSITIVE),
     }.get((int(true), int(predicted)))

@@ -50,7 +50,7 @@ These configurations ship with the package:
 | `planet` | full size on a GPU: ConvNeXt-Tiny, bf16 |
 | `long`, `strong` | stack on `thumbnails` and `lite0`, one after the other: more epochs, larger tiles |
 | `progressive` | stacks on `planet`: small tiles first |
-| `augment/strong`, `augment/weather` | stack on any: more augmentation |
+| `augment/strong`, `augment/weather` | stack on any (`weather`: on red, green and blue first): more augmentation |
 | `datasets/` and a set (`ucmerced`, `bigearthnet`, …) | stack on others: how a published set is read |
 | `distil` | stacks on any, with `--data.teacher RUN`: one view learns from a run or a blend |
 | `ablation/` and a loss (`pos_weight`, `focal`, `soft_f2`, …) | stack on any: another loss |

@@ -34,7 +34,7 @@ class Haze(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         A, for each band, 0..255. The default fits the JPEGs of the competition, in which haze is grey, not blue: tiles
         with the tag haze average 117, 124, 114, which is the 68, 76, 65 of clear ones seen through t = 0.63. Further
         bands are not changed, since near infrared passes haze better (Angstrom 1929); to veil all bands, give a number
-        for each.
+        for each. The default is for red, green and blue in this order; `check_steps` refuses it on other bands.
     p
         Share of the tiles with haze.
     """
@@ -78,7 +78,7 @@ class Clouds(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         Share of light that a shadow takes away, in 0..1.
     colour
         Value of the clouds for each band, 0..255. Further bands use the last number: clouds are as bright in near
-        infrared. An index such as NDVI needs its own number, and no shadow.
+        infrared. An index such as NDVI needs its own number, and no shadow; `check_steps` refuses Clouds without.
     p
         Share of the tiles with clouds.
     """

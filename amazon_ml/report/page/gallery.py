@@ -30,7 +30,7 @@ def gallery_section(results: Results, thumbnail: Thumbnail) -> Section:
             "A check marks a tag that was predicted rightly, "
             '<span class="doubted">\N{MINUS SIGN} a missed tag</span>, '
             '<span class="missing">+ a false positive</span>; the number is its probability. Tags are those of the '
-            "run's decision."
+            "run's rule, fitted on all tiles."
         ),
         "<h3>The worst tiles</h3>",
         _cards(results, thumbnail, worst, scores),

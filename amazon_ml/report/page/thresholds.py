@@ -12,6 +12,7 @@ from amazon_ml.report.page.svg import Scale, axes, band, picture, polyline, segm
 
 #: Most tags that are drawn: those with the largest loss of score.
 MOST = 40
+_SHRUNK = ", whose thresholds are shrunk to a common one"
 #: Thresholds, evenly spaced in log odds.
 _GRID = 1 / (1 + np.exp(-np.linspace(np.log(0.005 / 0.995), np.log(0.99 / 0.01), 90)))
 _X = Scale(0.005, 0.99, 28, 212, log_odds=True)
@@ -28,16 +29,20 @@ def thresholds_section(results: Results) -> Section:
         f"Each curve is the tag's own {results.f} over tiles for every threshold from .005 to .99, spaced by log odds. "
         "Where it is flat, the threshold hardly matters. "
     )
+    rule = results.metrics["rule"]
     if any(results.record(tag)["threshold"] is not None for tag in shown):
         sentence += (
             '<span class="doubted">The dashed line</span> is the threshold of the run, the shade holds 90 % of those '
-            "that resampled tiles give: wide for rare tags, whose thresholds are shrunk to a common one. Thresholds "
-            f"are chosen for the mean {results.f} of tiles, so they need not lie at the top of a tag's own curve."
+            f"that resampled tiles give: wide for rare tags{_SHRUNK if rule == 'shrunk' else ''}."
         )
+        if rule != "fixed":  # whose threshold nothing chooses
+            sentence += (
+                f" Thresholds are chosen for the mean {results.f} of tiles, so they need not lie at the top of a tag's "
+                "own curve."
+            )
     else:
         sentence += (
-            f"The run's rule, {results.metrics['rule']}, has no thresholds; the shade holds 90 % of those that "
-            "resampled tiles give."
+            f"The run's rule, {rule}, has no thresholds; the shade holds 90 % of those that resampled tiles give."
         )
     if len(shown) < len(results.tags):
         sentence += f" Of {len(results.tags)} tags, the {len(shown)} with the largest loss of score are drawn."

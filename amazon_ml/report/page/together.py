@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.labels import MultiHot
+from amazon_ml.labels import MultiHot, shortened
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import figure, grid, listed, paragraph
 from amazon_ml.report.page.results import Results
@@ -43,7 +43,9 @@ def counts_together(hot: MultiHot) -> npt.NDArray[np.int64]:
 def _sentences(tags: list[str], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
     sentence = (
         "A darker field is a larger share: of the tiles with the tag of the row, those that also have the tag of the "
-        "column. A rule that weighs recall more than precision predicts more tags than there are, and so more pairs."
+        "column. Predicted tags are those of the run's rule, fitted on all tiles; those of the section Tags are "
+        "cross-fitted. A rule that weighs recall more than precision predicts more tags than there are, and so more "
+        "pairs."
     )
     more = np.triu(predicted - true, k=1)
     for sign, how in ((1, "more often"), (-1, "less often")):
@@ -62,8 +64,7 @@ def _matrix(tags: list[str], counts: npt.NDArray[np.int64], where: str) -> str:
     share = counts / np.maximum(np.diag(counts), 1)[:, None]
     edge, marks = _LABEL + _CELL * len(tags), []
     for row, tag in enumerate(tags):
-        short = tag if len(tag) <= _LONGEST else tag[: _LONGEST - 1] + "…"
-        middle = _LABEL + _CELL * (row + 0.5)
+        short, middle = shortened(tag, _LONGEST), _LABEL + _CELL * (row + 0.5)
         marks += [text(_LABEL - 4, middle + 4, short, "end"), text(middle + 4, _LABEL - 4, short, "start", -90)]
         for column, other in enumerate(tags):
             if row != column:
