@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.catalog.tiles import first_of
-from amazon_ml.data.readers.images import Image
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
@@ -31,6 +30,7 @@ from amazon_ml.runs.engine_choice import (
 )
 from amazon_ml.runs.given_tiles import (
     TileArrays,
+    Tiles,
     as_array,
     check_same_files,
     check_same_levels,
@@ -43,9 +43,6 @@ from amazon_ml.settings import build
 
 if TYPE_CHECKING:
     from amazon_ml.scenes.result import SceneResult
-
-#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
-Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
 
 
 class _Here(threading.local):
@@ -217,7 +214,7 @@ class Predictor:
         -------
         numpy.ndarray
             float32 of shape (tiles, tags), in 0..1. Rows are in the order of arrays, files or table rows, and in the
-            order of names for a folder. Columns are in the order of `tags`.
+            natural order of names for a folder (``2`` before ``10``). Columns are in the order of `tags`.
 
         Raises
         ------
@@ -241,7 +238,7 @@ class Predictor:
         -------
         pandas.DataFrame
             A row for each tile: ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that
-            was trained on.
+            was trained on. Its index is that of a table or a Series of tiles, so that columns can be assigned to it.
 
         Raises
         ------
@@ -252,7 +249,8 @@ class Predictor:
         separator = TagSet(self.tags).separator(self._bundle.table.tag_separator)
         encoded = self.rule.predict(predicted.p) if len(predicted.p) else None
         tags = [] if encoded is None else TagSet(self.tags).decode(encoded, separator=separator)
-        return pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
+        table = pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
+        return table.set_axis(tiles.index) if isinstance(tiles, pd.DataFrame | pd.Series) else table
 
     def predict_scene(
         self, scene: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str] | None = None, *,

@@ -20,6 +20,9 @@ from amazon_ml.errors import InputError
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.runs.inference import all_members
 
+#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
+Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
+
 #: Types of arrays that hold files: objects and texts.
 _FILES = "OSUT"
 _KINDS = "an array of levels, a folder, a list of files or a table with a column path"
