@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.catalog.tiles import first_of
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, check_least
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
@@ -36,6 +36,7 @@ from amazon_ml.runs.given_tiles import (
     check_same_levels,
     choose_files,
     list_given,
+    list_scene,
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
@@ -104,10 +105,8 @@ class Predictor:
         engine: EngineName = "torch",
         precision: PrecisionName | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"`batch_size` must be at least 1, not {batch_size}", option="batch_size")
-        if num_workers is not None and num_workers < 0:
-            raise InputError(f"`num_workers` must be at least 0, not {num_workers}", option="num_workers")
+        check_least("batch_size", batch_size, 1)
+        check_least("num_workers", num_workers, 0)
         self._bundle, self._batch_size = bundle, batch_size
         self._requested, self._lock = Requested(engine, precision), threading.Lock()
         self._members = all_members(bundle.networks)
@@ -284,11 +283,14 @@ class Predictor:
         from amazon_ml.scenes.config import SceneConfig
         from amazon_ml.scenes.predict import predict_scene
 
-        files = [scene] if isinstance(scene, (str, PathLike)) else list(scene)
         return predict_scene(
-            self, [str(file) for file in files], build(SceneConfig, options), out=None if out is None else Path(out),
+            self, list_scene(scene), build(SceneConfig, options), out=None if out is None else Path(out),
             geojson=geojson, overwrite=overwrite,
         )  # fmt: skip
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: the locks, and what a thread uses, belong to one process."""
+        raise InputError("a predictor cannot be pickled or copied", remedy="call `Predictor.load` in each process")
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if (array := as_array(tiles)) is not None:
