@@ -70,7 +70,7 @@ def test_a_tile_without_its_file_is_refused_with_a_remedy_that_helps(
     read: TileReader, path: str, tif: str, remedy: str
 ) -> None:
     with refused(file=path, option="tiles") as raised:
-        choose_files(pd.DataFrame({"image_name": ["a"], "path": [path], "tif": [tif]}), read)
+        choose_files(pd.DataFrame({"image_name": ["0"], "path": [path], "tif": [tif]}), read)
     assert remedy in raised.value.remedy
 
 
