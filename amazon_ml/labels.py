@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.errors import InputError, listed
+from amazon_ml.gaps import describe_gaps
 
 MultiHot = npt.NDArray[np.uint8]
 _Item = TypeVar("_Item")
@@ -45,7 +46,7 @@ class TagSet:
     Raises
     ------
     InputError
-        When the list is empty, repeats a tag, holds an empty tag or one that clashes with the
+        When the list is empty, repeats a tag, holds an empty tag, one that is no text or one that clashes with the
         tables of a run, or a rule names a tag that is not in the list.
 
     Examples
@@ -87,7 +88,8 @@ class TagSet:
             raise InputError(f"the tag list repeats {', '.join(repeated)}", option="tags")
         ruled = {*self.exactly_one, *self.alone, *(tag for tags in self.groups.values() for tag in tags)}
         if not ruled <= set(self.names):
-            raise InputError(f"rules name tags that are not listed: {', '.join(sorted(ruled - set(self.names)))}")
+            unlisted = sorted(map(str, ruled.difference(self.names)))
+            raise InputError(f"rules name tags that are not listed: {', '.join(unlisted)}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -169,7 +171,8 @@ class TagSet:
         Raises
         ------
         InputError
-            For another shape, values other than 0 and 1, or a column of a tag at the place of another one.
+            For another shape, values that are masked or other than 0 and 1, or a column of a tag at the place of
+            another one.
         """
         return [separator.join(self.names[i] for i in np.flatnonzero(row)) for row in self._hot(encoded)]
 
@@ -182,6 +185,8 @@ class TagSet:
                 f"the columns are {listed(columns)}, but the tags are {listed(self.names)}", option="encoded",
                 remedy="take the columns of the tags alone, in the order of the tags",
             )  # fmt: skip
+        if gaps := describe_gaps(encoded):
+            raise InputError(gaps, option="encoded", remedy="fill them, or leave out these tiles")
         array = np.asarray(encoded)
         if array.ndim != 2 or array.shape[1] != len(self):
             raise InputError(f"expected an array of shape (tiles, {len(self)}), got {array.shape}", option="encoded")
@@ -269,15 +274,17 @@ def _listed(option: str, tags: Iterable[_Item], rows: Iterable[str] | None) -> t
 
 
 def check_tags(names: Collection[str]) -> None:
-    """Check that there are not too many tags, and that none would control a terminal or break a line of a table.
+    """Check that there are not too many tags, and that all are texts that break no terminal and no line of a table.
 
     Raises
     ------
     InputError
-        If there are too many tags, or a tag holds a control character.
+        If there are too many tags, or a tag is no text or holds a control character.
     """
     check_count(names)
     for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"the tag {name!r} is no text", option="tags", remedy="convert all tags with `str`")
         if not name.isprintable() and any(unicodedata.category(mark) in UNWRITABLE for mark in name):
             raise InputError(f"the tag {name!a} holds a control character", option="tags",
                              remedy="remove it from the table")  # fmt: skip
@@ -341,6 +348,19 @@ def declared(names: Sequence[str]) -> TagSet:
 def shortened(tag: str, longest: int) -> str:
     """Cut a name for a picture to this many characters, the last of which is then an ellipsis."""
     return tag if len(tag) <= longest else tag[: longest - 1].rstrip() + "…"
+
+
+def list_tags(tags: Iterable[str]) -> list[str]:
+    """List the tags that a caller gave, and check them.
+
+    Raises
+    ------
+    InputError
+        For a text, whose letters would be tags, and for what a `TagSet` refuses.
+    """
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InputError(f"`tags` is {tags!r}", option="tags", remedy="give a list of tags")
+    return list(TagSet(tuple(tags)).names)
 
 
 def first_difference(own: Sequence[str], other: Sequence[str]) -> tuple[int, str, str] | None:

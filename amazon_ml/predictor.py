@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ import pandas as pd
 import torch
 
 from amazon_ml.data.catalog.tiles import first_of
-from amazon_ml.data.readers.images import Image
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, check_least
 from amazon_ml.labels import TagSet
 from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
@@ -31,11 +30,13 @@ from amazon_ml.runs.engine_choice import (
 )
 from amazon_ml.runs.given_tiles import (
     TileArrays,
+    Tiles,
     as_array,
     check_same_files,
     check_same_levels,
     choose_files,
     list_given,
+    list_scene,
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
@@ -43,9 +44,6 @@ from amazon_ml.settings import build
 
 if TYPE_CHECKING:
     from amazon_ml.scenes.result import SceneResult
-
-#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
-Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
 
 
 class _Here(threading.local):
@@ -107,10 +105,8 @@ class Predictor:
         engine: EngineName = "torch",
         precision: PrecisionName | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"`batch_size` must be at least 1, not {batch_size}", option="batch_size")
-        if num_workers is not None and num_workers < 0:
-            raise InputError(f"`num_workers` must be at least 0, not {num_workers}", option="num_workers")
+        check_least("batch_size", batch_size, 1)
+        check_least("num_workers", num_workers, 0)
         self._bundle, self._batch_size = bundle, batch_size
         self._requested, self._lock = Requested(engine, precision), threading.Lock()
         self._members = all_members(bundle.networks)
@@ -217,7 +213,7 @@ class Predictor:
         -------
         numpy.ndarray
             float32 of shape (tiles, tags), in 0..1. Rows are in the order of arrays, files or table rows, and in the
-            order of names for a folder. Columns are in the order of `tags`.
+            natural order of names for a folder (``2`` before ``10``). Columns are in the order of `tags`.
 
         Raises
         ------
@@ -241,7 +237,7 @@ class Predictor:
         -------
         pandas.DataFrame
             A row for each tile: ``image_name`` (row numbers for arrays) and ``tags``, separated as in the table that
-            was trained on.
+            was trained on. Its index is that of a table or a Series of tiles, so that columns can be assigned to it.
 
         Raises
         ------
@@ -252,7 +248,8 @@ class Predictor:
         separator = TagSet(self.tags).separator(self._bundle.table.tag_separator)
         encoded = self.rule.predict(predicted.p) if len(predicted.p) else None
         tags = [] if encoded is None else TagSet(self.tags).decode(encoded, separator=separator)
-        return pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
+        table = pd.DataFrame({"image_name": predicted.names.to_numpy(), "tags": pd.Series(tags, dtype=object)})
+        return table.set_axis(tiles.index) if isinstance(tiles, pd.DataFrame | pd.Series) else table
 
     def predict_scene(
         self, scene: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str] | None = None, *,
@@ -286,11 +283,14 @@ class Predictor:
         from amazon_ml.scenes.config import SceneConfig
         from amazon_ml.scenes.predict import predict_scene
 
-        files = [scene] if isinstance(scene, (str, PathLike)) else list(scene)
         return predict_scene(
-            self, [str(file) for file in files], build(SceneConfig, options), out=None if out is None else Path(out),
+            self, list_scene(scene), build(SceneConfig, options), out=None if out is None else Path(out),
             geojson=geojson, overwrite=overwrite,
         )  # fmt: skip
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: the locks, and what a thread uses, belong to one process."""
+        raise InputError("a predictor cannot be pickled or copied", remedy="call `Predictor.load` in each process")
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if (array := as_array(tiles)) is not None:

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from refused import holds
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
+from amazon_ml.decisions.blending import weighted
 from amazon_ml.decisions.crossfit import cross_predict
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
 from amazon_ml.decisions.label_errors import contradictions
@@ -118,6 +120,87 @@ def test_no_two_tables_are_compared_cell_by_cell_in_another_order(call: Callable
     for other in (one[["b", "a"]], one.loc[["y", "x", "z"]]):
         with pytest.raises(ValueError, match=r"'[ax]'"):
             call(one, other)
+
+
+TAGS = pd.DataFrame([[1, 0], [0, 1], [1, 1]], columns=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        (TAGS.set_axis(["x", "y", "z"]), TAGS.set_axis(["w", "x", "y"]), "wx"),
+        (TAGS.set_axis(["b", "c"], axis=1), TAGS.set_axis(["a", "b"], axis=1), "ab"),
+        (TAGS.set_axis(pd.Index([7, 8, 9], name="id")), TAGS.set_axis(pd.Index([9, 8, 7], name="id")), [7, 9]),
+        (TAGS.set_axis(pd.Index([7, 8, 9], name="id")), TAGS.set_axis(pd.Index([1, 7, 8], name="id")), [7, 1]),
+        (TAGS.set_axis(pd.MultiIndex.from_product([["s"], [1, 2, 3]])),
+         TAGS.set_axis(pd.MultiIndex.from_product([["s"], [3, 2, 1]])), "s"),
+    ],
+    ids=["one row later", "column in another spelling", "numbers", "other numbers", "two levels"],
+)  # fmt: skip
+def test_tables_where_a_name_stands_elsewhere_are_refused(
+    one: pd.DataFrame, other: pd.DataFrame, names: Iterable[object]
+) -> None:
+    for call in (fbeta_score, FixedThreshold().fit):
+        for pair in ((one, other), (other, one)):
+            with pytest.raises(ValueError, match="order") as raised:
+                call(*pair)
+            assert all(repr(name) in str(raised.value) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("index", "other"),
+    [
+        ([7, 8, 9], [9, 8, 7]),
+        (pd.Index([7, 8, 9], name="id"), [9, 8, 7]),
+        (pd.Index([7, 8, 9], name="id"), pd.Index([1, 2, 3], name="id")),
+        (["x", "y", "z"], ["x", "Y", "z"]),
+        (["x", pd.NA, "z"], ["x", pd.NA, "Z"]),
+        (["x", "x", "z"], ["x", "x", "w"]),
+    ],
+)
+def test_rows_without_a_name_in_common_may_be_numbered_anew(index: Any, other: Any) -> None:
+    assert fbeta_score(TAGS.set_axis(index), TAGS.set_axis(other)) == 1.0
+
+
+def test_members_of_a_blend_in_another_order_are_refused() -> None:
+    one = TAGS.set_axis(["x", "y", "z"])
+    assert weighted([one, one], one) == weighted(np.stack([one, one]), one)
+    for members, truth in (([one, one.loc[["y", "x", "z"]]], one), ([one, one], one[["b", "a"]])):
+        with pytest.raises(ValueError, match=r"'[ax]'"):
+            weighted(members, truth)
+
+
+def masked(values: pd.DataFrame) -> Any:
+    return np.ma.MaskedArray(values.to_numpy(dtype=float), mask=[[False, True], [False, False], [False, False]])
+
+
+def nullable(values: pd.DataFrame) -> Any:
+    return values.astype("Int64").mask(np.array([[False, True], [False, False], [False, False]]))
+
+
+@pytest.mark.parametrize("lacking", [masked, nullable])
+@pytest.mark.parametrize(
+    "call",
+    [
+        average_precision, fbeta_score, log_loss_per_tile, contradictions, paired, stack, FixedThreshold().fit,
+        ShrunkThresholds().fit, lambda one, other: FixedThreshold().fit(TAGS, TAGS).score(one, other),
+        lambda one, other: fbeta_by_threshold(one, other, [0.5]),
+        lambda one, other: weighted([one, one], other),
+        lambda one, other: cross_predict(FixedThreshold(), one, other, parts=2),
+    ],
+)  # fmt: skip
+def test_values_that_are_masked_or_missing_are_refused(
+    call: Callable[[Any, Any], object], lacking: Callable[[pd.DataFrame], Any]
+) -> None:
+    for pair in ((lacking(TAGS), TAGS), (TAGS, lacking(TAGS))):
+        with pytest.raises(ValueError, match=r"masked|empty") as raised:
+            call(*pair)
+        assert holds(str(raised.value), 1)
+
+
+def test_an_empty_mask_and_a_nullable_table_that_is_full_are_taken() -> None:
+    for values in (np.ma.MaskedArray(TAGS.to_numpy()), TAGS.astype("Int64")):
+        assert fbeta_score(values, TAGS) == FixedThreshold().fit(TAGS, values).score(TAGS, values) == 1.0
 
 
 @settings(max_examples=50)

@@ -135,6 +135,16 @@ def test_values_that_are_not_0_or_1_are_no_tags(values: list[list[float]]) -> No
         assert tags.decode(right) == ["b"]
 
 
+def test_tags_that_are_masked_or_missing_are_refused() -> None:
+    tags, gap = TagSet(("a", "b")), np.array([[False, False], [True, False]])
+    right = pd.DataFrame([[1, 0], [1, 0]], columns=["a", "b"])
+    for values in (np.ma.MaskedArray(right.to_numpy(), mask=gap), right.astype("Int64").mask(gap)):
+        for call in (tags.decode, tags.logic_faults):
+            with refused(option="encoded", says=1):
+                call(values)
+    assert tags.decode(np.ma.MaskedArray(right.to_numpy())) == tags.decode(right.astype("Int64")) == ["a", "a"]
+
+
 def test_columns_of_tags_in_another_order_are_refused() -> None:
     tags, frame = TagSet(("a", "b")), pd.DataFrame([[1, 0]], columns=["b", "a"])
     for call in (tags.decode, tags.logic_faults):
@@ -208,13 +218,16 @@ def test_sound_table_and_tags_without_rules_have_no_faults() -> None:
     [
         ((), {}, {"option": "tags"}),
         (("a", ""), {}, {"option": "tags", "says": "''"}),
+        ((0, 1), {}, {"option": "tags", "says": "0"}),
+        (("a", None), {}, {"option": "tags", "says": "None"}),
+        (("a", "b"), {"alone": (3,)}, {"option": "", "says": "3"}),
         (("a", "b", "a", "b", "c"), {}, {"option": "tags", "says": "a, b"}),
         (("a", "b"), {"exactly_one": ("a", "z")}, {"option": "", "says": "z"}),
         (("a", "b"), {"alone": ("y",)}, {"option": "", "says": "y"}),
         (("a", "b"), {"groups": {"all": ("a", "x")}}, {"option": "", "says": "x"}),
     ],
 )
-def test_tag_set_refuses(names: tuple[str, ...], rules: dict[str, object], fields: dict[str, Any]) -> None:
+def test_tag_set_refuses(names: tuple[Any, ...], rules: dict[str, object], fields: dict[str, Any]) -> None:
     with refused(**fields):
         TagSet(names, **rules)  # type: ignore[arg-type]
 

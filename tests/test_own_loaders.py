@@ -36,6 +36,45 @@ def test_batches_of_own_loaders_have_the_form_that_is_documented(missing: str) -
     assert {"val_loss", "val_f2"} <= trainer(max_epochs=1).validate(model, right)[0].keys()
 
 
+def batches(*targets: float, tiles: int = 2) -> Any:
+    made = [
+        {"image": torch.zeros(tiles, 32, 32, 3, dtype=torch.uint8), "target": torch.full((tiles, 2), target),
+         "index": torch.arange(at * tiles, (at + 1) * tiles)}
+        for at, target in enumerate(targets)
+    ]  # fmt: skip
+    return DataLoader(made, batch_size=None)  # type: ignore[arg-type]
+
+
+def test_soft_targets_are_for_training_alone() -> None:
+    model, plain = tiny(tags=["a", "b"], size=32), trainer(max_epochs=1, num_sanity_val_steps=0)
+    plain.fit(model, batches(0.5, 1 + 1e-6), batches(1.0))
+    for call in (plain.validate, plain.test):
+        with refused(option="target", says=0.25):
+            call(model, batches(1.0, 0.25))
+
+
+@pytest.mark.parametrize("target", [-1.0, 2.0, float("nan")])
+def test_targets_of_training_outside_of_0_to_1_are_refused_in_each_fit(target: float) -> None:
+    model, plain = tiny(tags=["a", "b"], size=32), trainer(max_epochs=1)
+    plain.fit(model, batches(1.0))
+    plain.fit_loop.max_epochs = 2
+    for again in (plain, trainer(max_epochs=1)):
+        with refused(option="target", says=f"{target:g}"):
+            again.fit(model, batches(target))
+
+
+def test_probabilities_are_refused_in_training_mode() -> None:
+    model, plain = tiny(tags=["a", "b"], size=32), trainer(max_epochs=1)
+    tiles = torch.randint(0, 255, (2, 32, 32, 3), dtype=torch.uint8)
+    plain.fit(model, batches(1.0))
+    before = [buffer.clone() for buffer in model.buffers()]
+    with refused(says="eval"):
+        model.probabilities(tiles)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
+    plain.test(model, batches(1.0), verbose=False)
+    assert model.eval().probabilities(tiles).shape == (2, 2)
+
+
 def test_batches_may_be_mappings_of_another_kind() -> None:
     batch = UserDict(image=torch.zeros(2, 32, 32, 3, dtype=torch.uint8), target=torch.zeros(2, 2),
                      index=torch.arange(2))  # fmt: skip
@@ -58,6 +97,12 @@ def test_a_wrong_name_is_refused_before_the_tags_are_known() -> None:
                             ({"loss": "focal", "loss_args": {"gama": 2}}, "model.loss_args")):  # fmt: skip
         with refused(option=option):
             am.TileTagger(**options)
+
+
+@pytest.mark.parametrize(("tags", "value"), [("resnet18", "'resnet18'"), ([0, 1], 0), (3, 3)])
+def test_what_is_no_list_of_tags_is_refused(tags: Any, value: object) -> None:
+    with refused(option="tags", says=value):
+        am.TileTagger(tags, "test_resnet", pretrained=False)
 
 
 def test_a_data_module_before_its_setup_names_the_remedy(demo_tiles: Path) -> None:

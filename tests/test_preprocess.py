@@ -11,7 +11,7 @@ from refused import refused
 from torch.utils.data import DataLoader
 
 from amazon_ml.data.readers.images import resize
-from amazon_ml.models.preprocess import normalise, preprocess
+from amazon_ml.models.preprocess import check_images, normalise, preprocess
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.models.tta import VIEWS
 
@@ -57,6 +57,23 @@ def test_the_size_they_have_changes_nothing() -> None:
     assert torch.equal(preprocess(images, MEAN[:3], STD[:3], 32), preprocess(images, MEAN[:3], STD[:3]))
 
 
+@pytest.mark.parametrize(
+    ("shape", "channels", "remedy"),
+    [
+        ((32, 32, 3), 3, "tiles[None]"),
+        ((32, 32, 1), 1, "tiles[None]"),
+        ((20, 32, 32), 1, "tiles[..., None]"),
+        ((20, 32, 32), 3, "numpy.stack"),
+    ],
+)
+def test_an_array_that_lacks_an_axis_is_refused_with_the_axis(
+    shape: tuple[int, ...], channels: int, remedy: str
+) -> None:
+    with refused(option="tiles", says=shape) as raised:
+        check_images("uint8", shape, channels)
+    assert remedy in raised.value.remedy
+
+
 def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
     tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive_resizing={1: 16, 3: 24})
     seen: list[tuple[int, int]] = []
@@ -70,7 +87,7 @@ def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
     trainer.fit(tagger, loader, loader)
     assert seen == [(epoch, edge) for epoch, edge in enumerate([32, 16, 16, 24, 24]) for _ in ("train", "validate")]
     seen.clear()
-    tagger.probabilities(batches[0]["image"])
+    tagger.eval().probabilities(batches[0]["image"])
     assert [edge for _, edge in seen] == [32]
 
 

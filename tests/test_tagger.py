@@ -211,7 +211,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], option: str, values:
 
 def test_a_batch_that_batch_norms_cannot_train_on_is_refused() -> None:
     tagger = _tagger().train()
-    with refused(option="data.batch_size", says=["1", "[1, 96, 1, 1]"]):
+    with refused(option="data.batch_size", says=["drop_last", "`data.batch_size`"]):
         tagger.training_step({"image": _tiles(1, 32, 32, 3), "target": torch.zeros(1, 3)}, 0)
 
 

@@ -55,8 +55,9 @@ class PlanetDataModule(pl.LightningDataModule):
     Training batches hold the labelled tiles outside of the fold, batches of validation the tiles in the fold, and
     batches of prediction the untagged tiles and those of a published test split. Batches of test hold that split, or
     else the tiles in the fold. A batch is a dictionary of ``image`` (uint8, or `dtype`, of shape (tiles, size,
-    size, bands)), ``index`` (int64, the position of each tile) and, for labelled tiles, ``target`` (float32, of shape
-    (tiles, tags)). No file is written, unless `folds_file` or `bands_file` are given.
+    size, bands)), ``index`` (int64, the position of each tile in `train_rows`, after which untagged tiles of a teacher
+    follow, in `valid_rows`, ``catalog.tested`` or ``catalog.unlabelled``) and, for labelled tiles, ``target`` (float32,
+    of shape (tiles, tags)). No file is written, unless `folds_file` or `bands_file` are given.
 
     Parameters
     ----------
@@ -177,8 +178,7 @@ class PlanetDataModule(pl.LightningDataModule):
 
     def prepare_data(self, *, predicts: bool = False) -> None:
         """Check the tiles, with `predicts` untagged ones, too, and write the files; called in one process only."""
-        hp = self.hparams
-        shapes, catalog = None, self.catalog
+        hp, shapes, catalog = self.hparams, None, self.catalog
         warn_of_steps(self.config, self.bands)
         if self.store is None:
             shapes = check_whole(catalog.labelled, catalog.unlabelled, catalog.files, tested=len(catalog.tested))

@@ -13,7 +13,15 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from amazon_ml.decisions.fbeta import fbeta_score
-from amazon_ml.decisions.matrices import Bools, Floats, MultiHot, as_multi_hot, check_in_unit_interval, check_same_order
+from amazon_ml.decisions.matrices import (
+    Bools,
+    Floats,
+    MultiHot,
+    as_multi_hot,
+    check_in_unit_interval,
+    check_no_gaps,
+    check_same_order,
+)
 
 
 class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -51,12 +59,13 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Raises
         ------
         ValueError
-            If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, parameters
-            are out of range, or both are tables with the same names in another order.
+            If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, values are
+            masked or missing, parameters are out of range, or both are tables with the same names in another order.
         """
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta is {self.beta}; it must be a finite number above 0")
         check_same_order(p, y)
+        check_no_gaps(p, y)
         values, tags = validate_data(self, p, y, dtype=np.float64, multi_output=True)
         true = self._as_truth(tags.toarray() if sparse.issparse(tags) else tags)
         self._fit(self._as_probabilities(values), true)
@@ -80,9 +89,10 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         sklearn.exceptions.NotFittedError
             If `fit` was not called.
         ValueError
-            If the number of columns is wrong, or probabilities are not finite or not in 0..1.
+            If the number of columns is wrong, or probabilities are masked, not finite or not in 0..1.
         """
         check_is_fitted(self)
+        check_no_gaps(p)
         values = validate_data(self, p, dtype=np.float64, reset=False, ensure_min_samples=0)
         return self._predict(self._as_probabilities(values))
 

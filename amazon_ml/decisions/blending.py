@@ -15,7 +15,7 @@ import numpy.typing as npt
 from amazon_ml.decisions import plain
 from amazon_ml.decisions.crossfit import PARTS, random_parts
 from amazon_ml.decisions.logistic import logit, sigmoid
-from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities
+from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_no_gaps, check_same_order
 from amazon_ml.decisions.stacking import Stack, stack
 
 #: The search for weights ends if no weights could lower the log loss of a label by more than this.
@@ -263,6 +263,11 @@ def cross_blend(
 
 def as_members(values: npt.ArrayLike, runs: int | None = None) -> Floats:
     """Convert probabilities to float64 of shape (runs, tiles, tags); a ValueError if that is not possible."""
+    if isinstance(values, list | tuple):  # of tables, perhaps
+        check_no_gaps(*values)
+        for table in values[1:]:
+            check_same_order(values[0], table)
+    check_no_gaps(values)
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 3 or not len(p) or runs not in (None, len(p)):
         raise ValueError(f"expected probabilities of shape ({runs or 'runs'}, tiles, tags), got {p.shape}")
@@ -271,6 +276,8 @@ def as_members(values: npt.ArrayLike, runs: int | None = None) -> Floats:
 
 
 def _as_rows(members: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Floats, Bools]:
+    if isinstance(members, list | tuple):
+        check_same_order(members[0] if members else None, targets)
     p, true = as_members(members), as_multi_hot(targets)
     if p.shape[1:] != true.shape or not true.size:
         raise ValueError(f"expected shapes (runs, tiles, tags) and (tiles, tags), got {p.shape} and {true.shape}")

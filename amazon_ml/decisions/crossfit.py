@@ -14,7 +14,7 @@ from typing import Protocol, Self, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from amazon_ml.decisions.matrices import Floats, MultiHot, check_same_order
+from amazon_ml.decisions.matrices import Floats, MultiHot, check_no_gaps, check_same_order
 from amazon_ml.decisions.thresholds import all_tagged
 
 
@@ -83,6 +83,7 @@ def cross_predict(
     from sklearn.base import clone  # takes a second, needed only here
 
     check_same_order(probabilities, targets)
+    check_no_gaps(probabilities, targets)
     p, true = np.asarray(probabilities), np.asarray(targets)
     part = random_parts(len(p), parts, seed)
     predicted = np.zeros(true.shape, dtype=np.uint8)

@@ -34,8 +34,8 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
     Raises
     ------
     ValueError
-        If the shapes differ, values are not 0 or 1, beta is not above 0, or both are tables with the same rows or
-        columns in another order.
+        If the shapes differ, values are masked or not 0 or 1, beta is not above 0, or both are tables with the same
+        rows or columns in another order.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta is {beta}; it must be a finite number above 0")
@@ -70,8 +70,8 @@ def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0)
     Raises
     ------
     ValueError
-        If the shapes differ, there is no tile, values are not 0 or 1, beta is not above 0, or both are tables with
-        the same rows or columns in another order.
+        If the shapes differ, there is no tile, values are masked or not 0 or 1, beta is not above 0, or both are tables
+        with the same rows or columns in another order.
 
     Examples
     --------

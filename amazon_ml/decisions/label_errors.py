@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.decisions.matrices import Floats, check_same_order
+from amazon_ml.decisions.matrices import Floats, check_no_gaps, check_same_order
 
 
 def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.DataFrame:
@@ -35,6 +35,7 @@ def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.D
     ``probability`` of the tag, and ``contradiction`` in 0..1. A tag that all tiles have, or none, has no rows.
     """
     check_same_order(probabilities, targets)
+    check_no_gaps(probabilities, targets)
     p, on = np.asarray(probabilities, dtype=np.float64), np.asarray(targets, dtype=bool)
     if p.shape != on.shape or p.ndim != 2:
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {p.shape} and {on.shape}")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.crossfit import Estimate, bootstrap_interval, standard_error
-from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows, check_same_order
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows, check_no_gaps, check_same_order
 
 #: A function from one value for each tile and ``level`` to the ends of an interval of the mean.
 Interval = Callable[..., tuple[float, float]]
@@ -60,6 +60,7 @@ def paired(
     interval does not contain 0, else noise.
     """
     check_same_order(values, against)
+    check_no_gaps(values, against)
     difference: Floats = np.asarray(values, dtype=np.float64) - np.asarray(against, dtype=np.float64)
     ends = interval(difference, level=level)
     return {

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
-from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_same_order
+from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_no_gaps, check_same_order
 
 
 def score_per_tag(
@@ -74,6 +74,7 @@ def fbeta_by_threshold(
     float64 of shape (thresholds, tags); 0 if a tag is neither true nor predicted for any tile.
     """
     check_same_order(targets, p)
+    check_no_gaps(p)
     true, values, cuts = as_multi_hot(targets), np.asarray(p, dtype=np.float64), np.asarray(thresholds)
     order = np.argsort(values, axis=0)
     rising, holds = np.take_along_axis(values, order, axis=0), np.take_along_axis(true, order, axis=0)
@@ -103,6 +104,7 @@ def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     float64 of shape (tags,), in 0..1; NaN for a tag that no tile has.
     """
     check_same_order(targets, p)
+    check_no_gaps(p)
     true, values = as_multi_hot(targets), np.asarray(p)
     return np.array([_average_precision(true[:, tag], values[:, tag]) for tag in range(true.shape[1])])
 

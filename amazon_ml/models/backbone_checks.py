@@ -50,6 +50,15 @@ def try_sizes(backbone: nn.Module, in_chans: int, tags: int, model: ModelConfig,
     backbone.train()
 
 
+def explain_lone_tile(error: ValueError) -> InputError | None:
+    """Explain PyTorch's error of a batch norm with a single value, that of one tile; None for another error."""
+    if "more than 1 value per channel" not in str(error):
+        return None
+    remedy = "give the loader `drop_last=True` or larger batches (`data.batch_size` with PlanetDataModule)"
+    return InputError("a batch of one tile cannot train a batch norm at this size", option="data.batch_size",
+                      remedy=remedy)  # fmt: skip
+
+
 def check_stages(backbone: nn.Module, name: str, unfreeze: Mapping[int, int | Literal["all"]]) -> None:
     """Check that a backbone has the stages of ``model.unfreeze``."""
     if not unfreeze:

@@ -43,8 +43,13 @@ def check_images(
     edges = (size or "height", size or "width")
     kind = str(dtype).removeprefix("torch.")
     shape, remedy = tuple(shape), ""
-    if len(shape) != 4:
-        remedy = "give one tile as tiles[None]" if len(shape) == 3 else ""
+    if len(shape) == 3 and shape[-1] == channels:
+        remedy = "give one tile as tiles[None]"
+    elif len(shape) == 3:
+        how = "tiles[..., None]" if channels == 1 else "numpy.stack(bands, axis=-1)"
+        remedy = f"give the bands in a last axis, as {how}"
+    elif len(shape) != 4:
+        remedy = "give a stack of tiles"
     elif shape[-1] != channels:
         remedy = "put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
     elif kind != expected:

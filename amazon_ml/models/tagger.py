@@ -16,9 +16,9 @@ from amazon_ml.data.datamodule import PlanetDataModule
 from amazon_ml.data.readers.bands import name_bands
 from amazon_ml.data.readers.stretch import Stretch
 from amazon_ml.errors import InputError, WorkError
-from amazon_ml.labels import TagSet, first_difference
+from amazon_ml.labels import first_difference, list_tags
 from amazon_ml.models.averaging import equal, exponential
-from amazon_ml.models.backbone_checks import check_names, check_scaling, check_stages, try_sizes
+from amazon_ml.models.backbone_checks import check_names, check_scaling, check_stages, explain_lone_tile, try_sizes
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.models.layers import optimizer_groups, stages, train_last
 from amazon_ml.models.losses import make_loss
@@ -93,16 +93,16 @@ class TileTagger(pl.LightningModule):
         super().__init__()
         chosen = build(ModelConfig, options if backbone is None else {**options, "backbone": backbone})
         check_names(chosen)
-        given = None if tags is None else list(tags)
+        given = None if tags is None else list_tags(tags)
         self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
         self._loaded = self._knows_frequencies = self._knows_statistics = False
         self._own_size = size is not None
         self._options, self._bands = chosen, bands
-        if tags is not None:
+        if given is not None:
             channels = _CHANNELS if bands is None else len(bands)
-            self._build(tags, _SIZE if size is None else size, channels if in_chans is None else in_chans)
+            self._build(given, _SIZE if size is None else size, channels if in_chans is None else in_chans)
 
     @property
     def is_built(self) -> bool:
@@ -110,7 +110,6 @@ class TileTagger(pl.LightningModule):
         return self.hparams["tags"] is not None
 
     def _build(self, tags: Sequence[str], size: int, in_chans: int) -> None:
-        TagSet(tuple(tags))  # checks the list
         self.hparams.update(tags=list(tags), size=size, in_chans=in_chans)
         self._hparams_initial = copy.deepcopy(self.hparams)  # for loggers
         self.configure_losses()  # first, so that a wrong loss is an error before weights are fetched
@@ -278,7 +277,9 @@ class TileTagger(pl.LightningModule):
         return logits.float()
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
-        """Probability of each tag in 0..1, averaged over the views of `tta`: float32 of shape (tiles, tags)."""
+        """Probability of each tag in 0..1, averaged over views, float32 (tiles, tags); in evaluation mode only."""
+        if self.training:
+            raise InputError("a network in training mode learns what it predicts", remedy="call `eval()` first")
         views = [self(view) for view in turned(self.hparams["tta"], images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 
@@ -300,10 +301,9 @@ class TileTagger(pl.LightningModule):
         try:
             logits = self(batch["image"], self.size_now())
         except ValueError as error:
-            if "more than 1 value per channel" not in str(error):  # a batch norm with one tile of one pixel
+            if (of_lone_tile := explain_lone_tile(error)) is None:
                 raise
-            problem = f"`data.batch_size` {len(batch['image'])} is too small for training: {error}"
-            raise InputError(problem, option="data.batch_size") from error
+            raise of_lone_tile from error
         target, weight = batch["target"].float(), batch.get("weight")  # Lightning casts them with the weights
         loss: torch.Tensor = (
             self.loss(logits, target) if weight is None else self.loss.weighted(logits, target, weight.float())

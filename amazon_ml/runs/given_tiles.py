@@ -1,6 +1,6 @@
 """Tiles as callers name them from Python: arrays, folders, lists of files, tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from amazon_ml.data.catalog.by_template import choose_files_for, files_of
 from amazon_ml.data.catalog.contents import check_folder
 from amazon_ml.data.catalog.layout import tiles_below
 from amazon_ml.data.catalog.tiles import files_needed, is_tif
-from amazon_ml.data.readers.bands import TileReader, name_bands
+from amazon_ml.data.readers.bands import TileReader, name_bands, need_tif
 from amazon_ml.data.readers.images import Image, resize
 from amazon_ml.errors import InputError
 from amazon_ml.runs.bundle import Blended, Networks
 from amazon_ml.runs.inference import all_members
+
+#: Arrays of uint8 or uint16, a folder, files, or a table with a column ``path``.
+Tiles = Image | str | PathLike[str] | Sequence[str | PathLike[str]] | npt.NDArray[Any] | pd.Series | pd.DataFrame
 
 #: Types of arrays that hold files: objects and texts.
 _FILES = "OSUT"
@@ -128,6 +131,17 @@ def list_files(files: Sequence[Any]) -> pd.DataFrame:
     return as_table(pd.DataFrame({"path": [str(file) for file in files]}))
 
 
+def list_scene(scene: Any) -> list[str]:
+    """List the files of a scene, which is one path or several."""
+    files = [scene] if isinstance(scene, (str, PathLike)) else scene
+    if isinstance(files, Iterable) and not isinstance(files, pd.DataFrame):
+        files = list(files)
+        if all(isinstance(file, (str, PathLike)) for file in files):
+            return list(map(str, files))
+    raise InputError(f"`scene` must be a file, a folder, or a list of them, not a {type(scene).__name__}",
+                     option="scene", remedy="write it as a georeferenced TIF")  # fmt: skip
+
+
 def as_table(table: pd.DataFrame) -> pd.DataFrame:
     """Convert a table with a column ``path`` to a table like that of a catalog."""
     if "path" not in table:
@@ -136,7 +150,7 @@ def as_table(table: pd.DataFrame) -> pd.DataFrame:
     path = table["path"].reset_index(drop=True)
     if path.isna().any():
         row = int(path.isna().to_numpy().argmax())
-        raise InputError(f"row {row} of the table of tiles has no path", option="tiles")
+        raise InputError(f"row {row + 1} of the table of tiles has no path", option="tiles")
     path = path.map(lambda file: str(Path(file).expanduser())).astype(object)
     own = path.where(path.map(is_tif).astype(bool), "")
     beside = table["tif"].reset_index(drop=True).fillna("").map(str) if "tif" in table else own
@@ -152,6 +166,10 @@ def choose_files(tiles: pd.DataFrame, read: TileReader) -> pd.DataFrame:
     if len(lacking):
         path = tiles["path"].tolist()[int(lacking.iloc[0])]
         needed = files_needed(read.bands, read.rgb_source)
+        remedy = "name the TIF in a column tif, or give the folder"
+        if read.rgb_source != "tif" and is_tif(path):  # the JPG is missing, and one TIF cannot replace it
+            beside = need_tif(read.bands)
+            remedy = "name the JPG in the column path, or give the folder" if beside else "give these, or train on TIFs"
         raise InputError(f"the run reads the bands {name_bands(read.bands)} of a {needed}", file=path,
-                         option="tiles", remedy="name the TIF in a column tif, or give the folder")  # fmt: skip
+                         option="tiles", remedy=remedy)  # fmt: skip
     return chosen

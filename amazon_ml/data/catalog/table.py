@@ -270,7 +270,8 @@ def _joined(records: Records, config: TableConfig, joins: TileNames | None) -> t
     lacking = [tag for tag in config.tags or () if tag not in set(tags)]
     if lacking:
         raise records.header_error(f"the table has no column for the tag {lacking[0]}", option="data.tag_columns",
-                                   remedy="add the column, or leave the tag out of `data.tags`")  # fmt: skip
+                                   remedy="add it, with 0 in each row where no tile has the tag; for training, "
+                                   "`data.tags` may leave the tag out")  # fmt: skip
     return joined, replace(
         config, name_column=joined.header[0], tags_column=joined.header[1], tags=config.tags or list(tags),
         tag_separator=None,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Literal
 
+from amazon_ml.data.catalog.columns import TAGS_COLUMNS, known_columns
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.letters import spelling
 from amazon_ml.data.catalog.records import Records
@@ -119,8 +120,10 @@ def _find(records: Records, name: str) -> int:
     folded = [column.casefold() for column in header]
     if folded.count(name.strip().casefold()) == 1:
         return folded.index(name.strip().casefold())
-    near = get_close_matches(name, header, n=1)
+    near, texts = get_close_matches(name, header, n=1), known_columns(header, TAGS_COLUMNS)
     remedy = f"did you mean {near[0]!r}?" if near else f"it has {listed(list(map(repr, header)))}"
+    if texts and not near:
+        remedy = f"if {header[texts[0]]!r} holds all tags of a tile, name it with `data.tags_column` instead"
     raise records.header_error(f"the table has no column {name!r}", option="data.tag_columns", remedy=remedy)
 
 
@@ -132,8 +135,10 @@ def _check_all_are_tags(records: Records, columns: Sequence[int]) -> None:
         if 2 * len(odd) > len(whole):
             line, value = odd[0]
             problem = f"column {records.header[at]!r} is no column of a tag: it holds {value!r}"
-            raise records.file.error(problem, line, option="data.tag_columns",
-                                     remedy="list the columns of tags with `data.tag_columns`")  # fmt: skip
+            remedy = "list the columns of tags with `data.tag_columns`"
+            if at in known_columns(records.header, TAGS_COLUMNS):
+                remedy += "; if this one holds all tags of a tile, name it with `data.tags_column` instead"
+            raise records.file.error(problem, line, option="data.tag_columns", remedy=remedy)
 
 
 def _is_value(cell: str) -> bool:

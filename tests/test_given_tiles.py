@@ -1,0 +1,99 @@
+"""Tiles that are given to a predictor from Python: the rows of the answer, and what is refused."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from refused import refused
+
+import amazon_ml as am
+from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.runs.given_tiles import choose_files, list_scene
+
+
+@pytest.fixture(scope="module")
+def predictor(trained: Path) -> am.Predictor:
+    return am.Predictor.load(trained / "bundle", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def files(demo_tiles: Path) -> list[str]:
+    folder = next(folder for folder in demo_tiles.iterdir() if folder.name.startswith("test-jpg"))
+    return list(map(str, sorted(folder.glob("*.jpg"))))
+
+
+@pytest.mark.parametrize("index", [[7, 0, 1], ["c", "a", "b"], [1, 1, 0]], ids=["numbers", "texts", "repeated"])
+def test_tags_of_a_table_or_a_series_have_its_index(
+    predictor: am.Predictor, files: list[str], index: list[object]
+) -> None:
+    chosen = files[:3]
+    expected = predictor.predict(chosen)
+    assert expected.index.tolist() == [0, 1, 2]
+    for tiles in (pd.DataFrame({"path": chosen}, index=index), pd.Series(chosen, index=index)):
+        given = predictor.predict(tiles)
+        assert given.index.equals(tiles.index)
+        pd.testing.assert_frame_equal(given.reset_index(drop=True), expected)
+    empty = pd.DataFrame({"path": pd.Series([], dtype=object)}, index=pd.Index([], name="id"))
+    assert predictor.predict(empty).index.name == "id"
+
+
+def test_tags_can_be_assigned_to_rows_that_were_shuffled(predictor: am.Predictor, files: list[str]) -> None:
+    table = pd.DataFrame({"path": files}).sample(frac=1, random_state=3)
+    table["tags"] = predictor.predict(table)["tags"]
+    by_file = dict(zip(files, predictor.predict(files)["tags"], strict=True))
+    assert len(set(by_file.values())) > 1 and table["tags"].tolist() == [by_file[file] for file in table["path"]]
+
+
+def test_rows_of_a_folder_are_in_natural_order(predictor: am.Predictor, files: list[str], tmp_path: Path) -> None:
+    for number, file in zip((10, 2, 1), files, strict=False):
+        (tmp_path / f"test_{number}.jpg").symlink_to(file)
+    assert predictor.predict(tmp_path)["image_name"].tolist() == ["test_1", "test_2", "test_10"]
+    in_order = [tmp_path / f"test_{number}.jpg" for number in (1, 2, 10)]
+    np.testing.assert_array_equal(predictor.predict_proba(tmp_path), predictor.predict_proba(in_order))
+
+
+@pytest.mark.parametrize(
+    ("read", "path", "tif", "remedy"),
+    [
+        (TileReader(), "a.tif", "a.tif", "train on TIFs"),
+        (TileReader(bands=("r", "g", "b", "n")), "a.tif", "a.tif", "column path"),
+        (TileReader(bands=("r", "g", "b", "n")), "a.jpg", "", "column tif"),
+        (TileReader(rgb_source="tif"), "a.jpg", "", "column tif"),
+    ],
+    ids=["TIF instead of JPG", "TIF without JPG", "JPG without TIF", "JPG instead of TIF"],
+)
+def test_a_tile_without_its_file_is_refused_with_a_remedy_that_helps(
+    read: TileReader, path: str, tif: str, remedy: str
+) -> None:
+    with refused(file=path, option="tiles") as raised:
+        choose_files(pd.DataFrame({"image_name": ["0"], "path": [path], "tif": [tif]}), read)
+    assert remedy in raised.value.remedy
+
+
+def test_a_predictor_is_refused_where_another_process_would_get_it(predictor: am.Predictor) -> None:
+    for call in (pickle.dumps, copy.deepcopy, lambda one: pickle.dumps(one.predict)):
+        with refused(says="Predictor.load"):
+            call(predictor)
+
+
+@pytest.mark.parametrize(
+    "scene", [np.zeros((64, 64, 3), np.uint8), np.float64(3), pd.DataFrame({"path": ["a.tif"]}), ["a.tif", 3], None]
+)
+def test_what_is_no_path_of_a_scene_is_refused(predictor: am.Predictor, scene: Any) -> None:
+    with refused(option="scene", says=type(scene).__name__):
+        predictor.predict_scene(scene)
+
+
+def test_files_of_a_scene_may_be_in_a_list_an_array_or_a_series() -> None:
+    assert list_scene("a.tif") == list_scene(Path("a.tif")) == ["a.tif"]
+    for files in (
+        ["a.tif", Path("b.tif")],
+        ("a.tif", "b.tif"),
+        np.array(["a.tif", "b.tif"]),
+        pd.Series(["a.tif", "b.tif"]),
+    ):
+        assert list_scene(files) == ["a.tif", "b.tif"]
