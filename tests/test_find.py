@@ -212,7 +212,9 @@ def test_ctrl_c_ends_a_sweep(
         return step(self, batch, batch_index)
 
     monkeypatch.setattr(TileTagger, "training_step", interrupted)
+    former = signal.getsignal(signal.SIGINT)
     words = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY]
     assert main(["find", "lr", *words]) == 128 + signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is former
     assert capsys.readouterr().err.splitlines()[-1] == "amazon-ml: interrupted"
     assert not (tmp_path / "run").exists()

@@ -28,8 +28,9 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_table
 from amazon_ml.runtime.random_states import kept_random_states
-from amazon_ml.training.fit import interruptible, make_trainer
+from amazon_ml.training.fit import make_trainer
 from amazon_ml.training.launch import check_accelerator
+from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import fold_data, on_gpu, prepare_tiles
 
 log = logging.getLogger(__name__)

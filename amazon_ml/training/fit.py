@@ -54,6 +54,7 @@ from amazon_ml.training.launch import (
 )
 from amazon_ml.training.length import log_step_size, warn_ended, warn_unreached
 from amazon_ml.training.loggers import check_loggers, open_loggers
+from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import on_gpu
 
 log = logging.getLogger(__name__)
@@ -239,17 +240,6 @@ def _check_distributed(config: RunConfig, strategy: pl.strategies.ParallelStrate
     if own.sync_batchnorm and strategy.root_device.type == "cpu":
         raise InputError("`trainer.sync_batchnorm` of PyTorch needs GPUs", option="trainer.sync_batchnorm",
                          remedy="omit it, or use a larger `data.batch_size`")  # fmt: skip
-
-
-@contextmanager
-def interruptible(trainer: pl.Trainer) -> Iterator[None]:
-    """Raise `KeyboardInterrupt` for Ctrl-C, which Lightning turns into an exit with status 1."""
-    try:
-        yield
-    except SystemExit as ended:
-        if trainer.interrupted and ended.code == 1:
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _progress(how: TrainerConfig) -> dict[str, Any]:
