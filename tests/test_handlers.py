@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 from conftest import FEW, TINY
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from refused import refused
 from requested import config_of
 
 import amazon_ml as am
 from amazon_ml.models.tagger import TileTagger
 from amazon_ml.runtime import preemption
+from amazon_ml.training.fit import make_trainer
+from amazon_ml.training.signals import interruptible
 
 pytestmark = pytest.mark.usefixtures("former_handlers")
 
@@ -42,3 +46,9 @@ def test_signals_of_a_python_session_do_the_same_in_and_after_training(
     am.train(config_of(words))
     assert set(seen) == {(signal.SIG_DFL, interrupts)}
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_option_that_lightning_refuses_in_training_is_an_error_of_the_input() -> None:
+    trainer = make_trainer(config_of([*TINY, "--data.root=tiles"]).trainer, [], logger=False)
+    with refused(option="trainer", says=0.5), interruptible(trainer):
+        raise MisconfigurationException("You requested to check 0.5 of the `val_dataloader`")

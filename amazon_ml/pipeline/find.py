@@ -49,6 +49,7 @@ _FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLO
 _BARE: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "limit_val_batches": 0, "devices": 1, "num_nodes": 1,
     "strategy": "auto", "max_epochs": -1, "max_time": None, "min_epochs": None, "min_steps": None,
+    "limit_train_batches": None, "val_check_interval": None, "check_val_every_n_epoch": 1,
 }  # fmt: skip
 
 

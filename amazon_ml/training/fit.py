@@ -45,6 +45,7 @@ from amazon_ml.training.callbacks import (
 from amazon_ml.training.launch import (
     check_accelerator,
     check_address,
+    check_notebook,
     check_tasks,
     check_world,
     cluster_plugins,
@@ -52,7 +53,7 @@ from amazon_ml.training.launch import (
     launched,
     quiet_lightning,
 )
-from amazon_ml.training.length import log_step_size, warn_ended, warn_unreached
+from amazon_ml.training.length import check_batches, log_step_size, warn_ended, warn_unreached
 from amazon_ml.training.loggers import check_loggers, open_loggers
 from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import on_gpu
@@ -201,6 +202,7 @@ def started_processes(config: RunConfig) -> Iterator[None]:
     check_loggers(config.loggers)
     check_accelerator(config.trainer)
     check_tasks(config.trainer)
+    check_notebook(config.trainer)
     trainer = make_trainer(config.trainer, [], logger=False, enable_checkpointing=False)
     check_world(config.trainer, trainer.world_size)
     strategy = trainer.strategy
@@ -285,6 +287,7 @@ def _fit(
     if min(len(data.train_rows), len(data.valid_rows)) < distributed.count():
         problem = f"fold {folder.number} has fewer tiles than there are processes ({distributed.count()})"
         raise InputError(problem, option="trainer.devices")
+    check_batches(config.trainer, data)
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
     log_step_size(config)

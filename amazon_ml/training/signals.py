@@ -1,4 +1,4 @@
-"""What signals do while Lightning trains or predicts, and that their handlers are put back afterwards."""
+"""Calls of Lightning that train or predict: what signals do meanwhile and afterwards, and its errors as our own."""
 
 import signal
 import threading
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
+from amazon_ml.errors import InputError
 from amazon_ml.runtime import preemption
 
 
@@ -17,6 +19,11 @@ def interruptible(trainer: pl.Trainer) -> Iterator[None]:
 
     Lightning ignores Ctrl-C from the first one on, which a Python session would never get again. Its own handler of
     SIGTERM lets a prediction run to its end.
+
+    Raises
+    ------
+    InputError
+        Where Lightning refuses an option.
     """
     inside: Any = trainer
     inside._signal_connector.register_signal_handlers = preemption.reclaim
@@ -27,6 +34,8 @@ def interruptible(trainer: pl.Trainer) -> Iterator[None]:
         if trainer.interrupted and ended.code == 1:
             raise KeyboardInterrupt from None
         raise
+    except MisconfigurationException as error:
+        raise InputError(f"`trainer`: {error}", option="trainer") from None
     finally:
         if former is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, former)
