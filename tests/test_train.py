@@ -180,9 +180,13 @@ def test_finished_run_is_not_trained_again(trained: Path, demo_tiles: Path, tmp_
     run = tmp_path / "copy"
     shutil.copytree(trained, run)
     before = (run / "fold-0" / "model.safetensors").stat().st_mtime_ns
+    left = run / "fold-0" / "checkpoints" / "last.ckpt"  # by a kill after the last prediction
+    left.parent.mkdir()
+    left.touch()
     assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
     assert (run / "fold-0" / "model.safetensors").stat().st_mtime_ns == before
     assert (run / "metrics.json").read_text() == (trained / "metrics.json").read_text()
+    assert not left.parent.exists()
 
 
 def test_other_options_for_a_begun_run_are_refused(

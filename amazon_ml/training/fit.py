@@ -74,6 +74,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
         lambda: (_reached(folder, checkpoints), [hashes.is_unchanged(path) for path, _, _ in parts])
     )
     if reached is None and all(there):
+        distributed.on_rank_zero(lambda: _remove_checkpoint(folder))  # a kill may have left it
         log.info("%s is finished", folder.path)
         return
     pl.seed_everything(seed, verbose=False)
@@ -342,7 +343,10 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     ended = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
     if start.row and start.row["epoch"] not in ended["epoch"].tolist():
         former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers got it
-    write_table(_aside(folder), former)
+    if former.empty:  # killed before the first checkpoint
+        _aside(folder).unlink(missing_ok=True)
+    else:
+        write_table(_aside(folder), former)
     folder.metrics.unlink(missing_ok=True)
 
 
