@@ -158,6 +158,21 @@ def test_find_batch_measures_a_network_that_learns_from_the_tiles(demo_tiles: Pa
     assert list(speeds) == [8, 16] and not full
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--trainer.limit_train_batches=0"],
+        ["--trainer.limit_train_batches=0.01"],
+        ["--trainer.val_check_interval=1000"],
+        ["--trainer.val_check_interval=3", "--trainer.check_val_every_n_epoch=null"],
+    ],
+)
+def test_finders_train_whatever_a_run_limits(demo_tiles: Path, options: list[str]) -> None:
+    config = _options(demo_tiles, *options)
+    speeds, _ = measure_batches(config, limit=8, steps=1)
+    assert list(speeds) == [8] and len(sweep(config, np.geomspace(1e-6, 1e-5, 2))) == 2
+
+
 def test_errors_of_full_memory_are_told_from_others() -> None:
     with pytest.raises(RuntimeError) as full:
         torch.empty(2**60, dtype=torch.uint8)
@@ -212,7 +227,9 @@ def test_ctrl_c_ends_a_sweep(
         return step(self, batch, batch_index)
 
     monkeypatch.setattr(TileTagger, "training_step", interrupted)
+    former = signal.getsignal(signal.SIGINT)
     words = ["--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *TINY]
     assert main(["find", "lr", *words]) == 128 + signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is former
     assert capsys.readouterr().err.splitlines()[-1] == "amazon-ml: interrupted"
     assert not (tmp_path / "run").exists()

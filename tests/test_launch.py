@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,14 @@ import pytest
 import torch
 from conftest import TINY
 from forked import Forked
+from pytorch_lightning.trainer.connectors import accelerator_connector
 from refused import refused
 from requested import config_of
 
 from amazon_ml.cli.main import main
+from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.trainer import TrainerConfig
+from amazon_ml.training.fit import started_processes
 from amazon_ml.training.launch import check_accelerator, check_tasks, check_world, cluster_plugins, launched
 
 pytestmark = pytest.mark.usefixtures("without_pages")
@@ -44,6 +48,35 @@ def _set(patch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
 
 def _trainer(*words: str) -> TrainerConfig:
     return config_of(["--data.root", "x", *words]).trainer
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--trainer.devices=2"],
+        ["--trainer.devices=2", "--trainer.strategy=ddp"],
+        ["--trainer.devices=2", "--trainer.strategy=ddp_notebook"],
+        ["--trainer.devices=1", "--trainer.strategy=ddp"],
+        ["--trainer.num_nodes=2"],
+    ],
+)
+def test_several_processes_in_a_notebook_are_refused_with_remedies_that_work(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(["--data.root", "x", "--trainer.accelerator=cpu", *words])
+    monkeypatch.setattr(sys, "ps1", "In [1]: ", raising=False)
+    monkeypatch.setattr(accelerator_connector, "_IS_INTERACTIVE", True)  # Lightning looks when it is imported
+    with (
+        refused(option="trainer.devices", says=["`trainer.devices` 1", "`trainer.strategy` auto"]),
+        started_processes(config),
+    ):
+        pass
+    alone = {"trainer.devices": 1, "trainer.num_nodes": 1, "trainer.strategy": "auto", "trainer.accelerator": "cpu"}
+    with started_processes(RunConfig.load([], {"data.root": "x", **alone})):
+        pass
 
 
 # ---------------------------------------------------------------- allocations

@@ -93,6 +93,22 @@ def test_killed_with_a_number_of_steps_a_run_resumes_with_the_same_steps(
         pd.testing.assert_frame_equal(resumed, undisturbed)
 
 
+@pytest.mark.usefixtures("fit_only")
+def test_curves_of_steps_that_are_all_trained_again_leave_no_file(
+    demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train() -> int:
+        options = ["--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"]
+        return main(["train", "--run", str(tmp_path / "run"), "--data.root", str(demo_tiles), *OPTIONS, *options])
+
+    fold = tmp_path / "run" / "fold-0"
+    _killed_at(3, train, monkeypatch)
+    assert len(pd.read_csv(fold / "metrics.csv")) == 3 and not (fold / "checkpoints").exists()
+    assert train() == 0
+    assert [path.name for path in fold.glob("metrics*")] == ["metrics.csv"]
+    assert pd.read_csv(fold / "metrics.csv")["step"].min() == 0
+
+
 def test_any_trainer_resumes_the_data_module_at_the_next_epoch(
     demo_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[Step]
 ) -> None:

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from conftest import leave_out_finish
 from PIL import Image
-from refused import refused
+from refused import holds, refused
 from torch.utils.data import Dataset
 
 from amazon_ml.data.augment.mix import Mix
@@ -280,7 +280,6 @@ def _replaced(teacher: Path) -> None:
         (None, {"data__exclude": "exclude.csv"}, "data.teacher"),
         (None, {"data__exclude": "exclude.csv", "data__validate": False}, "data.teacher"),
         (_replaced, {"data__validate": False}, "data.teacher"),
-        (None, {"data__untagged_share": 0.01}, "data.untagged_share"),
         (None, {"data__least_confidence": 1.0}, "data.least_confidence"),
         (None, {"data__untagged": "images"}, "data.untagged"),
     ],
@@ -304,6 +303,7 @@ def test_what_would_reveal_tags_of_held_out_tiles_is_refused(
     with pytest.raises(InputError) as error:
         train(_config(run, tiles, data__teacher=str(there), **options))
     assert error.value.option == option
+    assert option != "data.least_confidence" or holds(error.value.remedy, f"`{option}`")
     assert not Run(run).fold(0).weights.exists()
 
 
@@ -353,6 +353,17 @@ def test_options_of_a_teacher_need_one() -> None:
         RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.soft_labels": "c"})
     with refused(option="data", says=["untagged_share", "teacher_weight"]):  # a teacher that is not listened to
         RunConfig.load([], {"data.root": "a", "data.teacher": "b", "data.untagged_share": 0})
+
+
+@pytest.mark.parametrize(("share", "size", "untagged"), [(0.99, 16, 16), (0.01, 16, 0), (0.5, 1, 0)])
+def test_a_share_that_leaves_no_room_for_both_kinds_is_refused_before_the_teacher_predicts(
+    share: float, size: int, untagged: int
+) -> None:
+    options = {"data.root": "a", "data.untagged_share": share, "data.batch_size": size}
+    with refused(option="data", says=["`data.untagged_share`", share, size, untagged]):
+        RunConfig.load([], {**options, "data.teacher": "b"})
+    with refused(option="data.untagged_share", says=[share, size, untagged]):  # whoever makes the sampler
+        TaughtSampler(32, 32, size, share, 0)
 
 
 def test_a_loss_of_the_teacher_that_shifts_probabilities_is_named(
@@ -633,3 +644,9 @@ def test_rounds_that_cannot_be_are_refused(
     with pytest.raises(InputError) as error:
         list(rounds.train_rounds(_config(tmp_path / "run", tmp_path, **options), count))
     assert error.value.option == option
+
+
+@pytest.mark.parametrize("run", [".", "runs/.."])
+def test_rounds_in_a_folder_without_a_name_are_refused(run: str, tmp_path: Path) -> None:
+    with refused(option="run", says=run):
+        list(rounds.train_rounds(_config(Path(run), tmp_path, data__teacher="a"), 2))

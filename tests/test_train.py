@@ -180,9 +180,13 @@ def test_finished_run_is_not_trained_again(trained: Path, demo_tiles: Path, tmp_
     run = tmp_path / "copy"
     shutil.copytree(trained, run)
     before = (run / "fold-0" / "model.safetensors").stat().st_mtime_ns
+    left = run / "fold-0" / "checkpoints" / "last.ckpt"  # by a kill after the last prediction
+    left.parent.mkdir()
+    left.touch()
     assert _train(run, demo_tiles, "--folds=[0, 2]", "--model.tta=flips") == 0
     assert (run / "fold-0" / "model.safetensors").stat().st_mtime_ns == before
     assert (run / "metrics.json").read_text() == (trained / "metrics.json").read_text()
+    assert not left.parent.exists()
 
 
 def test_other_options_for_a_begun_run_are_refused(
@@ -710,6 +714,11 @@ def test_misspelt_tag(few_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--beta=.inf"], ["--beta", "inf"]),
         (["--trainer.accelerator=tpu"], ["trainer"]),
         (["--trainer.accelerator=abacus"], ["trainer"]),
+        (["--trainer.limit_val_batches=0.5"], ["--trainer.limit_val_batches", 0.5, 1]),
+        (["--trainer.limit_train_batches=0.05"], ["--trainer.limit_train_batches", 0.05, 8]),
+        (["--trainer.val_check_interval=9"], ["--trainer.val_check_interval", 9, 8]),
+        (["--trainer.val_check_interval=5", "--trainer.limit_train_batches=0.5"], ["--trainer.val_check_interval", 4]),
+        (["--trainer.val_check_interval=0"], ["--trainer.val_check_interval"]),
         (["--seed=-1"], ["--seed", 0, -1]),
         (["--data.max_samples=0"], ["--data.max_samples", 1, 0]),
         (["--data.max_samples=27", "--data.n_folds=3"], ["9 of 27", 10]),

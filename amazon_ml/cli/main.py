@@ -124,7 +124,7 @@ def _print_error(error: object, status: int) -> int:
 
 
 def _terminate(number: int, frame: object) -> None:
-    """End at once; without this handler, Lightning sets one that lets a prediction run to its end."""
+    """End at once with the status of a shell; what holds temporary files still removes them."""
     raise SystemExit(128 + number)
 
 

@@ -265,7 +265,7 @@ class DataConfig(ReadingConfig):
     soft_labels: PathText | None = None
     teacher: PathText | None = None
     untagged: PathText | None = None
-    # Not measured: which shares and weights are best depends on the tiles and the teacher.
+    # Which shares and weights are best depends on the tiles and the teacher: see docs/training.md.
     teacher_weight: _Share = 0.0
     untagged_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     untagged_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -278,14 +278,21 @@ class DataConfig(ReadingConfig):
             defaults = {one.name: one.default for one in dataclasses.fields(self)}
             given = [name for name in TEACHER_OPTIONS if getattr(self, name) != defaults[name]]
             if given:
-                raise ValueError(f"{given[0]} is for tiles that a teacher tags: name its run with data.teacher")
+                raise ValueError(
+                    f"`data.{given[0]}` is for tiles that a teacher tags: name its run with `data.teacher`"
+                )
         elif not self.untagged_share and not self.teacher_weight:
-            raise ValueError("a teacher without any influence: untagged_share and teacher_weight are both 0")
+            raise ValueError("a teacher without any influence: `data.untagged_share` and `data.teacher_weight` are 0")
         elif self.soft_labels is not None:
-            raise ValueError("soft_labels and teacher cannot be combined: soft labels are probabilities of networks "
-                             "that were trained on the held-out tiles")  # fmt: skip
+            raise ValueError("`data.soft_labels` and `data.teacher` cannot be combined: soft labels are probabilities "
+                             "of networks that were trained on the held-out tiles")  # fmt: skip
         elif self.untagged is not None and not self.untagged_share:
-            raise ValueError("untagged names tiles that are not used, since untagged_share is 0")
+            raise ValueError("`data.untagged` names tiles that are not used, since `data.untagged_share` is 0")
+        elif self.untagged_share and not 0 < (count := round(self.untagged_share * self.batch_size)) < self.batch_size:
+            # As in `TaughtSampler`, but before the teacher has predicted.
+            raise ValueError(f"a batch of {self.batch_size} tiles has {count} untagged ones if `data.untagged_share` "
+                             f"is {self.untagged_share:g}: choose a share or a `data.batch_size` with some tiles of "
+                             "both kinds")  # fmt: skip
         return self
 
 

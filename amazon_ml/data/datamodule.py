@@ -319,8 +319,8 @@ class PlanetDataModule(pl.LightningDataModule):
             return TileDataset(source, targets, self.augmentation), 0
         taught = self.taught.confident(config.least_confidence)
         if taught.empty:
-            raise InputError(f"the teacher is not so confident of any of the {len(self.taught.untagged):,} untagged "
-                             "tiles", option="data.least_confidence", remedy="lower it")  # fmt: skip
+            raise InputError(f"the teacher is so confident of none of {len(self.taught.untagged):,} untagged tiles",
+                             option="data.least_confidence", remedy="lower `data.least_confidence`")  # fmt: skip
         files = self.untagged.set_index("image_name", drop=False)
         missing = taught.index.difference(files.index)
         if len(missing):

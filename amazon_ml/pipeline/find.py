@@ -28,8 +28,9 @@ from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runtime.files import write_table
 from amazon_ml.runtime.random_states import kept_random_states
-from amazon_ml.training.fit import interruptible, make_trainer
+from amazon_ml.training.fit import make_trainer
 from amazon_ml.training.launch import check_accelerator
+from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import fold_data, on_gpu, prepare_tiles
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ _FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLO
 _BARE: dict[str, Any] = {
     "logger": False, "enable_checkpointing": False, "limit_val_batches": 0, "devices": 1, "num_nodes": 1,
     "strategy": "auto", "max_epochs": -1, "max_time": None, "min_epochs": None, "min_steps": None,
+    "limit_train_batches": None, "val_check_interval": None, "check_val_every_n_epoch": 1,
 }  # fmt: skip
 
 

@@ -81,6 +81,9 @@ def train_rounds(config: RunConfig, rounds: int) -> Iterator[Round]:
 def _check_rounds(config: RunConfig, rounds: int) -> None:
     if rounds < 1:
         raise InputError(f"`rounds` must be at least 1, not {rounds}", option="rounds")
+    if not config.folder.name or config.folder.name == "..":
+        raise InputError(f"`run` {config.folder} has no name that the numbers of the rounds can follow", option="run",
+                         remedy="name a folder, such as runs/student")  # fmt: skip
     if config.data.teacher is None:
         raise InputError("`rounds` needs the teacher of the first round", option="data.teacher",
                          remedy="name a run with `data.teacher`")  # fmt: skip

@@ -12,6 +12,7 @@ EPOCHS = 10
 _Count = Annotated[int, Field(ge=1)]
 #: A whole number counts batches, any other is a share of them.
 _Batches = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+_Interval = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
 
 
 @settings
@@ -87,7 +88,7 @@ class TrainerConfig:
     max_time: str | None = None
     limit_train_batches: _Batches | None = None
     limit_val_batches: _Batches | None = None
-    val_check_interval: _Batches | None = None
+    val_check_interval: _Interval | None = None
     check_val_every_n_epoch: _Count | None = 1
     log_every_n_steps: _Count | None = None
     enable_progress_bar: bool | None = None

@@ -45,6 +45,7 @@ from amazon_ml.training.callbacks import (
 from amazon_ml.training.launch import (
     check_accelerator,
     check_address,
+    check_notebook,
     check_tasks,
     check_world,
     cluster_plugins,
@@ -52,8 +53,9 @@ from amazon_ml.training.launch import (
     launched,
     quiet_lightning,
 )
-from amazon_ml.training.length import log_step_size, warn_ended, warn_unreached
+from amazon_ml.training.length import check_batches, log_step_size, warn_ended, warn_unreached
 from amazon_ml.training.loggers import check_loggers, open_loggers
+from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import on_gpu
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ def fit_fold(folder: FoldFolder, config: RunConfig, data: PlanetDataModule, seed
         lambda: (_reached(folder, checkpoints), [hashes.is_unchanged(path) for path, _, _ in parts])
     )
     if reached is None and all(there):
+        distributed.on_rank_zero(lambda: _remove_checkpoint(folder))  # a kill may have left it
         log.info("%s is finished", folder.path)
         return
     pl.seed_everything(seed, verbose=False)
@@ -200,6 +203,7 @@ def started_processes(config: RunConfig) -> Iterator[None]:
     check_loggers(config.loggers)
     check_accelerator(config.trainer)
     check_tasks(config.trainer)
+    check_notebook(config.trainer)
     trainer = make_trainer(config.trainer, [], logger=False, enable_checkpointing=False)
     check_world(config.trainer, trainer.world_size)
     strategy = trainer.strategy
@@ -239,17 +243,6 @@ def _check_distributed(config: RunConfig, strategy: pl.strategies.ParallelStrate
     if own.sync_batchnorm and strategy.root_device.type == "cpu":
         raise InputError("`trainer.sync_batchnorm` of PyTorch needs GPUs", option="trainer.sync_batchnorm",
                          remedy="omit it, or use a larger `data.batch_size`")  # fmt: skip
-
-
-@contextmanager
-def interruptible(trainer: pl.Trainer) -> Iterator[None]:
-    """Raise `KeyboardInterrupt` for Ctrl-C, which Lightning turns into an exit with status 1."""
-    try:
-        yield
-    except SystemExit as ended:
-        if trainer.interrupted and ended.code == 1:
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _progress(how: TrainerConfig) -> dict[str, Any]:
@@ -295,6 +288,7 @@ def _fit(
     if min(len(data.train_rows), len(data.valid_rows)) < distributed.count():
         problem = f"fold {folder.number} has fewer tiles than there are processes ({distributed.count()})"
         raise InputError(problem, option="trainer.devices")
+    check_batches(config.trainer, data)
     if start.step:
         log.info("resuming %s at step %d", folder.path, start.step)
     log_step_size(config)
@@ -349,7 +343,10 @@ def _set_former_metrics_aside(folder: FoldFolder, start: _Reached) -> None:
     ended = former.dropna(subset=["train_loss_epoch"]) if "train_loss_epoch" in former else former[:0]
     if start.row and start.row["epoch"] not in ended["epoch"].tolist():
         former = pd.concat([former, pd.DataFrame([start.row])])  # killed before the loggers got it
-    write_table(_aside(folder), former)
+    if former.empty:  # killed before the first checkpoint
+        _aside(folder).unlink(missing_ok=True)
+    else:
+        write_table(_aside(folder), former)
     folder.metrics.unlink(missing_ok=True)
 
 

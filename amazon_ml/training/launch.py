@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -159,6 +160,26 @@ def check_tasks(trainer: TrainerConfig) -> None:
         option="trainer.devices",
         remedy="start it with srun, or with `trainer.devices` 1 `trainer.num_nodes` 1",
     )
+
+
+def check_notebook(trainer: TrainerConfig) -> None:
+    """Check that no notebook and no prompt of Python has to start other processes: Lightning cannot do it from there.
+
+    Raises
+    ------
+    InputError
+        If it has to, with both remedies.
+    """
+    if not (hasattr(sys, "ps1") or sys.flags.interactive) or is_launched():
+        return
+    devices = torch.cuda.device_count() if str(trainer.devices).strip() == "-1" else _devices(trainer.devices) or 1
+    one_process = trainer.strategy == "auto" or trainer.strategy.startswith("single")
+    if devices > 1 or trainer.num_nodes > 1 or not one_process:
+        raise InputError(
+            "several processes cannot be started from a notebook or a prompt of Python", option="trainer.devices",
+            remedy="run amazon-ml train in a shell; or set `trainer.devices` 1, `trainer.num_nodes` 1 and "
+            "`trainer.strategy` auto",
+        )  # fmt: skip
 
 
 #: Variables of launchers that start every process of a job: number of processes, and number of this process.

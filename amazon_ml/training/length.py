@@ -1,13 +1,43 @@
-"""Log lines on the length of training: tiles in a step, and steps and epochs that it does not reach."""
+"""Length of training: batches of an epoch, tiles in a step, and steps and epochs that it does not reach."""
 
 import logging
 
 import pytorch_lightning as pl
 
+from amazon_ml.data.datamodule import PlanetDataModule
+from amazon_ml.errors import InputError
 from amazon_ml.runs.config import RunConfig
+from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime import distributed
 
 log = logging.getLogger(__name__)
+
+
+def check_batches(how: TrainerConfig, data: PlanetDataModule) -> None:
+    """Check shares and numbers of batches against the batches of an epoch.
+
+    Raises
+    ------
+    InputError
+        Where a share is less than one batch, or no validation would come within an epoch.
+    """
+    for option, loader in (("limit_train_batches", data.train_dataloader), ("limit_val_batches", data.val_dataloader)):
+        share = getattr(how, option)
+        if isinstance(share, float) and share and not int(share * (count := len(loader()))):
+            raise InputError(f"`trainer.{option}` {share:g} is less than one of {count} batches",
+                             option=f"trainer.{option}", remedy="give a number of batches, such as 1")  # fmt: skip
+    every, validates = how.val_check_interval, how.limit_val_batches != 0 and how.check_val_every_n_epoch is not None
+    if isinstance(every, int) and validates and every > (most := _trained_batches(how, data)) > 0:
+        raise InputError(
+            f"`trainer.val_check_interval` {every}: an epoch has {most} batches", option="trainer.val_check_interval",
+            remedy="give no more; or set `trainer.check_val_every_n_epoch` to null, so that the batches of all epochs "
+            "count",
+        )  # fmt: skip
+
+
+def _trained_batches(how: TrainerConfig, data: PlanetDataModule) -> int:
+    count, limit = len(data.train_dataloader()), how.limit_train_batches
+    return count if limit is None else int(count * limit) if isinstance(limit, float) else min(count, limit)
 
 
 def log_step_size(config: RunConfig) -> None:
