@@ -16,9 +16,10 @@ import torch
 from amazon_ml.data.catalog.tiles import first_of
 from amazon_ml.errors import InputError, check_least
 from amazon_ml.labels import TagSet
+from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
-from amazon_ml.runs.bundle import Bundle, Networks, open_bundle
+from amazon_ml.runs.bundle import Bundle, Networks
 from amazon_ml.runs.engine_choice import (
     SAMPLE,
     Requested,
@@ -40,6 +41,7 @@ from amazon_ml.runs.given_tiles import (
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
+from amazon_ml.runs.views import open_with_views
 from amazon_ml.settings import build
 
 if TYPE_CHECKING:
@@ -120,16 +122,10 @@ class Predictor:
 
     @classmethod
     def load(
-        cls,
-        path: str | PathLike[str],
-        *,
-        device: str | torch.device | None = None,
-        batch_size: int | None = None,
-        num_workers: int | None = None,
-        progress: bool = False,
-        engine: EngineName = "torch",
+        cls, path: str | PathLike[str], *, device: str | torch.device | None = None, batch_size: int | None = None,
+        num_workers: int | None = None, progress: bool = False, tta: Tta | None = None, engine: EngineName = "torch",
         precision: PrecisionName | None = None,
-    ) -> "Predictor":
+    ) -> "Predictor":  # fmt: skip
         """Load the networks and the rule of a run, a bundle or a blend.
 
         Parameters
@@ -144,6 +140,8 @@ class Predictor:
             Processes that read files; by default none on the CPU, one a core beside a GPU.
         progress
             Whether to show a progress bar.
+        tta
+            Views of each tile: ``none``, ``flips`` (4) or ``d4`` (8); by default those that the rule was tuned with.
         engine
             ``torch``, ``folded``, ``onnx`` or ``auto``.
         precision
@@ -159,7 +157,7 @@ class Predictor:
         InputError
             If the folder is none of these, or a file of it is missing or damaged.
         """
-        bundle = open_bundle(Path(path).expanduser())
+        bundle = open_with_views(Path(path).expanduser(), tta)
         return cls(
             bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress, engine=engine,
             precision=precision,

@@ -21,6 +21,7 @@ from refused import holds, refused
 from sklearn.metrics import average_precision_score, f1_score, log_loss
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
+import amazon_ml as am
 from amazon_ml.cli.main import main
 from amazon_ml.data.config import TableConfig
 from amazon_ml.data.demo.demo import write_demo
@@ -362,6 +363,8 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
         assert (found["tiles"], found["tiles_of"], found["tta"]) == (53, str(later_tiles), views)
         assert found["generated"] is True and [run["held_out"] for run in found["runs"]] == [53, 53]
         p = [_averaged(run, paths, views) for run in (trained, on_every_tile)]
+        own = [am.Predictor.load(run, tta=views).predict_proba(paths) for run in (trained, on_every_tile)]
+        np.testing.assert_allclose(own, p, atol=1e-5)
         rule = make_rules(beta=2.0, constraints=LabelConstraints.of(PLANET))[found["rule"]]
         seed = Run(trained).read_config().seed
         fbeta = [fbeta_per_tile(true, cross_predict(rule, one, true, seed=seed), 2.0) for one in p]
@@ -369,6 +372,8 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
         assert found["runs"][1]["log_loss"]["value"] == pytest.approx(log_loss_per_tile(true, p[1]).mean(), rel=1e-5)
         difference = found["runs"][1]["minus_first"]["cross_fitted"]["value"]
         assert difference == pytest.approx(fbeta[1].mean() - fbeta[0].mean())
+    with refused(option="tta"):
+        am.Predictor.load(trained, tta="d8")  # type: ignore[arg-type]
 
 
 def _averaged(run: Path, paths: list[Path], views: str | None) -> npt.NDArray[np.float32]:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import get_args, overload
 
+from amazon_ml.errors import InputError
 from amazon_ml.models.config import Tta
 from amazon_ml.runs.bundle import Blended, Bundle, Networks, open_bundle
 
@@ -27,9 +28,16 @@ def with_views(networks: Networks | Blended, tta: Tta | None) -> Networks | Blen
         The networks, or a blend. A rule that was tuned on their probabilities was tuned with the views of the run.
     tta
         ``none``, ``flips`` (4 views) or ``d4`` (8 views).
+
+    Raises
+    ------
+    InputError
+        For another name.
     """
     if tta is None:
         return networks
+    if tta not in get_args(Tta):
+        raise InputError(f"`tta` must be one of {', '.join(get_args(Tta))}, not {tta!r}", option="tta")
     if isinstance(networks, Blended):
         return replace(networks, members=tuple(with_views(member, tta) for member in networks.members))
     return replace(networks, model=replace(networks.model, tta=tta))
