@@ -8,7 +8,7 @@ from refused import refused
 from test_table_formats import COLUMNS, TAGS, meaning, read, root, wide
 
 from amazon_ml.data.config import TableConfig
-from amazon_ml.runs.evaluate import _table_options
+from amazon_ml.runs.labelled import _table_options
 
 __all__ = ["root"]
 

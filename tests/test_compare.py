@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,10 +34,11 @@ from amazon_ml.decisions.paired import log_loss_per_tile, normal_interval, paire
 from amazon_ml.decisions.rules import make_rules
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
+from amazon_ml.models.engines import Forward
 from amazon_ml.report.comparison import compare
 from amazon_ml.runs import speed
 from amazon_ml.runs.blend import make_blend
-from amazon_ml.runs.bundle import run_networks
+from amazon_ml.runs.bundle import Networks, run_networks
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine, predict_batches
 
@@ -358,7 +360,7 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
     true = PLANET.encode(kept["tags"].tolist())
     paths = [later_tiles / "train-jpg" / f"{name}.jpg" for name in kept["image_name"]]
     for views in (None, "none", "flips"):
-        words = ["--data", later_tiles, "--exclude", gone, *(["--tta", views] if views else [])]
+        words: list[str | Path] = ["--data", later_tiles, "--exclude", gone, *(["--tta", views] if views else [])]
         found = compared(tmp_path, trained, on_every_tile, *words)
         assert (found["tiles"], found["tiles_of"], found["tta"]) == (53, str(later_tiles), views)
         assert found["generated"] is True and [run["held_out"] for run in found["runs"]] == [53, 53]
@@ -385,7 +387,9 @@ def _averaged(run: Path, paths: list[Path], views: str | None) -> npt.NDArray[np
     networks = run_networks(Run(run))
     networks = replace(networks, model=replace(networks.model, tta="none"))
     batches = [torch.from_numpy(np.ascontiguousarray(one)) for one in seen]
-    return np.mean([predict_batches(each, [one]) for each in Engine().prepare(networks) for one in batches], axis=0)
+    each = [predict_batches(forward, [one]) for forward in Engine().prepare(networks) for one in batches]
+    mean: npt.NDArray[np.float32] = np.stack(each).mean(axis=0)
+    return mean
 
 
 def test_speed_is_that_of_the_views_that_are_asked_for(
@@ -397,11 +401,16 @@ def test_speed_is_that_of_the_views_that_are_asked_for(
         timed.append(one.forward)
         return 1.0
 
-    prepared = []
+    prepared: list[Networks] = []
     prepare = Engine.prepare
+
+    def noted(own: Engine, networks: Networks) -> Iterator[Forward]:
+        prepared.append(networks)
+        return prepare(own, networks)
+
     monkeypatch.setattr(speed._Ready, "seconds", seconds)
-    monkeypatch.setattr(Engine, "prepare", lambda own, networks: prepared.append(networks) or prepare(own, networks))
-    words = ["--data", later_tiles, "--tta", "none", "--speed", "true"]
+    monkeypatch.setattr(Engine, "prepare", noted)
+    words: list[str | Path] = ["--data", later_tiles, "--tta", "none", "--speed", "true"]
     assert compared(tmp_path, trained, on_every_tile, *words)["runs"][0]["predicted_per_second"] == 0.5  # two networks
     assert {networks.model.tta for networks in prepared} == {"none"} and timed
 

@@ -47,7 +47,7 @@ def code(text: str) -> Iterator[str]:
 
 def commands(text: str) -> Iterator[str]:
     """Give what follows ``amazon-ml`` in each command, without the remark that may stand behind it."""
-    for line in code(text):
+    for line in code(re.sub(r"\\\n\s*", "", text)):  # a command may go on in the next line
         for found in re.findall(r"\bamazon-ml ([a-z].*)|\bamazon_ml\.cli ([a-z].*)", line):
             yield re.split(r" {3,}(?!-)|\s#\s|\s\|\|\s", "".join(found))[0].strip()
 

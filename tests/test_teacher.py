@@ -36,6 +36,7 @@ from amazon_ml.runs.compare import compare_runs
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import ChangedError, adopt
+from amazon_ml.runs.labelled import _known
 from amazon_ml.runs.teacher import check_teacher
 from amazon_ml.runs.tile_files import record_tiles
 from amazon_ml.training import callbacks
@@ -201,7 +202,7 @@ def test_a_run_that_holds_out_nothing_learns_from_all_networks_and_out_of_fold(
         shutil.copy(tiles / "test" / f"new_{number}.png", tmp_path / "later" / "images")
     (tmp_path / "later" / "tags.csv").write_text("\n".join(["image_name,tags", *(f"{name},dark" for name in names)]))
     later = read_catalog(tmp_path / "later", ReadingConfig(tags=list(Run(run).tags())))
-    assert labelled._known(run, None, later) == 48
+    assert _known(run, None, later) == 48
 
 
 @pytest.mark.usefixtures("fit_only")
