@@ -374,6 +374,10 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
         assert found["runs"][1]["log_loss"]["value"] == pytest.approx(log_loss_per_tile(true, p[1]).mean(), rel=1e-5)
         difference = found["runs"][1]["minus_first"]["cross_fitted"]["value"]
         assert difference == pytest.approx(fbeta[1].mean() - fbeta[0].mean())
+    few = tmp_path / "few.csv"
+    labelled.head(6).to_csv(few, index=False)
+    with refused(file=later_tiles, option="data", says=[6, 10]):  # before anything is predicted
+        compare([trained, on_every_tile], TableConfig(labels_file=str(few)), data=later_tiles)
     with refused(option="tta"):
         am.Predictor.load(trained, tta="d8")  # type: ignore[arg-type]
 

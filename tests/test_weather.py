@@ -201,6 +201,7 @@ def test_weather_on_other_bands_than_red_green_and_blue_is_refused(step: Step, b
         {"bands": ["B04", "B03", "B02", "B08"]}, {"bands": ["B4", "B3", "B2"]}, {"bands": ["B3", "B2", "B1", "B4"]},
         {"bands": ["B04", "B03", "B02"], "band_names": TWELVE},
         {"bands": ["SR_B4", "SR_B3", "SR_B2"], "band_names": [f"SR_B{n}" for n in range(1, 8)]},
+        {"bands": ["red_band", "green_band", "blue_band"]}, {"bands": ["1", "2", "3"]},
     ],
 )  # fmt: skip
 def test_weather_on_red_green_and_blue_is_accepted(step: Step, options: dict[str, Any]) -> None:

@@ -68,8 +68,8 @@ def check_same_order(one: object, other: object) -> None:
         if moved is not None:
             at = min(places[moved] ^ there[moved])
             raise ValueError(
-                f"the {what} of both tables share names in another order: {labels[at]!r} in one is where "
-                f"{others[at]!r} is in the other"
+                f"both tables have names of the {what} in another order: {labels.tolist()[at]!r} in one is where "
+                f"{others.tolist()[at]!r} is in the other"
             )
 
 

@@ -54,7 +54,10 @@ def explain_lone_tile(error: ValueError) -> InputError | None:
     """Explain PyTorch's error of a batch norm with a single value, that of one tile; None for another error."""
     if "more than 1 value per channel" not in str(error):
         return None
-    remedy = "give the loader `drop_last=True` or larger batches (`data.batch_size` with PlanetDataModule)"
+    remedy = (
+        "use a larger `data.batch_size`; in a loader of your own, larger batches, or drop_last=True where only the "
+        "last has one tile"
+    )
     return InputError("a batch of one tile cannot train a batch norm at this size", option="data.batch_size",
                       remedy=remedy)  # fmt: skip
 

@@ -93,16 +93,16 @@ class TileTagger(pl.LightningModule):
         super().__init__()
         chosen = build(ModelConfig, options if backbone is None else {**options, "backbone": backbone})
         check_names(chosen)
-        given = None if tags is None else list_tags(tags)
-        self.save_hyperparameters({"tags": given, "size": size, "in_chans": in_chans, **to_plain(chosen)})
+        tags = None if tags is None else list_tags(tags)
+        self.save_hyperparameters({"tags": tags, "size": size, "in_chans": in_chans, **to_plain(chosen)})
         self._held_out: list[tuple[torch.Tensor, ...]] = []
         self._untrained = True  # until weights are loaded, or the bias of the head is set from frequencies
         self._loaded = self._knows_frequencies = self._knows_statistics = False
         self._own_size = size is not None
         self._options, self._bands = chosen, bands
-        if given is not None:
+        if tags is not None:
             channels = _CHANNELS if bands is None else len(bands)
-            self._build(given, _SIZE if size is None else size, channels if in_chans is None else in_chans)
+            self._build(tags, _SIZE if size is None else size, channels if in_chans is None else in_chans)
 
     @property
     def is_built(self) -> bool:
@@ -279,7 +279,8 @@ class TileTagger(pl.LightningModule):
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         """Probability of each tag in 0..1, averaged over views, float32 (tiles, tags); in evaluation mode only."""
         if self.training:
-            raise InputError("a network in training mode learns what it predicts", remedy="call `eval()` first")
+            raise InputError("in training mode, batch norms learn from the tiles", remedy="call `eval()` before, and "
+                             "`train()` to train on")  # fmt: skip
         views = [self(view) for view in turned(self.hparams["tta"], images)]
         return MEANS[self.hparams["tta_mean"]](views, self.loss.probabilities)
 

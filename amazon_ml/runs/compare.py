@@ -1,16 +1,14 @@
 """Compare runs on the tiles that all of them held out, or on those of a labelled folder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.config import Split
-from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import Estimate, cross_predict, score, standard_error
 from amazon_ml.decisions.fbeta import fbeta_per_tile
@@ -31,11 +29,11 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
 from amazon_ml.models.config import Tta
 from amazon_ml.runs.blend import single_runs
+from amazon_ml.runs.common_tiles import common_truth, held_out, of_folder, shared_names
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import IDLE, flatten
 from amazon_ml.runs.curves import read_curves
-from amazon_ml.runs.decision import LEAST_TILES
-from amazon_ml.runs.folder import Run, read_oof
+from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import read_recorded
 from amazon_ml.runs.labelled_folder import LabelledFolder
 
@@ -181,15 +179,15 @@ def compare_runs(
     InputError
         For runs with different tags or labels, without held-out tiles, or with too few of them in common.
     """
-    rows = [_held_out(run) if folder is None else _predicted(run, folder, tta) for run in runs]
-    tags, names = runs[0].tags(), _shared(runs, rows)
-    true = _common_truth(runs, rows, names)
+    rows = held_out(runs) if folder is None else of_folder(runs, folder, tta)
+    tags, names = runs[0].tags(), shared_names(runs, rows, folder)
+    true = common_truth(runs, rows, names)
     configs = [run.read_config() for run in runs]
     beta, seed = configs[0].beta, configs[0].seed
     rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
     level = shared_level(len(runs) - 1)
     scores, predicted = [], []
-    probabilities = [p.loc[names, list(tags)].to_numpy() for p, *_ in rows]
+    probabilities = [row.predict().loc[names, list(tags)].to_numpy() for row in rows]
     for values in probabilities:
         fixed, own = (cross_predict(rules[name], values, true, seed=seed) for name in ("fixed", rule))
         scores.append(
@@ -216,7 +214,7 @@ def compare_runs(
             {
                 "run": label,
                 "path": str(run.path),
-                "held_out": len(p),
+                "held_out": len(row.true),
                 "fixed": score(own.fixed),
                 "cross_fitted": score(own.cross_fitted),
                 "log_loss": _loss(own.log_loss),
@@ -228,7 +226,7 @@ def compare_runs(
                 "soft_labels": run.read_provenance()["data"].get("soft_labels_sha256") is not None,
                 **_training(run),
             }
-            for place, (label, run, (p, *_), own, files, predicts) in enumerate(
+            for place, (label, run, row, own, files, predicts) in enumerate(
                 zip(_labels(runs), runs, rows, scores, weights, speeds, strict=True)
             )
         ],
@@ -237,76 +235,6 @@ def compare_runs(
         "tags_with_few_positives": [tags[column] for column in few],
         "options": _differing(runs, configs),
     }
-
-
-class _Rows(NamedTuple):
-    """Probabilities and true tags of the same tiles, by name and tag; whether they are generated; their split."""
-
-    p: pd.DataFrame
-    true: pd.DataFrame
-    generated: bool
-    split: Split | None = None
-
-
-def _held_out(run: Run) -> _Rows:
-    """Read out-of-fold probabilities."""
-    if not run.read_config().data.validate:
-        raise InputError("the run was trained on every tile, so it has no held-out tiles to compare on", file=run.path,
-                         option="data", remedy="name a folder of other labelled tiles with `data`")  # fmt: skip
-    names, tags, p, true = read_oof(run)
-    return _rows(names, tags, p, true, generated=bool(run.read_provenance()["data"]["generated"]))
-
-
-def _predicted(run: Run, folder: LabelledFolder, tta: Tta | None) -> _Rows:
-    """Predict a labelled folder."""
-    from amazon_ml.runs.labelled import predict_labelled  # here: other comparisons do not need PyTorch
-    from amazon_ml.runs.views import open_with_views
-
-    bundle = open_with_views(run.path, tta)
-    found = predict_labelled(run.path, bundle, folder)
-    labelled = found.catalog.labelled
-    generated = is_generated(Path(labelled["path"].iloc[0]))
-    return _rows(labelled["image_name"], bundle.decision.tags, found.p, found.catalog.targets, generated=generated,
-                 split=found.catalog.split)  # fmt: skip
-
-
-def _rows(
-    names: Iterable[str], tags: Sequence[str], p: npt.NDArray[np.floating], true: MultiHot, *, generated: bool,
-    split: Split | None = None,
-) -> _Rows:  # fmt: skip
-    index = pd.Index(names)
-    return _Rows(pd.DataFrame(p, index=index, columns=list(tags)), pd.DataFrame(true, index=index, columns=list(tags)),
-                 generated, split)  # fmt: skip
-
-
-def _shared(runs: Sequence[Run], rows: Sequence[_Rows]) -> pd.Index:
-    """Give the tiles that all runs held out, in the order of the first."""
-    first = rows[0].p
-    for run, (p, *_) in zip(runs, rows, strict=True):
-        apart = sorted(set(first.columns).symmetric_difference(p.columns))
-        if apart:
-            raise InputError(f"the run has other tags than {runs[0].path}: {', '.join(apart)}", file=run.path)
-    shared = first.index[np.all([first.index.isin(p.index) for p, *_ in rows], axis=0)]
-    if len(shared) < LEAST_TILES:
-        raise InputError(
-            f"the runs have {len(shared)} held-out tiles in common, and {LEAST_TILES} are needed",
-            remedy="train the same folds in each, with folds.csv of one copied into the new folders of the others",
-        )
-    return shared
-
-
-def _common_truth(runs: Sequence[Run], rows: Sequence[_Rows], names: pd.Index) -> npt.NDArray[np.uint8]:
-    first = rows[0].true.loc[names]
-    for run, (_, true, *_) in zip(runs, rows, strict=True):
-        differs = (true.loc[names, first.columns] != first).any(axis=1)
-        if differs.any():
-            raise InputError(
-                f"the run has other labels than {runs[0].path}: those of {differs.sum():,} tiles differ, such as "
-                f"{differs.idxmax()}",
-                file=run.path,
-                remedy="compare runs of one tag table",
-            )
-    return first.to_numpy()
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import DEFAULT, EngineName, PrecisionName
 from amazon_ml.runs.decision import Decision
 from amazon_ml.runs.engine_choice import Requested
-from amazon_ml.runs.labelled import Labelled, predict_labelled
+from amazon_ml.runs.labelled import predict_labelled, read_labelled
 from amazon_ml.runs.labelled_folder import LabelledFolder
 from amazon_ml.runs.predict import inputs_of
 from amazon_ml.runs.scores import Metrics, TestScores, score_others
@@ -80,9 +81,12 @@ def evaluate(
     if scores_file is not None:
         inputs = [*inputs_of(run_path, bundle, folder.root), *folder.tables()]
         check_outputs({"json": scores_file}, inputs, overwrite=overwrite)
-    found, decision = predict_labelled(run_path, bundle, folder, requested, num_workers), bundle.decision
-    scores = score_others(decision.tags, found.p, found.catalog.targets, decision.rule, decision.beta)
-    metrics = _metrics(scores, found, decision, folder.root)
+    tiles, decision = read_labelled(run_path, bundle, folder), bundle.decision
+    p, method = predict_labelled(bundle, tiles, requested, num_workers)
+    scores = score_others(decision.tags, p, tiles.catalog.targets, decision.rule, decision.beta)
+    metrics = _metrics(scores, tiles.catalog, decision, folder.root)
+    if method != DEFAULT:
+        metrics["engine"] = str(method)
     if tta is not None:
         metrics["tta"] = tta
     if scores_file is not None:
@@ -90,9 +94,8 @@ def evaluate(
     return metrics
 
 
-def _metrics(scores: TestScores, found: Labelled, decision: Decision, data: Path) -> Metrics:
-    """Put the scores together with what they are of; the engine only where it is another one than the default."""
-    catalog = found.catalog
+def _metrics(scores: TestScores, catalog: Catalog, decision: Decision, data: Path) -> Metrics:
+    """Put the scores together with what they are of."""
     metrics: Metrics = {
         "tiles_of": str(data),
         "generated": is_generated(Path(catalog.labelled["path"].iloc[0])),
@@ -109,6 +112,4 @@ def _metrics(scores: TestScores, found: Labelled, decision: Decision, data: Path
     }
     if catalog.split is not None:
         metrics["split"] = catalog.split
-    if found.method != DEFAULT:
-        metrics["engine"] = str(found.method)
     return metrics

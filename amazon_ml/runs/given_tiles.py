@@ -133,13 +133,14 @@ def list_files(files: Sequence[Any]) -> pd.DataFrame:
 
 def list_scene(scene: Any) -> list[str]:
     """List the files of a scene, which is one path or several."""
-    files = [scene] if isinstance(scene, (str, PathLike)) else scene
-    if isinstance(files, Iterable) and not isinstance(files, pd.DataFrame):
-        files = list(files)
-        if all(isinstance(file, (str, PathLike)) for file in files):
-            return list(map(str, files))
-    raise InputError(f"`scene` must be a file, a folder, or a list of them, not a {type(scene).__name__}",
-                     option="scene", remedy="write it as a georeferenced TIF")  # fmt: skip
+    alone = isinstance(scene, (str, PathLike, pd.DataFrame)) or not isinstance(scene, Iterable)
+    files = [scene] if alone else list(scene)
+    odd = [file for file in files if not isinstance(file, (str, PathLike))]
+    if not odd:
+        return list(map(str, files))
+    found = f"a {type(scene).__name__}" if alone else f"a {type(scene).__name__} that holds a {type(odd[0]).__name__}"
+    remedy = "write the array as a georeferenced TIF" if hasattr(scene, "shape") or hasattr(odd[0], "shape") else ""
+    raise InputError(f"`scene` must be a file, a folder, or a list of them, not {found}", option="scene", remedy=remedy)
 
 
 def as_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities
 from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
 from amazon_ml.runs.labelled_folder import LabelledFolder
-from amazon_ml.runs.predict import predict_listed
+from amazon_ml.runs.predict import Listing, predict_listed
 
 log = logging.getLogger(__name__)
 
@@ -32,28 +32,26 @@ TORCH = Requested()
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Labelled tiles and their predictions.
+class LabelledTiles:
+    """The labelled tiles of a folder.
 
     Parameters
     ----------
+    root
+        The folder.
     catalog
         The tiles; its tags are those of the run, in their order.
-    p
-        Probabilities of shape (tiles, tags).
-    method
-        The engine and the precision that predicted them.
+    listing
+        Lists the tiles with the files that a reader needs; members of a blend may read different files.
     """
 
+    root: Path
     catalog: Catalog
-    p: Probabilities
-    method: Method
+    listing: Listing
 
 
-def predict_labelled(
-    run: Path, bundle: Bundle, folder: LabelledFolder, requested: Requested = TORCH, num_workers: int | None = None
-) -> Labelled:
-    """Predict the labelled tiles of a folder.
+def read_labelled(run: Path, bundle: Bundle, folder: LabelledFolder) -> LabelledTiles:
+    """Read the labelled tiles of a folder; the log says if a run was trained on some of them.
 
     Parameters
     ----------
@@ -63,24 +61,19 @@ def predict_labelled(
         Its content.
     folder
         The tiles.
-    requested
-        The engine and the precision.
-    num_workers
-        Loader processes; by default none on the CPU, one for each core with a GPU.
 
     Raises
     ------
     InputError
         For tiles or tables that are missing or damaged.
     """
-    table, tags = folder.table, bundle.decision.tags
-    how = _table_options(table, bundle.table, tags)
+    how = _table_options(folder.table, bundle.table, bundle.decision.tags)
     catalogs: dict[str, Catalog] = {}
 
     def tiles_for(reader: TileReader) -> Catalog:
         options = reading_of(reader)
         if repr(options) not in catalogs:
-            catalog = _read(folder.root, how, options, is_inherited=not table.min_share)
+            catalog = _read(folder.root, how, options, is_inherited=not folder.table.min_share)
             chosen = folder.split or ("test" if len(catalog.tested) else None)
             catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
         return catalogs[repr(options)]
@@ -91,12 +84,38 @@ def predict_labelled(
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
     check_whole(catalog.labelled, files=catalog.files)
-    method = choose_method(bundle, requested, sample_files(lambda reader: tiles_for(reader).labelled))
-    predicted = predict_listed(
-        bundle.networks, lambda reader: tiles_for(reader).labelled, None, Engine(num_workers=num_workers, method=method)
-    )
-    _check_read(predicted, folder.root)
-    return Labelled(catalog, predicted.p, method)
+    return LabelledTiles(folder.root, catalog, lambda reader: tiles_for(reader).labelled)
+
+
+def predict_labelled(
+    bundle: Bundle, tiles: LabelledTiles, requested: Requested = TORCH, num_workers: int | None = None
+) -> tuple[Probabilities, Method]:
+    """Predict labelled tiles.
+
+    Parameters
+    ----------
+    bundle
+        Networks and decision.
+    tiles
+        The tiles, as `read_labelled` reads them for this bundle.
+    requested
+        The engine and the precision.
+    num_workers
+        Loader processes; by default none on the CPU, one for each core with a GPU.
+
+    Returns
+    -------
+    Probabilities of shape (tiles, tags), and the engine and the precision that predicted them.
+
+    Raises
+    ------
+    InputError
+        For tiles that cannot be decoded.
+    """
+    method = choose_method(bundle, requested, sample_files(tiles.listing))
+    predicted = predict_listed(bundle.networks, tiles.listing, None, Engine(num_workers=num_workers, method=method))
+    _check_read(predicted, tiles.root)
+    return predicted.p, method
 
 
 def _check_read(predicted: Predicted, data: Path) -> None:

@@ -53,7 +53,7 @@ from amazon_ml.runs.shards import (
     save_skipped,
 )
 from amazon_ml.runs.skipping import REFUSE, Policy
-from amazon_ml.runs.views import open_with_views
+from amazon_ml.runs.views import open_with_views, with_views
 from amazon_ml.runtime.files import sha256_of
 from amazon_ml.runtime.outputs import check_outputs, check_place
 
@@ -144,21 +144,28 @@ def plan_shards(
 
     The tiles of an existing plan are compared with the folder: those of one shard by its number, else all.
     """
-    bundle = open_with_views(run, tta)
-    files = _files_of(bundle)
+    own = open_bundle(run)
+    bundle = replace(own, networks=with_views(own.networks, tta))
+    files, made = _files_of(bundle), made_of(bundle)
+    if _views(bundle) != _views(own):
+        made = f"{made} {tta}"
     check_parts(parts)
     with parts.lock():
         if is_planned := parts.plan.exists():
-            check_plan(parts, count, made_of(bundle))
+            check_plan(parts, count, made)
         else:
             batch = math.lcm(*(member.batch_size for member in all_members(bundle.networks)))
             listed = _tiles_below(tiles, bundle.networks.read)
             # Tiles that are left out stay in the plan: each shard lists its own, and the merge counts them.
             _readable(bundle.networks, listed, tiles, replace(policy, listing=None) if policy.skip else policy)
-            save_plan(parts, add_measures(listed, files), tiles, count, batch, made_of(bundle))
+            save_plan(parts, add_measures(listed, files), tiles, count, batch, made)
     if is_planned:  # a plan does not change, so other processes need not wait while files are read
         check_tiles_of(parts, number, tiles, files)
     return bundle
+
+
+def _views(bundle: Bundle) -> list[Tta]:
+    return [member.model.tta for member in all_members(bundle.networks)]
 
 
 def _files_of(bundle: Bundle) -> FilesOf:
@@ -232,11 +239,9 @@ def _tag(
 
 
 def made_of(bundle: Bundle) -> str:
-    """Hash of weights, views, decision and how members are blended; the same for a run and its bundle."""
-    members = all_members(bundle.networks)
-    weights = [sha256_of(file) for member in members for file in member.weights]
-    views = [member.model.tta for member in members]
-    content: list[object] = [weights, views, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
+    """Hash of the weights, the decision and how members are blended; the same for a run and its bundle."""
+    weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
+    content: list[object] = [weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
     if isinstance(bundle.networks, Blended):
         content.append(_describe_blend(bundle.networks))
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -8,7 +8,7 @@ from amazon_ml.data.augment.augment import Augmentation, Step
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.readers.indices import INDICES
 from amazon_ml.data.readers.named import RGB_NAMES
-from amazon_ml.data.readers.sensors import SENSORS, meanings, shown_sensor
+from amazon_ml.data.readers.sensors import SENSORS, is_numbered, meanings, shown_sensor
 from amazon_ml.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def check_steps(config: DataConfig, bands: Sequence[str], augmentation: Augmenta
     Raises
     ------
     InputError
-        For steps but D4 on other tiles than uint8. For Haze and Clouds where channels 0 to 2 are not red, green and
-        blue and the user gives no numbers; and for Clouds that would change an index as if it were light.
+        For steps but D4 on other tiles than uint8. For Haze and Clouds where channels 0 to 2 are known not to be red,
+        green and blue and the user gives no numbers; and for Clouds that would change an index as if it were light.
     """
     if config.dtype != "uint8" and not augmentation.only_symmetry:
         problem = f"`data.augment`: tiles of {config.dtype} are turned and mixed alone"
@@ -44,7 +44,7 @@ def check_steps(config: DataConfig, bands: Sequence[str], augmentation: Augmenta
         if name not in _COLOURS:
             continue
         argument = _COLOURS[name]
-        if argument not in arguments and not _begin_with_rgb(bands, config.band_names or bands):
+        if argument not in arguments and _begin_with_others(bands, config.band_names or bands):
             raise InputError(
                 f"`data.augment`: {name} has colours for red, green and blue, but the first bands are "
                 f"{', '.join(bands[:3])}", option="data.augment",
@@ -64,7 +64,7 @@ def warn_of_steps(config: DataConfig, bands: Sequence[str]) -> None:
     """Warn of steps of albumentations that change indices as if they were light, or take other bands for colours."""
     indices, names = [band for band in bands if band in INDICES], [name for name, _ in _named(config.augment)]
     coloured = [name for name in names if name in _RGB]
-    if coloured and not _begin_with_rgb(bands, config.band_names or bands):
+    if coloured and _begin_with_others(bands, config.band_names or bands):
         log.warning("`data.augment`: %s takes the bands for red, green and blue, but they are %s",
                     ", ".join(coloured), ", ".join(bands))  # fmt: skip
     brighter = [name for name in names if name in _BRIGHTNESS]
@@ -77,8 +77,11 @@ def _named(steps: Sequence[Step]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, arguments) for step in steps for name, arguments in step.items()]
 
 
-def _begin_with_rgb(bands: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether channels 0 to 2 are red, green and blue, for the sensor that the names show, else for any sensor."""
+def _begin_with_others(bands: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether channels 0 to 2 are known not to be red, green and blue: by common names, or by numbers of any sensor."""
     shown = shown_sensor(names)
-    readings = [meanings(bands, sensor) for sensor in ([shown] if shown else SENSORS)]
-    return any(tuple(lights[band] for band in bands[:3]) == RGB_NAMES for lights in readings)
+    sensors = [shown] if shown or not any(map(is_numbered, bands)) else list(SENSORS)
+    readings = [meanings(bands, sensor) for sensor in sensors]
+    return len(bands) < 3 or not any(
+        all(lights[band] in (None, light) for band, light in zip(bands, RGB_NAMES, strict=False)) for lights in readings
+    )

@@ -270,7 +270,7 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
     targets = table.tags.encode_split(labelled["found"].tolist())
     for rule, broken in table.tags.logic_faults(targets).items():
         file, line, name = labelled[["table", "line", "image_name"]].iloc[broken[0]]
-        log.warning("%s: tiles with %s: %d, such as %s (%s)", file.path, rule, len(broken), name, file.at(line))
+        log.warning("%s: tiles with %s: %d, such as %s (%s)", file.name, rule, len(broken), name, file.at(line))
     return targets
 
 

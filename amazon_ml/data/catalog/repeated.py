@@ -82,7 +82,7 @@ def merge_rows(table: TableFile, rows: pd.DataFrame) -> pd.DataFrame:
                 "tags": f"{before['tags']} {row['tags']}".strip(),
                 "untagged": before["untagged"] and row["untagged"],
             }
-    log.info("%s: %d rows were merged to %d tiles", table.path, len(rows), len(merged))
+    log.info("%s: %d rows were merged to %d tiles", table.name, len(rows), len(merged))
     return pd.DataFrame(list(merged.values()))
 
 

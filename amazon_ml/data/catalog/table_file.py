@@ -28,6 +28,12 @@ class TableFile:
     unit: str = "line"
     tiles: Sequence[Path] = ()
 
+    @property
+    def name(self) -> str:
+        """Name of the whole table: its path, or the first file and the number of others."""
+        more = len(self.tiles) - 1
+        return f"{self.path} and {more:,} more files" if more > 0 else str(self.path)
+
     def at(self, number: int) -> str:
         """Name a row within the table: ``line 3``, or the file that is this row."""
         return str(self.tiles[number - 1]) if self.tiles else f"{self.unit} {number}"
