@@ -55,7 +55,7 @@ def test_evaluating_on_a_part_of_what_it_was_trained_on_is_said(
     for source in (bundle, trained):
         caplog.clear()
         assert main(["evaluate", str(source), "--data", str(tiles), *options]) == 0
-        warned = [record.args for record in caplog.records if record.name == "amazon_ml.runs.evaluate"]
+        warned = [record.args for record in caplog.records if record.name == "amazon_ml.runs.labelled"]
         assert warned == [(known, count, source)]
 
 

@@ -34,7 +34,7 @@ def test_there_are_notebooks_and_the_list_names_each() -> None:
 
 def test_the_stored_comparison_has_the_sentences_of_compare() -> None:
     runs = [{"run": run, "held_out": 500, "soft_labels": False} for run in ("first", "eight-views", "short")]
-    found = {"tiles": 500, "generated": True, "rule": "shrunk", "level": 0.975, "runs": runs}
+    found = {"tiles": 500, "tiles_of": None, "generated": True, "rule": "shrunk", "level": 0.975, "runs": runs}
     path = next(path for path in NOTEBOOKS if path.stem == "04-results")
     stored = [
         "".join(output["text"])

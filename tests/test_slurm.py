@@ -224,13 +224,14 @@ def test_shards_are_predicted_and_merged_though_one_is_queued_again(
     monkeypatch.setenv(forked.WAIT_AT_START, "3")  # so that it is seen at work
     out, plain = tmp_path / "tags.parquet", tmp_path / "plain.parquet"
     tiles = ["--tiles", str(demo_tiles / "train-jpg")]
-    call = ["slurm", "predict", str(trained / "bundle"), *tiles, "--out", str(out)]
+    views = ["--tta", "none"]  # not those of the run
+    call = ["slurm", "predict", str(trained / "bundle"), *tiles, "--out", str(out), *views]
     assert main([*call, "--shards=1", "--submit"]) == 0
     predict, merge = (job["id"] for job in submitted(Path(f"{out}.parts")))
     wait_for(predict, "RUNNING")
     subprocess.run(["scontrol", "requeue", predict], check=True)
     wait_for(merge, "COMPLETED", "FAILED")
-    assert main(["predict", str(trained / "bundle"), *tiles, "--out", str(plain)]) == 0
+    assert main(["predict", str(trained / "bundle"), *tiles, "--out", str(plain), *views]) == 0
     assert out.read_bytes() == plain.read_bytes()
     assert [row["done"] for row in status(Path(f"{out}.parts"))] == [True, True]
 

@@ -72,7 +72,7 @@ def compare(
     runs
         Run folders of the same tags and labels; blends are allowed. The others are compared to the first one.
     table
-        Options for finding and reading the table of tags in `data`; see `amazon_ml.runs.evaluate.evaluate`.
+        Options for finding and reading the table of tags in `data`, as in `amazon_ml.runs.evaluate.evaluate`.
     rule
         Decision rule: fixed, global, shrunk, bagged, per_class, expected, expected_constrained or stacked.
     data
