@@ -24,7 +24,8 @@ from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 import amazon_ml as am
 from amazon_ml.cli.main import main
-from amazon_ml.data.config import TableConfig
+from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.config import ReadingConfig, TableConfig
 from amazon_ml.data.demo.demo import write_demo
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import cross_predict
@@ -36,7 +37,7 @@ from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.labels import PLANET
 from amazon_ml.models.engines import Forward
 from amazon_ml.report.comparison import compare
-from amazon_ml.runs import speed
+from amazon_ml.runs import labelled, speed
 from amazon_ml.runs.blend import make_blend
 from amazon_ml.runs.bundle import Networks, run_networks
 from amazon_ml.runs.folder import Run
@@ -353,10 +354,10 @@ def on_every_tile(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_for(
     trained: Path, on_every_tile: Path, later_tiles: Path, tmp_path: Path
 ) -> None:
-    labelled = pd.read_csv(later_tiles / "train_v2.csv")
+    table = pd.read_csv(later_tiles / "train_v2.csv")
     gone = tmp_path / "gone.csv"
-    labelled[["image_name"]].head(7).to_csv(gone, index=False)
-    kept = labelled.iloc[7:]
+    table[["image_name"]].head(7).to_csv(gone, index=False)
+    kept = table.iloc[7:]
     true = PLANET.encode(kept["tags"].tolist())
     paths = [later_tiles / "train-jpg" / f"{name}.jpg" for name in kept["image_name"]]
     for views in (None, "none", "flips"):
@@ -375,11 +376,25 @@ def test_runs_are_compared_on_a_labelled_folder_with_the_views_that_are_asked_fo
         difference = found["runs"][1]["minus_first"]["cross_fitted"]["value"]
         assert difference == pytest.approx(fbeta[1].mean() - fbeta[0].mean())
     few = tmp_path / "few.csv"
-    labelled.head(6).to_csv(few, index=False)
+    table.head(6).to_csv(few, index=False)
     with refused(file=later_tiles, option="data", says=[6, 10]):  # before anything is predicted
         compare([trained, on_every_tile], TableConfig(labels_file=str(few)), data=later_tiles)
     with refused(option="tta"):
         am.Predictor.load(trained, tta="d8")  # type: ignore[arg-type]
+
+
+def test_runs_that_read_a_folder_alike_read_it_once(
+    trained: Path, on_every_tile: Path, later_tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def noted(root: Path, config: ReadingConfig) -> Catalog:
+        read.append(root)
+        return read_catalog(root, config)
+
+    monkeypatch.setattr(labelled, "read_catalog", noted)
+    compared(tmp_path, trained, on_every_tile, "--data", later_tiles, "--tta", "none")
+    assert read == [later_tiles]
 
 
 def _averaged(run: Path, paths: list[Path], views: str | None) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.config import TABLE, Split
 from amazon_ml.data.demo.demo import is_generated
 from amazon_ml.decisions.matrices import MultiHot
@@ -62,24 +63,25 @@ def of_folder(runs: Sequence[Run], folder: LabelledFolder, tta: Tta | None) -> l
     """
     # Here, since tiles that were held out are compared without PyTorch.
     from amazon_ml.runs.bundle import Bundle
-    from amazon_ml.runs.labelled import LabelledTiles, predict_labelled, read_labelled
+    from amazon_ml.runs.labelled import predict_labelled, read_labelled
     from amazon_ml.runs.views import open_with_views
 
     def rows(run: Run, bundle: Bundle) -> Rows:
         try:
-            tiles = read_labelled(run.path, bundle, folder)
+            tiles = read_labelled(run.path, bundle, folder, catalogs)
         except InputError as error:
             if folder.table != TABLE:
                 raise
             raise error.advise(f"without options of the table, those of {run.path} are used") from None
         names, tags = tiles.catalog.labelled["image_name"], bundle.decision.tags
 
-        def predict(tiles: LabelledTiles = tiles) -> pd.DataFrame:
+        def predict() -> pd.DataFrame:
             return _table(names, tags, predict_labelled(bundle, tiles)[0])
 
         generated = is_generated(Path(tiles.catalog.labelled["path"].iloc[0]))
         return Rows(_table(names, tags, tiles.catalog.targets), predict, generated, tiles.catalog.split)
 
+    catalogs: dict[str, Catalog] = {}  # runs that read alike share one
     bundles = [open_with_views(run.path, tta) for run in runs]
     for run, bundle in zip(runs, bundles, strict=True):
         _check_tags(runs[0], bundles[0].decision.tags, run, bundle.decision.tags)

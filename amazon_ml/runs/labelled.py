@@ -26,7 +26,6 @@ from amazon_ml.runs.predict import Listing, predict_listed
 
 log = logging.getLogger(__name__)
 
-
 #: PyTorch in the precision of the networks.
 TORCH = Requested()
 
@@ -50,7 +49,9 @@ class LabelledTiles:
     listing: Listing
 
 
-def read_labelled(run: Path, bundle: Bundle, folder: LabelledFolder) -> LabelledTiles:
+def read_labelled(
+    run: Path, bundle: Bundle, folder: LabelledFolder, catalogs: dict[str, Catalog] | None = None
+) -> LabelledTiles:
     """Read the labelled tiles of a folder; the log says if a run was trained on some of them.
 
     Parameters
@@ -61,6 +62,8 @@ def read_labelled(run: Path, bundle: Bundle, folder: LabelledFolder) -> Labelled
         Its content.
     folder
         The tiles.
+    catalogs
+        What was read of this folder before, for other runs; what is read now is added.
 
     Raises
     ------
@@ -68,22 +71,24 @@ def read_labelled(run: Path, bundle: Bundle, folder: LabelledFolder) -> Labelled
         For tiles or tables that are missing or damaged.
     """
     how = _table_options(folder.table, bundle.table, bundle.decision.tags)
-    catalogs: dict[str, Catalog] = {}
+    read = {} if catalogs is None else catalogs
 
     def tiles_for(reader: TileReader) -> Catalog:
         options = reading_of(reader)
-        if repr(options) not in catalogs:
+        key = repr((how, options))
+        if key not in read:
             catalog = _read(folder.root, how, options, is_inherited=not folder.table.min_share)
             chosen = folder.split or ("test" if len(catalog.tested) else None)
-            catalogs[repr(options)] = catalog.part(chosen) if chosen else catalog.everything()
-        return catalogs[repr(options)]
+            catalog = catalog.part(chosen) if chosen else catalog.everything()
+            check_whole(catalog.labelled, files=catalog.files)
+            read[key] = catalog
+        return read[key]
 
     catalog = tiles_for(bundle.networks.read)
     known = _known(run, bundle.known, catalog)
     if known:
         log.warning("%d of these %d tiles have names of tiles that %s was trained and tuned on", known,
                     len(catalog.labelled), run)  # fmt: skip
-    check_whole(catalog.labelled, files=catalog.files)
     return LabelledTiles(folder.root, catalog, lambda reader: tiles_for(reader).labelled)
 
 
