@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from amazon_ml.errors import InputError
 from amazon_ml.labels import unescaped
 from amazon_ml.settings import PathText, settings
 
@@ -288,12 +289,27 @@ class DataConfig(ReadingConfig):
                              "of networks that were trained on the held-out tiles")  # fmt: skip
         elif self.untagged is not None and not self.untagged_share:
             raise ValueError("`data.untagged` names tiles that are not used, since `data.untagged_share` is 0")
-        elif self.untagged_share and not 0 < (count := round(self.untagged_share * self.batch_size)) < self.batch_size:
-            # As in `TaughtSampler`, but before the teacher has predicted.
-            raise ValueError(f"a batch of {self.batch_size} tiles has {count} untagged ones if `data.untagged_share` "
-                             f"is {self.untagged_share:g}: choose a share or a `data.batch_size` with some tiles of "
-                             "both kinds")  # fmt: skip
+        elif self.untagged_share:
+            count_untagged(self.untagged_share, self.batch_size)  # before the teacher predicts
         return self
+
+
+def count_untagged(share: float, batch_size: int) -> int:
+    """Give the number of untagged tiles in a batch: their share, rounded.
+
+    Raises
+    ------
+    InputError
+        If a batch would have no tagged or no untagged tile.
+    """
+    count = round(share * batch_size)
+    if not 0 < count < batch_size:
+        raise InputError(
+            f"a batch of {batch_size} tiles has {count} untagged ones if `data.untagged_share` is {share:g}",
+            option="data.untagged_share",
+            remedy="choose a share or a `data.batch_size` with some tiles of both kinds",
+        )
+    return count
 
 
 def without_teacher(config: DataConfig) -> DataConfig:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.data.batches.dataset import EpochSampler
-from amazon_ml.errors import InputError
+from amazon_ml.data.config import count_untagged
 
 #: Third number of the seeds of untagged tiles, and of the order within batches.
 _UNTAGGED, _WITHIN = 1, 2
@@ -42,13 +42,8 @@ class TaughtSampler(EpochSampler):
     ) -> None:
         super().__init__(tagged + untagged, seed, rank, world_size)
         self.tagged, self.untagged = tagged, untagged
-        self.untagged_in_batch = round(share * batch_size)
+        self.untagged_in_batch = count_untagged(share, batch_size)
         self.tagged_in_batch = batch_size - self.untagged_in_batch
-        if not 0 < self.untagged_in_batch < batch_size:
-            raise InputError(
-                f"a batch of {batch_size} tiles has {self.untagged_in_batch} untagged ones if their share is {share:g}",
-                option="data.untagged_share", remedy="choose a share with some tiles of both kinds in a batch",
-            )  # fmt: skip
         mine = tagged // world_size
         if mine < self.tagged_in_batch:  # fewer tiles than a batch make one batch, of the same share
             self.tagged_in_batch = max(1, mine)
