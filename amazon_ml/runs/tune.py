@@ -175,9 +175,8 @@ def _cross_fitted(
 
 
 def _best_of(rules: Mapping[str, Rule], beta: float, seed: int) -> Rule:
-    from amazon_ml.decisions.selection import (
-        SimplestRule,
-    )  # here: the import takes a second, which --help should not cost
+    # Imported here: the import takes a second, which --help should not cost.
+    from amazon_ml.decisions.selection import SimplestRule
 
     return SimplestRule(list(rules.items()), beta=beta, random_state=seed)
 
