@@ -17,6 +17,7 @@ from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.expected import joint_sizes, maximise, most_expected
 from amazon_ml.decisions.expected_rules import ExpectedFBeta
 from amazon_ml.decisions.fbeta import fbeta_score
+from amazon_ml.decisions.rules import RULES, make_rules, rule_from_dict, rule_to_dict
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import PLANET, TagSet
@@ -32,6 +33,12 @@ CONSTRAINTS = [
     LabelConstraints(alone=(0,)),
     LabelConstraints(alone=(0, 2)),
     LabelConstraints(exactly_one=(0, 1), alone=(2,)),
+]
+#: Constraints on all of four tags.
+COMPLETE = [
+    LabelConstraints(exactly_one=(0, 1, 2, 3)),
+    LabelConstraints(alone=(0, 1, 2, 3)),
+    LabelConstraints(exactly_one=(0, 1, 3), alone=(2,)),
 ]
 
 
@@ -61,7 +68,8 @@ def every_truth(p: list[float], constraints: LabelConstraints) -> Model:
 
 def expected_score(answer: frozenset[int], model: Model, beta: float) -> float:
     return sum(
-        chance * (1 + beta**2) * len(answer & truth) / (beta**2 * len(truth) + len(answer)) for truth, chance in model
+        chance * ((1 + beta**2) * len(answer & truth) / (beta**2 * len(truth) + len(answer)) if truth or answer else 1)
+        for truth, chance in model
     )
 
 
@@ -73,15 +81,31 @@ tag_probabilities = st.one_of(st.floats(0.01, 0.99), st.sampled_from([0.05, 0.2,
     st.integers(4, 6).flatmap(lambda tags: hnp.arrays(np.float64, (2, tags), elements=tag_probabilities)),
     st.sampled_from(CONSTRAINTS),
     st.sampled_from([0.5, 1.0, 2.0, 4.0]),
+    st.booleans(),
 )
-def test_no_set_of_tags_has_a_greater_expected_score(p: Floats, constraints: LabelConstraints, beta: float) -> None:
-    predicted = maximise(joint_sizes(p, constraints), beta)
+def test_no_set_of_tags_has_a_greater_expected_score(
+    p: Floats, constraints: LabelConstraints, beta: float, at_least_one: bool
+) -> None:
+    predicted = maximise(joint_sizes(p, constraints), beta, at_least_one=at_least_one)
     for row, answer in zip(p.tolist(), predicted, strict=True):
         model = every_truth(row, constraints)
         assert sum(chance for _, chance in model) == pytest.approx(1)
-        best = max(expected_score(frozenset(tags), model, beta) for tags in subsets(list(range(len(row)))) if tags)
+        sets = [frozenset(tags) for tags in subsets(list(range(len(row)))) if tags or not at_least_one]
+        best = max(expected_score(tags, model, beta) for tags in sets)
+        assert answer.any() or not at_least_one
         found = expected_score(frozenset(np.flatnonzero(answer).tolist()), model, beta)
         assert found == pytest.approx(best, abs=1e-12)
+
+
+@settings(max_examples=60)
+@given(hnp.arrays(np.float64, (2, 4), elements=tag_probabilities), st.sampled_from(COMPLETE), st.booleans())
+def test_constraints_may_cover_all_tags(p: Floats, constraints: LabelConstraints, at_least_one: bool) -> None:
+    predicted = maximise(joint_sizes(p, constraints), 2.0, at_least_one=at_least_one)
+    for row, answer in zip(p.tolist(), predicted, strict=True):
+        model = every_truth(row, constraints)
+        sets = [frozenset(tags) for tags in subsets([0, 1, 2, 3]) if tags or not at_least_one]
+        found = expected_score(frozenset(np.flatnonzero(answer).tolist()), model, 2.0)
+        assert found == pytest.approx(max(expected_score(tags, model, 2.0) for tags in sets), abs=1e-12)
 
 
 @settings(max_examples=100)
@@ -149,9 +173,30 @@ def test_on_average_over_its_own_model_it_beats_thresholds() -> None:
     true = rng.random(p.shape) < p
     answers = most_expected(p, 2.0)
     found = fbeta_score(true, answers)
-    assert found == sklearn_fbeta_score(true, answers, beta=2, average="samples", zero_division=0)
+    assert found == sklearn_fbeta_score(true, answers, beta=2, average="samples", zero_division=1)
     for cut in (0.1, DEFAULT_THRESHOLD, 0.3, 0.4):
         assert found > fbeta_score(true, apply_thresholds(p, (cut,) * 6)) + 0.002
+    free = most_expected(p, 2.0, at_least_one=False)  # as many tiles have no tag
+    assert not true.any(axis=1).all() and not free.any(axis=1).all()
+    assert fbeta_score(true, free) > found + 0.002
+    for cut in (0.1, DEFAULT_THRESHOLD, 0.3, 0.4):
+        assert fbeta_score(true, free) > fbeta_score(true, apply_thresholds(p, (cut,) * 6, at_least_one=False)) + 0.002
+
+
+@pytest.mark.parametrize("name", list(RULES))
+def test_rules_leave_tiles_without_tags_untagged(name: str) -> None:
+    rng = np.random.default_rng(0)
+    true = (rng.random((4000, 1)) < 0.1).astype(np.uint8)  # a tag that nine of ten tiles lack
+    p = 1 / (1 + np.exp(-rng.normal(5 * true - 3.5)))
+    rule = make_rules()[name].fit(p[:2000], true[:2000])
+    predicted = rule.predict(p[2000:])
+    assert predicted.mean() < 0.2 and predicted[true[2000:] == 1].mean() > 0.7
+    assert fbeta_score(true[2000:], predicted) > 0.9
+    assert rule_to_dict(rule)["at_least_one"] is False
+    again = rule_from_dict(rule_to_dict(rule)).predict(p[2000:])
+    np.testing.assert_array_equal(again, predicted)
+    assert RULES[name].estimator(at_least_one=True).fit(p, true).predict(p).all()
+    assert fbeta_score(true, true) == 1
 
 
 def test_truth_that_breaks_the_structure_is_taken() -> None:
@@ -159,10 +204,20 @@ def test_truth_that_breaks_the_structure_is_taken() -> None:
     rng = np.random.default_rng(0)
     broken = rng.permuted(true, axis=1)  # any tags together, weather among them
     constraints = LabelConstraints.of(PLANET)
-    assert PLANET.logic_faults(broken)
-    rule = ExpectedFBeta(constraints=constraints).fit(p, broken)
+    faults = PLANET.logic_faults(broken)
+    assert constraints.broken(broken.astype(bool)).sum() == len({row for rows in faults.values() for row in rows}) > 100
+    assert not constraints.broken(true.astype(bool)).any()
+    with pytest.warns(UserWarning, match=r"\d+ of 2000"):
+        rule = ExpectedFBeta(constraints=constraints).fit(p, broken)
     predicted = rule.predict(p)
     assert predicted.shape == p.shape and predicted.any(axis=1).all()
+
+
+def test_some_wrong_labels_give_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    p, true = draw_rows(2000, seed=1)
+    true[:90, :4] = 0  # 4.5 % without weather
+    ExpectedFBeta(constraints=LabelConstraints.of(PLANET)).fit(p, true)
+    assert not recwarn.list
 
 
 def test_structure_that_holds_helps() -> None:

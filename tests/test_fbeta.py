@@ -45,7 +45,7 @@ EMPTY_ROWS = (
 @given(answers(), st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0, 7.5]))
 def test_fbeta_equals_scikit_learn(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
     true, predicted = pair
-    expected = sklearn_fbeta_score(true, predicted, beta=beta, average="samples", zero_division=0)
+    expected = sklearn_fbeta_score(true, predicted, beta=beta, average="samples", zero_division=1)
     assert fbeta_score(true, predicted, beta) == pytest.approx(expected, abs=1e-12)
 
 
@@ -55,7 +55,7 @@ def test_fbeta_equals_scikit_learn(pair: tuple[MultiHot, MultiHot], beta: float)
 def test_each_tile_equals_scikit_learn_on_that_tile(pair: tuple[MultiHot, MultiHot], beta: float) -> None:
     true, predicted = pair
     expected = [
-        sklearn_fbeta_score(true[[i]], predicted[[i]], beta=beta, average="samples", zero_division=0)
+        sklearn_fbeta_score(true[[i]], predicted[[i]], beta=beta, average="samples", zero_division=1)
         for i in range(len(true))
     ]
     np.testing.assert_allclose(fbeta_per_tile(true, predicted, beta), expected, rtol=0, atol=1e-12)

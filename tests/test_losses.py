@@ -118,7 +118,8 @@ def _soft_f2(z: Floats, y: Floats, weight: float, beta: float) -> float:
     p, scores = _sigmoid(z), []
     for truth, given in zip(y, p, strict=True):
         hits, missed, surplus = truth @ given, truth @ (1 - given), (1 - truth) @ given
-        scores.append((1 + beta**2) * hits / ((1 + beta**2) * hits + beta**2 * missed + surplus))
+        size = (1 + beta**2) * hits + beta**2 * missed + surplus
+        scores.append((1 + beta**2) * hits / size if truth.any() else np.prod(1 - given))
     return float(_bce(z, y).mean() + weight * (1 - np.mean(scores)))
 
 
@@ -343,12 +344,14 @@ def test_asymmetric_drops_absent_tags_below_the_clip_and_given_for_certain() -> 
 
 def test_soft_f2_of_certain_answers_is_the_metric() -> None:
     _, targets = _tiles(soft=False, tiles=20)
-    targets[3] = 0  # without tags: 0, as scikit-learn has it
+    targets[3] = 0  # without tags, and none is predicted: right
+    targets[9] = 0  # without tags, and some are predicted: wrong
     decided = targets.roll(1, dims=1)
     decided[5] = 0
+    decided[9, 2] = 1
     logits = 2000 * decided - 1000
     alone = _loss("soft_f2")(logits, targets) - _loss("bce")(logits, targets)
-    expected = fbeta_score(targets.numpy(), decided.numpy(), beta=2, average="samples", zero_division=0)
+    expected = fbeta_score(targets.numpy(), decided.numpy(), beta=2, average="samples", zero_division=1)
     assert 1 - alone.item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -357,7 +360,8 @@ def test_tiles_without_tags_have_finite_gradients_under_soft_f2() -> None:
         logits = torch.full((2, 17), far, requires_grad=True)
         make_loss("soft_f2", {}, TAGS)(logits, torch.zeros(2, 17)).backward()
         assert logits.grad is not None
-        torch.testing.assert_close(logits.grad * 34, logits.detach().sigmoid())
+        p = logits.detach().sigmoid()
+        torch.testing.assert_close(logits.grad * 34, p * (1 + 17 * (1 - p) ** 17))
 
 
 def test_tile_without_weather_teaches_none() -> None:

@@ -83,6 +83,7 @@ def test_probabilities_out_of_range_are_refused(name: str, value: float) -> None
         fresh(name).fit(p, TRUE[:20])
 
 
+@pytest.mark.filterwarnings("ignore:.*break the constraints")
 @pytest.mark.parametrize("name", RULES)
 def test_all_or_none_of_a_tag_and_all_alike_can_be_fitted(name: str) -> None:
     true = TRUE[:60].copy()

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from amazon_ml.decisions import plain
+from amazon_ml.decisions.matrices import Bools
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 
@@ -18,7 +19,8 @@ class LabelConstraints:
     Parameters
     ----------
     exactly_one
-        Columns of which every tile has exactly one; empty if there is no such rule.
+        Columns of which every tile has exactly one; empty if there is no such rule. Tags that exclude each other are
+        no such group if a tile may have none of them.
     alone
         Columns that exclude every other.
 
@@ -67,6 +69,23 @@ class LabelConstraints:
                     f"constraints.{name} is {columns}: expected different columns from 0 to {n_tags - 1}, "
                     f"since there are {n_tags} tags"
                 )
+
+    def broken(self, true: Bools) -> Bools:
+        """Find the tiles that break a rule.
+
+        Parameters
+        ----------
+        true
+            True tags, shape (tiles, tags).
+
+        Returns
+        -------
+        bool array of shape (tiles,).
+        """
+        broken: Bools = true[:, list(self.alone)].any(axis=1) & (true.sum(axis=1) > 1)
+        if self.exactly_one:
+            broken |= true[:, list(self.exactly_one)].sum(axis=1) != 1
+        return broken
 
     def to_dict(self) -> dict[str, object]:
         """Return the columns as plain data."""

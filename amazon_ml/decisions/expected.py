@@ -6,10 +6,11 @@ With y the unknown truth, s = |y|, and a prediction of k tags,
     E[F] = sum of D[i, k] over the tags i of the prediction,
     D[i, k] = sum over s of P(y_i = 1, |y| = s) (1 + beta^2) / (beta^2 s + k)
 
-so for each k the best prediction is the k tags with the largest D[., k], and the best k is found by trying
+so for each k > 0 the best prediction is the k tags with the largest D[., k], and the best k is found by trying
 all of them (the general F-measure maximiser: Dembczynski et al. 2011, *An exact algorithm for F-measure
-maximization*; Waegeman et al. 2014, *On the Bayes-optimality of F-measure maximizers*). A prediction without tags
-always scores 0, so there is at least one tag.
+maximization*; Waegeman et al. 2014, *On the Bayes-optimality of F-measure maximizers*). A prediction without tags, k =
+0, scores 1 if the tile has none, and 0 otherwise: its expected score is P(|y| = 0). Where every tile is known to have
+a tag, it is not tried.
 
 It remains to compute P(y_i = 1, |y| = s). If tags are independent, their number is Poisson-binomial. If the tag list
 declares that tiles have exactly one of some tags, or that a tag excludes all others, these tags form one categorical
@@ -25,7 +26,9 @@ from amazon_ml.decisions.matrices import Floats, MultiHot
 _BLOCK = 256
 
 
-def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT) -> MultiHot:
+def most_expected(
+    p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT, *, at_least_one: bool = True
+) -> MultiHot:
     """Predict for each tile the tags with the largest expected F-beta.
 
     Parameters
@@ -36,21 +39,27 @@ def most_expected(p: Floats, beta: float, constraints: LabelConstraints = INDEPE
         Weight of recall against precision; above 0.
     constraints
         Rules on combinations of tags; all independent by default.
+    at_least_one
+        Predict at least one tag for each tile.
 
     Returns
     -------
-    uint8 array of the shape of `p`; no row is empty.
+    uint8 array of the shape of `p`.
 
     Examples
     --------
-    >>> most_expected(np.array([[0.6, 0.4, 0.01]]), 2.0)
-    array([[1, 1, 0]], dtype=uint8)
+    >>> most_expected(np.array([[0.6, 0.4, 0.01], [0.02, 0.01, 0.01]]), 2.0, at_least_one=False)
+    array([[1, 1, 0],
+           [0, 0, 0]], dtype=uint8)
     """
-    blocks = [maximise(joint_sizes(p[at : at + _BLOCK], constraints), beta) for at in range(0, len(p), _BLOCK)]
+    blocks = [
+        maximise(joint_sizes(p[at : at + _BLOCK], constraints), beta, at_least_one=at_least_one)
+        for at in range(0, len(p), _BLOCK)
+    ]
     return np.concatenate(blocks) if blocks else np.zeros(p.shape, dtype=np.uint8)
 
 
-def maximise(joint: Floats, beta: float) -> MultiHot:
+def maximise(joint: Floats, beta: float, *, at_least_one: bool = True) -> MultiHot:
     """Find the predictions with the largest expected F-beta.
 
     Parameters
@@ -59,6 +68,8 @@ def maximise(joint: Floats, beta: float) -> MultiHot:
         P(y_i = 1, |y| = s), shape (tiles, tags, tags + 1): the last axis is s, from 0.
     beta
         Weight of recall against precision.
+    at_least_one
+        Predict at least one tag for each tile.
 
     Returns
     -------
@@ -73,6 +84,9 @@ def maximise(joint: Floats, beta: float) -> MultiHot:
     ranked = np.argsort(-worth[np.arange(tiles), :, best], axis=1, kind="stable")
     predicted = np.zeros((tiles, tags), dtype=np.uint8)
     np.put_along_axis(predicted, ranked, (np.arange(tags) <= best[:, None]).astype(np.uint8), axis=1)
+    if not at_least_one:
+        some = (joint[..., 1:] / answer_sizes).sum(axis=(1, 2))  # each truth of s tags is counted s times
+        predicted[1 - some > of_size.max(axis=1)] = 0
     return predicted
 
 
@@ -126,7 +140,7 @@ def _sizes_without_each(p: Floats) -> Floats:
     tiles, tags = p.shape
     columns = np.ascontiguousarray(p.T)
     sizes = np.zeros((tags, tags, tiles))  # the last axis is the longest one
-    sizes[0] = 1
+    sizes[:1] = 1  # there may be no tag
     for tag in range(tags):
         others = np.arange(tags) != tag
         _add_tag(sizes[: tag + 2], columns[tag] * others[:, None])

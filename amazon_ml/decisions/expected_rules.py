@@ -1,8 +1,11 @@
 """Decision rules that predict the tags with the largest expected F-beta."""
 
+import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions import plain
@@ -12,6 +15,7 @@ from amazon_ml.decisions.constraints import INDEPENDENT, LabelConstraints
 from amazon_ml.decisions.expected import most_expected
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
 from amazon_ml.decisions.stacking import PENALTY, Stack, stack
+from amazon_ml.decisions.thresholds import all_tagged
 
 #: Functions that fit a calibration, by name.
 CALIBRATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Calibration]] = {
@@ -19,6 +23,9 @@ CALIBRATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Calibration]] =
     "temperature": temperature,
     "isotonic": isotonic,
 }
+
+#: Share of tiles that may break the constraints, such as by wrong labels, before `fit` warns of it.
+_BROKEN = 0.05
 
 #: Classes of fitted maps, by their name in the plain data of a rule.
 _MAPS: dict[str, type[Platt | Temperature | Isotonic | Stack]] = {
@@ -36,10 +43,15 @@ class _Expected(MultiLabelRule):
     ----------
     calibration_
         The fitted map.
+    at_least_one_
+        Whether each tile gets a tag: the parameter ``at_least_one``, or where that is None, true if every tile of the
+        fit had a tag.
     """
 
     constraints: LabelConstraints | None
+    at_least_one: bool | None
     calibration_: Calibration
+    at_least_one_: bool
 
     def to_dict(self) -> dict[str, object]:
         """Return the fitted rule as plain data for JSON."""
@@ -47,6 +59,7 @@ class _Expected(MultiLabelRule):
         return {
             "beta": float(self.beta),
             "columns": self.n_features_in_,
+            "at_least_one": self.at_least_one_,
             "calibration": {"kind": name, **self.calibration_.to_dict()},
             "constraints": (self.constraints or INDEPENDENT).to_dict(),
         }
@@ -58,20 +71,43 @@ class _Expected(MultiLabelRule):
         rule = cls(beta=plain.number(content["beta"]), constraints=None if constraints == INDEPENDENT else constraints)
         calibration = plain.mapping(content["calibration"])
         rule.calibration_ = _MAPS[plain.text(calibration["kind"])].from_dict(calibration)
+        rule.at_least_one_ = plain.flag(content["at_least_one"])
         rule.n_features_in_ = plain.whole(content["columns"])
         return rule
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "calibration_")
 
+    def _fit(self, p: Floats, true: Bools) -> None:
+        self._check_constraints(true)
+        self.at_least_one_ = all_tagged(true) if self.at_least_one is None else bool(self.at_least_one)
+        self.calibration_ = self._calibrate(p, true)
+
+    def _check_constraints(self, true: Bools) -> None:
+        constraints = self.constraints or INDEPENDENT
+        constraints.check(true.shape[1])
+        broken = int(np.count_nonzero(constraints.broken(true)))
+        if broken > _BROKEN * len(true):
+            warnings.warn(
+                f"{broken} of {len(true)} tiles of the fit break the constraints, which makes predictions worse; "
+                "`exactly_one` is for tags of which every tile has one",
+                stacklevel=4,
+            )
+
+    @abstractmethod
+    def _calibrate(self, p: Floats, true: Bools) -> Calibration:
+        """Fit the map from probabilities to calibrated ones."""
+
     def _predict(self, p: Floats) -> MultiHot:
-        return most_expected(self.calibration_.apply(p), self.beta, self.constraints or INDEPENDENT)
+        calibrated, constraints = self.calibration_.apply(p), self.constraints or INDEPENDENT
+        return most_expected(calibrated, self.beta, constraints, at_least_one=self.at_least_one_)
 
 
 class ExpectedFBeta(_Expected):
-    """Calibrates, then predicts the tags with the largest expected F-beta; at least one for each tile.
+    """Calibrates, then predicts the tags with the largest expected F-beta.
 
-    Only the calibration is fitted. See `amazon_ml.decisions.expected` for the formula and its sources.
+    Only the calibration is fitted, and whether each tile gets a tag. See `amazon_ml.decisions.expected` for the formula
+    and its sources.
 
     Parameters
     ----------
@@ -82,6 +118,8 @@ class ExpectedFBeta(_Expected):
     calibration
         ``platt`` (one logistic curve for each tag), ``temperature`` (one slope for all tags) or ``isotonic`` (one
         rising step function for each tag, for thousands of tiles with each tag).
+    at_least_one
+        Whether each tile gets a tag; None to do so if every tile of the fit has one.
 
     Attributes
     ----------
@@ -104,10 +142,12 @@ class ExpectedFBeta(_Expected):
         beta: float = 2.0,
         constraints: LabelConstraints | None = None,
         calibration: Literal["platt", "temperature", "isotonic"] = "platt",
+        at_least_one: bool | None = None,
     ) -> None:
         self.beta = beta
         self.constraints = constraints
         self.calibration = calibration
+        self.at_least_one = at_least_one
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> Self:
@@ -116,12 +156,11 @@ class ExpectedFBeta(_Expected):
         name = plain.text(plain.mapping(content["calibration"])["kind"])
         return rule.set_params(calibration=name)  # type: ignore[no-any-return]
 
-    def _fit(self, p: Floats, true: Bools) -> None:
+    def _calibrate(self, p: Floats, true: Bools) -> Calibration:
         check_same_shape(p, true)
-        (self.constraints or INDEPENDENT).check(true.shape[1])
         if self.calibration not in CALIBRATIONS:
             raise ValueError(f"calibration is {self.calibration!r}; there are {', '.join(CALIBRATIONS)}")
-        self.calibration_ = CALIBRATIONS[self.calibration](p, true)
+        return CALIBRATIONS[self.calibration](p, true)
 
 
 class StackedExpectedFBeta(_Expected):
@@ -137,6 +176,8 @@ class StackedExpectedFBeta(_Expected):
         Rules on combinations of tags; None for independent tags. They need not hold for every tile.
     penalty
         Strength of the penalty towards the mean of the log odds of the networks; above 0.
+    at_least_one
+        Whether each tile gets a tag; None to do so if every tile of the fit has one.
 
     Attributes
     ----------
@@ -156,14 +197,15 @@ class StackedExpectedFBeta(_Expected):
     """
 
     def __init__(
-        self, *, beta: float = 2.0, constraints: LabelConstraints | None = None, penalty: float = PENALTY
-    ) -> None:
+        self, *, beta: float = 2.0, constraints: LabelConstraints | None = None, penalty: float = PENALTY,
+        at_least_one: bool | None = None,
+    ) -> None:  # fmt: skip
         self.beta = beta
         self.constraints = constraints
         self.penalty = penalty
+        self.at_least_one = at_least_one
 
-    def _fit(self, p: Floats, true: Bools) -> None:
-        (self.constraints or INDEPENDENT).check(true.shape[1])
+    def _calibrate(self, p: Floats, true: Bools) -> Calibration:
         if not self.penalty > 0:
             raise ValueError(f"penalty is {self.penalty}; it must be above 0")
-        self.calibration_ = stack(p, true, penalty=self.penalty)
+        return stack(p, true, penalty=self.penalty)

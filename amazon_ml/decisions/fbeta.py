@@ -5,8 +5,11 @@ For one tile with the set of true tags Y and the set of predicted tags D::
     F_beta = (1 + beta^2) |Y and D| / (beta^2 |Y| + |D|)
 
 which is the weighted harmonic mean of precision and recall of the tile (van Rijsbergen 1979, *Information Retrieval*,
-ch. 7). With beta = 2, a missed tag costs more than a false positive. If Y and D are both empty, the quotient is 0/0; it
-counts as 0, as by default in scikit-learn.
+ch. 7). With beta = 2, a missed tag costs more than a false positive.
+
+If Y and D are both empty, the quotient is 0/0. It counts as 1, since the answer is right. With 0, a tile without tags
+would score 0 for every answer: a false positive on it would cost nothing, and rules that are tuned for the score would
+give tags to such tiles.
 """
 
 import math
@@ -29,7 +32,7 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
 
     Returns
     -------
-    float64 array of shape (tiles,), in 0..1.
+    float64 array of shape (tiles,), in 0..1; 1 where a tile has no tag and none is predicted.
 
     Raises
     ------
@@ -46,14 +49,15 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
     hits = (true & on).sum(axis=1)
     size = beta**2 * true.sum(axis=1) + on.sum(axis=1)
     score: Floats = (1 + beta**2) * hits / np.where(size > 0, size, 1.0)
+    score[~(true | on).any(axis=1)] = 1.0
     return score
 
 
 def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> float:
     """Compute the mean F-beta over tiles; for beta = 2 this is the metric of the competition.
 
-    It equals scikit-learn's ``fbeta_score(y_true, y_pred, beta=beta, average="samples", zero_division=0)``. A tile
-    without a true tag and without a predicted one scores 0.
+    It equals scikit-learn's ``fbeta_score(y_true, y_pred, beta=beta, average="samples", zero_division=1)``: a tile
+    without a true tag and without a predicted one scores 1.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def fbeta_score(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0)
     >>> round(fbeta_score([[1, 0, 0], [0, 1, 1]], [[1, 0, 0], [0, 1, 0]]), 4)
     0.7778
     >>> fbeta_score([[0, 0]], [[0, 0]])
-    0.0
+    1.0
     """
     per_tile = fbeta_per_tile(y_true, y_pred, beta)
     if not len(per_tile):

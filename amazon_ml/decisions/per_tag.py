@@ -41,7 +41,7 @@ def score_per_tag(
             "predicted": count,
             "precision": hits / np.maximum(count, 1),
             "recall": hits / np.maximum(support, 1),
-            "fbeta": fbeta_per_tile(true.T, on.T, beta),
+            "fbeta": np.where(support + count > 0, fbeta_per_tile(true.T, on.T, beta), 0.0),
         }
     )
     return table.assign(gain_if_perfect=_gains_if_perfect(true, on, beta)) if gains else table

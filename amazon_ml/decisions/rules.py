@@ -108,10 +108,8 @@ def thresholds_of(rule: Rule) -> "Floats | None":
 
 
 def has_fallback(rule: Rule) -> bool:
-    """Whether a fitted rule gives a tag to every tile; one without thresholds always does."""
-    from amazon_ml.decisions.threshold_rules import ThresholdRule
-
-    return rule.at_least_one_ if isinstance(rule, ThresholdRule) else True
+    """Whether a fitted rule gives a tag to every tile."""
+    return bool(getattr(rule, "at_least_one_", True))
 
 
 def _classes() -> "dict[str, type[MultiLabelRule]]":

@@ -28,8 +28,8 @@ class SimplestRule(MultiLabelRule):
     random_state
         Seed of the parts.
     at_least_one
-        Whether a tile that reaches no threshold of a rule gets its most probable tag; None to do so if every tile of
-        the fit has a tag. A rule with an ``at_least_one`` of its own keeps it.
+        Whether each tile gets a tag by every rule; None to do so if every tile of the fit has a tag. A rule with an
+        ``at_least_one`` of its own keeps it.
 
     Attributes
     ----------

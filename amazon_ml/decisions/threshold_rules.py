@@ -29,8 +29,8 @@ class ThresholdRule(MultiLabelRule):
         float64 of shape (tags,). A threshold of 0 always predicts the tag, one above 1 never does.
     at_least_one_
         Whether a tile that reaches no threshold gets its most probable tag: the parameter ``at_least_one``, or where
-        that is None, true if every tile of the fit had a tag. The F-beta of an empty prediction is 0, so this costs
-        nothing.
+        that is None, true if every tile of the fit had a tag. On a tile with a tag, an empty prediction scores 0, so
+        this costs nothing there.
     """
 
     at_least_one: bool | None = None

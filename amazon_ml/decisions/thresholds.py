@@ -138,8 +138,9 @@ def own_search(p: Floats, true: Bools, beta: float, at_least_one: bool) -> Calla
     lines = [cut_line(column) for column in p.T]
     columns, truth = np.ascontiguousarray(p.T), np.ascontiguousarray(true.T)
     need = beta**2 * truth.sum(axis=0)
-    # Prediction for a tile that reaches no threshold: its most probable tag, or none.
+    # Prediction for a tile that reaches no threshold: its most probable tag, or none, which is right without true tags.
     fallback = true[np.arange(len(p)), p.argmax(axis=1)] & at_least_one
+    right_if_empty = ~true.any(axis=1) & (not at_least_one)
 
     def search(weights: npt.ArrayLike) -> tuple[float, ...]:
         values, weight = [DEFAULT_THRESHOLD] * len(lines), np.asarray(weights, dtype=np.float64)
@@ -149,11 +150,12 @@ def own_search(p: Floats, true: Bools, beta: float, at_least_one: bool) -> Calla
         while still < len(lines):  # so many in a row have not moved
             hits_without, count_without = hits - (on[tag] & truth[tag]), count - on[tag]
             total = need + count_without
-            # With the tag on, the denominator is positive; with it off, it can be 0, and so is the numerator.
+            # Scores are F-beta over 1 + beta^2. With the tag on, the denominator is positive; with it off, it can be 0.
             score_on = (hits_without + truth[tag]) / (total + 1)
             if (empty := count_without == 0).any():
                 hits_off = np.where(empty, fallback, hits_without)
                 score_off = hits_off / np.maximum(np.where(empty, need + int(at_least_one), total), 1)
+                score_off[empty & right_if_empty] = 1 / (1 + beta**2)
             else:
                 score_off = hits_without / total
             best = lines[tag].best((score_on - score_off) * weight, int(np.count_nonzero(on[tag])))
@@ -174,8 +176,10 @@ def common_search(p: Floats, true: Bools, beta: float, at_least_one: bool) -> Ca
     by_rank = np.argsort(-p, axis=1, kind="stable")
     hits = np.take_along_axis(true, by_rank, axis=1).cumsum(axis=1)
     score = (1 + beta**2) * hits / (beta**2 * true.sum(axis=1, keepdims=True) + np.arange(1, p.shape[1] + 1))
-    # If each tile must have a tag, its first is on already, and switching it on changes nothing.
-    before = np.column_stack([score[:, 0] * at_least_one, score[:, :-1]])
+    # If each tile must have a tag, its first is on already, and switching it on changes nothing. Otherwise no tag is
+    # on, which is right for a tile without tags.
+    first = score[:, 0] if at_least_one else (hits[:, -1] == 0).astype(np.float64)
+    before = np.column_stack([first, score[:, :-1]])
     line = cut_line(np.take_along_axis(p, by_rank, axis=1).ravel())
     on = int((p >= DEFAULT_THRESHOLD).sum())
 

@@ -9,8 +9,10 @@ is equal to the metric if every p is 0 or 1, and so is its mean over tiles. The 
     bce + weight (1 - mean of F over tiles)
 
 The derivative of F by one logit is ``p (1 - p) ((1 + beta^2) y - F) / (beta^2 sum(y) + sum(p))``. It vanishes where p
-saturates, also for a wrong prediction: only the cross-entropy corrects a confident mistake. For a tile without tags,
-F = 0 for any p, as in the metric, so only the cross-entropy has an influence.
+saturates, also for a wrong prediction: only the cross-entropy corrects a confident mistake.
+
+For a tile without tags this F would be 0 for any p, where the metric is 1 if no tag is predicted and 0 otherwise. There
+F is the product of all 1 - p: the probability that no tag is drawn, if each is drawn with its p.
 
 F is not largest at the true probabilities, but at 0 and 1. So probabilities become too extreme: calibrate them before
 a rule that depends on their values. A target y in 0..1 counts for that share of a tag; even p = y then has F below 1.
@@ -47,6 +49,8 @@ class SoftF(Loss):
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean over tiles."""
         p = logits.sigmoid()
-        size = self.beta**2 * targets.sum(dim=1) + p.sum(dim=1)
-        score = (1 + self.beta**2) * (targets * p).sum(dim=1) / size.clamp(min=1e-12)  # 0/0 counts as 0
+        tags = targets.sum(dim=1)
+        size = self.beta**2 * tags + p.sum(dim=1)
+        score = (1 + self.beta**2) * (targets * p).sum(dim=1) / size.clamp(min=1e-12)
+        score = torch.where(tags > 0, score, F.logsigmoid(-logits).sum(dim=1).exp())
         return F.binary_cross_entropy_with_logits(logits, targets) + self.weight * (1 - score.mean())
