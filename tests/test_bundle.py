@@ -54,6 +54,12 @@ def one_fold(demo_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 # ---------------------------------------------------------------- what it holds
 
 
+def test_other_users_can_read_all_files_that_they_may_read(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    usual = (tmp_path / "new").stat().st_mode
+    assert {path.name for path in (trained / "bundle").iterdir() if path.stat().st_mode != usual} == set()
+
+
 def test_names_tags_hashes_versions_and_scores(trained: Path) -> None:
     content = said(trained / "bundle")
     assert content["tags"] == TAGS

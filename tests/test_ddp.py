@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -27,7 +28,7 @@ from amazon_ml.cli.main import main
 from amazon_ml.data.batches.dataset import TileDataset, tile_loader
 from amazon_ml.data.batches.sources import TileSource
 from amazon_ml.data.demo.demo import write_demo
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import PLANET
 from amazon_ml.models.averaging import AveragedWeights
 from amazon_ml.models.layers import batch_norms
@@ -223,6 +224,42 @@ def test_process_that_waits_for_ever_ends_with_another_that_failed() -> None:
     done = forked.run(["-c", WAITING], environment=_environment())  # the other is a new interpreter
     assert done.returncode == 2
     assert "there is no verb 'no-verb'" in done.stderr and "another process of this job is gone" in done.stderr
+
+
+#: Starts a process that waits for ever, as for a connection to this one, and is killed.
+KILLED = """
+import os, signal, subprocess, sys
+waits = '''
+import time
+from amazon_ml.runtime import distributed
+distributed._ALONE = 0.1
+distributed.end_without_first()
+print("waits", flush=True)
+time.sleep(1000)
+'''
+first = {"AMAZON_ML_FIRST_PROCESS": str(os.getpid())}
+other = subprocess.Popen([sys.executable, "-c", waits], env={**os.environ, **first}, stdout=subprocess.PIPE)
+other.stdout.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_process_that_waits_for_a_killed_one_ends() -> None:
+    # It returns when the output of both is closed, so when the other is gone, too.
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], env=_environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert "another process of this job is gone" in done.stderr
+
+
+def test_its_process_says_that_the_first_one_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", first.port, 2, is_master=False)
+    del first
+    monkeypatch.setenv("AMAZON_ML_FIRST_PROCESS", "1" if os.getppid() != 1 else "2")
+    with pytest.raises(WorkError):
+        distributed._end(RuntimeError("Connection closed by peer"), store)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import yaml
 from conftest import TINY, leave_out_finish
+from refused import refused
 from scene_files import LEFT, STEP, TOP, UTM, Pixels, ground, write_scene
 
 from amazon_ml.cli.main import main
@@ -166,6 +167,9 @@ def test_wrong_calls_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         cut(scene, one, tmp_path / "full")
     assert error.value.option == "out"
+    (tmp_path / "begun" / "tiles").mkdir(parents=True)
+    with refused(option="out", says="not finished"):
+        cut(scene, one, tmp_path / "begun")
     with pytest.raises(InputError) as error:
         cut_scene([str(scene)], labels=one, out=tmp_path / "out")
     assert error.value.option == "size"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from amazon_ml.errors import InputError
 from amazon_ml.runs.blend import single_runs
@@ -39,7 +39,8 @@ def hash_names(names: Iterable[str]) -> npt.NDArray[np.uint64]:
 def write_known(path: Path, hashes: npt.NDArray[np.uint64]) -> None:
     """Write the hashes, sorted: the order of the tiles is not in the file."""
     with atomic_write(path) as temporary:
-        save_file({_TENSOR: np.unique(hashes)}, temporary)
+        # save_file would make the file unreadable for other users, and has an error of its own for a full disk.
+        temporary.write_bytes(save({_TENSOR: np.unique(hashes)}))
 
 
 def read_known(path: Path) -> npt.NDArray[np.uint64]:

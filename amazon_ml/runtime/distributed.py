@@ -30,6 +30,10 @@ _T = TypeVar("_T")
 _WAIT = timedelta(days=7)
 #: Seconds in which a process may end by itself after another one failed.
 _GRACE = 20
+#: The same after the first process was killed.
+_ALONE = 5
+#: Variable with the number of the process that started this one.
+_FIRST = "AMAZON_ML_FIRST_PROCESS"
 #: Messages of gloo when another process is gone.
 _LOST = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Connection refused", "remote peer")
 _GONE = "another process of this job is gone; the reason may stand above"
@@ -130,7 +134,8 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
     os.environ.update(environment, LOCAL_RANK="0", LOCAL_WORLD_SIZE=str(processes))
     # With -P, since the current folder may hold files with names of modules.
     whole = [sys.executable, "-P", "-m", "amazon_ml.cli", *command]
-    others = [subprocess.Popen(whole, env={**os.environ, "LOCAL_RANK": str(n)}) for n in range(1, processes)]
+    first = {_FIRST: str(os.getpid())}
+    others = [subprocess.Popen(whole, env={**os.environ, **first, "LOCAL_RANK": str(n)}) for n in range(1, processes)]
     threading.Thread(target=_end_with, args=(others, over), daemon=True).start()
     try:
         with waiting.before_end(lambda _: _stop(others, seconds=0)):
@@ -140,6 +145,25 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
         _stop(others, _GRACE)
         os.environ.clear()
         os.environ.update(former)
+
+
+def end_without_first() -> None:
+    """End this process soon after the one that `started` it is gone: to wait for it could take half an hour."""
+    if _FIRST in os.environ:
+        threading.Thread(target=_end_alone, daemon=True).start()
+
+
+def _end_alone() -> None:
+    while not _is_alone():
+        time.sleep(0.5)
+    time.sleep(_ALONE)  # it may end by itself
+    log.error(_GONE)
+    os._exit(1)
+
+
+def _is_alone() -> bool:
+    """Whether the process that `started` this one is gone."""
+    return os.environ.get(_FIRST, str(os.getppid())) != str(os.getppid())
 
 
 def _end_with(others: Sequence[subprocess.Popen[bytes]], over: threading.Event) -> None:
@@ -220,7 +244,8 @@ def _end(error: BaseException, store: TCPStore) -> None:
             status = None if _first_failure(store, _status(error)) else int(store.get("status"))
     except RuntimeError:  # the first process is gone: it logged the reason, or was killed
         agreed = isinstance(error, SystemExit)  # a stop, which all processes agree on, and the first one reports
-        status = 1 if isinstance(error, RuntimeError) else _status(error) if agreed else None
+        lost = isinstance(error, RuntimeError) and not _is_alone()
+        status = 1 if lost else _status(error) if agreed else None
     if status is not None:
         raise SystemExit(status) from None
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST):

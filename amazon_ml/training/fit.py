@@ -219,6 +219,7 @@ def started_processes(config: RunConfig) -> Iterator[None]:
     check_address(environment.main_address)
     with ExitStack() as stack:
         stack.enter_context(waiting.watched())
+        distributed.end_without_first()
         if not environment.creates_processes_externally:
             meet = {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
             stack.enter_context(distributed.started(here, stack.enter_context(command_of(config)), meet))
