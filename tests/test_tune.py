@@ -17,6 +17,7 @@ from refused import holds
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
+from amazon_ml.cli.show.scores import print_scores
 from amazon_ml.decisions.calibration import calibration_error
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import cross_predict
@@ -104,6 +105,15 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
         p, draw_rows(400, seed=6)[1]
     )
     assert read_decision(Run(run)).rule.to_dict() == fitted.to_dict()
+
+
+def test_a_score_of_the_choice_is_shown_as_that(
+    tuned: tuple[Path, Metrics], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_scores(tuned[1])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "best (chose expected_constrained), cross-fitted" in shown
+    assert "expected_constrained, on the rows it was fitted on" in shown  # that is of the rule
 
 
 def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, Metrics]) -> None:

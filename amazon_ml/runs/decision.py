@@ -17,6 +17,9 @@ from amazon_ml.runtime.files import read_json
 #: The least number of held-out tiles that thresholds can be tuned on.
 LEAST_TILES = 10
 
+#: The name of the choice among rules, where it is requested and where it is scored.
+BEST = "best"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -51,6 +54,15 @@ class Tuning(TypedDict):
     requested: str
     cross_fitted: Estimate
     tuned_on: TunedOn
+
+
+def scored_as(rule: str, *, chosen: bool) -> str:
+    """Name what cross-fitted scores are of: a rule, or the choice among rules, which took this one on all tiles.
+
+    Every part of the tiles is predicted by the rule that was chosen on the other parts, so the score of the choice may
+    be another than that of the rule that it takes in the end.
+    """
+    return f"{BEST} (chose {rule})" if chosen else rule
 
 
 def write_decision(run: Run, decision: Decision, tuning: Tuning | None = None) -> None:
