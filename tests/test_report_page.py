@@ -356,6 +356,7 @@ def test_a_blend_has_a_page_without_curves_and_saliency(trained: Path, tmp_path:
     page = Parsed(tmp_path / "both" / "report.html")
     assert "A blend of" in page.text and page.all("img")
     assert not {"curves", "saliency"} & set(page.sections())
+    assert "blend: mean" in page.text and "backbone" not in page.text  # it has no network, and none of its options
 
 
 def test_in_a_browser_images_load_tables_sort_and_nothing_is_complained_of(trained: Path, tmp_path: Path) -> None:
