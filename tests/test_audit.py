@@ -221,6 +221,19 @@ def contents(run: Run) -> list[bytes | None]:
     return [file.read_bytes() if file.exists() else None for file in (run.audit, run.audit_page)]
 
 
+def test_a_list_that_leaves_out_labels_says_of_how_many(audited: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    every = len(contradictions(*read_oof(audited)[2:]))
+    for top, part in ((3, f"the strongest 3 of {every}"), (every, str(every)), (every + 1, str(every))):
+        caplog.clear()
+        audit(audited.path, top=top, tiles=audited.path)
+        rows = pd.read_csv(audited.audit)
+        assert len(rows) == min(top, every) > 2
+        for text in (caplog.text, audited.audit_page.read_text()):
+            assert f" {part} contradicted labels, in {rows['image_name'].nunique()} tiles" in text
+            assert ("the strongest 3 of" in text) == (top < every)
+
+
 @pytest.mark.parametrize("name", ["audit.csv", "audit.html"])
 @pytest.mark.parametrize("show", [0, 5])
 def test_an_edited_list_or_page_stays_unless_it_may_be_replaced(audited: Run, name: str, show: int) -> None:
