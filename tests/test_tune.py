@@ -17,7 +17,6 @@ from refused import holds
 from sklearn.metrics import fbeta_score as sklearn_fbeta_score
 
 from amazon_ml.cli.main import main
-from amazon_ml.cli.show.scores import print_scores
 from amazon_ml.decisions.calibration import calibration_error
 from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.crossfit import cross_predict
@@ -105,15 +104,6 @@ def test_best_is_fitted_on_all_tiles_and_scored_by_the_nested_choice(tuned: tupl
         p, draw_rows(400, seed=6)[1]
     )
     assert read_decision(Run(run)).rule.to_dict() == fitted.to_dict()
-
-
-def test_a_score_of_the_choice_is_shown_as_that(
-    tuned: tuple[Path, Metrics], capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_scores(tuned[1])
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "best (chose expected_constrained), cross-fitted" in shown
-    assert "expected_constrained, on the rows it was fitted on" in shown  # that is of the rule
 
 
 def test_decision_names_what_it_was_fitted_on(tuned: tuple[Path, Metrics]) -> None:
@@ -270,6 +260,7 @@ MAXIMISER: dict[str, Any] = {
         {"parameters": None},
         {"beta": "two"},
         {"beta": 0},
+        {"beta": 1e200},
         {"tags": 3},
         {"parameters": {**THRESHOLDS, "thresholds": [0.2] * 16}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "platt", "slope": [1] * 17, "intercept": [0]}}},

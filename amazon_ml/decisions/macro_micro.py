@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_same_order
 from amazon_ml.decisions.paired import Difference, log_loss_per_tile, verdict_of
+from amazon_ml.decisions.parameters import check_level, check_whole
 from amazon_ml.decisions.per_tag import average_precision
 
 #: What each metric is called in tables.
@@ -167,6 +168,7 @@ def paired_metrics(
     ValueError
         For arrays that are no multi-hot arrays or probabilities, or of different shapes.
     """
+    check_level(level)
     together: dict[tuple[int, str], _Measure] = {}
     for place, (values, given) in enumerate(zip(p, predicted, strict=True)):
         true, ranked, on = _checked(targets, values, given)
@@ -309,6 +311,7 @@ def _mean_of_known(scores: Floats, axis: int) -> Floats:
 
 def _resampled(measures: Mapping[_Key, _Measure], tiles: int, block: int, seed: int) -> dict[_Key, Floats]:
     """Give each measure of resamples of the tiles, shape (resamples,); `block` of them are computed at a time."""
+    check_whole("seed", seed, 0)
     rng, even = np.random.default_rng(seed), np.full(tiles, 1 / tiles)
     values: dict[_Key, list[Floats]] = {name: [] for name in measures}
     for start in range(0, _RESAMPLES, block):

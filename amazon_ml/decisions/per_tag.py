@@ -6,6 +6,7 @@ import pandas as pd
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
 from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_same_order
+from amazon_ml.decisions.parameters import check_beta
 
 
 def score_per_tag(
@@ -30,6 +31,7 @@ def score_per_tag(
     Table with one row for each tag: ``support`` and ``predicted`` (tiles), ``precision``, ``recall``, ``fbeta`` in
     0..1, each 0 if its denominator is 0, and ``gain_if_perfect``.
     """
+    check_beta(beta)
     check_same_order(targets, predicted)
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     hits, support, count = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
@@ -74,9 +76,10 @@ def fbeta_by_threshold(
     Raises
     ------
     ValueError
-        For arrays that are no multi-hot arrays or probabilities, or of different shapes, and for a threshold that is
-        no number.
+        For arrays that are no multi-hot arrays or probabilities, or of different shapes, for a threshold that is no
+        number, and for a beta out of range.
     """
+    check_beta(beta)
     true, values = _checked(targets, p)
     cuts = np.asarray(thresholds, dtype=np.float64)
     if np.isnan(cuts).any():

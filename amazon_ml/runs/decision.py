@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from amazon_ml.decisions.crossfit import Estimate, Rule
+from amazon_ml.decisions.parameters import check_beta
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import first_difference
@@ -128,8 +129,7 @@ def _first_odd(tags: tuple[str, ...], own: tuple[str, ...]) -> str:
 
 def _try_out(decision: Decision) -> None:
     """Predict one tile, so that parameters that do not fit the tags are found before any tile is read."""
-    if not decision.beta > 0:
-        raise ValueError(f"beta is {decision.beta:g}, not above 0")
+    check_beta(decision.beta)
     given = np.full((1, len(decision.tags)), 0.5)
     predicted = decision.rule.predict(given)
     if predicted.shape != given.shape:
