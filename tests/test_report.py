@@ -43,7 +43,7 @@ def test_table_names_the_choice_where_that_is_scored(trained: Path, capsys: pyte
     metrics = json.loads((trained / "metrics.json").read_text())
     name = metrics["rule"]
     print_scores(cast(Metrics, metrics))
-    assert "best" not in capsys.readouterr().out.split("F2 over")[1].replace("best constant", "")
+    assert "(chose" not in capsys.readouterr().out
     metrics["rules"]["best"] = metrics["rules"][name]
     print_scores(cast(Metrics, metrics))
     shown = " ".join(capsys.readouterr().out.split())
