@@ -51,6 +51,20 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         contradictions(np.zeros((3, 2)), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -0.1, 1.1])
+def test_what_is_no_probability_is_refused_by_its_place(odd: float) -> None:
+    p = np.full((4, 2), 0.5)
+    p[3, 1] = odd
+    with pytest.raises(ValueError, match=rf"\(3, 1\).* {odd:g}\b"):
+        contradictions(p, np.eye(4, 2))
+
+
+@pytest.mark.parametrize("odd", [np.nan, 2, 0.5])
+def test_what_is_no_tag_is_refused(odd: float) -> None:
+    with pytest.raises(ValueError, match="0 or 1"):
+        contradictions(np.full((4, 2), 0.5), np.full((4, 2), odd))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_flipped_labels_lead_the_list(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -205,6 +219,19 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def contents(run: Run) -> list[bytes | None]:
     return [file.read_bytes() if file.exists() else None for file in (run.audit, run.audit_page)]
+
+
+def test_a_list_that_leaves_out_labels_says_of_how_many(audited: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    every = len(contradictions(*read_oof(audited)[2:]))
+    for top, part in ((3, f"the strongest 3 of {every}"), (every, str(every)), (every + 1, str(every))):
+        caplog.clear()
+        audit(audited.path, top=top, tiles=audited.path)
+        rows = pd.read_csv(audited.audit)
+        assert len(rows) == min(top, every) > 2
+        for text in (caplog.text, audited.audit_page.read_text()):
+            assert f" {part} contradicted labels, in {rows['image_name'].nunique()} tiles" in text
+            assert ("the strongest 3 of" in text) == (top < every)
 
 
 @pytest.mark.parametrize("name", ["audit.csv", "audit.html"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -232,6 +233,26 @@ def test_options_that_differ_are_told_and_no_others(runs: dict[str, Path], tmp_p
     assert {one["option"]: one["values"] for one in found["options"]} == {
         "model.lr": [0.001, 0.01],
         "model.backbone_args": [{}, {"a": 1}],
+    }
+
+
+def test_a_blend_has_its_own_options_and_those_of_its_tiles(runs: dict[str, Path], tmp_path: Path) -> None:
+    write_config(runs["alike"], {"seed": 3, "model.backbone": "resnet18", "model.lr": 0.01, "data.n_folds": 3})
+    as_written(runs["alike"])
+    blends = [tmp_path / how for how in ("mean", "rank")]
+    for blend in blends:
+        assert main(["blend", str(runs["sharp"]), str(runs["alike"]), "--run", str(blend), "--how", blend.name]) == 0
+    found = compared(tmp_path, *blends)
+    assert found["options"] == [{"option": "blend", "values": ["mean", "rank"]}]
+    found = compared(tmp_path, runs["sharp"], runs["alike"], blends[0])
+    members = [os.path.relpath(runs[name]) for name in ("sharp", "alike")]
+    backbone = Run(runs["sharp"]).read_config().model.backbone
+    assert {one["option"]: one["values"] for one in found["options"]} == {
+        "data.n_folds": [5, 3, None],
+        "model.backbone": [backbone, "resnet18", None],
+        "model.lr": [0.001, 0.01, None],
+        "blend": [None, None, "mean"],
+        "blend.members": [None, None, members],
     }
 
 

@@ -1,5 +1,7 @@
 """Where the score is lost: against scikit-learn, and counted by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, fbeta_score, precision_recall_fscore_support
 from test_fbeta import answers
 
-from amazon_ml.decisions.per_tag import average_precision, confusions, score_per_tag
+from amazon_ml.decisions.per_tag import average_precision, confusions, fbeta_by_threshold, score_per_tag
 
 MultiHot = npt.NDArray[np.uint8]
 
@@ -59,3 +61,27 @@ def test_average_precision_equals_scikit_learn_with_ties_and_without(seed: int, 
             assert value == pytest.approx(average_precision_score(true[:, tag], p[:, tag]), abs=1e-12)
         else:
             assert np.isnan(value)
+
+
+@pytest.mark.parametrize("measure", [average_precision, lambda y, p: fbeta_by_threshold(y, p, [0.5])])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -0.1, 1.1])
+def test_what_is_no_probability_is_refused_by_its_place(
+    measure: Callable[[npt.ArrayLike, npt.ArrayLike], object], odd: float
+) -> None:
+    p = np.full((4, 2), 0.5)
+    p[3, 1] = odd
+    with pytest.raises(ValueError, match=rf"\(3, 1\).* {odd:g}\b"):
+        measure(np.eye(4, 2), p)
+
+
+@pytest.mark.parametrize("measure", [average_precision, lambda y, p: fbeta_by_threshold(y, p, [0.5])])
+def test_probabilities_of_other_tiles_are_refused(
+    measure: Callable[[npt.ArrayLike, npt.ArrayLike], object],
+) -> None:
+    with pytest.raises(ValueError, match=r"\(4, 2\), \(3, 2\)"):
+        measure(np.eye(4, 2), np.full((3, 2), 0.5))
+
+
+def test_a_threshold_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        fbeta_by_threshold(np.eye(4, 2), np.full((4, 2), 0.5), [0.2, np.nan])

@@ -39,6 +39,17 @@ def test_table_says_when_the_tiles_were_trained_on(trained: Path, capsys: pytest
     assert "TRAINED ON" in shown and "GENERATED" not in shown
 
 
+def test_table_names_the_choice_where_that_is_scored(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    name = metrics["rule"]
+    print_scores(cast(Metrics, metrics))
+    assert "(chose" not in capsys.readouterr().out
+    metrics["rules"]["best"] = metrics["rules"][name]
+    print_scores(cast(Metrics, metrics))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"best (chose {name}), cross-fitted" in shown and f" {name}, on the rows it was fitted on" in shown
+
+
 def test_picked_tiles_are_distinct_and_show_every_tag_there_is() -> None:
     rng = np.random.default_rng(0)
     targets = (rng.random((3000, 17)) < np.geomspace(0.5, 0.003, 17)).astype(np.uint8)

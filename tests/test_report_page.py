@@ -207,6 +207,20 @@ def test_the_section_of_thresholds_says_how_the_rule_found_them(
     assert ("shrunk to a common one" in text, "Thresholds are chosen for the mean F2" in text) == (shrunk, chosen)
 
 
+def test_the_score_of_a_choice_among_rules_is_called_that_and_compared_with_fixed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rule="best")
+    metrics, page = json.loads(run.metrics.read_text()), page_of(run)
+    assert metrics["rule"] == "fixed" and list(metrics["rules"]) == ["fixed", "best"]
+    assert "best (chose fixed), cross-fitted" in page.text and "rule best (chose fixed)." in page.text
+    low, high = metrics["fbeta"]["cross_fitted_minus_fixed"]["interval"]
+    assert f"between {low:+.4f} and {high:+.4f}" in page.text
+
+
+def test_the_fixed_rule_is_not_compared_with_itself(tmp_path: Path) -> None:
+    text = page_of(make_run(tmp_path, rule="fixed")).text
+    assert "fixed, cross-fitted" in text and "(chose fixed)" not in text and "the difference (" not in text
+
+
 @pytest.mark.parametrize("name", ["together", "tiles"])
 def test_sections_say_that_their_predictions_are_of_the_rule_that_was_fitted_on_all_tiles(made: Run, name: str) -> None:
     write_report(made, listed_tiles(made))
@@ -342,6 +356,7 @@ def test_a_blend_has_a_page_without_curves_and_saliency(trained: Path, tmp_path:
     page = Parsed(tmp_path / "both" / "report.html")
     assert "A blend of" in page.text and page.all("img")
     assert not {"curves", "saliency"} & set(page.sections())
+    assert "blend: mean" in page.text and "backbone" not in page.text  # it has no network, and none of its options
 
 
 def test_in_a_browser_images_load_tables_sort_and_nothing_is_complained_of(trained: Path, tmp_path: Path) -> None:

@@ -59,6 +59,14 @@ def calls(server: KaggleServer, method: str) -> int:
     return sum(asked.path.endswith(f"/{method}") for asked in server.asked)
 
 
+def test_a_score_of_a_choice_among_rules_is_shown_as_that(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decision = file.with_name("decision.json")
+    write_text(decision, json.dumps({"rule": "fixed", "requested": "best"}))
+    write_text(file, file.read_text(), made_of=[decision])
+    assert send_it(file, "--yes") == 0
+    assert re.search(r"decision +best \(chose fixed\)$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_what_is_sent_is_shown_arrives_and_is_recorded_with_its_scores(
     file: Path, kaggle_server: KaggleServer, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

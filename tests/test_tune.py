@@ -268,6 +268,7 @@ MAXIMISER: dict[str, Any] = {
         {"parameters": None},
         {"beta": "two"},
         {"beta": 0},
+        {"beta": 1e200},
         {"tags": 3},
         {"parameters": {**THRESHOLDS, "thresholds": [0.2] * 16}},
         {"parameters": {**MAXIMISER, "calibration": {"kind": "platt", "slope": [1] * 17, "intercept": [0]}}},

@@ -1,6 +1,5 @@
 """The base class of decision rules: estimators by scikit-learn's conventions that convert probabilities to tags."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Self
@@ -22,6 +21,7 @@ from amazon_ml.decisions.matrices import (
     check_no_gaps,
     check_same_order,
 )
+from amazon_ml.decisions.parameters import check_beta
 
 
 class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -61,9 +61,10 @@ class MultiLabelRule(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         ValueError
             If shapes are wrong, probabilities are not finite or not in 0..1, true tags are not 0 or 1, values are
             masked or missing, parameters are out of range, or both are tables with the same names in another order.
+        TypeError
+            If a parameter is of a wrong type.
         """
-        if not 0 < self.beta < math.inf:
-            raise ValueError(f"beta is {self.beta}; it must be a finite number above 0")
+        check_beta(self.beta)
         check_same_order(p, y)
         check_no_gaps(p, y)
         values, tags = validate_data(self, p, y, dtype=np.float64, multi_output=True)

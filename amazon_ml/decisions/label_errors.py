@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from amazon_ml.decisions.matrices import Floats, check_no_gaps, check_same_order
+from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_same_order
 
 
 def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.DataFrame:
@@ -33,11 +33,15 @@ def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.D
     -------
     Table with one row for each contradicted label: ``tile`` and ``column`` (positions), ``given`` (0 or 1),
     ``probability`` of the tag, and ``contradiction`` in 0..1. A tag that all tiles have, or none, has no rows.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no probabilities or multi-hot arrays, or of different shapes.
     """
     check_same_order(probabilities, targets)
-    check_no_gaps(probabilities, targets)
-    p, on = np.asarray(probabilities, dtype=np.float64), np.asarray(targets, dtype=bool)
-    if p.shape != on.shape or p.ndim != 2:
+    p, on = as_probabilities(probabilities), as_multi_hot(targets)
+    if p.shape != on.shape:
         raise ValueError(f"expected two arrays of one shape (tiles, tags), got {p.shape} and {on.shape}")
     usual_on, usual_off = _mean_where(p, on), _mean_where(1 - p, ~on)
     contradicted = np.where(on, 1 - p >= usual_off, p >= usual_on) & ~np.isnan(usual_on + usual_off)
@@ -55,7 +59,7 @@ def contradictions(probabilities: npt.ArrayLike, targets: npt.ArrayLike) -> pd.D
     return table.sort_values(["contradiction", "tile", "column"], ascending=[False, True, True], ignore_index=True)
 
 
-def _mean_where(values: Floats, where: npt.NDArray[np.bool_]) -> Floats:
+def _mean_where(values: Floats, where: Bools) -> Floats:
     count = where.sum(axis=0)
     mean: Floats = np.where(count > 0, (values * where).sum(axis=0) / np.maximum(count, 1), np.nan)
     return mean

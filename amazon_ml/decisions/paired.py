@@ -16,6 +16,7 @@ import pandas as pd
 
 from amazon_ml.decisions.crossfit import Estimate, bootstrap_interval, standard_error
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_rows, check_no_gaps, check_same_order
+from amazon_ml.decisions.parameters import check_beta, check_level, check_whole
 
 #: A function from one value for each tile and ``level`` to the ends of an interval of the mean.
 Interval = Callable[..., tuple[float, float]]
@@ -59,6 +60,7 @@ def paired(
     ``value``, the mean difference; its ``standard_error`` and ``interval``; ``verdict``: higher or lower if the
     interval does not contain 0, else noise.
     """
+    check_level(level)
     check_same_order(values, against)
     check_no_gaps(values, against)
     difference: Floats = np.asarray(values, dtype=np.float64) - np.asarray(against, dtype=np.float64)
@@ -117,6 +119,10 @@ def paired_per_tag(
     -------
     One row for each tag: ``value``, ``low`` and ``high`` of the difference, and ``verdict`` as in `paired`.
     """
+    check_beta(beta)
+    check_level(level)
+    check_whole("resamples", resamples, 1)
+    check_whole("seed", seed, 0)
     check_same_order(targets, predicted)
     check_same_order(targets, against)
     bits = [as_multi_hot(hot).astype(np.intp) for hot in (targets, predicted, against)]

@@ -1,13 +1,12 @@
 """Scores of each tag, and its effect on the metric."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.decisions.fbeta import fbeta_per_tile, fbeta_score
-from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_no_gaps, check_same_order
+from amazon_ml.decisions.matrices import Bools, Floats, as_multi_hot, as_probabilities, check_same_order
+from amazon_ml.decisions.parameters import check_beta
 
 
 def score_per_tag(
@@ -32,6 +31,7 @@ def score_per_tag(
     Table with one row for each tag: ``support`` and ``predicted`` (tiles), ``precision``, ``recall``, ``fbeta`` in
     0..1, each 0 if its denominator is 0, and ``gain_if_perfect``.
     """
+    check_beta(beta)
     check_same_order(targets, predicted)
     true, on = as_multi_hot(targets), as_multi_hot(predicted)
     hits, support, count = (true & on).sum(axis=0), true.sum(axis=0), on.sum(axis=0)
@@ -63,7 +63,7 @@ def fbeta_by_threshold(
     targets
         Multi-hot array of shape (tiles, tags).
     p
-        Probabilities of the same shape.
+        Probabilities in 0..1, of the same shape.
     thresholds
         Shape (thresholds,); a tag is predicted if its probability reaches the threshold.
     beta
@@ -72,10 +72,18 @@ def fbeta_by_threshold(
     Returns
     -------
     float64 of shape (thresholds, tags); 0 if a tag is neither true nor predicted for any tile.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no multi-hot arrays or probabilities, or of different shapes, for a threshold that is no
+        number, and for a beta out of range.
     """
-    check_same_order(targets, p)
-    check_no_gaps(p)
-    true, values, cuts = as_multi_hot(targets), np.asarray(p, dtype=np.float64), np.asarray(thresholds)
+    check_beta(beta)
+    true, values = _checked(targets, p)
+    cuts = np.asarray(thresholds, dtype=np.float64)
+    if np.isnan(cuts).any():
+        raise ValueError(f"a threshold is {float('nan')}; thresholds must be numbers")
     order = np.argsort(values, axis=0)
     rising, holds = np.take_along_axis(values, order, axis=0), np.take_along_axis(true, order, axis=0)
     support = true.sum(axis=0)
@@ -97,19 +105,30 @@ def average_precision(targets: npt.ArrayLike, p: npt.ArrayLike) -> Floats:
     targets
         Multi-hot array of shape (tiles, tags).
     p
-        Probabilities, or other values with the same order, of the same shape.
+        Probabilities in 0..1, of the same shape.
 
     Returns
     -------
     float64 of shape (tags,), in 0..1; NaN for a tag that no tile has.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no multi-hot arrays or probabilities, or of different shapes.
     """
-    check_same_order(targets, p)
-    check_no_gaps(p)
-    true, values = as_multi_hot(targets), np.asarray(p)
+    true, values = _checked(targets, p)
     return np.array([_average_precision(true[:, tag], values[:, tag]) for tag in range(true.shape[1])])
 
 
-def _average_precision(true: npt.NDArray[np.bool_], p: npt.NDArray[np.floating[Any]]) -> float:
+def _checked(targets: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Bools, Floats]:
+    check_same_order(targets, p)
+    true, values = as_multi_hot(targets), as_probabilities(p)
+    if true.shape != values.shape:
+        raise ValueError(f"targets and probabilities differ in shape: {true.shape}, {values.shape}")
+    return true, values
+
+
+def _average_precision(true: Bools, p: Floats) -> float:
     """Average, over the tiles of the tag, the precision among all tiles that are at least as probable."""
     if not true.any():
         return float("nan")

@@ -18,6 +18,7 @@ from amazon_ml.decisions.fbeta import fbeta_per_tile
 from amazon_ml.decisions.latest import Latest
 from amazon_ml.decisions.logistic import logit, sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, as_rows
+from amazon_ml.decisions.parameters import check_beta, check_flag, check_random_state, check_whole
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, all_tagged, apply_thresholds, common_search, own_search
 
 #: Number of bootstraps. About a third of them do not contain a given tile.
@@ -87,10 +88,19 @@ def bootstrap(
     -------
     The thresholds of each bootstrap, and the tiles that it does not contain: arrays that cannot be written to. With an
     int as the seed, the latest results are kept for calls with the same content.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no probabilities or multi-hot arrays, and for parameters out of range.
+    TypeError
+        For parameters of a wrong type.
     """
     p, true = as_rows(probabilities, targets)
-    if not n_bootstraps >= 1:
-        raise ValueError(f"n_bootstraps is {n_bootstraps}; it must be 1 or more")
+    check_beta(beta)
+    check_whole("n_bootstraps", n_bootstraps, 1)
+    check_random_state(random_state)
+    check_flag("at_least_one", at_least_one)
     fallback = all_tagged(true) if at_least_one is None else bool(at_least_one)
     if not isinstance(random_state, int):  # a generator gives other rows at each call
         return _search(p, true, beta, fallback, n_bootstraps, _generator(random_state))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from amazon_ml.decisions import plain
 from amazon_ml.decisions.logistic import fit_logistic, logit, sigmoid
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, as_probabilities, check_same_order
+from amazon_ml.decisions.parameters import check_positive
 
 #: A normal prior with standard deviation 0.1 for the difference of each weight from the average of the networks.
 PENALTY = 100.0
@@ -70,7 +71,16 @@ def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: floa
     penalty
         Strength of the penalty, more than 0: on the difference of the weights from the average of the networks, and on
         the intercept.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no probabilities or multi-hot arrays, for shapes that do not fit, and for a penalty that is
+        not finite, not above 0, or so small that the weights are not determined.
+    TypeError
+        For a penalty that is no number.
     """
+    check_positive("penalty", penalty)
     check_same_order(probabilities, targets)
     p, true = as_probabilities(probabilities), as_multi_hot(targets)
     tags = true.shape[1]
@@ -79,7 +89,10 @@ def stack(probabilities: npt.ArrayLike, targets: npt.ArrayLike, *, penalty: floa
         raise ValueError(f"expected shapes (tiles, networks x tags) and (tiles, tags), got {p.shape} and {true.shape}")
     features = np.column_stack([logit(p), np.ones(len(p))])
     average = np.column_stack([np.tile(np.eye(tags) / networks, networks), np.zeros(tags)])
-    fits = np.stack(
-        [fit_logistic(features, true[:, tag].astype(np.float64), average[tag], penalty) for tag in range(tags)]
-    )
+    try:
+        fits = np.stack(
+            [fit_logistic(features, true[:, tag].astype(np.float64), average[tag], penalty) for tag in range(tags)]
+        )
+    except np.linalg.LinAlgError:
+        raise ValueError(f"penalty is {penalty}; it is too small for these tiles, take one near {PENALTY:g}") from None
     return Stack(tuple(map(tuple, fits[:, :-1].tolist())), tuple(fits[:, -1].tolist()))

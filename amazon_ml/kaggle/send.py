@@ -17,6 +17,7 @@ from amazon_ml.kaggle.lint import Lint, check_faults, expect, lint
 from amazon_ml.kaggle.outcomes import look_up
 from amazon_ml.kaggle.records import Record, locked_records
 from amazon_ml.kaggle.rows import read_submission
+from amazon_ml.runs.decision import BEST, scored_as
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import changed_sources, has_hash, is_copy, is_edited, read_recorded
 from amazon_ml.runtime.files import sha256_of, write_json
@@ -207,7 +208,8 @@ def _about(run: Path | None, file: Path, sha256: str) -> dict[str, str]:
         return {**about, "decision": "not known: the run has not recorded this file with its present decision"}
     decision = Run(run).decision
     if decision.exists():
-        about["decision"] = str(read_recorded(decision).get("rule"))
+        made = read_recorded(decision)
+        about["decision"] = scored_as(str(made.get("rule")), chosen=made.get("requested") == BEST)
     files = (decision, Run(run).test, Run(run).oof)
     accepted = read_recorded(Run(run).provenance).get("accepted", [])
     edited = [

@@ -34,7 +34,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     run
         Run folder, trained.
     top
-        Number of contradicted labels to list, the strongest first.
+        Largest number of contradicted labels to list, the strongest first.
     show
         Number of tiles on the page; 0 for no page. A former page is then removed, or left if somebody edited it.
     tiles
@@ -57,7 +57,8 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
     _check_unedited(replaced, overwrite=overwrite)
     sources = _hash_sources(folder)
     names, tags, p, true = read_oof(folder)
-    found = contradictions(p, true).head(top)
+    contradicted = contradictions(p, true)
+    found = contradicted.head(top)
     if found.empty:
         log.info("the networks of %s contradict none of %s tiles", run, f"{len(p):,}")
     rows = pd.DataFrame(
@@ -69,6 +70,7 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
             "contradiction": found["contradiction"].round(4),
         }
     )
+    extent = _extent(len(rows), len(contradicted), rows["image_name"].nunique())
     page = None
     if show and len(rows):  # before a former list is replaced: tiles may be missing
         page = _page(folder, rows, show, replace(
@@ -78,10 +80,16 @@ def audit(run: Path, *, top: int = 500, show: int = 100, tiles: Path | None = No
         if _hash_sources(folder) != sources:
             raise WorkError(f"{run} was written to while it was audited; audit it again when that is done")
         _check_unedited(replaced, overwrite=overwrite)
-        _write(folder, rows, page)
-    log.info("wrote %s: %d contradicted labels of %d tiles", folder.audit, len(rows), rows["image_name"].nunique())
+        _write(folder, rows, page, extent)
+    log.info("wrote %s: %s", folder.audit, extent)
     if page is not None:
-        log.info("wrote %s: %d tiles", folder.audit_page, len(page.images))
+        log.info("wrote %s: %s tiles", folder.audit_page, f"{len(page.images):,}")
+
+
+def _extent(listed: int, contradicted: int, tiles: int) -> str:
+    """Say how many labels are listed, of how many, and in how many tiles."""
+    part = f"the strongest {listed:,} of " if listed < contradicted else ""
+    return f"{part}{contradicted:,} contradicted labels, in {tiles:,} tiles"
 
 
 def _sources(run: Run) -> list[Path]:
@@ -112,13 +120,13 @@ class _Contents:
     given: list[list[str]]
 
 
-def _write(run: Run, rows: pd.DataFrame, page: _Contents | None) -> None:
+def _write(run: Run, rows: pd.DataFrame, page: _Contents | None, extent: str) -> None:
     """Write the list with its hash, so that an edited one is noticed, and the page, or no page."""
     sources, file = _sources(run), run.audit_page
     if page is not None:
         with recorded(file, sources) as temporary:
             title = f"Tags that {run.path.name} contradicts"
-            write_audit_page(temporary, page.rows, page.images, page.given, title=title)
+            write_audit_page(temporary, page.rows, page.images, page.given, title=title, extent=extent)
             if is_recorded(file):
                 remove(file)  # first, so that no kill leaves it beside another list
             write_table(run.audit, rows, sources)

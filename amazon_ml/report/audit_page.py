@@ -17,8 +17,9 @@ _EDGE = 160
 
 
 def write_audit_page(
-    path: Path, rows: pd.DataFrame, images: Sequence[Image], given: Sequence[Sequence[str]], *, title: str
-) -> None:
+    path: Path, rows: pd.DataFrame, images: Sequence[Image], given: Sequence[Sequence[str]], *, title: str,
+    extent: str,
+) -> None:  # fmt: skip
     """Write the page.
 
     Parameters
@@ -34,13 +35,15 @@ def write_audit_page(
         The tags of each tile.
     title
         Heading of the page.
+    extent
+        How many labels are listed in the table, of how many, and in how many tiles.
     """
     tiles = list(rows.groupby("image_name", sort=False))
     cards = [
         _card(str(name), labels, image, tags) for (name, labels), image, tags in zip(tiles, images, given, strict=True)
     ]
     lead = (
-        f"{len(tiles)} tiles, the strongest contradictions first. "
+        f"Listed are {escape(extent)}. {len(tiles):,} of these tiles are shown, the strongest contradictions first. "
         '<span class="doubted">Orange</span>: a tag that the tile has and the network doubts. '
         '<span class="missing">Blue</span>: a tag that the tile lacks and the network predicts. The number is the '
         "probability of networks that were not trained on the tile. Networks make errors, too: look at the tile before "

@@ -3,20 +3,21 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
+from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.readers.reader_file import write_reader
 from amazon_ml.decisions.blending import WAYS, Blender, cross_blend
 from amazon_ml.decisions.matrices import Floats
 from amazon_ml.errors import InputError, WorkError
 from amazon_ml.labels import TagSet
 from amazon_ml.runs.config import RunConfig
-from amazon_ml.runs.config_file import config_text
+from amazon_ml.runs.config_file import config_text, flatten
 from amazon_ml.runs.decision import LEAST_TILES, requested_before
 from amazon_ml.runs.folder import (
     Run,
@@ -38,6 +39,12 @@ log = logging.getLogger(__name__)
 
 #: All members must have this share of out-of-fold tiles in common, relative to the member with the fewest.
 LEAST_SHARED = 0.5
+
+#: Options of a blend in its config.yaml: what its tiles are, which its members share, and what it is computed with. The
+#: other entries there are defaults of a training, since every command reads that file as the configuration of a run.
+_SHARED = ("data.root", *(f"data.{one.name}" for one in fields(ReadingConfig)), "seed", "beta")
+#: Options that blends have and other runs lack.
+BLEND_OPTIONS = ("blend", "blend.members")
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,19 @@ def read_blend(run: Run) -> Blend:
         raise InputError(
             f"the file does not describe a blend: {error!r}", file=run.blend, remedy="blend the runs again"
         ) from None
+
+
+def options_of(run: Run) -> dict[str, object]:
+    """Give the options of a run by their dotted names, or those that a blend has, with `BLEND_OPTIONS`."""
+    options = flatten(run.read_config())
+    if not run.blend.exists():
+        return options
+    content: BlendRecord = read_recorded(run.blend)
+    members = [os.path.relpath(run.path.resolve() / one["path"]) for one in content["members"]]
+    return {
+        **{name: options[name] for name in _SHARED},
+        **dict(zip(BLEND_OPTIONS, (content["how"], members), strict=True)),
+    }
 
 
 def single_runs(run: Run) -> list[Run]:

@@ -28,13 +28,11 @@ from amazon_ml.decisions.rules import make_rules
 from amazon_ml.errors import InputError
 from amazon_ml.labels import declared
 from amazon_ml.models.config import Tta
-from amazon_ml.runs.blend import single_runs
+from amazon_ml.runs.blend import BLEND_OPTIONS, options_of, single_runs
 from amazon_ml.runs.common_tiles import common_truth, held_out, of_folder, shared_names
-from amazon_ml.runs.config import RunConfig
-from amazon_ml.runs.config_file import IDLE, flatten
+from amazon_ml.runs.config_file import is_idle
 from amazon_ml.runs.curves import read_curves
 from amazon_ml.runs.folder import Run
-from amazon_ml.runs.hashes import read_recorded
 from amazon_ml.runs.labelled_folder import LabelledFolder
 
 
@@ -110,7 +108,7 @@ class ComparedTag(TypedDict):
 
 
 class DifferingOption(TypedDict):
-    """An option by its dotted name, and its ``values``, one for each run; None where a run lacks it."""
+    """An option by its dotted name, and its ``values``, one for each run; None where it lacks it, as blends do."""
 
     option: str
     values: list[object]
@@ -182,8 +180,8 @@ def compare_runs(
     rows = held_out(runs) if folder is None else of_folder(runs, folder, tta)
     tags, names = runs[0].tags(), shared_names(runs, rows, folder)
     true = common_truth(runs, rows, names)
-    configs = [run.read_config() for run in runs]
-    beta, seed = configs[0].beta, configs[0].seed
+    config = runs[0].read_config()
+    beta, seed = config.beta, config.seed
     rules = make_rules(beta=beta, constraints=LabelConstraints.of(declared(tags)))
     level = shared_level(len(runs) - 1)
     scores, predicted = [], []
@@ -233,7 +231,7 @@ def compare_runs(
         "tags": _per_tag(tags, true, predicted, beta, level),
         "tags_without_positive": [tags[column] for column in without],
         "tags_with_few_positives": [tags[column] for column in few],
-        "options": _differing(runs, configs),
+        "options": _differing(runs),
     }
 
 
@@ -304,12 +302,12 @@ def _speeds(runs: Sequence[Run], tta: Tta | None) -> list[float]:
     return measure_speeds(runs, tta)
 
 
-def _differing(runs: Sequence[Run], configs: Sequence[RunConfig]) -> list[DifferingOption]:
-    """List the options that differ and may change results; an option that a run lacks counts as None."""
-    blends = [{"blend": read_recorded(run.blend)["how"]} if run.blend.exists() else {} for run in runs]
-    flat = [{**blend, **flatten(config)} for blend, config in zip(blends, configs, strict=True)]
-    keys = dict.fromkeys(key for one in flat for key in one if key not in IDLE and key != "loggers")
-    values = {key: [one.get(key) for one in flat] for key in keys}
-    return [
-        {"option": key, "values": found} for key, found in values.items() if any(value != found[0] for value in found)
-    ]
+def _differing(runs: Sequence[Run]) -> list[DifferingOption]:
+    """List the options that may change results and differ: between runs that have them, or in what only blends have."""
+    options, found = [options_of(run) for run in runs], list[DifferingOption]()
+    for name in dict.fromkeys(name for one in options for name in one if not is_idle(name)):
+        values = [one.get(name) for one in options]
+        known = [value for value, one in zip(values, options, strict=True) if name in one or name in BLEND_OPTIONS]
+        if any(value != known[0] for value in known):
+            found.append({"option": name, "values": values})
+    return found

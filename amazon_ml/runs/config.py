@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from amazon_ml.data.config import DataConfig
+from amazon_ml.decisions.parameters import MOST_BETA
 from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.trainer import TrainerConfig
@@ -62,7 +63,7 @@ class RunConfig:
     run: PathText | None = None
     folds: _Folds = field(default_factory=lambda: [0])
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    beta: Annotated[float, Field(gt=0, le=MOST_BETA, allow_inf_nan=False)] = 2.0
     loggers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from amazon_ml.decisions.crossfit import Estimate, Rule
+from amazon_ml.decisions.parameters import check_beta
 from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import first_difference
@@ -16,6 +17,9 @@ from amazon_ml.runtime.files import read_json
 
 #: The least number of held-out tiles that thresholds can be tuned on.
 LEAST_TILES = 10
+
+#: The name of the choice among rules, where it is requested and where it is scored.
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,15 @@ class Tuning(TypedDict):
     requested: str
     cross_fitted: Estimate
     tuned_on: TunedOn
+
+
+def scored_as(rule: str, *, chosen: bool) -> str:
+    """Name what cross-fitted scores are of: a rule, or the choice among rules, which took this one on all tiles.
+
+    Every part of the tiles is predicted by the rule that was chosen on the other parts, so the score of the choice may
+    be another than that of the rule that it takes in the end.
+    """
+    return f"{BEST} (chose {rule})" if chosen else rule
 
 
 def write_decision(run: Run, decision: Decision, tuning: Tuning | None = None) -> None:
@@ -116,8 +129,7 @@ def _first_odd(tags: tuple[str, ...], own: tuple[str, ...]) -> str:
 
 def _try_out(decision: Decision) -> None:
     """Predict one tile, so that parameters that do not fit the tags are found before any tile is read."""
-    if not decision.beta > 0:
-        raise ValueError(f"beta is {decision.beta:g}, not above 0")
+    check_beta(decision.beta)
     given = np.full((1, len(decision.tags)), 0.5)
     predicted = decision.rule.predict(given)
     if predicted.shape != given.shape:

@@ -19,6 +19,7 @@ from amazon_ml.decisions.shrink import Bootstraps
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.models.config import Tta
+from amazon_ml.runs.decision import BEST, scored_as
 
 #: Pairs of tags that are listed, those that are confused most often.
 _CONFUSIONS = 10
@@ -121,6 +122,11 @@ class Metrics(Breakdown):
     split: NotRequired[Split]
     engine: NotRequired[str]
     tta: NotRequired[Tta]
+
+
+def scored_rule(metrics: Metrics) -> str:
+    """Name what the cross-fitted scores of a run are of; see `amazon_ml.runs.decision.scored_as`."""
+    return scored_as(metrics["rule"], chosen=BEST in metrics.get("rules", {}))
 
 
 def score_others(

@@ -10,7 +10,7 @@ from amazon_ml.cli.show.console import console
 from amazon_ml.decisions.crossfit import Estimate
 from amazon_ml.decisions.macro_micro import FEW_POSITIVES, TITLES
 from amazon_ml.decisions.rules import RULES
-from amazon_ml.runs.scores import Breakdown, Confusion, LogicFaults, Metrics, RuleScore, TagRecord
+from amazon_ml.runs.scores import Breakdown, Confusion, LogicFaults, Metrics, RuleScore, TagRecord, scored_rule
 
 #: Pairs of tags that are shown, of those that are confused.
 _SHOWN = 3
@@ -30,9 +30,7 @@ def print_scores(metrics: Metrics) -> None:
     if "test" in metrics:
         test = metrics["test"]
         page.print(_other_table(test))
-        page.print(
-            _fbeta_table(test["fbeta"], metrics["rule"], beta, test["tiles"], "Published test split, scored once")
-        )
+        page.print(_fbeta_table(test["fbeta"], metrics, beta, test["tiles"], "Published test split, scored once"))
 
 
 def _other_table(metrics: Breakdown) -> Table:
@@ -59,15 +57,16 @@ def _score_table(metrics: Metrics, beta: str) -> Table:
     trained_on = "but the network was trained on these tiles" if metrics.get("held_out") is False else "honest"
     if metrics.get("soft_labels"):
         trained_on = "may be too high: soft labels may depend on these tiles"
-    return _fbeta_table(metrics["fbeta"], metrics["rule"], beta, metrics["tiles"], _title(metrics), trained_on)
+    return _fbeta_table(metrics["fbeta"], metrics, beta, metrics["tiles"], _title(metrics), trained_on)
 
 
 def _fbeta_table(
-    scores: Mapping[str, Estimate], rule: str, beta: str, tiles: int, title: str, trained_on: str = ""
+    scores: Mapping[str, Estimate], metrics: Metrics, beta: str, tiles: int, title: str, trained_on: str = ""
 ) -> Table:
+    rule = metrics["rule"]
     names = {
         "fitted": f"{rule}, on the rows it was fitted on (flattering)",
-        "cross_fitted": f"{rule}, cross-fitted ({trained_on})",
+        "cross_fitted": f"{scored_rule(metrics)}, cross-fitted ({trained_on})",
         "cross_fitted_minus_fixed": "difference of cross-fitted to fixed, paired",
         "constant": "best constant answer, fitted",
         "predicted": f"with the run's decision, {rule}",

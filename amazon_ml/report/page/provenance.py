@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from html import escape
 
+import yaml
+
 from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import paragraph, table, words
 from amazon_ml.report.page.results import Results
+from amazon_ml.runs.blend import options_of
 from amazon_ml.runs.hashes import read_recorded
 
 
@@ -19,12 +22,14 @@ def provenance_section(results: Results) -> Section:
     hidden = ("starts", "data.tags", "folds.sizes")
     plain = [(key, value) for key, value in _flat(provenance) if not key.startswith(hidden)]
     rows = [[words(key), words("" if value is None else str(value))] for key, value in plain]
-    options = escape(results.run.config.read_text(encoding="utf-8"))
+    text, source = results.run.config.read_text(encoding="utf-8"), "config.yaml: all options"
+    if results.run.blend.exists():
+        text, source = yaml.safe_dump(options_of(results.run), sort_keys=False, allow_unicode=True), "All options"
     body = [
         paragraph("The run was started by:"),
         f"<ol>{starts}</ol>",
         table(("key", "value"), rows),
-        f"<details><summary>config.yaml: all options</summary><pre>{options}</pre></details>",
+        f"<details><summary>{source}</summary><pre>{escape(text)}</pre></details>",
     ]
     if results.run.blend.exists():
         members = [str(one["path"]) for one in read_recorded(results.run.blend)["members"]]

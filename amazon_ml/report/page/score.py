@@ -9,7 +9,7 @@ from amazon_ml.report.page.document import Section
 from amazon_ml.report.page.html import Cell, number, paragraph, table, words
 from amazon_ml.report.page.results import Results
 from amazon_ml.report.page.svg import strip
-from amazon_ml.runs.scores import Breakdown
+from amazon_ml.runs.scores import Breakdown, scored_rule
 
 #: Says why the score of a run that was trained on soft labels is not honest.
 SOFT_LABELS = (
@@ -50,7 +50,7 @@ def _against_fixed(results: Results) -> str:
     paired = results.metrics["fbeta"]["cross_fitted_minus_fixed"]
     low, high = paired["interval"]
     difference = f"{paired['value']:+.4f}, between {low:+.4f} and {high:+.4f}"
-    if results.metrics["rule"] == "fixed":
+    if scored_rule(results.metrics) == "fixed":
         return f"The threshold is {DEFAULT_THRESHOLD} for every tag."
     if low <= 0 <= high:
         return (
@@ -63,7 +63,7 @@ def _against_fixed(results: Results) -> str:
 def _scores(results: Results) -> str:
     rows = []
     for key, name in (
-        ("cross_fitted", f"{results.metrics['rule']}, cross-fitted"),
+        ("cross_fitted", f"{scored_rule(results.metrics)}, cross-fitted"),
         (f"fixed_{DEFAULT_THRESHOLD}", f"fixed threshold {DEFAULT_THRESHOLD}"),
         ("constant", "best constant prediction, without a network"),
         ("fitted", f"{results.metrics['rule']}, on the rows it was fitted on (too high)"),

@@ -26,6 +26,7 @@ from amazon_ml.report.page.together import together_section
 from amazon_ml.runs.access import check_writable
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.hashes import ChangedError
+from amazon_ml.runs.scores import scored_rule
 from amazon_ml.runs.tiles import listed_tiles, read_bands
 from amazon_ml.runtime.files import write_text
 
@@ -93,7 +94,7 @@ def _lead(results: Results) -> str:
     lines = [
         paragraph(
             f"{escape(str(network))} on {len(results.p):,} tiles of <code>{root}</code>, {len(results.tags)} tags, "
-            f"predicted by the rule {escape(results.metrics['rule'])}."
+            f"predicted by the rule {escape(scored_rule(results.metrics))}."
         )
     ]
     if results.metrics["generated"]:
