@@ -13,8 +13,18 @@ from sklearn.base import clone
 from sklearn.metrics import recall_score
 from test_estimators import RULES, P
 
-from amazon_ml.decisions import BaggedThresholds, ShrunkThresholds, StackedExpectedFBeta
+from amazon_ml.decisions import (
+    BaggedThresholds,
+    ExpectedFBeta,
+    FixedThreshold,
+    GlobalThreshold,
+    ShrunkThresholds,
+    StackedExpectedFBeta,
+    cross_predict,
+    fbeta_score,
+)
 from amazon_ml.decisions.base import MultiLabelRule
+from amazon_ml.decisions.crossfit import bootstrap_interval
 from amazon_ml.decisions.macro_micro import paired_metrics, paper_metrics
 from amazon_ml.decisions.paired import paired, paired_per_tag
 from amazon_ml.decisions.parameters import MOST_BETA
@@ -124,3 +134,44 @@ def test_a_run_takes_no_beta_that_its_rules_refuse(beta: float) -> None:
     assert RunConfig.load([], {"data.root": "", "beta": MOST_BETA}).beta == MOST_BETA
     with refused(option="beta"):
         RunConfig.load([], {"data.root": "", "beta": beta})
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        (FixedThreshold("0.2"), "threshold"),  # type: ignore[arg-type]
+        (FixedThreshold(None), "threshold"),  # type: ignore[arg-type]
+        (GlobalThreshold(at_least_one="no"), "at_least_one"),  # type: ignore[arg-type]
+        (ShrunkThresholds(at_least_one=1), "at_least_one"),  # type: ignore[arg-type]
+        (ExpectedFBeta(at_least_one="no"), "at_least_one"),  # type: ignore[arg-type]
+        (ExpectedFBeta(constraints=[0, 1]), "constraints"),  # type: ignore[arg-type]
+        (StackedExpectedFBeta(constraints=(0, 1)), "constraints"),  # type: ignore[arg-type]
+        (StackedExpectedFBeta(penalty="1"), "penalty"),  # type: ignore[arg-type]
+    ],
+)
+def test_types_of_parameters_of_rules_are_named(rule: MultiLabelRule, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is {re.escape(repr(rule.get_params()[name]))};"):
+        rule.fit(P, TRUE)
+
+
+def test_a_list_is_no_calibration() -> None:
+    with pytest.raises(ValueError, match="platt"):
+        ExpectedFBeta(calibration=["platt"]).fit(P, TRUE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beta", ["2", None, 1e200, 0, -1, math.inf, math.nan])
+def test_a_beta_that_the_score_cannot_use_is_named(beta: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^beta is {re.escape(repr(beta))};"):
+        fbeta_score(ONES, ONES, beta)
+
+
+@pytest.mark.parametrize("level", ["0.95", 0, 1, 95])
+def test_a_level_that_no_interval_has_is_named(level: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^level is {re.escape(str(level))}|^level is '0.95'"):
+        bootstrap_interval([0.0, 1.0], level=level)
+
+
+@pytest.mark.parametrize("parts", ["5", 2.5, None])
+def test_parts_are_a_whole_number(parts: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^parts is {re.escape(repr(parts))};"):
+        cross_predict(GlobalThreshold(), P, TRUE, parts=parts)

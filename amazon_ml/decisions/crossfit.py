@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Floats, MultiHot, check_no_gaps, check_same_order
+from amazon_ml.decisions.parameters import check_level, check_whole
 from amazon_ml.decisions.thresholds import all_tagged
 
 
@@ -107,7 +108,8 @@ def with_fallback(rule: Rule, at_least_one: bool) -> Rule:
 
 def random_parts(tiles: int, parts: int = PARTS, seed: int = 0) -> npt.NDArray[np.intp]:
     """Draw the part of each tile, for parts of nearly equal size: at least 2 parts, at most one for each tile."""
-    if not 2 <= parts <= tiles:
+    check_whole("parts", parts, 2)
+    if parts > tiles:
         raise ValueError(f"cannot cross-fit {tiles} tiles in {parts} parts")
     return np.random.default_rng(seed).permutation(tiles) % parts
 
@@ -178,6 +180,7 @@ def bootstrap_interval(
     -------
     Lower and upper end.
     """
+    check_level(level)
     # The counts of the values define a resample; an F-beta has only some dozens of distinct values.
     values, counts = np.unique(np.asarray(per_tile, dtype=np.float64), return_counts=True)
     tiles = counts.sum()

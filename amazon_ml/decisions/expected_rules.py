@@ -14,6 +14,7 @@ from amazon_ml.decisions.calibration import Calibration, Isotonic, Platt, Temper
 from amazon_ml.decisions.constraints import INDEPENDENT, LabelConstraints
 from amazon_ml.decisions.expected import most_expected
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
+from amazon_ml.decisions.parameters import check_flag
 from amazon_ml.decisions.stacking import PENALTY, Stack, stack
 from amazon_ml.decisions.thresholds import all_tagged
 
@@ -80,10 +81,13 @@ class _Expected(MultiLabelRule):
 
     def _fit(self, p: Floats, true: Bools) -> None:
         self._check_constraints(true)
+        check_flag("at_least_one", self.at_least_one)
         self.at_least_one_ = all_tagged(true) if self.at_least_one is None else bool(self.at_least_one)
         self.calibration_ = self._calibrate(p, true)
 
     def _check_constraints(self, true: Bools) -> None:
+        if not isinstance(self.constraints, LabelConstraints | None):
+            raise TypeError(f"constraints is {self.constraints!r}; it must be LabelConstraints or None")
         constraints = self.constraints or INDEPENDENT
         constraints.check(true.shape[1])
         broken = int(np.count_nonzero(constraints.broken(true)))
@@ -158,7 +162,7 @@ class ExpectedFBeta(_Expected):
 
     def _calibrate(self, p: Floats, true: Bools) -> Calibration:
         check_same_shape(p, true)
-        if self.calibration not in CALIBRATIONS:
+        if self.calibration not in list(CALIBRATIONS):
             raise ValueError(f"calibration is {self.calibration!r}; there are {', '.join(CALIBRATIONS)}")
         return CALIBRATIONS[self.calibration](p, true)
 
@@ -206,6 +210,4 @@ class StackedExpectedFBeta(_Expected):
         self.at_least_one = at_least_one
 
     def _calibrate(self, p: Floats, true: Bools) -> Calibration:
-        if not self.penalty > 0:
-            raise ValueError(f"penalty is {self.penalty}; it must be above 0")
         return stack(p, true, penalty=self.penalty)

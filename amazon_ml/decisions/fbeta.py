@@ -12,12 +12,11 @@ would score 0 for every answer: a false positive on it would cost nothing, and r
 give tags to such tiles.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from amazon_ml.decisions.matrices import Floats, as_multi_hot, check_same_order
+from amazon_ml.decisions.parameters import check_beta
 
 
 def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2.0) -> Floats:
@@ -40,8 +39,7 @@ def fbeta_per_tile(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, beta: float = 2
         If the shapes differ, values are masked or not 0 or 1, beta is not above 0, or both are tables with the same
         rows or columns in another order.
     """
-    if not 0 < beta < math.inf:
-        raise ValueError(f"beta is {beta}; it must be a finite number above 0")
+    check_beta(beta)
     check_same_order(y_true, y_pred)
     true, on = as_multi_hot(y_true), as_multi_hot(y_pred)
     if true.shape != on.shape or true.ndim != 2:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from amazon_ml.decisions import plain
 from amazon_ml.decisions.base import MultiLabelRule, check_same_shape
 from amazon_ml.decisions.logistic import sigmoid
 from amazon_ml.decisions.matrices import Bools, Floats, MultiHot
+from amazon_ml.decisions.parameters import check_flag
 from amazon_ml.decisions.shrink import BOOTSTRAPS, Bootstraps, RandomState, bootstrap, shrink
 from amazon_ml.decisions.thresholds import (
     DEFAULT_THRESHOLD,
@@ -63,6 +65,7 @@ class ThresholdRule(MultiLabelRule):
 
     def _fit(self, p: Floats, true: Bools) -> None:
         check_same_shape(p, true)
+        check_flag("at_least_one", self.at_least_one)
         self.at_least_one_ = all_tagged(true) if self.at_least_one is None else bool(self.at_least_one)
         self.thresholds_ = self._find(p, true)  # for this fallback
 
@@ -106,6 +109,8 @@ class FixedThreshold(ThresholdRule):
         return rule
 
     def _find(self, p: Floats, true: Bools) -> Floats:
+        if not isinstance(self.threshold, Real):
+            raise TypeError(f"threshold is {self.threshold!r}; it must be a number")
         if not self.threshold >= 0:
             raise ValueError(f"threshold is {self.threshold}; it must be 0 or more")
         return np.full(p.shape[1], float(self.threshold))

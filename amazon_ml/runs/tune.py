@@ -17,7 +17,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot, declared
 from amazon_ml.runs.access import locked
 from amazon_ml.runs.bundle import check_bundled, withdraw_bundle, write_bundle
-from amazon_ml.runs.decision import LEAST_TILES, Decision, Tuning, requested_before, write_decision
+from amazon_ml.runs.decision import BEST, LEAST_TILES, Decision, Tuning, requested_before, write_decision
 from amazon_ml.runs.folder import Run, read_oof, read_tested
 from amazon_ml.runs.former_audit import clear_audit
 from amazon_ml.runs.hashes import write_json
@@ -26,9 +26,6 @@ from amazon_ml.runtime.files import sha256_of
 from amazon_ml.settings import AnyPath, as_path
 
 log = logging.getLogger(__name__)
-
-#: Requests the simplest rule whose score is within one standard error of the best.
-BEST = "best"
 
 
 def tune(run: AnyPath, *, rule: str | None = None) -> Metrics:
