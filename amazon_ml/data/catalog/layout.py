@@ -26,9 +26,10 @@ from amazon_ml.data.catalog.join import PathNames
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.name_lists import read_csv
 from amazon_ml.data.catalog.names import composed, without_suffix
+from amazon_ml.data.catalog.namesakes import check_pairs
 from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.catalog.table import PLANET_TABLES
-from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
+from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, TRAIN_JPG, TRAIN_TIF, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.data.readers.band_files import BandFiles
@@ -38,8 +39,6 @@ from amazon_ml.errors import InputError, listed
 log = logging.getLogger(__name__)
 
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
-TRAIN_JPG = ("train-jpg",)
-TRAIN_TIF = ("train-tif-v2", "train-tif")
 #: Depth of a layout below the named folder, at most; archives nest their folders.
 _DEPTH = 4
 
@@ -146,12 +145,29 @@ def _folders_of(names: Sequence[str], layout: Layout, files: BandFiles | None) -
     return {folder for name in names if (folder := known.find(name)) is not None}
 
 
-def tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
-    """List the tiles in a folder and its subfolders for a reader; an `InputError` where there are none."""
+def tiles_below(folder: Path, read: TileReader, option: str = "tiles") -> pd.DataFrame:
+    """List the tiles in a folder and its subfolders for a reader.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    read
+        The reader.
+    option
+        Name of the parameter or the setting that gave the folder.
+
+    Raises
+    ------
+    InputError
+        If there are no tiles, or two folders have files of one name, of which the reader reads one.
+    """
     template = files_of(read)
     listed = list_tiles_of(template, [folder], renamed={} if template else read_mapping(folder))
     if listed.empty:
         raise no_images([folder]) if template is None else no_tiles(template, [folder])
+    check_pairs(listed, read.bands, read.rgb_source, option=option,
+                remedy=f"name the folder of the tiles alone with `{option}`")  # fmt: skip
     return listed
 
 
