@@ -271,7 +271,20 @@ def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
     if (lone := lone_table(root)) is not None:
         log.info("%s is taken for the table of %s", lone, root)
         return (LabelTable(lone, guessed=True),)
-    remedy = archives_in(root) or other_tables(root)
+    remedy = archives_in(root) or other_tables(root) or _of_classes(root, folders)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"
     raise InputError(problem, file=root, remedy=remedy)
+
+
+def _of_classes(root: Path, folders: list[_Folder]) -> str:
+    """Say how images in a folder for each class get a table; ``""`` where they do not lie so."""
+    classes = [folder.path for folder in folders if folder.has_images and folder.path != root]
+    if len({path.name for path in classes}) < 2:
+        return ""
+    file = next(image_files(classes[0], below=False))
+    row = f"{file.relative_to(root)},{'_'.join(file.parent.name.split())}"
+    return (
+        "if each folder holds the images of one class, write a table of them, such as labels.csv: the header "
+        f"image_name,tags and a row for each image, such as {row}"
+    )
