@@ -324,7 +324,8 @@ def _join(
             remedy = f"{lacking.remedy}, or leave such tiles out with `data.allow_missing` true"
             problem = f"{lacking.problem}{more}"
             raise InputError(problem, file=lacking.file, option="data.allow_missing", remedy=remedy)
-        other_kind = locate(rows[~there], told.files, places).dropna(subset="path")
+        others = told.files if len(files) < len(told.files) else told.files.iloc[:0]
+        other_kind = locate(rows[~there], others, places).dropna(subset="path")
         lacking_rows = Missing(
             missing, f"{needed} in {where}", other_kind["image_name"].tolist(), told.apart, without_row
         )

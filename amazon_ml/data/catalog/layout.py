@@ -166,8 +166,8 @@ def tiles_below(folder: Path, read: TileReader, option: str = "tiles") -> pd.Dat
     listed = list_tiles_of(template, [folder], renamed={} if template else read_mapping(folder))
     if listed.empty:
         raise no_images([folder]) if template is None else no_tiles(template, [folder])
-    check_pairs(listed, read.bands, read.rgb_source, option=option,
-                remedy=f"name the folder of the tiles alone with `{option}`")  # fmt: skip
+    remedy = f"name the folder of the tiles alone with `{option}`; or, if both are files of one tile, put them into one"
+    check_pairs(listed, read.bands, read.rgb_source, option=option, remedy=remedy)
     return listed
 
 

@@ -185,7 +185,9 @@ def _pairs(
         return Namesakes(files, unclear)
     paths, tifs, names = (files[column].tolist() for column in ("path", "tif", "image_name"))
     short = {composed(names[at]): at for at in doubt}
-    long = PathNames({file: (at, _bare(file)) for at in doubt for file in (paths[at], tifs[at])}, places)
+    by_path = any("/" in name for name in rows["image_name"])
+    both = {file: (at, _bare(file)) for at in doubt for file in (paths[at], tifs[at])} if by_path else {}
+    long = PathNames(both, places)
     meant: dict[int, dict[str, str]] = {}
     for name, ending in zip(rows["image_name"].tolist(), rows["ending"].tolist(), strict=True):
         at, bare = short.get(name), ""
