@@ -20,6 +20,7 @@ from amazon_ml.data.catalog.namesakes import (
     Namesakes,
     also_by_either,
     check_pairs,
+    files_alone,
     source_of,
     tell_apart,
     warn_of_pairs,
@@ -269,7 +270,8 @@ def read_namesakes(
     told = tell_apart(table.rows, files, places, paired=layout.planet or is_given)
     rgb_source = source_of(table.rows, told.files, places, config, planet=layout.planet)
     if is_given and not layout.planet:
-        warn_of_pairs(told.files, parse_bands(config.bands), rgb_source)
+        named = tell_apart(table.rows, files, places, paired=False).files
+        warn_of_pairs(told.files, parse_bands(config.bands), rgb_source, files_alone(named))
     if config.rgb_source is not None:
         told = replace(told, files=also_by_either(told.files))
     return told, rgb_source

@@ -93,7 +93,11 @@ def _of_other_kind(missing: Missing, table: TagTable, config: ReadingConfig) -> 
                           "from the TIFs beside them, set `data.rgb_source` jpg")  # fmt: skip
     if len(other) == count and config.rgb_source is not None:
         return InputError(problem, file=table.path, option="data.rgb_source", remedy="leave `data.rgb_source` out")
-    if isinstance(config.bands, str) and config.rgb_source is None and not need_tif(bands):
+    if not isinstance(config.bands, str):
+        return InputError(problem, file=table.path, option="data.files",
+                          remedy="a list in `data.bands` reads TIFs: name other files with `data.files`, such as "
+                          "{name}.png, or write bands as letters, such as rgb")  # fmt: skip
+    if config.rgb_source is None and not need_tif(bands):
         return InputError(problem, file=table.path, option="data.allow_missing",
                           remedy="save all tiles as one kind of file, such as TIFs as PNG, or leave these tiles out "
                           "with `data.allow_missing` true")  # fmt: skip

@@ -5,7 +5,7 @@ may be a mask or a preview. So the ending or the path in the table decides, or a
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,11 @@ def also_by_either(files: pd.DataFrame) -> pd.DataFrame:
     return files.assign(first=files["path"], second=files["tif"]) if doubtful_pairs(files) else files
 
 
+def files_alone(files: pd.DataFrame) -> frozenset[str]:
+    """List the files that are a tile without another file."""
+    return frozenset(path for path, tif in zip(files["path"], files["tif"], strict=True) if tif in ("", path))
+
+
 def doubtful_pairs(files: pd.DataFrame) -> list[int]:
     """List the positions of tiles of a TIF and another image that lie in no folders of the competition."""
     if not (files["tif"] != "").any():
@@ -110,16 +115,31 @@ def doubtful_pairs(files: pd.DataFrame) -> list[int]:
     return found
 
 
-def warn_of_pairs(files: pd.DataFrame, bands: Sequence[str], rgb_source: str) -> None:
-    """Say which file of a TIF and another image of one name is read, outside of the competition's folders."""
-    if doubt := doubtful_pairs(files):
-        path, tif = files["path"].iloc[doubt[0]], files["tif"].iloc[doubt[0]]
-        both = rgb_source != "tif" and need_tif(bands)
-        what = f"red, green and blue come from files such as {path}, and other bands from {tif}"
+def warn_of_pairs(
+    files: pd.DataFrame, bands: Sequence[str], rgb_source: str, named: Collection[str] = frozenset()
+) -> None:
+    """Say which file of a TIF and another image of one name is read, outside of the competition's folders.
+
+    Parameters
+    ----------
+    files
+        Table as `list_tiles` gives it.
+    bands, rgb_source
+        What is read of a tile.
+    named
+        The files that a table names by their path or their ending: where they are read, nothing is said.
+    """
+    both = rgb_source != "tif" and need_tif(bands)
+    order = ("tif", "path") if rgb_source == "tif" else ("path", "tif")
+    pairs = [tuple(str(files[column].iloc[at]) for column in order) for at in doubtful_pairs(files)]
+    pairs = [pair for pair in pairs if both or pair[0] not in named]
+    if pairs:
+        first, second = pairs[0]
+        what = f"red, green and blue come from files such as {first}, and other bands from {second}"
         if not both:
-            read, unread = (tif, path) if rgb_source == "tif" else (path, tif)
-            what = f"files such as {read} are read, and {unread} is not"
-        log.warning("%d tiles have a TIF and another image of one name: %s", len(doubt), what)
+            though = ", though the table names it" if second in named else ""
+            what = f"files such as {first} are read, and {second} is not{though}"
+        log.warning("%d tiles have a TIF and another image of one name: %s", len(pairs), what)
 
 
 def check_pairs(files: pd.DataFrame, bands: Sequence[str], rgb_source: str, *, option: str, remedy: str) -> None:
