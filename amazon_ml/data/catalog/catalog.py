@@ -22,7 +22,7 @@ from amazon_ml.data.catalog.namesakes import (
     check_pairs,
     files_alone,
     source_of,
-    tell_apart,
+    distinguish,
     warn_of_pairs,
 )
 from amazon_ml.data.catalog.splits import assign_splits
@@ -201,15 +201,15 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     files = list_tiles_of(template, layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
         raise no_images(layout.places) if template is None else no_tiles(template, layout.places)
-    told, rgb_source = read_namesakes(read, files, layout, config, template)
-    _check_clear(read, told)
-    files, _ = choose_files(told.files, bands, rgb_source)
+    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    _check_clear(read, settled)
+    files, _ = choose_files(settled.files, bands, rgb_source)
     needed = files_needed(bands, rgb_source)
     if template is not None:
         needed = f"file of band {template.bands[0]}" if template.each_band else f"file as `data.files` {config.files}"
     try:
         with doubting(layout.tables):
-            joined = _join(read, files, told, layout, config, needed, template)
+            joined = _join(read, files, settled, layout, config, needed, template)
     except InputError as error:
         hint = unread_images(layout.places)
         raise (error.advise(hint) if hint else error) from None
@@ -267,14 +267,14 @@ def read_namesakes(
 ) -> tuple[Namesakes, RgbSource]:
     """Find which files of one name a table means, and the source of red, green and blue."""
     places, is_given = name_places(layout), is_named(config) or config.rgb_source is not None
-    told = tell_apart(table.rows, files, places, paired=layout.planet or is_given)
-    rgb_source = source_of(table.rows, told.files, places, config, planet=layout.planet)
+    settled = distinguish(table.rows, files, places, paired=layout.planet or is_given)
+    rgb_source = source_of(table.rows, settled.files, places, config, planet=layout.planet)
     if is_given and not layout.planet:
-        named = tell_apart(table.rows, files, places, paired=False).files
-        warn_of_pairs(told.files, parse_bands(config.bands), rgb_source, files_alone(named))
+        named = distinguish(table.rows, files, places, paired=False).files
+        warn_of_pairs(settled.files, parse_bands(config.bands), rgb_source, files_alone(named))
     if config.rgb_source is not None:
-        told = replace(told, files=also_by_either(told.files))
-    return told, rgb_source
+        settled = replace(settled, files=also_by_either(settled.files))
+    return settled, rgb_source
 
 
 def check_untagged(untagged: pd.DataFrame, rgb_source: str, layout: Layout, config: ReadingConfig) -> None:
@@ -291,11 +291,11 @@ def check_untagged(untagged: pd.DataFrame, rgb_source: str, layout: Layout, conf
                     "that are no tiles")  # fmt: skip
 
 
-def _check_clear(table: TagTable, told: Namesakes) -> None:
-    if told.unclear:
-        first = table.rows["image_name"].isin(told.unclear)
+def _check_clear(table: TagTable, settled: Namesakes) -> None:
+    if settled.unclear:
+        first = table.rows["image_name"].isin(settled.unclear)
         file, line, name = table.rows.loc[first, ["table", "line", "image_name"]].iloc[0]
-        (sentence, remedy), others = told.unclear[name], len(told.unclear) - 1
+        (sentence, remedy), others = settled.unclear[name], len(settled.unclear) - 1
         more = f" (and {others:,} more such names)" if others else ""
         raise file.error(f"{sentence}{more}", int(line), remedy=remedy)
 
@@ -309,7 +309,7 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
 
 
 def _join(
-    table: TagTable, files: pd.DataFrame, told: Namesakes, layout: Layout, config: ReadingConfig, needed: str,
+    table: TagTable, files: pd.DataFrame, settled: Namesakes, layout: Layout, config: ReadingConfig, needed: str,
     template: BandFiles | None,
 ) -> pd.DataFrame:  # fmt: skip
     rows, where, places = table.rows, " and ".join(map(str, layout.places)), name_places(layout)
@@ -326,10 +326,10 @@ def _join(
             remedy = f"{lacking.remedy}, or leave such tiles out with `data.allow_missing` true"
             problem = f"{lacking.problem}{more}"
             raise InputError(problem, file=lacking.file, option="data.allow_missing", remedy=remedy)
-        others = told.files if len(files) < len(told.files) else told.files.iloc[:0]
+        others = settled.files if len(files) < len(settled.files) else settled.files.iloc[:0]
         other_kind = locate(rows[~there], others, places).dropna(subset="path")
         lacking_rows = Missing(
-            missing, f"{needed} in {where}", other_kind["image_name"].tolist(), told.apart, without_row
+            missing, f"{needed} in {where}", other_kind["image_name"].tolist(), settled.apart, without_row
         )
         check_missing(lacking_rows, table, files["image_name"].tolist(), config)
     twice = shared_files(joined)

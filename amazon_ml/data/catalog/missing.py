@@ -27,7 +27,7 @@ class Missing:
     other_kind
         Those of the names that have a file of another kind: a TIF where JPGs are read, and so on.
     apart
-        Whether a table told a TIF and another image of one name apart.
+        Whether the table names one of a TIF and another image of one name.
     without_row
         Names of files without a row.
     """

@@ -47,7 +47,7 @@ class Namesakes:
     unclear
         For each name that may mean several files: a sentence with the files, and the remedy.
     apart
-        Whether a TIF and another image of one name were told apart.
+        Whether rows name one of a TIF and another image of one name.
     """
 
     files: pd.DataFrame
@@ -55,7 +55,7 @@ class Namesakes:
     apart: bool = False
 
 
-def tell_apart(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path], *, paired: bool) -> Namesakes:
+def distinguish(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path], *, paired: bool) -> Namesakes:
     """Find the files that the rows of a table mean, where several files have one name.
 
     Parameters
@@ -229,12 +229,12 @@ def _pairs(
             names[at] = name
         second |= dict(others)
         paths[at], tifs[at] = file, file if is_tif(file) else ""
-    told = files.assign(image_name=names, path=paths, tif=tifs)
+    settled = files.assign(image_name=names, path=paths, tif=tifs)
     if second:
         tif = [file if is_tif(file) else "" for file in second]
         more = pd.DataFrame({"image_name": list(second.values()), "path": list(second), "tif": tif})
-        told = pd.concat([told, more], ignore_index=True)
-    return Namesakes(told, unclear, apart=bool(meant))
+        settled = pd.concat([settled, more], ignore_index=True)
+    return Namesakes(settled, unclear, apart=bool(meant))
 
 
 def _remedy(path: str, tif: str) -> str:

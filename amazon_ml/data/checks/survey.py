@@ -109,8 +109,8 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     if files.empty and others.empty and not (broken_files or broken_others):
         places = [*layout.places, *tests]
         raise no_images(places) if template is None else no_tiles(template, places)
-    told, rgb_source = read_namesakes(read, files, layout, config, template)
-    files = told.files
+    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    files = settled.files
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
     # `choose_files` returns TIFs only where the bands need them; here they are compared with the JPGs.
@@ -145,7 +145,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
             *map(str, broken_files),
             *map(str, broken_others),
             *_doubtful(others, rgb_source, layout, config),
-            *(f"{sentence}; {remedy}" for sentence, remedy in told.unclear.values()),
+            *(f"{sentence}; {remedy}" for sentence, remedy in settled.unclear.values()),
         ],
     )
 
