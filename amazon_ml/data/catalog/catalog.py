@@ -20,9 +20,9 @@ from amazon_ml.data.catalog.namesakes import (
     Namesakes,
     also_by_either,
     check_pairs,
+    distinguish,
     files_alone,
     source_of,
-    distinguish,
     warn_of_pairs,
 )
 from amazon_ml.data.catalog.splits import assign_splits
