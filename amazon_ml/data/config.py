@@ -147,8 +147,9 @@ class ReadingConfig(TableConfig):
     reflectance
         Value of the files that means a reflectance of 1, such as 10000; ``evi``, ``evi2`` and ``savi`` need it.
     rgb_source
-        Files that red, green and blue are read from, ``jpg`` or ``tif``; by default the JPGs where there are any,
-        since people made the tags from those. Near infrared is always read from TIFs.
+        Files that red, green and blue are read from, ``jpg`` (or PNG and others) or ``tif``. By default the files that
+        the table names; where both are one tile, as in the competition, the JPGs, since people made the tags from
+        those. Near infrared is always read from TIFs.
     tif_order
         Letters of the bands in a TIF, in the order of the file; by default the names in the files, else ``bgrn``
         for four bands and ``rgb`` for three. ``?`` stands for a band that is not used.

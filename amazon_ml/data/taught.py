@@ -139,7 +139,7 @@ def list_untagged(catalog: Catalog, folder: Path | None, read: TileReader, limit
     if folder is None:
         return catalog.unlabelled.iloc[len(catalog.tested) :].reset_index(drop=True)
     check_folder(folder, "name the folder of untagged tiles with `data.untagged`", option="data.untagged")
-    chosen, lacking = choose_files_for(read, tiles_below(folder, read))
+    chosen, lacking = choose_files_for(read, tiles_below(folder, read, "data.untagged"))
     if len(lacking):
         raise InputError(
             f"{len(lacking):,} tiles lack a {files_needed(read.bands, read.rgb_source)}, such as {lacking.iloc[0]}",

@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,23 @@ import pandas as pd
 
 from amazon_ml.data.catalog.by_template import lacks_first_band, list_tiles_of, no_tiles, paths_of
 from amazon_ml.data.catalog.contents import no_images, unread_images
-from amazon_ml.data.catalog.join import Differences, TileNames, locate, shared_files
+from amazon_ml.data.catalog.join import TileNames, locate, shared_files
 from amazon_ml.data.catalog.label_tables import doubting
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
+from amazon_ml.data.catalog.missing import Missing, check_missing
+from amazon_ml.data.catalog.namesakes import (
+    Namesakes,
+    also_by_either,
+    check_pairs,
+    distinguish,
+    files_alone,
+    source_of,
+    warn_of_pairs,
+)
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
 from amazon_ml.data.catalog.tables import read_tables
-from amazon_ml.data.catalog.tiles import (
-    NAME_BY_PATH,
-    ambiguous_names,
-    choose_files,
-    choose_rgb_source,
-    files_needed,
-)
+from amazon_ml.data.catalog.tiles import choose_files, files_needed
 from amazon_ml.data.config import READING, ReadingConfig, RgbSource, Split
 from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
@@ -197,21 +201,22 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     files = list_tiles_of(template, layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
         raise no_images(layout.places) if template is None else no_tiles(template, layout.places)
-    rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
-    _check_ambiguous(read, files)
-    files, _ = choose_files(files, bands, rgb_source)
+    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    _check_clear(read, settled)
+    files, _ = choose_files(settled.files, bands, rgb_source)
     needed = files_needed(bands, rgb_source)
     if template is not None:
         needed = f"file of band {template.bands[0]}" if template.each_band else f"file as `data.files` {config.files}"
     try:
         with doubting(layout.tables):
-            joined = _join(read, files, layout, config.allow_missing, needed, template)
+            joined = _join(read, files, settled, layout, config, needed, template)
     except InputError as error:
         hint = unread_images(layout.places)
         raise (error.advise(hint) if hint else error) from None
     if config.splits is not None:
         joined = assign_splits(joined, config.splits, root, joins)
     untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
+    check_untagged(untagged, rgb_source, layout, config)
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
     if len(lacking):
         log.warning("%d of %d tiles without tags have no %s: %s; they are not used", len(lacking), len(untagged),
@@ -257,13 +262,42 @@ def name_places(layout: Layout) -> tuple[Path, ...]:
     return (*layout.places, *dict.fromkeys(path.parent for path in layout.table_paths))
 
 
-def _check_ambiguous(table: TagTable, files: pd.DataFrame) -> None:
-    ambiguous = ambiguous_names(table.rows["image_name"], files)
-    if ambiguous:
-        first = table.rows["image_name"].isin(ambiguous)
+def read_namesakes(
+    table: TagTable, files: pd.DataFrame, layout: Layout, config: ReadingConfig, template: BandFiles | None
+) -> tuple[Namesakes, RgbSource]:
+    """Find which files of one name a table means, and the source of red, green and blue."""
+    places, is_given = name_places(layout), is_named(config) or config.rgb_source is not None
+    settled = distinguish(table.rows, files, places, paired=layout.planet or is_given)
+    rgb_source = source_of(table.rows, settled.files, places, config, planet=layout.planet)
+    if is_given and not layout.planet:
+        named = distinguish(table.rows, files, places, paired=False).files
+        warn_of_pairs(settled.files, parse_bands(config.bands), rgb_source, files_alone(named))
+    if config.rgb_source is not None:
+        settled = replace(settled, files=also_by_either(settled.files))
+    return settled, rgb_source
+
+
+def check_untagged(untagged: pd.DataFrame, rgb_source: str, layout: Layout, config: ReadingConfig) -> None:
+    """Check that no test folders of other layouts than the competition's have several files of one name.
+
+    Raises
+    ------
+    InputError
+        If they do, and no option says which files are read.
+    """
+    if not layout.planet and not is_named(config) and config.rgb_source is None:
+        check_pairs(untagged, parse_bands(config.bands), rgb_source, option="data.rgb_source",
+                    remedy="say with `data.rgb_source` whether the TIFs or the other files are read, or move those "
+                    "that are no tiles")  # fmt: skip
+
+
+def _check_clear(table: TagTable, settled: Namesakes) -> None:
+    if settled.unclear:
+        first = table.rows["image_name"].isin(settled.unclear)
         file, line, name = table.rows.loc[first, ["table", "line", "image_name"]].iloc[0]
-        more = f" (and {len(ambiguous) - 1:,} more such names)" if len(ambiguous) > 1 else ""
-        raise file.error(f"{ambiguous[name]}{more}", int(line), remedy=NAME_BY_PATH)
+        (sentence, remedy), others = settled.unclear[name], len(settled.unclear) - 1
+        more = f" (and {others:,} more such names)" if others else ""
+        raise file.error(f"{sentence}{more}", int(line), remedy=remedy)
 
 
 def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
@@ -275,51 +309,46 @@ def _encode(table: TagTable, labelled: pd.DataFrame) -> MultiHot:
 
 
 def _join(
-    table: TagTable, files: pd.DataFrame, layout: Layout, allow_missing: bool, needed: str, template: BandFiles | None
-) -> pd.DataFrame:
-    rows, where = table.rows, " and ".join(map(str, layout.places))
-    joined = locate(rows, files, name_places(layout))
+    table: TagTable, files: pd.DataFrame, settled: Namesakes, layout: Layout, config: ReadingConfig, needed: str,
+    template: BandFiles | None,
+) -> pd.DataFrame:  # fmt: skip
+    rows, where, places = table.rows, " and ".join(map(str, layout.places)), name_places(layout)
+    joined = locate(rows, files, places)
     there = joined["path"].notna()
+    without_row = files_without_row(joined["path"], table, files, places)
     if not there.all():
         missing = rows.loc[~there, "image_name"].tolist()
-        lacking = None if allow_missing or not there.any() else lacks_first_band(template, layout.places, missing)
+        lacking = (
+            None if config.allow_missing or not there.any() else lacks_first_band(template, layout.places, missing)
+        )
         if lacking is not None:
             more = f" (and {len(missing) - 1:,} more tiles have no file of it)" if len(missing) > 1 else ""
             remedy = f"{lacking.remedy}, or leave such tiles out with `data.allow_missing` true"
             problem = f"{lacking.problem}{more}"
             raise InputError(problem, file=lacking.file, option="data.allow_missing", remedy=remedy)
-        _check_missing(missing, table, files, f"{needed} in {where}", allow_missing=allow_missing)
+        others = settled.files if len(files) < len(settled.files) else settled.files.iloc[:0]
+        other_kind = locate(rows[~there], others, places).dropna(subset="path")
+        lacking_rows = Missing(
+            missing, f"{needed} in {where}", other_kind["image_name"].tolist(), settled.apart, without_row
+        )
+        check_missing(lacking_rows, table, files["image_name"].tolist(), config)
     twice = shared_files(joined)
     if len(twice):
         rows_of = zip(twice["image_name"], twice["table"], twice["line"], strict=True)
         names = listed([f"{name} ({file.at(line)})" for name, file, line in rows_of])
         problem = f"several rows name the file {twice['path'].iloc[0]}: {names}"
         raise twice["table"].iloc[0].error(problem, int(twice["line"].iloc[0]), remedy="keep one of them")
-    used = set(joined["path"])
-    without_row = files.loc[[path not in used for path in files["path"]], "image_name"]
-    if len(without_row):
+    if without_row:
         log.warning("%d images in %s have no row in %s: %s; they are not used", len(without_row), where,
                     listed(layout.table_paths), listed(without_row))  # fmt: skip
     return joined[there].reset_index(drop=True)
 
 
-def _check_missing(
-    missing: Sequence[str], table: TagTable, files: pd.DataFrame, sought: str, *, allow_missing: bool
-) -> None:
-    """Raise for tiles without a file, or warn where the options allow them; explain how their names differ."""
-    near, name, count = Differences(files["image_name"].tolist(), table.records), missing[0], len(table.rows)
-    if len(missing) == count:
-        hint = near.explain(name)
-        problem = f"none of the {count:,} tiles has a {sought}"
-        if hint:
-            raise InputError(f"{problem}: {hint}", file=table.path, option="data.image_dir",
-                             remedy="if the images lie elsewhere, name their folder with `data.image_dir`")  # fmt: skip
-        raise InputError(problem, file=table.path, option="data.image_dir",
-                         remedy="name the folder of images with `data.image_dir`")  # fmt: skip
-    problem = f"{len(missing):,} of {count:,} tiles have no {sought}: {listed(missing)}"
-    hint = near.of(name)
-    hint = hint and f". For {name}, {hint}"
-    if not allow_missing:
-        remedy = f"complete the folder, or allow missing files with `data.allow_missing` true{hint}"
-        raise InputError(problem, file=table.path, option="data.allow_missing", remedy=remedy)
-    log.warning("%s: %s; they are not used%s", table.path, problem, hint)
+def files_without_row(used: Iterable[str], table: TagTable, files: pd.DataFrame, places: Sequence[Path]) -> list[str]:
+    """List the names of the files that no row of the table means, and none that the list `exclude` removed."""
+    paths = set(used)
+    unused = files.loc[[path not in paths for path in files["path"]]]
+    if len(unused) and table.excluded:
+        excluded = locate(pd.DataFrame({"image_name": sorted(table.excluded)}, dtype=object), unused, places)
+        unused = unused[~unused["path"].isin(set(excluded["path"]))]
+    return [str(name) for name in unused["image_name"]]

@@ -12,7 +12,7 @@ from amazon_ml.errors import InputError
 class Row(NamedTuple):
     """One row of a tag table: tile, cell of tags without outer blanks, line, whether the CSV is intact there, split.
 
-    The line is a number that `TableFile` names.
+    The line is a number that `TableFile` names. The image ending of the name stands apart; ``""`` where it has none.
     """
 
     name: str
@@ -20,6 +20,7 @@ class Row(NamedTuple):
     line: int
     whole: bool = True
     split: Split | None = None
+    ending: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 
-from amazon_ml.data.catalog.names import INVISIBLE, clean_name, composed, is_rounded
+from amazon_ml.data.catalog.names import INVISIBLE, clean_name, composed, is_foreign, is_rounded
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.readers.images import TIF_SUFFIXES
 
@@ -71,13 +71,17 @@ def locate(rows: pd.DataFrame, files: pd.DataFrame, places: Sequence[Path]) -> p
     """Add the columns ``path`` and ``tif`` to the rows of a table; they are missing where there is no file.
 
     A table may name a file by its short name, by its path below one of the folders `places`, or by its absolute path.
+    Tiles of two files may have their paths in the columns ``first`` and ``second``.
     """
     short = {composed(name): at for at, name in enumerate(files["image_name"])}
     names = rows["image_name"].tolist()
     found = [short.get(name) for name in names]
     if None in found:
         named = files["named" if "named" in files else "path"]  # tiles of several files are named by their place
-        long = PathNames({path: at for at, path in enumerate(named)}, places)
+        known = {path: at for at, path in enumerate(named)}
+        for column in {"first", "second"} & set(files):
+            known.update({path: at for at, path in enumerate(files[column]) if path})
+        long = PathNames(known, places)
         found = [long.find(name) if at is None else at for name, at in zip(names, found, strict=True)]
     paths, tifs = (
         pd.Series([None if at is None else values[at] for at in found], dtype=object, index=rows.index)
@@ -229,6 +233,8 @@ class Differences:
         for (what, key, remedy), index in zip(_DIFFERENCES, self._indexes, strict=True):
             like = index.get(key(name), [])
             if len(like) == 1:
+                if key in (_last, _all) and is_foreign(name):  # the path is that of another machine
+                    remedy = f"write {like[0]!r}"
                 return f"the file is {like[0]!r}, which differs by {what}; {remedy}"
             if like:
                 return (

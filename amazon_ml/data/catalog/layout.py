@@ -26,9 +26,10 @@ from amazon_ml.data.catalog.join import PathNames
 from amazon_ml.data.catalog.label_tables import LabelTable, describe_tables, named_tables, split_tables
 from amazon_ml.data.catalog.name_lists import read_csv
 from amazon_ml.data.catalog.names import composed, without_suffix
+from amazon_ml.data.catalog.namesakes import check_pairs
 from amazon_ml.data.catalog.places import find_place
 from amazon_ml.data.catalog.table import PLANET_TABLES
-from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, image_files, is_image
+from amazon_ml.data.catalog.tiles import MAPPING, TEST_FOLDERS, TRAIN_JPG, TRAIN_TIF, image_files, is_image
 from amazon_ml.data.catalog.walk import walk
 from amazon_ml.data.config import TABLE, TableConfig
 from amazon_ml.data.readers.band_files import BandFiles
@@ -38,8 +39,6 @@ from amazon_ml.errors import InputError, listed
 log = logging.getLogger(__name__)
 
 SAMPLES = ("sample_submission_v2.csv", "sample_submission.csv")
-TRAIN_JPG = ("train-jpg",)
-TRAIN_TIF = ("train-tif-v2", "train-tif")
 #: Depth of a layout below the named folder, at most; archives nest their folders.
 _DEPTH = 4
 
@@ -146,12 +145,29 @@ def _folders_of(names: Sequence[str], layout: Layout, files: BandFiles | None) -
     return {folder for name in names if (folder := known.find(name)) is not None}
 
 
-def tiles_below(folder: Path, read: TileReader) -> pd.DataFrame:
-    """List the tiles in a folder and its subfolders for a reader; an `InputError` where there are none."""
+def tiles_below(folder: Path, read: TileReader, option: str = "tiles") -> pd.DataFrame:
+    """List the tiles in a folder and its subfolders for a reader.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    read
+        The reader.
+    option
+        Name of the parameter or the setting that gave the folder.
+
+    Raises
+    ------
+    InputError
+        If there are no tiles, or two folders have files of one name, of which the reader reads one.
+    """
     template = files_of(read)
     listed = list_tiles_of(template, [folder], renamed={} if template else read_mapping(folder))
     if listed.empty:
         raise no_images([folder]) if template is None else no_tiles(template, [folder])
+    remedy = f"name the folder of the tiles alone with `{option}`; or, if both are files of one tile, put them into one"
+    check_pairs(listed, read.bands, read.rgb_source, option=option, remedy=remedy)
     return listed
 
 
@@ -255,7 +271,20 @@ def _own_tables(root: Path, folders: list[_Folder]) -> tuple[LabelTable, ...]:
     if (lone := lone_table(root)) is not None:
         log.info("%s is taken for the table of %s", lone, root)
         return (LabelTable(lone, guessed=True),)
-    remedy = archives_in(root) or other_tables(root)
+    remedy = archives_in(root) or other_tables(root) or _of_classes(root, folders)
     remedy = remedy or "name the folder of tiles (`data.root` in training), or the table with `data.labels_file`"
     problem = f"the folder has neither {TRAIN_JPG[0]} nor a CSV of names and tags"
     raise InputError(problem, file=root, remedy=remedy)
+
+
+def _of_classes(root: Path, folders: list[_Folder]) -> str:
+    """Say how images in a folder for each class get a table; ``""`` where they do not lie so."""
+    classes = [folder.path for folder in folders if folder.has_images and folder.path != root]
+    if len({path.name for path in classes}) < 2:
+        return ""
+    file = next(image_files(classes[0], below=False))
+    row = f"{file.relative_to(root)},{'_'.join(file.parent.name.split())}"
+    return (
+        "if each folder holds the images of one class, write a table of them, such as labels.csv: the header "
+        f"image_name,tags and a row for each image, such as {row}"
+    )

@@ -11,6 +11,13 @@ _OUTER = INVISIBLE + " \t\r\n\v\f\u00a0\u2007\u202f\u3000"
 
 #: A large number that a spreadsheet rounded; its last digits are lost.
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+?\d+", re.IGNORECASE)
+#: A path from the root of a machine, its drive or a server, as `clean_name` writes it.
+_FOREIGN = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name of a table is a whole path or a URL; where it leads to no file, it is one of another machine."""
+    return _FOREIGN.match(name) is not None
 
 
 def is_rounded(name: str) -> bool:
@@ -20,6 +27,16 @@ def is_rounded(name: str) -> bool:
 
 def clean_name(name: str) -> str:
     """Write a name of a table as file names are written: one ``/`` between folders, no ``./``, no ending."""
+    return without_suffix(_written(name))
+
+
+def ending_of(name: str) -> str:
+    """Return the image ending that a name of a table has, in small letters; ``""`` where it has none."""
+    written = _written(name)
+    return written[len(without_suffix(written)) :].lower()
+
+
+def _written(name: str) -> str:
     name = name.strip()
     if name[:7].lower() == "file://":
         name = name[7:]
@@ -31,7 +48,7 @@ def clean_name(name: str) -> str:
         name = re.sub(r"/(\.?/)+", "/", name)
     while name.startswith("./"):
         name = name[2:].lstrip("/")
-    return without_suffix(name)
+    return name
 
 
 def composed(text: str) -> str:

@@ -44,6 +44,8 @@ class Records:
         Delimiter of columns.
     has_shares
         Whether tags have shares of the tile, in lists of JSON or Parquet.
+    counts_rows
+        Whether the names are the index of pandas, a column without a title, which may only count the rows.
     """
 
     file: TableFile
@@ -54,6 +56,7 @@ class Records:
     broken: frozenset[int]
     delimiter: str = ","
     has_shares: bool = False
+    counts_rows: bool = False
 
     @property
     def path(self) -> Path:

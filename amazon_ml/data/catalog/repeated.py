@@ -81,6 +81,7 @@ def merge_rows(table: TableFile, rows: pd.DataFrame) -> pd.DataFrame:
                 "found": found,
                 "tags": f"{before['tags']} {row['tags']}".strip(),
                 "untagged": before["untagged"] and row["untagged"],
+                "ending": before["ending"] if before["ending"] == row["ending"] else "",
             }
     log.info("%s: %d rows were merged to %d tiles", table.name, len(rows), len(merged))
     return pd.DataFrame(list(merged.values()))

@@ -36,7 +36,7 @@ def name_first_column(records: Records, joins: TileNames) -> Records:
     if 2 * found <= len(records.rows):
         return records
     log.info("%s: the names are in the first column, which has no name", records.path)
-    return replace(records, header=[NAME_COLUMNS[0], *records.header[1:]])
+    return replace(records, header=[NAME_COLUMNS[0], *records.header[1:]], counts_rows=True)
 
 
 def check_spread(records: Records, first: int) -> None:

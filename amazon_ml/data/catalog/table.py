@@ -24,7 +24,7 @@ from amazon_ml.data.catalog.columns import (
 from amazon_ml.data.catalog.excluded import without_excluded
 from amazon_ml.data.catalog.faults import Fault, Row, raise_faults
 from amazon_ml.data.catalog.join import TileNames
-from amazon_ml.data.catalog.names import clean_name
+from amazon_ml.data.catalog.names import clean_name, ending_of
 from amazon_ml.data.catalog.records import Records, read_records
 from amazon_ml.data.catalog.repeated import differ, find_repeated, find_untagged, merge_rows
 from amazon_ml.data.catalog.rivals import (
@@ -69,8 +69,8 @@ class TagTable:
     rows
         One row for each tile: ``image_name``, ``tags`` (the text of the cell), ``found`` (a tuple of tags), ``table``
         (its `TableFile`), ``line`` (its number there), ``untagged`` (whether it has no tag, and its cell has no other
-        fault) and ``split`` (train, val or test; None without published splits). Names may be repeated where rows
-        are not merged.
+        fault), ``split`` (train, val or test; None without published splits) and ``ending`` (of the name in the table,
+        such as ``.tif``; ``""`` without one). Names may be repeated where rows are not merged.
     tags
         The tag list.
     faults
@@ -239,6 +239,7 @@ def _frame(table: TableFile, rows: Sequence[Row], column: TagColumn) -> pd.DataF
         "line": [row.line for row in rows],
         "untagged": column.untagged,
         "split": pd.Series([row.split for row in rows], dtype=object),
+        "ending": pd.Series([row.ending for row in rows], dtype=object),
     })  # fmt: skip
 
 
@@ -320,7 +321,7 @@ def _rows(chosen: _Chosen) -> tuple[list[Row], list[Fault]]:
             faults.append(Fault("header_again", file, line, f"the header is repeated: {cells[name_at]}, {cell}",
                                 "remove it", item=file.at(line)))  # fmt: skip
         else:
-            rows.append(Row(name, cell, line, broken is None, split))
+            rows.append(Row(name, cell, line, broken is None, split, ending_of(cells[name_at])))
             faults += [replace(broken, names=(name,))] if broken else []
     if not rows and not faults and not by_line:
         raise records.header_error("the table has a header but no rows")

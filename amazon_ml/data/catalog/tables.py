@@ -110,7 +110,11 @@ def scan_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     slips = near_slips(count_tags(rows["found"].tolist())) if own_list else []
     phrases = list(dict.fromkeys(phrase for read in scanned for phrase in read.phrases))
     unused = {} if by_table else shared_splits([read.unused_splits for read in scanned])
-    return replace(scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases, unused_splits=unused)
+    excluded = frozenset().union(*(read.excluded for read in scanned))
+    return replace(
+        scanned[0], rows=rows, tags=tags, faults=faults, slips=slips, phrases=phrases, unused_splits=unused,
+        excluded=excluded,
+    )  # fmt: skip
 
 
 def _scan_tile_files(

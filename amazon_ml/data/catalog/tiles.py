@@ -14,13 +14,16 @@ from amazon_ml.data.catalog.walk import Identity, walk
 from amazon_ml.data.config import RgbSource
 from amazon_ml.data.readers.bands import need_tif
 from amazon_ml.data.readers.images import SUFFIXES, TIF_SUFFIXES
-from amazon_ml.errors import InputError, listed
+from amazon_ml.errors import InputError
 from amazon_ml.labels import UNWRITABLE
 
 log = logging.getLogger(__name__)
 
 #: Remedy for a name of a table that several files share.
 NAME_BY_PATH = "name the file by its path, or move the others"
+#: Folders of the competition.
+TRAIN_JPG = ("train-jpg",)
+TRAIN_TIF = ("train-tif-v2", "train-tif")
 TEST_FOLDERS = ("test-jpg", "test-jpg-additional", "test", "test-tif-v2", "test-tif")
 #: Table of ``old,new`` names that corrects those of ``file_*.tif``; the names of ``test_*.tif`` are right.
 MAPPING = "test_v2_file_mapping.csv"
@@ -159,7 +162,7 @@ def files_needed(bands: Sequence[str], rgb_source: str) -> str:
     return "JPG with a TIF beside it" if need_tif(bands) else "JPG, PNG, WebP or BMP"
 
 
-def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]:
+def sharing_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, list[int]]:
     """Find the names of a table that several files share, so that only their paths distinguish them.
 
     Parameters
@@ -171,21 +174,21 @@ def ambiguous_names(names: Iterable[str], files: pd.DataFrame) -> dict[str, str]
 
     Returns
     -------
-    A sentence with the files for each such name.
+    The positions of the files for each such name.
     """
-    sharing: dict[str, dict[str, str]] = {}
+    sharing: dict[str, dict[str, int]] = {}
     short = [name.rpartition("/")[2] for name in files["image_name"]]
     # Only files that share a name have a path as their name.
     shared = {last for name, last in zip(files["image_name"], short, strict=True) if len(name) > len(last)}
     if not shared:
         return {}
-    for last, name, path in zip(short, files["image_name"], files["path"], strict=True):
+    for at, (last, name) in enumerate(zip(short, files["image_name"], strict=True)):
         if last in shared:
-            sharing.setdefault(last, {})[name] = path
+            sharing.setdefault(last, {})[name] = at
     wanted = set(names)
     # The name of a file in the folder itself is its path, if the table names the other files of this name by path.
     return {
-        name: f"{name} may be any of {listed(sharing[name].values())}"
+        name: list(sharing[name].values())
         for name in sorted(wanted & sharing.keys())
         if sharing[name].keys() != {name} and not (wanted - {name}) & sharing[name].keys()
     }

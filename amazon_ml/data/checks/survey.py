@@ -6,18 +6,24 @@ from pathlib import Path
 import pandas as pd
 
 from amazon_ml.data.catalog.by_template import find_tiles_of, no_tiles
-from amazon_ml.data.catalog.catalog import name_places, names_with_files
+from amazon_ml.data.catalog.catalog import (
+    check_untagged,
+    files_without_row,
+    name_places,
+    names_with_files,
+    read_namesakes,
+)
 from amazon_ml.data.catalog.contents import no_images
 from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
-from amazon_ml.data.catalog.layout import find_layout, read_mapping, untagged_folders
+from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.tables import scan_tables
-from amazon_ml.data.catalog.tiles import NAME_BY_PATH, ambiguous_names, choose_files, choose_rgb_source
+from amazon_ml.data.catalog.tiles import choose_files
 from amazon_ml.data.catalog.unused_splits import splits_in
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
-from amazon_ml.data.readers.fitting import find_source, first_files, is_named
+from amazon_ml.data.readers.fitting import find_source, first_files
 from amazon_ml.data.readers.named import NamedBands
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
@@ -103,7 +109,8 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     if files.empty and others.empty and not (broken_files or broken_others):
         places = [*layout.places, *tests]
         raise no_images(places) if template is None else no_tiles(template, places)
-    rgb_source: RgbSource = "tif" if is_named(config) else config.rgb_source or choose_rgb_source(files)
+    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    files = settled.files
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
     # `choose_files` returns TIFs only where the bands need them; here they are compared with the JPGs.
@@ -123,7 +130,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         rows=rows.assign(tags=rows["found"].map(frozenset)),
         tagged=tagged.assign(tif=tagged["path"].map(tifs).astype(object).fillna("")),
         untagged=untagged.assign(tif=untagged["path"].map(tifs).astype(object).fillna("")),
-        without_row=usable.loc[~usable["path"].isin(tagged["path"]), "image_name"].tolist(),
+        without_row=files_without_row(tagged["path"], read, usable, name_places(layout)),
         colourless=colourless.tolist(),
         counts={str(place): _count(listed, place) for place in (*layout.places, *tests)},
         rgb_source=rgb_source,
@@ -137,9 +144,18 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
             *broken_mapping,
             *map(str, broken_files),
             *map(str, broken_others),
-            *(f"{sentence}; {NAME_BY_PATH}" for sentence in ambiguous_names(names["image_name"], files).values()),
+            *_doubtful(others, rgb_source, layout, config),
+            *(f"{sentence}; {remedy}" for sentence, remedy in settled.unclear.values()),
         ],
     )
+
+
+def _doubtful(others: pd.DataFrame, rgb_source: RgbSource, layout: Layout, config: ReadingConfig) -> list[str]:
+    try:
+        check_untagged(others, rgb_source, layout, config)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog
+from amazon_ml.data.catalog.names import without_suffix
 from amazon_ml.data.folds.neighbours import NEIGHBOURS, find_neighbours, saved_neighbours, scenes, touching
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot
@@ -224,7 +225,14 @@ def read_folds(path: Path, names: pd.Series) -> "pd.Series[int]":
     odd = fold.index.symmetric_difference(pd.Index(names))
     if len(odd):
         problem = f"the folds do not fit the tag table: {len(odd)} tiles are in only one of them, such as {odd[0]}"
-        raise InputError(problem, file=path, remedy="give the table that they were made for, or make them again")
+        remedy = "give the table that they were made for, or make them again"
+        known = frozenset(names)
+        for name in odd[odd.isin(fold.index)]:
+            if (bare := without_suffix(str(name))) != name and bare in known:
+                problem = f"the folds name {name} with its ending {str(name)[len(bare) :]}; the tile is {bare}"
+                remedy = "write the names without the ending, as `amazon-ml data folds` writes them"
+                break
+        raise InputError(problem, file=path, remedy=remedy)
     if not fold.ge(NEVER_HELD_OUT).all():
         raise InputError(f"{fold.idxmin()} has the fold {fold.min()}", file=path, remedy="write numbers from 0, or "
                          f"{NEVER_HELD_OUT} for a tile that is trained on in every fold")  # fmt: skip

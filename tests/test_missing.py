@@ -1,0 +1,100 @@
+"""Rows without a file and files without a row: the message fits what the table shows."""
+
+from pathlib import Path
+
+import pytest
+from made_tiles import checked, rgb8, write_png
+from refused import refused
+
+from amazon_ml.data.catalog.catalog import read_catalog
+from amazon_ml.data.config import ReadingConfig
+
+TILES = 6
+
+
+def tiles(folder: Path, first: int = 0) -> None:
+    for i in range(first, first + TILES):
+        write_png(folder / f"{i}.png", rgb8(i))
+
+
+def table(path: Path, names: list[object], header: str = "filename,tags") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{name},{'forest' if at % 2 else 'river'}" for at, name in enumerate(names)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+# ------------------------------------------------------------------ rows that a list excludes
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("name", ["1", "im/1.png"])
+def test_excluded_tiles_have_a_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, *, several: bool
+) -> None:
+    tiles(tmp_path / "im")
+    tables = [table(tmp_path / "a.csv", [0, 2]), table(tmp_path / "b.csv", [1, 3])]
+    if not several:
+        tables = [table(tmp_path / "a.csv", [0, 1, 2, 3])]
+        (tmp_path / "b.csv").unlink()
+    out = tmp_path / "out" / "exclude.csv"
+    out.parent.mkdir()
+    out.write_text(f"image_name\n{name}\n")
+    config = ReadingConfig(labels_file=[str(path) for path in tables], exclude=str(out), image_dir="im")
+    assert read_catalog(tmp_path, config).labelled["image_name"].isin(["0", "2", "3"]).sum() == 3
+    said = next(record.message for record in caplog.records if "no row" in record.message)
+    assert said.startswith("2 images") and "4, 5" in said
+    options = ["--labels_file", f"[{','.join(map(str, tables))}]", "--exclude", str(out), "--image_dir", "im"]
+    found = checked(tmp_path, *options)[1]
+    assert found["surplus_files"]["items"] == ["4", "5"]
+
+
+# ------------------------------------------------------------------ paths of another machine
+
+
+@pytest.mark.parametrize(
+    "name", ["/home/u/data/{}.png", r"C:\data\images\{}.png", "https://x.org/a/{}.png", "file:///home/u/{}.png"]
+)
+def test_a_path_of_another_machine_is_answered_with_the_name_alone(tmp_path: Path, name: str) -> None:
+    tiles(tmp_path / "im")
+    with refused(file=table(tmp_path / "l.csv", [name.format(i) for i in range(TILES)]), option="", says="0") as caught:
+        read_catalog(tmp_path)
+    assert "data.image_dir" not in str(caught.value)
+    table(tmp_path / "l.csv", list(range(TILES)))
+    assert len(read_catalog(tmp_path).labelled) == TILES
+
+
+def test_a_folder_in_front_may_be_named(tmp_path: Path) -> None:
+    tiles(tmp_path / "im")
+    with refused(option="data.image_dir", says="`data.image_dir`"):
+        read_catalog(tmp_path, ReadingConfig(labels_file=str(table(tmp_path / "l.csv", ["other/0", "other/1"]))))
+
+
+# ------------------------------------------------------------------ names that count rows
+
+
+@pytest.mark.parametrize("header", [",tags", "id,tags"])
+def test_a_count_that_is_shifted_is_not_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture, header: str) -> None:
+    tiles(tmp_path / "im", first=1)
+    path = table(tmp_path / "l.csv", list(range(TILES)), header)
+    with refused(file=path, option="data.name_column", says=["0", "5", "6"]) as caught:
+        read_catalog(tmp_path)
+    assert "allow_missing" not in str(caught.value)
+    read_catalog(tmp_path, ReadingConfig(allow_missing=True))
+    assert any("count the rows" in record.message for record in caplog.records if record.levelname == "WARNING")
+
+
+def test_an_untitled_count_is_not_left_out_even_where_no_file_is_left(tmp_path: Path) -> None:
+    tiles(tmp_path / "im", first=1)
+    (tmp_path / "im" / f"{TILES}.png").unlink()
+    path = table(tmp_path / "l.csv", list(range(TILES)), ",tags")
+    with refused(file=path, option="data.name_column"):
+        read_catalog(tmp_path)
+
+
+def test_names_that_are_numbers_may_lack_files(tmp_path: Path) -> None:
+    tiles(tmp_path / "im", first=1)
+    with refused(option="data.allow_missing", says="`data.allow_missing`"):  # the column says what it holds
+        read_catalog(
+            tmp_path, ReadingConfig(labels_file=str(table(tmp_path / "l.csv", [1, 2, 3, 4, 5, 6, 7], "id,tags")))
+        )
