@@ -39,7 +39,7 @@ KINDS = {
     ),
     "splits": Kind("rows without a split", "write train, val (or validation) or test"),
     "unused_splits": Kind(
-        "columns of published splits, which are not used", "name the column with split_column", REMARK
+        "published splits, which are not used", "name a column with split_column, and folders with splits", REMARK
     ),
     "two_splits": Kind("tiles that are in two splits", "keep one row of each"),
     "marks": Kind(

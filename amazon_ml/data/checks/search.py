@@ -30,8 +30,8 @@ def table_faults(survey: Survey) -> Iterator[Case]:
         yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
     yield from (Case("similar_tags", slip) for slip in survey.slips)
     yield from (Case("phrases", phrase) for phrase in survey.phrases)
-    if survey.splits_in:
-        yield Case("unused_splits", f"column {survey.splits_in!r}")
+    if survey.unused_splits:
+        yield Case("unused_splits", survey.unused_splits)
     yield from _logic_faults(survey)
     used = frozenset(chain.from_iterable(survey.rows["tags"]))
     yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)
