@@ -83,6 +83,12 @@ class Survey:
     differences: dict[str, str]
     broken_names: list[str]
 
+    @property
+    def used(self) -> pd.DataFrame:
+        """The rows of tiles that training uses: those with a file; all where none has one, which is another fault."""
+        there = self.tagged.loc[self.tagged["path"].notna(), "image_name"]
+        return self.rows[self.rows["image_name"].isin(there)] if len(there) else self.rows
+
 
 def survey(folder: Path, config: ReadingConfig) -> Survey:
     """Find and read a folder's table, and join it to the files, as `read_catalog` does with these options.
