@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import ReadingConfig, TableConfig
@@ -20,7 +21,7 @@ from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities
-from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
+from amazon_ml.runs.known_tiles import count_known, hash_names, known_names, read_known
 from amazon_ml.runs.labelled_folder import LabelledFolder
 from amazon_ml.runs.predict import Listing, predict_listed
 
@@ -159,7 +160,8 @@ def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) ->
 
 def _known(run: Path, hashes: Path | None, catalog: Catalog) -> int:
     """Count the tiles that were trained and tuned on, by their names, or by the file of a bundle with their hashes."""
-    names = catalog.labelled["image_name"]
     if hashes is None:
-        return int(names.isin(known_names(Run(run))).sum())
-    return int(np.isin(hash_names(names), read_known(hashes)).sum())
+        known = known_names(Run(run))
+        return count_known(catalog.labelled, lambda names: pd.Series(names, dtype=object).isin(known).to_numpy())
+    stored = read_known(hashes)
+    return count_known(catalog.labelled, lambda names: np.isin(hash_names(names), stored))
