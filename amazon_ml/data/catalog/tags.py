@@ -232,7 +232,7 @@ def _doubt_cells(
 ) -> dict[str, Doubt]:  # fmt: skip
     """Return a doubt for each cell with a value that is no tag, several tags, or a tag with something attached."""
     never = separator is not None and not any(separator in cell for cell in split)
-    others = frozenset(tokens)
+    others = given.union(tokens)  # what no row has alone may be a tag of the list
     numbers = all(map(NUMBER.fullmatch, tokens))
     doubts = {}
     if not are_lists and (separator is None or not separator.strip(" ") or never):
