@@ -30,9 +30,7 @@ def test_json_lines_are_read(root: Path, name: str, begin: str, between: str, en
 
 
 def test_shares_splits_and_columns_of_tags_are_those_of_json(root: Path) -> None:
-    shares = [
-        json.dumps({"file_name": name, "tags": dict.fromkeys(TAGS[name], 0.5) | {"road": 0.1}}) for name in NAMES
-    ]
+    shares = [json.dumps({"file_name": name, "tags": dict.fromkeys(TAGS[name], 0.5) | {"road": 0.1}}) for name in NAMES]
     assert meaning(read(root, "l.jsonl", "\n".join(shares), min_share=0.2)) == TAGS
     catalog = read(
         root, "l.jsonl", "\n".join([*lines(split="train")[:3], *lines(split="test")[3:]]), split_column="split"

@@ -127,8 +127,8 @@ def read_features(path: Path, option: str) -> Features:
     features = replace(features, features=tuple(map(_with_area, features.features)))
     empty = [one.number for one in features.features if not len(one.points) and not one.polygons]
     if lacking := sorted({*features.without_geometry, *empty}):
-        log.warning("%s: %d features have no geometry, or one without area, and are not used: %s", path, len(lacking),
-                    listed([f"feature {number}" for number in lacking]))  # fmt: skip
+        log.warning("%s: features without geometry, or with one without area, are not used (%d): %s", path,
+                    len(lacking), listed([f"feature {number}" for number in lacking]))  # fmt: skip
     if not features.features:
         raise InputError("the file holds no point and no polygon", file=path, option=option)
     if len(features.features) > _MOST:

@@ -26,8 +26,8 @@ def warn_of_untrained(catalog: Catalog, config: DataConfig, trained: npt.NDArray
     """
     if config.teacher is not None:
         return
-    seen = catalog.targets[trained].any(axis=0)
-    tags = [tag for tag, is_seen in zip(catalog.tags.names, seen, strict=True) if not is_seen]
+    counts = catalog.targets[trained].sum(axis=0, dtype=int).tolist()
+    tags = [tag for tag, count in zip(catalog.tags.names, counts, strict=True) if not count]
     if tags:
         which = "that is trained on" if catalog.valid is None else "of the training split"
         log.warning("no tile %s has: %s; networks cannot learn these tags, and their thresholds say at most how "
