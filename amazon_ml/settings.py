@@ -24,6 +24,8 @@ from amazon_ml.errors import InputError
 
 _T = TypeVar("_T")
 
+#: Attribute with the names of the options that a caller gave.
+_GIVEN = "_given"
 #: Pydantic's names for an option that there is not.
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
@@ -78,6 +80,7 @@ def settings(kind: type[_T]) -> type[_T]:
             checked(self, *args, **values)
         except pydantic.ValidationError as error:
             raise _first_fault(made, error) from None
+        object.__setattr__(self, _GIVEN, frozenset(values))  # the class is frozen
 
     made.__init__ = init
     return cast(type[_T], made)
@@ -93,10 +96,24 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
     """
     try:
         if strict:  # as for JSON: values of another type are not converted
-            return TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
-        return TypeAdapter(kind).validate_python(dict(values))
+            made = TypeAdapter(kind).validate_json(json.dumps(dict(values)), strict=True)
+        else:
+            made = TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
         raise _first_fault(kind, error) from None
+    object.__setattr__(made, _GIVEN, frozenset(values))
+    return made
+
+
+def given_names(options: object) -> frozenset[str]:
+    """List the options that a caller gave to settings, also those at their defaults.
+
+    Of settings within others, those that differ from their defaults.
+    """
+    kind: type = type(options)
+    changed = (one.name for one in settings_of(kind) if getattr(options, one.name) != one.default)
+    given: frozenset[str] = getattr(options, _GIVEN, None) or frozenset(changed)
+    return given
 
 
 def _first_fault(kind: type, error: pydantic.ValidationError) -> InputError:

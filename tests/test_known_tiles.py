@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_sealed
@@ -11,7 +12,7 @@ from refused import refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.predictor import Predictor
-from amazon_ml.runs.known_tiles import hash_names, read_known, write_known
+from amazon_ml.runs.known_tiles import count_known, hash_names, read_known, write_known
 
 pytestmark = pytest.mark.usefixtures("without_pages")
 
@@ -57,6 +58,47 @@ def test_evaluating_on_a_part_of_what_it_was_trained_on_is_said(
         assert main(["evaluate", str(source), "--data", str(tiles), *options]) == 0
         warned = [record.args for record in caplog.records if record.name == "amazon_ml.runs.labelled"]
         assert warned == [(known, count, source)]
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "names", "known"),
+    [
+        (["images/t0", "images/t1"], ["t0", "t1", "t2"], 2),
+        (["t0", "t1"], ["images/t0", "images/t1", "images/t2"], 2),
+        (["images/t0"], ["/set/images/t0", "/set/images/t1"], 1),
+        (["/set/images/t0"], ["t0", "images/t1"], 1),
+        (["a/0", "b/1"], ["a/0", "a/1", "b/0", "b/1"], 2),
+        (["0", "1"], ["a/0", "b/0", "a/1"], 1),  # 0 may be either
+        (["0", "1"], ["0", "b/0"], 1),
+        (["set/t0"], ["t0"], 0),
+    ],
+)
+def test_a_tile_is_known_by_its_file_however_the_table_names_it(
+    trained_on: list[str], names: list[str], known: int
+) -> None:
+    """The files lie in /set/images, in folders that a name says, or in /other."""
+    inner = [name.removeprefix("/set/").removeprefix("images/") for name in names]
+    place = "/other" if trained_on == ["set/t0"] else "/set/images"
+    tiles = pd.DataFrame({"image_name": names, "path": [f"{place}/{name}.png" for name in inner]})
+    assert count_known(tiles, lambda some: np.isin(some, trained_on)) == known
+    stored = hash_names(trained_on)
+    assert count_known(tiles, lambda some: np.isin(hash_names(some), stored)) == known
+
+
+def test_evaluating_by_paths_on_what_was_named_by_files_is_said(
+    trained: Path, bundle: Path, demo_tiles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_csv(demo_tiles / "train_v2.csv").head(6)
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    for name in table["image_name"]:
+        shutil.copy(demo_tiles / "train-jpg" / f"{name}.jpg", tmp_path / "set" / "images")
+    table["image_name"] = "images/" + table["image_name"] + ".jpg"
+    table.to_csv(tmp_path / "set" / "labels.csv", index=False)
+    for source in (bundle, trained):
+        caplog.clear()
+        assert main(["evaluate", str(source), "--data", str(tmp_path / "set")]) == 0
+        warned = [record.args for record in caplog.records if record.name == "amazon_ml.runs.labelled"]
+        assert warned == [(6, 6, source)]
 
 
 def test_a_bundle_without_the_names_of_its_tiles_is_refused(bundle: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_geojson_with_another_crs_holes_and_several_parts(tmp_path: Path) -> N
     assert moved.tolist() == pytest.approx([expected[0][0], expected[1][0]])
 
 
-def test_a_geopackage_with_heights_and_many_points(tmp_path: Path) -> None:
+def test_a_geopackage_with_heights_and_many_points(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.gpkg"
     polygon = struct.pack(">BIII12d", 0, 1003, 1, 4, 0, 0, 7, 4, 0, 7, 4, 4, 7, 0, 0, 7)  # with a height of 7
     points = struct.pack("<BII", 1, 4, 2) + b"".join(struct.pack("<BI2d", 1, 1, x, 8) for x in (1, 2))
@@ -111,8 +111,10 @@ def test_a_geopackage_with_heights_and_many_points(tmp_path: Path) -> None:
         base.execute("CREATE TABLE gpkg_geometry_columns (table_name, column_name, srs_id)")
         base.execute("INSERT INTO gpkg_geometry_columns VALUES ('my \"table\"', 'shape', 4326)")
         base.execute('CREATE TABLE "my ""table""" (shape, tags)')
-        base.executemany('INSERT INTO "my ""table""" VALUES (?, ?)', [(header + polygon, "a"), (header + points, None)])
+        rows = [(header + polygon, "a"), (None, "b"), (header + points, None)]
+        base.executemany('INSERT INTO "my ""table""" VALUES (?, ?)', rows)
     first, second = read_features(path, "labels").features
+    assert (first.number, second.number) == (1, 3) and ["feature 2" in text for text in caplog.messages] == [True]
     assert first.polygons[0][0].tolist() == [[0, 0], [4, 0], [4, 4], [0, 0]] and first.properties["tags"] == "a"
     assert second.points.tolist() == [[1, 8], [2, 8]] and not second.properties
 

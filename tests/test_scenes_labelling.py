@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from refused import refused
+from refused import holds, refused
 
 from amazon_ml.scenes.config import CutConfig
 from amazon_ml.scenes.grid import Grid, place_windows
@@ -130,3 +131,70 @@ def test_other_lists_and_objects_are_refused(tmp_path: Path, tags: object) -> No
     features = write(tmp_path / "a.geojson", tags)
     with refused(file=tmp_path / "a.geojson", option="tags_column"):
         label_tiles(features, GRID, place_windows(GRID, 64, 64), CutConfig(size=64))
+
+
+# ---------------------------------------------------------------- separators, and features without geometry
+
+
+def write_points(path: Path, tags: Sequence[object], without: Sequence[int] = ()) -> Features:
+    """Write a point for each feature, without geometry where its number says so."""
+    listed = [
+        {"type": "Feature", "properties": {"tags": one},
+         "geometry": None if number in without else {"type": "Point", "coordinates": [9 * number, 9]}}
+        for number, one in enumerate(tags, start=1)
+    ]  # fmt: skip
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": listed}))
+    return read_features(path, "labels")
+
+
+@pytest.mark.parametrize(
+    ("tags", "separator", "says"),
+    [
+        (["forest, water", "road"], None, ["','", "`tag_separator`"]),
+        (["road", "forest;water"], None, ["';'", "`tag_separator`"]),
+        (["road", "forest / water"], None, ["'/'", "`tag_separator`"]),
+        (["road", "forest|water"], ",", ["'|'", "`tag_separator`"]),
+        (["forest", "water", "forest water"], ",", ["','", "`tag_separator`"]),
+        ([["road"], ["forest", "road, forest"]], None, []),
+        (["forest and water"], None, []),
+    ],
+)
+def test_tags_that_look_like_several_are_refused(
+    tmp_path: Path, tags: list[object], separator: str | None, says: list[str]
+) -> None:
+    features = write_points(tmp_path / "a.geojson", tags)
+    how = CutConfig(size=64, tag_separator=separator)
+    with refused(file=tmp_path / "a.geojson", option="tag_separator", says=says) as caught:
+        label_tiles(features, GRID, place_windows(GRID, 64, 64), how)
+    assert "data." not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("tags", "separator"),
+    [
+        (["forest, water", "road"], ","),
+        (["Developed, Open Space; road", "road"], ";"),
+        ([["Developed, Open Space"], "road"], None),
+        ([1, 2, "3 1"], None),
+        (["road", '["Grass/Herbaceous", "road"]'], None),
+    ],
+)
+def test_tags_with_the_right_separator_and_lists_are_read(
+    tmp_path: Path, tags: list[object], separator: str | None
+) -> None:
+    features = write_points(tmp_path / "a.geojson", tags)
+    assert label_tiles(features, GRID, place_windows(GRID, 64, 64), CutConfig(size=64, tag_separator=separator)).tags
+
+
+def test_features_without_geometry_are_counted_and_keep_the_numbers_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    features = write_points(tmp_path / "a.geojson", ["a", "b", "", "d"], without=(1, 2))
+    assert [one.number for one in features.features] == [3, 4]
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert holds(said, 2, "feature 1", "feature 2") and not holds(said, "feature 3")
+    with refused(file=tmp_path / "a.geojson", option="tags_column", says="feature 3"):
+        label_tiles(features, GRID, place_windows(GRID, 64, 64), CutConfig(size=64))
+    caplog.clear()
+    write_points(tmp_path / "a.geojson", ["a", "b"])
+    assert not caplog.records

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import re
 from collections import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib import import_module
 from os import PathLike
@@ -50,7 +50,8 @@ def arguments_of(
     """
     parser = parser_of(verb, call, tuple(positionals))
     values = parser.parse_args(with_values_of(words, "--config", lambda value: str(find_config(value)))).as_dict()
-    return {name: _taken(kind, name, values) for name, kind in _types(call).items()}
+    given = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
+    return {name: _taken(kind, name, values, given) for name, kind in _types(call).items()}
 
 
 @cache  # to make that of `train` takes more time than to parse with it
@@ -141,11 +142,14 @@ def _add_option(parser: Parser, parameter: inspect.Parameter, kind: Any, meaning
         parser.add_argument(f"--{parameter.name}", default=parameter.default, **about)
 
 
-def _taken(kind: Any, name: str, values: dict[str, Any]) -> Any:
-    """Take the value of a parameter out of the parsed values."""
+def _taken(kind: Any, name: str, values: dict[str, Any], given: Collection[str]) -> Any:
+    """Take the value of a parameter out of the parsed values; settings know which of their options are given."""
     if not _is_settings(kind):
         return values[name]
     own = {field.name: values[field.name] for field in dataclasses.fields(kind) if field.name in values}
+    if kind is not RunConfig:
+        defaults = {one.name: one.default for one in settings_of(kind)}
+        own = {key: value for key, value in own.items() if key in given or value != defaults[key]}
     if kind is RunConfig and own["run"] is None:
         own["run"] = default_run([str(config) for config in values["config"] or []])
     return build(kind, own)

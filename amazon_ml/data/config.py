@@ -75,10 +75,10 @@ class TableConfig:
     Parameters
     ----------
     labels_file
-        Table of names and tags (CSV, TSV, Parquet or JSON); found by default. Or a list of tables that are joined, or
-        tables by their published split, such as ``{train: a.csv, val: b.csv, test: c.csv}``. A name may be a pattern,
-        such as ``labels/*.csv``; of names with ``|`` between them, the first name that fits a file is used. A relative
-        path is looked for in the current folder, then in the folder of tiles.
+        Table of names and tags (CSV, TSV, Parquet, JSON or JSON Lines); found by default. Or a list of tables that are
+        joined, or tables by their published split, such as ``{train: a.csv, val: b.csv, test: c.csv}``. A name may be
+        a pattern, such as ``labels/*.csv``; of names with ``|`` between them, the first name that fits a file is used.
+        A relative path is looked for in the current folder, then in the folder of tiles.
     split_column
         Column of the table with the published split of each tile: train, val or validation, test. Networks train on
         the first and are tuned on the second; the third is scored once, at the end.

@@ -30,6 +30,7 @@ from amazon_ml.data.batches.sources import JoinedTiles, PackedTiles, TileFiles, 
 from amazon_ml.data.batches.statistics import channel_statistics, draw_tiles
 from amazon_ml.data.batches.taught_sampler import TaughtSampler
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
+from amazon_ml.data.catalog.untrained import warn_of_untrained
 from amazon_ml.data.checks.alike import check_alike
 from amazon_ml.data.config import DataConfig
 from amazon_ml.data.folds.folds import fold_catalog, read_folds, write_folds
@@ -62,8 +63,7 @@ class PlanetDataModule(pl.LightningDataModule):
     Parameters
     ----------
     root
-        Folder of tiles; its layout is found (the competition's, its mirror's, or one CSV of names
-        and tags above a tree of images).
+        Folder of tiles; its layout is found (the competition's, its mirror's, or a CSV of names and tags above tiles).
     fold
         The fold that is held out.
     folds_file
@@ -223,6 +223,8 @@ class PlanetDataModule(pl.LightningDataModule):
                     remedy="count folds from 0; each needs tiles in and outside of it",
                 )  # fmt: skip
             self.train_rows, self.valid_rows = everything[~held_out], everything[held_out]
+        if self.hparams["folds_file"] is None:  # a run says it once, of all its folds
+            warn_of_untrained(self.catalog, self.config, np.isin(everything, self.train_rows))
 
     def train_dataloader(self) -> ResumableLoader:
         """Augmented batches, shuffled again each epoch; with a teacher, of tagged and untagged tiles."""

@@ -8,11 +8,14 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
 from amazon_ml.data.catalog.catalog import Catalog
 from amazon_ml.data.catalog.stored import map_catalog, write_catalog
+from amazon_ml.data.catalog.untrained import warn_of_untrained
 from amazon_ml.data.folds.folds import fold_numbers, read_folds
 from amazon_ml.data.folds.neighbours import NEIGHBOURS
 from amazon_ml.errors import InputError
@@ -183,6 +186,7 @@ def _set_up(run: Run, config: RunConfig, held: ExitStack) -> _Ready:
         for path in (run.folds, run.bands):  # a user may write them before training
             check_recorded(path) if begun else adopt(path)
         folds = _folds(run, config, catalog, begun=begun)
+        warn_of_untrained(catalog, config.data, _trained(run, config, catalog, folds))
         processes = _training_processes(run, folds)
         for fold in folds:
             held.enter_context(locked_fold(run.fold(fold)))
@@ -294,6 +298,13 @@ def _training_processes(run: Run, folds: list[int]) -> int:
             "other tiles", file=run.path, remedy=f"start {processes} processes, or choose another `run`",
         )  # fmt: skip
     return processes
+
+
+def _trained(run: Run, config: RunConfig, catalog: Catalog, folds: list[int]) -> npt.NDArray[np.bool_]:
+    """Give the labelled tiles that at least one network of the run trains on: each holds out its own fold alone."""
+    if not config.data.validate or len(folds) > 1:
+        return np.ones(len(catalog.labelled), dtype=bool)
+    return (read_folds(run.folds, catalog.labelled["image_name"]) != folds[0]).to_numpy(dtype=bool)
 
 
 def _folds(run: Run, config: RunConfig, catalog: Catalog, *, begun: bool) -> list[int]:

@@ -1,7 +1,9 @@
 """The tiles that a run was trained and tuned on, by their names; a bundle holds a short hash of each name."""
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from amazon_ml.data.catalog.names import composed
 from amazon_ml.errors import InputError
 from amazon_ml.runs.blend import single_runs
 from amazon_ml.runs.folder import Run, read_truth
@@ -28,6 +31,35 @@ def known_names(run: Run) -> "pd.Index[str]":
         if one.untagged.exists():
             known = known.union(hashes_by_name(one.untagged, labelled=False).index)
     return known
+
+
+def count_known(tiles: pd.DataFrame, are_known: Callable[[Sequence[str]], npt.NDArray[np.bool_]]) -> int:
+    """Count the tiles that are known by any name that a table may give them.
+
+    One table may name a file ``images/t0``, and another ``t0``. Such a name counts where no other of the tiles has it.
+
+    Parameters
+    ----------
+    tiles
+        The tiles: ``image_name`` and ``path``.
+    are_known
+        Says which names are known.
+    """
+    names = tiles["image_name"].tolist()
+    others = [_other_names(name, path) for name, path in zip(names, tiles["path"], strict=True)]
+    counts = Counter(name for own, more in zip(names, others, strict=True) for name in (own, *more))
+    rows = [row for row, more in enumerate(others) for name in more if counts[name] == 1]
+    alone = [name for more in others for name in more if counts[name] == 1]
+    known = are_known(names).copy()
+    known[np.array(rows, dtype=np.intp)[are_known(alone)]] = True
+    return int(known.sum())
+
+
+def _other_names(name: str, path: str) -> set[str]:
+    """Give the ends of the name and of the path of a tile, and the whole path, as tables may name it."""
+    whole = composed(os.path.splitext(os.path.abspath(path))[0])  # noqa: PTH100, PTH122 (many, and text is faster)
+    parts = (text.split("/") for text in (name, whole.lstrip("/")))
+    return {whole, *("/".join(each[at:]) for each in parts for at in range(len(each)))} - {name}
 
 
 def hash_names(names: Iterable[str]) -> npt.NDArray[np.uint64]:

@@ -1,12 +1,14 @@
 """Predict the labelled tiles of a folder, read as the networks of a run read theirs."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.config import ReadingConfig, TableConfig
@@ -20,12 +22,15 @@ from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runs.engine_choice import Requested, choose_method, sample_files
 from amazon_ml.runs.folder import Run
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities
-from amazon_ml.runs.known_tiles import hash_names, known_names, read_known
+from amazon_ml.runs.known_tiles import count_known, hash_names, known_names, read_known
 from amazon_ml.runs.labelled_folder import LabelledFolder
 from amazon_ml.runs.predict import Listing, predict_listed
+from amazon_ml.settings import given_names
 
 log = logging.getLogger(__name__)
 
+#: Advice to list the tags, which are those of the run.
+_LIST_TAGS = re.compile(r",? or list all tags with `data\.tags`[^;]*")
 #: PyTorch in the precision of the networks.
 TORCH = Requested()
 
@@ -77,7 +82,7 @@ def read_labelled(
         options = reading_of(reader)
         key = repr((how, options))
         if key not in read:
-            catalog = _read(folder.root, how, options, is_inherited=not folder.table.min_share)
+            catalog = _read(folder.root, how, options, given_names(folder.table))
             chosen = folder.split or ("test" if len(catalog.tested) else None)
             catalog = catalog.part(chosen) if chosen else catalog.everything()
             check_whole(catalog.labelled, files=catalog.files)
@@ -133,24 +138,42 @@ def _check_read(predicted: Predicted, data: Path) -> None:
         )
 
 
-def _read(data: Path, how: TableConfig, options: Mapping[str, Any], *, is_inherited: bool) -> Catalog:
+def _read(data: Path, how: TableConfig, options: Mapping[str, Any], given: Collection[str]) -> Catalog:
     """Read the tiles of a folder; a least share that the run gave is dropped where the table has no shares."""
     try:
         return read_catalog(data, ReadingConfig(**asdict(how), **options))
     except InputError as error:
-        if error.option != "data.min_share" or not is_inherited:
-            raise
-        return read_catalog(data, ReadingConfig(**{**asdict(how), "min_share": 0.0}, **options))
+        if error.option != "data.min_share" or "min_share" in given:
+            raise _beside_a_run(error, None if "tag_separator" in given else how.tag_separator) from None
+    return _read(data, replace(how, min_share=0.0), options, {*given, "min_share"})
+
+
+def _beside_a_run(error: InputError, inherited: str | None) -> InputError:
+    """Change a remedy that does not help beside a run, whose separator and tags are taken where none are given.
+
+    Parameters
+    ----------
+    error
+        An error of the table.
+    inherited
+        Separator of the run that was taken; None where another was given, or white space separates tags.
+    """
+    remedy = _LIST_TAGS.sub("", error.remedy.replace("omit `data.tag_separator`", "set `data.tag_separator` ' '"))
+    changed = InputError(error.problem, file=error.file, line=error.line, unit=error.unit, option=error.option,
+                         remedy=remedy)  # fmt: skip
+    if inherited is None or "`data.tag_separator`" not in remedy:
+        return changed
+    return changed.advise(f"without it, {inherited!r} separates tags, as in the tables of the run",
+                          option="data.tag_separator")  # fmt: skip
 
 
 def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) -> TableConfig:
     """Return the options of the run with those that are given in their place."""
     written = TagSet(tuple(tags)).separator(own.tag_separator)
     options = {**asdict(own), "tag_separator": None if written == " " else written}  # that of tables of `predict`
-    changed = {field.name: getattr(given, field.name) for field in fields(given)
-               if getattr(given, field.name) != field.default}  # fmt: skip
+    changed = {name: getattr(given, name) for name in given_names(given)}
     for one, other in (("tags_column", "tag_columns"), ("tag_columns", "tags_column")):
-        if one in changed:
+        if changed.get(one) is not None:
             options[other] = None
     if given.tags is not None and set(given.tags) != set(tags):
         raise InputError("the tag list is not that of the run", option="data.tags", remedy="leave it out")
@@ -159,7 +182,8 @@ def _table_options(given: TableConfig, own: TableConfig, tags: Sequence[str]) ->
 
 def _known(run: Path, hashes: Path | None, catalog: Catalog) -> int:
     """Count the tiles that were trained and tuned on, by their names, or by the file of a bundle with their hashes."""
-    names = catalog.labelled["image_name"]
     if hashes is None:
-        return int(names.isin(known_names(Run(run))).sum())
-    return int(np.isin(hash_names(names), read_known(hashes)).sum())
+        known = known_names(Run(run))
+        return count_known(catalog.labelled, lambda names: pd.Series(names, dtype=object).isin(known).to_numpy())
+    stored = read_known(hashes)
+    return count_known(catalog.labelled, lambda names: np.isin(hash_names(names), stored))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from amazon_ml.data.catalog.cells import in_brackets, read_list
+from amazon_ml.data.catalog.tags import doubt_separators
 from amazon_ml.data.folds.folds import make_folds_by_scene
 from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot, split_tags
@@ -29,6 +30,8 @@ _MOST_OF_POLYGON = 0.5
 #: Largest number of pixels that one polygon is drawn on.
 _MOST_PIXELS = 2**28
 
+#: Advice on a tag of a table, and the one on the tags of a feature.
+_AS_LIST = ("list all tags with `data.tags`", 'write the tags as a list, such as ["forest", "river"],')
 #: First row and first column of a tile.
 Place = tuple[int, int]
 
@@ -70,7 +73,9 @@ def label_tiles(features: Features, grid: Grid, windows: Windows, how: CutConfig
     InputError
         If a feature has no tags, or none lies on the scene.
     """
-    tags = [_tags_of(feature, number, features, how) for number, feature in enumerate(features.features, start=1)]
+    numbered = [(one.number or at, one) for at, one in enumerate(features.features, start=1)]
+    tags = [_tags_of(feature, number, features, how) for number, feature in numbered]
+    _check_tags(numbered, features, how)
     points, owners = _pixels_of_points(features, grid)
     found: dict[Place, set[str]] = {place: set() for place in _around(points, grid, windows.size)}
     tiles = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
@@ -92,7 +97,7 @@ def label_tiles(features: Features, grid: Grid, windows: Windows, how: CutConfig
 
 def _tags_of(feature: Feature, number: int, features: Features, how: CutConfig) -> list[str]:
     """Read the tags of a feature: a text that is split, or a list of texts."""
-    text = feature.properties.get(how.tags_column, "").strip()
+    text = _text_of(feature, how)
     tags = read_list(text) if in_brackets(text) else split_tags(text, how.tag_separator)
     if tags is None:
         raise InputError(f"the property {how.tags_column!r} of feature {number} is {text[:80]!r}, not a list of texts",
@@ -105,6 +110,23 @@ def _tags_of(feature: Feature, number: int, features: Features, how: CutConfig) 
             file=features.path, option="tags_column", remedy="name the property, or remove the feature",
         )  # fmt: skip
     return tags
+
+
+def _text_of(feature: Feature, how: CutConfig) -> str:
+    return feature.properties.get(how.tags_column, "").strip()
+
+
+def _check_tags(numbered: Sequence[tuple[int, Feature]], features: Features, how: CutConfig) -> None:
+    """Check that no tag looks like several tags, as for a table: training would refuse that of these tiles."""
+    texts = [(number, _text_of(feature, how)) for number, feature in numbered]
+    for are_lists in (False, True):
+        own = [(number, text) for number, text in texts if in_brackets(text) == are_lists]
+        doubts = doubt_separators((text for _, text in own), how.tag_separator)
+        if number := next((number for number, text in own if text in doubts), None):
+            doubt = doubts[dict(own)[number]]
+            remedy = doubt.remedy.replace("`data.tag_separator`", "`tag_separator`").replace(*_AS_LIST)
+            raise InputError(f"feature {number}: {doubt.what}", file=features.path, option="tag_separator",
+                             remedy=remedy)  # fmt: skip
 
 
 def _features_by_tag(tags: Sequence[Sequence[str]]) -> dict[str, list[int]]:

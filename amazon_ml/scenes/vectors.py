@@ -1,6 +1,7 @@
 """Reads points and polygons with their properties from GeoJSON and GeoPackage files."""
 
 import json
+import logging
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +13,13 @@ from urllib.parse import quote
 
 import numpy as np
 
-from amazon_ml.errors import InputError
+from amazon_ml.errors import InputError, listed
 from amazon_ml.runtime.files import read_json
 from amazon_ml.runtime.regular_files import check_regular
 from amazon_ml.scenes.journals import CLOSE, pending
 from amazon_ml.scenes.projecting import Points, project
+
+log = logging.getLogger(__name__)
 
 #: A polygon: its outline, and the outlines of its holes; each of shape (points, 2).
 Polygon = tuple[Points, ...]
@@ -41,11 +44,14 @@ class Feature:
         Polygons.
     properties
         Text of each property, without those that are empty.
+    number
+        Its number in the file, from 1; 0 where it is not from a file.
     """
 
     points: Points
     polygons: tuple[Polygon, ...]
     properties: Mapping[str, str]
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,24 +66,27 @@ class Features:
         Their coordinate reference system as WKT.
     features
         The features.
+    without_geometry
+        Numbers of the features that were left out, since they have no geometry.
     """
 
     path: Path
     crs: str
     features: tuple[Feature, ...]
+    without_geometry: tuple[int, ...] = ()
 
     def projected(self, crs: str) -> "Features":
         """Convert the coordinates to another CRS; they stay where the CRS is empty (pixel coordinates)."""
         if crs in ("", self.crs):
             return self
         moved = [
-            Feature(
-                _moved(one.points, self, crs),
-                tuple(tuple(_moved(ring, self, crs) for ring in polygon) for polygon in one.polygons), one.properties,
+            replace(
+                one, points=_moved(one.points, self, crs),
+                polygons=tuple(tuple(_moved(ring, self, crs) for ring in polygon) for polygon in one.polygons),
             )
             for one in self.features
         ]  # fmt: skip
-        return Features(self.path, crs, tuple(moved))
+        return replace(self, crs=crs, features=tuple(moved))
 
 
 def read_features(path: Path, option: str) -> Features:
@@ -116,6 +125,10 @@ def read_features(path: Path, option: str) -> Features:
         remedy = CLOSE if isinstance(error, sqlite3.Error) and pending(path.resolve()) else ""
         raise InputError(f"the file cannot be read ({error})", file=path, option=option, remedy=remedy) from None
     features = replace(features, features=tuple(map(_with_area, features.features)))
+    empty = [one.number for one in features.features if not len(one.points) and not one.polygons]
+    if lacking := sorted({*features.without_geometry, *empty}):
+        log.warning("%s: features without geometry, or with one without area, are not used (%d): %s", path,
+                    len(lacking), listed([f"feature {number}" for number in lacking]))  # fmt: skip
     if not features.features:
         raise InputError("the file holds no point and no polygon", file=path, option=option)
     if len(features.features) > _MOST:
@@ -154,15 +167,16 @@ def _moved(points: Points, features: Features, crs: str) -> Points:
 def _read_geojson(path: Path) -> Features:
     content = read_json(path)
     kind = content["type"]
-    listed = content["features"] if kind == "FeatureCollection" else [content]
-    features = []
-    for one in listed:
+    entries = content["features"] if kind == "FeatureCollection" else [content]
+    features, lacking = [], []
+    for number, one in enumerate(entries, start=1):
         geometry = one["geometry"] if one["type"] == "Feature" else one
         if geometry is None:
+            lacking.append(number)
             continue
         points, polygons = _from_geojson(geometry)
-        features.append(Feature(points, polygons, _texts(one.get("properties") or {})))
-    return Features(path, _geojson_crs(content), tuple(features))
+        features.append(Feature(points, polygons, _texts(one.get("properties") or {}), number))
+    return Features(path, _geojson_crs(content), tuple(features), tuple(lacking))
 
 
 def _geojson_crs(content: Any) -> str:
@@ -211,16 +225,18 @@ def _read_geopackage(path: Path) -> Features:
         named = "SELECT table_name, column_name, srs_id FROM gpkg_geometry_columns ORDER BY table_name"
         table, column, srs = base.execute(named).fetchone()
         crs = _geopackage_crs(base, int(srs))
-        features = []
+        features, lacking = [], []
         cursor = base.execute(f"SELECT * FROM {quoted(table)} LIMIT {_MOST + 1}")
         names = [about[0] for about in cursor.description]
-        for row in cursor:
+        for number, row in enumerate(cursor, start=1):
             values = dict(zip(names, row, strict=True))
             blob = values.pop(column)
-            if blob is not None:
-                points, polygons = read_geometry(blob)
-                features.append(Feature(points, polygons, _texts(values)))
-    return Features(path, crs, tuple(features))
+            if blob is None:
+                lacking.append(number)
+                continue
+            points, polygons = read_geometry(blob)
+            features.append(Feature(points, polygons, _texts(values), number))
+    return Features(path, crs, tuple(features), tuple(lacking))
 
 
 def quoted(name: str) -> str:

@@ -1,7 +1,7 @@
 """Tag a scene on a cluster: a task for each shard of its strips, and a job that joins them to the map."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from amazon_ml.models.engines import EngineName, PrecisionName
@@ -80,7 +80,7 @@ def scene_jobs(
     else:
         method = _name(requested, bundle, on_gpu=on_gpu)
     tagger = Tagger(bundle, elsewhere=method)
-    prepared = prepare(tagger, files, SceneConfig(**{**vars(how), **_absolute(how)}), out=place)
+    prepared = prepare(tagger, files, SceneConfig(**{**asdict(how), **_absolute(how)}), out=place)
     plan = plan_shards(source, prepared, files, shards, requested, on_gpu=on_gpu)
     save_plan(prepared, place, plan, overwrite=overwrite)
     words = [f"--{name}={value}" for name, value in options.items()]

@@ -29,6 +29,7 @@ from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
 from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import choose_files, files_needed
+from amazon_ml.data.catalog.unused_splits import name_folders, split_folders, splits_in, splits_option
 from amazon_ml.data.config import READING, ReadingConfig, RgbSource, Split
 from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
@@ -215,6 +216,8 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         raise (error.advise(hint) if hint else error) from None
     if config.splits is not None:
         joined = assign_splits(joined, config.splits, root, joins)
+    elif joined["split"].isna().all() and not splits_in(read.unused_splits):
+        _warn_of_folders(joined, root, layout)
     untagged = list_tiles_of(template, test_folders, below=False, renamed={} if template else read_mapping(root))
     check_untagged(untagged, rgb_source, layout, config)
     unlabelled, lacking = choose_files(untagged, bands, rgb_source)
@@ -239,6 +242,12 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
         tested=tested,
         tested_targets=targets[is_test],
     )  # fmt: skip
+
+
+def _warn_of_folders(joined: pd.DataFrame, root: Path, layout: Layout) -> None:
+    if folders := split_folders(joined["path"], root, layout.places):
+        log.warning("%s: %s are called like published splits, which are not used here; to use them, set "
+                    "`data.splits` '%s'", root, name_folders(folders), splits_option(folders))  # fmt: skip
 
 
 def _check_shared(tested: pd.DataFrame, unlabelled: pd.DataFrame) -> None:

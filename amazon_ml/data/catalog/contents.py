@@ -19,7 +19,10 @@ _UNREAD = (
     ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
 )  # fmt: skip
 #: Endings of tables: those that are read where an option names them, and other formats.
-_TABLES, _WORKBOOKS = (".tsv", ".txt", ".tab", ".parquet", ".json"), (".xlsx", ".xls", ".ods", ".numbers")
+_TABLES, _WORKBOOKS = (
+    (".tsv", ".txt", ".tab", ".parquet", ".json", ".jsonl", ".ndjson"),
+    (".xlsx", ".xls", ".ods", ".numbers"),
+)
 #: First words of the names of files that are notes.
 _NO_TABLES = ("readme", "licen", "requirements", "credits", "changelog", "copying")
 #: Number of files whose content is examined.

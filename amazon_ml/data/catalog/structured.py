@@ -1,4 +1,4 @@
-"""Reads tables that are no CSV, Parquet and JSON, as records of text like those of a CSV.
+"""Reads tables that are no CSV, Parquet, JSON and JSON Lines, as records of text like those of a CSV.
 
 A list of tags becomes the text of a JSON list, which the reader of cells understands.
 """
@@ -20,6 +20,7 @@ import pandas as pd
 from amazon_ml.data.catalog.columns import NAME_COLUMNS, known_columns
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.catalog.table_file import TableFile
+from amazon_ml.data.catalog.text import are_json_lines
 from amazon_ml.errors import InputError
 from amazon_ml.runtime.files import no_json
 from amazon_ml.runtime.regular_files import cannot_read, check_regular
@@ -45,15 +46,15 @@ class _Shares:
 
 
 def is_structured(path: Path) -> bool:
-    """Whether a table is Parquet or JSON, by its ending."""
+    """Whether a table is Parquet, JSON or JSON Lines, by its ending."""
     return path.suffix.lower() in _READERS
 
 
 def read_structured(path: Path, min_share: float = 0.0, name_column: str | None = None) -> Records:
-    """Read a table of Parquet or JSON.
+    """Read a table of Parquet, JSON or JSON Lines.
 
-    JSON is an object from each name to its tags, or a list of objects with the same keys. Tags are text, a list of
-    text, or a list of pairs of a tag and its share of the tile.
+    JSON is an object from each name to its tags, or a list of objects with the same keys; JSON Lines has such an object
+    on each line. Tags are text, a list of text, or a list of pairs of a tag and its share of the tile.
 
     Parameters
     ----------
@@ -238,6 +239,9 @@ def _read_json(path: Path, shares: _Shares, _: str | None) -> Records:
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and are_json_lines(text):
+            raise InputError("the file is JSON Lines, an object on each line", file=path, option="data.labels_file",
+                             remedy="rename it to end in .jsonl") from None  # fmt: skip
         raise no_json(path, error) from None
     if isinstance(content, _Pairs):
         file, lines = _numbered(path, _lines(text, [name for name, _ in content.pairs]), "entry")
@@ -251,6 +255,30 @@ def _read_json(path: Path, shares: _Shares, _: str | None) -> Records:
     raise InputError("the JSON is neither an object from names to tags nor a list of objects", file=path,
                      option="data.labels_file", remedy="write one of these, or name another table with "
                      "`data.labels_file`")  # fmt: skip
+
+
+def _read_json_lines(path: Path, shares: _Shares, _: str | None) -> Records:
+    lines, content = [], []
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise no_json(path, error) from None
+    for number, line in enumerate(text.split("\n"), start=1):  # other line ends may stand within a text
+        if not line.strip():
+            continue
+        try:
+            one = json.loads(line, object_pairs_hook=_Pairs)
+            problem = "" if isinstance(one, _Pairs) else f"holds {_shown(one)}, which is no object"
+        except (ValueError, RecursionError) as error:
+            problem = f"is not JSON: {getattr(error, 'msg', 'it is nested too deep')}"
+        if problem:
+            raise InputError(f"the line {problem}", file=path, line=number, option="data.labels_file",
+                             remedy="write one object on each line; a file that is one JSON as a whole ends in "
+                             ".json")  # fmt: skip
+        lines.append(number)
+        content.append(one)
+    file = TableFile(path)
+    return _objects(file, lines, content, shares) if content else _records(file, [], 0, [])
 
 
 def _objects(file: TableFile, lines: Sequence[int], content: Sequence["_Pairs"], shares: _Shares) -> Records:
@@ -292,6 +320,8 @@ def _starts(text: str) -> list[int]:
 _READERS: Mapping[str, Callable[[Path, _Shares, str | None], Records]] = {
     ".parquet": _read_parquet,
     ".json": _read_json,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
 }
 
 

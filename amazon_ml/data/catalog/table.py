@@ -203,6 +203,8 @@ def _choose_columns(records: Records, config: TableConfig, joins: TileNames | No
     others = [at for at in range(len(records.header)) if at not in (name_at, tags_at, split_at)]
     if config.tags_column is None:
         check_second_tags(records, others, tags_at, config.tag_separator)
+    for at in (name_at, tags_at):  # a tag may be called so
+        unused_splits.pop(records.header[at], None)
     return _Chosen(records, config, name_at, tags_at, others, splits, faults, unused_splits)
 
 

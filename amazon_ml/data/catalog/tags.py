@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -232,7 +232,7 @@ def _doubt_cells(
 ) -> dict[str, Doubt]:  # fmt: skip
     """Return a doubt for each cell with a value that is no tag, several tags, or a tag with something attached."""
     never = separator is not None and not any(separator in cell for cell in split)
-    others = frozenset(tokens)
+    others = given.union(tokens)  # what no row has alone may be a tag of the list
     numbers = all(map(NUMBER.fullmatch, tokens))
     doubts = {}
     if not are_lists and (separator is None or not separator.strip(" ") or never):
@@ -250,6 +250,14 @@ def _doubt_cells(
         for cell, found in split.items()
         if any(tag in doubts for tag in found)
     }
+
+
+def doubt_separators(cells: Iterable[str], separator: str | None) -> dict[str, Doubt]:
+    """Return a doubt for each cell, of a table or not, with a tag that looks like several tags."""
+    split, _, are_lists = _split_cells(Counter(cells), separator)
+    tokens = list(dict.fromkeys(tag for found in split.values() for tag in found))
+    doubts = _doubt_cells(split, tokens, frozenset(), separator, are_lists=are_lists)
+    return {cell: doubt for cell, doubt in doubts.items() if doubt.kind == "separators"}
 
 
 def _column_fault(table: TableFile, rows: Sequence[Row], split: Mapping[str, tuple[str, ...]], doubt: Doubt) -> Fault:

@@ -29,7 +29,7 @@ _OTHER_FILES = (
 #: The same for text, in lower case.
 _OTHER_TEXTS = (("<!doctype", "a web page"), ("<html", "a web page"), ("<?xml", "XML"), ("{", "JSON"), ("[", "JSON"))
 #: Endings by which other kinds of tables are read.
-_ENDINGS = {"a Parquet file": ".parquet", "it is JSON": ".json"}
+_ENDINGS = {"a Parquet file": ".parquet", "it is JSON Lines": ".jsonl", "it is JSON": ".json"}
 #: Byte order marks; UTF-32 comes first, since its mark begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -74,8 +74,14 @@ def read_text(path: Path) -> str:
     start = text[:20].lstrip().lower()
     for first_letters, kind in _OTHER_TEXTS:
         if start.startswith(first_letters):
-            raise _no_csv(path, f"it is {kind}")
+            raise _no_csv(path, f"it is {kind}{' Lines' * are_json_lines(text)}")
     return text
+
+
+def are_json_lines(text: str) -> bool:
+    """Whether the first lines of a text look like JSON Lines: an object on each."""
+    first = [line.strip() for line in text.split("\n", 8)[:8] if line.strip()][:2]
+    return len(first) > 1 and all(line[0] == "{" and line[-1] == "}" for line in first)
 
 
 def _no_csv(path: Path, why: str) -> InputError:

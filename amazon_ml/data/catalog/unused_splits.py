@@ -1,12 +1,17 @@
-"""Finds a column of published splits that no option names."""
+"""Finds published splits that no option names: a column of a table, or folders of tiles."""
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.config import SPLITS, Split, TableConfig
 
-#: Titles of such a column.
-_TITLES = ("split", "subset", "set")
+#: A folder of a split within a path that begins and ends with a slash; folders in each other share a slash.
+_FOLDER = re.compile(rf"/({'|'.join(SPLITS)})(?=/)", re.IGNORECASE)
+#: Number of folders of one split that a message names.
+_SHOWN = 3
 
 
 def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[Split]]:
@@ -16,11 +21,20 @@ def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[
     named = {title.lower() for title in (config.name_column, config.tags_column) if title}
     found = {}
     for at, title in enumerate(records.header):
-        if title.strip().lower() in _TITLES and title.lower() not in named:
-            words = {cells[at].strip().lower() for line, cells in records.rows if line not in records.broken}
-            if words <= SPLITS.keys():
-                found[title] = frozenset(SPLITS[word] for word in words)
+        if title.strip().lower() not in named and (splits := _splits_of(records, at)):
+            found[title] = splits
     return found
+
+
+def _splits_of(records: Records, at: int) -> frozenset[Split]:
+    """Give the splits whose words a column holds; none where it holds anything else."""
+    splits: set[Split] = set()
+    for line, cells in records.rows:
+        if line not in records.broken and (word := cells[at].strip().lower()):
+            if word not in SPLITS:  # as in the first row of nearly all columns
+                return frozenset()
+            splits.add(SPLITS[word])
+    return frozenset(splits)
 
 
 def shared_splits(tables: Sequence[Mapping[str, frozenset[Split]]]) -> dict[str, frozenset[Split]]:
@@ -35,3 +49,61 @@ def splits_in(columns: Mapping[str, frozenset[Split]]) -> str:
     A table for each split has one word in all of its cells.
     """
     return next((title for title, splits in columns.items() if len(splits) > 1), "")
+
+
+def split_folders(paths: Iterable[str], root: Path, places: Iterable[Path]) -> dict[Split, list[str]]:
+    """Find the folders that are called like splits and hold tiles; the folder nearest above a tile is its split.
+
+    Parameters
+    ----------
+    paths
+        Files of the labelled tiles.
+    root
+        The folder that a call names.
+    places
+        The folders of the labelled tiles: what lies above them says nothing about a tile.
+
+    Returns
+    -------
+    For each split its folders, as the option `splits` takes them. Empty where there are fewer than two splits.
+    """
+    here = os.getcwd()  # noqa: PTH109 (text, as below)
+    tops = [_closed(str(place.absolute())) for place in places]
+    found: dict[Split, set[str]] = {}
+    for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120 (many, and text is faster)
+        whole = _closed(os.path.join(here, folder))  # noqa: PTH118
+        top = next((top for top in tops if whole.startswith(top)), None)
+        inner = [] if top is None else list(_FOLDER.finditer(whole, len(top) - 1))
+        if inner:
+            found.setdefault(SPLITS[inner[-1][1].lower()], set()).add(whole[: inner[-1].end()])
+    if len(found) < 2:
+        return {}
+    return {split: sorted(_as_option(Path(one), root) for one in found[split])
+            for split in dict.fromkeys(SPLITS.values()) if split in found}  # fmt: skip
+
+
+def _closed(folder: str) -> str:
+    return f"{folder.rstrip('/')}/"
+
+
+def _as_option(folder: Path, root: Path) -> str:
+    """Write a folder as an option finds it: relative to the root, unless the current folder has such a path, too."""
+    if not folder.is_relative_to(root.absolute()):
+        return str(folder)
+    inner = folder.relative_to(root.absolute())
+    return str(folder if inner.exists() and not inner.samefile(folder) else inner)
+
+
+def splits_option(folders: Mapping[Split, Sequence[str]]) -> str:
+    """Write the value of the option `splits` that uses folders of splits; the first of many."""
+    values = []
+    for split, named in folders.items():
+        more = ", …" * (len(named) > _SHOWN)
+        several = f"[{', '.join(named[:_SHOWN])}{more}]"
+        values.append(f"{split}: {several if len(named) > 1 else named[0]}")
+    return f"{{{', '.join(values)}}}"
+
+
+def name_folders(folders: Mapping[Split, Sequence[str]]) -> str:
+    """Name the first folder of each split for a message."""
+    return f"the folders {' and '.join(named[0] for named in folders.values())}"

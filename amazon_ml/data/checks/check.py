@@ -36,9 +36,10 @@ class Report:
     rows
         Number of names in the table.
     splits
-        Number of names in each published split; empty without splits.
+        Number of tiles in each published split; empty without splits. Rows without a file do not count, unless none
+        has one.
     tags
-        Number of names with each tag of the tag list.
+        Number of these tiles with each tag of the tag list.
     tiles
         Number of tiles in each folder of images.
     findings
@@ -105,8 +106,9 @@ def check(folder: Path, config: ReadingConfig = READING, *, n_folds: int = 2, nu
     )
     names = seen.rows.drop_duplicates("image_name")
     findings, reasons = weigh(cases, len(names))
-    counts = {tag: sum(tag in tags for tags in names["tags"]) for tag in seen.tags.names}
-    splits = dict(count_splits(names["split"])) if names["split"].notna().any() else {}
+    used = seen.used.drop_duplicates("image_name")
+    counts = {tag: sum(tag in tags for tags in used["tags"]) for tag in seen.tags.names}
+    splits = dict(count_splits(used["split"])) if used["split"].notna().any() else {}
     return Report(" ".join(map(str, seen.tables)), len(names), splits, counts, seen.counts, findings, reasons)
 
 

@@ -39,7 +39,7 @@ KINDS = {
     ),
     "splits": Kind("rows without a split", "write train, val (or validation) or test"),
     "unused_splits": Kind(
-        "columns of published splits, which are not used", "name the column with split_column", REMARK
+        "published splits, which are not used", "name a column with split_column, and folders with splits", REMARK
     ),
     "two_splits": Kind("tiles that are in two splits", "keep one row of each"),
     "marks": Kind(
@@ -67,6 +67,9 @@ KINDS = {
     ),
     "label_logic": Kind("rows that break the label logic", "look at these tiles, and correct their tags", _NOISE),
     "unseen_tags": Kind("tags of the list that no tile has", "the network cannot learn them", REMARK),
+    "untrained_tags": Kind(
+        "tags that no tile of the training split has", "the network cannot learn them: add tiles with them", REMARK
+    ),
     "missing_files": Kind("rows without a file", "complete the folder, or set allow_missing"),
     "missing_tiles": Kind("rows without a file, which are not used", "nothing, if that is intended", REMARK),
     "shared_files": Kind("files that several rows name", "keep one of these rows"),

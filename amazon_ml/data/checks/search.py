@@ -30,11 +30,15 @@ def table_faults(survey: Survey) -> Iterator[Case]:
         yield from (Case("untagged_tiles", name) for name in survey.rows.loc[survey.rows["untagged"], "image_name"])
     yield from (Case("similar_tags", slip) for slip in survey.slips)
     yield from (Case("phrases", phrase) for phrase in survey.phrases)
-    if survey.splits_in:
-        yield Case("unused_splits", f"column {survey.splits_in!r}")
+    if survey.unused_splits:
+        yield Case("unused_splits", survey.unused_splits)
     yield from _logic_faults(survey)
-    used = frozenset(chain.from_iterable(survey.rows["tags"]))
-    yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in used)
+    used = survey.used
+    seen = frozenset(chain.from_iterable(used["tags"]))
+    yield from (Case("unseen_tags", tag) for tag in survey.tags.names if tag not in seen)
+    training = used[used["split"] == "train"]
+    trained = frozenset(chain.from_iterable(training["tags"] if len(training) else used["tags"]))
+    yield from (Case("untrained_tags", tag) for tag in survey.tags.names if tag in seen and tag not in trained)
 
 
 def _logic_faults(survey: Survey) -> Iterator[Case]:

@@ -18,9 +18,10 @@ from amazon_ml.data.catalog.faults import Fault
 from amazon_ml.data.catalog.join import Differences, locate
 from amazon_ml.data.catalog.layout import Layout, find_layout, read_mapping, untagged_folders
 from amazon_ml.data.catalog.splits import assign_splits
+from amazon_ml.data.catalog.table import TagTable
 from amazon_ml.data.catalog.tables import scan_tables
 from amazon_ml.data.catalog.tiles import choose_files
-from amazon_ml.data.catalog.unused_splits import splits_in
+from amazon_ml.data.catalog.unused_splits import name_folders, split_folders, splits_in, splits_option
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.readers.fitting import find_source, first_files
@@ -63,8 +64,8 @@ class Survey:
         A sentence on each rare tag that looks like a frequent one.
     phrases
         A sentence on each pair of tags that may be one name with a blank.
-    splits_in
-        Title of a column of published splits that is not used; empty where there is none.
+    unused_splits
+        The column or the folders of published splits that are not used; empty where there are none.
     differences
         The difference between each name without a file and a similar file name.
     broken_names
@@ -84,9 +85,15 @@ class Survey:
     table_faults: list[Fault]
     slips: list[str]
     phrases: list[str]
-    splits_in: str
+    unused_splits: str
     differences: dict[str, str]
     broken_names: list[str]
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """The rows of tiles that training uses: those with a file; all where none has one, which is another fault."""
+        there = self.tagged.loc[self.tagged["path"].notna(), "image_name"]
+        return self.rows[self.rows["image_name"].isin(there)] if len(there) else self.rows
 
 
 def survey(folder: Path, config: ReadingConfig) -> Survey:
@@ -138,7 +145,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
         table_faults=read.faults,
         slips=read.slips,
         phrases=read.phrases,
-        splits_in=splits_in(read.unused_splits),
+        unused_splits=_unused_splits(read, tagged, folder, layout) if rows["split"].isna().all() else "",
         differences={name: sentence for name in missing if (sentence := differences.of(name))},
         broken_names=[
             *broken_mapping,
@@ -156,6 +163,14 @@ def _doubtful(others: pd.DataFrame, rgb_source: RgbSource, layout: Layout, confi
     except InputError as error:
         return [str(error)]
     return []
+
+
+def _unused_splits(read: TagTable, tagged: pd.DataFrame, folder: Path, layout: Layout) -> str:
+    """Name a column of published splits that no option names, or else folders of them."""
+    if title := splits_in(read.unused_splits):
+        return f"column {title!r}"
+    folders = split_folders(tagged["path"].dropna(), folder, layout.places)
+    return f"{name_folders(folders)}: splits '{splits_option(folders)}'" if folders else ""
 
 
 def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
