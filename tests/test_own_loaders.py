@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from refused import refused
 from test_python import module, tiny, trainer
 from torch.utils.data import DataLoader
 
 import amazon_ml as am
+from amazon_ml.data.batches.dataset import TileDataset
 
 
 @pytest.mark.parametrize("missing", ["image", "target", "index", "all"])
@@ -146,6 +148,47 @@ def test_a_trainer_and_its_data_module_can_be_pickled_after_fit(demo_tiles: Path
     plain.fit(tiny(size=32), datamodule=data)
     assert pickle.loads(pickle.dumps(plain)).current_epoch == 1
     assert pickle.loads(pickle.dumps(data)).hparams == data.hparams
+
+
+class Seen(pl.Callback):
+    """Keeps the batches of training and of validation."""
+
+    def __init__(self) -> None:
+        self.trained: list[Any] = []
+        self.scored: list[Any] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        self.trained.append(batch)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any
+    ) -> None:
+        self.scored.append(batch)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_overfit_batches_are_the_first_ones_in_each_epoch_also_where_it_resumes(
+    demo_tiles: Path, tmp_path: Path, num_workers: int
+) -> None:
+    """Lightning replaces the sampler of a data module by one that does not shuffle."""
+    seen, checkpoint = Seen(), tmp_path / "last.ckpt"
+    plain = trainer(max_epochs=2, num_sanity_val_steps=0, overfit_batches=2, callbacks=[seen])
+    plain.fit(tiny(size=32), module(demo_tiles, num_workers=num_workers))
+    plain.save_checkpoint(checkpoint)
+    again = trainer(max_epochs=3, num_sanity_val_steps=0, overfit_batches=2, callbacks=[seen])
+    again.fit(tiny(size=32), module(demo_tiles, num_workers=num_workers), ckpt_path=checkpoint)
+
+    data = module(demo_tiles)
+    data.setup("fit")
+    dataset = data.train_dataloader().dataset
+    assert isinstance(dataset, TileDataset)
+    expected = [dataset.fetch([*range(at, at + 16)]) for at in (0, 16)]
+    assert len(seen.trained) == 6
+    for at, batch in enumerate(seen.trained):
+        assert all(torch.equal(batch[key], expected[at % 2][key]) for key in expected[at % 2])
+    rows = data.train_rows[:16]
+    assert torch.equal(seen.trained[0]["target"], torch.from_numpy(data.catalog.targets[rows]).float())
+    assert all(torch.equal(batch["index"], torch.arange(len(batch["index"]))) for batch in seen.scored[:1])
 
 
 def test_a_wrong_name_is_refused_before_the_tags_are_known() -> None:
