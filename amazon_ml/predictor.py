@@ -38,6 +38,7 @@ from amazon_ml.runs.given_tiles import (
     choose_files,
     list_given,
     list_scene,
+    native,
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
@@ -302,7 +303,7 @@ class Predictor:
 
         def tiles(networks: Networks) -> TileArrays:
             check_images(
-                images.dtype, images.shape, len(networks.read.bands), None if scale else networks.size,
+                native(images), images.shape, len(networks.read.bands), None if scale else networks.size,
                 networks.read.dtype,
             )  # fmt: skip
             return TileArrays(images, networks.size)

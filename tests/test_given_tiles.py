@@ -48,6 +48,15 @@ def test_tags_can_be_assigned_to_rows_that_were_shuffled(predictor: am.Predictor
     assert len(set(by_file.values())) > 1 and table["tags"].tolist() == [by_file[file] for file in table["path"]]
 
 
+@pytest.mark.parametrize("name", ["path", "tif", "image_name"])
+def test_a_table_with_a_column_twice_is_refused(predictor: am.Predictor, files: list[str], name: str) -> None:
+    table = pd.DataFrame({"path": files[:2], "tif": "", "image_name": ["a", "b"]})
+    table = pd.concat([table, table[[name]]], axis=1)
+    with refused(option="tiles", says=name):
+        predictor.predict(table)
+    assert len(predictor.predict(table.loc[:, ~table.columns.duplicated()])) == 2
+
+
 def test_rows_of_a_folder_are_in_natural_order(predictor: am.Predictor, files: list[str], tmp_path: Path) -> None:
     for number, file in zip((10, 2, 1), files, strict=False):
         (tmp_path / f"test_{number}.jpg").symlink_to(file)
