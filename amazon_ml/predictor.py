@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,7 @@ from amazon_ml.models.config import Tta
 from amazon_ml.models.engines import DEFAULT, REFERENCE, EngineName, Method, PrecisionName
 from amazon_ml.models.preprocess import check_images
 from amazon_ml.runs.bundle import Bundle, Networks
-from amazon_ml.runs.engine_choice import (
-    SAMPLE,
-    Requested,
-    Sample,
-    choose_method,
-    sample_files,
-    settle,
-    spread,
-)
+from amazon_ml.runs.engine_choice import SAMPLE, Requested, Sample, choose_method, sample_files, settle, spread
 from amazon_ml.runs.given_tiles import (
     TileArrays,
     Tiles,
@@ -38,9 +30,11 @@ from amazon_ml.runs.given_tiles import (
     choose_files,
     list_given,
     list_scene,
+    native,
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
+from amazon_ml.runs.reopening import Origin, origin_of
 from amazon_ml.runs.views import open_with_views
 from amazon_ml.settings import build
 
@@ -117,6 +111,7 @@ class Predictor:
         self._few: Engine | None = None
         self._method: Method | None = None
         self._here = _Here()
+        self._origin: Origin | None = None
         if self._requested.fixed is not None:
             self._prepare(self._requested.fixed)
 
@@ -157,11 +152,13 @@ class Predictor:
         InputError
             If the folder is none of these, or a file of it is missing or damaged.
         """
-        bundle = open_with_views(Path(path).expanduser(), tta)
-        return cls(
-            bundle, device=device, batch_size=batch_size, num_workers=num_workers, progress=progress, engine=engine,
-            precision=precision,
-        )  # fmt: skip
+        folder = Path(path).expanduser()
+        bundle = open_with_views(folder, tta)
+        options: dict[str, Any] = {"device": device, "batch_size": batch_size, "num_workers": num_workers,
+                                   "progress": progress, "engine": engine, "precision": precision}  # fmt: skip
+        loaded = cls(bundle, **options)
+        loaded._origin = origin_of(folder, {**options, "tta": tta}, bundle)
+        return loaded
 
     @property
     def bundle(self) -> Bundle:
@@ -286,9 +283,12 @@ class Predictor:
             geojson=geojson, overwrite=overwrite,
         )  # fmt: skip
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: the locks, and what a thread uses, belong to one process."""
-        raise InputError("a predictor cannot be pickled or copied", remedy="call `Predictor.load` in each process")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give the folder and the options, so that another process loads it again, with locks of its own."""
+        if self._origin is None:
+            raise InputError("only a predictor that `Predictor.load` made can be pickled or copied",
+                             remedy="call `Predictor.load` in each process")  # fmt: skip
+        return self._origin.load, (self._method,)
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if (array := as_array(tiles)) is not None:
@@ -302,7 +302,7 @@ class Predictor:
 
         def tiles(networks: Networks) -> TileArrays:
             check_images(
-                images.dtype, images.shape, len(networks.read.bands), None if scale else networks.size,
+                native(images), images.shape, len(networks.read.bands), None if scale else networks.size,
                 networks.read.dtype,
             )  # fmt: skip
             return TileArrays(images, networks.size)

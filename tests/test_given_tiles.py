@@ -1,7 +1,11 @@
 """Tiles that are given to a predictor from Python: the rows of the answer, and what is refused."""
 
 import copy
+import json
+import multiprocessing
 import pickle
+import shutil
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from refused import refused
 
 import amazon_ml as am
 from amazon_ml.data.readers.bands import TileReader
+from amazon_ml.models.engines import Method
 from amazon_ml.runs.given_tiles import choose_files, list_scene
 
 
@@ -48,6 +53,15 @@ def test_tags_can_be_assigned_to_rows_that_were_shuffled(predictor: am.Predictor
     assert len(set(by_file.values())) > 1 and table["tags"].tolist() == [by_file[file] for file in table["path"]]
 
 
+@pytest.mark.parametrize("name", ["path", "tif", "image_name"])
+def test_a_table_with_a_column_twice_is_refused(predictor: am.Predictor, files: list[str], name: str) -> None:
+    table = pd.DataFrame({"path": files[:2], "tif": "", "image_name": ["a", "b"]})
+    table = pd.concat([table, table[[name]]], axis=1)
+    with refused(option="tiles", says=name):
+        predictor.predict(table)
+    assert len(predictor.predict(table.loc[:, ~table.columns.duplicated()])) == 2
+
+
 def test_rows_of_a_folder_are_in_natural_order(predictor: am.Predictor, files: list[str], tmp_path: Path) -> None:
     for number, file in zip((10, 2, 1), files, strict=False):
         (tmp_path / f"test_{number}.jpg").symlink_to(file)
@@ -74,10 +88,52 @@ def test_a_tile_without_its_file_is_refused_with_a_remedy_that_helps(
     assert remedy in raised.value.remedy
 
 
-def test_a_predictor_is_refused_where_another_process_would_get_it(predictor: am.Predictor) -> None:
+def test_a_predictor_is_loaded_again_in_another_process(
+    trained: Path, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.parent)
+    own = am.Predictor.load(f"{trained.name}/bundle", device="cpu", batch_size=5, tta="none")
+    monkeypatch.chdir(tmp_path)  # where the relative path does not lead to the run
+    expected = own.predict_proba(files)
+    assert len(pickle.dumps(own)) < 10_000
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(own.predict_proba, files).result(), expected)
+        assert pool.submit(loaded_once, own, pickle.dumps(own)).result()
+
+
+def loaded_once(predictor: am.Predictor, pickled: bytes) -> bool:
+    return pickle.loads(pickled) is predictor
+
+
+def test_a_pickle_has_the_options_and_the_engine_that_was_chosen(
+    trained: Path, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amazon_ml.predictor.choose_method", lambda *_: Method("folded", "float32"))
+    for options in ({"engine": "folded"}, {"engine": "auto"}, {"tta": "d4", "batch_size": 3}):
+        own = am.Predictor.load(trained / "bundle", device="cpu", **options)
+        for again in (pickle.loads(pickle.dumps(own)), copy.deepcopy(own), copy.copy(own)):
+            assert again is not own and again.requested == own.requested and again.engine == own.engine
+        np.testing.assert_array_equal(again.predict_proba(files[:4]), own.predict_proba(files[:4]))
+    own = am.Predictor.load(trained / "bundle", device="cpu", engine="auto")
+    own.predict_proba([*files] * (1 + 64 // len(files)))
+    assert own.engine is not None and pickle.loads(pickle.dumps(own)).engine == own.engine
+
+
+def test_a_pickle_of_another_state_of_the_folder_is_refused(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    pickled = pickle.dumps(am.Predictor.load(tmp_path / "run", device="cpu"))
+    former = json.loads((tmp_path / "run" / "decision.json").read_text())["rule"]
+    am.tune(tmp_path / "run", rule="global")
+    with refused(file=tmp_path / "run", says="Predictor.load"):
+        pickle.loads(pickled)
+    am.tune(tmp_path / "run", rule=former)
+    assert pickle.loads(pickled).tags
+
+
+def test_a_predictor_that_was_made_of_a_bundle_in_memory_is_not_pickled(predictor: am.Predictor) -> None:
     for call in (pickle.dumps, copy.deepcopy, lambda one: pickle.dumps(one.predict)):
         with refused(says="Predictor.load"):
-            call(predictor)
+            call(am.Predictor(predictor.bundle))
 
 
 @pytest.mark.parametrize(

@@ -441,3 +441,22 @@ def test_an_unknown_loss_is_answered_with_the_known_ones() -> None:
 def test_weather_without_weather_tags_is_refused() -> None:
     with refused(option="model.loss", says=["grouped_softmax", "cat, dog"]):
         make_loss("grouped_softmax", {}, ["cat", "dog"])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    ("logits", "targets"), [((6, 1), (6,)), ((6, 17), (17,)), ((6, 17), (6, 1)), ((1, 17), (6, 17))]
+)
+def test_shapes_that_pytorch_would_broadcast_are_refused(
+    name: str, logits: tuple[int, ...], targets: tuple[int, ...]
+) -> None:
+    loss = _loss(name)
+    for call in (loss, lambda z, y: loss.weighted(z, y, torch.ones(len(z)))):
+        with refused(option="target", says=[logits, targets]):
+            call(torch.zeros(logits), torch.ones(targets))
+
+
+@pytest.mark.parametrize("shape", [(6, 1), (1,), (), (17,)])
+def test_weights_that_are_not_one_for_each_tile_are_refused(shape: tuple[int, ...]) -> None:
+    with refused(option="weight", says=[shape, (6,)]):
+        _loss("bce").weighted(torch.zeros(6, 17), torch.ones(6, 17), torch.ones(shape))

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from refused import refused
 from test_python import module, tiny, trainer
 from torch.utils.data import DataLoader
 
 import amazon_ml as am
+from amazon_ml.data.batches.dataset import TileDataset
 
 
 @pytest.mark.parametrize("missing", ["image", "target", "index", "all"])
@@ -43,6 +45,62 @@ def batches(*targets: float, tiles: int = 2) -> Any:
         for at, target in enumerate(targets)
     ]  # fmt: skip
     return DataLoader(made, batch_size=None)  # type: ignore[arg-type]
+
+
+def batch_with(**parts: Any) -> Any:
+    """Make a loader of one batch of four tiles, with some parts in place of the right ones."""
+    right = {"image": torch.zeros(4, 32, 32, 3, dtype=torch.uint8), "index": torch.arange(4)}
+    return DataLoader([{**right, **parts}], batch_size=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal", "asymmetric", "label_smoothing"])
+@pytest.mark.parametrize(
+    ("tags", "shape"), [("a", (4,)), ("a", (1, 4)), ("a", (4, 1, 1)), ("ab", (4, 3)), ("ab", (4, 1)), ("ab", (2, 2))]
+)
+def test_targets_of_another_shape_are_refused_in_each_step(loss: str, tags: str, shape: tuple[int, ...]) -> None:
+    """Where PyTorch broadcasts them, the loss is a number that means nothing."""
+    wrong: Any = batch_with(target=torch.ones(shape))
+    model, plain = tiny(tags=list(tags), size=32, loss=loss), trainer(max_epochs=1, num_sanity_val_steps=0)
+    for call in (plain.fit, plain.validate, plain.test):
+        with refused(option="target", says=[shape, (4, len(tags))]):
+            call(model, wrong)
+    right = batch_with(target=torch.ones(4, len(tags)))
+    plain.fit(model, right, right)
+    assert "val_loss" in plain.callback_metrics
+
+
+@pytest.mark.parametrize("index", [torch.arange(4)[:, None], torch.arange(3), torch.tensor(0)])
+def test_positions_of_another_shape_are_refused_in_validation_and_test(index: torch.Tensor) -> None:
+    model, plain = tiny(tags=["a"], size=32), trainer(max_epochs=1)
+    for call in (plain.validate, plain.test):
+        with refused(option="index", says=[tuple(index.shape), (4,)]):
+            call(model, batch_with(target=torch.ones(4, 1), index=index))
+
+
+@pytest.mark.parametrize(
+    ("weight", "value"),
+    [
+        (torch.ones(4, 1), (4, 1)),
+        (torch.ones(1), (1,)),
+        (torch.tensor([1.0, -2.0, 1.0, 1.0]), -2),
+        (torch.full((4,), float("nan")), "nan"),
+        (torch.zeros(4), 0),
+        ([1.0] * 4, "list"),
+    ],
+)
+def test_wrong_weights_of_tiles_are_refused(weight: Any, value: object) -> None:
+    model, plain = tiny(tags=["a"], size=32), trainer(max_epochs=1)
+    with refused(option="weight", says=value):
+        plain.fit(model, batch_with(target=torch.ones(4, 1), weight=weight))
+    plain.fit(model, batch_with(target=torch.ones(4, 1), weight=torch.tensor([1.0, 0.0, 2.0, 0.5])))
+
+
+@pytest.mark.parametrize("name", ["image", "target", "index"])
+def test_parts_of_a_batch_are_tensors(name: str) -> None:
+    """PyTorch makes a list of tensors of lists of numbers, one for each place of the list."""
+    parts = {"target": torch.ones(4, 2), name: [torch.ones(4), torch.ones(4)]}
+    with refused(option=name, says="list"):
+        trainer(max_epochs=1).validate(tiny(tags=["a", "b"], size=32), batch_with(**parts))
 
 
 def test_soft_targets_are_for_training_alone() -> None:
@@ -90,6 +148,47 @@ def test_a_trainer_and_its_data_module_can_be_pickled_after_fit(demo_tiles: Path
     plain.fit(tiny(size=32), datamodule=data)
     assert pickle.loads(pickle.dumps(plain)).current_epoch == 1
     assert pickle.loads(pickle.dumps(data)).hparams == data.hparams
+
+
+class Seen(pl.Callback):
+    """Keeps the batches of training and of validation."""
+
+    def __init__(self) -> None:
+        self.trained: list[Any] = []
+        self.scored: list[Any] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        self.trained.append(batch)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any
+    ) -> None:
+        self.scored.append(batch)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_overfit_batches_are_the_first_ones_in_each_epoch_also_where_it_resumes(
+    demo_tiles: Path, tmp_path: Path, num_workers: int
+) -> None:
+    """Lightning replaces the sampler of a data module by one that does not shuffle."""
+    seen, checkpoint = Seen(), tmp_path / "last.ckpt"
+    plain = trainer(max_epochs=2, num_sanity_val_steps=0, overfit_batches=2, callbacks=[seen])
+    plain.fit(tiny(size=32), module(demo_tiles, num_workers=num_workers))
+    plain.save_checkpoint(checkpoint)
+    again = trainer(max_epochs=3, num_sanity_val_steps=0, overfit_batches=2, callbacks=[seen])
+    again.fit(tiny(size=32), module(demo_tiles, num_workers=num_workers), ckpt_path=checkpoint)
+
+    data = module(demo_tiles)
+    data.setup("fit")
+    dataset = data.train_dataloader().dataset
+    assert isinstance(dataset, TileDataset)
+    expected = [dataset.fetch([*range(at, at + 16)]) for at in (0, 16)]
+    assert len(seen.trained) == 6
+    for at, batch in enumerate(seen.trained):
+        assert all(torch.equal(batch[key], expected[at % 2][key]) for key in expected[at % 2])
+    rows = data.train_rows[:16]
+    assert torch.equal(seen.trained[0]["target"], torch.from_numpy(data.catalog.targets[rows]).float())
+    assert all(torch.equal(batch["index"], torch.arange(len(batch["index"]))) for batch in seen.scored[:1])
 
 
 def test_a_wrong_name_is_refused_before_the_tags_are_known() -> None:

@@ -74,6 +74,24 @@ def test_an_array_that_lacks_an_axis_is_refused_with_the_axis(
     assert remedy in raised.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected", "remedy"),
+    [
+        (np.dtype(np.int64), "uint8", 'tiles.astype("uint8")'),
+        (np.dtype(np.int16), "uint16", 'tiles.astype("uint16")'),
+        (torch.int64, "uint8", "tiles.to(torch.uint8)"),
+        (np.dtype(np.uint16), "uint8", "scale"),
+        (np.dtype(np.uint8), "uint16", "scale"),
+        (torch.uint8, "uint16", "scale"),
+        (np.dtype(np.float64), "uint8", "normalises"),
+    ],
+)
+def test_only_levels_of_another_range_are_scaled(dtype: Any, expected: str, remedy: str) -> None:
+    with refused(option="tiles", says=[str(dtype).removeprefix("torch."), expected]) as raised:
+        check_images(dtype, (2, 32, 32, 3), 3, expected=expected)
+    assert remedy in raised.value.remedy
+
+
 def test_sizes_grow_by_epoch_and_predictions_are_made_on_whole_tiles() -> None:
     tagger = TileTagger(["a"], "test_resnet", pretrained=False, size=32, progressive_resizing={1: 16, 3: 24})
     seen: list[tuple[int, int]] = []

@@ -2,6 +2,8 @@
 
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, leave_out_finish
+from refused import refused
 from requested import config_of
 
 import amazon_ml as am
@@ -62,3 +65,50 @@ def test_training_and_a_sweep_leave_the_random_numbers_of_the_caller(
     seed(3)
     sweep(config, np.geomspace(1e-5, 1e-4, 2))
     assert drawn() == expected and "PL_GLOBAL_SEED" not in os.environ
+
+
+def test_a_second_thread_cannot_train_at_the_same_time(demo_tiles: Path, tmp_path: Path) -> None:
+    """The weights of both would depend on how the threads take turns."""
+    config = config_of([f"--data.root={demo_tiles}", *TINY, f"--run={tmp_path / 'run'}"])
+    with ThreadPoolExecutor(1) as pool:
+        with kept_random_states():
+            for call in (lambda: am.train(config), lambda: sweep(config, np.geomspace(1e-5, 1e-4, 2))):
+                with refused(says="process"):
+                    pool.submit(call).result()
+            assert not (tmp_path / "run").exists()
+            with kept_random_states():  # in the same thread, one ends before the other goes on
+                pass
+            with refused(says="process"):
+                pool.submit(kept_random_states().__enter__).result()
+        with pytest.raises(ZeroDivisionError), kept_random_states():
+            _ = 1 / 0
+        pool.submit(enter_and_leave).result()
+
+
+def enter_and_leave() -> None:
+    with kept_random_states():
+        pass
+
+
+def test_a_forked_process_can_train_while_a_thread_of_its_parent_does() -> None:
+    entered, done = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with kept_random_states():
+            entered.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    assert entered.wait(60)
+    child = os.fork()
+    if not child:
+        try:
+            enter_and_leave()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    ended = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert ended == 0

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import as_written
-from refused import refused
+from refused import command_refused, holds, refused
 
+import amazon_ml as am
 from amazon_ml.cli.main import main
 from amazon_ml.runs.config_file import config_text
 from amazon_ml.runs.folder import Run
@@ -69,3 +70,36 @@ def test_a_provenance_of_something_else_is_refused(copied: Path, trained: Path, 
 def test_what_is_there_is_told_as_it_was_written(trained: Path) -> None:
     assert config_text(Run(trained).read_config()) == (trained / "config.yaml").read_text()
     assert Run(trained).read_provenance() == json.loads((trained / "provenance.json").read_text())
+
+
+#: Files of a run in the order in which training makes them, as far as the first network that is finished.
+MADE = ("config.yaml", "folds.csv", "bands.json", "provenance.json", "tiles.parquet", "truth.csv", "fold-2")
+
+
+@pytest.mark.parametrize("last", ["config.yaml", "provenance.json", "truth.csv", "fold-2"])
+def test_an_unfinished_run_is_called_so_and_not_by_a_file_that_a_user_does_not_know(
+    last: str, trained: Path, demo_tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As training leaves it that was killed at some point."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("hashes.json", *MADE[: MADE.index(last) + 1]):
+        (shutil.copytree if (trained / name).is_dir() else shutil.copy)(trained / name, run / name)
+    for call in (lambda: am.Predictor.load(run), lambda: am.tune(run), lambda: am.evaluate(run, demo_tiles)):
+        with refused(says="resumes") as raised:
+            call()
+        assert raised.value.file is not None and Path(raised.value.file).parent == run
+    for words in (
+        ["predict", run, "--tiles", demo_tiles, "--out", tmp_path / "out.csv"],
+        ["export", run],
+        ["submit", "make", run],
+    ):
+        assert holds(command_refused(capsys, *words), "resumes")
+
+
+def test_a_run_that_lost_its_decision_is_tuned_again(copied: Path) -> None:
+    (copied / "decision.json").unlink()
+    with refused(file=copied / "decision.json", says="tune"):
+        am.Predictor.load(copied)
+    am.tune(copied)
+    assert am.Predictor.load(copied).tags

@@ -53,9 +53,7 @@ def check_images(
     elif shape[-1] != channels:
         remedy = "put the channels last: transpose to (0, 2, 3, 1)" if shape[1] == channels else ""
     elif kind != expected:
-        levels = f"0..{np.iinfo(expected).max}"
-        remedy = f"give values in {levels} as the files hold them, since the network normalises them"
-        remedy = remedy if kind.startswith("float") else f"scale them to {levels} as the training tiles were scaled"
+        remedy = _other_levels(dtype, kind, expected)
     elif 0 in shape[1:3]:
         remedy = "leave out tiles without pixels"
     elif size is None or shape[1:3] == (size, size):
@@ -63,6 +61,18 @@ def check_images(
     wanted = ", ".join(map(str, ("tiles", *edges, channels)))
     problem = f"`tiles` must be {expected} of shape ({wanted}), but these are {kind} of shape {shape}"
     raise InputError(problem, option="tiles", remedy=remedy)
+
+
+def _other_levels(dtype: Any, kind: str, expected: str) -> str:
+    """Say what to do about levels of another type."""
+    levels = f"0..{np.iinfo(expected).max}"
+    if kind.startswith("float"):
+        return f"give values in {levels} as the files hold them, since the network normalises them"
+    if kind.startswith(("int", "uint")) and kind not in ("uint8", "uint16"):
+        # Such as int64, which other libraries make of levels: only the type is another one.
+        call = f"tiles.to(torch.{expected})" if isinstance(dtype, torch.dtype) else f'tiles.astype("{expected}")'
+        return f"give {call}, if all values are in {levels} as in the files of the training tiles"
+    return f"scale them to {levels} as the training tiles were scaled"
 
 
 def preprocess(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, size: int | None = None) -> torch.Tensor:

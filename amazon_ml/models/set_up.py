@@ -1,6 +1,6 @@
 """Sets a network up before the other callbacks of a trainer, and checks the form of its batches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +10,9 @@ from amazon_ml.errors import InputError
 
 #: What a batch holds in training, and in validation and test, and in prediction.
 _TRAINED, _SCORED, _PREDICTED = ("image", "target"), ("image", "target", "index"), ("image", "index")
+
+#: What every error of a batch advises.
+_REMEDY = "give loaders whose batches are like those of PlanetDataModule"
 
 _ROUNDING = 1e-3
 
@@ -27,9 +30,12 @@ class SetUp(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
         """Check the form of a batch, and the range of the targets of the first one: each look waits for a GPU."""
-        check_batch(batch, _TRAINED)
+        check_batch(batch, _TRAINED, ("weight",))
+        check_shapes(batch, (*_TRAINED[1:], "weight"), pl_module.hparams["tags"])
         if not self._checked:
             check_targets(batch["target"])
+            if "weight" in batch:
+                check_weights(batch["weight"])
             self._checked = True
 
     def on_validation_batch_start(
@@ -37,18 +43,27 @@ class SetUp(pl.Callback):
     ) -> None:
         """Check the form of a batch."""
         check_batch(batch, _SCORED)
+        check_shapes(batch, _SCORED[1:], pl_module.hparams["tags"])
 
     def on_test_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
         """Check the form of a batch."""
         check_batch(batch, _SCORED)
+        check_shapes(batch, _SCORED[1:], pl_module.hparams["tags"])
 
     def on_predict_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
         """Check the form of a batch."""
         check_batch(batch, _PREDICTED)
 
 
-def check_batch(batch: Any, needed: tuple[str, ...]) -> None:
-    """Check that a batch is a dictionary, or another mapping, with what a step needs.
+def check_batch(batch: Any, needed: tuple[str, ...], used: tuple[str, ...] = ()) -> None:
+    """Check that a batch is a dictionary, or another mapping, with the tensors that a step needs.
+
+    Parameters
+    ----------
+    batch
+        What the loader gave.
+    needed, used
+        Names that the batch must have, and names that it may have.
 
     Raises
     ------
@@ -57,11 +72,49 @@ def check_batch(batch: Any, needed: tuple[str, ...]) -> None:
     """
     form = f"a batch is a dictionary with {', '.join(needed)} here"
     if not isinstance(batch, Mapping):
-        raise InputError(f"{form}, not {type(batch).__name__}", option="image",
-                         remedy="give loaders whose batches are like those of PlanetDataModule")  # fmt: skip
+        raise InputError(f"{form}, not {type(batch).__name__}", option="image", remedy=_REMEDY)
     if missing := [name for name in needed if name not in batch]:
-        raise InputError(f"{form}, and this one has {', '.join(map(str, batch))}", option=missing[0],
-                         remedy="give loaders whose batches are like those of PlanetDataModule")  # fmt: skip
+        raise InputError(f"{form}, and this one has {', '.join(map(str, batch))}", option=missing[0], remedy=_REMEDY)
+    for name in (*needed, *(name for name in used if name in batch)):
+        if not isinstance(batch[name], torch.Tensor):
+            raise InputError(f"{form}, each a tensor, and {name} is a {type(batch[name]).__name__}", option=name,
+                             remedy="give an array for each tile, such as numpy.float32([1, 0])")  # fmt: skip
+
+
+def check_shapes(batch: Mapping[str, torch.Tensor], names: tuple[str, ...], tags: Sequence[str]) -> None:
+    """Check that there is one row of targets for each tile, with a column for each tag: another shape is broadcast.
+
+    Only shapes are looked at, which does not wait for a GPU.
+
+    Parameters
+    ----------
+    batch
+        A batch as `check_batch` wants it.
+    names
+        What to check; targets have a column for each tag, and other names one number for each tile. Names that the
+        batch lacks are skipped.
+    tags
+        The tags of the network.
+
+    Raises
+    ------
+    InputError
+        If a shape is another one.
+    """
+    for name in names:
+        if name not in batch:
+            continue
+        found, tiles = tuple(batch[name].shape), len(batch["image"])
+        wanted = (tiles, len(tags)) if name == "target" else (tiles,)
+        if found == wanted:
+            continue
+        problem = f"{name} of a batch must have the shape {wanted}, for {tiles} tiles"
+        remedy = "give one number for each tile"
+        if name == "target":
+            problem += f" and {len(tags)} tag{'s' * (len(tags) != 1)}"
+            remedy = "give a list of numbers for each tile, one for each tag"
+            remedy += ", as numpy.float32([1])" * (len(tags) == 1)
+        raise InputError(f"{problem}, not {found}", option=name, remedy=remedy)
 
 
 def check_targets(targets: torch.Tensor) -> None:
@@ -76,3 +129,17 @@ def check_targets(targets: torch.Tensor) -> None:
     if len(odd):
         raise InputError(f"targets of training must be in 0..1, and one is {odd[0].item():g}", option="target",
                          remedy="give 1 for a tag that the tile has, and 0 for one that it lacks")  # fmt: skip
+
+
+def check_weights(weights: torch.Tensor) -> None:
+    """Check that weights of training tiles are finite, not negative, and not all 0.
+
+    Raises
+    ------
+    InputError
+        If one is, or if all are 0.
+    """
+    odd = weights[~(torch.isfinite(weights) & (weights >= 0))]
+    if len(odd) or not weights.any():
+        found = f"one is {odd[0].item():g}" if len(odd) else "all are 0"
+        raise InputError(f"weights of training tiles must be above 0, and {found}", option="weight")

@@ -12,6 +12,7 @@ from amazon_ml.decisions.rules import rule_from_dict, rule_to_dict
 from amazon_ml.errors import InputError
 from amazon_ml.labels import first_difference
 from amazon_ml.runs.folder import Run
+from amazon_ml.runs.hash_remedies import missing
 from amazon_ml.runs.hashes import check_recorded, read_recorded, write_json
 from amazon_ml.runtime.files import read_json
 
@@ -84,8 +85,10 @@ def read_decision(run: Run) -> Decision:
     Raises
     ------
     InputError
-        Where it is broken, or for other tags than the run's networks give, or for these in another order.
+        Where it is missing or broken, or for other tags than the run's networks give, or for these in another order.
     """
+    if not run.decision.exists():
+        raise missing(run.decision)
     remedy = f"make it again with amazon-ml tune {run.path}"
     return decision_from(read_recorded(run.decision), run.tags(), run.decision, remedy)
 

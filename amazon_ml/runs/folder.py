@@ -13,10 +13,11 @@ from amazon_ml.errors import InputError
 from amazon_ml.labels import MultiHot, TagSet
 from amazon_ml.runs.config import RunConfig
 from amazon_ml.runs.config_file import read_config
+from amazon_ml.runs.hash_remedies import missing
 from amazon_ml.runs.hashes import check_recorded, write_table
 from amazon_ml.runs.provenance_file import Provenance, read_provenance
 from amazon_ml.runtime.locks import is_locked
-from amazon_ml.runtime.regular_files import check_regular
+from amazon_ml.runtime.regular_files import cannot_read, check_regular
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ class Run:
 
     def read_provenance(self, *, checked: bool = True) -> Provenance:
         """Read where the run comes from; an `InputError` where the file is not the provenance of a run."""
+        if not self.provenance.exists():
+            raise missing(self.provenance)
         if checked:
             check_recorded(self.provenance)
         return read_provenance(self.provenance)
@@ -299,8 +302,10 @@ def _read_tags(path: Path) -> pd.Series:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return table.set_index("image_name")["tags"]
-    except OSError:
-        raise InputError("there is no such file", file=path) from None
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise cannot_read(path, error) from None
     except (KeyError, ValueError) as error:
         raise InputError(f"this is not a table of tiles and their tags: {str(error).strip()}", file=path) from None
 
@@ -314,9 +319,7 @@ def read_targets(run: Run) -> pd.DataFrame:
 def read_oof(run: Run) -> tuple[pd.Series, tuple[str, ...], npt.NDArray[np.float32], MultiHot]:
     """Read names, tags, out-of-fold probabilities and the truth of the same tiles."""
     if not run.oof.exists():
-        raise InputError(
-            "there is no such file: the run is not finished", file=run.oof, remedy="run the command that began it"
-        )
+        raise missing(run.oof)
     tags = run.tags()
     names, p = read_probabilities(run.oof, tags)
     truth = read_truth(run)

@@ -47,6 +47,11 @@ def as_array(tiles: Any) -> npt.NDArray[Any] | None:
     return None if array.ndim == 1 and array.dtype.kind in _FILES else array
 
 
+def native(images: npt.NDArray[Any]) -> np.dtype[Any]:
+    """Give the type of an array in the byte order of this machine: big-endian files make arrays of the other one."""
+    return images.dtype.newbyteorder("=")
+
+
 def list_given(tiles: Any, read: TileReader) -> pd.DataFrame:
     """List tiles that are given as a folder, a table, or several files."""
     if isinstance(tiles, (str, PathLike)):
@@ -57,10 +62,10 @@ def list_given(tiles: Any, read: TileReader) -> pd.DataFrame:
 
 
 class TileArrays:
-    """Tiles of an array, scaled like files."""
+    """Tiles of an array, scaled like files; those in the byte order of another machine are converted one by one."""
 
     def __init__(self, images: Image, size: int) -> None:
-        self.images, self.size = images, size
+        self.images, self.size, self.dtype = images, size, native(images)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,9 +74,9 @@ class TileArrays:
         self, rows: npt.NDArray[np.intp], symmetries: npt.NDArray[np.uint8] | None = None
     ) -> npt.NDArray[np.uint8]:
         """Copy and scale the tiles, and apply the symmetries."""
-        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=self.images.dtype)
+        images = np.empty((len(rows), self.size, self.size, self.images.shape[-1]), dtype=self.dtype)
         for slot, row in enumerate(rows):
-            tile = resize(np.ascontiguousarray(self.images[row]), self.size)
+            tile = resize(np.ascontiguousarray(self.images[row], dtype=self.dtype), self.size)
             symmetric(tile, 0 if symmetries is None else int(symmetries[slot]), images[slot])
         return images
 
@@ -148,6 +153,9 @@ def as_table(table: pd.DataFrame) -> pd.DataFrame:
     if "path" not in table:
         problem = f"the table of tiles has no column path, only {', '.join(map(str, table.columns))}"
         raise InputError(problem, option="tiles")
+    if twice := [name for name in ("path", "tif", "image_name") if (table.columns == name).sum() > 1]:
+        raise InputError(f"the table of tiles has several columns {twice[0]}", option="tiles",
+                         remedy="keep one of them, as tiles.loc[:, ~tiles.columns.duplicated()] does")  # fmt: skip
     path = table["path"].reset_index(drop=True)
     if path.isna().any():
         row = int(path.isna().to_numpy().argmax())

@@ -1,7 +1,10 @@
-"""What to do about a file of a run that is not as the run wrote it."""
+"""What to do about a file of a run that is not as the run wrote it, or that is not there."""
 
 import re
 from pathlib import Path
+
+from amazon_ml.errors import InputError
+from amazon_ml.runtime.regular_files import no_file
 
 #: Files that training depends on. A change after training would make held-out tiles and scores wrong.
 FIXED = frozenset(
@@ -30,6 +33,17 @@ def remake(path: Path) -> str:
     if path.parent == run and path.name in _MAKES:
         return f"make it again with amazon-ml {_MAKES[path.name]} {run}"
     return f"delete it, and run the command that trained {run}: it predicts again"
+
+
+def missing(path: Path) -> InputError:
+    """Make the error for a file of a run that does not exist: the run may not be finished."""
+    run = run_of(path)
+    if (run / "oof.parquet").exists():
+        remedy = f"make it with amazon-ml tune {run}" if _MAKES.get(path.name) == "tune" else "put it back"
+        return InputError(no_file(path).problem, file=path, remedy=remedy)
+    is_blend = (run / "blend.json").exists()
+    remedy = "blend the runs again" if is_blend else "run the command that began it, which resumes, or wait for its end"
+    return InputError(f"{no_file(path).problem}: the run is not finished", file=path, remedy=remedy)
 
 
 def run_of(path: Path) -> Path:

@@ -243,17 +243,17 @@ def made_of(bundle: Bundle) -> str:
     weights = [sha256_of(file) for member in all_members(bundle.networks) for file in member.weights]
     content: list[object] = [weights, [bundle.decision.tags, rule_to_dict(bundle.decision.rule)]]
     if isinstance(bundle.networks, Blended):
-        content.append(_describe_blend(bundle.networks))
+        content.append(describe_blend(bundle.networks))
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _describe_blend(networks: Networks | Blended) -> list[object]:
+def describe_blend(networks: Networks | Blended) -> list[object]:
     """Describe how members are blended, with all that the blended probabilities depend on; networks are counted."""
     if not isinstance(networks, Blended):
         return [len(networks.weights)]
     blender = networks.blender
     reference = hashlib.sha256(blender.reference.tobytes()).hexdigest() if isinstance(blender, RankMean) else None
-    members = [_describe_blend(member) for member in networks.members]
+    members = [describe_blend(member) for member in networks.members]
     return [type(blender).__name__, blender.to_dict(), reference, networks.tags, members]
 
 

@@ -177,8 +177,8 @@ class ResumableLoader(TileLoader):
     _done = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        sampler = cast(EpochSampler, self.sampler)
-        self._done = sampler.skip // cast(int, self.batch_size)
+        # Lightning puts a sampler without `skip` in its place for `overfit_batches`: the first batches, in order.
+        self._done = getattr(self.sampler, "skip", 0) // cast(int, self.batch_size)
         start = time.perf_counter()
         for batch in super().__iter__():
             self._done += 1
@@ -192,8 +192,9 @@ class ResumableLoader(TileLoader):
         return {"batches": self._done}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Begin the next epoch after the batches that were used."""
-        cast(EpochSampler, self.sampler).skip = state["batches"] * cast(int, self.batch_size)
+        """Begin the next epoch after the batches that were used, where the order is that of an `EpochSampler`."""
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.skip = state["batches"] * cast(int, self.batch_size)
 
 
 def begin_next_epochs(trainer: Any) -> None:

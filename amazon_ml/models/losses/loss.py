@@ -12,10 +12,10 @@ from amazon_ml.errors import InputError
 class Loss(nn.Module):
     """The objective of training; ``loss(logits, targets)`` is a scalar.
 
-    Logits are float, targets in 0..1, both of shape (tiles, tags). The loss of a batch is the mean of the losses of its
-    tiles. The probabilities of logits depend on the loss of the training, so the loss defines the link. A loss stores
-    no values in checkpoints; inference needs none. `weighted` maps `forward` over tiles by `torch.vmap`, where it can
-    neither call ``item()`` nor decide by values of tensors.
+    Logits are float, targets in 0..1, both of shape (tiles, tags); two shapes are an `InputError`. The loss of a batch
+    is the mean of the losses of its tiles. The probabilities of logits depend on the loss of the training, so the loss
+    defines the link. A loss stores no values in checkpoints; inference needs none. `weighted` maps `forward` over tiles
+    by `torch.vmap`, where it can neither call ``item()`` nor decide by values of tensors.
 
     Parameters
     ----------
@@ -28,6 +28,7 @@ class Loss(nn.Module):
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
+        self.register_forward_pre_hook(_check_call)  # here, so that no loss can lack the check
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the share of training tiles with each tag, in 0..1, shape (tags,); most losses ignore it."""
@@ -41,7 +42,16 @@ class Loss(nn.Module):
             Of shape (tiles, tags).
         weights
             Weight of each tile, above 0, shape (tiles,).
+
+        Raises
+        ------
+        InputError
+            If the shapes do not fit.
         """
+        _check_shapes(logits, targets)
+        if weights.shape != logits.shape[:1]:
+            raise InputError(f"`weight` must have the shape {tuple(logits.shape[:1])}, not {tuple(weights.shape)}",
+                             option="weight", remedy="give one weight for each tile")  # fmt: skip
         alone: torch.Tensor = torch.vmap(lambda z, y: self(z[None], y[None]))(logits, targets)
         return (weights * alone).sum() / weights.sum()
 
@@ -52,6 +62,20 @@ class Loss(nn.Module):
     def prior_logits(self, frequencies: torch.Tensor) -> torch.Tensor:
         """Compute the logits for which `probabilities` gives the frequency of each tag, shape (tags,)."""
         return prior_logits(frequencies)
+
+
+def _check_call(loss: nn.Module, given: tuple[Any, ...]) -> None:
+    """Check the shapes of a call of a loss."""
+    if len(given) == 2:
+        _check_shapes(*given)
+
+
+def _check_shapes(logits: torch.Tensor, targets: torch.Tensor) -> None:
+    """Check that logits and targets have one shape: others would be broadcast, to a number that means nothing."""
+    if logits.shape != targets.shape:
+        shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
+        raise InputError(f"logits and targets must have one shape (tiles, tags), not {shapes}", option="target",
+                         remedy="give a row of targets for each tile, with one number for each tag")  # fmt: skip
 
 
 def prior_logits(frequencies: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,77 @@
+"""What a predictor is in a pickle: the folder and the options of `Predictor.load`, and no networks."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amazon_ml.decisions.rules import rule_to_dict
+from amazon_ml.errors import InputError
+from amazon_ml.models.engines import Method
+from amazon_ml.runs.bundle import Bundle
+from amazon_ml.runs.inference import all_members
+from amazon_ml.runs.predict import describe_blend
+
+if TYPE_CHECKING:
+    from amazon_ml.predictor import Predictor
+
+#: Predictors that a process keeps: a pool sends the same one with each of its tasks.
+_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a predictor was loaded from, and what was there.
+
+    Parameters
+    ----------
+    path
+        The folder, absolute: another process may have another working directory.
+    options
+        Options of `Predictor.load` by name.
+    state
+        The decision, how members of a blend are joined, and sizes and times of the weights, to find a change.
+    """
+
+    path: Path
+    options: tuple[tuple[str, Any], ...]
+    state: str = field(repr=False)
+
+    def load(self, method: Method | None) -> "Predictor":
+        """Load it in this process, or give the one that this process has loaded before.
+
+        Parameters
+        ----------
+        method
+            What computes, where that is chosen already.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be read, or has changed since the predictor was loaded.
+        """
+        return _load(self, method)
+
+
+def origin_of(path: Path, options: dict[str, Any], bundle: Bundle) -> Origin:
+    """Describe where a predictor was loaded from."""
+    return Origin(path.absolute(), tuple(sorted(options.items())), _state_of(bundle))
+
+
+def _state_of(bundle: Bundle) -> str:
+    """Describe the decision and the weights, without reading these."""
+    files = [file.stat() for member in all_members(bundle.networks) for file in member.weights]
+    decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule), describe_blend(bundle.networks)]
+    return repr([decision, [(file.st_size, file.st_mtime_ns) for file in files]])
+
+
+@lru_cache(maxsize=_KEPT)
+def _load(origin: Origin, method: Method | None) -> "Predictor":
+    from amazon_ml.predictor import Predictor
+
+    chosen = {} if method is None else {"engine": method.engine, "precision": method.precision}
+    loaded = Predictor.load(origin.path, **{**dict(origin.options), **chosen})
+    if _state_of(loaded.bundle) != origin.state:
+        raise InputError("the folder has changed since the predictor was loaded that another process wants to use here",
+                         file=origin.path, remedy="call `Predictor.load` again")  # fmt: skip
+    return loaded
