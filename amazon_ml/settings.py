@@ -112,7 +112,7 @@ def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
     if fault["type"] in _UNKNOWN:
         section, _, name = option.rpartition(".")
         part = _types(kind).get(section)
-        owner = part if dataclasses.is_dataclass(part) else kind
+        owner: Any = part if dataclasses.is_dataclass(part) else kind
         near = get_close_matches(name, _types(owner), n=1)
         remedy = f"did you mean {section and f'{section}.'}{near[0]}?" if near else ""
         return InputError(f"there is no option {option}", option=option, remedy=remedy)
