@@ -140,10 +140,12 @@ def test_a_service_that_made_training_wait_is_left_alone_for_a_while(monkeypatch
     monkeypatch.setattr("amazon_ml.training.tolerant.time.monotonic", lambda: next(now))
     inner = Failing(lambda method, got: True)
     logger = TolerantLogger("csv", inner)
-    for _ in range(24):
+    asked = []
+    for _ in range(12):
         logger.try_again()
         logger.log_metrics({"a": 1.0}, 0)
-    assert len(inner.tried) == 3  # it fails after ten seconds, and rests for a hundred
+        asked.append(len(inner.tried))
+    assert asked == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]  # it fails after ten seconds, and rests for forty
 
 
 # ---------------------------------------------------------------- Weights & Biases

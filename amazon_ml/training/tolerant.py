@@ -16,7 +16,7 @@ from amazon_ml.runtime.addresses import without_secrets
 log = logging.getLogger(__name__)
 
 #: A failed call may have waited for a server; the pause behind it is this many times longer than the wait.
-_PAUSE = 10
+_PAUSE = 4
 
 
 class TolerantLogger(pl.loggers.Logger):
