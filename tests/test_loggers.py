@@ -22,7 +22,7 @@ from refused import holds, refused
 
 from amazon_ml.cli.main import main
 from amazon_ml.runs.folder import FoldFolder
-from amazon_ml.runtime.addresses import has_secret, without_secrets
+from amazon_ml.runtime.addresses import without_secrets
 from amazon_ml.runtime.locks import is_locked
 from amazon_ml.training import loggers
 from amazon_ml.training.loggers import SERVICES, Arguments, Service, open_loggers
@@ -306,10 +306,9 @@ def test_addresses_in_texts_lose_their_secrets(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
-@given(st.text(string.printable, max_size=40))
-def test_no_address_keeps_a_password(text: str) -> None:
-    hidden = without_secrets(f"https://me:hush{text.replace('@', '')}@host")
-    assert "me:hush" not in hidden or not has_secret(f"https://me:hush{text.replace('@', '')}@host")
+@given(st.text(string.ascii_letters + string.digits + string.punctuation.replace("@", ""), max_size=40))
+def test_no_address_keeps_a_password(rest: str) -> None:
+    assert "hush" not in without_secrets(f"https://me:hush{rest.replace('hush', '')}@host")
 
 
 # ---------------------------------------------------------------- names of curves
