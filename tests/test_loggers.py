@@ -135,6 +135,24 @@ def test_weights_are_saved_before_a_service_is_closed(
     assert (tmp_path / "run" / "fold-0" / "valid.parquet").exists()
 
 
+def test_a_service_that_answered_for_a_former_fold_is_left_out(
+    mlflow: type["Opened"], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = {"mlflow": {"tracking_uri": "https://host"}}
+    first, second = (FoldFolder(tmp_path / f"fold-{number}") for number in range(2))
+    down = [_ServiceError("no answer from https://me:hush@host")]
+    mlflow.failures[:] = down
+    with refused(option="loggers.mlflow"), open_loggers(first, request):
+        pass
+    with open_loggers(first, request) as services:
+        assert len(services) == 1
+    mlflow.failures[:] = down
+    with open_loggers(second, request) as services:
+        assert services == []
+    (warning,) = _warnings(caplog)
+    assert "loggers.mlflow" in warning and "hush" not in warning and not second.loggers.exists()
+
+
 def test_a_service_that_made_training_wait_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 10_000, 10))  # each look at the clock takes ten seconds
     monkeypatch.setattr("amazon_ml.training.tolerant.time.monotonic", lambda: next(now))
@@ -214,6 +232,7 @@ class Opened(pl.loggers.CSVLogger):
     """Stands in for the logger of MLflow: opens after some failures, while no other fold opens its own."""
 
     failures: ClassVar[list[Exception]] = []
+    asked: ClassVar[list[Arguments]] = []
     lock = Path()
     patience: ClassVar[dict[str, str | None]] = {}
 
@@ -221,6 +240,7 @@ class Opened(pl.loggers.CSVLogger):
         super().__init__("elsewhere", version="id")
         assert is_locked(self.lock)
         self.patience.update({name: os.environ.get(name) for name in loggers._PATIENCE})
+        self.asked.append(arguments)
         if self.failures:
             raise self.failures.pop(0)
 
@@ -232,6 +252,7 @@ def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
     monkeypatch.setattr(loggers, "_MLFlow", Opened)
     monkeypatch.setattr(Opened, "failures", [])
     monkeypatch.setattr(Opened, "patience", {})
+    monkeypatch.setattr(Opened, "asked", [])
     monkeypatch.setattr(Opened, "lock", tmp_path / loggers.LOCK)
     monkeypatch.setattr("amazon_ml.training.loggers.time.sleep", lambda seconds: None)
     return Opened
@@ -274,6 +295,9 @@ def test_the_patience_with_a_server_has_a_limit_that_variables_set(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hush@host:5000")
     with caplog.at_level(logging.INFO, "amazon_ml"), open_loggers(FoldFolder(tmp_path / "fold-0"), {"mlflow": {}}):
         pass
+    assert (
+        mlflow.asked[0]["tracking_uri"] == "https://me:hush@host:5000"
+    )  # Lightning's own default is that at its import
     assert mlflow.patience == {**loggers._PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ and os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
     assert holds(caplog.text, "host:5000", "mlflow") and "hush" not in caplog.text

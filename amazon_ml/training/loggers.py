@@ -92,9 +92,21 @@ def check_loggers(requested: Mapping[str, Arguments]) -> None:
             raise InputError(problem, option=option, remedy=f"pip install {name}")
 
 
+#: Run folder, name and arguments of the services that have opened a run for a fold there in this process.
+_answered: set[tuple[Path, str, str]] = set()
+
+
 @contextmanager
 def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iterator[list[pl.loggers.Logger]]:
-    """Open the requested loggers of a fold, with the names of its runs in the services from an earlier start."""
+    """Open the requested loggers of a fold, with the names of its runs in the services from an earlier start.
+
+    A service that has answered for a former fold, and does not for this one, is left out.
+
+    Raises
+    ------
+    InputError
+        If a service does not answer at all.
+    """
     known = read_json(folder.loggers) if folder.loggers.exists() else {}
     if not isinstance(known, dict):
         raise InputError(
@@ -105,6 +117,7 @@ def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iter
     loggers: list[pl.loggers.Logger] = []
     with ExitStack() as stack:
         for name, arguments in requested.items():
+            key = (folder.path.parent, name, repr(arguments))
             address = without_secrets(SERVICES[name].address(arguments))
             log.info("opening the run of %s in %s%s", folder.path, name, f" at {address}" if address else "")
             try:
@@ -114,7 +127,14 @@ def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iter
                 known[name] = logger.version
                 loggers.append(TolerantLogger(name, logger))
             except Exception as error:  # each service raises its own errors
+                if key in _answered:  # a former fold may have taken hours
+                    log.warning(
+                        "`loggers.%s` cannot open a run for %s, which trains without it; metrics.csv, per_tag.csv and "
+                        "TensorBoard have all figures. (%s)", name, folder.path, brief(error),
+                    )  # fmt: skip
+                    continue
                 raise _cannot_open(name, error, folder, name in known) from None  # its text may hold secrets
+            _answered.add(key)
             write_json(folder.loggers, known)
         yield loggers
 
@@ -191,13 +211,15 @@ def _mlflow(folder: FoldFolder, known: str | None, arguments: Arguments) -> Iter
     with _variables(_PATIENCE):
         # Two folds that begin together would make the tables of a new database both at once.
         with locked(folder.path.parent / LOCK, "waiting for another fold that opens its run in mlflow", wait=True):
-            logger = _opened({"run_name": _name(folder), **arguments, "run_id": known})
+            # Lightning reads the variable only once, when it is imported.
+            own = {"run_name": _name(folder), "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")}
+            logger = _opened({**own, **arguments, "run_id": known})
         yield logger
 
 
 def _opened(arguments: Arguments) -> pl.loggers.Logger:
     """Open a run of MLflow, again where another run makes the same database or experiment at the same time."""
-    web = str(arguments.get("tracking_uri", os.environ.get("MLFLOW_TRACKING_URI"))).startswith(("http:", "https:"))
+    web = str(arguments["tracking_uri"]).startswith(("http:", "https:"))
     for attempt in range(1, OPENINGS + 1):
         began = time.monotonic()
         try:
