@@ -7,13 +7,14 @@ The command line, YAML files, Python and the page on options all read this one p
 import dataclasses
 import json
 import os
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, wraps
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import pydantic
@@ -127,7 +128,8 @@ def _describe_fault(kind: type, fault: ErrorDetails) -> InputError:
     option = _option(kind, fault["loc"])
     if fault["type"] in _UNKNOWN:
         section, _, name = option.rpartition(".")
-        owner = _types(kind).get(section, kind)
+        part = _types(kind).get(section)
+        owner: Any = part if dataclasses.is_dataclass(part) else kind
         near = get_close_matches(name, _types(owner), n=1)
         remedy = f"did you mean {section and f'{section}.'}{near[0]}?" if near else ""
         return InputError(f"there is no option {option}", option=option, remedy=remedy)
@@ -196,6 +198,26 @@ def _meanings(kind: type) -> dict[str, str]:
 def _default(field: "dataclasses.Field[Any]") -> Any:
     factory: Callable[[], Any] | Any = field.default_factory
     return field.default if factory is dataclasses.MISSING else factory()
+
+
+def dict_values(kind: Any) -> Any:
+    """Give the type of the values of a dictionary type, also of one in a union; None for other types."""
+    members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return next((get_args(member)[1] for member in members if get_origin(member) is dict), None)
+
+
+def put_inside(value: Any, keys: Sequence[str], new: Any) -> Any:
+    """Return a copy of nested dictionaries with one value replaced; other keys stay, and missing ones are made.
+
+    Examples
+    --------
+    >>> put_inside({"wandb": {"project": "tiles"}}, ["wandb", "entity"], "team")
+    {'wandb': {'project': 'tiles', 'entity': 'team'}}
+    """
+    if not keys:
+        return new
+    former = dict(value) if isinstance(value, Mapping) else {}
+    return {**former, keys[0]: put_inside(former.get(keys[0]), keys[1:], new)}
 
 
 def to_plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from requested import config_of
 
 from amazon_ml.cli.main import main
 from amazon_ml.cli.parser import Parser
+from amazon_ml.runs.config import RunConfig
 from amazon_ml.runtime.yaml_files import MAX_DEPTH, check_depth, read_yaml
 
 WORDS = st.text(st.characters(categories=["L", "Nd"], include_characters="_ '\"{}#:"), min_size=1).map(str.strip)
@@ -48,6 +49,71 @@ def test_lists_of_train(words: list[str], section: str, key: str, value: object)
 )
 def test_folds(given: str, folds: object) -> None:
     assert config_of(["--data.root", "x", "--folds", given]).folds == folds
+
+
+# ---------------------------------------------------------------- keys of keys, by dots
+
+
+@pytest.mark.parametrize(
+    ("words", "loggers"),
+    [
+        ("--loggers.wandb.project p --loggers.wandb.entity=team", {"wandb": {"project": "p", "entity": "team"}}),
+        ("--loggers.wandb.a 1e-3 --loggers.mlflow.b x --loggers.wandb.c true",
+         {"wandb": {"a": 0.001, "c": True}, "mlflow": {"b": "x"}}),
+        ("--loggers {wandb:{a:1}} --loggers.wandb.b 2", {"wandb": {"a": 1, "b": 2}}),
+        ("--loggers.wandb {a:1,b:3} --loggers.wandb.b 2", {"wandb": {"a": 1, "b": 2}}),
+        ("--loggers.wandb.a 1 --loggers.wandb {b:2}", {"wandb": {"b": 2}}),  # a value given whole
+        ("--loggers.wandb.s.x 1 --loggers.wandb.s.y 2", {"wandb": {"s": {"x": 1, "y": 2}}}),
+        ("--config FILE --loggers.wandb.entity team", {"wandb": {"project": "p", "entity": "team"}}),
+        ("--loggers.wandb.entity team --config FILE", {"wandb": {"project": "p", "entity": "e"}}),
+    ],
+)  # fmt: skip
+def test_each_dotted_word_changes_one_argument_of_a_logger(words: str, loggers: object, tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("loggers: {wandb: {project: p, entity: e}}\n")
+    split = [str(file) if word == "FILE" else word.replace(":", ": ") for word in words.split()]
+    assert config_of(["--data.root", "x", *split]).loggers == loggers
+
+
+@pytest.mark.parametrize(
+    ("words", "section", "key", "value"),
+    [
+        ("--model.backbone_args.a.b 2 --model.backbone_args.a.c 3 --model.backbone_args.d x",
+         "model", "backbone_args", {"a": {"b": 2, "c": 3}, "d": "x"}),
+        ("--model.loss_args.gamma 2 --model.loss_args.alpha 3", "model", "loss_args", {"gamma": 2.0, "alpha": 3.0}),
+        ("--data.tif_limits.r [0,1] --data.tif_limits.g [0,2]", "data", "tif_limits", {"r": (0, 1), "g": (0, 2)}),
+        ("--data.augment.D4.p 0.5 --data.augment.D4.x 3", "data", "augment", [{"D4": {"p": 0.5, "x": 3}}]),
+        ("--data.augment=[{D4:{p:1}},{Sharpen:{}}] --data.augment.D4.p 0.5",
+         "data", "augment", [{"D4": {"p": 0.5}}, {"Sharpen": {}}]),
+    ],
+)  # fmt: skip
+def test_each_dotted_word_changes_one_key_of_other_options(words: str, section: str, key: str, value: object) -> None:
+    split = [word.replace(":", ": ") for word in words.split()]
+    assert getattr(getattr(config_of(["--data.root", "x", *split]), section), key) == value
+
+
+@pytest.mark.parametrize(
+    ("overrides", "loggers"),
+    [
+        ({"loggers.wandb": {"a": 1}, "loggers.mlflow": {"b": 2}}, {"wandb": {"a": 1}, "mlflow": {"b": 2}}),
+        ({"loggers.wandb": {"a": 1}, "loggers.wandb.b": 2, "loggers.mlflow.b": 2},
+         {"wandb": {"a": 1, "b": 2}, "mlflow": {"b": 2}}),
+        ({"loggers.wandb.a": 1, "loggers": {"wandb": {"b": 2}}}, {"wandb": {"b": 2}}),
+    ],
+)  # fmt: skip
+def test_dotted_names_in_python_change_one_key(overrides: dict[str, object], loggers: object) -> None:
+    before = {name: dict(value) if isinstance(value, dict) else value for name, value in overrides.items()}
+    loaded = RunConfig.load("demo", {**overrides, "model.loss_args.gamma": 2, "data.tif_limits": {"a": (0, 1)},
+                                     "data.tif_limits.B8.A": (0, 2)})  # fmt: skip
+    assert loaded.loggers == loggers and overrides == before
+    assert loaded.model.loss_args == {"gamma": 2} and loaded.model.loss == RunConfig.load("demo").model.loss
+    assert loaded.data.tif_limits == {"a": (0, 1), "B8.A": (0, 2)}
+
+
+@pytest.mark.parametrize("option", ["seed.x", "loggers.", "data.size.x", "nope.x", "data.nope.x"])
+def test_dots_behind_an_option_without_keys_are_refused(option: str) -> None:
+    with refused(option=option):
+        RunConfig.load("demo", {option: 3})
 
 
 def test_tags_with_commas_in_other_verbs(demo_tiles: Path, capsys: pytest.CaptureFixture[str]) -> None:

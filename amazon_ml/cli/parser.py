@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, Namespace
 
+from amazon_ml.cli.dotted import merge_dotted
 from amazon_ml.errors import InputError
 from amazon_ml.runs.config import read_sections
 from amazon_ml.runtime.yaml_files import check_depth, read_yaml_text
@@ -86,7 +87,11 @@ class Parser(ArgumentParser):
             flag: dict[str, Any] = (
                 {"nargs": "?", "const": True} if setting.type is bool else {}
             )  # so that --yes means --yes true
-            group.add_argument(f"--{prefix}{setting.name}", type=setting.type, help=setting.meaning, **given, **flag)
+            merge_dotted(
+                group.add_argument(
+                    f"--{prefix}{setting.name}", type=setting.type, help=setting.meaning, **given, **flag
+                )
+            )
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line about the error, and end the process with status 2."""

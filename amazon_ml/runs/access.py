@@ -21,7 +21,7 @@ from amazon_ml.runtime.files import read_json
 #: Names of a run's own files and folders, without those of its folds.
 OWN = frozenset(
     [getattr(Run(Path()), name).name for name, value in vars(Run).items() if isinstance(value, property)]
-    + [".lock", ".submissions.lock", "neighbours.csv", "lr.csv", "lr.png", "slurm", RECORD]
+    + [".lock", ".submissions.lock", ".loggers.lock", "neighbours.csv", "lr.csv", "lr.png", "slurm", RECORD]
 )
 #: Files that may lie in the folder of a run before it begins: folds and bands by hand, a sweep of `find lr`.
 BEFORE_TRAINING = frozenset({"folds.csv", "neighbours.csv", "bands.json", "lr.csv", "lr.png"})

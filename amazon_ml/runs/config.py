@@ -1,10 +1,10 @@
 """The configuration of a run: all options of `train`, as one typed value."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, is_dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, Field
 
@@ -14,7 +14,7 @@ from amazon_ml.errors import InputError
 from amazon_ml.models.config import ModelConfig
 from amazon_ml.runs.trainer import TrainerConfig
 from amazon_ml.runtime.yaml_files import read_yaml
-from amazon_ml.settings import AnyPath, PathText, build, settings
+from amazon_ml.settings import AnyPath, PathText, build, dict_values, put_inside, settings
 
 #: Options that hold further options.
 _SECTIONS = {"data", "model", "trainer"}
@@ -76,7 +76,8 @@ class RunConfig:
             Name of a configuration that comes with the package, such as ``demo``, or a YAML file; of several, later
             ones win.
         overrides
-            Dotted name of an option to its value, such as ``{"data.size": 128}``; these win over all files.
+            Dotted name of an option to its value, such as ``{"data.size": 128}``; these win over all files. More dots
+            give one key of a value: ``{"loggers.wandb.project": "tiles"}`` keeps the others.
 
         Returns
         -------
@@ -94,8 +95,10 @@ class RunConfig:
         for path in map(find_config, sources):
             _merge(values, read_sections(path))
         for option, value in (overrides or {}).items():
-            section, dot, name = option.partition(".")
-            _merge(values, {section: {name: value}} if dot else {section: value})
+            if len(keys := _keys(option)) > 1:
+                values.update(put_inside(values, keys, value))
+            else:
+                _merge(values, {option: value})
         return build(cls, values)
 
     @property
@@ -179,6 +182,20 @@ def read_sections(path: Path) -> dict[str, object]:
                 remedy="write its options as keys and values below it",
             )
     return content
+
+
+def _keys(option: str) -> list[str]:
+    """Split the dotted name of an option, and of keys inside its value; a key of a value without keys may have dots."""
+    kind: Any = RunConfig
+    keys: list[str] = []
+    while kind is not Any:
+        head, _, rest = option.partition(".")
+        kind = get_type_hints(kind).get(head) if is_dataclass(kind) else dict_values(kind)
+        if not rest or not (kind is Any or is_dataclass(kind) or dict_values(kind)):
+            return [*keys, option]
+        keys.append(head)
+        option = rest
+    return keys + option.split(".")
 
 
 def _merge(values: dict[str, object], later: Mapping[str, object]) -> None:

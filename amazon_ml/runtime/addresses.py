@@ -18,6 +18,8 @@ _KEY_OF_FILE = re.compile(r"(^|[_.-])key$", re.IGNORECASE)
 _IMAGE = (".tif", ".tiff", ".jp2", ".j2k")
 #: Scheme, user and password. A password may hold a slash: SQLAlchemy reads it up to the @.
 _USER = re.compile(r"([\w.+-]*)://([^:/?#@\s]*)(:[^@\s]*)?@")
+#: Scheme and all that stands before the last @ of a host, where a password holds another @.
+_LAST_AT = re.compile(r"([\w.+-]*)://[^/?#\s'\"]*@")
 _PORT = re.compile(r":\d*[/?#]")
 _TOKEN = re.compile(r"(gh[opsur]_|github_pat_|glpat-|hf_|sk-|xox[a-z]-|dapi)\w{8}|(?=.*\d)[A-Za-z0-9]{32,}$")
 
@@ -43,6 +45,22 @@ def has_secret(text: str) -> bool:
     if "://" not in text:
         return False
     return any(_has_user(each) or _has_query(each) for each in {text, unquote_plus(text)})
+
+
+def without_secrets(text: str) -> str:
+    """Replace user and password of each address in a text, such as the message of an error, and secrets in queries.
+
+    Examples
+    --------
+    >>> without_secrets("no answer from https://me:hush@host:5000/api?token=hush&x=1")
+    'no answer from https://***@host:5000/api?token=***&x=1'
+    """
+    text = _LAST_AT.sub(r"\1://***@", text)
+    text = _USER.sub(lambda match: match[0] if _PORT.match(match[3] or "") else f"{match[1]}://***@", text)
+    secret = [match for match in _QUERY.finditer(text) if _SECRET.search(match[1]) or _SECRET_IN_QUERY.search(match[1])]
+    for match in reversed(secret):
+        text = f"{text[: match.start(2)]}***{text[match.end(2) :]}"
+    return text
 
 
 def _has_user(text: str) -> bool:

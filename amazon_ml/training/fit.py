@@ -57,6 +57,7 @@ from amazon_ml.training.length import check_batches, log_step_size, warn_ended, 
 from amazon_ml.training.loggers import check_loggers, open_loggers
 from amazon_ml.training.signals import interruptible
 from amazon_ml.training.tiles import on_gpu
+from amazon_ml.training.tolerant import TryAgain
 
 log = logging.getLogger(__name__)
 _BEGIN_AGAIN = "delete it to begin the fold again"
@@ -297,7 +298,7 @@ def _fit(
     distributed.on_rank_zero(lambda: _set_former_metrics_aside(folder, start))
     line = EpochLogger()
     mark = TaskMark(hashes.read_task(folder.path))
-    callbacks = [*resume_points(folder.last), line, PerTagTable(folder.per_tag), mark]
+    callbacks = [TryAgain(), *resume_points(folder.last), line, PerTagTable(folder.per_tag), mark]
     began = time.perf_counter()
     with open_loggers(folder, {} if distributed.rank() else config.loggers) as services:
         trainer = make_trainer(
@@ -313,16 +314,17 @@ def _fit(
         )
         with interruptible(trainer), preemption.held():
             trainer.fit(model, datamodule=data, ckpt_path=str(folder.last) if start.step else None, weights_only=True)
-    if trainer.global_step == 0:
-        raise InputError(
-            "no step was trained: `trainer.max_epochs`, `trainer.max_steps`, `trainer.max_time` or "
-            "`trainer.limit_train_batches` allow none", option="trainer.max_steps", remedy="raise it",
-        )  # fmt: skip
-    warn_ended(config, trainer, int(line.row.get("epoch", 0)) + 1)
-    distributed.broadcast(model.state_dict().values())  # each process has its own running statistics
-    speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
-    log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
-    distributed.on_rank_zero(lambda: _save(folder, model))
+        # While the services are open: to close them may take long, or be interrupted.
+        if trainer.global_step == 0:
+            raise InputError(
+                "no step was trained: `trainer.max_epochs`, `trainer.max_steps`, `trainer.max_time` or "
+                "`trainer.limit_train_batches` allow none", option="trainer.max_steps", remedy="raise it",
+            )  # fmt: skip
+        warn_ended(config, trainer, int(line.row.get("epoch", 0)) + 1)
+        distributed.broadcast(model.state_dict().values())  # each process has its own running statistics
+        speed = f" at {np.median(line.speeds):.0f} images/s" if line.speeds else ""
+        log.info("trained %s in %.0f s%s", folder.path, time.perf_counter() - began, speed)
+        distributed.on_rank_zero(lambda: _save(folder, model))
 
 
 def _save(folder: FoldFolder, model: TileTagger) -> None:
