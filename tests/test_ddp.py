@@ -253,11 +253,36 @@ def test_process_that_waits_for_a_killed_one_ends() -> None:
     assert "another process of this job is gone" in done.stderr
 
 
+#: Starts a process behind a program that does not become Python, and does not end before it.
+BEHIND = """
+import os, subprocess, sys
+waits = '''
+import time
+from amazon_ml.runtime import distributed
+distributed._ALONE = 0.1
+distributed.end_without_first()
+time.sleep(2)
+'''
+first = {"AMAZON_ML_FIRST_PROCESS": str(os.getpid())}
+behind = ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, waits]
+sys.exit(subprocess.run(behind, env={**os.environ, **first}).returncode)
+"""
+
+
+def test_process_behind_another_program_goes_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEHIND], env=_environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_process_says_that_the_first_one_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     first = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
     store = TCPStore("127.0.0.1", first.port, 2, is_master=False)
     del first
-    monkeypatch.setenv("AMAZON_ML_FIRST_PROCESS", "1" if os.getppid() != 1 else "2")
+    ended = subprocess.Popen(["true"])
+    assert ended.wait() == 0
+    monkeypatch.setenv("AMAZON_ML_FIRST_PROCESS", str(ended.pid))
     with pytest.raises(WorkError):
         distributed._end(RuntimeError("Connection closed by peer"), store)
 

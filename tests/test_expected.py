@@ -17,7 +17,7 @@ from amazon_ml.decisions.constraints import LabelConstraints
 from amazon_ml.decisions.expected import joint_sizes, maximise, most_expected
 from amazon_ml.decisions.expected_rules import ExpectedFBeta
 from amazon_ml.decisions.fbeta import fbeta_score
-from amazon_ml.decisions.rules import RULES, make_rules, rule_from_dict, rule_to_dict
+from amazon_ml.decisions.rules import RULES, has_fallback, make_rules, rule_from_dict, rule_to_dict
 from amazon_ml.decisions.synthetic import draw_rows
 from amazon_ml.decisions.thresholds import DEFAULT_THRESHOLD, apply_thresholds
 from amazon_ml.labels import PLANET, TagSet
@@ -81,31 +81,39 @@ tag_probabilities = st.one_of(st.floats(0.01, 0.99), st.sampled_from([0.05, 0.2,
     st.integers(4, 6).flatmap(lambda tags: hnp.arrays(np.float64, (2, tags), elements=tag_probabilities)),
     st.sampled_from(CONSTRAINTS),
     st.sampled_from([0.5, 1.0, 2.0, 4.0]),
-    st.booleans(),
+    st.none() | st.floats(0, 1),
 )
 def test_no_set_of_tags_has_a_greater_expected_score(
-    p: Floats, constraints: LabelConstraints, beta: float, at_least_one: bool
+    p: Floats, constraints: LabelConstraints, beta: float, untagged: float | None
 ) -> None:
-    predicted = maximise(joint_sizes(p, constraints), beta, at_least_one=at_least_one)
+    check_best(p, constraints, beta, untagged)
+
+
+def check_best(p: Floats, constraints: LabelConstraints, beta: float, untagged: float | None) -> None:
+    given = None if untagged is None else np.full(len(p), untagged)
+    predicted = maximise(joint_sizes(p, constraints), beta, given)
     for row, answer in zip(p.tolist(), predicted, strict=True):
         model = every_truth(row, constraints)
         assert sum(chance for _, chance in model) == pytest.approx(1)
-        sets = [frozenset(tags) for tags in subsets(list(range(len(row)))) if tags or not at_least_one]
+        if untagged is not None:
+            tagged = [(truth, chance) for truth, chance in model if truth]
+            scale = (1 - untagged) / sum(chance for _, chance in tagged)
+            model = [(frozenset(), untagged), *((truth, chance * scale) for truth, chance in tagged)]
+        sets = [frozenset(tags) for tags in subsets(list(range(len(row)))) if tags or untagged is not None]
         best = max(expected_score(tags, model, beta) for tags in sets)
-        assert answer.any() or not at_least_one
+        assert answer.any() or untagged is not None
         found = expected_score(frozenset(np.flatnonzero(answer).tolist()), model, beta)
-        assert found == pytest.approx(best, abs=1e-12)
+        assert found == pytest.approx(best, abs=1e-9)
 
 
 @settings(max_examples=60)
-@given(hnp.arrays(np.float64, (2, 4), elements=tag_probabilities), st.sampled_from(COMPLETE), st.booleans())
-def test_constraints_may_cover_all_tags(p: Floats, constraints: LabelConstraints, at_least_one: bool) -> None:
-    predicted = maximise(joint_sizes(p, constraints), 2.0, at_least_one=at_least_one)
-    for row, answer in zip(p.tolist(), predicted, strict=True):
-        model = every_truth(row, constraints)
-        sets = [frozenset(tags) for tags in subsets([0, 1, 2, 3]) if tags or not at_least_one]
-        found = expected_score(frozenset(np.flatnonzero(answer).tolist()), model, 2.0)
-        assert found == pytest.approx(max(expected_score(tags, model, 2.0) for tags in sets), abs=1e-12)
+@given(
+    hnp.arrays(np.float64, (2, 4), elements=tag_probabilities),
+    st.sampled_from(COMPLETE),
+    st.none() | st.floats(0, 1),
+)
+def test_constraints_may_cover_all_tags(p: Floats, constraints: LabelConstraints, untagged: float | None) -> None:
+    check_best(p, constraints, 2.0, untagged)
 
 
 @settings(max_examples=100)
@@ -176,11 +184,54 @@ def test_on_average_over_its_own_model_it_beats_thresholds() -> None:
     assert found == sklearn_fbeta_score(true, answers, beta=2, average="samples", zero_division=1)
     for cut in (0.1, DEFAULT_THRESHOLD, 0.3, 0.4):
         assert found > fbeta_score(true, apply_thresholds(p, (cut,) * 6)) + 0.002
-    free = most_expected(p, 2.0, at_least_one=False)  # as many tiles have no tag
+    free = most_expected(p, 2.0, untagged=(1 - p).prod(axis=1))  # as many tiles have no tag
     assert not true.any(axis=1).all() and not free.any(axis=1).all()
     assert fbeta_score(true, free) > found + 0.002
     for cut in (0.1, DEFAULT_THRESHOLD, 0.3, 0.4):
         assert fbeta_score(true, free) > fbeta_score(true, apply_thresholds(p, (cut,) * 6, at_least_one=False)) + 0.002
+
+
+def one_of(count: int, share: float, tiles: int = 8000) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Calibrated probabilities of tags that exclude each other, and the truth; a share of the tiles has no tag."""
+    rng = np.random.default_rng(0)
+    which = rng.integers(count, size=tiles)
+    which[rng.random(tiles) < share] = count
+    which[0] = count  # one at least
+    true = np.eye(count + 1, dtype=np.uint8)[which]
+    odds = np.log([(1 - share) / count] * count + [max(share, 1 / tiles)]) + 1.2 * (
+        1.2 * true + rng.normal(size=true.shape)
+    )
+    chances = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+    return chances[:, :count], true[:, :count]
+
+
+@pytest.mark.parametrize("name", ["expected", "stacked"])
+@pytest.mark.parametrize("count", [10, 20])
+@pytest.mark.parametrize("share", [0, 0.05, 0.2])
+def test_tags_that_exclude_each_other_and_untagged_tiles(name: str, count: int, share: float) -> None:
+    p, true = one_of(count, share)
+    fitted, new = slice(0, 4000), slice(4000, None)
+    scores = {
+        flag: fbeta_score(
+            true[new], RULES[name].estimator(at_least_one=flag).fit(p[fitted], true[fitted]).predict(p[new])
+        )
+        for flag in (None, True)
+    }
+    assert scores[None] > scores[True] + (0.02 if share == 0.2 else -0.003)
+
+
+@pytest.mark.parametrize("name", ["expected_constrained", "stacked"])
+def test_untagged_tiles_beside_a_group_with_exactly_one_tag(name: str) -> None:
+    p, true = draw_rows(4000, seed=2)
+    true[::20] = 0
+    p[::20] *= 0.1  # the network knows them
+    rule = make_rules(constraints=LabelConstraints.of(PLANET))[name].fit(p[:2000], true[:2000])
+    assert not has_fallback(rule)
+    predicted = rule.predict(p[2000:])
+    bare = ~true[2000:].any(axis=1)
+    assert predicted[bare].any(axis=1).mean() < 0.2 and predicted[~bare].any(axis=1).mean() > 0.99
+    shrunk = make_rules()["shrunk"].fit(p[:2000], true[:2000]).predict(p[2000:])
+    assert fbeta_score(true[2000:], predicted) > fbeta_score(true[2000:], shrunk)
 
 
 @pytest.mark.parametrize("name", list(RULES))
@@ -192,7 +243,6 @@ def test_rules_leave_tiles_without_tags_untagged(name: str) -> None:
     predicted = rule.predict(p[2000:])
     assert predicted.mean() < 0.2 and predicted[true[2000:] == 1].mean() > 0.7
     assert fbeta_score(true[2000:], predicted) > 0.9
-    assert rule_to_dict(rule)["at_least_one"] is False
     again = rule_from_dict(rule_to_dict(rule)).predict(p[2000:])
     np.testing.assert_array_equal(again, predicted)
     assert RULES[name].estimator(at_least_one=True).fit(p, true).predict(p).all()
@@ -207,7 +257,7 @@ def test_truth_that_breaks_the_structure_is_taken() -> None:
     faults = PLANET.logic_faults(broken)
     assert constraints.broken(broken.astype(bool)).sum() == len({row for rows in faults.values() for row in rows}) > 100
     assert not constraints.broken(true.astype(bool)).any()
-    with pytest.warns(UserWarning, match=r"\d+ of 2000"):
+    with pytest.warns(UserWarning, match="5%"):
         rule = ExpectedFBeta(constraints=constraints).fit(p, broken)
     predicted = rule.predict(p)
     assert predicted.shape == p.shape and predicted.any(axis=1).all()

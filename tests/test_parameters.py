@@ -57,7 +57,7 @@ def test_a_beta_that_a_rule_cannot_use_is_named(rule: MultiLabelRule, beta: obje
         clone(rule).set_params(beta=beta).fit(P, TRUE)
 
 
-@pytest.mark.parametrize("beta", [np.float32(2), np.int64(2), 2])
+@pytest.mark.parametrize("beta", [np.float32(2), np.float16(2), np.int64(2), np.array(2.0), 2])
 def test_any_type_of_number_is_a_beta(beta: object) -> None:
     p, y = P[:50], TRUE[:50]
     assert ShrunkThresholds().set_params(beta=beta).fit(p, y).thresholds_ == pytest.approx(
@@ -142,7 +142,7 @@ def test_a_run_takes_no_beta_that_its_rules_refuse(beta: float) -> None:
         (FixedThreshold("0.2"), "threshold"),  # type: ignore[arg-type]
         (FixedThreshold(None), "threshold"),  # type: ignore[arg-type]
         (GlobalThreshold(at_least_one="no"), "at_least_one"),  # type: ignore[arg-type]
-        (ShrunkThresholds(at_least_one=1), "at_least_one"),  # type: ignore[arg-type]
+        (ShrunkThresholds(at_least_one=2), "at_least_one"),  # type: ignore[arg-type]
         (ExpectedFBeta(at_least_one="no"), "at_least_one"),  # type: ignore[arg-type]
         (ExpectedFBeta(constraints=[0, 1]), "constraints"),  # type: ignore[arg-type]
         (StackedExpectedFBeta(constraints=(0, 1)), "constraints"),  # type: ignore[arg-type]

@@ -167,6 +167,11 @@ def test_wrong_calls_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         cut(scene, one, tmp_path / "full")
     assert error.value.option == "out"
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for name in ("file", "link"):
+        with refused(option="out"):
+            cut(scene, one, tmp_path / name)
     (tmp_path / "begun" / "tiles").mkdir(parents=True)
     with refused(option="out", says="not finished"):
         cut(scene, one, tmp_path / "begun")

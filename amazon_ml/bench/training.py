@@ -76,7 +76,7 @@ def thresholds(tiles: int = 1000) -> Contest:
         for tag in range(17):
             for cut in np.arange(100) / 100:
                 trial = np.where(np.arange(17) == tag, cut, cuts)
-                score = float(fbeta_score(true, p >= trial, beta=2, average="samples", zero_division=0))
+                score = float(fbeta_score(true, p >= trial, beta=2, average="samples", zero_division=1))
                 if score > best:
                     best, cuts = score, trial
         return best

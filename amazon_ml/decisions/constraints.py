@@ -19,8 +19,8 @@ class LabelConstraints:
     Parameters
     ----------
     exactly_one
-        Columns of which every tile has exactly one; empty if there is no such rule. Tags that exclude each other are
-        no such group if a tile may have none of them.
+        Columns of which every tile with tags has exactly one; empty if there is no such rule. Tags that exclude each
+        other are no such group if a tile may have other tags alone.
     alone
         Columns that exclude every other.
 
@@ -71,7 +71,7 @@ class LabelConstraints:
                 )
 
     def broken(self, true: Bools) -> Bools:
-        """Find the tiles that break a rule.
+        """Find the tiles with tags that break a rule.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class LabelConstraints:
         """
         broken: Bools = true[:, list(self.alone)].any(axis=1) & (true.sum(axis=1) > 1)
         if self.exactly_one:
-            broken |= true[:, list(self.exactly_one)].sum(axis=1) != 1
+            broken |= (true[:, list(self.exactly_one)].sum(axis=1) != 1) & true.any(axis=1)
         return broken
 
     def to_dict(self) -> dict[str, object]:

@@ -10,7 +10,8 @@ so for each k > 0 the best prediction is the k tags with the largest D[., k], an
 all of them (the general F-measure maximiser: Dembczynski et al. 2011, *An exact algorithm for F-measure
 maximization*; Waegeman et al. 2014, *On the Bayes-optimality of F-measure maximizers*). A prediction without tags, k =
 0, scores 1 if the tile has none, and 0 otherwise: its expected score is P(|y| = 0). Where every tile is known to have
-a tag, it is not tried.
+a tag, it is not tried. Elsewhere P(|y| = 0) is given: a product of all 1 - p is far too large where tags exclude each
+other.
 
 It remains to compute P(y_i = 1, |y| = s). If tags are independent, their number is Poisson-binomial. If the tag list
 declares that tiles have exactly one of some tags, or that a tag excludes all others, these tags form one categorical
@@ -27,7 +28,7 @@ _BLOCK = 256
 
 
 def most_expected(
-    p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT, *, at_least_one: bool = True
+    p: Floats, beta: float, constraints: LabelConstraints = INDEPENDENT, untagged: Floats | None = None
 ) -> MultiHot:
     """Predict for each tile the tags with the largest expected F-beta.
 
@@ -38,9 +39,9 @@ def most_expected(
     beta
         Weight of recall against precision; above 0.
     constraints
-        Rules on combinations of tags; all independent by default.
-    at_least_one
-        Predict at least one tag for each tile.
+        Rules on combinations of tags, which hold for tiles with a tag; all independent by default.
+    untagged
+        Probability that a tile has no tag, shape (tiles,); None to predict at least one tag for each tile.
 
     Returns
     -------
@@ -48,18 +49,18 @@ def most_expected(
 
     Examples
     --------
-    >>> most_expected(np.array([[0.6, 0.4, 0.01], [0.02, 0.01, 0.01]]), 2.0, at_least_one=False)
+    >>> most_expected(np.array([[0.6, 0.4, 0.01], [0.02, 0.01, 0.01]]), 2.0, untagged=np.array([0.1, 0.95]))
     array([[1, 1, 0],
            [0, 0, 0]], dtype=uint8)
     """
     blocks = [
-        maximise(joint_sizes(p[at : at + _BLOCK], constraints), beta, at_least_one=at_least_one)
-        for at in range(0, len(p), _BLOCK)
+        maximise(joint_sizes(p[rows], constraints), beta, None if untagged is None else untagged[rows])
+        for rows in (slice(at, at + _BLOCK) for at in range(0, len(p), _BLOCK))
     ]
     return np.concatenate(blocks) if blocks else np.zeros(p.shape, dtype=np.uint8)
 
 
-def maximise(joint: Floats, beta: float, *, at_least_one: bool = True) -> MultiHot:
+def maximise(joint: Floats, beta: float, untagged: Floats | None = None) -> MultiHot:
     """Find the predictions with the largest expected F-beta.
 
     Parameters
@@ -68,8 +69,9 @@ def maximise(joint: Floats, beta: float, *, at_least_one: bool = True) -> MultiH
         P(y_i = 1, |y| = s), shape (tiles, tags, tags + 1): the last axis is s, from 0.
     beta
         Weight of recall against precision.
-    at_least_one
-        Predict at least one tag for each tile.
+    untagged
+        P(|y| = 0), shape (tiles,), in place of that of `joint`, whose other probabilities change in proportion; None
+        to predict at least one tag for each tile.
 
     Returns
     -------
@@ -84,9 +86,10 @@ def maximise(joint: Floats, beta: float, *, at_least_one: bool = True) -> MultiH
     ranked = np.argsort(-worth[np.arange(tiles), :, best], axis=1, kind="stable")
     predicted = np.zeros((tiles, tags), dtype=np.uint8)
     np.put_along_axis(predicted, ranked, (np.arange(tags) <= best[:, None]).astype(np.uint8), axis=1)
-    if not at_least_one:
-        some = (joint[..., 1:] / answer_sizes).sum(axis=(1, 2))  # each truth of s tags is counted s times
-        predicted[1 - some > of_size.max(axis=1)] = 0
+    if untagged is not None:
+        tagged = (joint[..., 1:] / answer_sizes).sum(axis=(1, 2))  # each truth of s tags is counted s times
+        score = of_size.max(axis=1) / np.maximum(tagged, 1e-12) * (1 - untagged)
+        predicted[untagged > score] = 0
     return predicted
 
 

@@ -47,12 +47,16 @@ class _Expected(MultiLabelRule):
     at_least_one_
         Whether each tile gets a tag: the parameter ``at_least_one``, or where that is None, true if every tile of the
         fit had a tag.
+    untagged_
+        Otherwise the fitted curve from the product of all 1 - p, with calibrated p, to the probability that a tile has
+        no tag; None if each tile gets a tag.
     """
 
     constraints: LabelConstraints | None
     at_least_one: bool | None
     calibration_: Calibration
     at_least_one_: bool
+    untagged_: Platt | None
 
     def to_dict(self) -> dict[str, object]:
         """Return the fitted rule as plain data for JSON."""
@@ -60,7 +64,7 @@ class _Expected(MultiLabelRule):
         return {
             "beta": float(self.beta),
             "columns": self.n_features_in_,
-            "at_least_one": self.at_least_one_,
+            "untagged": self.untagged_.to_dict() if self.untagged_ else None,
             "calibration": {"kind": name, **self.calibration_.to_dict()},
             "constraints": (self.constraints or INDEPENDENT).to_dict(),
         }
@@ -72,7 +76,9 @@ class _Expected(MultiLabelRule):
         rule = cls(beta=plain.number(content["beta"]), constraints=None if constraints == INDEPENDENT else constraints)
         calibration = plain.mapping(content["calibration"])
         rule.calibration_ = _MAPS[plain.text(calibration["kind"])].from_dict(calibration)
-        rule.at_least_one_ = plain.flag(content["at_least_one"])
+        untagged = content["untagged"]
+        rule.untagged_ = None if untagged is None else Platt.from_dict(plain.mapping(untagged))
+        rule.at_least_one_ = rule.untagged_ is None
         rule.n_features_in_ = plain.whole(content["columns"])
         return rule
 
@@ -84,6 +90,8 @@ class _Expected(MultiLabelRule):
         check_flag("at_least_one", self.at_least_one)
         self.at_least_one_ = all_tagged(true) if self.at_least_one is None else bool(self.at_least_one)
         self.calibration_ = self._calibrate(p, true)
+        none = ~true.any(axis=1, keepdims=True)
+        self.untagged_ = None if self.at_least_one_ else platt(_none_of(self.calibration_.apply(p)), none)
 
     def _check_constraints(self, true: Bools) -> None:
         if not isinstance(self.constraints, LabelConstraints | None):
@@ -93,8 +101,8 @@ class _Expected(MultiLabelRule):
         broken = int(np.count_nonzero(constraints.broken(true)))
         if broken > _BROKEN * len(true):
             warnings.warn(
-                f"{broken} of {len(true)} tiles of the fit break the constraints, which makes predictions worse; "
-                "`exactly_one` is for tags of which every tile has one",
+                f"more than {_BROKEN:.0%} of the tiles of the fit break the constraints: predictions become worse; "
+                "`exactly_one` is for tags of which every tile with tags has one",
                 stacklevel=4,
             )
 
@@ -104,7 +112,14 @@ class _Expected(MultiLabelRule):
 
     def _predict(self, p: Floats) -> MultiHot:
         calibrated, constraints = self.calibration_.apply(p), self.constraints or INDEPENDENT
-        return most_expected(calibrated, self.beta, constraints, at_least_one=self.at_least_one_)
+        untagged = self.untagged_.apply(_none_of(calibrated))[:, 0] if self.untagged_ else None
+        return most_expected(calibrated, self.beta, constraints, untagged)
+
+
+def _none_of(p: Floats) -> Floats:
+    """Compute the probability that a tile has none of its tags, if they were independent: shape (tiles, 1)."""
+    product: Floats = (1 - p).prod(axis=1, keepdims=True)
+    return product
 
 
 class ExpectedFBeta(_Expected):

@@ -2,7 +2,6 @@
 
 import math
 from numbers import Integral, Real
-from typing import cast
 
 import numpy as np
 
@@ -49,12 +48,17 @@ def check_random_state(random_state: object) -> None:
 
 
 def check_flag(name: str, value: object) -> None:
-    """Check that a parameter is true, false, or None for a choice by the tiles; a text would count as true."""
-    if not isinstance(value, bool | np.bool_ | None):
+    """Check that a parameter is true, false (also as 1 or 0), or None; a text would count as true."""
+    if not isinstance(value, bool | np.bool_ | None) and not (isinstance(value, Integral) and int(value) in (0, 1)):
         raise TypeError(f"{name} is {value!r}; it must be true, false, or None")
 
 
 def _real(name: str, value: object) -> float:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}; it must be a number")
-    return cast(float, value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number above all floats
+        return math.inf

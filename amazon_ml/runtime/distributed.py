@@ -37,6 +37,8 @@ _FIRST = "AMAZON_ML_FIRST_PROCESS"
 #: Messages of gloo when another process is gone.
 _LOST = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Connection refused", "remote peer")
 _GONE = "another process of this job is gone; the reason may stand above"
+#: The parent of this process when `end_without_first` was called.
+_parent: int | None = None
 #: Group for exchanges beside training, through main memory, whatever the devices.
 _talk: dist.ProcessGroup | None = None
 
@@ -149,7 +151,9 @@ def started(processes: int, command: Sequence[str], environment: Mapping[str, st
 
 def end_without_first() -> None:
     """End this process soon after the one that `started` it is gone: to wait for it could take half an hour."""
+    global _parent
     if _FIRST in os.environ:
+        _parent = os.getppid()
         threading.Thread(target=_end_alone, daemon=True).start()
 
 
@@ -162,8 +166,20 @@ def _end_alone() -> None:
 
 
 def _is_alone() -> bool:
-    """Whether the process that `started` this one is gone."""
-    return os.environ.get(_FIRST, str(os.getppid())) != str(os.getppid())
+    """Whether the process that `started` this one is gone.
+
+    It need not be the parent, where a program between them starts Python. A killed process exists until its own parent
+    takes note; but its children get another parent at once.
+    """
+    if _FIRST not in os.environ:
+        return False
+    try:
+        os.kill(int(os.environ[_FIRST]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return _parent is not None and os.getppid() != _parent
 
 
 def _end_with(others: Sequence[subprocess.Popen[bytes]], over: threading.Event) -> None:

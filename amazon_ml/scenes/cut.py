@@ -83,7 +83,7 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
         folder exists and is not empty.
     """
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
-        if {path.name for path in out.iterdir()} == {TILES}:
+        if out.is_dir() and {path.name for path in out.iterdir()} == {TILES}:
             raise InputError(f"`out` {out} holds tiles of a cut that was not finished", option="out",
                              remedy="remove it, or name a new folder")  # fmt: skip
         raise InputError(f"`out` {out} exists already", option="out", remedy="name a new folder")
