@@ -34,7 +34,7 @@ from amazon_ml.runs.given_tiles import (
 )
 from amazon_ml.runs.inference import Engine, Predicted, Probabilities, all_members, choose_device, predict_members
 from amazon_ml.runs.predict import predict_listed
-from amazon_ml.runs.reopening import Origin, origin_of
+from amazon_ml.runs.reopening import Origin, origin_of, reopen
 from amazon_ml.runs.views import open_with_views
 from amazon_ml.settings import build
 
@@ -288,7 +288,7 @@ class Predictor:
         if self._origin is None:
             raise InputError("only a predictor that `Predictor.load` made can be pickled or copied",
                              remedy="call `Predictor.load` in each process")  # fmt: skip
-        return self._origin.load, (self._method,)
+        return reopen, (type(self).load, self._origin, self._method)
 
     def _predict(self, tiles: Tiles, scale: bool) -> Predicted:
         if (array := as_array(tiles)) is not None:

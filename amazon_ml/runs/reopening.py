@@ -1,9 +1,10 @@
 """What a predictor is in a pickle: the folder and the options of `Predictor.load`, and no networks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from amazon_ml.decisions.rules import rule_to_dict
 from amazon_ml.errors import InputError
@@ -11,9 +12,6 @@ from amazon_ml.models.engines import Method
 from amazon_ml.runs.bundle import Bundle
 from amazon_ml.runs.inference import all_members
 from amazon_ml.runs.predict import describe_blend
-
-if TYPE_CHECKING:
-    from amazon_ml.predictor import Predictor
 
 #: Predictors that a process keeps: a pool sends the same one with each of its tasks.
 _KEPT = 4
@@ -37,20 +35,13 @@ class Origin:
     options: tuple[tuple[str, Any], ...]
     state: str = field(repr=False)
 
-    def load(self, method: Method | None) -> "Predictor":
-        """Load it in this process, or give the one that this process has loaded before.
 
-        Parameters
-        ----------
-        method
-            What computes, where that is chosen already.
+class Loaded(Protocol):
+    """What was loaded from a folder: a predictor."""
 
-        Raises
-        ------
-        InputError
-            If the folder cannot be read, or has changed since the predictor was loaded.
-        """
-        return _load(self, method)
+    @property
+    def bundle(self) -> Bundle:
+        """The networks, how they read tiles, and the decision."""
 
 
 def origin_of(path: Path, options: dict[str, Any], bundle: Bundle) -> Origin:
@@ -66,11 +57,25 @@ def _state_of(bundle: Bundle) -> str:
 
 
 @lru_cache(maxsize=_KEPT)
-def _load(origin: Origin, method: Method | None) -> "Predictor":
-    from amazon_ml.predictor import Predictor
+def reopen(load: Callable[..., Loaded], origin: Origin, method: Method | None) -> Loaded:
+    """Load a predictor in this process, or give the one that this process has loaded before.
 
+    Parameters
+    ----------
+    load
+        Loads one from a folder, such as `Predictor.load`.
+    origin
+        Where it was loaded from in another process.
+    method
+        What computes, where that is chosen already.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read, or has changed since the predictor was loaded.
+    """
     chosen = {} if method is None else {"engine": method.engine, "precision": method.precision}
-    loaded = Predictor.load(origin.path, **{**dict(origin.options), **chosen})
+    loaded = load(origin.path, **{**dict(origin.options), **chosen})
     if _state_of(loaded.bundle) != origin.state:
         raise InputError("the folder has changed since the predictor was loaded that another process wants to use here",
                          file=origin.path, remedy="call `Predictor.load` again")  # fmt: skip
