@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import types
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,8 +26,8 @@ from amazon_ml.errors import InputError
 
 _T = TypeVar("_T")
 
-#: Attribute with the names of the options that a caller gave.
-_GIVEN = "_given"
+#: Names of the options that a caller gave to settings, by the identity of these; no attribute, which `vars` would list.
+_given: dict[int, frozenset[str]] = {}
 #: Pydantic's names for an option that there is not.
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
@@ -81,7 +82,7 @@ def settings(kind: type[_T]) -> type[_T]:
             checked(self, *args, **values)
         except pydantic.ValidationError as error:
             raise _first_fault(made, error) from None
-        object.__setattr__(self, _GIVEN, frozenset(values))  # the class is frozen
+        _remember(self, values)
 
     made.__init__ = init
     return cast(type[_T], made)
@@ -102,19 +103,30 @@ def build(kind: type[_T], values: Mapping[str, Any], *, strict: bool = False) ->
             made = TypeAdapter(kind).validate_python(dict(values))
     except pydantic.ValidationError as error:
         raise _first_fault(kind, error) from None
-    object.__setattr__(made, _GIVEN, frozenset(values))
+    _remember(made, values)
     return made
+
+
+def _remember(made: object, values: Mapping[str, Any]) -> None:
+    """Remember the names of given options, as long as the settings exist.
+
+    `dataclasses.replace` gives all options, which says nothing about those that its caller gave.
+    """
+    kind: type = type(made)
+    if len(values) < len(settings_of(kind)):
+        _given[id(made)] = frozenset(values)
+        weakref.finalize(made, _given.pop, id(made), None)
 
 
 def given_names(options: object) -> frozenset[str]:
     """List the options that a caller gave to settings, also those at their defaults.
 
-    Of settings within others, those that differ from their defaults.
+    Of settings within others, and of those that `dataclasses.replace` made, it lists those that differ from their
+    defaults.
     """
     kind: type = type(options)
     changed = (one.name for one in settings_of(kind) if getattr(options, one.name) != one.default)
-    given: frozenset[str] = getattr(options, _GIVEN, None) or frozenset(changed)
-    return given
+    return _given.get(id(options)) or frozenset(changed)
 
 
 def _first_fault(kind: type, error: pydantic.ValidationError) -> InputError:

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from refused import refused
 import amazon_ml as am
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.models.engines import Method
+from amazon_ml.runs.bundle import Networks
 from amazon_ml.runs.given_tiles import choose_files, list_scene
+from amazon_ml.runs.reopening import origin_of
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,19 @@ def test_a_pickle_of_another_state_of_the_folder_is_refused(trained: Path, tmp_p
         pickle.loads(pickled)
     am.tune(tmp_path / "run", rule=former)
     assert pickle.loads(pickled).tags
+    bundle = am.Predictor.load(tmp_path / "run", device="cpu").bundle
+    assert isinstance(bundle.networks, Networks)
+    other = replace(bundle, networks=replace(bundle.networks, size=bundle.networks.size + 32))
+    assert origin_of(tmp_path, {}, bundle) == origin_of(tmp_path, {}, bundle) != origin_of(tmp_path, {}, other)
+
+
+class Own(am.Predictor):
+    pass
+
+
+def test_a_pickle_keeps_the_class(trained: Path) -> None:
+    own = Own.load(trained / "bundle", device="cpu")
+    assert type(pickle.loads(pickle.dumps(own))) is type(copy.copy(own)) is Own
 
 
 def test_a_predictor_that_was_made_of_a_bundle_in_memory_is_not_pickled(predictor: am.Predictor) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ def test_settings_know_which_options_were_given() -> None:
     ):
         assert given_names(made) == {"tag_separator", "min_share"} and made == TABLE
         assert to_plain(made) == to_plain(TABLE)
+        assert TableConfig(**vars(made)) == made
+    # `replace` gives all options, and so says nothing about those that its caller gave.
+    assert given_names(replace(TABLE, labels_file="a.csv")) == {"labels_file"}
 
 
 def test_the_remedy_for_an_inherited_separator_names_it_and_helps(

@@ -75,9 +75,9 @@ def _train(run: Path, tiles: Path, *options: str) -> int:
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Give the warnings of this package."""
-    found = [record for record in caplog.records if record.name.startswith("amazon_ml")]
-    return [record.getMessage() for record in found if record.levelno == logging.WARNING]
+    """Give the warnings of services."""
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    return [text for text in told if "loggers." in text]
 
 
 # ---------------------------------------------------------------- during training
@@ -125,9 +125,17 @@ def test_weights_are_saved_before_a_service_is_closed(
         assert folder.weights.exists()
         raise KeyboardInterrupt  # a person who does not wait
 
-    logger = Failing(lambda method, got: False)
+    saved = []
+
+    def look(method: str, got: object) -> bool:
+        if method == "finalize":
+            saved.append((tmp_path / "run" / "fold-0" / "model.safetensors").exists())
+        return False
+
+    logger = Failing(look)
     _serve(monkeypatch, logger, close)
     assert _train(tmp_path / "run", demo_tiles) == 130
+    assert saved == [True]
     before = (tmp_path / "run" / "fold-0" / "model.safetensors").read_bytes()
     _serve(monkeypatch, logger, lambda folder: None)
     assert _train(tmp_path / "run", demo_tiles) == 0
@@ -151,6 +159,9 @@ def test_a_service_that_answered_for_a_former_fold_is_left_out(
         assert services == []
     (warning,) = _warnings(caplog)
     assert "loggers.mlflow" in warning and "hush" not in warning and not second.loggers.exists()
+    mlflow.failures[:] = down
+    with refused(option="loggers.mlflow", says="loggers.json"), open_loggers(first, request):
+        pass  # it has a run there, which may be gone
 
 
 def test_a_service_that_made_training_wait_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +240,7 @@ def test_an_older_wandb_gets_no_settings_that_it_lacks(tmp_path: Path, monkeypat
 
 
 class Opened(pl.loggers.CSVLogger):
-    """Stands in for the logger of MLflow: opens after some failures, while no other fold opens its own."""
+    """Stands in for the logger of MLflow: opens after some failures, a file while no other fold opens its own."""
 
     failures: ClassVar[list[Exception]] = []
     asked: ClassVar[list[Arguments]] = []
@@ -238,7 +249,7 @@ class Opened(pl.loggers.CSVLogger):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("elsewhere", version="id")
-        assert is_locked(self.lock)
+        assert is_locked(self.lock) is arguments["tracking_uri"].startswith("sqlite:")
         self.patience.update({name: os.environ.get(name) for name in loggers._PATIENCE})
         self.asked.append(arguments)
         if self.failures:

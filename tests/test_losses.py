@@ -456,6 +456,21 @@ def test_shapes_that_pytorch_would_broadcast_are_refused(
             call(torch.zeros(logits), torch.ones(targets))
 
 
+def test_shapes_of_named_arguments_are_checked_too() -> None:
+    loss, logits, targets = make_loss("focal", {}, ["a"]), torch.zeros(3, 1), torch.zeros(3)
+    with refused(option="target", says=[(3, 1), (3,)]):
+        loss(logits, targets=targets)
+    with refused(option="target", says=[(3, 1), (3,)]):
+        loss(targets=targets, logits=logits)
+
+
+def test_tiles_without_weight_have_no_loss() -> None:
+    logits = torch.zeros(6, 17, requires_grad=True)
+    loss = _loss("bce").weighted(logits, torch.ones(6, 17), torch.zeros(6))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss == 0 and logits.grad is not None and (logits.grad == 0).all()
+
+
 @pytest.mark.parametrize("shape", [(6, 1), (1,), (), (17,)])
 def test_weights_that_are_not_one_for_each_tile_are_refused(shape: tuple[int, ...]) -> None:
     with refused(option="weight", says=[shape, (6,)]):

@@ -84,7 +84,6 @@ def test_positions_of_another_shape_are_refused_in_validation_and_test(index: to
         (torch.ones(1), (1,)),
         (torch.tensor([1.0, -2.0, 1.0, 1.0]), -2),
         (torch.full((4,), float("nan")), "nan"),
-        (torch.zeros(4), 0),
         ([1.0] * 4, "list"),
     ],
 )
@@ -93,6 +92,13 @@ def test_wrong_weights_of_tiles_are_refused(weight: Any, value: object) -> None:
     with refused(option="weight", says=value):
         plain.fit(model, batch_with(target=torch.ones(4, 1), weight=weight))
     plain.fit(model, batch_with(target=torch.ones(4, 1), weight=torch.tensor([1.0, 0.0, 2.0, 0.5])))
+
+
+@pytest.mark.parametrize("weight", [torch.zeros(4), None])
+def test_a_batch_without_weight_keeps_the_network_finite(weight: torch.Tensor | None) -> None:
+    model = tiny(tags=["a"], size=32)
+    trainer(max_epochs=1).fit(model, batch_with(target=torch.ones(4, 1), weight=weight))
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
 @pytest.mark.parametrize("name", ["image", "target", "index"])

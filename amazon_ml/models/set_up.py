@@ -34,7 +34,7 @@ class SetUp(pl.Callback):
         check_shapes(batch, (*_TRAINED[1:], "weight"), pl_module.hparams["tags"])
         if not self._checked:
             check_targets(batch["target"])
-            if "weight" in batch:
+            if batch.get("weight") is not None:
                 check_weights(batch["weight"])
             self._checked = True
 
@@ -75,10 +75,11 @@ def check_batch(batch: Any, needed: tuple[str, ...], used: tuple[str, ...] = ())
         raise InputError(f"{form}, not {type(batch).__name__}", option="image", remedy=_REMEDY)
     if missing := [name for name in needed if name not in batch]:
         raise InputError(f"{form}, and this one has {', '.join(map(str, batch))}", option=missing[0], remedy=_REMEDY)
-    for name in (*needed, *(name for name in used if name in batch)):
+    for name in (*needed, *(name for name in used if batch.get(name) is not None)):
         if not isinstance(batch[name], torch.Tensor):
+            target = ": for each tile an array, such as numpy.float32([1, 0])" if name == "target" else ""
             raise InputError(f"{form}, each a tensor, and {name} is a {type(batch[name]).__name__}", option=name,
-                             remedy="give an array for each tile, such as numpy.float32([1, 0])")  # fmt: skip
+                             remedy=f"give a tensor{target}")  # fmt: skip
 
 
 def check_shapes(batch: Mapping[str, torch.Tensor], names: tuple[str, ...], tags: Sequence[str]) -> None:
@@ -102,7 +103,7 @@ def check_shapes(batch: Mapping[str, torch.Tensor], names: tuple[str, ...], tags
         If a shape is another one.
     """
     for name in names:
-        if name not in batch:
+        if batch.get(name) is None:
             continue
         found, tiles = tuple(batch[name].shape), len(batch["image"])
         wanted = (tiles, len(tags)) if name == "target" else (tiles,)
@@ -132,14 +133,13 @@ def check_targets(targets: torch.Tensor) -> None:
 
 
 def check_weights(weights: torch.Tensor) -> None:
-    """Check that weights of training tiles are finite, not negative, and not all 0.
+    """Check that weights of training tiles are finite and not negative.
 
     Raises
     ------
     InputError
-        If one is, or if all are 0.
+        If one is.
     """
     odd = weights[~(torch.isfinite(weights) & (weights >= 0))]
-    if len(odd) or not weights.any():
-        found = f"one is {odd[0].item():g}" if len(odd) else "all are 0"
-        raise InputError(f"weights of training tiles must be above 0, and {found}", option="weight")
+    if len(odd):
+        raise InputError(f"weights of training tiles must be 0 or more, and one is {odd[0].item():g}", option="weight")

@@ -28,7 +28,8 @@ class Origin:
     options
         Options of `Predictor.load` by name.
     state
-        The decision, how members of a blend are joined, and sizes and times of the weights, to find a change.
+        The decision, how members of a blend are joined and read tiles, and sizes and times of the weights, to find a
+        change.
     """
 
     path: Path
@@ -50,10 +51,12 @@ def origin_of(path: Path, options: dict[str, Any], bundle: Bundle) -> Origin:
 
 
 def _state_of(bundle: Bundle) -> str:
-    """Describe the decision and the weights, without reading these."""
-    files = [file.stat() for member in all_members(bundle.networks) for file in member.weights]
+    """Describe the decision, how tiles are read, and the weights, without reading these."""
+    members = all_members(bundle.networks)
+    files = [file.stat() for member in members for file in member.weights]
+    networks = [(member.model, member.size, member.read) for member in members]
     decision = [bundle.decision.tags, rule_to_dict(bundle.decision.rule), describe_blend(bundle.networks)]
-    return repr([decision, [(file.st_size, file.st_mtime_ns) for file in files]])
+    return repr([decision, networks, [(file.st_size, file.st_mtime_ns) for file in files]])
 
 
 @lru_cache(maxsize=_KEPT)

@@ -125,9 +125,10 @@ def open_loggers(folder: FoldFolder, requested: Mapping[str, Arguments]) -> Iter
                 logger = context.__enter__()
                 stack.push(partial(_close, name, context))
                 known[name] = logger.version
-                loggers.append(TolerantLogger(name, logger))
+                loggers.append(tolerant := TolerantLogger(name, logger))
+                stack.callback(tolerant.send_end)
             except Exception as error:  # each service raises its own errors
-                if key in _answered:  # a former fold may have taken hours
+                if key in _answered and name not in known:  # a former fold may have taken hours
                     log.warning(
                         "`loggers.%s` cannot open a run for %s, which trains without it; metrics.csv, per_tag.csv and "
                         "TensorBoard have all figures. (%s)", name, folder.path, brief(error),
@@ -209,17 +210,23 @@ def _mlflow(folder: FoldFolder, known: str | None, arguments: Arguments) -> Iter
     if "tracking_uri" not in arguments and "MLFLOW_TRACKING_URI" not in os.environ:
         raise InputError("there is no tracking_uri", remedy="set it, such as sqlite:///mlflow.db or a server")
     with _variables(_PATIENCE):
-        # Two folds that begin together would make the tables of a new database both at once.
-        with locked(folder.path.parent / LOCK, "waiting for another fold that opens its run in mlflow", wait=True):
-            # Lightning reads the variable only once, when it is imported.
-            own = {"run_name": _name(folder), "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")}
-            logger = _opened({**own, **arguments, "run_id": known})
+        # Lightning reads the variable only once, when it is imported.
+        own = {"run_name": _name(folder), "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")}
+        arguments = {**own, **arguments, "run_id": known}
+        with ExitStack() as stack:
+            if not _is_web(arguments):  # two folds that begin together would make the tables of a new database at once
+                waits = "waiting for another fold that opens its run in mlflow"
+                stack.enter_context(locked(folder.path.parent / LOCK, waits, wait=True))
+            logger = _opened(arguments)
         yield logger
+
+
+def _is_web(arguments: Arguments) -> bool:
+    return str(arguments["tracking_uri"]).startswith(("http:", "https:"))
 
 
 def _opened(arguments: Arguments) -> pl.loggers.Logger:
     """Open a run of MLflow, again where another run makes the same database or experiment at the same time."""
-    web = str(arguments["tracking_uri"]).startswith(("http:", "https:"))
     for attempt in range(1, OPENINGS + 1):
         began = time.monotonic()
         try:
@@ -230,7 +237,7 @@ def _opened(arguments: Arguments) -> pl.loggers.Logger:
             raise
         except Exception as error:
             exists = getattr(error, "error_code", "") == "RESOURCE_ALREADY_EXISTS"
-            if attempt == OPENINGS or (web and not exists) or time.monotonic() - began > _QUICK:
+            if attempt == OPENINGS or (_is_web(arguments) and not exists) or time.monotonic() - began > _QUICK:
                 raise
             time.sleep(attempt * (0.5 + random.random()))
     raise AssertionError

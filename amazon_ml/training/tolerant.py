@@ -39,6 +39,7 @@ class TolerantLogger(pl.loggers.Logger):
         self._warned = self._pauses = False
         self._again_at = 0.0
         self._owed: Any = None
+        self._status: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -72,9 +73,14 @@ class TolerantLogger(pl.loggers.Logger):
         self._try("save")
 
     def finalize(self, status: str) -> None:
+        """Note how training ended; `send_end` sends it, when the network is saved."""
+        self._status = status
+
+    def send_end(self) -> None:
         """End the run in the service, which may answer again."""
-        self._pauses = False
-        self._try("finalize", status)
+        if self._status is not None:
+            self._pauses = False
+            self._try("finalize", self._status)
 
     def try_again(self) -> None:
         """Send again from now on, if the service has had time to recover."""

@@ -28,7 +28,7 @@ class Loss(nn.Module):
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
-        self.register_forward_pre_hook(_check_call)  # here, so that no loss can lack the check
+        self.register_forward_pre_hook(_check_call, with_kwargs=True)  # here, so that no loss can lack the check
 
     def learn_frequencies(self, frequencies: torch.Tensor) -> None:
         """Set the share of training tiles with each tag, in 0..1, shape (tags,); most losses ignore it."""
@@ -41,7 +41,7 @@ class Loss(nn.Module):
         logits, targets
             Of shape (tiles, tags).
         weights
-            Weight of each tile, above 0, shape (tiles,).
+            Weight of each tile, 0 or more, shape (tiles,). If all are 0, the loss is 0.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Loss(nn.Module):
             raise InputError(f"`weight` must have the shape {tuple(logits.shape[:1])}, not {tuple(weights.shape)}",
                              option="weight", remedy="give one weight for each tile")  # fmt: skip
         alone: torch.Tensor = torch.vmap(lambda z, y: self(z[None], y[None]))(logits, targets)
-        return (weights * alone).sum() / weights.sum()
+        return (weights * alone).sum() / weights.sum().clamp_min(torch.finfo(alone.dtype).tiny)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Compute one probability for each tag, of the shape of the logits: their sigmoid."""
@@ -64,10 +64,11 @@ class Loss(nn.Module):
         return prior_logits(frequencies)
 
 
-def _check_call(loss: nn.Module, given: tuple[Any, ...]) -> None:
+def _check_call(loss: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
     """Check the shapes of a call of a loss."""
-    if len(given) == 2:
-        _check_shapes(*given)
+    tensors = [*given, *named.values()]
+    if len(tensors) == 2:
+        _check_shapes(named.get("logits", tensors[0]), named.get("targets", tensors[1]))
 
 
 def _check_shapes(logits: torch.Tensor, targets: torch.Tensor) -> None:
