@@ -295,9 +295,9 @@ def test_masks_of_both_files_of_a_tile_are_remarked_on(tmp_path: Path) -> None:
         write_tif(path.with_suffix(".tif"), bands, nodata=0)
 
     root = folder(tmp_path, write, ".png")
-    _, tiles = read_all(root, bands="rgbn")
+    _, tiles = read_all(root, bands="rgbn", rgb_source="jpg")
     assert (tiles[:, 0, :, :3] == 0).all() and (tiles[:, -1, :, 3] == 0).all() and tiles[:, -1, :, :3].any()
-    findings = checked(root, "--bands=rgbn")[1]
+    findings = checked(root, "--bands=rgbn", "--rgb_source=jpg")[1]
     assert f"{200 / SIZE:.1f} %" in findings["masked_parts"]["items"][0]
 
 
