@@ -59,6 +59,41 @@ def test_a_column_of_splits_has_any_title(
 
 
 @pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("", "", "val", "test"), "blank"),
+        (("train", "", "test"), "blank"),
+        (("val", "test"), "train"),
+        (WORDS, None),
+        (("train", "test"), None),
+    ],
+)
+def test_a_column_that_the_option_refuses_is_to_be_completed_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, words: tuple[str, ...], says: str | None
+) -> None:
+    column(tmp_path, "part", words)
+    _, said, found = unused(tmp_path, caplog)
+    first = re.search(r"to use them, (.*), and set `data.split_column`", said)
+    if says is None:
+        assert first is None and found[0].items == ("column 'part'",)
+    else:
+        assert first is not None and says in first[1] and first[1] in found[0].items[0]
+
+
+@pytest.mark.parametrize("title", ["split", " Subset", "SET"])
+def test_of_several_columns_that_with_a_title_of_splits_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, title: str
+) -> None:
+    column(
+        tmp_path,
+        f"part,{title},usage",
+        tuple(f"{one},{two},{one}" for one, two in zip(WORDS[1:], WORDS[1:][::-1], strict=True)),
+    )
+    _, said, found = unused(tmp_path, caplog)
+    assert f"'{title.strip()}'" in said and f"'{title.strip()}'" in found[0].items[0]
+
+
+@pytest.mark.parametrize(
     ("title", "words"),
     [
         ("season", ("train", "test", "dry")),

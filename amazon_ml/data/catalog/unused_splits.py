@@ -10,12 +10,17 @@ from amazon_ml.data.config import SPLITS, Split, TableConfig
 
 #: A folder of a split within a path that begins and ends with a slash; folders in each other share a slash.
 _FOLDER = re.compile(rf"/({'|'.join(SPLITS)})(?=/)", re.IGNORECASE)
+#: Titles of columns that most likely are meant for splits.
+_TITLES = frozenset(("split", "subset", "set"))
 #: Number of folders of one split that a message names.
 _SHOWN = 3
 
 
-def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[Split]]:
-    """Give the splits in each column of a table that the options do not name, and that holds words for splits alone."""
+def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[Split | None]]:
+    """Give what each column holds that the options do not name, and that holds words for splits alone.
+
+    That is its splits, and None where some of its cells are blank.
+    """
     if config.split_column is not None or config.splits is not None:
         return {}
     named = {title.lower() for title in (config.name_column, config.tags_column) if title}
@@ -26,29 +31,38 @@ def split_columns(records: Records, config: TableConfig) -> dict[str, frozenset[
     return found
 
 
-def _splits_of(records: Records, at: int) -> frozenset[Split]:
-    """Give the splits whose words a column holds; none where it holds anything else."""
-    splits: set[Split] = set()
+def _splits_of(records: Records, at: int) -> frozenset[Split | None]:
+    """Give the splits whose words a column holds, and None for blank cells; nothing where it holds anything else."""
+    splits: set[Split | None] = set()
     for line, cells in records.rows:
-        if line not in records.broken and (word := cells[at].strip().lower()):
-            if word not in SPLITS:  # as in the first row of nearly all columns
+        if line not in records.broken:
+            word = cells[at].strip().lower()
+            if word and word not in SPLITS:  # as in the first row of nearly all columns
                 return frozenset()
-            splits.add(SPLITS[word])
-    return frozenset(splits)
+            splits.add(SPLITS[word] if word else None)
+    return frozenset() if splits == {None} else frozenset(splits)
 
 
-def shared_splits(tables: Sequence[Mapping[str, frozenset[Split]]]) -> dict[str, frozenset[Split]]:
+def shared_splits(tables: Sequence[Mapping[str, frozenset[Split | None]]]) -> dict[str, frozenset[Split | None]]:
     """Join what `split_columns` gives of several tables: all of them have the column."""
     titles = (title for title in tables[0] if all(title in table for table in tables))
     return {title: frozenset().union(*(table[title] for table in tables)) for title in titles}
 
 
-def splits_in(columns: Mapping[str, frozenset[Split]]) -> str:
-    """Give the title of a column with two splits at least; ``""`` where there is none.
+def splits_in(columns: Mapping[str, frozenset[Split | None]]) -> str:
+    """Give the title of a column with two splits at least, a title of splits before others; ``""`` without such.
 
     A table for each split has one word in all of its cells.
     """
-    return next((title for title, splits in columns.items() if len(splits) > 1), "")
+    titles = [title for title, splits in columns.items() if len(splits - {None}) > 1]
+    return min(titles, key=lambda title: title.strip().lower() not in _TITLES, default="")
+
+
+def before_use(splits: frozenset[Split | None]) -> str:
+    """Say what is to be done before an option names a column: it refuses blank cells, and training needs tiles."""
+    if None in splits:
+        return "write train, val or test into its blank cells"
+    return "" if "train" in splits else "write train for the tiles to train on"
 
 
 def split_folders(paths: Iterable[str], root: Path, places: Iterable[Path]) -> dict[Split, list[str]]:
