@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from amazon_ml.data.catalog.records import Records
 from amazon_ml.data.config import SPLITS, Split, TableConfig
@@ -65,7 +67,28 @@ def before_use(splits: frozenset[Split | None]) -> str:
     return "" if "train" in splits else "write train for the tiles to train on"
 
 
-def split_folders(paths: Iterable[str], root: Path, places: Iterable[Path]) -> dict[Split, list[str]]:
+class SplitFolders(NamedTuple):
+    """Folders that are called like splits.
+
+    Parameters
+    ----------
+    named
+        For each split its folders, as the option `splits` takes them; empty where there are fewer than two splits.
+    tiles
+        Number of labelled tiles.
+    others
+        Number of those that lie in none of the folders.
+    nested
+        Whether a folder lies in one of another split; the option refuses such.
+    """
+
+    named: Mapping[Split, Sequence[str]]
+    tiles: int
+    others: int
+    nested: bool
+
+
+def split_folders(paths: Iterable[str], root: Path, places: Iterable[Path]) -> SplitFolders:
     """Find the folders that are called like splits and hold tiles; the folder nearest above a tile is its split.
 
     Parameters
@@ -76,24 +99,30 @@ def split_folders(paths: Iterable[str], root: Path, places: Iterable[Path]) -> d
         The folder that a call names.
     places
         The folders of the labelled tiles: what lies above them says nothing about a tile.
-
-    Returns
-    -------
-    For each split its folders, as the option `splits` takes them. Empty where there are fewer than two splits.
     """
     here = os.getcwd()  # noqa: PTH109 (text, as below)
     tops = [_closed(str(place.absolute())) for place in places]
     found: dict[Split, set[str]] = {}
-    for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120 (many, and text is faster)
+    others = 0
+    counts = Counter(map(os.path.dirname, paths))  # of many tiles, and text is faster
+    for folder, count in counts.items():
         whole = _closed(os.path.join(here, folder))  # noqa: PTH118
         top = next((top for top in tops if whole.startswith(top)), None)
         inner = [] if top is None else list(_FOLDER.finditer(whole, len(top) - 1))
         if inner:
             found.setdefault(SPLITS[inner[-1][1].lower()], set()).add(whole[: inner[-1].end()])
-    if len(found) < 2:
-        return {}
-    return {split: sorted(_as_option(Path(one), root) for one in found[split])
-            for split in dict.fromkeys(SPLITS.values()) if split in found}  # fmt: skip
+        else:
+            others += count
+    named: dict[Split, list[str]] = {}
+    if len(found) > 1:
+        named = {split: sorted(_as_option(Path(one), root) for one in found[split])
+                 for split in dict.fromkeys(SPLITS.values()) if split in found}  # fmt: skip
+    nested = any(
+        inner.startswith(_closed(outer))
+        for split, folders in found.items() for other in found.keys() - {split}
+        for inner in folders for outer in found[other]
+    )  # fmt: skip
+    return SplitFolders(named, counts.total(), others, nested)
 
 
 def _closed(folder: str) -> str:
@@ -108,16 +137,34 @@ def _as_option(folder: Path, root: Path) -> str:
     return str(folder if inner.exists() and not inner.samefile(folder) else inner)
 
 
-def splits_option(folders: Mapping[Split, Sequence[str]]) -> str:
-    """Write the value of the option `splits` that uses folders of splits; the first of many."""
+def splits_option(found: SplitFolders) -> str:
+    """Write the value of the option `splits` that uses folders of splits; the first of many.
+
+    ``""`` where the option would leave tiles out, lack tiles to train on, or be refused.
+    """
+    if "train" not in found.named or found.others or found.nested:
+        return ""
     values = []
-    for split, named in folders.items():
+    for split, named in found.named.items():
         more = ", …" * (len(named) > _SHOWN)
         several = f"[{', '.join(named[:_SHOWN])}{more}]"
         values.append(f"{split}: {several if len(named) > 1 else named[0]}")
     return f"{{{', '.join(values)}}}"
 
 
-def name_folders(folders: Mapping[Split, Sequence[str]]) -> str:
+def without_option(found: SplitFolders) -> str:
+    """Say what keeps folders of splits from being used as they are, and what a user can do."""
+    if found.others:
+        problem = f"{found.others:,} of {found.tiles:,} labelled tiles lie in none of them"
+        move = "move these tiles into the folder of their split, such as train/"
+    elif "train" not in found.named:
+        problem, move = "none of them holds tiles to train on", "move tiles to train on into train/"
+    else:
+        problem, move = "some of them lie in each other", "move these apart"
+    leave = ", or leave the tiles of test out with `data.exclude`" if "test" in found.named else ""
+    return f"{problem}: {move}{leave}"
+
+
+def name_folders(found: SplitFolders) -> str:
     """Name the first folder of each split for a message."""
-    return f"the folders {' and '.join(named[0] for named in folders.values())}"
+    return f"the folders {' and '.join(named[0] for named in found.named.values())}"
