@@ -44,6 +44,21 @@ def test_a_lone_table_of_another_format_is_found(root: Path, name: str, write: C
     assert read(root, tags=["river", "forest"]).labelled["tags"].tolist() == ["forest river"] * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "write", "beside"),
+    [("a.parquet", FRAME.to_parquet, "annotations.ndjson"), ("a.json", as_json, "stats.jsonl")],
+)
+def test_json_lines_beside_a_table_of_parquet_or_json_are_no_second_table(
+    root: Path, name: str, write: Callable[[Path], None], beside: str
+) -> None:
+    write(root / name)
+    (root / beside).write_text('{"loss": 1}\n')
+    assert read(root).labelled["image_name"].tolist() == ["t0", "t1", "t2"]
+    (root / name).unlink()
+    with refused(file=root / beside, says="`data.labels_file`"):  # alone, it is taken for the table
+        read(root)
+
+
 def test_two_tables_without_a_csv_are_named_with_the_option(root: Path) -> None:
     FRAME.to_parquet(root / "a.parquet")
     as_json(root / "b.json")

@@ -146,6 +146,22 @@ def test_the_demo_is_cut_and_trained(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert np.array_equal(np.moveaxis(data.read(path, path), -1, 0), read_tile(Path(path)))
 
 
+@pytest.mark.usefixtures("no_split")
+@pytest.mark.parametrize("tag", ["crops, pasture", "crops;pasture", "bare,rocks", "crops • soil"])
+def test_a_text_of_a_list_that_holds_a_separator_is_one_tag_in_training(tmp_path: Path, tag: str) -> None:
+    scene = write_scene(tmp_path / "a.tif", ground(64, 64))
+    labels = write_labels(tmp_path / "l.geojson", *(
+        (json.dumps(tags), box(16 * at, 0, 16, 16)) for at, tags in enumerate([["crops"], [tag], ["pasture", tag]])
+    ))  # fmt: skip
+    cut(scene, labels, tmp_path / "out")
+    options = yaml.safe_load((tmp_path / "out" / "train.yaml").read_text())["data"]
+    data = PlanetDataModule(**{**options, "split_column": None, "n_folds": 3})
+    data.setup()
+    assert data.catalog.tags.names == tuple(sorted(("crops", tag, "pasture")))
+    assert data.catalog.targets.sum(axis=0).tolist() == [{"crops": 1, tag: 2, "pasture": 1}[name]
+                                                         for name in data.catalog.tags.names]  # fmt: skip
+
+
 def test_wrong_calls_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ground(64, 64))
     one = write_labels(tmp_path / "one.geojson", ("a", box(0, 0, 16, 16)))

@@ -155,7 +155,7 @@ def write_points(path: Path, tags: Sequence[object], without: Sequence[int] = ()
         (["road", "forest / water"], None, ["'/'", "`tag_separator`"]),
         (["road", "forest|water"], ",", ["'|'", "`tag_separator`"]),
         (["forest", "water", "forest water"], ",", ["','", "`tag_separator`"]),
-        ([["road"], ["forest", "road, forest"]], None, []),
+        ([["road"], ["forest", "forest|water"]], None, ["'|'"]),
         (["forest and water"], None, []),
     ],
 )
@@ -167,6 +167,7 @@ def test_tags_that_look_like_several_are_refused(
     with refused(file=tmp_path / "a.geojson", option="tag_separator", says=says) as caught:
         label_tiles(features, GRID, place_windows(GRID, 64, 64), how)
     assert "data." not in caught.value.remedy
+    assert isinstance(tags[-1], str) or ("a list" not in caught.value.remedy and "[" not in caught.value.remedy)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,18 @@ def test_tags_with_the_right_separator_and_lists_are_read(
 ) -> None:
     features = write_points(tmp_path / "a.geojson", tags)
     assert label_tiles(features, GRID, place_windows(GRID, 64, 64), CutConfig(size=64, tag_separator=separator)).tags
+
+
+@pytest.mark.parametrize("tag", ["crops, pasture", "crops;pasture", "crops • soil"])
+@pytest.mark.parametrize("separator", [None, ","])
+def test_a_text_of_a_list_is_one_tag_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tag: str, separator: str | None
+) -> None:
+    features = write_points(tmp_path / "a.geojson", [["crops"], [tag], ["pasture"]])
+    how = CutConfig(size=8, tag_separator=separator)
+    found = label_tiles(features, GRID, place_windows(GRID, 8, 8), how)
+    assert sorted(found.tags) == sorted([("crops",), (tag,), ("pasture",)])
+    assert len(caplog.messages) == 1 and "feature 2" in caplog.text and tag in caplog.text
 
 
 def test_features_without_geometry_are_counted_and_keep_the_numbers_of_others(

@@ -39,7 +39,7 @@ def unused(root: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> tupl
     caplog.clear()
     config = build(ReadingConfig, options)
     catalog = read_catalog(root, config)
-    said = "\n".join(text for text in caplog.messages if "data.split" in text)
+    said = "\n".join(text for text in caplog.messages if "published splits" in text)
     found = [one for one in check(root, config, num_workers=1).findings if one.kind == "unused_splits"]
     assert bool(said) == bool(found) and all(one.severity == "remark" for one in found)
     return catalog, said, found
@@ -56,6 +56,41 @@ def test_a_column_of_splits_has_any_title(
     assert f"'{title}'" in said and title in found[0].items[0]
     if "" not in words:
         assert unused(tmp_path, caplog, split_column=title)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("", "", "val", "test"), "blank"),
+        (("train", "", "test"), "blank"),
+        (("val", "test"), "train"),
+        (WORDS, None),
+        (("train", "test"), None),
+    ],
+)
+def test_a_column_that_the_option_refuses_is_to_be_completed_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, words: tuple[str, ...], says: str | None
+) -> None:
+    column(tmp_path, "part", words)
+    _, said, found = unused(tmp_path, caplog)
+    first = re.search(r"to use them, (.*), and set `data.split_column`", said)
+    if says is None:
+        assert first is None and found[0].items == ("column 'part'",)
+    else:
+        assert first is not None and says in first[1] and first[1] in found[0].items[0]
+
+
+@pytest.mark.parametrize("title", ["split", " Subset", "SET"])
+def test_of_several_columns_that_with_a_title_of_splits_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, title: str
+) -> None:
+    column(
+        tmp_path,
+        f"part,{title},usage",
+        tuple(f"{one},{two},{one}" for one, two in zip(WORDS[1:], WORDS[1:][::-1], strict=True)),
+    )
+    _, said, found = unused(tmp_path, caplog)
+    assert f"'{title.strip()}'" in said and f"'{title.strip()}'" in found[0].items[0]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +151,26 @@ def test_folders_of_splits_are_named_with_the_option_that_uses_them(
     used, said, _ = unused(tmp_path, caplog, splits=yaml.safe_load(re.search(r"'(\{.*\})'", said)[1]))  # type: ignore[index]
     assert said == "" and len(used.labelled) + len(used.tested) == len(catalog.labelled)
     assert all("test" in path for path in used.tested["path"]) and not any("/test/" in p for p in used.labelled["path"])
+
+
+@pytest.mark.parametrize(
+    ("above", "says"),
+    [
+        (("tiles", "tiles/b", "val", "test"), "6 of 12"),
+        (("tiles", "train", "test"), "3 of 9"),
+        ((".", "train", "val"), "3 of 9"),
+        (("val", "test"), "train/"),
+        (("train", "train/test"), "each other"),
+    ],
+)
+def test_folders_are_named_without_an_option_that_would_lose_tiles(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, above: tuple[str, ...], says: str
+) -> None:
+    folders(tmp_path, *above)
+    catalog, said, found = unused(tmp_path, caplog)
+    assert len(catalog.labelled) == 3 * len(above) and "data.splits" not in said
+    assert says in said and says in found[0].items[0] and "{" not in found[0].items[0]
+    assert ("data.exclude" in said) == any(one.endswith("test") for one in above)
 
 
 def test_a_folder_that_the_current_folder_has_too_is_named_whole(

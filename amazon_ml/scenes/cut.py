@@ -3,13 +3,14 @@
 import csv
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from amazon_ml.data.catalog.tags import doubt_separators
 from amazon_ml.errors import InputError
 from amazon_ml.labels import TagSet
 from amazon_ml.runtime.files import atomic_write, write_text
@@ -116,7 +117,7 @@ def cut_scene(scene: list[str], *, labels: Path, out: Path, how: CutConfig = CUT
         writer.writerow(("image_name", "tags", "split"))
         for at in done:
             writer.writerow((_name(labelled.places[at]), separator.join(labelled.tags[at]), splits[at]))
-    write_text(out / CONFIG, _config(out, grid, needed, how, separator))
+    write_text(out / CONFIG, _config(out, grid, needed, how, [labelled.tags[at] for at in done], separator))
     counts = targets[done].sum(axis=0, dtype=int).tolist()
     result = CutTiles(
         out, {name: sum(splits[at] == name for at in done) for name in ("train", "val", "test")},
@@ -182,7 +183,9 @@ def _write_tile(
         save(memory, temporary)
 
 
-def _config(out: Path, grid: Grid, needed: Needed, how: CutConfig, separator: str) -> str:
+def _config(
+    out: Path, grid: Grid, needed: Needed, how: CutConfig, tags: Sequence[Sequence[str]], separator: str
+) -> str:
     """Write the options that training on these tiles needs."""
     import yaml
 
@@ -193,6 +196,8 @@ def _config(out: Path, grid: Grid, needed: Needed, how: CutConfig, separator: st
     }  # fmt: skip
     if separator != " ":
         data["tag_separator"] = separator
+    if doubt_separators(map(separator.join, tags), separator):  # a tag of a list: training takes it where it is listed
+        data["tags"] = sorted({tag for one in tags for tag in one})
     if grid.crs:
         data["gsd"] = float(round((grid.dx * grid.dy) ** 0.5 * metres_per_unit(grid.crs), 6))
     return (

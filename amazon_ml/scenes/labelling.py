@@ -5,6 +5,7 @@ trained on. So whole blocks of ground go to a split, and training tiles that ove
 dropped.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from amazon_ml.scenes.grid import Grid, Windows
 from amazon_ml.scenes.squares import hold_a_point
 from amazon_ml.scenes.vectors import Feature, Features, Polygon
 
+log = logging.getLogger(__name__)
+
 #: Names of the splits: the first two folds of five are held out.
 SPLITS = ("val", "test", "train", "train", "train")
 #: Share of a polygon that a tile holds, from which on it has the polygon's tags.
@@ -32,6 +35,8 @@ _MOST_PIXELS = 2**28
 
 #: Advice on a tag of a table, and the one on the tags of a feature.
 _AS_LIST = ("list all tags with `data.tags`", 'write the tags as a list, such as ["forest", "river"],')
+#: Advice on a text of a list.
+_EACH_ALONE = "write each tag as a string of its own"
 #: First row and first column of a tile.
 Place = tuple[int, int]
 
@@ -117,16 +122,23 @@ def _text_of(feature: Feature, how: CutConfig) -> str:
 
 
 def _check_tags(numbered: Sequence[tuple[int, Feature]], features: Features, how: CutConfig) -> None:
-    """Check that no tag looks like several tags, as for a table: training would refuse that of these tiles."""
+    """Check that no tag looks like several tags, as for a table; a text of a list is one tag, with a warning."""
     texts = [(number, _text_of(feature, how)) for number, feature in numbered]
     for are_lists in (False, True):
         own = [(number, text) for number, text in texts if in_brackets(text) == are_lists]
         doubts = doubt_separators((text for _, text in own), how.tag_separator)
-        if number := next((number for number, text in own if text in doubts), None):
-            doubt = doubts[dict(own)[number]]
-            remedy = doubt.remedy.replace("`data.tag_separator`", "`tag_separator`").replace(*_AS_LIST)
-            raise InputError(f"feature {number}: {doubt.what}", file=features.path, option="tag_separator",
-                             remedy=remedy)  # fmt: skip
+        doubted = [(number, text) for number, text in own if text in doubts]
+        # A bar separates tags in the tables of a run.
+        refused = [(number, text) for number, text in doubted if not are_lists or "|" in text]
+        if refused:
+            number, text = refused[0]
+            remedy = doubts[text].remedy.replace("`data.tag_separator`", "`tag_separator`").replace(*_AS_LIST)
+            raise InputError(f"feature {number}: {doubts[text].what}", file=features.path, option="tag_separator",
+                             remedy=_EACH_ALONE if are_lists else remedy)  # fmt: skip
+        if doubted:
+            number, text = doubted[0]
+            log.warning("%s: feature %d: %s, and counts as one tag; if it is several, %s", features.path, number,
+                        doubts[text].what, _EACH_ALONE)  # fmt: skip
 
 
 def _features_by_tag(tags: Sequence[Sequence[str]]) -> dict[str, list[int]]:

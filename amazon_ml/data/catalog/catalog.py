@@ -29,7 +29,13 @@ from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
 from amazon_ml.data.catalog.tables import read_tables
 from amazon_ml.data.catalog.tiles import choose_files, files_needed
-from amazon_ml.data.catalog.unused_splits import name_folders, split_folders, splits_in, splits_option
+from amazon_ml.data.catalog.unused_splits import (
+    name_folders,
+    split_folders,
+    splits_in,
+    splits_option,
+    without_option,
+)
 from amazon_ml.data.config import READING, ReadingConfig, RgbSource, Split
 from amazon_ml.data.readers.band_files import BandFiles
 from amazon_ml.data.readers.bands import parse_bands
@@ -245,9 +251,12 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
 
 
 def _warn_of_folders(joined: pd.DataFrame, root: Path, layout: Layout) -> None:
-    if folders := split_folders(joined["path"], root, layout.places):
-        log.warning("%s: %s are called like published splits, which are not used here; to use them, set "
-                    "`data.splits` '%s'", root, name_folders(folders), splits_option(folders))  # fmt: skip
+    found = split_folders(joined["path"], root, layout.places)
+    if found.named:
+        option = splits_option(found)
+        use = f"to use them, set `data.splits` '{option}'" if option else without_option(found)
+        log.warning("%s: %s are called like published splits, which are not used here; %s", root, name_folders(found),
+                    use)  # fmt: skip
 
 
 def _check_shared(tested: pd.DataFrame, unlabelled: pd.DataFrame) -> None:

@@ -18,9 +18,11 @@ _UNREAD = (
     ".jp2", ".j2k", ".jpe", ".jfif", ".jxl", ".gif", ".avif", ".heic", ".heif", ".npy", ".npz", ".h5", ".hdf5", ".nc",
     ".ppm", ".pgm", ".exr", ".psd", ".svg", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".sid",
 )  # fmt: skip
+#: Endings of JSON Lines.
+_LINES = (".jsonl", ".ndjson")
 #: Endings of tables: those that are read where an option names them, and other formats.
 _TABLES, _WORKBOOKS = (
-    (".tsv", ".txt", ".tab", ".parquet", ".json", ".jsonl", ".ndjson"),
+    (".tsv", ".txt", ".tab", ".parquet", ".json", *_LINES),
     (".xlsx", ".xls", ".ods", ".numbers"),
 )
 #: First words of the names of files that are notes.
@@ -110,8 +112,15 @@ def tables_in(folder: Path) -> list[Path]:
 
 
 def lone_table(folder: Path) -> Path | None:
-    """Find the only file that may be the table of a folder without a CSV, where it is Parquet or JSON."""
+    """Find the only file that may be the table of a folder without a CSV, where it is Parquet or JSON.
+
+    JSON Lines is the table where no other file is Parquet or JSON: beside one, it often is a log.
+    """
     files = _named_as_tables(folder, (*_TABLES, *_WORKBOOKS))
+    lines = [path for path in files if path.name.lower().endswith(_LINES)]
+    others = [path for path in files if path not in lines]
+    if any(map(is_structured, others)):
+        files = others
     return files[0] if len(files) == 1 and is_structured(files[0]) else None
 
 

@@ -86,7 +86,8 @@ class TagTable:
     meant
         The names of that list that have rows here, with a key of the tile; None where it has no file.
     unused_splits
-        The splits in each column that no option names and that holds words for splits alone, by its title.
+        The splits in each column that no option names and that holds words for splits alone, by its title; None among
+        them where a cell is blank.
     """
 
     path: Path
@@ -98,7 +99,7 @@ class TagTable:
     records: Records
     excluded: frozenset[str] = frozenset()
     meant: Mapping[str, str | None] = field(default_factory=dict)
-    unused_splits: Mapping[str, frozenset[Split]] = field(default_factory=dict)
+    unused_splits: Mapping[str, frozenset[Split | None]] = field(default_factory=dict)
 
 
 def scan_table(
@@ -178,7 +179,7 @@ class _Chosen(NamedTuple):
     others: list[int]
     splits: Sequence[Split | None]
     faults: list[Fault]
-    unused_splits: Mapping[str, frozenset[Split]]
+    unused_splits: Mapping[str, frozenset[Split | None]]
 
 
 def _choose_columns(records: Records, config: TableConfig, joins: TileNames | None, split: Split | None) -> _Chosen:

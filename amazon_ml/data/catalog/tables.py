@@ -20,7 +20,7 @@ from amazon_ml.data.catalog.table import TagTable, scan_table
 from amazon_ml.data.catalog.table_file import TableFile
 from amazon_ml.data.catalog.tags import count_tags, near_slips
 from amazon_ml.data.catalog.tiles import NAME_BY_PATH
-from amazon_ml.data.catalog.unused_splits import shared_splits, splits_in
+from amazon_ml.data.catalog.unused_splits import before_use, shared_splits, splits_in
 from amazon_ml.data.config import TABLE, Split, TableConfig
 from amazon_ml.errors import InputError, listed
 from amazon_ml.labels import TagSet
@@ -44,8 +44,9 @@ def read_tables(tables: Sequence[LabelTable], config: TableConfig = TABLE, joins
     for phrase in read.phrases:
         log.warning("%s: %s", read.path, phrase)
     if title := splits_in(read.unused_splits):
-        log.warning("%s: column %r holds published splits, which are not used here; to use them, set "
-                    "`data.split_column`", read.path, title)  # fmt: skip
+        first = before_use(read.unused_splits[title])
+        log.warning("%s: column %r holds published splits, which are not used here; to use them, %sset "
+                    "`data.split_column`", read.path, title, f"{first}, and " if first else "")  # fmt: skip
     return read
 
 

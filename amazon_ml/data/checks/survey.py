@@ -21,7 +21,14 @@ from amazon_ml.data.catalog.splits import assign_splits
 from amazon_ml.data.catalog.table import TagTable
 from amazon_ml.data.catalog.tables import scan_tables
 from amazon_ml.data.catalog.tiles import choose_files
-from amazon_ml.data.catalog.unused_splits import name_folders, split_folders, splits_in, splits_option
+from amazon_ml.data.catalog.unused_splits import (
+    before_use,
+    name_folders,
+    split_folders,
+    splits_in,
+    splits_option,
+    without_option,
+)
 from amazon_ml.data.config import ReadingConfig, RgbSource
 from amazon_ml.data.readers.bands import parse_bands
 from amazon_ml.data.readers.fitting import find_source, first_files
@@ -168,9 +175,14 @@ def _doubtful(others: pd.DataFrame, rgb_source: RgbSource, layout: Layout, confi
 def _unused_splits(read: TagTable, tagged: pd.DataFrame, folder: Path, layout: Layout) -> str:
     """Name a column of published splits that no option names, or else folders of them."""
     if title := splits_in(read.unused_splits):
-        return f"column {title!r}"
-    folders = split_folders(tagged["path"].dropna(), folder, layout.places)
-    return f"{name_folders(folders)}: splits '{splits_option(folders)}'" if folders else ""
+        first = before_use(read.unused_splits[title])
+        return f"column {title!r}{f': {first} first' if first else ''}"
+    found = split_folders(tagged["path"].dropna(), folder, layout.places)
+    if not found.named:
+        return ""
+    option = splits_option(found)
+    use = f"splits '{option}'" if option else without_option(found)
+    return f"{name_folders(found)}: {use}"
 
 
 def _read_mapping(folder: Path) -> tuple[dict[str, str], list[str]]:
