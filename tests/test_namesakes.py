@@ -13,6 +13,7 @@ from refused import command_refused, refused
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import tiles_below
+from amazon_ml.data.catalog.tiles import choose_files
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.taught import list_untagged
@@ -245,6 +246,30 @@ def test_other_pairs_without_a_table_are_warned_of(
 ) -> None:
     assert len(tiles_below(pairs(tmp_path, *files, table=False), read)) == TILES
     assert "t0.tif" in caplog.text and "t0.png" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["", "im/"])
+@pytest.mark.parametrize(("read", "ending"), [(PNG, ".png"), (TIF, ".tif")])
+def test_previews_in_a_subfolder_leave_the_kind_of_the_run(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    read: TileReader,
+    ending: str,
+) -> None:
+    root = pairs(tmp_path, f"{folder}NAME.tif", f"{folder}previews/small/NAME.png", table=False)
+    chosen, lacking = choose_files(tiles_below(root, read, "data.untagged"), read.bands, read.rgb_source)
+    assert [Path(path).suffix for path in chosen["path"]] == [ending] * TILES and lacking.empty
+    assert "t0.tif" in caplog.text and "previews/small/t0.png" in caplog.text
+    monkeypatch.chdir(root)
+    assert len(tiles_below(Path(), read)) == TILES
+
+
+def test_a_folder_whose_name_begins_alike_is_another_folder(tmp_path: Path) -> None:
+    root = pairs(tmp_path, "im/NAME.tif", "im2/NAME.png", table=False)
+    with refused(option="tiles", says=root / "im2" / "t0.png"):
+        tiles_below(root, TIF)
 
 
 def test_test_folders_with_both_kinds_are_refused(tmp_path: Path) -> None:
