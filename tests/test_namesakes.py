@@ -206,6 +206,33 @@ def test_the_competitions_folders_are_paired_with_any_table(tmp_path: Path, capl
     assert tiles_below(root, PNG)["path"].str.endswith(".jpg").all()
 
 
+@pytest.mark.parametrize(
+    ("jpgs", "tifs"),
+    [
+        ("train-jpg/0", "train-tif-v2/0"),
+        ("Train-JPG", "Train-TIF-v2"),
+        ("train-jpg/train-jpg", "train-tif-v2/train-tif-v2"),
+        ("train-jpg/0", "train-tif-v2"),
+        ("a/train-jpg", "b/train-tif"),
+        ("new/test-jpg/0", "new/test-tif-v2/0"),
+    ],
+)
+def test_the_competitions_folders_may_have_subfolders_and_capitals(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, jpgs: str, tifs: str
+) -> None:
+    root = pairs(tmp_path, f"{jpgs}/NAME.jpg", f"{tifs}/NAME.tif")
+    catalog = read_catalog(root, ReadingConfig(bands="rgbn", labels_file="labels.csv"))
+    assert read_from(catalog, root) == (f"{jpgs}/t1.jpg", f"{tifs}/t1.tif")
+    assert tiles_below(root, PNG)["path"].str.endswith(".jpg").all()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_folders_inside_a_folder_of_the_competition_are_any_folders(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "train-jpg" / "train-tif-v2", "images/NAME.tif", "masks/NAME.jpg")
+    with refused(file=root / "labels.csv", line=2, says=root / "masks" / "t0.jpg"):
+        read_catalog(root)
+
+
 def test_tifs_beside_other_images_of_other_names_are_the_tiles(tmp_path: Path) -> None:
     for i in range(TILES):
         write_tif(tmp_path / "images" / f"t{i}.tif", rgb(i))

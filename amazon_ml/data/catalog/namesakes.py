@@ -247,10 +247,15 @@ def _remedy(path: str, tif: str) -> str:
 
 
 def _is_published(jpgs: str, tifs: str) -> bool:
-    """Whether two folders have the names of the competition's folders of JPGs and TIFs."""
-    of_jpgs, of_tifs = jpgs.rpartition("/")[2], tifs.rpartition("/")[2]
+    """Whether two folders, or those above them below their common folder, are the competition's of JPGs and of TIFs."""
+    of_jpgs, of_tifs = (folder.lower().split("/") for folder in (jpgs, tifs))
+    while of_jpgs and of_tifs and of_jpgs[0] == of_tifs[0]:
+        del of_jpgs[0], of_tifs[0]
     tests = [[name for name in TEST_FOLDERS if ("tif" in name) == tif] for tif in (False, True)]
-    return (of_jpgs in TRAIN_JPG and of_tifs in TRAIN_TIF) or (of_jpgs in tests[0] and of_tifs in tests[1])
+    return any(
+        not set(of_jpgs).isdisjoint(names) and not set(of_tifs).isdisjoint(others)
+        for names, others in ((TRAIN_JPG, TRAIN_TIF), tests)
+    )
 
 
 def _endings(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
