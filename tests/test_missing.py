@@ -98,3 +98,30 @@ def test_names_that_are_numbers_may_lack_files(tmp_path: Path) -> None:
         read_catalog(
             tmp_path, ReadingConfig(labels_file=str(table(tmp_path / "l.csv", [1, 2, 3, 4, 5, 6, 7], "id,tags")))
         )
+
+
+@pytest.mark.parametrize("other", ["overview", "0", "8", "17"])
+@pytest.mark.parametrize("header", [",tags", "id,tags"])
+def test_a_file_that_is_missing_beside_another_one_is_no_shift(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, header: str, other: str
+) -> None:
+    tiles(tmp_path / "im", first=1)
+    write_png(tmp_path / "im" / "7.png", rgb8(7))
+    (tmp_path / "im" / "4.png").unlink()
+    write_png(tmp_path / "im" / f"{other}.png", rgb8(9))
+    path = table(tmp_path / "l.csv", [1, 2, 3, 4, 5, 6, 7], header)
+    with refused(file=path, option="data.allow_missing", says=["1 of 7", "4", "`data.allow_missing`"]):
+        read_catalog(tmp_path)
+    assert len(read_catalog(tmp_path, ReadingConfig(allow_missing=True)).labelled) == 6
+    assert "count the rows" not in caplog.text
+
+
+@pytest.mark.parametrize("missing", [None, 3])
+def test_rows_from_1_and_files_from_0_are_a_shift(tmp_path: Path, missing: int | None) -> None:
+    tiles(tmp_path / "im")
+    if missing is not None:
+        (tmp_path / "im" / f"{missing}.png").unlink()
+    path = table(tmp_path / "l.csv", list(range(1, TILES + 1)), "id,tags")
+    with refused(file=path, option="data.name_column", says=["1", "6", "0"]) as caught:
+        read_catalog(tmp_path)
+    assert "allow_missing" not in str(caught.value)

@@ -106,12 +106,19 @@ def _of_other_kind(missing: Missing, table: TagTable, config: ReadingConfig) -> 
 
 
 def _shifted(missing: Missing, table: TagTable) -> str:
-    """Say that names which count rows may be shifted against the files; ``""`` where they do not count rows."""
+    """Say that names which count rows seem to be shifted against the files; ``""`` where nothing shows that.
+
+    They are shifted where the name at one end has no file, and the file of the next number beyond the other end has no
+    row. A column without a title that counts from 0 needs no such file.
+    """
     names = table.rows["image_name"].tolist()
-    first = names[0]
+    first, last = names[0], names[-1]
     if first not in ("0", "1") or names != [str(number) for number in range(int(first), int(first) + len(names))]:
         return ""
-    if not (missing.without_row or table.records.counts_rows):
+    without_row = {name.rpartition("/")[2] for name in missing.without_row}
+    ends = ((first, str(int(last) + 1)), (last, str(int(first) - 1)))
+    beyond = next((file for name, file in ends if name in missing.names and file in without_row), "")
+    if not beyond and not (table.records.counts_rows and first == "0" and first in missing.names):
         return ""
-    beside = f", and files such as {missing.without_row[0]} have no row" if missing.without_row else ""
-    return f"the names {first} to {names[-1]} count the rows{beside}"
+    beside = beyond and f", and the file {beyond} has no row"
+    return f"the names {first} to {last} count the rows{beside}"
