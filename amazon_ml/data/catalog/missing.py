@@ -26,6 +26,8 @@ class Missing:
         The file that a tile is read from, and where.
     other_kind
         Those of the names that have a file of another kind: a TIF where JPGs are read, and so on.
+    with_tif
+        Whether some of these have a TIF.
     apart
         Whether the table names one of a TIF and another image of one name.
     without_row
@@ -35,6 +37,7 @@ class Missing:
     names: Sequence[str]
     sought: str
     other_kind: Sequence[str] = ()
+    with_tif: bool = False
     apart: bool = False
     without_row: Sequence[str] = ()
 
@@ -91,18 +94,30 @@ def _of_other_kind(missing: Missing, table: TagTable, config: ReadingConfig) -> 
         return InputError(problem, file=table.path, option="data.rgb_source",
                           remedy="where red, green and blue come from the files that the table names, and other bands "
                           "from the TIFs beside them, set `data.rgb_source` jpg")  # fmt: skip
-    if len(other) == count and config.rgb_source is not None:
-        return InputError(problem, file=table.path, option="data.rgb_source", remedy="leave `data.rgb_source` out")
     if not isinstance(config.bands, str):
         return InputError(problem, file=table.path, option="data.files",
                           remedy="a list in `data.bands` reads TIFs: name other files with `data.files`, such as "
                           "{name}.png, or write bands as letters, such as rgb")  # fmt: skip
+    if len(missing.names) == count:  # to leave them out would leave none
+        return _of_other_kind_all(problem, missing, table, config)
     if config.rgb_source is None and not need_tif(bands):
         return InputError(problem, file=table.path, option="data.allow_missing",
                           remedy="save all tiles as one kind of file, such as TIFs as PNG, or leave these tiles out "
                           "with `data.allow_missing` true")  # fmt: skip
     remedy = "complete the folder, or leave these tiles out with `data.allow_missing` true"
     return InputError(problem, file=table.path, option="data.allow_missing", remedy=remedy)
+
+
+def _of_other_kind_all(problem: str, missing: Missing, table: TagTable, config: ReadingConfig) -> InputError:
+    """Make the error where no tile has the files that are read: name what reads those that are there."""
+    if missing.with_tif:
+        return InputError(problem, file=table.path, option="data.rgb_source",
+                          remedy="read all bands from TIFs: set `data.rgb_source` tif")  # fmt: skip
+    if not need_tif(parse_bands(config.bands)):
+        return InputError(problem, file=table.path, option="data.rgb_source", remedy="leave `data.rgb_source` out")
+    return InputError(problem, file=table.path, option="data.bands",
+                      remedy="these files have red, green and blue alone: set `data.bands` rgb, or name the folder of "
+                      "the TIFs with `data.image_dir`")  # fmt: skip
 
 
 def _shifted(missing: Missing, table: TagTable) -> str:
