@@ -1,13 +1,14 @@
 """Rows without a file and files without a row: the message fits what the table shows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_tiles import checked, rgb8, write_png
+from made_tiles import checked, rgb8, values, write_png, write_tif
 from refused import refused
 
 from amazon_ml.data.catalog.catalog import read_catalog
-from amazon_ml.data.config import ReadingConfig
+from amazon_ml.data.config import ReadingConfig, RgbSource
 
 TILES = 6
 
@@ -98,3 +99,79 @@ def test_names_that_are_numbers_may_lack_files(tmp_path: Path) -> None:
         read_catalog(
             tmp_path, ReadingConfig(labels_file=str(table(tmp_path / "l.csv", [1, 2, 3, 4, 5, 6, 7], "id,tags")))
         )
+
+
+@pytest.mark.parametrize("other", ["overview", "0", "8", "17"])
+@pytest.mark.parametrize("header", [",tags", "id,tags"])
+def test_a_file_that_is_missing_beside_another_one_is_no_shift(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, header: str, other: str
+) -> None:
+    tiles(tmp_path / "im", first=1)
+    write_png(tmp_path / "im" / "7.png", rgb8(7))
+    (tmp_path / "im" / "4.png").unlink()
+    write_png(tmp_path / "im" / f"{other}.png", rgb8(9))
+    path = table(tmp_path / "l.csv", [1, 2, 3, 4, 5, 6, 7], header)
+    with refused(file=path, option="data.allow_missing", says=["1 of 7", "4", "`data.allow_missing`"]):
+        read_catalog(tmp_path)
+    assert len(read_catalog(tmp_path, ReadingConfig(allow_missing=True)).labelled) == 6
+    assert "count the rows" not in caplog.text
+
+
+@pytest.mark.parametrize("missing", [None, 3])
+def test_rows_from_1_and_files_from_0_are_a_shift(tmp_path: Path, missing: int | None) -> None:
+    tiles(tmp_path / "im")
+    if missing is not None:
+        (tmp_path / "im" / f"{missing}.png").unlink()
+    path = table(tmp_path / "l.csv", list(range(1, TILES + 1)), "id,tags")
+    with refused(file=path, option="data.name_column", says=["1", "6", "0"]) as caught:
+        read_catalog(tmp_path)
+    assert "allow_missing" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ files of another kind for all rows
+
+
+@pytest.mark.parametrize("allow_missing", [False, True])
+@pytest.mark.parametrize("rgb_source", [None, "jpg"])
+def test_other_bands_without_any_tif_name_the_bands_or_the_folder(
+    tmp_path: Path, rgb_source: RgbSource | None, *, allow_missing: bool
+) -> None:
+    tiles(tmp_path / "im")
+    path = table(tmp_path / "l.csv", list(range(TILES)), "id,tags")
+    config = ReadingConfig(bands="rgbn", allow_missing=allow_missing, rgb_source=rgb_source)
+    with refused(file=path, option="data.bands", says=["6 of 6", "rgb", "`data.image_dir`"]) as caught:
+        read_catalog(tmp_path, config)
+    assert "allow_missing" not in str(caught.value) and "rgb_source" not in str(caught.value)
+    assert len(read_catalog(tmp_path, replace(config, bands="rgb")).labelled) == TILES
+    for i in range(TILES):
+        write_tif(tmp_path / "tifs" / f"{i}.tif", values(i))
+    assert len(read_catalog(tmp_path, replace(config, image_dir="tifs", rgb_source=None)).labelled) == TILES
+
+
+@pytest.mark.parametrize(("ending", "source", "works"), [("png", "tif", None), ("tif", "jpg", "tif")])
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_a_source_that_no_tile_has_is_answered_with_one_that_works(
+    tmp_path: Path, ending: str, source: RgbSource, works: RgbSource | None, *, allow_missing: bool
+) -> None:
+    for i in range(TILES):
+        file = tmp_path / "im" / f"{i}.{ending}"
+        write_tif(file, values(i)) if ending == "tif" else write_png(file, rgb8(i))
+    path = table(tmp_path / "l.csv", list(range(TILES)), "id,tags")
+    config = ReadingConfig(rgb_source=source, allow_missing=allow_missing)
+    with refused(file=path, option="data.rgb_source", says=["6 of 6", "`data.rgb_source`"]) as caught:
+        read_catalog(tmp_path, config)
+    assert "allow_missing" not in str(caught.value)
+    assert len(read_catalog(tmp_path, replace(config, rgb_source=works)).labelled) == TILES
+
+
+def test_tifs_alone_and_pngs_alone_name_the_source_that_some_have(tmp_path: Path) -> None:
+    for i in range(TILES):
+        file = tmp_path / "im" / f"{i}.{'tif' if i % 2 else 'png'}"
+        write_tif(file, values(i)) if i % 2 else write_png(file, rgb8(i))
+    path = table(tmp_path / "l.csv", list(range(TILES)), "id,tags")
+    config = ReadingConfig(bands="rgbn", allow_missing=True)
+    with refused(file=path, option="data.rgb_source", says=["6 of 6", "tif"]):
+        read_catalog(tmp_path, config)
+    assert len(read_catalog(tmp_path, replace(config, rgb_source="tif")).labelled) == TILES // 2
+    with refused(file=path, option="data.allow_missing", says=["3 of 6", "`data.allow_missing`"]):
+        read_catalog(tmp_path, replace(config, rgb_source="tif", allow_missing=False))

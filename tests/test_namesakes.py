@@ -13,6 +13,7 @@ from refused import command_refused, refused
 from amazon_ml.cli.main import main
 from amazon_ml.data.catalog.catalog import Catalog, read_catalog
 from amazon_ml.data.catalog.layout import tiles_below
+from amazon_ml.data.catalog.tiles import choose_files
 from amazon_ml.data.config import ReadingConfig
 from amazon_ml.data.readers.bands import TileReader
 from amazon_ml.data.taught import list_untagged
@@ -205,6 +206,33 @@ def test_the_competitions_folders_are_paired_with_any_table(tmp_path: Path, capl
     assert tiles_below(root, PNG)["path"].str.endswith(".jpg").all()
 
 
+@pytest.mark.parametrize(
+    ("jpgs", "tifs"),
+    [
+        ("train-jpg/0", "train-tif-v2/0"),
+        ("Train-JPG", "Train-TIF-v2"),
+        ("train-jpg/train-jpg", "train-tif-v2/train-tif-v2"),
+        ("train-jpg/0", "train-tif-v2"),
+        ("a/train-jpg", "b/train-tif"),
+        ("new/test-jpg/0", "new/test-tif-v2/0"),
+    ],
+)
+def test_the_competitions_folders_may_have_subfolders_and_capitals(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, jpgs: str, tifs: str
+) -> None:
+    root = pairs(tmp_path, f"{jpgs}/NAME.jpg", f"{tifs}/NAME.tif")
+    catalog = read_catalog(root, ReadingConfig(bands="rgbn", labels_file="labels.csv"))
+    assert read_from(catalog, root) == (f"{jpgs}/t1.jpg", f"{tifs}/t1.tif")
+    assert tiles_below(root, PNG)["path"].str.endswith(".jpg").all()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_folders_inside_a_folder_of_the_competition_are_any_folders(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "train-jpg" / "train-tif-v2", "images/NAME.tif", "masks/NAME.jpg")
+    with refused(file=root / "labels.csv", line=2, says=root / "masks" / "t0.jpg"):
+        read_catalog(root)
+
+
 def test_tifs_beside_other_images_of_other_names_are_the_tiles(tmp_path: Path) -> None:
     for i in range(TILES):
         write_tif(tmp_path / "images" / f"t{i}.tif", rgb(i))
@@ -245,6 +273,30 @@ def test_other_pairs_without_a_table_are_warned_of(
 ) -> None:
     assert len(tiles_below(pairs(tmp_path, *files, table=False), read)) == TILES
     assert "t0.tif" in caplog.text and "t0.png" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["", "im/"])
+@pytest.mark.parametrize(("read", "ending"), [(PNG, ".png"), (TIF, ".tif")])
+def test_previews_in_a_subfolder_leave_the_kind_of_the_run(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    read: TileReader,
+    ending: str,
+) -> None:
+    root = pairs(tmp_path, f"{folder}NAME.tif", f"{folder}previews/small/NAME.png", table=False)
+    chosen, lacking = choose_files(tiles_below(root, read, "data.untagged"), read.bands, read.rgb_source)
+    assert [Path(path).suffix for path in chosen["path"]] == [ending] * TILES and lacking.empty
+    assert "t0.tif" in caplog.text and "previews/small/t0.png" in caplog.text
+    monkeypatch.chdir(root)
+    assert len(tiles_below(Path(), read)) == TILES
+
+
+def test_a_folder_whose_name_begins_alike_is_another_folder(tmp_path: Path) -> None:
+    root = pairs(tmp_path, "im/NAME.tif", "im2/NAME.png", table=False)
+    with refused(option="tiles", says=root / "im2" / "t0.png"):
+        tiles_below(root, TIF)
 
 
 def test_test_folders_with_both_kinds_are_refused(tmp_path: Path) -> None:

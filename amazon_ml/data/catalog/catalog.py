@@ -347,8 +347,9 @@ def _join(
         others = settled.files if len(files) < len(settled.files) else settled.files.iloc[:0]
         other_kind = locate(rows[~there], others, places).dropna(subset="path")
         lacking_rows = Missing(
-            missing, f"{needed} in {where}", other_kind["image_name"].tolist(), settled.apart, without_row
-        )
+            missing, f"{needed} in {where}", other_kind["image_name"].tolist(), bool((other_kind["tif"] != "").any()),
+            settled.apart, without_row,
+        )  # fmt: skip
         check_missing(lacking_rows, table, files["image_name"].tolist(), config)
     twice = shared_files(joined)
     if len(twice):

@@ -160,13 +160,16 @@ def tiles_below(folder: Path, read: TileReader, option: str = "tiles") -> pd.Dat
     Raises
     ------
     InputError
-        If there are no tiles, or two folders have files of one name, of which the reader reads one.
+        If there are no tiles, or two folders beside each other have files of one name, of which the reader reads one.
     """
     template = files_of(read)
     listed = list_tiles_of(template, [folder], renamed={} if template else read_mapping(folder))
     if listed.empty:
         raise no_images([folder]) if template is None else no_tiles(template, [folder])
-    remedy = f"name the folder of the tiles alone with `{option}`; or, if both are files of one tile, put them into one"
+    remedy = (
+        f"name the folder of the tiles alone with `{option}`, or, where no folder holds them alone, move the others "
+        "out of it; if both are files of one tile, put them into one folder"
+    )
     check_pairs(listed, read.bands, read.rgb_source, option=option, remedy=remedy)
     return listed
 

@@ -26,6 +26,8 @@ class Missing:
         The file that a tile is read from, and where.
     other_kind
         Those of the names that have a file of another kind: a TIF where JPGs are read, and so on.
+    with_tif
+        Whether some of these have a TIF.
     apart
         Whether the table names one of a TIF and another image of one name.
     without_row
@@ -35,6 +37,7 @@ class Missing:
     names: Sequence[str]
     sought: str
     other_kind: Sequence[str] = ()
+    with_tif: bool = False
     apart: bool = False
     without_row: Sequence[str] = ()
 
@@ -91,12 +94,12 @@ def _of_other_kind(missing: Missing, table: TagTable, config: ReadingConfig) -> 
         return InputError(problem, file=table.path, option="data.rgb_source",
                           remedy="where red, green and blue come from the files that the table names, and other bands "
                           "from the TIFs beside them, set `data.rgb_source` jpg")  # fmt: skip
-    if len(other) == count and config.rgb_source is not None:
-        return InputError(problem, file=table.path, option="data.rgb_source", remedy="leave `data.rgb_source` out")
     if not isinstance(config.bands, str):
         return InputError(problem, file=table.path, option="data.files",
                           remedy="a list in `data.bands` reads TIFs: name other files with `data.files`, such as "
                           "{name}.png, or write bands as letters, such as rgb")  # fmt: skip
+    if len(missing.names) == count:  # to leave them out would leave none
+        return _of_other_kind_all(problem, missing, table, config)
     if config.rgb_source is None and not need_tif(bands):
         return InputError(problem, file=table.path, option="data.allow_missing",
                           remedy="save all tiles as one kind of file, such as TIFs as PNG, or leave these tiles out "
@@ -105,13 +108,32 @@ def _of_other_kind(missing: Missing, table: TagTable, config: ReadingConfig) -> 
     return InputError(problem, file=table.path, option="data.allow_missing", remedy=remedy)
 
 
+def _of_other_kind_all(problem: str, missing: Missing, table: TagTable, config: ReadingConfig) -> InputError:
+    """Make the error where no tile has the files that are read: name what reads those that are there."""
+    if missing.with_tif:
+        return InputError(problem, file=table.path, option="data.rgb_source",
+                          remedy="read all bands from TIFs: set `data.rgb_source` tif")  # fmt: skip
+    if not need_tif(parse_bands(config.bands)):
+        return InputError(problem, file=table.path, option="data.rgb_source", remedy="leave `data.rgb_source` out")
+    return InputError(problem, file=table.path, option="data.bands",
+                      remedy="these files have red, green and blue alone: set `data.bands` rgb, or name the folder of "
+                      "the TIFs with `data.image_dir`")  # fmt: skip
+
+
 def _shifted(missing: Missing, table: TagTable) -> str:
-    """Say that names which count rows may be shifted against the files; ``""`` where they do not count rows."""
+    """Say that names which count rows seem to be shifted against the files; ``""`` where nothing shows that.
+
+    They are shifted where the name at one end has no file, and the file of the next number beyond the other end has no
+    row. A column without a title that counts from 0 needs no such file.
+    """
     names = table.rows["image_name"].tolist()
-    first = names[0]
+    first, last = names[0], names[-1]
     if first not in ("0", "1") or names != [str(number) for number in range(int(first), int(first) + len(names))]:
         return ""
-    if not (missing.without_row or table.records.counts_rows):
+    without_row = {name.rpartition("/")[2] for name in missing.without_row}
+    ends = ((first, str(int(last) + 1)), (last, str(int(first) - 1)))
+    beyond = next((file for name, file in ends if name in missing.names and file in without_row), "")
+    if not beyond and not (table.records.counts_rows and first == "0" and first in missing.names):
         return ""
-    beside = f", and files such as {missing.without_row[0]} have no row" if missing.without_row else ""
-    return f"the names {first} to {names[-1]} count the rows{beside}"
+    beside = beyond and f", and the file {beyond} has no row"
+    return f"the names {first} to {last} count the rows{beside}"

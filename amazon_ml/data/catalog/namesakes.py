@@ -145,7 +145,8 @@ def warn_of_pairs(
 def check_pairs(files: pd.DataFrame, bands: Sequence[str], rgb_source: str, *, option: str, remedy: str) -> None:
     """Check that no folder beside that of the tiles has files of their names, where no table says which are tiles.
 
-    Two files in one folder, and two that are both needed, are a tile, with a warning.
+    Two files in one folder, one of them perhaps in a subfolder, and two that are both needed, are a tile, with a
+    warning: no option could name the outer folder without the inner one.
 
     Parameters
     ----------
@@ -161,12 +162,12 @@ def check_pairs(files: pd.DataFrame, bands: Sequence[str], rgb_source: str, *, o
     Raises
     ------
     InputError
-        If a TIF and another image of one name lie in two folders, and one of them is read.
+        If a TIF and another image of one name lie in two folders beside each other, and one of them is read.
     """
     if rgb_source == "tif" or not need_tif(bands):
         for at in doubtful_pairs(files):
             name, path, tif = (files[column].iloc[at] for column in ("image_name", "path", "tif"))
-            if _folder(path) != _folder(tif):
+            if not _is_nested(path, tif):
                 needed = files_needed(bands, rgb_source)
                 raise InputError(f"{name} may be any of {listed([path, tif])}; a {needed} is read here",
                                  file=path, option=option, remedy=remedy)  # fmt: skip
@@ -246,10 +247,15 @@ def _remedy(path: str, tif: str) -> str:
 
 
 def _is_published(jpgs: str, tifs: str) -> bool:
-    """Whether two folders have the names of the competition's folders of JPGs and TIFs."""
-    of_jpgs, of_tifs = jpgs.rpartition("/")[2], tifs.rpartition("/")[2]
+    """Whether two folders, or those above them below their common folder, are the competition's of JPGs and of TIFs."""
+    of_jpgs, of_tifs = (folder.lower().split("/") for folder in (jpgs, tifs))
+    while of_jpgs and of_tifs and of_jpgs[0] == of_tifs[0]:
+        del of_jpgs[0], of_tifs[0]
     tests = [[name for name in TEST_FOLDERS if ("tif" in name) == tif] for tif in (False, True)]
-    return (of_jpgs in TRAIN_JPG and of_tifs in TRAIN_TIF) or (of_jpgs in tests[0] and of_tifs in tests[1])
+    return any(
+        not set(of_jpgs).isdisjoint(names) and not set(of_tifs).isdisjoint(others)
+        for names, others in ((TRAIN_JPG, TRAIN_TIF), tests)
+    )
 
 
 def _endings(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
@@ -272,6 +278,12 @@ def _bare(file: str) -> str:
 
 def _folder(file: str) -> str:
     return file.rpartition("/")[0]
+
+
+def _is_nested(first: str, second: str) -> bool:
+    """Whether two files lie in one folder, or one of them in a folder inside that of the other."""
+    above, below = sorted((file[: file.rfind("/") + 1] for file in (first, second)), key=len)
+    return below.startswith(above)
 
 
 def _below(file: str, places: Sequence[Path]) -> str:
