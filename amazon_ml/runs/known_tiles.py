@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +47,26 @@ def count_known(tiles: pd.DataFrame, are_known: Callable[[Sequence[str]], npt.ND
         Says which names are known.
     """
     names = tiles["image_name"].tolist()
-    others = [_other_names(name, path) for name, path in zip(names, tiles["path"], strict=True)]
-    counts = Counter(name for own, more in zip(names, others, strict=True) for name in (own, *more))
-    rows = [row for row, more in enumerate(others) for name in more if counts[name] == 1]
-    alone = [name for more in others for name in more if counts[name] == 1]
     known = are_known(names).copy()
-    known[np.array(rows, dtype=np.intp)[are_known(alone)]] = True
+    # Many paths, and text is faster than path objects. Names with as many parts are compared at once, to save memory.
+    wholes = [composed(os.path.splitext(os.path.abspath(path))[0]) for path in tiles["path"]]  # noqa: PTH100, PTH122
+    for parts in range(1, 1 + max((text.count("/") + 1 for text in (*names, *wholes)), default=0)):
+        ends = [{_end(name, parts), _end(whole, parts)} - {""} for name, whole in zip(names, wholes, strict=True)]
+        counts = Counter(chain.from_iterable(ends))
+        rows, alone = [], []
+        for row, own in enumerate(ends):
+            for end in own:
+                if counts[end] == 1:
+                    rows.append(row)
+                    alone.append(end)
+        known[np.array(rows, dtype=np.intp)[are_known(alone)]] = True
     return int(known.sum())
 
 
-def _other_names(name: str, path: str) -> set[str]:
-    """Give the ends of the name and of the path of a tile, and the whole path, as tables may name it."""
-    whole = composed(os.path.splitext(os.path.abspath(path))[0])  # noqa: PTH100, PTH122 (many, and text is faster)
-    parts = (text.split("/") for text in (name, whole.lstrip("/")))
-    return {whole, *("/".join(each[at:]) for each in parts for at in range(len(each)))} - {name}
+def _end(text: str, parts: int) -> str:
+    """Return the last parts of a path; ``""`` where it has fewer."""
+    several = text.rsplit("/", parts)
+    return "/".join(several[-parts:]) if len(several) >= parts else ""
 
 
 def hash_names(names: Iterable[str]) -> npt.NDArray[np.uint64]:

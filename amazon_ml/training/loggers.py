@@ -239,7 +239,7 @@ def _opened(arguments: Arguments) -> pl.loggers.Logger:
             exists = getattr(error, "error_code", "") == "RESOURCE_ALREADY_EXISTS"
             if attempt == OPENINGS or (_is_web(arguments) and not exists) or time.monotonic() - began > _QUICK:
                 raise
-            time.sleep(attempt * (0.5 + random.random()))
+            time.sleep(attempt * (0.5 + random.Random().random()))  # no number of those that training draws
     raise AssertionError
 
 

@@ -21,6 +21,7 @@ from amazon_ml.data.catalog.namesakes import (
     also_by_either,
     check_pairs,
     distinguish,
+    doubtful_pairs,
     files_alone,
     source_of,
     warn_of_pairs,
@@ -208,7 +209,7 @@ def read_catalog(root: Path, config: ReadingConfig = READING) -> Catalog:
     files = list_tiles_of(template, layout.places, below=not layout.planet, exclude=test_folders)
     if files.empty and not test_folders:
         raise no_images(layout.places) if template is None else no_tiles(template, layout.places)
-    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    settled, rgb_source = read_namesakes(read, files, layout, config)
     _check_clear(read, settled)
     files, _ = choose_files(settled.files, bands, rgb_source)
     needed = files_needed(bands, rgb_source)
@@ -281,13 +282,15 @@ def name_places(layout: Layout) -> tuple[Path, ...]:
 
 
 def read_namesakes(
-    table: TagTable, files: pd.DataFrame, layout: Layout, config: ReadingConfig, template: BandFiles | None
+    table: TagTable, files: pd.DataFrame, layout: Layout, config: ReadingConfig
 ) -> tuple[Namesakes, RgbSource]:
     """Find which files of one name a table means, and the source of red, green and blue."""
     places, is_given = name_places(layout), is_named(config) or config.rgb_source is not None
     settled = distinguish(table.rows, files, places, paired=layout.planet or is_given)
     rgb_source = source_of(table.rows, settled.files, places, config, planet=layout.planet)
-    if is_given and not layout.planet:
+    if not is_given or not doubtful_pairs(settled.files):
+        return settled, rgb_source
+    if not layout.planet:
         named = distinguish(table.rows, files, places, paired=False).files
         warn_of_pairs(settled.files, parse_bands(config.bands), rgb_source, files_alone(named))
     if config.rgb_source is not None:

@@ -91,7 +91,7 @@ def source_of(
 
 def also_by_either(files: pd.DataFrame) -> pd.DataFrame:
     """Let a table name a tile by the path of either of its two files, as `locate` reads it."""
-    return files.assign(first=files["path"], second=files["tif"]) if doubtful_pairs(files) else files
+    return files.assign(first=files["path"], second=files["tif"])
 
 
 def files_alone(files: pd.DataFrame) -> frozenset[str]:

@@ -123,7 +123,7 @@ def survey(folder: Path, config: ReadingConfig) -> Survey:
     if files.empty and others.empty and not (broken_files or broken_others):
         places = [*layout.places, *tests]
         raise no_images(places) if template is None else no_tiles(template, places)
-    settled, rgb_source = read_namesakes(read, files, layout, config, template)
+    settled, rgb_source = read_namesakes(read, files, layout, config)
     files = settled.files
     usable, _ = choose_files(files, bands, rgb_source)
     untagged, colourless = choose_files(others, bands, rgb_source)
