@@ -13,9 +13,9 @@ class Loss(nn.Module):
     """The objective of training; ``loss(logits, targets)`` is a scalar.
 
     Logits are float, targets in 0..1, both of shape (tiles, tags); different shapes raise an `InputError`. The loss of
-    a batch is the mean of the losses of its tiles. The probabilities of logits depend on the loss of the training, so the loss
-    defines the link. A loss stores no values in checkpoints; inference needs none. `weighted` maps `forward` over tiles
-    by `torch.vmap`, where it can neither call ``item()`` nor decide by values of tensors.
+    a batch is the mean of the losses of its tiles. The probabilities of logits depend on the loss of the training, so
+    the loss defines the link. A loss stores no values in checkpoints; inference needs none. `weighted` maps `forward`
+    over tiles by `torch.vmap`, where it can neither call ``item()`` nor decide by values of tensors.
 
     Parameters
     ----------
